@@ -1,0 +1,61 @@
+# Nothing here needs an activated environment: every target makes what it stands on.
+PYTHON ?= python3
+PYTEST_ARGS ?=
+export PYTHON
+.NOTPARALLEL:
+
+BIN := .venv/bin
+RUFF := $(BIN)/python -m ruff
+MYPY := $(BIN)/python -m mypy
+# Not the lint-imports script: its first line would name the directory in which the environment was made.
+FLOORS := $(BIN)/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-logo
+VERMIN := $(BIN)/python -m vermin
+
+.PHONY: help
+help: ## Show the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@echo 'PYTHON=/path/to/python3 picks the interpreter; PYTEST_ARGS="-k words" picks tests.'
+
+.PHONY: venv dev system
+venv:
+	@.ci/venv
+
+dev:
+	@.ci/venv dev
+
+system:
+	@.ci/system tests
+
+.PHONY: run
+run: venv ## Run the demo on this machine and show where its outputs are
+	@$(BIN)/sshjobs run jobfiles/demo.yaml --results results </dev/null
+	@echo
+	@echo "Every job's output is on your disk:"
+	@for f in "$$(ls -td results/demo-* | head -n 1)"/jobs/*/stdout; do echo "  $$f"; done
+
+.PHONY: test
+test: system lint ## Check everything and run every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: dev ## Check style, types, floors and the far side's Python 3.6
+	$(RUFF) check .
+	$(MYPY)
+	$(FLOORS)
+	$(VERMIN) --quiet --no-tips --violations -t=3.6- sshjobs/gjob
+
+.PHONY: api
+api: dev ## Write down the public API as it is now (tests/house/public_api.txt)
+	$(BIN)/python -m tests.house.public_api > tests/house/public_api.new
+	mv tests/house/public_api.new tests/house/public_api.txt
+
+.PHONY: docs
+docs: dev ## Build the documentation into docs/_build
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
+.PHONY: clean
+clean: ## Remove what was made here; results stay
+	rm -rf .venv build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+	    .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
