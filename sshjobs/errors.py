@@ -1,0 +1,133 @@
+"""Every error that a user can meet: one line that says what, where, why and what to do.
+
+A job's failure is data (see :class:`sshjobs.states.Outcome`); an exception here is our own inability.
+Each class carries the exit code of the command line that it leads to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+#: Exit codes of the command line.
+EXIT_OK = 0
+EXIT_JOBS_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NO_HOST = 3
+EXIT_INTERRUPTED = 130
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: object) -> str:
+    """Return ``text`` on one line and harmless to a terminal: control and direction characters are escaped."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), str(text))
+
+
+class SshjobsError(Exception):
+    """Base of all errors of sshjobs.
+
+    :param what: what happened, in a few words
+    :param where: file:line:column, host or path that it is about
+    :param why: the cause, as far as it is known
+    :param hint: what to do about it
+    """
+
+    exit_code = EXIT_JOBS_FAILED
+
+    def __init__(self, what: str, *, where: str | None = None, why: str | None = None, hint: str | None = None):
+        self.what, self.where, self.why, self.hint = what, where, why, hint
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        text = f"{text}: {self.why}" if self.why else text
+        return printable(f"{text}; {self.hint}" if self.hint else text)
+
+
+class UsageError(SshjobsError):
+    """The command line or an argument cannot be used."""
+
+    exit_code = EXIT_USAGE
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in an input file. ``line`` and ``column`` count from 1; 0 where the file as a whole is meant."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return printable(f"{place}: {self.message}")
+
+
+class InputError(UsageError):
+    """A jobfile or hosts file has mistakes: all of them, in the order of the file, one line each."""
+
+    def __init__(self, problems: Sequence[Problem]):
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class QueueError(SshjobsError):
+    """A queue was asked for a state or an object that it does not have."""
+
+
+class NoHostError(SshjobsError):
+    """No host could be used, so nothing can run."""
+
+    exit_code = EXIT_NO_HOST
+
+
+class HostError(SshjobsError):
+    """A host cannot be used at present.
+
+    :param kind: a short fixed word for the cause, such as ``refused`` or ``host-key-changed``
+    :param host: the host's name
+    :param lasting: true where trying again cannot help before somebody acts (keys, login, python)
+    """
+
+    def __init__(self, kind: str, host: str, what: str, *, why: str | None = None, hint: str | None = None,
+                 lasting: bool = False):
+        self.kind, self.host, self.lasting = kind, host, lasting
+        super().__init__(what, where=host, why=why, hint=hint)
+
+
+class ProtocolError(SshjobsError):
+    """The far side said something that the protocol does not allow."""
+
+
+class StoreError(SshjobsError):
+    """The run's store cannot be read or written."""
+
+
+class RunExistsError(UsageError):
+    """A run of that name is there already."""
+
+
+class RunNotFoundError(UsageError):
+    """There is no such run."""
+
+
+class RunBusyError(UsageError):
+    """Another manager works on the run."""
+
+
+class CommandError(SshjobsError):
+    """A command that a helper ran did not succeed.
+
+    :param status: its exit status, None where it did not start or ran out of time
+    """
+
+    def __init__(self, what: str, *, status: int | None = None, where: str | None = None, why: str | None = None,
+                 hint: str | None = None):
+        self.status = status
+        super().__init__(what, where=where, why=why, hint=hint)

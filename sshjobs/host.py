@@ -1,0 +1,49 @@
+"""Host: one machine that jobs can run on. Cluster: hosts behind one management host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True)
+class Host:
+    """One machine, as its user named it.
+
+    :ivar name: how it is called everywhere, unique within a run: what ssh is given, an ssh_config alias included
+    :ivar user: login name, ``None`` where ssh decides
+    :ivar port: TCP port, ``None`` where ssh decides
+    :ivar slots: how many jobs may run there at a time, ``None`` for as many as it has cores
+    :ivar python: path or name of the interpreter on the host, ``None`` for ``python3``
+    :ivar tags: words that jobs can select it by
+    :ivar local: true for this machine, reached without ssh
+    :ivar via: name of the management host that it is reached through, ``None`` for directly
+    """
+
+    name: str
+    user: str | None = None
+    port: int | None = None
+    slots: int | None = None
+    python: str | None = None
+    tags: tuple[str, ...] = ()
+    local: bool = False
+    via: str | None = None
+
+    def matches(self, selectors: Sequence[str]) -> bool:
+        """Tell whether any of the selectors (a name, a glob or a tag) means this host; no selector means every host."""
+        return not selectors or any(
+            selector in self.tags or fnmatchcase(self.name, selector) for selector in selectors
+        )
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Hosts behind one management host.
+
+    :ivar manager: the management host, ``None`` where the workers are contacted directly
+    :ivar workers: the hosts that run jobs
+    """
+
+    manager: Host | None
+    workers: tuple[Host, ...] = field(default=())

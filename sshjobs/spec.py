@@ -1,0 +1,159 @@
+"""JobSpec (what to run), Job (one JobSpec to be carried to an end) and Attempt (one launch of a job).
+
+Pure: no clock, no disk, no process. Whoever changes a state or an outcome here says why in its own place.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sshjobs.errors import UsageError
+from sshjobs.states import STATE_BUSY, STATE_FREE, Outcome
+
+#: How often an end that is nobody's fault (lost, never started, reboot) is retried without being asked.
+DEFAULT_HOST_RETRIES = 3
+
+#: What becomes of the processes that a job leaves running when its main process ends.
+LEFTOVERS = ("kill", "keep")
+
+
+class JobSpec:
+    """Describes what it takes to run one job.
+
+    Exactly one of ``cmds`` and ``argv`` says what to run.
+
+    :param cmds: lines of a script, run by ``bash -e -o pipefail`` in one shell; a string is one line
+    :param files: paths of files and directories to place in the attempt's working directory, relative to ``base_dir``
+    :param name: name of the job; ``None`` leaves it to whoever builds the jobs (``job``)
+    :param argv: a program and its arguments, run without a shell
+    :param env: environment variables, literal text
+    :param cwd: directory on the host to run in; ``None`` is the attempt's own working directory
+    :param timeout: seconds after which the job is ended with outcome ``timed_out``; ``None`` is no limit
+    :param retries: how often an end that is the job's own (failed, signalled, timed out) is tried again
+    :param host_retries: the same for ends that are nobody's fault (lost, never started, reboot)
+    :param once: forbids every second start, whatever happened to the first
+    :param stdin: path of a file that the job reads as standard input, relative to ``base_dir``; ``None`` is /dev/null
+    :param nice: what to add to the niceness of the job, 0 to 19
+    :param login: run the script in a login shell
+    :param strict: the script ends at the first failing command, ``pipefail`` included
+    :param leftovers: ``kill`` or ``keep`` what the job left running when its main process ended
+    :param hosts: names, globs or tags of hosts, one of which a host must match; empty is any host
+    :param per_host: run once on every host (that ``hosts`` admits)
+    :param index: which of the repeats of its entry it is, from 1
+    :param base_dir: directory that ``files`` and ``stdin`` are relative to; ``None`` is the current one
+    :raises UsageError: nothing to run, or both ``cmds`` and ``argv``
+    """
+
+    __slots__ = ("argv", "base_dir", "cmds", "cwd", "env", "files", "host_retries", "hosts", "index", "leftovers",
+                 "login", "name", "nice", "once", "per_host", "retries", "stdin", "strict", "timeout")
+
+    def __init__(self, cmds: str | Sequence[str] = (), files: Sequence[str] = (), name: str | None = None, *,
+                 argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None, cwd: str | None = None,
+                 timeout: float | None = None, retries: int = 0, host_retries: int = DEFAULT_HOST_RETRIES,
+                 once: bool = False, stdin: str | None = None, nice: int = 0, login: bool = False,
+                 strict: bool = True, leftovers: str = "kill", hosts: Sequence[str] = (), per_host: bool = False,
+                 index: int = 1, base_dir: str | Path | None = None):
+        lines = [cmds] if isinstance(cmds, str) else list(cmds)
+        if bool(lines) == bool(argv):
+            what = "takes commands or argv, not both" if lines else "has nothing to run"
+            raise UsageError(f"a job {what}", where=name, hint="give commands (lines of a script) or argv (words)")
+        if leftovers not in LEFTOVERS:
+            raise UsageError(f"leftovers cannot be {leftovers!r}", where=name, hint="use kill or keep")
+        self.cmds, self.files, self.name = lines, list(files), name
+        self.argv = list(argv) if argv else None
+        self.env, self.cwd, self.timeout = dict(env or {}), cwd, timeout
+        self.retries, self.host_retries, self.once = retries, host_retries, once
+        self.stdin, self.nice, self.login, self.strict = stdin, nice, login, strict
+        self.leftovers, self.hosts, self.per_host = leftovers, list(hosts), per_host
+        self.index = index
+        self.base_dir = None if base_dir is None else str(base_dir)
+
+    def named(self, name: str | None, index: int = 1) -> JobSpec:
+        """Return a copy with another name and repeat number, which shares everything else with this one."""
+        other = copy.copy(self)
+        other.name, other.index = name, index
+        return other
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the spec as plain data; :meth:`from_dict` turns it back."""
+        return {key: getattr(self, key) for key in self.__slots__}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> JobSpec:
+        """Return the spec that :meth:`as_dict` described."""
+        return cls(**data)
+
+    def __repr__(self) -> str:
+        return f"JobSpec(name={self.name!r}, {'argv' if self.argv else 'cmds'}={self.argv or self.cmds!r})"
+
+
+class Attempt:
+    """One launch of a job on one host.
+
+    :ivar n: its number within the job, from 1, never reused
+    :ivar uid: its name on the wire and on the host, ``<job number>.<n>``
+    :ivar token: random text in the job's environment, by which its processes are recognised
+    :ivar started: seconds since the epoch by the host's clock; ``None`` until it is known
+    :ivar reason: in words, why it ended as it did, where the outcome alone does not tell
+    :ivar released: the host was told that its copy is no longer needed
+    """
+
+    __slots__ = ("ended", "exit_status", "host", "n", "outcome", "reason", "released", "signal", "started", "state",
+                 "token", "uid")
+
+    def __init__(self, n: int, uid: str, host: str, token: str):
+        self.n, self.uid, self.host, self.token = n, uid, host, token
+        self.state = STATE_BUSY
+        self.outcome: Outcome | None = None
+        self.exit_status: int | None = None
+        self.signal: int | None = None
+        self.started: float | None = None
+        self.ended: float | None = None
+        self.reason: str | None = None
+        self.released = False
+
+
+class Job:
+    """The record of a job: its spec, where it stands and its attempts.
+
+    :ivar id_: what ``Network.LaunchJob`` answered for the newest attempt
+    :ivar host: the host of the newest attempt
+    :ivar index: place in the run, from 0; the job's number is ``index + 1``
+    """
+
+    __slots__ = ("attempts", "exit_status", "host", "id_", "index", "name", "only_host", "outcome", "reason",
+                 "signal", "spec", "state")
+
+    def __init__(self, job_spec: JobSpec, index: int = 0, name: str | None = None):
+        self.spec = job_spec
+        self.index = index
+        self.name = name or job_spec.name or "job"
+        self.id_: str | None = None
+        self.host: str | None = None
+        #: The host that a ``per_host`` job belongs to.
+        self.only_host: str | None = None
+        self.state = STATE_FREE
+        self.outcome: Outcome | None = None
+        self.exit_status: int | None = None
+        self.signal: int | None = None
+        self.reason: str | None = None
+        self.attempts: list[Attempt] = []
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The newest attempt, ``None`` before the first launch."""
+        return self.attempts[-1] if self.attempts else None
+
+    def new_attempt(self, host: str, token: str) -> Attempt:
+        """Add the record of a further attempt and return it. Its number is one more than any before."""
+        n = self.attempts[-1].n + 1 if self.attempts else 1
+        attempt = Attempt(n, f"{self.index + 1}.{n}", host, token)
+        self.attempts.append(attempt)
+        self.host = host
+        return attempt
+
+    def __repr__(self) -> str:
+        return f"Job({self.name!r}, {self.state}{f', {self.outcome}' if self.outcome else ''})"
