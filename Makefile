@@ -7,9 +7,9 @@ export PYTHON
 BIN := .venv/bin
 RUFF := $(BIN)/python -m ruff
 MYPY := $(BIN)/python -m mypy
-# Not the lint-imports script: its first line would name the directory in which the environment was made.
+# Not by their scripts: those name the directory in which the environment was made, and it may have moved.
 FLOORS := $(BIN)/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-logo
-VERMIN := $(BIN)/python -m vermin
+VERMIN := $(BIN)/python -c 'from vermin import main; main()'
 
 .PHONY: help
 help: ## Show the targets

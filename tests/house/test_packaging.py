@@ -1,0 +1,94 @@
+"""What `pip install` puts on a disk is the whole program."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from tests.house.source import PACKAGE, ROOT, imports, modules
+
+SHIPPED = (".py", ".sql", ".typed")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from a copy, so that nothing is left in the checkout."""
+    copy = tmp_path_factory.mktemp("source")
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    shutil.copytree(PACKAGE, copy / "sshjobs", ignore=shutil.ignore_patterns("__pycache__"))
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
+    command += ["--no-build-isolation", "--wheel-dir", str(out), str(copy)]
+    subprocess.run(command, check=True, timeout=110)
+    return next(out.glob("sshjobs-*.whl"))
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("sshjobs/")}
+    ours = {
+        path.relative_to(ROOT).as_posix()
+        for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert packed == ours
+    assert "sshjobs/py.typed" in packed
+    assert {Path(name).suffix for name in packed} <= set(SHIPPED)
+
+
+def test_the_installed_commands_start_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True, timeout=60)
+    python = venv / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+    subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True, timeout=60)
+    # The libraries come from this environment; its .pth files, and with them the checkout, do not take part.
+    purelib = Path(sysconfig.get_path("purelib", vars={"base": str(venv)}))
+    (purelib / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    for command in ("sshjobs", "gjob"):
+        told = subprocess.run([venv / "bin" / command, "--help"], cwd=tmp_path, env=environment,
+                              capture_output=True, text=True, timeout=60)
+        assert told.returncode == 0, told.stderr
+        assert command in told.stdout
+    where = subprocess.run([python, "-c", "import sshjobs; print(sshjobs.__file__)"], cwd=tmp_path,
+                           env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert where.stdout.startswith(str(venv))
+
+
+def test_the_version_is_read_without_importing_anything() -> None:
+    """setup.cfg takes it from ``sshjobs.__version__``; a build has none of our dependencies."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    values = [
+        node.value for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__version__"
+    ]
+    assert len(values) == 1
+    assert isinstance(ast.literal_eval(values[0]), str)
+
+
+def test_every_imported_library_is_a_declared_dependency() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    declared = {_plain(line.partition(">")[0]) for line in config["options"]["install_requires"].split()}
+    sold_as = packages_distributions()
+    outside = {
+        top for module in modules(PACKAGE).values() for item in imports(module)
+        if (top := item.target.partition(".")[0]) not in sys.stdlib_module_names | {"sshjobs"}
+    }
+    undeclared = {name for name in outside if not declared & set(map(_plain, sold_as.get(name, [])))}
+    assert undeclared == set()
+
+
+def _plain(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
