@@ -98,11 +98,15 @@ class Attempt:
     :ivar token: random text in the job's environment, by which its processes are recognised
     :ivar started: seconds since the epoch by the host's clock; ``None`` until it is known
     :ivar reason: in words, why it ended as it did, where the outcome alone does not tell
-    :ivar released: the host was told that its copy is no longer needed
+    :ivar pid: process id of its main process on the host; ``None`` until it is known
+    :ivar out_size: bytes of its standard output, ``err_size`` of its standard error; ``None`` until it ended
+    :ivar cpu: seconds of processor time that it used; ``None`` where the host does not tell
+    :ivar rss: the most memory that it had resident, in bytes; ``None`` where the host does not tell
+    :ivar released: nothing of it that is needed is on its host any more
     """
 
-    __slots__ = ("ended", "exit_status", "host", "n", "outcome", "reason", "released", "signal", "started", "state",
-                 "token", "uid")
+    __slots__ = ("cpu", "ended", "err_size", "exit_status", "host", "n", "out_size", "outcome", "pid", "reason",
+                 "released", "rss", "signal", "started", "state", "token", "uid")
 
     def __init__(self, n: int, uid: str, host: str, token: str):
         self.n, self.uid, self.host, self.token = n, uid, host, token
@@ -113,6 +117,11 @@ class Attempt:
         self.started: float | None = None
         self.ended: float | None = None
         self.reason: str | None = None
+        self.pid: int | None = None
+        self.out_size: int | None = None
+        self.err_size: int | None = None
+        self.cpu: float | None = None
+        self.rss: int | None = None
         self.released = False
 
 

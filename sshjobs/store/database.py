@@ -1,0 +1,231 @@
+"""Connections to a run's database: opened, checked and brought up to date; and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from sshjobs.errors import StoreError
+from sshjobs.store import queries
+from sshjobs.store.disk import network_file_system
+
+#: Marks a SQLite file as ours ("sshj"), so that somebody else's is never touched.
+APPLICATION_ID = 0x7373686A
+#: Oldest SQLite that has what the queries use (UPSERT).
+OLDEST_SQLITE = (3, 24, 0)
+#: How long to wait for a lock that another process holds, in seconds.
+LOCK_TIMEOUT = 10.0
+
+#: What SQLite says where trying again later can help. Its codes are not there before Python 3.11.
+_PASSING = ("database or disk is full", "disk I/O error", "locked", "attempt to write a readonly database",
+            "unable to open database file")
+_BROKEN = ("file is not a database", "malformed")
+_TAKEN = {"jobs.name": "two jobs have one name", "jobs.number": "two jobs have one number"}
+
+
+class StoreBlockedError(StoreError):
+    """Nothing could be written for the moment: no room, an I/O error, a lock.
+
+    The store is as it was, and what was to be written is kept: the same call may be made again later.
+    """
+
+
+def store_error(error: sqlite3.Error, path: Path) -> StoreError:
+    """Return our error for one of SQLite's."""
+    text = str(error)
+    if any(word in text for word in _BROKEN):
+        return StoreError("the store is damaged or is none", where=str(path), why=text,
+                          hint="bring it back from a copy; the outputs under jobs/ are unharmed")
+    if any(word in text for word in _PASSING):
+        hint = "make room" if "full" in text else "see whether the disk works and can be written to"
+        return StoreBlockedError("the store cannot be used at present", where=str(path), why=text, hint=hint)
+    taken = _TAKEN.get(text.removeprefix("UNIQUE constraint failed: "))
+    return StoreError(taken or "the store cannot be used", where=str(path), why=text)
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours.
+
+    :raises StoreError: with the cause; :class:`StoreBlockedError` where it may pass
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise store_error(error, path) from error
+
+
+def connect_writer(path: Path, *, network_disk: bool | None = None) -> sqlite3.Connection:
+    """Open a store that exists, for writing, in the journal mode that fits its disk, and migrate it.
+
+    :param network_disk: whether the path is on a network file system; ``None`` finds out
+    :raises StoreError: it is not there, is no store, is damaged, or a newer sshjobs made it
+    """
+    _check_library()
+    if not path.is_file():
+        raise StoreError("there is no store", where=str(path))
+    with translated(path):
+        connection = _connect(f"{_uri(path)}?mode=rw")
+        try:
+            version = check_identity(connection, path)
+            set_journal(connection, path, network_disk)
+            migrate(connection, version, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """Open a store for reading only. A store of an older version is read from a migrated copy in memory.
+
+    :raises StoreError: as for :func:`connect_writer`
+    """
+    _check_library()
+    if not path.is_file():
+        raise StoreError("there is no store", where=str(path))
+    with translated(path):
+        connection = _open_for_reading(path)
+        try:
+            version = check_identity(connection, path)
+            if version < queries.newest_version():
+                copy = _connect(":memory:")
+                connection.backup(copy)
+                connection.close()
+                connection = copy
+                migrate(connection, version, path)
+            connection.execute("PRAGMA query_only = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def create_database(path: Path) -> sqlite3.Connection:
+    """Open a new, empty store for its first filling. It is neither safe nor durable before :func:`finish`.
+
+    :raises StoreError: it cannot be made
+    """
+    _check_library()
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StoreError("the store cannot be made", where=str(path), why=error.strerror) from error
+    with translated(path):
+        connection = _connect(f"{_uri(path)}?mode=rw")
+        # A crash while it is filled leaves a file that nobody looks at, so nothing needs to be undone.
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {queries.newest_version()}")
+        connection.executescript(queries.schema())
+        return connection
+
+
+def set_journal(connection: sqlite3.Connection, path: Path, network_disk: bool | None) -> None:
+    """Make commits durable, and readers and the writer independent of each other where the disk allows it.
+
+    WAL where memory can be shared between all that open the file, a rollback journal on network file systems.
+    """
+    if network_disk is None:
+        network_disk = network_file_system(path) is not None
+    if network_disk:
+        # Exclusive while changing over: a store in WAL mode is then opened without the shared memory.
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = TRUNCATE")
+        connection.execute("PRAGMA locking_mode = NORMAL")
+        connection.execute("SELECT count(*) FROM run").fetchone()
+    else:
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    # macOS: fsync alone leaves data in the drive's cache.
+    connection.execute("PRAGMA fullfsync = ON")
+
+
+def check_identity(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a store's schema.
+
+    :raises StoreError: it is not ours or too new
+    """
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID or version < 1:
+        raise StoreError("this is not a store of sshjobs", where=str(path),
+                         hint="bring run.db back from a copy; the outputs under jobs/ are unharmed")
+    if version > queries.newest_version():
+        raise StoreError("a newer sshjobs made this store", where=str(path),
+                         why=f"its version is {version}, this sshjobs knows {queries.newest_version()}",
+                         hint="use that sshjobs, or a newer one")
+    return int(version)
+
+
+def migrate(connection: sqlite3.Connection, version: int, path: Path,
+            steps: Mapping[int, str] | None = None) -> None:
+    """Bring a store from a version to the newest, in one transaction: all steps or none.
+
+    :raises StoreError: a step is missing
+    """
+    steps = queries.migrations() if steps is None else steps
+    newest = max(steps, default=1)
+    if version >= newest:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for number in range(version + 1, newest + 1):
+            if number not in steps:
+                raise StoreError(f"the step to version {number} is missing", where=str(path))
+            for statement in _statements(steps[number]):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {newest}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script; ``executescript`` would commit the transaction that it runs in."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _connect(address: str) -> sqlite3.Connection:
+    """Open a connection that trusts nothing in the file and begins no transaction by itself."""
+    connection = sqlite3.connect(address, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    defensive = getattr(sqlite3, "SQLITE_DBCONFIG_DEFENSIVE", None)
+    if defensive is not None and hasattr(connection, "setconfig"):  # Python >= 3.12
+        connection.setconfig(defensive, True)
+    return connection
+
+
+def _open_for_reading(path: Path) -> sqlite3.Connection:
+    connection = _connect(f"{_uri(path)}?mode=ro")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return connection
+    except sqlite3.OperationalError:
+        connection.close()
+        if path.with_name(path.name + "-wal").exists():
+            raise
+    # Where the directory cannot be written to, no shared memory can be made; as nobody writes, none is needed.
+    return _connect(f"{_uri(path)}?immutable=1")
+
+
+def _uri(path: Path) -> str:
+    return f"file:{quote(os.fsencode(path.absolute()))}"
+
+
+def _check_library() -> None:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError("SQLite is too old", why=f"this Python comes with {sqlite3.sqlite_version}",
+                         hint=f"use a Python with SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer")

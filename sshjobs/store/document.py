@@ -1,0 +1,60 @@
+"""The document of ``sshjobs status --json``, whole or in pieces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sshjobs.store.reader import RunReader
+from sshjobs.store.rows import AttemptRow, JobRow
+
+#: Jobs that one piece of the text holds.
+_PIECE = 500
+
+
+def status(reader: RunReader) -> dict[str, Any]:
+    """Return the whole document.
+
+    Keys: ``run``, ``state``, ``counts`` and ``jobs``, each job with its ``attempts``. Times are seconds since
+    the epoch by the host's clock.
+    """
+    with reader.snapshot():
+        document = summary_document(reader)
+        document["jobs"] = [_job(*pair) for pair in reader.jobs_with_attempts()]
+    return document
+
+
+def summary_document(reader: RunReader) -> dict[str, Any]:
+    """Return the document without its jobs."""
+    summary = reader.summary()
+    return {"run": summary.run, "state": summary.state, "counts": summary.counts}
+
+
+def iter_status_json(reader: RunReader) -> Iterator[str]:
+    """Yield the text of the document in pieces that together are one JSON value, a job a line, and a newline.
+
+    A run of a million jobs is told in little memory.
+    """
+    with reader.snapshot():
+        head = json.dumps(summary_document(reader))
+        text, separator = [f'{head[:-1]}, "jobs": ['], "\n"
+        for n, pair in enumerate(reader.jobs_with_attempts(), 1):
+            text.append(separator + json.dumps(_job(*pair)))
+            separator = ",\n"
+            if n % _PIECE == 0:
+                yield "".join(text)
+                text = []
+        yield "".join([*text, "]}\n"])
+
+
+def _job(job: JobRow, attempts: list[AttemptRow]) -> dict[str, Any]:
+    return {
+        "name": job.name, "state": job.state, "outcome": job.outcome, "exit_status": job.exit_status,
+        "signal": job.signal, "host": job.host,
+        "attempts": [
+            {"n": row.n, "host": row.host, "state": row.state, "outcome": row.outcome,
+             "exit_status": row.exit_status, "signal": row.signal, "started": row.started, "ended": row.ended}
+            for row in attempts
+        ],
+    }

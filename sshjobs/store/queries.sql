@@ -1,0 +1,138 @@
+-- Every query of the store. Each begins with a line that names it; the line below says what it is for.
+
+-- name: begin
+-- Open a transaction that will write, and wait here, not later, for another writer.
+BEGIN IMMEDIATE;
+
+-- name: begin_snapshot
+-- Open a transaction whose reads all see the same state.
+BEGIN DEFERRED;
+
+-- name: insert_run
+-- Record the run itself.
+INSERT INTO run (id, uid, name, created, options) VALUES (1, :uid, :name, :created, :options);
+
+-- name: select_run
+-- The run's own row.
+SELECT uid, name, created, epoch, state, options, commits FROM run;
+
+-- name: select_commit
+-- Who may write, and the number of the newest commit.
+SELECT epoch, commits FROM run;
+
+-- name: update_commit
+-- Number a commit.
+UPDATE run SET commits = :commits;
+
+-- name: update_run_state
+-- Set the state of the run.
+UPDATE run SET state = :state;
+
+-- name: update_epoch
+-- Make a manager the newest one.
+UPDATE run SET epoch = :epoch;
+
+-- name: insert_manager
+-- Record a manager that begins to work on the run.
+INSERT INTO managers (epoch, pid, start_ticks, boot_id, hostname, since)
+VALUES (:epoch, :pid, :start_ticks, :boot_id, :hostname, :since);
+
+-- name: select_manager
+-- The newest manager.
+SELECT pid, start_ticks, boot_id, hostname, since, until FROM managers ORDER BY epoch DESC LIMIT 1;
+
+-- name: end_manager
+-- Record that a manager left by itself.
+UPDATE managers SET until = :until WHERE epoch = :epoch;
+
+-- name: insert_spec
+-- Add a spec.
+INSERT INTO specs (spec) VALUES (?);
+
+-- name: select_spec
+-- One spec.
+SELECT spec FROM specs WHERE id = ?;
+
+-- name: insert_job
+-- Add a job; add_count has to follow in the same transaction.
+INSERT INTO jobs (number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: add_count
+-- Count jobs that were added.
+INSERT INTO counts (state, outcome, n) VALUES (?, ?, ?)
+ON CONFLICT (state, outcome) DO UPDATE SET n = n + excluded.n;
+
+-- name: update_job
+-- Write where a job stands; a trigger keeps the counts.
+UPDATE jobs SET state = ?, outcome = ?, exit_status = ?, signal = ?, reason = ?, host = ?, changed = ?
+WHERE number = ?;
+
+-- name: write_attempt
+-- Write an attempt, whether it is new or known.
+INSERT INTO attempts (job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
+                      out_size, err_size, cpu, rss, released)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (job, n) DO UPDATE SET
+    state = excluded.state, outcome = excluded.outcome, exit_status = excluded.exit_status,
+    signal = excluded.signal, reason = excluded.reason, started = excluded.started, ended = excluded.ended,
+    pid = excluded.pid, out_size = excluded.out_size, err_size = excluded.err_size, cpu = excluded.cpu,
+    rss = excluded.rss, released = excluded.released;
+
+-- name: insert_host
+-- Add a host behind those that are there; of one that is there its description changes.
+INSERT INTO hosts (name, host) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET host = excluded.host;
+
+-- name: update_host
+-- Write where a host stands; facts that are NULL stay as they were.
+UPDATE hosts SET state = ?, reason = ?, since = ?, facts = ifnull(?, facts) WHERE name = ?;
+
+-- name: select_hosts
+-- All hosts, in the order of the hosts file.
+SELECT name, host, facts, state, reason, since FROM hosts ORDER BY position;
+
+-- name: select_counts
+-- How many jobs are in each state with each outcome.
+SELECT state, outcome, n FROM counts;
+
+-- name: recount
+-- The same, counted anew: for checks.
+SELECT state, ifnull(outcome, ''), count(*) FROM jobs GROUP BY 1, 2;
+
+-- name: select_jobs
+-- A page of the jobs, in order. Fewer than five states are padded by repeating one.
+SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host FROM jobs
+WHERE number > ? AND state IN (?, ?, ?, ?, ?) ORDER BY number LIMIT ?;
+
+-- name: select_job
+-- One job by its name.
+SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host FROM jobs WHERE name = ?;
+
+-- name: select_changed
+-- A page of the jobs that changed after a commit, oldest change first.
+SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, changed FROM jobs
+WHERE changed > 0 AND changed > ? AND changed <= ? ORDER BY changed, number;
+
+-- name: select_attempts
+-- The attempts of a range of jobs, in order.
+SELECT job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
+       out_size, err_size, cpu, rss, released
+FROM attempts WHERE job BETWEEN ? AND ? ORDER BY job, n;
+
+-- name: select_names_from
+-- Names from a given one on, in alphabetical order: candidates for a suggestion.
+SELECT name FROM jobs WHERE name >= ? ORDER BY name LIMIT ?;
+
+-- name: select_unfinished
+-- The jobs that a new manager has to know: not at their end, or with something left on a host.
+SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host FROM jobs
+WHERE state NOT IN ('done', 'error') OR number IN (SELECT job FROM attempts WHERE released = 0)
+ORDER BY number;
+
+-- name: select_unfinished_attempts
+-- All attempts of those jobs.
+SELECT job, n, attempts.host, token, attempts.state, attempts.outcome, attempts.exit_status, attempts.signal,
+       attempts.reason, started, ended, pid, out_size, err_size, cpu, rss, released
+FROM attempts JOIN jobs ON jobs.number = attempts.job
+WHERE jobs.state NOT IN ('done', 'error') OR job IN (SELECT job FROM attempts WHERE released = 0)
+ORDER BY job, n;

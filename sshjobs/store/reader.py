@@ -1,0 +1,257 @@
+"""RunReader: what any process may ask of a run's store while its manager writes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import groupby
+from operator import attrgetter
+from types import TracebackType
+from typing import Any
+
+from sshjobs.rundir import RunPaths
+from sshjobs.spec import Job
+from sshjobs.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES
+from sshjobs.store.database import connect_reader, translated
+from sshjobs.store.identity import ManagerIdentity
+from sshjobs.store.queries import queries
+from sshjobs.store.rows import AttemptRow, HostRow, JobRow, SpecReader, host_row, read_job
+
+#: Jobs that are read at a time, so that a long list holds neither a lock nor memory.
+_PAGE = 2_000
+#: Names that a suggestion is looked for among: alphabetical neighbours, and the first of all.
+_CANDIDATES = 1_000
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Where a run stands, in as few words as for a run of ten jobs.
+
+    :ivar run: the run's name
+    :ivar uid: 32 hex digits by which the hosts know it
+    :ivar created: when it was made, seconds since the epoch
+    :ivar state: as shown: running, unattended, interrupted, done, failed or cancelled (:func:`shown_state`)
+    :ivar stored_state: as the last manager wrote it
+    :ivar counts: how many jobs are in each state; every state is in it
+    :ivar outcomes: how many jobs ended with each outcome; only those that occur
+    :ivar epoch: number of the newest manager, 0 before the first
+    :ivar manager: the newest manager
+    :ivar until: when it left by itself; ``None`` while it works or when it was killed
+    :ivar options: what the run was started with
+    :ivar commit: number of the newest commit that this is the state of
+    """
+
+    run: str
+    uid: str
+    created: float
+    state: str
+    stored_state: str
+    counts: dict[str, int]
+    outcomes: dict[str, int]
+    epoch: int
+    manager: ManagerIdentity | None
+    until: float | None
+    options: dict[str, Any]
+    commit: int
+
+    @property
+    def total(self) -> int:
+        """How many jobs the run has."""
+        return sum(self.counts.values())
+
+
+def shown_state(stored: str, counts: dict[str, int], attended: bool) -> str:
+    """Return the state of a run that users see.
+
+    What its manager wrote last holds while the manager lives, and for good once it is ``done``, ``failed`` or
+    ``cancelled``. Otherwise the manager is gone before the end: the run is ``unattended`` while jobs may still
+    run, ``interrupted`` while jobs wait; if all had ended, it is ``done`` or ``failed`` all the same.
+    """
+    if attended or stored not in ("running", "interrupted"):
+        return stored
+    if counts[STATE_BUSY] or counts[STATE_UNKNOWN]:
+        return "unattended"
+    if counts[STATE_FREE]:
+        return "interrupted"
+    return "failed" if counts[STATE_ERROR] else "done"
+
+
+class RunReader:
+    """The store of one run, open for reading. It sees whole commits only, and belongs to one thread.
+
+    On local disks it never holds the writer up. On network file systems, where readers and the writer have to
+    take turns, it reads in short pieces.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, paths: RunPaths,
+                 is_alive: Callable[[ManagerIdentity], bool]):
+        self._connection, self.paths, self._is_alive = connection, paths, is_alive
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        self._snapshots = mode == "wal"
+        self._data_version = -1
+
+    @classmethod
+    def open(cls, paths: RunPaths, *,
+             is_alive: Callable[[ManagerIdentity], bool] = ManagerIdentity.is_alive) -> RunReader:
+        """Open the store of a run.
+
+        :param is_alive: whether the recorded manager may still be there
+        :raises StoreError: it is missing, damaged, or a newer sshjobs made it
+        """
+        connection = connect_reader(paths.store)
+        with translated(paths.store):
+            return cls(connection, paths, is_alive)
+
+    def close(self) -> None:
+        """Close it."""
+        self._connection.close()
+
+    def __enter__(self) -> RunReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let everything that is read in the body be of one moment, where the disk is a local one."""
+        if not self._snapshots or self._connection.in_transaction:
+            yield
+            return
+        with translated(self.paths.store):
+            self._connection.execute(queries()["begin_snapshot"])
+        try:
+            yield
+        finally:
+            with translated(self.paths.store):
+                self._connection.execute("COMMIT")
+
+    def summary(self) -> Summary:
+        """Return where the run stands; takes as long for a million jobs as for ten."""
+        with self.snapshot():
+            uid, name, created, epoch, stored, options, commit = self._all("select_run")[0]
+            rows = self._all("select_counts")
+            managers = self._all("select_manager")
+        counts = dict.fromkeys(STATES, 0)
+        outcomes: dict[str, int] = {}
+        for state, outcome, n in rows:
+            counts[state] += n
+            if outcome and n and state in (STATE_DONE, STATE_ERROR):
+                outcomes[outcome] = outcomes.get(outcome, 0) + n
+        manager = ManagerIdentity(*managers[0][:5]) if managers else None
+        until = managers[0][5] if managers else None
+        attended = manager is not None and until is None and self._is_alive(manager)
+        return Summary(name, uid, created, shown_state(stored, counts, attended), stored, counts, outcomes,
+                       epoch, manager, until, json.loads(options), commit)
+
+    def jobs(self, states: Iterable[str] = STATES, *, after: int = 0,
+             limit: int | None = None) -> Iterator[JobRow]:
+        """Yield the jobs in some states by number, a page at a time.
+
+        :param after: only jobs with a higher number; the last one of a page leads to the next page
+        :param limit: at most so many
+        """
+        wanted = list(states)
+        if not wanted:
+            return
+        wanted += wanted[:1] * (len(STATES) - len(wanted))
+        while limit is None or limit > 0:
+            size = _PAGE if limit is None else min(_PAGE, limit)
+            rows = [JobRow._make(row) for row in self._all("select_jobs", (after, *wanted, size))]
+            yield from rows
+            if len(rows) < size:
+                return
+            after = rows[-1].number
+            limit = None if limit is None else limit - size
+
+    def job(self, name: str) -> JobRow | None:
+        """Return the job of that name."""
+        rows = self._all("select_job", (name,))
+        return JobRow._make(rows[0]) if rows else None
+
+    def near_names(self, name: str, n: int = 3) -> list[str]:
+        """Return names of jobs that somebody who typed another one may have meant, the nearest first."""
+        found: dict[str, None] = {}
+        for start in (name[:-1], name[: len(name) // 2], name[:1], ""):
+            rows = self._all("select_names_from", (start, _CANDIDATES))
+            found.update(dict.fromkeys(row[0] for row in rows))
+        return get_close_matches(name, found, n=n, cutoff=0.6)
+
+    def attempts_of(self, numbers: Iterable[int]) -> dict[int, list[AttemptRow]]:
+        """Return the attempts of some jobs, by number of the job; a job without any has an empty list."""
+        return {
+            number: [AttemptRow._make(row) for row in self._all("select_attempts", (number, number))]
+            for number in numbers
+        }
+
+    def jobs_with_attempts(self, states: Iterable[str] = STATES) -> Iterator[tuple[JobRow, list[AttemptRow]]]:
+        """Yield the jobs in some states by number, each with its attempts."""
+        for page in _pages(self.jobs(states)):
+            rows = self._all("select_attempts", (page[0].number, page[-1].number))
+            attempts = {number: list(group)
+                        for number, group in groupby(map(AttemptRow._make, rows), attrgetter("job"))}
+            for job in page:
+                yield job, attempts.get(job.number, [])
+
+    def changed_since(self, commit: int) -> tuple[int, list[JobRow]]:
+        """Return the number of the newest commit, and the jobs that changed after an earlier one.
+
+        The oldest change comes first. A follower begins with ``summary().commit`` and goes on with the number
+        that this returned.
+        """
+        with self.snapshot():
+            newest = int(self._all("select_commit")[0][1])
+            if newest == commit:
+                return newest, []
+            return newest, [JobRow._make(row[:-1]) for row in self._all("select_changed", (commit, newest))]
+
+    def news(self) -> bool:
+        """Tell in microseconds whether anything was committed since the last call (the first says yes)."""
+        before = self._data_version
+        with translated(self.paths.store):
+            (self._data_version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return before != self._data_version
+
+    def hosts(self) -> list[HostRow]:
+        """Return the hosts in the order of the hosts file."""
+        return [host_row(row) for row in self._all("select_hosts")]
+
+    def load_unfinished(self) -> list[Job]:
+        """Return the jobs that a new manager has to know, by number.
+
+        They are those not at their end, and those with an attempt that is not released. Each is as it was
+        committed, attempts included; ``id_`` is the newest attempt's uid.
+        """
+        specs = SpecReader(self._connection)
+        with self.snapshot(), translated(self.paths.store):
+            attempts = groupby(map(AttemptRow._make, self._connection.execute(
+                queries()["select_unfinished_attempts"])), attrgetter("job"))
+            number, group = next(attempts, (0, iter(())))
+            jobs = []
+            for row in self._connection.execute(queries()["select_unfinished"]):
+                mine = list(group) if number == row[0] else []
+                jobs.append(read_job(row, specs, mine))
+                if number == row[0]:
+                    number, group = next(attempts, (0, iter(())))
+        return jobs
+
+    def _all(self, name: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        """Carry out a query to its end: a cursor left half read would hold a lock."""
+        with translated(self.paths.store):
+            return self._connection.execute(queries()[name], parameters).fetchall()
+
+
+def _pages(jobs: Iterator[JobRow]) -> Iterator[list[JobRow]]:
+    page: list[JobRow] = []
+    for job in jobs:
+        page.append(job)
+        if len(page) == _PAGE:
+            yield page
+            page = []
+    if page:
+        yield page

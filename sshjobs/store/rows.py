@@ -1,0 +1,195 @@
+"""Jobs, attempts, specs and hosts as rows, and rows as them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from sshjobs.host import Host
+from sshjobs.spec import Attempt, Job, JobSpec
+from sshjobs.states import Outcome
+from sshjobs.store.queries import queries
+
+#: So many specs are remembered at most: enough for any mix of repeated entries, little memory.
+_REMEMBERED_SPECS = 10_000
+
+_SHARED_SLOTS = tuple(slot for slot in JobSpec.__slots__ if slot not in ("name", "index"))
+_shared: Callable[[JobSpec], tuple[Any, ...]] = attrgetter(*_SHARED_SLOTS)
+_EMPTY = {key: value for key, value in JobSpec(["true"]).as_dict().items() if not value and key != "index"}
+_EMPTY["cmds"] = []
+
+
+class JobRow(NamedTuple):
+    """Where a job stands, as stored."""
+
+    number: int
+    name: str
+    state: str
+    outcome: str | None
+    exit_status: int | None
+    signal: int | None
+    host: str | None
+    reason: str | None
+    only_host: str | None
+
+
+class AttemptRow(NamedTuple):
+    """An attempt, as stored. Times are seconds since the epoch by the host's clock."""
+
+    job: int
+    n: int
+    host: str
+    token: str
+    state: str
+    outcome: str | None
+    exit_status: int | None
+    signal: int | None
+    reason: str | None
+    started: float | None
+    ended: float | None
+    pid: int | None
+    out_size: int | None
+    err_size: int | None
+    cpu: float | None
+    rss: int | None
+    released: int
+
+
+class HostRow(NamedTuple):
+    """A host, as stored. ``facts`` is what it last told about itself, ``since`` when its state began."""
+
+    host: Host
+    facts: dict[str, Any] | None
+    state: str | None
+    reason: str | None
+    since: float | None
+
+
+def new_job_row(job: Job, spec: int) -> tuple[Any, ...]:
+    """Return the parameters of the query ``insert_job``."""
+    return (job.index + 1, job.name, spec, job.spec.index, job.only_host, job.state, job.outcome,
+            job.exit_status, job.signal, _text(job.reason), job.host)
+
+
+def job_row(job: Job, commit: int) -> tuple[Any, ...]:
+    """Return the parameters of the query ``update_job``."""
+    return (job.state, job.outcome, job.exit_status, job.signal, _text(job.reason), job.host, commit,
+            job.index + 1)
+
+
+def attempt_row(job: Job, attempt: Attempt) -> tuple[Any, ...]:
+    """Return the parameters of the query ``write_attempt``."""
+    return (job.index + 1, attempt.n, attempt.host, attempt.token, attempt.state, attempt.outcome,
+            attempt.exit_status, attempt.signal, _text(attempt.reason), attempt.started, attempt.ended,
+            attempt.pid, attempt.out_size, attempt.err_size, attempt.cpu, attempt.rss, int(attempt.released))
+
+
+def host_json(host: Host) -> str:
+    """Return a host as JSON."""
+    return json.dumps(asdict(host))
+
+
+def host_row(row: tuple[str, str, str | None, str | None, str | None, float | None]) -> HostRow:
+    """Return a row of the query ``select_hosts`` as objects."""
+    data = json.loads(row[1])
+    host = Host(**{**data, "tags": tuple(data["tags"])})
+    return HostRow(host, None if row[2] is None else json.loads(row[2]), *row[3:])
+
+
+class SpecWriter:
+    """Stores specs, each once as far as it remembers; those of repeats are recognised without looking inside.
+
+    It belongs to one transaction: after a rollback what it remembers is not in the store.
+    """
+
+    def __init__(self, connection: sqlite3.Connection):
+        self._connection = connection
+        self._last: tuple[tuple[Any, ...], int] = ((), 0)
+        self._known: dict[str, int] = {}
+
+    def number_of(self, spec: JobSpec) -> int:
+        """Return the id of a spec's row, which is made where it is missing."""
+        values = _shared(spec)
+        if values == self._last[0]:
+            return self._last[1]
+        text = spec_json(spec)
+        number = self._known.get(text)
+        if number is None:
+            number = int(self._connection.execute(queries()["insert_spec"], (text,)).lastrowid or 0)
+            if len(self._known) >= _REMEMBERED_SPECS:
+                self._known.clear()
+            self._known[text] = number
+        self._last = (values, number)
+        return number
+
+
+class SpecReader:
+    """Reads specs, each once as far as it remembers."""
+
+    def __init__(self, connection: sqlite3.Connection):
+        self._connection = connection
+        self._known: dict[int, JobSpec] = {}
+
+    def spec(self, number: int, name: str, index: int) -> JobSpec:
+        """Return the spec of a row for one job."""
+        base = self._known.get(number)
+        if base is None:
+            (text,) = self._connection.execute(queries()["select_spec"], (number,)).fetchone()
+            if len(self._known) >= _REMEMBERED_SPECS:
+                self._known.clear()
+            base = self._known[number] = JobSpec.from_dict(json.loads(text))
+        return base.named(name, index)
+
+
+def spec_json(spec: JobSpec) -> str:
+    """Return what repeats of a spec share as JSON; what is empty, and is so by default, is left out."""
+    values = zip(_SHARED_SLOTS, _shared(spec), strict=True)
+    return json.dumps({key: value for key, value in values if value or key not in _EMPTY})
+
+
+def read_job(row: tuple[Any, ...], specs: SpecReader, attempts: Iterable[AttemptRow]) -> Job:
+    """Return a row of the query ``select_unfinished`` with its attempts as a job."""
+    number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host = row
+    job = Job(specs.spec(spec, name, repeat), number - 1, name)
+    job.only_host, job.state, job.outcome = only_host, state, _outcome(outcome)
+    job.exit_status, job.signal, job.reason, job.host = exit_status, signal, reason, host
+    for attempt in attempts:
+        job.attempts.append(read_attempt(attempt))
+        job.id_ = job.attempts[-1].uid
+    return job
+
+
+def read_attempt(row: AttemptRow) -> Attempt:
+    """Return a stored attempt as the object it was."""
+    attempt = Attempt(row.n, f"{row.job}.{row.n}", row.host, row.token)
+    attempt.state, attempt.outcome = row.state, _outcome(row.outcome)
+    attempt.exit_status, attempt.signal, attempt.reason = row.exit_status, row.signal, row.reason
+    attempt.started, attempt.ended, attempt.pid = row.started, row.ended, row.pid
+    attempt.out_size, attempt.err_size = row.out_size, row.err_size
+    attempt.cpu, attempt.rss = row.cpu, row.rss
+    attempt.released = bool(row.released)
+    return attempt
+
+
+def facts_json(facts: Mapping[str, Any] | None) -> str | None:
+    """Return what a host told about itself as JSON."""
+    return None if facts is None else json.dumps(facts)
+
+
+def clean_text(text: str | None) -> str | None:
+    """Return a text without lone surrogates, which SQLite cannot hold (they come from undecodable bytes)."""
+    return _text(text)
+
+
+def _text(text: str | None) -> str | None:
+    if text is None or text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _outcome(value: str | None) -> Outcome | None:
+    return None if value is None else Outcome(value)

@@ -1,0 +1,112 @@
+-- The store of one run, as it is now. migrations/ leads older stores here.
+-- Times are seconds since the epoch; those of attempts are by the host's clock, all others by the manager's.
+
+-- The run itself: one row.
+CREATE TABLE run (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    uid      TEXT NOT NULL,                 -- 32 hex digits; the hosts know the run by it
+    name     TEXT NOT NULL,
+    created  REAL NOT NULL,
+    epoch    INTEGER NOT NULL DEFAULT 0,    -- number of the newest manager; an older one may write no more
+    state    TEXT NOT NULL DEFAULT 'running'
+             CHECK (state IN ('running', 'interrupted', 'done', 'failed', 'cancelled')),
+    options  TEXT NOT NULL,                 -- JSON: what the run was started with
+    commits  INTEGER NOT NULL DEFAULT 0     -- number of the newest commit
+);
+
+-- Every manager that worked on the run. One that was killed has no "until".
+CREATE TABLE managers (
+    epoch       INTEGER PRIMARY KEY,
+    pid         INTEGER NOT NULL,
+    start_ticks INTEGER NOT NULL,           -- when the process started, in clock ticks after boot
+    boot_id     TEXT NOT NULL,              -- boot id and pid namespace
+    hostname    TEXT NOT NULL,
+    since       REAL NOT NULL,
+    until       REAL
+);
+
+-- What to run. Repeats differ in name and number only, and share one row.
+CREATE TABLE specs (
+    id   INTEGER PRIMARY KEY,
+    spec TEXT NOT NULL                      -- JSON of a JobSpec without name and index
+);
+
+-- The jobs, in the order of the jobfile.
+CREATE TABLE jobs (
+    number      INTEGER PRIMARY KEY,        -- from 1
+    name        TEXT NOT NULL,
+    spec        INTEGER NOT NULL REFERENCES specs (id),
+    repeat      INTEGER NOT NULL,           -- the JobSpec's index
+    only_host   TEXT,                       -- host that a per_host job belongs to
+    state       TEXT NOT NULL
+                CHECK (state IN (
+        'free',     -- a: -> busy (launched)   b: -> error (given up before a launch)
+        'busy',     -- c: -> done   d: -> error   e: -> unknown (its host is away)   f: -> free (waits for a retry)
+        'done',     --
+        'unknown',  -- g: -> busy (its host is back)   h: -> done   i: -> error   j: -> free
+        'error'     -- k: -> free (a person asks for a retry)
+    )),
+    outcome     TEXT
+                CHECK (outcome IN ('succeeded', 'failed', 'signalled', 'timed_out', 'out_of_memory',
+                                   'never_started', 'lost', 'cancelled', 'skipped')),
+    exit_status INTEGER,
+    signal      INTEGER,
+    reason      TEXT,
+    host        TEXT,                       -- of the newest attempt
+    changed     INTEGER NOT NULL DEFAULT 0  -- number of the commit that last changed it; 0: never
+);
+
+CREATE UNIQUE INDEX jobs_by_name ON jobs (name);
+
+-- For whoever follows the run. Jobs that nothing happened to yet are not in it: they cost nothing.
+CREATE INDEX jobs_by_change ON jobs (changed) WHERE changed > 0;
+
+-- Every launch. The row is committed before the launch leaves.
+CREATE TABLE attempts (
+    job         INTEGER NOT NULL REFERENCES jobs (number),
+    n           INTEGER NOT NULL,           -- from 1, never reused
+    host        TEXT NOT NULL,
+    token       TEXT NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('free', 'busy', 'done', 'unknown', 'error')),
+    outcome     TEXT,
+    exit_status INTEGER,
+    signal      INTEGER,
+    reason      TEXT,
+    started     REAL,
+    ended       REAL,
+    pid         INTEGER,                    -- of the job's main process, on the host
+    out_size    INTEGER,                    -- bytes of stdout
+    err_size    INTEGER,                    -- bytes of stderr
+    cpu         REAL,                       -- seconds, user and system
+    rss         INTEGER,                    -- bytes, the most that was resident
+    released    INTEGER NOT NULL DEFAULT 0, -- 1: nothing of it is on the host any more that we need
+    PRIMARY KEY (job, n)
+) WITHOUT ROWID;
+
+-- The hosts of the run, in the order of the hosts file.
+CREATE TABLE hosts (
+    position INTEGER PRIMARY KEY,
+    name     TEXT NOT NULL UNIQUE,
+    host     TEXT NOT NULL,                 -- JSON of a Host
+    facts    TEXT,                          -- JSON: what the host last told about itself
+    state    TEXT,
+    reason   TEXT,
+    since    REAL                           -- when the state began
+);
+
+-- How many jobs are in each state with each outcome ('' for none yet), so that a summary reads a few rows.
+CREATE TABLE counts (
+    state   TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    n       INTEGER NOT NULL,
+    PRIMARY KEY (state, outcome)
+) WITHOUT ROWID;
+
+-- New jobs are counted by who adds them, once for all of them; a trigger for each would double the cost.
+CREATE TRIGGER count_moves AFTER UPDATE OF state, outcome ON jobs
+WHEN OLD.state IS NOT NEW.state OR OLD.outcome IS NOT NEW.outcome
+BEGIN
+    UPDATE counts SET n = n - 1 WHERE state = OLD.state AND outcome = ifnull(OLD.outcome, '');
+    INSERT INTO counts (state, outcome, n) VALUES (NEW.state, ifnull(NEW.outcome, ''), 1)
+        ON CONFLICT (state, outcome) DO UPDATE SET n = n + 1;
+END;

@@ -1,0 +1,272 @@
+"""RunStore: the one writer of a run's store, in the thread of its manager."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sshjobs.errors import RunBusyError, StoreError
+from sshjobs.host import Host
+from sshjobs.rundir import RunPaths
+from sshjobs.spec import Attempt, Job
+from sshjobs.store.database import connect_writer, create_database, set_journal, store_error, translated
+from sshjobs.store.disk import sync_directory
+from sshjobs.store.identity import ManagerIdentity
+from sshjobs.store.queries import queries
+from sshjobs.store.rows import (
+    SpecWriter,
+    attempt_row,
+    clean_text,
+    facts_json,
+    host_json,
+    job_row,
+    new_job_row,
+)
+
+#: What a run's stored state can be. What is shown also depends on whether its manager lives.
+RUN_STATES = ("running", "interrupted", "done", "failed", "cancelled")
+
+
+class RunStore:
+    """The store of one run, open for writing.
+
+    Changes are collected by ``touch`` and its siblings, which only note *what* changed; :meth:`commit` reads
+    the objects and writes them in one durable transaction. After a ``StoreBlockedError`` everything is still
+    noted, and a later commit writes it as it is by then. Before the first commit comes :meth:`take_over`.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, paths: RunPaths):
+        self._connection, self.paths = connection, paths
+        self.epoch = 0
+        self._jobs: dict[Job, None] = {}
+        self._attempts: dict[Attempt, Job] = {}
+        self._hosts: dict[str, tuple[str, str | None, float | None, str | None]] = {}
+        self._state: str | None = None
+
+    @classmethod
+    def create(cls, paths: RunPaths, *, uid: str, name: str, jobs: Iterable[Job], hosts: Sequence[Host],
+               options: Mapping[str, Any], created: float, network_disk: bool | None = None) -> RunStore:
+        """Make the store of a new run and open it. It appears complete and durable, or not at all.
+
+        :param paths: the run's directory, which is there
+        :param uid: 32 hex digits by which the hosts know the run
+        :param jobs: taken one at a time, each once; their indexes count from 0
+        :param options: what the run was started with; goes into the store as JSON
+        :param created: seconds since the epoch
+        :param network_disk: whether the directory is on a network file system; ``None`` finds out
+        :raises StoreError: it cannot be written, or two jobs have one name
+        """
+        if paths.store.exists():
+            raise StoreError("there is a store already", where=str(paths.store))
+        aside = paths.store.with_name("run.db.new")
+        connection = create_database(aside)
+        try:
+            with translated(aside):
+                connection.execute("BEGIN")
+                # An index made at the end costs half of one that is kept while jobs are added.
+                connection.execute("DROP INDEX jobs_by_name")
+                row = {"uid": uid, "name": name, "created": created, "options": json.dumps(dict(options))}
+                connection.execute(queries()["insert_run"], row)
+                _insert_hosts(connection, hosts)
+                _insert_jobs(connection, jobs)
+                connection.execute("CREATE UNIQUE INDEX jobs_by_name ON jobs (name)")
+                connection.execute("COMMIT")
+                set_journal(connection, aside, network_disk)
+        finally:
+            connection.close()
+        _publish(aside, paths.store)
+        return cls.open(paths, network_disk=network_disk)
+
+    @classmethod
+    def open(cls, paths: RunPaths, *, network_disk: bool | None = None) -> RunStore:
+        """Open the store of a run that is there; an older sshjobs' store is brought up to date.
+
+        :raises StoreError: it is missing, damaged, or a newer sshjobs made it
+        """
+        return cls(connect_writer(paths.store, network_disk=network_disk), paths)
+
+    def take_over(self, identity: ManagerIdentity, *, is_alive: Callable[[ManagerIdentity], bool] =
+                  ManagerIdentity.is_alive, force: bool = False) -> int:
+        """Make a process the run's manager; whoever was it before can commit nothing from then on.
+
+        :param is_alive: whether the recorded manager may still be there
+        :param force: take the run from a manager that may be alive
+        :returns: the manager's epoch, one more than that of the one before
+        :raises RunBusyError: another manager works on the run
+        :raises StoreError: it cannot be written
+        """
+        with self._transaction(fenced=False):
+            row = self._execute("select_manager").fetchone()
+            if row is not None and row[5] is None and not force:
+                recorded = ManagerIdentity(*row[:5])
+                if is_alive(recorded):
+                    raise RunBusyError("another manager works on this run", where=str(self.paths.root),
+                                       why=str(recorded), hint="attach to it, or end it first")
+            epoch = int(self._execute("select_commit").fetchone()[0]) + 1
+            self._execute("update_epoch", {"epoch": epoch})
+            self._execute("insert_manager", {
+                "epoch": epoch, "pid": identity.pid, "start_ticks": identity.start_ticks,
+                "boot_id": identity.boot_id, "hostname": identity.hostname, "since": identity.since,
+            })
+        self.epoch = epoch
+        return epoch
+
+    def add_jobs(self, jobs: Iterable[Job]) -> None:
+        """Add jobs behind those that are there, all or none of them, durably when it returns.
+
+        :raises StoreError: nothing was added: it cannot be written, or a name or number is taken
+        """
+        with self._transaction():
+            _insert_jobs(self._connection, jobs)
+
+    def add_hosts(self, hosts: Sequence[Host]) -> None:
+        """Add hosts, or describe those that are there anew; durable when it returns.
+
+        :raises StoreError: nothing was added
+        """
+        with self._transaction():
+            _insert_hosts(self._connection, hosts)
+
+    def touch(self, job: Job) -> None:
+        """Note that a job changed. Whoever follows the run learns of it with the next commit."""
+        self._jobs[job] = None
+
+    def touch_attempt(self, job: Job, attempt: Attempt) -> None:
+        """Note that an attempt is new or changed. Followers learn of it only when its job is touched too."""
+        self._attempts[attempt] = job
+
+    def set_host(self, name: str, state: str, reason: str | None = None, *,
+                 facts: Mapping[str, Any] | None = None, since: float | None = None) -> None:
+        """Note where a host stands.
+
+        :param facts: what it told about itself; ``None`` leaves what is known
+        :param since: when the state began, seconds since the epoch
+        """
+        told = facts_json(facts)
+        if told is None and name in self._hosts:
+            told = self._hosts[name][3]
+        self._hosts[name] = (state, clean_text(reason), since, told)
+
+    def set_run_state(self, state: str) -> None:
+        """Note the state of the run.
+
+        :raises StoreError: it is none of :data:`RUN_STATES`
+        """
+        if state not in RUN_STATES:
+            raise StoreError(f"a run cannot be {state!r}", hint=f"use one of {', '.join(RUN_STATES)}")
+        self._state = state
+
+    @property
+    def dirty(self) -> bool:
+        """Whether anything is noted that is not committed."""
+        return bool(self._jobs or self._attempts or self._hosts or self._state is not None)
+
+    def commit(self) -> None:
+        """Write all that is noted, in one transaction that is on the disk when this returns.
+
+        :raises StoreBlockedError: not now (disk full, I/O error); all stays noted
+        :raises RunBusyError: another manager took the run; this one must stop
+        :raises StoreError: never, for a job that was not added; all stays noted
+        """
+        if not self.dirty:
+            return
+        with self._transaction() as number:
+            if self._jobs:
+                cursor = self._connection.executemany(
+                    queries()["update_job"], (job_row(job, number) for job in self._jobs))
+                self._all_known(cursor.rowcount, len(self._jobs), "job")
+            if self._attempts:
+                rows = (attempt_row(job, attempt) for attempt, job in self._attempts.items())
+                self._connection.executemany(queries()["write_attempt"], rows)
+            if self._hosts:
+                cursor = self._connection.executemany(
+                    queries()["update_host"], ((*row, name) for name, row in self._hosts.items()))
+                self._all_known(cursor.rowcount, len(self._hosts), "host")
+            if self._state is not None:
+                self._execute("update_run_state", {"state": self._state})
+        # Only now: a transaction that failed leaves everything to be written again.
+        self._jobs.clear()
+        self._attempts.clear()
+        self._hosts.clear()
+        self._state = None
+
+    def close(self, until: float | None = None) -> None:
+        """Close the store. What is noted and not committed is dropped: commit first.
+
+        :param until: the manager leaves by itself at that time, so that the next one need not ask whether it
+            lives; ``None`` leaves it recorded as working (what a crash does)
+        :raises StoreError: that it left could not be recorded; the store is closed all the same
+        """
+        try:
+            if until is not None and self.epoch:
+                with self._transaction():
+                    self._execute("end_manager", {"until": until, "epoch": self.epoch})
+        finally:
+            self._connection.close()
+
+    def _execute(self, name: str, parameters: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
+        return self._connection.execute(queries()[name], parameters or {})
+
+    @contextmanager
+    def _transaction(self, *, fenced: bool = True) -> Iterator[int]:
+        """Carry out the body in a transaction of its own and yield its number.
+
+        :param fenced: refuse to write for a manager that is not the newest
+        """
+        connection = self._connection
+        try:
+            self._execute("begin")
+            epoch, commits = self._execute("select_commit").fetchone()
+            if fenced and epoch != self.epoch:
+                why = f"number {epoch} took it, this is number {self.epoch or 'none'}"
+                raise RunBusyError("this manager does not have the run", where=str(self.paths.root), why=why)
+            yield commits + 1
+            self._execute("update_commit", {"commits": commits + 1})
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise store_error(error, self.paths.store) from error
+        finally:
+            # Whatever went wrong, half a transaction must not wait for the next one. SQLite has undone
+            # it by itself after some errors.
+            if connection.in_transaction:
+                with translated(self.paths.store):
+                    connection.execute("ROLLBACK")
+
+    def _all_known(self, written: int, noted: int, what: str) -> None:
+        if written != noted:
+            raise StoreError(f"a {what} was touched that is not in the store", where=str(self.paths.store),
+                             why=f"{written} of {noted} are in it")
+
+
+def _insert_hosts(connection: sqlite3.Connection, hosts: Iterable[Host]) -> None:
+    connection.executemany(queries()["insert_host"], ((host.name, host_json(host)) for host in hosts))
+
+
+def _insert_jobs(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
+    specs = SpecWriter(connection)
+    counts: Counter[tuple[str, str]] = Counter()
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        for job in jobs:
+            counts[job.state, job.outcome or ""] += 1
+            yield new_job_row(job, specs.number_of(job.spec))
+
+    connection.executemany(queries()["insert_job"], rows())
+    connection.executemany(queries()["add_count"], ((*key, n) for key, n in counts.items()))
+
+
+def _publish(aside: Path, path: Path) -> None:
+    """Give a finished store its name, durably."""
+    try:
+        with open(aside, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise StoreError("the store cannot be made", where=str(path), why=error.strerror) from error
