@@ -1,3 +1,55 @@
-"""sshjobs: run a pile of jobs on the machines that you can ssh to."""
+"""sshjobs: run a pile of jobs on the machines that you can ssh to.
+
+Everything named in ``__all__`` is promised: names and signatures stay. Loaded when first used, so that
+``import sshjobs`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sshjobs.builder import Builder
+    from sshjobs.errors import HostError, InputError, NoHostError, QueueError, SshjobsError, UsageError
+    from sshjobs.logmanager import LoggingManager
+    from sshjobs.manager import Manager
+    from sshjobs.network import Network
+    from sshjobs.queue import Queue
+    from sshjobs.run import Run
+    from sshjobs.spec import Attempt, Job, JobSpec
+    from sshjobs.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "builder": ("Builder",),
+    "errors": ("HostError", "InputError", "NoHostError", "QueueError", "SshjobsError", "UsageError"),
+    "logmanager": ("LoggingManager",),
+    "manager": ("Manager",),
+    "network": ("Network",),
+    "queue": ("Queue",),
+    "run": ("Run",),
+    "spec": ("Attempt", "Job", "JobSpec"),
+    "states": ("STATES", "STATE_BUSY", "STATE_DONE", "STATE_ERROR", "STATE_FREE", "STATE_UNKNOWN", "Outcome"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "STATES", "STATE_BUSY", "STATE_DONE", "STATE_ERROR", "STATE_FREE", "STATE_UNKNOWN", "Attempt", "Builder",
+    "HostError", "InputError", "Job", "JobSpec", "LoggingManager", "Manager", "Network", "NoHostError", "Outcome",
+    "Queue", "QueueError", "Run", "SshjobsError", "UsageError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'sshjobs' has no attribute {name!r}")
+    value = getattr(import_module(f"sshjobs.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

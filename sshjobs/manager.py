@@ -1,0 +1,383 @@
+"""Manager: the loop that carries N jobs to their ends on M hosts.
+
+The loop runs in the caller's thread, and so do all hooks. The intent to launch is committed to the run's store
+before the launch leaves; what became of it is committed before the host may forget it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, NoHostError, UsageError
+from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, RunIdentity, Warned
+from sshjobs.queue import Queue
+from sshjobs.rundir import RunPaths, create_run
+from sshjobs.schedule import Schedule, jobs_from, retry_wanted
+from sshjobs.spec import Attempt, Job, JobSpec
+from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome, state_for
+from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedError, Summary
+
+#: Failures to reach a host, from the first on, after which it is no longer waited for before anything else can run.
+FIRST_CONTACT_TRIES = 3
+#: Seconds between attempts to commit while the disk of the store refuses.
+COMMIT_RETRY = 1.0
+#: Seconds that the last outputs get to be released once every job is over.
+RELEASE_TIMEOUT = 30.0
+
+
+class Manager:
+    """Allocates N jobs to M hosts.
+
+    :param sleep_time_in_secs: after so many seconds with nothing finished, :meth:`HandleSleep` is called
+    """
+
+    def __init__(self, sleep_time_in_secs: float):
+        if not sleep_time_in_secs > 0:
+            raise UsageError("sleep_time_in_secs must be more than 0", why=f"got {sleep_time_in_secs!r}")
+        self.sleep_time_in_secs = sleep_time_in_secs
+        self.network: NetworkContract
+        self.store: RunStore
+        self.paths: RunPaths
+        #: All jobs that this manager carries, by state.
+        self.jobs: Queue[Job] = Queue(STATES)
+        #: Hosts by name: why they cannot be used at present; empty text for those that can.
+        self.host_trouble: dict[str, str] = {}
+        self.schedule: Schedule
+        self.fail_fast = False
+        self._unreleased: dict[Attempt, Job] = {}
+        self._tries: dict[str, int] = {}
+        self._requests: deque[Callable[[], None]] = deque()
+        self._cancelled: set[Job] = set()
+        self._to_release: list[Attempt] = []
+        self._stopping = False
+        #: Where the run stood at its end, ``None`` before.
+        self.summary: Summary | None = None
+        #: 0 once every job of the run is done, else 1.
+        self.exit_code = EXIT_JOBS_FAILED
+        #: Another end than that of the last job: asked between two events.
+        self.until: Callable[[], bool] | None = None
+        self._last_news = 0.0
+
+    # -- setting up ----------------------------------------------------------------------------------------------
+
+    def Setup(self, job_specs: Iterable[JobSpec], network: NetworkContract, *, name: str | None = None,
+              stem: str = "run", jobfile: bytes | None = None, options: Mapping[str, Any] | None = None) -> None:
+        """Make a run of these jobs on this network, with a directory of its own, and begin to contact the hosts.
+
+        :param name: name of the run; ``None`` for ``<stem>-<n>``
+        :param jobfile: a copy to keep with the run
+        :raises UsageError: nothing to run on, ``hosts`` of a job that match no host, a name that is taken
+        """
+        if not network.hosts:
+            raise NoHostError("there is no host to run on", hint="name at least one")
+        self.network = network
+        self._make_schedule()
+        jobs = list(jobs_from(job_specs, network.hosts.values()))
+        for job in jobs:
+            self._wait_for_host(job)
+        self.paths = create_run(Path(network.results_dir), name=name, stem=stem)
+        if jobfile is not None:
+            self.paths.jobfile.write_bytes(jobfile)
+        self.paths.hosts.write_text("".join(f"{host.name}\n" for host in network.hosts.values()))
+        uid = secrets.token_hex(16)
+        self.store = RunStore.create(self.paths, uid=uid, name=self.paths.name, jobs=jobs,
+                                     hosts=list(network.hosts.values()), options=dict(options or {}),
+                                     created=time.time())
+        epoch = self._take_over()
+        network.hold()
+        network.open(RunIdentity(uid, self.paths.name, epoch), self.paths)
+
+    def Resume(self, paths: RunPaths, network: NetworkContract) -> None:
+        """Take a run over from a manager that is gone, and ask the hosts what became of what it had launched.
+
+        :raises RunBusyError: that manager is alive
+        :raises StoreError: the store cannot be used
+        """
+        self.network, self.paths = network, paths
+        self.store = RunStore.open(paths)
+        self._make_schedule()
+        epoch = self._take_over()
+        with RunReader.open(paths) as reader:
+            uid = reader.summary().uid
+            unfinished = reader.load_unfinished()
+        self.store.set_run_state("running")
+        network.hold()
+        network.adopt(job for job in unfinished if job.attempts)
+        network.open(RunIdentity(uid, paths.name, epoch), paths)
+        for job in unfinished:
+            self._unreleased.update((attempt, job) for attempt in job.attempts
+                                    if not attempt.released and attempt.state in FINAL_STATES)
+            if job.state in FINAL_STATES:
+                continue
+            self.jobs.Add(job)
+            attempt = job.attempt
+            if attempt is None or attempt.state in FINAL_STATES:
+                self.schedule.add(job)
+            else:
+                self.schedule.occupy(attempt.host)
+                self._move(job, STATE_UNKNOWN)
+        network.release(list(self._unreleased))
+
+    def _make_schedule(self) -> None:
+        self.schedule = Schedule(self.network.hosts.values())
+        self.host_trouble = dict.fromkeys(self.network.hosts, "")
+
+    def _take_over(self) -> int:
+        try:
+            return self.store.take_over(ManagerIdentity.this_process())
+        except BaseException:
+            self.store.close()
+            raise
+
+    def _wait_for_host(self, job: Job) -> None:
+        self.schedule.add(job)
+        self.jobs.Add(job)
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def ProcessJobs(self) -> None:
+        """Run all jobs, blocking until each has ended (or, after :meth:`stop`, until what was launched has).
+
+        :raises NoHostError: no host could be used, so nothing runs
+        """
+        try:
+            self._last_news = time.monotonic()
+            while not self._is_over():
+                self._launch_what_fits()
+                if self.UpdateJobStatus():
+                    self._last_news = time.monotonic()
+                elif time.monotonic() - self._last_news >= self.sleep_time_in_secs:
+                    self.HandleSleep()
+                    self._last_news = time.monotonic()
+                self._give_up_hopeless()
+            self._release_the_last()
+        except BaseException:
+            # Whatever happened here, hosts go on with what they have, and a resume finds it.
+            self._close(finished=False)
+            raise
+        self._close(finished=self._all_final())
+
+    def LaunchJob(self) -> Job | None:
+        """Launch the next job on a host with room; ``None`` where there is no such pair.
+
+        The launch leaves when its intent is committed.
+        """
+        match = self.schedule.next()
+        if match is None:
+            return None
+        job, host = match
+        attempt = job.new_attempt(host, secrets.token_hex(16))
+        self._unreleased[attempt] = job
+        self._move(job, STATE_BUSY)
+        self.store.touch_attempt(job, attempt)
+        job.id_ = self.network.LaunchJob(job, host)
+        self.HandleJobLaunch(job)
+        return job
+
+    def UpdateJobStatus(self) -> bool:
+        """Take in what hosts have reported, waiting for it up to ``sleep_time_in_secs``; tell whether any job ended.
+
+        Returns early when there is something to launch, or when :meth:`post` asks for attention.
+        """
+        self._commit()
+        waited = time.monotonic() - self._last_news
+        news = self.network.wait(max(0.0, self.sleep_time_in_secs - waited))
+        while self._requests:
+            self._requests.popleft()()
+        self._take_hosts(news)
+        self._take_released(news)
+        finished = False
+        for job, state in zip(news.jobs, self.network.GetJobStatus(news.jobs), strict=True):
+            finished |= self._take_state(job, state)
+        self._commit()
+        return finished
+
+    def _launch_what_fits(self) -> None:
+        while not self._stopping and self.LaunchJob() is not None:
+            pass
+
+    # -- hooks: for subclasses -----------------------------------------------------------------------------------
+
+    def HandleJobLaunch(self, job: Job) -> None:
+        """Called when a job is launched, once for each of its attempts."""
+
+    def HandleJobDone(self, job: Job) -> None:
+        """Called once for each job that reached its end, however it ended (``job.outcome`` tells)."""
+
+    def HandleSleep(self) -> None:
+        """Called each time ``sleep_time_in_secs`` passed with nothing finished."""
+
+    def handle_change(self, job: Job) -> None:
+        """Called when a job changed without ending: it runs, its host went away or came back, it will be retried."""
+
+    def handle_host(self, event: HostUp | HostDown | Warned) -> None:
+        """Called for whatever happens to a host."""
+
+    # -- for other threads and signals ---------------------------------------------------------------------------
+
+    def post(self, request: Callable[[], None]) -> None:
+        """Have something done in the manager's thread, between two events. May be called from any thread."""
+        self._requests.append(request)
+        self.network.wake()
+
+    def stop(self) -> None:
+        """Launch nothing more; :meth:`ProcessJobs` returns when what was launched has ended."""
+        self._stopping = True
+
+    def cancel(self, jobs: Iterable[Job]) -> None:
+        """End these jobs. A waiting one ends at once, a launched one when its host has proved it."""
+        for job in list(jobs):
+            if job.state in FINAL_STATES:
+                continue
+            self._cancelled.add(job)
+            if self.schedule.remove(job):
+                self._finish(job, Outcome.CANCELLED, "cancelled before it was launched")
+            else:
+                self.network.cancel(job)
+
+    def unfinished(self) -> list[Job]:
+        """Return the jobs that have not ended."""
+        return [job for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN) for job in self.jobs.InState(state)]
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _take_state(self, job: Job, state: str) -> bool:
+        attempt = job.attempts[-1]
+        self.store.touch_attempt(job, attempt)
+        if state not in FINAL_STATES:
+            self._move(job, state)
+            self.handle_change(job)
+            return False
+        if job.state in FINAL_STATES:
+            return False
+        outcome = attempt.outcome
+        assert outcome is not None
+        self.schedule.vacate(attempt.host)
+        if job not in self._cancelled and retry_wanted(job, outcome):
+            self._to_release.append(attempt)
+            self._move(job, STATE_FREE)
+            job.reason = f"attempt {attempt.n} ended {outcome}{f': {attempt.reason}' if attempt.reason else ''}"
+            self.schedule.add(job)
+            self.handle_change(job)
+            return False
+        if job in self._cancelled and outcome in (Outcome.NEVER_STARTED, Outcome.LOST):
+            outcome = Outcome.CANCELLED
+        job.exit_status, job.signal = attempt.exit_status, attempt.signal
+        self._finish(job, outcome, attempt.reason)
+        self._to_release.append(attempt)
+        return True
+
+    def _finish(self, job: Job, outcome: Outcome, reason: str | None) -> None:
+        job.outcome, job.reason = outcome, reason
+        self._cancelled.discard(job)
+        self._move(job, state_for(outcome))
+        self.HandleJobDone(job)
+        if self.fail_fast and outcome is not Outcome.SUCCEEDED:
+            self.fail_fast = False
+            self.cancel(self.unfinished())
+
+    def _move(self, job: Job, state: str) -> None:
+        job.state = state
+        self.jobs.SetState(job, state)
+        self.store.touch(job)
+
+    def _take_hosts(self, news: News) -> None:
+        for event in news.hosts:
+            match event:
+                case HostUp(name, facts):
+                    self._tries[name] = -1
+                    self.host_trouble[name] = ""
+                    slots = self.network.hosts[name].slots or getattr(self.network, "slots", None) or facts["cores"]
+                    self.schedule.host_up(name, slots)
+                    self.store.set_host(name, "up", facts=facts, since=time.time())
+                case HostDown(name, error):
+                    self.host_trouble[name] = str(error)
+                    tries = self._tries.get(name, 0)
+                    if tries >= 0:
+                        self._tries[name] = tries + 1
+                    useless = error.lasting or self._tries[name] >= FIRST_CONTACT_TRIES
+                    self.schedule.host_down(name, lasting=useless)
+                    self.store.set_host(name, "blocked" if error.lasting else "away", str(error), since=time.time())
+            self.handle_host(event)
+
+    def _take_released(self, news: News) -> None:
+        for attempt in news.released:
+            job = self._unreleased.pop(attempt, None)
+            if job is not None:
+                self.store.touch_attempt(job, attempt)
+
+    def _give_up_hopeless(self) -> None:
+        hopeless = self.schedule.hopeless()
+        if not hopeless:
+            return
+        if not self.schedule.waiting and len(hopeless) == len(self.unfinished()) == len(self.jobs):
+            for job in hopeless:
+                self.schedule.add(job)
+            raise NoHostError("no host could be used, so nothing was run",
+                              why="; ".join(trouble for trouble in self.host_trouble.values() if trouble),
+                              hint=f"mend one, then: sshjobs resume {self.paths.name}")
+        for job in hopeless:
+            hosts = sorted(self.schedule.eligible(job.spec, job.only_host))
+            self._finish(job, Outcome.SKIPPED, f"no host that it may run on can be used: {', '.join(hosts)}")
+
+    def _commit(self) -> None:
+        """Make everything that happened durable, then let launches leave and hosts forget."""
+        warned = False
+        while self.store.dirty:
+            try:
+                self.store.commit()
+            except StoreBlockedError as error:
+                if not warned:
+                    warned = True
+                    self.handle_host(Warned("this machine", f"{error}; waiting"))
+                time.sleep(COMMIT_RETRY)
+        self.network.flush()
+        if self._to_release:
+            self.network.release(self._to_release)
+            self._to_release = []
+
+    def _is_over(self) -> bool:
+        if self.until is not None and self.until():
+            return True
+        if self._stopping:
+            return not (self.jobs.AnyInState(STATE_BUSY) or self.jobs.AnyInState(STATE_UNKNOWN))
+        return self._all_final()
+
+    def _all_final(self) -> bool:
+        return not any(self.jobs.AnyInState(state) for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN))
+
+    def _release_the_last(self) -> None:
+        deadline = time.monotonic() + RELEASE_TIMEOUT
+        while time.monotonic() < deadline:
+            self._commit()
+            if not any(not self.host_trouble[attempt.host] for attempt in self._unreleased):
+                break
+            news = self.network.wait(0.5)
+            self._take_hosts(news)
+            self._take_released(news)
+        self._commit()
+
+    def _close(self, *, finished: bool) -> None:
+        try:
+            for line in self.network.close(finished=finished):
+                self.handle_host(Warned(line.partition(":")[0], line.partition(": ")[2]))
+            self.store.set_run_state(self._count_up() if finished else "interrupted")
+            self.store.commit()
+        finally:
+            self.store.close(time.time())
+
+    def _count_up(self) -> str:
+        """Return the state of the finished run, from what the store says of all its jobs."""
+        self.store.commit()
+        with RunReader.open(self.paths) as reader:
+            self.summary = reader.summary()
+        if self.summary.counts[STATE_ERROR] == 0:
+            self.exit_code = EXIT_OK
+            return "done"
+        only_cancelled = set(self.summary.outcomes) <= {Outcome.SUCCEEDED, Outcome.CANCELLED}
+        return "cancelled" if only_cancelled else "failed"

@@ -1,0 +1,89 @@
+"""What the network remembers of an attempt from its launch until the host has forgotten it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sshjobs.spec import Job, JobSpec
+from sshjobs.states import Outcome
+
+
+class LiveAttempt:
+    """One attempt on one host, as the network's loop knows it. Survives every connection.
+
+    :ivar have: bytes of stdout and stderr that are in the local files
+    :ivar seen: the host has said that it knows the attempt
+    :ivar sent_on: boot id of the host when the launch was last sent, ``None`` before the first time
+    :ivar over: its end has come; only its release is still to do
+    """
+
+    __slots__ = ("cancelling", "directory", "grace", "have", "job_name", "keys", "may_have_run", "over", "seen",
+                 "sent_on", "spec", "uid")
+
+    def __init__(self, uid: str, job: Job, token: str, directory: Path):
+        self.uid, self.spec, self.job_name, self.directory = uid, job.spec, job.name, directory
+        self.keys = {"id": uid, "token": token, "job": job.name, "index": job.spec.index}
+        self.have = [0, 0]
+        self.seen = self.may_have_run = self.over = self.cancelling = False
+        self.grace = 0.0
+        self.sent_on: str | None = None
+
+    def path(self, stream: int) -> Path:
+        """Return the local file of a stream (1 stdout, 2 stderr)."""
+        return self.directory / ("stdout" if stream == 1 else "stderr")
+
+
+class Started(NamedTuple):
+    """An attempt runs. ``at`` is the host's clock, ``None`` where only the fact is known."""
+
+    uid: str
+    pid: int | None
+    at: float | None
+
+
+class Ended(NamedTuple):
+    """An attempt is over and all of its output is in the local files."""
+
+    uid: str
+    outcome: Outcome
+    status: int | None
+    signal: int | None
+    started: float | None
+    ended: float | None
+    reason: str | None
+    cpu: float | None
+    rss: int | None
+    sizes: tuple[int, int]
+
+
+_OUTCOMES = {"signalled": Outcome.SIGNALLED, "timed_out": Outcome.TIMED_OUT, "oom": Outcome.OUT_OF_MEMORY,
+             "cancelled": Outcome.CANCELLED, "fenced": Outcome.NEVER_STARTED, "start_failed": Outcome.NEVER_STARTED,
+             "lost": Outcome.LOST, "reboot": Outcome.LOST}
+_REASONS = {"lost": "its exit status cannot be known any more", "reboot": "the host was restarted",
+            "fenced": "it was taken back before it started"}
+
+
+def ended_from(frame: dict[str, Any]) -> Ended:
+    """Return the event that an ``ended`` frame tells."""
+    why = frame["why"]
+    if why == "exited":
+        outcome = Outcome.FAILED if frame["status"] else Outcome.SUCCEEDED
+    else:
+        outcome = _OUTCOMES[why]
+    # Only how the main process went is its exit status or its signal; for other ends they are a by-product.
+    status = frame["status"] if why == "exited" else None
+    signal = frame["signal"] if why == "signalled" else None
+    return Ended(frame["id"], outcome, status, signal, frame["started"], frame["ended"],
+                 frame["msg"] or _REASONS.get(why), frame["cpu"], frame["rss"], (frame["out"], frame["err"]))
+
+
+def launch_spec(spec: JobSpec) -> dict[str, Any]:
+    """Return what a launch frame says of a spec; its files are added when they are known."""
+    keys: dict[str, Any] = {"env": spec.env, "cwd": spec.cwd, "timeout": spec.timeout, "nice": spec.nice,
+                            "leftovers": spec.leftovers, "stdin": None, "files": []}
+    if spec.argv:
+        keys["argv"] = spec.argv
+    else:
+        keys.update(script="".join(f"{line}\n" for line in spec.cmds), strict=spec.strict, login=spec.login)
+    return keys

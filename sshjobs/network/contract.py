@@ -1,0 +1,146 @@
+"""What a Manager needs of a network, whatever carries it: the contract and the events that come back.
+
+One suite (``tests/contract``) runs over every implementation. All methods are called from one thread, the manager's.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sshjobs.errors import HostError
+from sshjobs.host import Host
+from sshjobs.rundir import RunPaths
+from sshjobs.spec import Attempt, Job
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Which run a network works for.
+
+    :ivar uid: 32 hex digits, made with the run, never reused
+    :ivar epoch: grows with each manager of the run; hosts refuse a manager older than one they have seen
+    """
+
+    uid: str
+    name: str
+    epoch: int
+
+
+class HostUp(NamedTuple):
+    """A host has answered and can be used. ``facts`` is what it said of itself (docs/protocol.md, ``welcome``)."""
+
+    host: str
+    facts: dict[str, Any]
+
+
+class HostDown(NamedTuple):
+    """A host cannot be reached or used. ``error.lasting``: nobody tries again until a person acts."""
+
+    host: str
+    error: HostError
+
+
+class Warned(NamedTuple):
+    """A host has said something that a person should know."""
+
+    host: str
+    message: str
+
+
+class Released(NamedTuple):
+    """The outputs of these attempts are safe on this side and the host was told so."""
+
+    uids: list[str]
+
+
+@dataclass
+class News:
+    """What has happened since the last look.
+
+    :ivar jobs: jobs whose newest attempt has changed, in the order of the changes, each once
+    :ivar hosts: events of hosts, in order
+    :ivar released: attempts whose outputs were synced and given up by their hosts
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    hosts: list[HostUp | HostDown | Warned] = field(default_factory=list)
+    released: list[Attempt] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.jobs or self.hosts or self.released)
+
+
+class NetworkContract(ABC):
+    """Carries launches to hosts and what became of them back."""
+
+    #: The directory on this machine that runs are kept in.
+    results_dir: str
+    #: The hosts by name, in the user's order.
+    hosts: dict[str, Host]
+
+    @abstractmethod
+    def GetHosts(self) -> list[str]:
+        """Return the names of all hosts, in the user's order."""
+
+    @abstractmethod
+    def LaunchJob(self, job: Job, host: str) -> str:
+        """Have a job's newest attempt started on a host and return the attempt's id there.
+
+        The launch leaves at once, or, between :meth:`hold` and :meth:`flush`, when it is flushed. Launching the
+        same attempt again never starts it twice. Does not block.
+        """
+
+    @abstractmethod
+    def GetJobStatus(self, jobs: Sequence[Job]) -> list[str]:
+        """Return the state of each job's newest attempt as far as it is known here, in the order of ``jobs``."""
+
+    @abstractmethod
+    def GetStdout(self, job: Job) -> str:
+        """Return what has come back of the job's standard output (bytes that are not UTF-8 as lone surrogates)."""
+
+    @abstractmethod
+    def GetStderr(self, job: Job) -> str:
+        """Return what has come back of the job's standard error, as :meth:`GetStdout`."""
+
+    @abstractmethod
+    def open(self, run: RunIdentity, paths: RunPaths) -> None:
+        """Begin to contact every host, for a run. Does not block; the hosts' answers come as news."""
+
+    @abstractmethod
+    def adopt(self, jobs: Iterable[Job]) -> None:
+        """Take over attempts of an earlier manager: ask their hosts what became of them. Before :meth:`open`."""
+
+    @abstractmethod
+    def hold(self) -> None:
+        """Keep launches back until :meth:`flush`, so that their intent can be committed first."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Send what was held back, and hold again what comes after."""
+
+    @abstractmethod
+    def wait(self, timeout: float) -> News:
+        """Return what has happened, waiting up to ``timeout`` seconds for the first of it."""
+
+    @abstractmethod
+    def cancel(self, job: Job) -> None:
+        """End the newest attempt of a job, or prove that it never starts. Its end comes as news."""
+
+    @abstractmethod
+    def release(self, attempts: Sequence[Attempt]) -> None:
+        """Let the hosts forget ended attempts, once their outputs are on this machine's disk. Answered by news."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Make a :meth:`wait` in progress return. May be called from any thread."""
+
+    @abstractmethod
+    def close(self, *, finished: bool) -> list[str]:
+        """End the conversation with every host and stop all threads and processes of it.
+
+        :param finished: the run is over: hosts remove all that is left of it. Else they go on working
+        :return: lines about what could not be removed, for a person
+        """

@@ -1,0 +1,147 @@
+"""The thread in which all conversations with hosts happen: one event loop, one session a host."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sshjobs.host import Host
+from sshjobs.network.attempts import LiveAttempt
+from sshjobs.network.contract import Released, RunIdentity
+from sshjobs.network.outputs import OutputFiles, sync_tree
+from sshjobs.network.session import HostSession
+from sshjobs.network.staging import Staging
+from sshjobs.network.transport import Transport
+
+#: Connections that are being made at a time: below the 10 at which a stock sshd (MaxStartups 10:30:100), which
+#: may be the jump host of them all, begins to refuse some.
+HANDSHAKES = 8
+#: Seconds between attempts to sync outputs while the disk refuses.
+SYNC_RETRY = 5.0
+
+
+class Engine:
+    """Runs the sessions of a network in a thread of its own. Its methods belong to the manager's thread.
+
+    :param transport_of: the transport to reach a host by
+    :param slots: how many jobs a host takes at a time, ``None`` for as many as it has cores
+    :param directory: what to sync before hosts give up their copies
+    """
+
+    def __init__(self, hosts: Iterable[Host], transport_of: Callable[[Host], Transport],
+                 slots: Callable[[Host], int | None], run: RunIdentity, directory: Path):
+        #: Events for the manager, in batches. ``None`` only wakes it.
+        self.events: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
+        self._directory = directory
+        self._batch: list[Any] = []
+        self._loop = asyncio.new_event_loop()
+        self._outputs = OutputFiles()
+        self._staging = Staging()
+        self._to_release: list[tuple[str, str]] = []
+        self._releasing: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sessions: dict[str, HostSession] = {}
+        handshakes = asyncio.Semaphore(HANDSHAKES)
+        for host in hosts:
+            self._sessions[host.name] = HostSession(host, transport_of(host), run, self._outputs, self._staging,
+                                                    self._emit, handshakes, slots(host))
+        self._thread = threading.Thread(target=self._main, name="sshjobs-network", daemon=True)
+
+    def start(self, adopted: Iterable[tuple[str, LiveAttempt]]) -> None:
+        """Begin to contact the hosts, first of all about the attempts that are there already."""
+        for host, attempt in adopted:
+            self._sessions[host].adopt(attempt)
+        self._thread.start()
+
+    def launch(self, attempts: Sequence[tuple[str, LiveAttempt]]) -> None:
+        """Have attempts started on their hosts."""
+        def begin() -> None:
+            for host, attempt in attempts:
+                self._sessions[host].launch(attempt)
+        self._call(begin)
+
+    def cancel(self, host: str, uid: str, grace: float) -> None:
+        """End an attempt."""
+        self._call(lambda: self._sessions[host].cancel(uid, grace))
+
+    def release(self, attempts: Sequence[tuple[str, str]]) -> None:
+        """Sync what has come of these (host, uid), then let the hosts forget them."""
+        def begin() -> None:
+            self._to_release.extend(attempts)
+            if self._releasing is None or self._releasing.done():
+                self._releasing = self._loop.create_task(self._release())
+        self._call(begin)
+
+    def wake(self) -> None:
+        """Make whoever waits for events look again. May be called from any thread."""
+        self.events.put(None)
+
+    def close(self, *, finished: bool) -> list[str]:
+        """End all conversations and the thread.
+
+        :param finished: have the hosts remove everything of the run first
+        :return: lines about what was left there
+        """
+        future = asyncio.run_coroutine_threadsafe(self._close(finished), self._loop)
+        lines = future.result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        return lines
+
+    # -- in the loop's thread ------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._tasks = [self._loop.create_task(session.run()) for session in self._sessions.values()]
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._loop.close()
+
+    def _call(self, act: Callable[[], object]) -> None:
+        self._loop.call_soon_threadsafe(act)
+
+    def _emit(self, event: Any) -> None:
+        # One hand-over a turn of the loop, however many events it brings.
+        if not self._batch:
+            self._loop.call_soon(self._hand_over)
+        self._batch.append(event)
+
+    def _hand_over(self) -> None:
+        self.events.put(self._batch)
+        self._batch = []
+
+    async def _release(self) -> None:
+        while self._to_release:
+            now, self._to_release = self._to_release, []
+            try:
+                await self._loop.run_in_executor(None, sync_tree, self._directory)
+            except OSError:
+                # Nothing was promised yet: the hosts keep their copies until the disk takes ours.
+                self._to_release = now + self._to_release
+                await asyncio.sleep(SYNC_RETRY)
+                continue
+            by_host: dict[str, list[str]] = {}
+            for host, uid in now:
+                by_host.setdefault(host, []).append(uid)
+            done = [uid for host, uids in by_host.items() if self._sessions[host].release(uids) for uid in uids]
+            if done:
+                self._emit(Released(done))
+
+    async def _close(self, finished: bool) -> list[str]:
+        if self._releasing is not None and finished:
+            await self._releasing
+        lines: list[str] = []
+        if finished:
+            answers = await asyncio.gather(*(session.bye() for session in self._sessions.values()))
+            lines = [line for line in answers if line is not None]
+        for task in (*self._tasks, *([self._releasing] if self._releasing else ())):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._outputs.close()
+        return lines

@@ -1,0 +1,235 @@
+"""Network: hosts that are reached by ssh, or are this machine."""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sshjobs.errors import UsageError
+from sshjobs.host import Host
+from sshjobs.inputs.hostfile import load_hosts
+from sshjobs.network.attempts import Ended, LiveAttempt, Started
+from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Released, RunIdentity, Warned
+from sshjobs.network.engine import Engine
+from sshjobs.network.outputs import put_aside
+from sshjobs.network.transport import Transport, make_transport
+from sshjobs.rundir import RunPaths, create_run
+from sshjobs.spec import Attempt, Job
+from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, state_for
+
+#: Seconds between TERM and KILL when a job is cancelled.
+CANCEL_GRACE = 5.0
+
+
+class Network(NetworkContract):
+    """Handles remote command invocations: one conversation a host, over ssh or on this machine.
+
+    :param results_dir: directory on this machine that runs are kept in
+    :param clusters: the hosts: a list of host lines, or the path of a hosts file
+    :param verbose: tell more on standard error (left to whoever configures logging)
+    :param ssh_config: path of an ssh configuration to use instead of the user's own
+    :param transport: ``openssh`` or ``local`` for every host; ``None`` is openssh, but this machine without ssh
+    :param slots: how many jobs a host takes at a time where its line does not say; ``None`` is its cores
+    :raises InputError: the hosts cannot be understood
+    :raises UsageError: there is no such transport
+    """
+
+    def __init__(self, results_dir: str, clusters: str | Sequence[str | Host], verbose: bool = False, *,
+                 ssh_config: str | None = None, transport: str | None = None, slots: int | None = None):
+        self.results_dir, self.verbose, self.slots = str(results_dir), verbose, slots
+        self.hosts = {host.name: host for host in _hosts(clusters)}
+        remote = make_transport(transport or "openssh", ssh_config=ssh_config)
+        self._transports: tuple[Transport, Transport] = (remote, make_transport("local"))
+        self._engine: Engine | None = None
+        self._paths: RunPaths | None = None
+        self._adopted: list[tuple[str, LiveAttempt]] = []
+        self._adopted_jobs: list[Job] = []
+        self._outbox: list[tuple[str, LiveAttempt]] = []
+        self._holding = False
+        self._jobs: dict[str, Job] = {}
+        self._away: set[str] = set()
+
+    # -- the seed's verbs ----------------------------------------------------------------------------------------
+
+    def GetHosts(self) -> list[str]:
+        return list(self.hosts)
+
+    def LaunchJob(self, job: Job, host: str) -> str:
+        """See :meth:`NetworkContract.LaunchJob`. A job without a fresh attempt gets one.
+
+        :raises UsageError: there is no such host
+        """
+        if host not in self.hosts:
+            raise UsageError(f"no host is called {host!r}", hint=f"the hosts are {', '.join(self.hosts)}")
+        engine, paths = self._opened()
+        attempt = job.attempt
+        if attempt is None or attempt.state in FINAL_STATES or attempt.host != host:
+            attempt = job.new_attempt(host, secrets.token_hex(16))
+        if attempt.n > 1:
+            put_aside(paths.job(job.name), paths.attempt(job.name, attempt.n - 1))
+        self._jobs[attempt.uid] = job
+        self._outbox.append((host, LiveAttempt(attempt.uid, job, attempt.token, paths.job(job.name))))
+        if not self._holding:
+            engine.launch(self._outbox)
+            self._outbox = []
+        return f"{host}/{attempt.uid}"
+
+    def GetJobStatus(self, jobs: Sequence[Job]) -> list[str]:
+        if self._engine is not None and not self._holding:
+            self.wait(0)
+        return [job.attempt.state if job.attempt is not None else STATE_FREE for job in jobs]
+
+    def GetStdout(self, job: Job) -> str:
+        return self._text(self._opened()[1].stdout(job.name))
+
+    def GetStderr(self, job: Job) -> str:
+        return self._text(self._opened()[1].stderr(job.name))
+
+    @staticmethod
+    def _text(path: Path) -> str:
+        try:
+            return path.read_bytes().decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            return ""
+
+    # -- what a manager needs ------------------------------------------------------------------------------------
+
+    def open(self, run: RunIdentity, paths: RunPaths) -> None:
+        self._paths = paths
+        self._engine = Engine(self.hosts.values(), self._transport_of, self._slots_of, run, paths.root)
+        for job in self._adopted_jobs:
+            self._adopt(job, paths)
+        self._engine.start(self._adopted)
+        self._adopted_jobs, self._adopted = [], []
+
+    def adopt(self, jobs: Iterable[Job]) -> None:
+        self._adopted_jobs.extend(jobs)
+
+    def hold(self) -> None:
+        self._holding = True
+
+    def flush(self) -> None:
+        if self._outbox:
+            self._opened()[0].launch(self._outbox)
+            self._outbox = []
+
+    def wait(self, timeout: float) -> News:
+        engine, news, changed = self._opened()[0], News(), dict[Job, None]()
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                left = max(0.0, deadline - time.monotonic())
+                batch = engine.events.get(timeout=left) if left else engine.events.get_nowait()
+            except queue.Empty:
+                break
+            for event in batch or ():
+                self._apply(event, news, changed)
+            # Having waited for the first, take what else is there already.
+            deadline = 0.0
+        news.jobs = list(changed)
+        return news
+
+    def cancel(self, job: Job) -> None:
+        attempt = job.attempt
+        if attempt is not None and attempt.state not in FINAL_STATES:
+            self._opened()[0].cancel(attempt.host, attempt.uid, CANCEL_GRACE)
+
+    def release(self, attempts: Sequence[Attempt]) -> None:
+        self._opened()[0].release([(attempt.host, attempt.uid) for attempt in attempts])
+
+    def wake(self) -> None:
+        if self._engine is not None:
+            self._engine.wake()
+
+    def close(self, *, finished: bool) -> list[str]:
+        if self._engine is None:
+            return []
+        engine, self._engine = self._engine, None
+        return engine.close(finished=finished)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _opened(self) -> tuple[Engine, RunPaths]:
+        """Return the engine and the paths; used without a manager, the network makes a run directory of its own."""
+        if self._engine is None:
+            if self._paths is None:
+                self._paths = create_run(Path(self.results_dir), stem="network")
+            self.open(RunIdentity(secrets.token_hex(16), self._paths.name, 1), self._paths)
+        assert self._engine is not None and self._paths is not None
+        return self._engine, self._paths
+
+    def _transport_of(self, host: Host) -> Transport:
+        return self._transports[host.local]
+
+    def _slots_of(self, host: Host) -> int | None:
+        return host.slots or self.slots
+
+    def _adopt(self, job: Job, paths: RunPaths) -> None:
+        newest = job.attempts[-1]
+        for attempt in job.attempts:
+            if attempt.released or (attempt.state in FINAL_STATES and attempt.outcome is None):
+                continue
+            directory = paths.job(job.name) if attempt is newest else paths.attempt(job.name, attempt.n)
+            live = LiveAttempt(attempt.uid, job, attempt.token, directory)
+            live.seen = attempt.started is not None
+            live.over = attempt.state in FINAL_STATES
+            for stream in (1, 2):
+                path = live.path(stream)
+                live.have[stream - 1] = path.stat().st_size if path.exists() else 0
+            self._jobs[attempt.uid] = job
+            self._adopted.append((attempt.host, live))
+
+    def _apply(self, event: object, news: News, changed: dict[Job, None]) -> None:
+        match event:
+            case Ended():
+                job = self._jobs[event.uid]
+                attempt = self._attempt_of(job, event.uid)
+                attempt.state, attempt.outcome = state_for(event.outcome), event.outcome
+                attempt.exit_status, attempt.signal = event.status, event.signal
+                attempt.started, attempt.ended = event.started or attempt.started, event.ended
+                attempt.reason, attempt.cpu = event.reason, event.cpu
+                attempt.rss = None if event.rss is None else event.rss * 1024
+                attempt.out_size, attempt.err_size = event.sizes
+                changed[job] = None
+            case Started():
+                job = self._jobs[event.uid]
+                attempt = self._attempt_of(job, event.uid)
+                attempt.state, attempt.started = STATE_BUSY, event.at or attempt.started
+                attempt.pid = event.pid or attempt.pid
+                changed[job] = None
+            case Released():
+                for uid in event.uids:
+                    attempt = self._attempt_of(self._jobs.pop(uid), uid)
+                    attempt.released = True
+                    news.released.append(attempt)
+            case HostUp() | HostDown():
+                self._note_host(event, changed)
+                news.hosts.append(event)
+            case Warned():
+                news.hosts.append(event)
+
+    def _note_host(self, event: HostUp | HostDown, changed: dict[Job, None]) -> None:
+        up = isinstance(event, HostUp)
+        if up != (event.host in self._away):
+            return
+        (self._away.discard if up else self._away.add)(event.host)
+        state_now, state_then = (STATE_BUSY, STATE_UNKNOWN) if up else (STATE_UNKNOWN, STATE_BUSY)
+        for uid, job in self._jobs.items():
+            attempt = self._attempt_of(job, uid)
+            if attempt.host == event.host and attempt.state == state_then:
+                attempt.state = state_now
+                changed[job] = None
+
+    @staticmethod
+    def _attempt_of(job: Job, uid: str) -> Attempt:
+        newest = job.attempts[-1]
+        return newest if newest.uid == uid else next(a for a in job.attempts if a.uid == uid)
+
+
+def _hosts(clusters: str | Sequence[str | Host]) -> list[Host]:
+    if not isinstance(clusters, str) and all(isinstance(host, Host) for host in clusters):
+        return [host for host in clusters if isinstance(host, Host)]
+    return load_hosts(clusters)  # type: ignore[arg-type]

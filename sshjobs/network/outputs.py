@@ -1,0 +1,92 @@
+"""Where output lands on this machine: files that grow while the job runs, written at exact offsets."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+#: Open files kept, over all hosts: two for each of the attempts that last had news.
+MAX_OPEN = 256
+#: Errors of a full disk: waiting helps, and nothing is lost meanwhile.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class OutputFiles:
+    """Writes ranges of streams into files. Belongs to the thread of the network's loop."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[tuple[str, int], int] = OrderedDict()
+
+    def create(self, directory: Path) -> None:
+        """Make the directory of a job and its two files, so that they are there even when they stay empty.
+
+        :raises OSError: the disk is full, or somebody put something else in their place
+        """
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("stdout", "stderr"):
+            os.close(os.open(directory / name, _FLAGS, 0o600))
+
+    def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
+        """Write ``data`` at ``offset`` of the file at ``path``, all of it.
+
+        :raises OSError: it could not be written; writing it again later is harmless
+        """
+        key = (uid, stream)
+        descriptor = self._open.get(key)
+        if descriptor is None:
+            descriptor = os.open(path, _FLAGS, 0o600)
+            self._open[key] = descriptor
+            if len(self._open) > MAX_OPEN:
+                os.close(self._open.popitem(last=False)[1])
+        else:
+            self._open.move_to_end(key)
+        done = 0
+        while done < len(data):
+            done += os.pwrite(descriptor, data[done:] if done else data, offset + done)
+
+    def forget(self, uid: str) -> None:
+        """Close the files of an attempt."""
+        for stream in (1, 2):
+            descriptor = self._open.pop((uid, stream), None)
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def close(self) -> None:
+        """Close every file."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+
+def put_aside(directory: Path, aside: Path) -> None:
+    """Move the output of an earlier attempt out of the way of the next. Harmless when it is done already.
+
+    :raises OSError: the disk refused
+    """
+    for name in ("stdout", "stderr"):
+        if (directory / name).exists() and not (aside / name).exists():
+            aside.mkdir(mode=0o700, exist_ok=True)
+            os.rename(directory / name, aside / name)
+
+
+def sync_tree(directory: Path) -> None:
+    """Return once everything written below ``directory`` is on the disk. Blocks; for a thread of its own.
+
+    :raises OSError: the disk refused
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        if sys.platform == "linux":
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.syncfs(descriptor) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), str(directory))
+        else:
+            os.sync()
+    finally:
+        os.close(descriptor)

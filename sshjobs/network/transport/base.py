@@ -1,0 +1,149 @@
+"""The contract of a transport, and a stream over the pipes of a child process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sshjobs.errors import HostError
+from sshjobs.host import Host
+
+#: Bytes read from the host at a time.
+READ_SIZE = 1 << 18
+#: How much of what the transport writes to its standard error is kept, in bytes: the end of it tells the cause.
+STDERR_KEPT = 1 << 16
+#: Seconds that a child process gets to go by itself after its pipes were closed, before it is killed.
+CLOSE_PATIENCE = 2.0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a stream ended.
+
+    :ivar status: exit status of the process behind it, negative for a signal, ``None`` where there is none
+    :ivar stderr: the end of what it wrote to standard error
+    """
+
+    status: int | None
+    stderr: str
+
+
+class Stream(ABC):
+    """Bytes to and from the far side. Used from one event loop only."""
+
+    @abstractmethod
+    async def read(self) -> bytes:
+        """Return the next bytes, ``b""`` once the far side has ended the stream."""
+
+    @abstractmethod
+    async def write(self, data: bytes) -> None:
+        """Write all of it, waiting while the far side is slow.
+
+        :raises OSError: the stream has ended
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """End the stream at once: whoever reads it meets its end."""
+
+    @abstractmethod
+    async def close(self) -> Ending:
+        """End the stream, wait until nothing of it is left on this machine, and tell how it ended. Idempotent."""
+
+
+class Transport(ABC):
+    """Opens streams to hosts."""
+
+    name: str
+
+    @abstractmethod
+    async def open(self, host: Host) -> Stream:
+        """Return a stream to a Python that runs the bootstrap line on the host (docs/protocol.md, "Getting there").
+
+        Returns before it is known whether the host answers: that shows when the stream is read.
+
+        :raises HostError: it cannot even be tried
+        """
+
+    @abstractmethod
+    def explain(self, host: Host, ending: Ending, noise: str, *, was_ready: bool) -> HostError:
+        """Tell why a stream ended: the cause by name, and what to do about it.
+
+        :param noise: what came before the agent's first word
+        :param was_ready: the agent had answered on this stream
+        """
+
+
+class ProcessStream(Stream):
+    """A stream over the standard input and output of a child process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader,
+                 writer: asyncio.StreamWriter, stderr: asyncio.Task[bytes]):
+        self._process, self._reader, self._writer, self._stderr = process, reader, writer, stderr
+        self._ending: Ending | None = None
+
+    @classmethod
+    async def start(cls, argv: Sequence[str]) -> ProcessStream:
+        """Start a process in a session of its own, so that a Ctrl-C in our terminal does not reach it.
+
+        :raises OSError: it cannot be started
+        """
+        loop = asyncio.get_running_loop()
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   start_new_session=True, bufsize=0)
+        # Popen and not asyncio's own: that one needs a thread a child on some of our Pythons.
+        reader = asyncio.StreamReader(limit=2 * READ_SIZE)
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
+        errors = asyncio.StreamReader(limit=STDERR_KEPT)
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(errors), process.stderr)
+        transport, protocol = await loop.connect_write_pipe(
+            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), process.stdin)
+        writer = asyncio.StreamWriter(transport, protocol, None, loop)
+        return cls(process, reader, writer, asyncio.ensure_future(_tail(errors)))
+
+    async def read(self) -> bytes:
+        return await self._reader.read(READ_SIZE)
+
+    async def write(self, data: bytes) -> None:
+        if self._writer.is_closing():
+            raise BrokenPipeError("the stream is closed")
+        self._writer.write(data)
+        await self._writer.drain()
+
+    def abort(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+
+    async def close(self) -> Ending:
+        if self._ending is None:
+            self._writer.close()
+            status = await self._wait()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._stderr), CLOSE_PATIENCE)
+            stderr = self._stderr.result() if self._stderr.done() else b""
+            self._stderr.cancel()
+            self._ending = Ending(status, stderr.decode("utf-8", "replace"))
+        return self._ending
+
+    async def _wait(self) -> int:
+        delay, waited = 0.001, 0.0
+        while (status := self._process.poll()) is None:
+            if waited >= CLOSE_PATIENCE:
+                self._process.kill()
+            await asyncio.sleep(delay)
+            waited += delay
+            delay = min(delay * 2, 0.05)
+        return status
+
+
+async def _tail(reader: asyncio.StreamReader) -> bytes:
+    kept = b""
+    while data := await reader.read(READ_SIZE):
+        kept = (kept + data)[-STDERR_KEPT:]
+    return kept
+
+

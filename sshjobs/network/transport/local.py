@@ -1,0 +1,33 @@
+"""This machine, without ssh: the agent is a child process."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from sshjobs.errors import HostError
+from sshjobs.host import Host
+from sshjobs.network.payload import bootstrap_code
+from sshjobs.network.transport.base import Ending, ProcessStream, Stream, Transport
+
+
+class LocalTransport(Transport):
+    """Runs the agent on this machine, whatever the host is called."""
+
+    name = "local"
+
+    async def open(self, host: Host) -> Stream:
+        python = host.python or sys.executable or "python3"
+        try:
+            return await ProcessStream.start([python, "-ISc", bootstrap_code()])
+        except OSError as error:
+            raise HostError("no-python", host.name, "the agent cannot be started on this machine",
+                            why=f"{python}: {os.strerror(error.errno or 0)}",
+                            hint="set python= of the host to an interpreter", lasting=True) from error
+
+    def explain(self, host: Host, ending: Ending, noise: str, *, was_ready: bool) -> HostError:
+        if was_ready:
+            return HostError("link-lost", host.name, "the agent on this machine went away", hint="trying again")
+        last = (ending.stderr.strip().splitlines() or [f"it ended with status {ending.status}"])[-1]
+        return HostError("no-agent", host.name, "the agent did not come up on this machine", why=last,
+                         hint="see that the home directory can be written", lasting=True)

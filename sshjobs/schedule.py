@@ -1,0 +1,212 @@
+"""Who runs where, who is tried again, and who waits for what. Pure: no clock, no disk, no process."""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from collections.abc import Iterable
+from itertools import islice
+
+from sshjobs.errors import UsageError
+from sshjobs.host import Host
+from sshjobs.queue import Queue
+from sshjobs.spec import Job, JobSpec
+from sshjobs.states import HOST_OUTCOMES, JOB_OUTCOMES, STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, Outcome
+
+#: How many jobs further down the line are looked at to spare a job the host on which it has just failed to start.
+LOOK_AHEAD = 8
+
+
+class _Line:
+    """Jobs that wait for the same set of hosts, in their order."""
+
+    def __init__(self, hosts: frozenset[str]):
+        self.hosts = hosts
+        self.jobs: OrderedDict[Job, int] = OrderedDict()
+
+    def head(self) -> int:
+        return next(iter(self.jobs.values()))
+
+    def take(self, host: str, spare: bool) -> Job:
+        chosen = next(iter(self.jobs))
+        if spare and chosen.attempts and chosen.attempts[-1].host == host:
+            for job in islice(self.jobs, LOOK_AHEAD):
+                if not job.attempts or job.attempts[-1].host != host:
+                    chosen = job
+                    break
+        del self.jobs[chosen]
+        return chosen
+
+
+class Schedule:
+    """Assigns waiting jobs to hosts with room. Every operation is O(1) in jobs and hosts, but for the number of
+    different host selections.
+
+    Hosts stand in a :class:`Queue`: free (it has room), busy (full), unknown (not reached, or away) and error
+    (not usable until a person acts).
+
+    :param hosts: all hosts of the run
+    :param rng: where the choice among hosts with room comes from
+    """
+
+    def __init__(self, hosts: Iterable[Host], rng: random.Random | None = None):
+        self.hosts = {host.name: host for host in hosts}
+        self.host_queue: Queue[str] = Queue([STATE_UNKNOWN, STATE_FREE, STATE_BUSY, STATE_ERROR], self.hosts)
+        if rng is not None:
+            self.host_queue.rng = rng
+        self.slots: dict[str, int] = dict.fromkeys(self.hosts, 0)
+        self.load: dict[str, int] = dict.fromkeys(self.hosts, 0)
+        self._up: set[str] = set()
+        self._dry: set[str] = set()
+        self._lines: dict[frozenset[str], _Line] = {}
+        self._lines_of: dict[str, list[_Line]] = {name: [] for name in self.hosts}
+        self._choices: dict[tuple[tuple[str, ...], str | None], frozenset[str]] = {}
+        self._entered = 0
+        self.waiting = 0
+
+    # -- jobs ----------------------------------------------------------------------------------------------------
+
+    def eligible(self, spec: JobSpec, only_host: str | None = None) -> frozenset[str]:
+        """Return the names of the hosts on which a job may run.
+
+        :raises UsageError: its ``hosts`` match none
+        """
+        key = (tuple(spec.hosts), only_host)
+        choice = self._choices.get(key)
+        if choice is None:
+            names = (only_host,) if only_host else self.hosts
+            choice = frozenset(name for name in names if self.hosts[name].matches(spec.hosts))
+            if not choice:
+                raise UsageError(f"no host matches {', '.join(spec.hosts)}", where=spec.name,
+                                 hint=f"the hosts are {', '.join(list(self.hosts)[:8])}")
+            self._choices[key] = choice
+        return choice
+
+    def add(self, job: Job) -> None:
+        """Let a job wait for a host.
+
+        :raises UsageError: its ``hosts`` match none
+        """
+        choice = self.eligible(job.spec, job.only_host)
+        line = self._lines.get(choice)
+        if line is None:
+            line = self._lines[choice] = _Line(choice)
+            for name in choice:
+                self._lines_of[name].append(line)
+        line.jobs[job] = self._entered
+        self._entered += 1
+        self.waiting += 1
+        for name in self._dry & choice if self._dry else ():
+            self._dry.discard(name)
+            self._settle(name)
+
+    def remove(self, job: Job) -> bool:
+        """Take a job out of its line; tell whether it waited there."""
+        line = self._lines.get(self.eligible(job.spec, job.only_host))
+        if line is None or line.jobs.pop(job, None) is None:
+            return False
+        self.waiting -= 1
+        return True
+
+    def next(self) -> tuple[Job, str] | None:
+        """Take the job out of its line that is to be launched now; with the host for it. ``None``: no match."""
+        while self.waiting and self.host_queue.AnyInState(STATE_FREE):
+            host = self.host_queue.ChooseRandom(STATE_FREE)
+            lines = [line for line in self._lines_of[host] if line.jobs]
+            if not lines:
+                self._dry.add(host)
+                self._settle(host)
+                continue
+            line = min(lines, key=_Line.head)
+            job = line.take(host, spare=len(line.hosts & self._up) > 1)
+            self.waiting -= 1
+            self.occupy(host)
+            return job, host
+        return None
+
+    def hopeless(self) -> list[Job]:
+        """Take out and return the jobs none of whose hosts can be used any more."""
+        lost: list[Job] = []
+        for line in self._lines.values():
+            if line.jobs and all(self.host_queue.StateOf(name) == STATE_ERROR for name in line.hosts):
+                lost.extend(line.jobs)
+                line.jobs.clear()
+        self.waiting -= len(lost)
+        return lost
+
+    # -- hosts ---------------------------------------------------------------------------------------------------
+
+    def occupy(self, host: str) -> None:
+        """Count one attempt more on a host."""
+        self.load[host] += 1
+        self._settle(host)
+
+    def vacate(self, host: str) -> None:
+        """Count one attempt less on a host."""
+        self.load[host] -= 1
+        self._settle(host)
+
+    def host_up(self, host: str, slots: int) -> None:
+        """A host can be used, for so many jobs at a time."""
+        self.slots[host] = slots
+        self._up.add(host)
+        self._settle(host)
+
+    def host_down(self, host: str, *, lasting: bool) -> None:
+        """A host cannot be used for now, or (``lasting``) until a person acts."""
+        self._up.discard(host)
+        self.host_queue.SetState(host, STATE_ERROR if lasting else STATE_UNKNOWN)
+
+    def _settle(self, host: str) -> None:
+        if host in self._up:
+            room = self.load[host] < self.slots[host] and host not in self._dry
+            state = STATE_FREE if room else STATE_BUSY
+            if self.host_queue.StateOf(host) != state:
+                self.host_queue.SetState(host, state)
+
+
+def retry_wanted(job: Job, outcome: Outcome) -> bool:
+    """Tell whether a job whose newest attempt ended so is to be tried again.
+
+    Ends that are nobody's fault count against ``host_retries``, the job's own ends against ``retries``.
+    """
+    if job.spec.once and outcome is not Outcome.NEVER_STARTED:
+        return False
+    if outcome in HOST_OUTCOMES:
+        kind, allowed = HOST_OUTCOMES, job.spec.host_retries
+    elif outcome in JOB_OUTCOMES:
+        kind, allowed = JOB_OUTCOMES, job.spec.retries
+    else:
+        return False
+    return sum(1 for attempt in job.attempts if attempt.outcome in kind) <= allowed
+
+
+def jobs_from(specs: Iterable[JobSpec], hosts: Iterable[Host]) -> Iterable[Job]:
+    """Yield the jobs that specs stand for: one each, or one on every host for ``per_host``; with unique names.
+
+    :raises UsageError: the ``hosts`` of a ``per_host`` spec match none
+    """
+    all_hosts, taken, index = list(hosts), set[str](), 0
+    for spec in specs:
+        targets: list[Host | None] = [None]
+        if spec.per_host:
+            targets = [host for host in all_hosts if host.matches(spec.hosts)]
+            if not targets:
+                raise UsageError(f"no host matches {', '.join(spec.hosts)}", where=spec.name)
+        for target in targets:
+            base = spec.name or "job"
+            name = _unused(f"{base}@{target.name}" if target else base, taken)
+            taken.add(name)
+            job = Job(spec, index, name)
+            job.only_host = target.name if target else None
+            yield job
+            index += 1
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    if name not in taken:
+        return name
+    number = 2
+    while f"{name}-{number}" in taken:
+        number += 1
+    return f"{name}-{number}"
