@@ -1,0 +1,135 @@
+"""Fixtures for every test: hosts over real ssh, a clean home, our command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tests.lab import BaseLab, Lab, LabHost, LabUnsupported, LoopbackLab, open_lab
+
+#: Variables of the user who runs the tests that would change what a command does or prints.
+PERSONAL = ("SSH_AUTH_SOCK", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
+REPOSITORY = Path(__file__).parents[1]
+
+
+class SshjobsCli(Protocol):
+    """See :func:`sshjobs_cli`."""
+
+    def __call__(
+        self,
+        *arguments: str | Path,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        input: str | None = None,
+        timeout: float = 60.0,
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[BaseLab]:
+    """Four hosts for tests that leave hosts as they found them; made when first asked for."""
+    with open_lab(hosts=4) as made:
+        yield made
+
+
+@pytest.fixture
+def lab_host(lab: BaseLab) -> LabHost:
+    """One of the hosts of ``lab``."""
+    return lab.hosts[0]
+
+
+@pytest.fixture
+def fresh_lab() -> Iterator[Callable[..., Lab]]:
+    """Make labs for one test that may damage them: ``fresh_lab(hosts=2, options=HostOptions(…))``.
+
+    Takes what :class:`tests.lab.Lab` takes. Where this machine allows no such hosts the test is skipped,
+    but never for root: there it is an error.
+    """
+    made: list[Lab] = []
+
+    def make(hosts: int = 1, **more: Any) -> Lab:
+        try:
+            new = Lab(hosts, **more)
+        except LabUnsupported as error:
+            if os.geteuid() == 0:
+                raise
+            pytest.skip(str(error))
+        made.append(new)
+        new.start()
+        return new
+
+    yield make
+    for old in made:
+        old.close()
+
+
+@pytest.fixture
+def loopback_lab() -> Iterator[Callable[..., LoopbackLab]]:
+    """Make labs of sshd processes on loopback addresses, as the present user."""
+    made: list[LoopbackLab] = []
+
+    def make(hosts: int = 1, **more: Any) -> LoopbackLab:
+        made.append(LoopbackLab(hosts, **more))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for old in made:
+        old.close()
+
+
+@pytest.fixture
+def clean_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, which HOME names; no setting of the user who runs the tests is seen."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    for name in list(os.environ):
+        if name.startswith(("XDG_", "SSHJOBS_")) or name in PERSONAL:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def sshjobs_cli(clean_home: Path, tmp_path: Path) -> SshjobsCli:
+    """Run our command as users do, in a process of its own: ``sshjobs_cli("run", "jobs.yaml", cwd=…)``.
+
+    ``cwd`` is the test's own directory when it is left out; ``env`` is added to the environment. When
+    ``timeout`` seconds are over the process is killed and ``subprocess.TimeoutExpired`` raised.
+    """
+
+    def call(
+        *arguments: str | Path,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        input: str | None = None,
+        timeout: float = 60.0,
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            sshjobs_argv(arguments),
+            cwd=cwd or tmp_path,
+            env={**os.environ, **cli_environment(), **(env or {})},
+            input="" if input is None else input,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return call
+
+
+def sshjobs_argv(arguments: Sequence[str | Path]) -> list[str]:
+    """The words that start our command from this checkout."""
+    return [sys.executable, "-m", "sshjobs", *map(str, arguments)]
+
+
+def cli_environment() -> dict[str, str]:
+    """What the command needs to be found in this checkout from any directory."""
+    return {"PYTHONPATH": str(REPOSITORY), "PYTHONSAFEPATH": "1"}
