@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, NoHostError, UsageError
+from sshjobs.hostwatch import HostWatch
 from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, RunIdentity, Warned
 from sshjobs.queue import Queue
 from sshjobs.rundir import RunPaths, create_run
@@ -22,8 +23,6 @@ from sshjobs.spec import Attempt, Job, JobSpec
 from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome, state_for
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedError, Summary
 
-#: Failures to reach a host, from the first on, after which it is no longer waited for before anything else can run.
-FIRST_CONTACT_TRIES = 3
 #: Seconds between attempts to commit while the disk of the store refuses.
 COMMIT_RETRY = 1.0
 #: Seconds that the last outputs get to be released once every job is over.
@@ -45,12 +44,10 @@ class Manager:
         self.paths: RunPaths
         #: All jobs that this manager carries, by state.
         self.jobs: Queue[Job] = Queue(STATES)
-        #: Hosts by name: why they cannot be used at present; empty text for those that can.
-        self.host_trouble: dict[str, str] = {}
+        self.watch: HostWatch
         self.schedule: Schedule
         self.fail_fast = False
         self._unreleased: dict[Attempt, Job] = {}
-        self._tries: dict[str, int] = {}
         self._requests: deque[Callable[[], None]] = deque()
         self._cancelled: set[Job] = set()
         self._to_release: list[Attempt] = []
@@ -125,7 +122,7 @@ class Manager:
 
     def _make_schedule(self) -> None:
         self.schedule = Schedule(self.network.hosts.values())
-        self.host_trouble = dict.fromkeys(self.network.hosts, "")
+        self.watch = HostWatch(self.network.hosts)
 
     def _take_over(self) -> int:
         try:
@@ -290,18 +287,14 @@ class Manager:
         for event in news.hosts:
             match event:
                 case HostUp(name, facts):
-                    self._tries[name] = -1
-                    self.host_trouble[name] = ""
+                    twin = self.watch.up(name, facts)
                     slots = self.network.hosts[name].slots or getattr(self.network, "slots", None) or facts["cores"]
                     self.schedule.host_up(name, slots)
                     self.store.set_host(name, "up", facts=facts, since=time.time())
+                    if twin is not None:
+                        self.handle_host(Warned(name, twin))
                 case HostDown(name, error):
-                    self.host_trouble[name] = str(error)
-                    tries = self._tries.get(name, 0)
-                    if tries >= 0:
-                        self._tries[name] = tries + 1
-                    useless = error.lasting or self._tries[name] >= FIRST_CONTACT_TRIES
-                    self.schedule.host_down(name, lasting=useless)
+                    self.schedule.host_down(name, lasting=self.watch.down(name, error))
                     self.store.set_host(name, "blocked" if error.lasting else "away", str(error), since=time.time())
             self.handle_host(event)
 
@@ -319,7 +312,7 @@ class Manager:
             for job in hopeless:
                 self.schedule.add(job)
             raise NoHostError("no host could be used, so nothing was run",
-                              why="; ".join(trouble for trouble in self.host_trouble.values() if trouble),
+                              why="; ".join(trouble for trouble in self.watch.trouble.values() if trouble),
                               hint=f"mend one, then: sshjobs resume {self.paths.name}")
         for job in hopeless:
             hosts = sorted(self.schedule.eligible(job.spec, job.only_host))
@@ -355,7 +348,7 @@ class Manager:
         deadline = time.monotonic() + RELEASE_TIMEOUT
         while time.monotonic() < deadline:
             self._commit()
-            if not any(not self.host_trouble[attempt.host] for attempt in self._unreleased):
+            if not any(self.watch.usable(attempt.host) for attempt in self._unreleased):
                 break
             news = self.network.wait(0.5)
             self._take_hosts(news)

@@ -1,0 +1,45 @@
+"""What is known of each host's reachability: its trouble, whether it is still waited for, whether it has a twin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sshjobs.errors import HostError
+
+#: Failures to reach a host, from the first on, after which nothing waits for it any more. It is still tried.
+FIRST_CONTACT_TRIES = 3
+
+
+class HostWatch:
+    """Pure bookkeeping for the manager.
+
+    :ivar trouble: why a host cannot be used at present; empty text where it can, or where nobody knows yet
+    """
+
+    def __init__(self, hosts: Iterable[str]):
+        self.trouble = dict.fromkeys(hosts, "")
+        self._failures = dict.fromkeys(self.trouble, 0)
+        self._seen: set[str] = set()
+        self._machines: dict[tuple[Any, ...], str] = {}
+
+    def up(self, host: str, facts: dict[str, Any]) -> str | None:
+        """Note that a host can be used; return a warning when it is one that is known by another name."""
+        self.trouble[host] = ""
+        self._seen.add(host)
+        machine = (facts["machine"], facts["boot"], facts["pidns"])
+        first = self._machines.setdefault(machine, host)
+        if first == host:
+            return None
+        return f"is the same machine as {first}: the jobs of both share it; leave one of the names out"
+
+    def down(self, host: str, error: HostError) -> bool:
+        """Note that a host cannot be used; tell whether nothing should wait for it: it was never reached in this
+        run and does not come, or only a person can help."""
+        self.trouble[host] = str(error)
+        self._failures[host] += 1
+        return error.lasting or (host not in self._seen and self._failures[host] >= FIRST_CONTACT_TRIES)
+
+    def usable(self, host: str) -> bool:
+        """Tell whether nothing is known against a host."""
+        return not self.trouble[host]

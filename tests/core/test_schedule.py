@@ -1,0 +1,138 @@
+"""Who runs where, who is tried again, and who waits."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from sshjobs.errors import UsageError
+from sshjobs.host import Host
+from sshjobs.schedule import Schedule, jobs_from, retry_wanted
+from sshjobs.spec import JobSpec
+from sshjobs.states import Outcome
+
+
+def schedule(*hosts: Host, slots: int = 2) -> Schedule:
+    made = Schedule(hosts, random.Random(7))
+    for host in hosts:
+        made.host_up(host.name, slots)
+    return made
+
+
+def jobs(hosts, *specs: JobSpec):
+    return list(jobs_from(specs, hosts))
+
+
+A, B, C = Host("a", tags=("gpu",)), Host("b1"), Host("b2")
+
+
+def test_no_host_gets_more_than_its_slots():
+    made = schedule(A, B, slots=2)
+    for job in jobs([A, B], *[JobSpec("true", name=f"j{n}") for n in range(9)]):
+        made.add(job)
+    taken = []
+    while (match := made.next()) is not None:
+        taken.append(match)
+    assert sorted(host for _, host in taken) == ["a", "a", "b1", "b1"]
+    assert [job.name for job, _ in taken] == ["j0", "j1", "j2", "j3"]
+    made.vacate("b1")
+    job, host = made.next() or pytest.fail("nothing to launch")
+    assert (job.name, host) == ("j4", "b1")
+
+
+def test_a_job_waits_for_a_host_that_it_may_run_on():
+    made = schedule(A, B, C, slots=1)
+    specs = [JobSpec("true", name="gpu", hosts=["gpu"]), JobSpec("true", name="glob", hosts=["b*"]),
+             JobSpec("true", name="gpu2", hosts=["gpu"]), JobSpec("true", name="any")]
+    for job in jobs([A, B, C], *specs):
+        made.add(job)
+    placed = {}
+    while (match := made.next()) is not None:
+        placed[match[0].name] = match[1]
+    assert placed["gpu"] == "a"
+    assert placed["glob"].startswith("b")
+    assert placed["any"].startswith("b")
+    assert made.waiting == 1
+    made.vacate("a")
+    job, host = made.next() or pytest.fail("nothing to launch")
+    assert (job.name, host) == ("gpu2", "a")
+
+
+def test_a_host_that_ran_dry_takes_jobs_that_come_later():
+    made = schedule(A)
+    assert made.next() is None
+    (first,) = jobs([A], JobSpec("true", name="x"))
+    made.add(first)
+    assert made.next() == (first, "a")
+    made.vacate("a")
+    assert made.next() is None
+    made.add(first)
+    assert made.next() == (first, "a")
+
+
+def test_hosts_that_match_nothing_are_an_error_that_names_the_hosts():
+    with pytest.raises(UsageError, match="no host matches gppu; the hosts are a, b1"):
+        schedule(A, B).add(jobs([A, B], JobSpec("true", hosts=["gppu"]))[0])
+
+
+def test_per_host_is_one_job_on_every_host_that_matches():
+    made = jobs([A, B, C], JobSpec("true", name="up", per_host=True, hosts=["b*"]))
+    assert [(job.name, job.only_host) for job in made] == [("up@b1", "b1"), ("up@b2", "b2")]
+
+
+def test_equal_names_are_told_apart():
+    assert [job.name for job in jobs([A], *[JobSpec("true", name="x")] * 3)] == ["x", "x-2", "x-3"]
+
+
+def test_a_job_is_hopeless_when_none_of_its_hosts_can_be_used():
+    made = schedule(A, B)
+    bound, free = jobs([A, B], JobSpec("true", name="bound", hosts=["a"]), JobSpec("true", name="free"))
+    made.add(bound)
+    made.add(free)
+    made.host_down("a", lasting=True)
+    assert made.hopeless() == [bound]
+    assert made.next() == (free, "b1")
+
+
+def test_a_job_is_not_launched_on_a_host_that_is_away():
+    made = schedule(A)
+    (job,) = jobs([A], JobSpec("true"))
+    made.add(job)
+    made.host_down("a", lasting=False)
+    assert made.next() is None
+    assert made.hopeless() == []
+    made.host_up("a", 1)
+    assert made.next() == (job, "a")
+
+
+def test_a_retry_goes_to_another_host_where_there_is_one():
+    made = schedule(A, B, slots=1)
+    first, second = jobs([A, B], JobSpec("true", name="first"), JobSpec("true", name="second"))
+    first.new_attempt("a", "token")
+    made.occupy("b1")
+    made.add(first)
+    made.add(second)
+    assert made.next() == (second, "a")
+
+
+@pytest.mark.parametrize(("spec", "outcomes", "wanted"), [
+    (JobSpec("true"), ["failed"], False),
+    (JobSpec("true", retries=1), ["failed"], True),
+    (JobSpec("true", retries=1), ["failed", "failed"], False),
+    (JobSpec("true", retries=1), ["lost", "failed"], True),
+    (JobSpec("true"), ["lost"], True),
+    (JobSpec("true"), ["lost"] * 3, True),
+    (JobSpec("true"), ["lost"] * 4, False),
+    (JobSpec("true", host_retries=0), ["lost"], False),
+    (JobSpec("true", once=True), ["lost"], False),
+    (JobSpec("true", once=True, retries=5), ["failed"], False),
+    (JobSpec("true", once=True), ["never_started"], True),
+    (JobSpec("true", retries=5), ["cancelled"], False),
+    (JobSpec("true", retries=5), ["succeeded"], False),
+])
+def test_what_is_tried_again(spec, outcomes, wanted):
+    (job,) = jobs([A], spec)
+    for n, outcome in enumerate(outcomes):
+        job.new_attempt("a", str(n)).outcome = Outcome(outcome)
+    assert retry_wanted(job, Outcome(outcomes[-1])) is wanted
