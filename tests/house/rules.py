@@ -16,6 +16,7 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     "yaml": ("sshjobs.inputs",),
     "sqlite3": ("sshjobs.store",),
     "pydantic": ("sshjobs.inputs",),
+    "pydantic_core": ("sshjobs.inputs",),
     "ClusterShell": ("sshjobs.inputs",),
     "fabric": ("sshjobs.network.transport",),
     "paramiko": ("sshjobs.network.transport",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -26,8 +27,10 @@ def lint_imports(where: Path) -> subprocess.CompletedProcess[str]:
 def make_package(where: Path, files: dict[str, str]) -> Path:
     """Write a made-up sshjobs: every required module, empty but for the given ones; return its directory."""
     package = where / "sshjobs"
-    required = ["errors", "states", "gjob/__init__", "spec", "host", "queue", "builder", "schedule"]
-    required += ["inputs/__init__", "store/__init__", "network/__init__", "manager", "run", "cli/__init__"]
+    contracts = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    layers = contracts.partition("layers = [")[2].partition("\n]")[0]
+    packages = {name.partition("/")[0] for name in files if "/" in name}
+    required = [f"{name}/__init__" if name in packages else name for name in re.findall(r"\w+", layers)]
     for name in ["__init__", *required, *files]:
         path = package / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
