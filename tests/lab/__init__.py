@@ -1,4 +1,16 @@
-"""Hosts to test on, as real as one machine allows, with a network that can be cut and a power switch."""
+"""Hosts to test on, as real as one machine allows, with a network that can be cut and a power switch.
+
+::
+
+    with Lab(hosts=4) as lab:
+        host = lab.host("node01")
+        host.ssh("hostname")  # or: ssh -F {lab.ssh_config} node01 hostname
+        host.cut("drop"), host.heal(), host.reboot(), host.break_python()
+
+Each host has network, mount, pid and uts namespaces of its own, a process 1, users, home, /tmp,
+/run, boot id, host key and a stock sshd. It shares kernel, clock, cgroups and the rest of the file system
+with this machine: root on a host can harm it, the user ``lab`` cannot. By hand: ``python -m tests.lab --hosts 4``.
+"""
 
 from __future__ import annotations
 

@@ -50,6 +50,16 @@ def echo(session: subprocess.Popen[bytes]) -> bytes:
     return session.stdout.readline()
 
 
+def left_running(host: LabHost, token: str) -> int:
+    """Leave a process behind on the host, as its pid from here; ssh has returned long before its end."""
+    ask(host, f"TOKEN={token} setsid sleep 600 </dev/null >/dev/null 2>&1 &")
+    sleeps = ("sleep", "600")
+    found = wait_until(
+        lambda: [p for p in host.processes() if p.carries(token) and p.argv == sleeps], message="sleep"
+    )
+    return found[0].pid
+
+
 def test_every_host_has_its_own_name_and_identities(lab: BaseLab) -> None:
     script = f"hostname; cat {BOOT_ID} /etc/machine-id; echo $HOME"
     told = [ask(host, script).splitlines() for host in lab.hosts]
@@ -99,10 +109,9 @@ def test_run_leaves_nothing_behind_when_time_is_up(lab_host: LabHost) -> None:
 
 
 def test_processes_are_found_by_their_token_and_orphans_are_reaped(lab_host: LabHost) -> None:
-    ask(lab_host, "TOKEN=t-4711 setsid sleep 600 </dev/null >/dev/null 2>&1 &")
-    (pid,) = lab_host.pids_with("t-4711")
+    pid = left_running(lab_host, "t-4711")
+    assert lab_host.pids_with("t-4711") == [pid]
     (found,) = [p for p in lab_host.processes() if p.pid == pid]
-    assert found.argv == ("sleep", "600")
     assert found.inner_pid != pid
     wait_until(lambda: [p for p in lab_host.processes() if p.pid == pid and p.parent > 1], message="adoption")
     os.kill(pid, signal.SIGKILL)
@@ -111,8 +120,8 @@ def test_processes_are_found_by_their_token_and_orphans_are_reaped(lab_host: Lab
 
 def test_a_reboot_kills_everything_and_keeps_home_and_key(fresh_lab: FreshLab) -> None:
     host = fresh_lab().hosts[0]
-    before = ask(host, f"touch ~/kept /tmp/lost; TOKEN=t-1 setsid sleep 600 >/dev/null 2>&1 & cat {BOOT_ID}")
-    (pid,) = host.pids_with("t-1")
+    before = ask(host, f"touch ~/kept /tmp/lost; cat {BOOT_ID}")
+    pid = left_running(host, "t-1")
     host.reboot()
     assert not is_alive(pid)
     assert ask(host, f"ls ~ /tmp; cat {BOOT_ID}").split()[:3] == ["/home/lab:", "kept", "/tmp:"]
@@ -246,8 +255,7 @@ def test_without_root_hosts_are_processes_with_homes(loopback_lab: Callable[...,
     host, other = loopback_lab(hosts=2).hosts
     assert ask(host, "pwd; echo $HOME").split() == [str(host.home)] * 2
     assert ask(other, "pwd") == str(other.home) != str(host.home)
-    ask(host, "TOKEN=t-2 setsid sleep 600 >/dev/null 2>&1 &")
-    (pid,) = host.pids_with("t-2")
+    pid = left_running(host, "t-2")
     assert other.pids_with("t-2") == []
     host.reboot()
     assert not is_alive(pid)
