@@ -26,9 +26,9 @@ DOORS: Mapping[str, tuple[str, ...]] = {
 
 
 def cycles(found: dict[str, Module]) -> list[str]:
-    """A cycle of imports, if there is one. Imports inside functions count: they only hide it.
+    """A cycle of imports, if there is one.
 
-    A package and the modules in it are one thing here only where the package's ``__init__`` does import them.
+    Imports inside functions count, as they only hide it; those for types do not, as they are never carried out.
     """
     try:
         TopologicalSorter(internal_imports(found)).prepare()

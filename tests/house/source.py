@@ -31,10 +31,14 @@ class Module:
 
 @dataclass(frozen=True)
 class Import:
-    """One imported name: ``from a.b import c`` gives ``a.b.c``, ``import a.b`` gives ``a.b``."""
+    """One imported name: ``from a.b import c`` gives ``a.b.c``, ``import a.b`` gives ``a.b``.
+
+    :param for_types: under ``if TYPE_CHECKING`` (in gjob ``if MYPY``), so never carried out.
+    """
 
     target: str
     line: int
+    for_types: bool
 
 
 def modules(package: Path = PACKAGE) -> dict[str, Module]:
@@ -53,15 +57,22 @@ def modules(package: Path = PACKAGE) -> dict[str, Module]:
 
 
 def imports(module: Module) -> Iterator[Import]:
-    """Every import of a module, those inside functions and under TYPE_CHECKING included."""
+    """Every import of a module, those inside functions and those for types only included."""
+    for_types = {
+        id(inner)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] in ("TYPE_CHECKING", "MYPY")
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(alias.name, node.lineno)
+                yield Import(alias.name, node.lineno, id(node) in for_types)
         elif isinstance(node, ast.ImportFrom):
             base = _base(module, node)
             for alias in node.names:
-                yield Import(f"{base}.{alias.name}" if base else alias.name, node.lineno)
+                yield Import(f"{base}.{alias.name}" if base else alias.name, node.lineno, id(node) in for_types)
 
 
 def _base(module: Module, node: ast.ImportFrom) -> str:
@@ -75,10 +86,10 @@ def _base(module: Module, node: ast.ImportFrom) -> str:
 
 
 def internal_imports(found: dict[str, Module]) -> dict[str, set[str]]:
-    """For each module the modules of the same package that it imports, itself left out."""
+    """For each module the modules of the same package that it imports when run, itself left out."""
     edges: dict[str, set[str]] = {}
     for name, module in found.items():
-        targets = {_nearest(item.target, found) for item in imports(module)}
+        targets = {_nearest(item.target, found) for item in imports(module) if not item.for_types}
         edges[name] = {target for target in targets if target and target != name}
     return edges
 

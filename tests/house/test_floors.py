@@ -93,6 +93,12 @@ def test_a_circle_is_found(tmp_path: Path, files: dict[str, str]) -> None:
     assert complaints[0].startswith("imports in a circle: sshjobs.")
 
 
+def test_two_modules_may_know_each_others_types(tmp_path: Path) -> None:
+    spec = "import typing\nif typing.TYPE_CHECKING:\n    from sshjobs.host import Host\n"
+    package = make_package(tmp_path, {"spec": spec, "host": "from sshjobs.spec import Job\n"})
+    assert rules.cycles(modules(package)) == []
+
+
 def test_each_outside_library_has_one_door() -> None:
     assert rules.broken_doors(modules(PACKAGE)) == []
 
