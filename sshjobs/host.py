@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 class Host:
     """One machine, as its user named it.
 
-    :ivar name: how it is called everywhere, unique within a run: what ssh is given, an ssh_config alias included
+    :ivar name: how it is called everywhere, unique within a run; an ssh_config alias, say
     :ivar user: login name, ``None`` where ssh decides
     :ivar port: TCP port, ``None`` where ssh decides
     :ivar slots: how many jobs may run there at a time, ``None`` for as many as it has cores
@@ -31,9 +31,10 @@ class Host:
     via: str | None = None
 
     def matches(self, selectors: Sequence[str]) -> bool:
-        """Tell whether any of the selectors (a name, a glob or a tag) means this host; no selector means every host."""
+        """Tell whether one of the selectors (a name, a glob or a tag) means this host; none means every host."""
         return not selectors or any(
-            selector in self.tags or fnmatchcase(self.name, selector) for selector in selectors
+            selector in self.tags or selector == self.name or fnmatchcase(self.name, selector)
+            for selector in selectors
         )
 
 

@@ -1,0 +1,75 @@
+"""Durations as people write them: ``90``, ``1s``, ``2h30m``, ``1d``."""
+
+from __future__ import annotations
+
+import re
+
+from sshjobs.errors import UsageError
+
+#: Seconds in each unit, largest first.
+UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+#: The longest duration, ten years: more is a slip of the pen, and a timer overflows somewhere.
+MAX_SECONDS = 3650 * UNITS["d"]
+
+_HINT = "write seconds (90) or units (1s, 2h30m, 1d)"
+_NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}")
+_PARTS = re.compile(rf"\s*({_NUMBER.pattern})\s*(ms|[wdhms])")
+_CLOCK = re.compile(r"([0-9]{1,6}):([0-9]{1,2})(?::([0-9]{1,2}))?")
+
+
+def parse_duration(value: str | int | float) -> float:
+    """Return the seconds that ``value`` means: a number, or text such as ``90``, ``1s`` or ``2h30m``.
+
+    Units are w, d, h, m, s and ms, the larger before the smaller, each at most once.
+
+    :raises UsageError: not a duration, not above zero, or above ten years
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise UsageError(f"a duration cannot be {value!r}", hint=_HINT)
+    text = value.strip() if isinstance(value, str) else ""
+    seconds = _seconds(text) if isinstance(value, str) else value
+    shown = repr(text) if isinstance(value, str) else f"{value}"[:40]
+    if seconds is None:
+        clock = _CLOCK.fullmatch(text)
+        hint = _clock_hint(clock) if clock else _HINT
+        raise UsageError(f"{shown if len(shown) < 60 else 'this text'} is not a duration", hint=hint)
+    if not seconds > 0:
+        raise UsageError(f"a duration must be above zero, got {shown}", hint=_HINT)
+    if seconds > MAX_SECONDS:
+        limit = format_duration(MAX_SECONDS)
+        raise UsageError(f"{shown} is more than {limit}", hint="leave it out for no limit")
+    return float(seconds)
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration as :func:`parse_duration` reads it: ``2h30m``, ``0.25s``; weeks are given in days."""
+    if seconds < 60:
+        return f"{round(seconds, 3):g}s"
+    left, parts = round(seconds), []
+    for unit in ("d", "h", "m", "s"):
+        count, left = divmod(left, int(UNITS[unit]))
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)
+
+
+def _seconds(text: str) -> float | None:
+    """The seconds that a text means, ``None`` where it is no duration."""
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    total, place, larger = 0.0, 0, float("inf")
+    while match := _PARTS.match(text, place):
+        size = UNITS[match[2]]
+        if size >= larger:
+            return None
+        total, place, larger = total + float(match[1]) * size, match.end(), size
+    return total if place and place == len(text) else None
+
+
+def _clock_hint(clock: re.Match[str]) -> str:
+    """Both things that ``1:30`` may have been meant as."""
+    first, second, third = clock.groups()
+    if third:
+        return f"write {int(first)}h{int(second)}m{int(third)}s"
+    return f"write {int(first)}m{int(second)}s or {int(first)}h{int(second)}m"

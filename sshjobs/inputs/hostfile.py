@@ -1,0 +1,263 @@
+"""Hosts as people name them: a file of lines, a specification such as ``h1,node[01-16]``, or a list of lines.
+
+A hosts file decides where code runs and what ssh is given, so every word of it is held against an allow-list
+before any process starts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import re
+import stat
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from sshjobs.errors import InputError, Problem, UsageError, printable
+from sshjobs.host import Host
+from sshjobs.inputs.hostranges import MAX_HOSTS, expand, split_list
+from sshjobs.inputs.source import check_text, read_input
+
+#: The largest hosts file, in bytes.
+MAX_BYTES = 4 * 2**20
+#: The most jobs that one host may be given at a time.
+MAX_SLOTS = 4096
+
+_LOG = logging.getLogger(__name__)
+_COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)
+_WORD = re.compile(r"[^ \t]+")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
+_PATTERN = re.compile(r"[A-Za-z0-9._,\[\]{}/-]+")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,254}")
+_ZONE = re.compile(r"[A-Za-z0-9._-]{1,32}")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}")
+_PYTHON = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9._/+-]{0,999}")
+_LIKE_A_FILE = re.compile(r"^[./~]|\.(txt|hosts|list|conf|ya?ml)$")
+_OPTIONS = ("slots", "python")
+_ALLOWED = "letters, digits, '.', '_' and '-' are allowed"
+
+
+def load_hosts(spec_or_path: str | Sequence[str]) -> list[Host]:
+    """Return the hosts that a file, a specification (``h1,h2``, ``node[01-16]``) or a list of lines names.
+
+    A string is a file if there is one of that name, else a specification. Starts no process and looks up
+    no name.
+
+    :return: hosts in their order, each name once, at least one
+    :raises InputError: every mistake in one go
+    :raises UsageError: a list that holds something else than text
+    """
+    if isinstance(spec_or_path, str):
+        if spec_or_path and "\0" not in spec_or_path and os.path.exists(spec_or_path):
+            return load_hostfile(spec_or_path)
+        if _LIKE_A_FILE.search(spec_or_path):
+            raise InputError([Problem(spec_or_path, 0, 0, "there is no such hosts file; check the path")])
+        return _Reader("hosts", spec=True).read([spec_or_path])
+    lines = list(spec_or_path)
+    if wrong := next((line for line in lines if not isinstance(line, str)), None):
+        raise UsageError(f"a host must be text, got {type(wrong).__name__}", hint="write ['h1', 'h2']")
+    return _Reader("hosts").read(lines)
+
+
+def load_hostfile(path: str | Path) -> list[Host]:
+    """Return the hosts that a file names, one or a range of them a line.
+
+    :raises InputError: not readable, or every mistake in it in one go
+    """
+    body = check_text(read_input(path, MAX_BYTES), str(path))
+    _warn_if_open_to_all(path)
+    return _Reader(str(path)).read(body.decode("utf-8").split("\n"))
+
+
+class _Reader:
+    """Reads lines and collects hosts and mistakes.
+
+    :param file: what to call the input in messages
+    :param spec: lines are specifications: commas part whole hosts, and a further word is no tag
+    """
+
+    def __init__(self, file: str, *, spec: bool = False) -> None:
+        self.file, self.spec = file, spec
+        self.problems: list[Problem] = []
+        self.hosts: dict[str, Host] = {}
+        self.places: dict[str, tuple[int, int]] = {}
+
+    def read(self, lines: Sequence[str]) -> list[Host]:
+        """Return the hosts of all lines, or raise every mistake in them."""
+        for number, line in enumerate(lines, 1):
+            self._line(number, line.rstrip("\r"))
+            if len(self.hosts) > MAX_HOSTS:
+                self._problem(number, 1, f"more than {MAX_HOSTS:,} hosts, the limit; name fewer")
+                break
+        if not self.problems and not self.hosts:
+            self._problem(0, 0, "no hosts; name one a line, or write localhost")
+        if self.problems:
+            raise InputError(self.problems)
+        return list(self.hosts.values())
+
+    def _problem(self, line: int, column: int, message: str) -> None:
+        self.problems.append(Problem(self.file, line, column, message))
+
+    def _line(self, number: int, line: str) -> None:
+        for at, letter in enumerate(line):
+            if letter < " " and letter != "\t":
+                what = f"control character U+{ord(letter):04X}"
+                self._problem(number, at + 1, f"{what} is not allowed; take it out")
+                return
+        text = _COMMENT.sub("", line)
+        for start, part in split_list(text) if self.spec else [(0, text)]:
+            words = [(start + match.start() + 1, match[0]) for match in _WORD.finditer(part)]
+            if words:
+                self._words(number, words)
+            elif self.spec:
+                self._problem(number, start + 1, "a host is missing here; write h1,h2 or node[01-16]")
+
+    def _words(self, number: int, words: list[tuple[int, str]]) -> None:
+        """Read one host, or a range of them, and what is said about it."""
+        settings = _Settings()
+        good = True
+        for column, word in words[1:]:
+            try:
+                settings.take(word, tags=not self.spec)
+            except UsageError as error:
+                self._problem(number, column, str(error))
+                good = False
+        column, names = words[0]
+        for offset, name in split_list(names):
+            try:
+                for host in _hosts(name, settings):
+                    if good:
+                        self._keep(host, number, column + offset)
+            except UsageError as error:
+                self._problem(number, column + offset, str(error))
+
+    def _keep(self, host: Host, line: int, column: int) -> None:
+        if host.name in self.hosts:
+            first = self.places[host.name]
+            where = f"line {first[0]}" if first[0] != line else f"column {first[1]}"
+            message = f"host '{host.name}' is named twice (first on {where}); keep one of them"
+            self._problem(line, column, message)
+        else:
+            self.hosts[host.name] = host
+            self.places[host.name] = (line, column)
+
+
+class _Settings:
+    """What the words after a host say."""
+
+    def __init__(self) -> None:
+        self.slots: int | None = None
+        self.python: str | None = None
+        self.tags: list[str] = []
+
+    def take(self, word: str, *, tags: bool) -> None:
+        """Take one word: ``slots=N``, ``python=PATH`` or a tag.
+
+        :raises UsageError: none of them
+        """
+        key, is_option, value = word.partition("=")
+        if is_option and key not in _OPTIONS:
+            near = get_close_matches(key, _OPTIONS, 1)
+            hint = f"did you mean {near[0]}=?" if near else "there are slots=N and python=PATH"
+            raise UsageError(f"unknown option '{_short(key)}='", hint=hint)
+        if is_option and getattr(self, key) is not None:
+            raise UsageError(f"{key}= is given twice", hint="keep one of them")
+        if key == "slots" and is_option:
+            self.slots = _number(value, "slots", MAX_SLOTS)
+        elif key == "python" and is_option:
+            self.python = _python(value)
+        elif not tags:
+            hint = "part hosts by commas; tags go in a hosts file"
+            raise UsageError(f"'{_short(word)}' is no option", hint=hint)
+        elif not _TAG.fullmatch(word):
+            raise UsageError(f"'{_short(word)}' is not a tag", hint=_ALLOWED)
+        else:
+            self.tags.append(word)
+
+
+def _hosts(word: str, settings: _Settings) -> list[Host]:
+    """Return the hosts that ``[user@]host[:port]`` means.
+
+    :raises UsageError: it could be taken for something else by ssh or a shell, or is no host
+    """
+    user, at, rest = word.rpartition("@")
+    if at:
+        _check_user(user)
+    if rest.startswith("[") and ":" in rest.partition("]")[0]:
+        address, _, port = rest[1:].partition("]")
+        _check_ipv6(address)
+        names = [f"[{address}]"]
+        if port and not port.startswith(":"):
+            raise UsageError(f"'{_short(port)}' after the brackets is not a port", hint="write [fe80::1]:22")
+    else:
+        pattern, colon, port = rest.partition(":")
+        if ":" in port and "[" not in pattern:
+            raise UsageError(f"'{_short(rest)}' is not host:port", hint="IPv6 goes in brackets: [fe80::1]:22")
+        port = colon + port
+        names = _names(pattern)
+    number = _number(port[1:], "a port", 65535) if port else None
+    return [
+        Host(f"{user}{at}{name}{port}", user or None, number, settings.slots, settings.python,
+             tuple(settings.tags), local=name == "localhost" and not at and not port)
+        for name in names
+    ]
+
+
+def _names(pattern: str) -> list[str]:
+    if not pattern:
+        raise UsageError("the host's name is missing", hint="write [user@]host[:port]")
+    if pattern.startswith("-"):
+        raise UsageError(f"'{_short(pattern)}' starts with '-'", why="ssh would take it for an option",
+                         hint="give the host an alias in ssh_config")
+    if not _PATTERN.fullmatch(pattern):
+        bad = next(letter for letter in pattern if not _PATTERN.fullmatch(letter))
+        raise UsageError(f"'{_short(pattern)}' holds {bad!a}, which no host name may", hint=_ALLOWED)
+    names = expand(pattern)
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"'{_short(name)}' is not a host name", hint=_ALLOWED + ", not '.' first")
+    return names
+
+
+def _check_user(user: str) -> None:
+    if not user:
+        raise UsageError("the login name before '@' is missing", hint="groups (@name) are not read")
+    if not _USER.fullmatch(user):
+        raise UsageError(f"'{_short(user)}' is not a login name", hint=_ALLOWED)
+
+
+def _check_ipv6(text: str) -> None:
+    address, zone, interface = text.partition("%")
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        raise UsageError(f"'[{_short(text)}]' is not an IPv6 address", hint="write [fe80::1]:22") from None
+    if zone and not _ZONE.fullmatch(interface):
+        raise UsageError(f"'%{_short(interface)}' names no interface", hint="write [fe80::1%eth0]")
+
+
+def _number(text: str, what: str, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
+        raise UsageError(f"{what} must be a number from 1 to {most}, got '{_short(text)}'")
+    return int(text)
+
+
+def _python(text: str) -> str:
+    if not _PYTHON.fullmatch(text):
+        raise UsageError(f"python= cannot be '{_short(text)}'", hint="write python3.11 or /opt/bin/python3")
+    if "/" in text and not text.startswith("/"):
+        raise UsageError(f"python= cannot be the relative path '{_short(text)}'", hint="write the whole path")
+    return text
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _warn_if_open_to_all(path: str | Path) -> None:
+    mode = os.stat(path).st_mode
+    if stat.S_ISREG(mode) and mode & stat.S_IWOTH:
+        _LOG.warning("%s: everybody on this machine may change it, and it decides where jobs run; "
+                     "take that away: chmod o-w", printable(path))

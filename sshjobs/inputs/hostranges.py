@@ -1,0 +1,105 @@
+"""Expands host patterns, ``node[01-16]`` and ``10.0.0.{1,2}``, after making sure that they stay small."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
+
+from sshjobs.errors import UsageError
+
+#: How many hosts one hosts file or specification may name.
+MAX_HOSTS = 10_000
+
+_BRACE = re.compile(r"\{([^{}]*)\}")
+_SPAN = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})")
+_BRACKET = re.compile(r"\[([^\[\]]*)\]")
+_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?:/([0-9]{1,9}))?)?")
+
+
+def split_list(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the items of ``h1,node[1,3],10.0.0.{1,2}`` with their offsets; commas in brackets do not part."""
+    depth = start = 0
+    for place, letter in enumerate(text):
+        depth += (letter in "[{") - (letter in "]}" and depth > 0)
+        if letter == "," and not depth:
+            yield start, text[start:place]
+            start = place + 1
+    yield start, text[start:]
+
+
+def expand(pattern: str) -> list[str]:
+    """Return the names that a pattern means, braces in their order and ranges in ascending order.
+
+    :raises UsageError: not a pattern, or it means more than :data:`MAX_HOSTS` hosts
+    """
+    names: list[str] = []
+    for text in _braces(pattern):
+        names += _ranges(text)
+        if len(names) > MAX_HOSTS:
+            raise _too_many(pattern)
+    return names
+
+
+def _braces(pattern: str) -> Iterator[str]:
+    """Yield the pattern once for every choice of its braces."""
+    parts = _BRACE.split(pattern)
+    if any(letter in part for part in parts[::2] for letter in "{}"):
+        raise UsageError(f"braces do not match in '{pattern}'", hint="write 10.0.0.{1,2} or node{1..4}")
+    choices = [_choices(part) if n % 2 else [part] for n, part in enumerate(parts)]
+    count = 1
+    for choice in choices:
+        count *= len(choice)
+    if count > MAX_HOSTS:
+        raise _too_many(pattern)
+    return ("".join(words) for words in itertools.product(*choices))
+
+
+def _choices(inner: str) -> list[str]:
+    """What stands between two braces: ``1,2`` or ``01..16``."""
+    span = _SPAN.fullmatch(inner)
+    if span is None:
+        words = inner.split(",")
+        if len(words) < 2 or "" in words:
+            raise UsageError(f"'{{{inner}}}' lists nothing", hint="write {1,2} or {1..4}")
+        return words
+    first, last = int(span[1]), int(span[2])
+    if abs(last - first) >= MAX_HOSTS:
+        raise _too_many(f"{{{inner}}}")
+    padded = any(text.startswith("0") and len(text) > 1 for text in span.groups())
+    width = max(len(span[1]), len(span[2])) if padded else 0
+    step = 1 if first <= last else -1
+    return [f"{number:0{width}}" for number in range(first, last + step, step)]
+
+
+def _ranges(text: str) -> list[str]:
+    if "[" not in text and "]" not in text:
+        return [text]
+    if any(letter in _BRACKET.sub("", text) for letter in "[]"):
+        raise UsageError(f"brackets do not match in '{text}'", hint="write node[01-16]; IPv6 is [fe80::1]")
+    count = 1
+    for inner in _BRACKET.findall(text):
+        count *= sum(_count(part) for part in inner.split(","))
+        if count > MAX_HOSTS:
+            raise _too_many(text)
+    try:
+        # Without groups: neither a file in /etc nor a program decides what a name means.
+        return list(NodeSet(text, resolver=RESOLVER_NOGROUP))
+    except NodeSetException as error:
+        raise UsageError(f"'{text}' is not a range", why=str(error), hint="write node[01-16]") from None
+
+
+def _count(part: str) -> int:
+    match = _RANGE.fullmatch(part)
+    if match is None:
+        raise UsageError(f"'{part}' is not a range", hint="write [01-16], [1,4] or [0-8/2]")
+    first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
+    if last < first or step < 1:
+        raise UsageError(f"the range '{part}' runs backwards", hint="write the smaller number first")
+    return (last - first) // step + 1
+
+
+def _too_many(pattern: str) -> UsageError:
+    return UsageError(f"'{pattern}' means more than {MAX_HOSTS:,} hosts, the limit", hint="check its ranges")

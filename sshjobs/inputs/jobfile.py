@@ -1,0 +1,292 @@
+"""Reads a jobfile: YAML in, job specs out, and every mistake in one go with its line and column."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from sshjobs.errors import InputError, Problem, UsageError
+from sshjobs.inputs import yamlevents
+from sshjobs.inputs.explain import complaints, problems_of, suggestion
+from sshjobs.inputs.jobmodel import JOB_KEYS, JobEntry, Jobfile, Settings, jobfile_schema, words_too_long
+from sshjobs.inputs.jobnames import Register, check_repeated, repeated
+from sshjobs.inputs.jobpaths import PathChecker, same_place
+from sshjobs.inputs.scalars import describe, is_plain_decimal
+from sshjobs.inputs.source import read_input
+from sshjobs.inputs.yamlevents import Map, Place, Seq
+from sshjobs.spec import JobSpec
+
+__all__ = ["MAX_JOBS", "Entry", "jobfile_schema", "load_jobfile"]
+
+#: How many jobs one run may have.
+MAX_JOBS = 1_000_000
+#: How many mistakes are shown one by one.
+MAX_PROBLEMS = 1000
+
+_SETTING_KEYS, _JOB_KEYS, _TOP_KEYS = (list(model.model_fields) for model in (Settings, JobEntry, Jobfile))
+_JOB_KEYS = sorted(JOB_KEYS) + _SETTING_KEYS
+#: Where a number is meant as the text that was written.
+_TEXT_OR_NUMBER = ("commands", "argv", "env")
+#: Where a number is meant as the number that everybody reads.
+_COUNTS = ("repeat", "retries", "host_retries", "nice")
+
+
+@dataclass(slots=True)
+class Entry:
+    """One entry of a jobfile.
+
+    :ivar spec: what to run; its name is the entry's own or ``job-<place in the list>``
+    :ivar repeat: how many jobs it makes, 0 included
+    :ivar line: where it stands in the file, from 1
+    """
+
+    spec: JobSpec
+    repeat: int
+    line: int
+
+    def specs(self) -> Iterator[JobSpec]:
+        """Yield the spec of each job; they share what they hold."""
+        for name, index in repeated(self.spec.name or "job", self.repeat):
+            yield self.spec.named(name, index)
+
+
+def load_jobfile(path: str | Path, data: bytes | None = None) -> list[Entry]:
+    """Return the entries of a jobfile in their order, at least one job among them.
+
+    Relative ``files`` and ``stdin`` belong to the directory of the jobfile, or to the current one where it comes
+    from standard input. Looks at these files, and starts nothing.
+
+    :param path: the jobfile; ``-`` for standard input
+    :param data: its content, where it was read already
+    :raises InputError: every mistake in one go
+    """
+    file = "<stdin>" if str(path) == "-" else str(path)
+    if data is None:
+        limit = yamlevents.MAX_BYTES
+        data = sys.stdin.buffer.read(limit + 1) if file == "<stdin>" else read_input(path, limit)
+    base_dir = os.getcwd() if file == "<stdin>" else os.path.dirname(os.path.abspath(path))
+    with yamlevents.collector_paused():
+        return _Reader(file, base_dir).read(data)
+
+
+class _Reader:
+    def __init__(self, file: str, base_dir: str) -> None:
+        self.file, self.base_dir = file, base_dir
+        self.problems: list[Problem] = []
+        self.paths = PathChecker(base_dir)
+        self.defaults: dict[str, Any] = {}
+        self.entries: list[Entry] = []
+        self.names: list[tuple[str, int, Place]] = []
+        self.total = 0
+
+    def read(self, data: bytes) -> list[Entry]:
+        document = yamlevents.load(data, self.file)
+        self.problems += document.problems
+        if not document.broken:
+            jobs = self._top(document)
+            for n, item in enumerate(jobs or ()):
+                self._item(item, jobs, n)
+                jobs[n] = None  # two copies of a large file need not be in memory at once
+            self._names()
+            if jobs and not self.total and not self.problems:
+                self._problem(jobs.place, "no jobs: every entry has repeat: 0, or only changes the defaults")
+        self._raise()
+        return self.entries
+
+    def _problem(self, place: Place, message: str) -> None:
+        self.problems.append(Problem(self.file, *place, message))
+
+    def _raise(self) -> None:
+        found = sorted(self.problems, key=lambda problem: (problem.line, problem.column))
+        if len(found) > MAX_PROBLEMS:
+            more = Problem(self.file, 0, 0, f"{len(found) - MAX_PROBLEMS:,} more mistakes; correct these first")
+            found = [*found[:MAX_PROBLEMS], more]
+        if found:
+            raise InputError(found)
+
+    def _top(self, document: yamlevents.Document) -> Any:
+        """Check the top of the file, take its defaults and return its list of jobs."""
+        top = document.root
+        if top is None and document.source is None:
+            if not document.problems:
+                self._problem((0, 0), "no jobs (the file is empty); write jobs: and a list")
+            return None
+        if not isinstance(top, Map):
+            hint = "write jobs: above it" if isinstance(top, Seq) else "write jobs: and a list"
+            got = describe(top, document.source)
+            self._problem(document.place, f"a jobfile is a mapping with the key jobs, got {got}; {hint}")
+            return None
+        for key in top:
+            if key not in _TOP_KEYS:
+                self._problem(top.key_place(key), f"unknown key '{key[:60]}'; {suggestion(key, _TOP_KEYS)}")
+        if "defaults" in top:
+            self._change_defaults(top)
+        jobs = top.get("jobs")
+        if not isinstance(jobs, Seq) or not jobs:
+            got = "got an empty list" if isinstance(jobs, Seq) else f"got {describe(jobs, None)}"
+            got = got if "jobs" in top else "there is no key jobs"
+            self._problem(top.value_place("jobs"), f"no jobs: {got}; write jobs: and a list")
+            return None
+        return jobs
+
+    def _item(self, item: Any, jobs: Seq, n: int) -> None:
+        if not isinstance(item, Map):
+            hint = "write - commands: …" if isinstance(item, str) else "write - name: … and commands: …"
+            got = describe(item, (jobs.sources or {}).get(n))
+            self._problem(jobs.value_place(n), f"a job is a mapping, got {got}; {hint}")
+        elif "defaults" not in item:
+            self._job(item)
+        elif len(item) == 1:
+            self._change_defaults(item)
+        else:
+            other = next(key for key in item if key != "defaults")
+            message = f"an entry changes the defaults or is a job, not both, got '{other[:60]}' too; make it two"
+            self._problem(item.key_place(other), message)
+
+    def _change_defaults(self, holder: Map) -> None:
+        found = holder["defaults"]
+        if not isinstance(found, Map):
+            got = describe(found, (holder.sources or {}).get("defaults"))
+            self._problem(holder.value_place("defaults"), f"defaults must be a mapping, got {got}; write key: value")
+            return
+        settings = self._validated(Settings, found, _SETTING_KEYS)
+        self._look_at_files(found)
+        if settings is not None:
+            self.defaults = _merged(self.defaults, settings)
+
+    def _validated(self, model: type[Settings], data: Map, keys: Sequence[str]) -> dict[str, Any] | None:
+        """Return what was given, with the right types; ``None`` after mistakes."""
+        try:
+            valid = model.model_validate(_as_written(data))
+        except ValidationError as error:
+            self.problems += problems_of(error, self.file, data, keys)
+            return None
+        values = valid.__dict__
+        return {key: values[key] for key in valid.model_fields_set}
+
+    def _look_at_files(self, data: Map) -> None:
+        """Look at what an entry wants to be sent, whatever else is wrong with it."""
+        files, stdin = data.get("files"), data.get("stdin")
+        if isinstance(files, Seq):
+            for n, path in enumerate(files):
+                if isinstance(path, str) and path and (complaint := self.paths.complaint(path, directories=True)):
+                    self._problem(files.value_place(n), f"files: {complaint}")
+            if twice := same_place(files):
+                one, other = files[twice[0]], files[twice[1]]
+                message = f"files: '{one}' and '{other}' would both be placed as '{twice[2]}'; rename one"
+                self._problem(files.value_place(twice[1]), message)
+        if isinstance(stdin, str) and stdin and (complaint := self.paths.complaint(stdin, directories=False)):
+            self._problem(data.value_place("stdin"), f"stdin: {complaint}")
+
+    def _job(self, data: Map) -> None:
+        own = self._validated(JobEntry, data, _JOB_KEYS)
+        self._look_at_files(data)
+        if "commands" in data and "argv" in data:
+            self._problem(data.key_place("argv"), "commands and argv exclude each other; keep one")
+        elif own is not None and "commands" not in own and "argv" not in own:
+            self._problem(data.place, "nothing to run; add commands or argv")
+        elif own is not None:
+            self._entry(data, own)
+            return
+        if isinstance(data.get("name"), str):
+            self.names.append((data["name"], 1, data.value_place("name")))
+
+    def _entry(self, data: Map, own: dict[str, Any]) -> None:
+        values = _merged(self.defaults, own)
+        repeat = values.pop("repeat", 1)
+        spec = JobSpec(values.pop("commands", ()), base_dir=self.base_dir, **values)
+        if words_too_long(spec):
+            self._problem(data.place, "argv and env together have more bytes than a program can be given; use files")
+        if spec.name:
+            self.names.append((spec.name, repeat, data.value_place("name")))
+            try:
+                check_repeated(spec.name, repeat)
+            except UsageError as error:
+                self._problem(data.value_place("name"), str(error))
+        self._count(repeat, data)
+        self.entries.append(Entry(spec, repeat, data.place[0]))
+
+    def _count(self, repeat: int, data: Map) -> None:
+        """Count before anything is multiplied."""
+        before, self.total = self.total, self.total + repeat
+        if before <= MAX_JOBS < self.total:
+            message = f"this would make {self.total:,} jobs, the limit is {MAX_JOBS:,}; lower repeat, or use more runs"
+            self._problem(data.value_place("repeat"), message)
+
+    def _names(self) -> None:
+        """Find names that are taken twice, and name what has none."""
+        if self.total > MAX_JOBS:
+            return
+        register = Register()
+        for n, (name, repeat, _) in enumerate(self.names):
+            register.add(name, repeat, n)
+        for later, first, name in register.clashes():
+            message = f"the name '{name}' is taken (first on line {self.names[first][2][0]}); choose another"
+            self._problem(self.names[later][2], message)
+        for n, entry in enumerate(self.entries):
+            if not entry.spec.name:
+                entry.spec.name = register.free_name(n + 1, entry.repeat)
+
+
+def checked_values(values: Mapping[str, Any], where: str | None = None) -> dict[str, Any]:
+    """Return the values of one job that a program gave, with the right types; paths are not looked at.
+
+    :param where: what to call the job in the message
+    :raises UsageError: a mistake, the first of them
+    """
+    try:
+        valid = JobEntry.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(complaints(error, values, _JOB_KEYS, quote=False)[0][2], where=where) from None
+    for key, value in values.items():
+        if any("\0" in text for text in _texts(value)):
+            raise UsageError(f"{key} cannot hold a NUL byte", where=where, hint="take it out")
+    return {key: valid.__dict__[key] for key in valid.model_fields_set}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        yield from (one for one in value if isinstance(one, str))
+        yield from (one for one in (value.values() if isinstance(value, dict) else ()) if isinstance(one, str))
+
+
+def _merged(defaults: Mapping[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """What stands at last: what a job says itself before the defaults, ``env`` variable by variable."""
+    values = {**defaults, **own}
+    if "env" in own and "env" in defaults:
+        values["env"] = {**defaults["env"], **own["env"]}
+    return values
+
+
+def _as_written(data: Map) -> Mapping[str, Any]:
+    """Return an entry in which numbers are the text that was written, where that is what is meant.
+
+    ``0755``, ``1:30`` and ``1e3`` are numbers to YAML; in a command, an argument or a variable they are text. As a
+    count they are made text as well, and so refused: 0755 is 493 to YAML.
+    """
+    changed: dict[str, Any] = {}
+    for key, source in (data.sources or {}).items():
+        value = data[key]
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        if key in ("commands", "timeout") or (key in _COUNTS and not is_plain_decimal(source)):
+            changed[key] = source
+    for key in _TEXT_OR_NUMBER:
+        found = data.get(key)
+        sources = found.sources if isinstance(found, (Map, Seq)) else None
+        if found is not None and sources:
+            copy: Any = dict(found) if isinstance(found, Map) else list(found)
+            for place, source in sources.items():
+                if isinstance(found[place], (int, float)) and not isinstance(found[place], bool):
+                    copy[place] = source
+            changed[key] = copy
+    return {**data, **changed} if changed else data

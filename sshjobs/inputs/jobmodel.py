@@ -1,0 +1,187 @@
+"""What a jobfile may say: the keys, their types and limits, as pydantic models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from sshjobs.errors import UsageError
+from sshjobs.inputs.durations import parse_duration
+from sshjobs.inputs.jobnames import check_name
+from sshjobs.spec import DEFAULT_HOST_RETRIES, JobSpec
+
+#: The longest word, environment variable (with its name) in bytes: Linux takes no more.
+MAX_WORD = 131_071
+#: The most bytes of words and environment of one job: Linux takes 2 MiB, and the host adds its own.
+MAX_WORDS = 2**21 - 2**17
+#: How often one job may be tried again.
+MAX_RETRIES = 1000
+#: Environment variables of this beginning are ours.
+RESERVED = "SSHJOBS_"
+
+_TEXT_OR_NUMBER = {"type": ["string", "number"]}
+
+
+def mistake(text: str | UsageError) -> PydanticCustomError:
+    """Return an error for a validator to raise. The text is shown as it is, after the key's name."""
+    return PydanticCustomError("mistake", "{text}", {"text": text if isinstance(text, str) else f": {text}"})
+
+
+def _script(value: Any) -> Any:
+    """One string is a script too."""
+    return [value] if isinstance(value, str) else value
+
+
+def _not_blank(lines: list[str]) -> list[str]:
+    if not any(line.strip() for line in lines):
+        raise mistake("must hold at least one command")
+    return lines
+
+
+def _words(words: list[str]) -> list[str]:
+    if not words or not words[0]:
+        raise mistake("must begin with a program; write [program, argument, …]")
+    return words
+
+
+def _word(word: str) -> str:
+    if len(word) > MAX_WORD // 4 and _size(word) > MAX_WORD:
+        raise mistake(f"has more than {MAX_WORD:,} bytes, which no program can be given; use a file")
+    return word
+
+
+def _variable(name: str) -> str:
+    if not name or "=" in name:
+        raise mistake(": the name of a variable cannot be empty or hold '='; choose another")
+    if name.startswith(RESERVED):
+        raise mistake(f": {RESERVED}… are set by sshjobs; choose another name")
+    return name
+
+
+def _variables(env: dict[str, str]) -> dict[str, str]:
+    for name, value in env.items():
+        if len(name) + len(value) >= MAX_WORD // 4 and _size(name) + 1 + _size(value) > MAX_WORD:
+            raise mistake(f"cannot hold {name[:60]}: more than {MAX_WORD:,} bytes with its name; use a file")
+    return env
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise mistake("must be a duration; write seconds (90) or units (1s, 2h30m, 1d)")
+    try:
+        return parse_duration(value)
+    except UsageError as error:
+        raise mistake(error) from None
+
+
+def _name(value: str) -> str:
+    try:
+        check_name(value, "a job's name")
+    except UsageError as error:
+        raise mistake(error) from None
+    return value
+
+
+def _not_empty(value: str) -> str:
+    if not value.strip():
+        raise mistake("cannot be empty; leave the key out")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_not_empty)]
+Script = Annotated[
+    list[str], BeforeValidator(_script), AfterValidator(_not_blank),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _TEXT_OR_NUMBER, "minItems": 1}]}),
+]
+Words = Annotated[
+    list[Annotated[str, AfterValidator(_word)]], AfterValidator(_words),
+    WithJsonSchema({"type": "array", "items": _TEXT_OR_NUMBER, "minItems": 1}),
+]
+Env = Annotated[
+    dict[Annotated[str, AfterValidator(_variable)], str], AfterValidator(_variables),
+    WithJsonSchema({"type": "object", "additionalProperties": _TEXT_OR_NUMBER,
+                    "propertyNames": {"pattern": f"^(?!{RESERVED})[^=]+$"}}),
+]
+Timeout = Annotated[
+    float, BeforeValidator(_seconds),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
+]
+Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
+
+
+class Settings(BaseModel):
+    """What ``defaults`` and every job may say. A key that is not given keeps what stood before."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    files: list[Text] = Field([], description="Files and directories to send, relative to the jobfile.")
+    repeat: int = Field(1, ge=0, description="How many times the job is run; each is a job of its own.")
+    env: Env = Field({}, description="Environment variables, literal text.")
+    cwd: Text | None = Field(None, description="Directory on the host to run in.")
+    timeout: Timeout | None = Field(None, description="When the job is ended: 90, 1s, 2h30m, 1d.")
+    retries: Retries = Field(0, description="How often a job that failed is tried again.")
+    host_retries: Retries = Field(DEFAULT_HOST_RETRIES, description="The same for ends that are its host's fault.")
+    once: bool = Field(False, description="Never start it a second time, whatever happened to the first.")
+    stdin: Text | None = Field(None, description="File that the job reads as standard input.")
+    nice: int = Field(0, ge=0, le=19, description="What to add to its niceness.")
+    login: bool = Field(False, description="Run the script in a login shell.")
+    strict: bool = Field(True, description="End the script at the first command that fails (bash -e -o pipefail).")
+    leftovers: Literal["kill", "keep"] = Field("kill", description="What becomes of processes it leaves behind.")
+    hosts: list[Text] = Field([], description="Names, globs or tags of hosts that it may run on.")
+    per_host: bool = Field(False, description="Run it once on every host.")
+
+
+class JobEntry(Settings):
+    """One job in the list: ``commands`` or ``argv``, and what else there is to say."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True,
+        json_schema_extra={"oneOf": [{"required": ["commands"]}, {"required": ["argv"]}]},
+    )
+
+    name: Annotated[str, AfterValidator(_name)] = Field("", description="What the job is called.")
+    commands: Script = Field([], description="Lines of a bash script, or one string.")
+    argv: Words = Field([], description="A program and its arguments, run without a shell.")
+
+
+class DefaultsEntry(BaseModel):
+    """An entry of the list that changes the defaults for what follows."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    defaults: Settings
+
+
+class Jobfile(BaseModel):
+    """A jobfile."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, title="sshjobs jobfile")
+
+    defaults: Settings = Field(default_factory=lambda: Settings.model_validate({}),
+                               description="What every job says unless it says otherwise.")
+    jobs: list[JobEntry | DefaultsEntry] = Field(min_length=1, description="The jobs, in order.")
+
+
+#: Keys of one job only.
+JOB_KEYS = frozenset(JobEntry.model_fields) - frozenset(Settings.model_fields)
+
+
+def jobfile_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a jobfile, for editors."""
+    schema = Jobfile.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def words_too_long(spec: JobSpec) -> bool:
+    """Tell whether words and environment are together more than a program can be given."""
+    words = [*(spec.argv or ()), *spec.env, *spec.env.values()]
+    if sum(map(len, words)) <= MAX_WORDS // 4:
+        return False
+    # Each costs a final NUL and a pointer as well.
+    return sum(_size(word) + 9 for word in words) > MAX_WORDS
