@@ -18,8 +18,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import time
-from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -131,7 +131,7 @@ def create_run(results: Path, *, name: str | None = None, stem: str = "run") -> 
     Of several processes that want one name, one gets it.
 
     :param name: what to call the run; ``None`` chooses ``<stem>-<n>``
-    :raises RunExistsError: something of that name is there already
+    :raises RunExistsError: something of that name is there already, if only what a start cut short left
     :raises UsageError: a run cannot be called so
     :raises SshjobsError: the directory cannot be made
     """
@@ -143,8 +143,7 @@ def create_run(results: Path, *, name: str | None = None, stem: str = "run") -> 
             _make_results(results)
             (results / name).mkdir(mode=0o700)
         except FileExistsError:
-            raise RunExistsError(f"there is a run called {name} already", where=str(results / name),
-                                 hint="choose another --name, or resume that run") from None
+            raise _exists(RunPaths(results, name)) from None
         except OSError as error:
             raise _cannot_make(results / name, error) from error
     paths = RunPaths(results, name)
@@ -152,8 +151,18 @@ def create_run(results: Path, *, name: str | None = None, stem: str = "run") -> 
         paths.jobs.mkdir(mode=0o700)
         write_private(paths.marker, json.dumps({"layout": LAYOUT, "created": time.time()}) + "\n")
     except OSError as error:
+        discard_run(paths)
         raise _cannot_make(paths.root, error) from error
     return paths
+
+
+def discard_run(paths: RunPaths) -> None:
+    """Remove the directory of a run that could not be started, so that its name is free again.
+
+    A directory with a store in it is left alone, and so is what cannot be removed.
+    """
+    if not paths.store.exists():
+        shutil.rmtree(paths.root, ignore_errors=True)
 
 
 def choose_name(results: Path, stem: str) -> str:
@@ -257,6 +266,14 @@ def _created(paths: RunPaths) -> float:
         return paths.store.stat().st_mtime
 
 
+def _exists(paths: RunPaths) -> RunExistsError:
+    if paths.marker.is_file() and not paths.store.exists():
+        hint = "its start was cut short and nothing ran; remove that directory, or choose another --name"
+    else:
+        hint = "choose another --name, or resume that run"
+    return RunExistsError(f"there is a run called {paths.name} already", where=str(paths.root), hint=hint)
+
+
 def _make_results(results: Path) -> None:
     results.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -264,13 +281,3 @@ def _make_results(results: Path) -> None:
 def _cannot_make(path: Path, error: OSError) -> SshjobsError:
     return SshjobsError("the run directory cannot be made", where=str(path), why=error.strerror or str(error),
                         hint="choose another place with --results")
-
-
-def earlier_attempts(paths: RunPaths, name: str) -> Iterator[tuple[int, Path]]:
-    """Yield number and directory of the earlier attempts of a job that are on disk, first to last."""
-    try:
-        found = [entry.name for entry in os.scandir(paths.job(name))]
-    except FileNotFoundError:
-        return
-    numbers = sorted(_number_of(entry, "attempt") for entry in found)
-    yield from ((n, paths.attempt(name, n)) for n in numbers if n)

@@ -57,10 +57,13 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise store_error(error, path) from error
+    except UnicodeEncodeError as error:
+        raise StoreError(f"the text {error.object!r} cannot be stored", where=str(path), why="it is not Unicode",
+                         hint="rename the job or host") from error
 
 
 def connect_writer(path: Path, *, network_disk: bool | None = None) -> sqlite3.Connection:
-    """Open a store that exists, for writing, in the journal mode that fits its disk, and migrate it.
+    """Open a store that exists, for writing, in the journal mode that fits its disk. It may be of an older version.
 
     :param network_disk: whether the path is on a network file system; ``None`` finds out
     :raises StoreError: it is not there, is no store, is damaged, or a newer sshjobs made it
@@ -71,9 +74,10 @@ def connect_writer(path: Path, *, network_disk: bool | None = None) -> sqlite3.C
     with translated(path):
         connection = _connect(f"{_uri(path)}?mode=rw")
         try:
-            version = check_identity(connection, path)
+            check_identity(connection, path)
             set_journal(connection, path, network_disk)
-            migrate(connection, version, path)
+            # Off by default, and without effect within a transaction.
+            connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             connection.close()
             raise
@@ -97,7 +101,9 @@ def connect_reader(path: Path) -> sqlite3.Connection:
                 connection.backup(copy)
                 connection.close()
                 connection = copy
-                migrate(connection, version, path)
+                connection.execute("BEGIN")
+                migrate(connection, path)
+                connection.execute("COMMIT")
             connection.execute("PRAGMA query_only = ON")
         except BaseException:
             connection.close()
@@ -106,7 +112,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def create_database(path: Path) -> sqlite3.Connection:
-    """Open a new, empty store for its first filling. It is neither safe nor durable before :func:`finish`.
+    """Open a new, empty store for its first filling. It is neither safe nor durable yet.
 
     :raises StoreError: it cannot be made
     """
@@ -117,12 +123,17 @@ def create_database(path: Path) -> sqlite3.Connection:
         raise StoreError("the store cannot be made", where=str(path), why=error.strerror) from error
     with translated(path):
         connection = _connect(f"{_uri(path)}?mode=rw")
-        # A crash while it is filled leaves a file that nobody looks at, so nothing needs to be undone.
-        connection.execute("PRAGMA journal_mode = OFF")
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {queries.newest_version()}")
-        connection.executescript(queries.schema())
+        try:
+            # A crash while it is filled leaves a file that nobody looks at, so nothing needs to be undone.
+            connection.execute("PRAGMA journal_mode = OFF")
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {queries.newest_version()}")
+            connection.executescript(queries.schema())
+        except BaseException:
+            connection.close()
+            path.unlink(missing_ok=True)
+            raise
         return connection
 
 
@@ -163,28 +174,19 @@ def check_identity(connection: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
-def migrate(connection: sqlite3.Connection, version: int, path: Path,
-            steps: Mapping[int, str] | None = None) -> None:
-    """Bring a store from a version to the newest, in one transaction: all steps or none.
+def migrate(connection: sqlite3.Connection, path: Path, steps: Mapping[int, str] | None = None) -> None:
+    """Bring a store of an older version to the newest, within the transaction that is open.
 
     :raises StoreError: a step is missing
     """
     steps = queries.migrations() if steps is None else steps
     newest = max(steps, default=1)
-    if version >= newest:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for number in range(version + 1, newest + 1):
-            if number not in steps:
-                raise StoreError(f"the step to version {number} is missing", where=str(path))
-            for statement in _statements(steps[number]):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {newest}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+    for number in range(check_identity(connection, path) + 1, newest + 1):
+        if number not in steps:
+            raise StoreError(f"the step to version {number} of the store is missing", where=str(path))
+        for statement in _statements(steps[number]):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -209,16 +211,27 @@ def _connect(address: str) -> sqlite3.Connection:
 
 
 def _open_for_reading(path: Path) -> sqlite3.Connection:
+    """Open a store so that nothing is written but, where a writer was killed, what undoes its half commit."""
+    log, journal = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
     connection = _connect(f"{_uri(path)}?mode=ro")
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        return connection
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
     except sqlite3.OperationalError:
         connection.close()
-        if path.with_name(path.name + "-wal").exists():
+        if log.exists():
             raise
-    # Where the directory cannot be written to, no shared memory can be made; as nobody writes, none is needed.
-    return _connect(f"{_uri(path)}?immutable=1")
+        if not journal.exists():
+            # In a directory that cannot be written to, no shared memory can be made; as nobody writes there either,
+            # none is needed.
+            return _connect(f"{_uri(path)}?immutable=1")
+        mode = "truncate"
+    if mode != "wal" and os.access(path, os.W_OK):
+        # A rollback journal that a killed writer left is played back by the next who opens the file: maybe us, now
+        # or while we follow the run.
+        connection.close()
+        connection = _connect(f"{_uri(path)}?mode=rw")
+    return connection
 
 
 def _uri(path: Path) -> str:

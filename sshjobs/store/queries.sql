@@ -8,6 +8,14 @@ BEGIN IMMEDIATE;
 -- Open a transaction whose reads all see the same state.
 BEGIN DEFERRED;
 
+-- name: commit
+-- Make the transaction durable.
+COMMIT;
+
+-- name: roll_back
+-- Undo the transaction.
+ROLLBACK;
+
 -- name: insert_run
 -- Record the run itself.
 INSERT INTO run (id, uid, name, created, options) VALUES (1, :uid, :name, :created, :options);
@@ -136,3 +144,41 @@ SELECT job, n, attempts.host, token, attempts.state, attempts.outcome, attempts.
 FROM attempts JOIN jobs ON jobs.number = attempts.job
 WHERE jobs.state NOT IN ('done', 'error') OR job IN (SELECT job FROM attempts WHERE released = 0)
 ORDER BY job, n;
+
+-- name: check_file
+-- What SQLite itself finds wrong with the file; "ok" where nothing is.
+PRAGMA integrity_check(20);
+
+-- name: check_outcomes
+-- Jobs whose outcome does not fit their state: done is succeeded, error is any other, the rest have none.
+SELECT name FROM jobs
+WHERE CASE state WHEN 'done' THEN outcome IS NOT 'succeeded'
+                 WHEN 'error' THEN outcome IS NULL OR outcome = 'succeeded'
+                 ELSE outcome IS NOT NULL END
+ORDER BY number LIMIT 100;
+
+-- name: check_busy
+-- Jobs that are on a host without an attempt that is.
+SELECT name FROM jobs
+WHERE state IN ('busy', 'unknown')
+  AND NOT EXISTS (SELECT 1 FROM attempts WHERE job = number AND attempts.state IN ('busy', 'unknown'))
+ORDER BY number LIMIT 100;
+
+-- name: check_idle
+-- Jobs that are on no host with an attempt that is.
+SELECT name FROM jobs
+WHERE state NOT IN ('busy', 'unknown')
+  AND EXISTS (SELECT 1 FROM attempts WHERE job = number AND attempts.state IN ('busy', 'unknown'))
+ORDER BY number LIMIT 100;
+
+-- name: check_doubled
+-- Jobs with two attempts that are on a host at once.
+SELECT name FROM jobs
+WHERE number IN (SELECT job FROM attempts WHERE state IN ('busy', 'unknown') GROUP BY job HAVING count(*) > 1)
+ORDER BY number LIMIT 100;
+
+-- name: check_gaps
+-- Jobs whose attempts are not numbered 1, 2, 3.
+SELECT name FROM jobs
+WHERE number IN (SELECT job FROM attempts GROUP BY job HAVING min(n) <> 1 OR max(n) <> count(*))
+ORDER BY number LIMIT 100;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,13 @@ from sshjobs.store.rows import AttemptRow, HostRow, JobRow, SpecReader, host_row
 _PAGE = 2_000
 #: Names that a suggestion is looked for among: alphabetical neighbours, and the first of all.
 _CANDIDATES = 1_000
+_CHECKS = {
+    "check_outcomes": "its outcome does not fit its state",
+    "check_busy": "it should be on a host, but none of its attempts is",
+    "check_idle": "one of its attempts is on a host, but it should not be",
+    "check_doubled": "two of its attempts are on a host at once",
+    "check_gaps": "an attempt is missing",
+}
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ class RunReader:
             yield
         finally:
             with translated(self.paths.store):
-                self._connection.execute("COMMIT")
+                self._connection.execute(queries()["commit"])
 
     def summary(self) -> Summary:
         """Return where the run stands; takes as long for a million jobs as for ten."""
@@ -227,23 +235,50 @@ class RunReader:
         They are those not at their end, and those with an attempt that is not released. Each is as it was
         committed, attempts included; ``id_`` is the newest attempt's uid.
         """
-        specs = SpecReader(self._connection)
-        with self.snapshot(), translated(self.paths.store):
-            attempts = groupby(map(AttemptRow._make, self._connection.execute(
-                queries()["select_unfinished_attempts"])), attrgetter("job"))
-            number, group = next(attempts, (0, iter(())))
-            jobs = []
+        with self.snapshot(), translated(self.paths.store), _no_collections():
+            attempts = self._connection.execute(queries()["select_unfinished_attempts"])
+            groups = groupby(map(AttemptRow._make, attempts), attrgetter("job"))
+            number, group = next(groups, (0, iter(())))
+            specs, jobs = SpecReader(self._connection), []
             for row in self._connection.execute(queries()["select_unfinished"]):
-                mine = list(group) if number == row[0] else []
-                jobs.append(read_job(row, specs, mine))
-                if number == row[0]:
-                    number, group = next(attempts, (0, iter(())))
+                if row[0] == number:
+                    jobs.append(read_job(row, specs, group))
+                    number, group = next(groups, (0, iter(())))
+                else:
+                    jobs.append(read_job(row, specs, ()))
         return jobs
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield in words what in the store contradicts itself; reads all of it.
+
+        A store that only this package wrote to has none, whatever died while it did. Of each kind at most 100
+        jobs are named.
+        """
+        yield from (f"the file is damaged: {text}" for (text,) in self._all("check_file") if text != "ok")
+        with self.snapshot():
+            counted = {row[:2]: row[2] for row in self._all("select_counts") if row[2]}
+            found = {row[:2]: row[2] for row in self._all("recount")}
+            if counted != found:
+                yield f"the counts are wrong: they say {counted}, there are {found}"
+            for query, what in _CHECKS.items():
+                yield from (f"job {name}: {what}" for (name,) in self._all(query))
 
     def _all(self, name: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         """Carry out a query to its end: a cursor left half read would hold a lock."""
         with translated(self.paths.store):
             return self._connection.execute(queries()[name], parameters).fetchall()
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Keep the garbage collector from walking a growing pile of new objects over and over: a million take 4 x."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _pages(jobs: Iterator[JobRow]) -> Iterator[list[JobRow]]:

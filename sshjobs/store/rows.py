@@ -19,8 +19,7 @@ _REMEMBERED_SPECS = 10_000
 
 _SHARED_SLOTS = tuple(slot for slot in JobSpec.__slots__ if slot not in ("name", "index"))
 _shared: Callable[[JobSpec], tuple[Any, ...]] = attrgetter(*_SHARED_SLOTS)
-_EMPTY = {key: value for key, value in JobSpec(["true"]).as_dict().items() if not value and key != "index"}
-_EMPTY["cmds"] = []
+_EMPTY_BY_DEFAULT = frozenset(key for key, value in JobSpec(["true"]).as_dict().items() if not value) | {"cmds"}
 
 
 class JobRow(NamedTuple):
@@ -72,19 +71,19 @@ class HostRow(NamedTuple):
 def new_job_row(job: Job, spec: int) -> tuple[Any, ...]:
     """Return the parameters of the query ``insert_job``."""
     return (job.index + 1, job.name, spec, job.spec.index, job.only_host, job.state, job.outcome,
-            job.exit_status, job.signal, _text(job.reason), job.host)
+            job.exit_status, job.signal, clean_text(job.reason), job.host)
 
 
 def job_row(job: Job, commit: int) -> tuple[Any, ...]:
     """Return the parameters of the query ``update_job``."""
-    return (job.state, job.outcome, job.exit_status, job.signal, _text(job.reason), job.host, commit,
+    return (job.state, job.outcome, job.exit_status, job.signal, clean_text(job.reason), job.host, commit,
             job.index + 1)
 
 
 def attempt_row(job: Job, attempt: Attempt) -> tuple[Any, ...]:
     """Return the parameters of the query ``write_attempt``."""
     return (job.index + 1, attempt.n, attempt.host, attempt.token, attempt.state, attempt.outcome,
-            attempt.exit_status, attempt.signal, _text(attempt.reason), attempt.started, attempt.ended,
+            attempt.exit_status, attempt.signal, clean_text(attempt.reason), attempt.started, attempt.ended,
             attempt.pid, attempt.out_size, attempt.err_size, attempt.cpu, attempt.rss, int(attempt.released))
 
 
@@ -148,7 +147,7 @@ class SpecReader:
 def spec_json(spec: JobSpec) -> str:
     """Return what repeats of a spec share as JSON; what is empty, and is so by default, is left out."""
     values = zip(_SHARED_SLOTS, _shared(spec), strict=True)
-    return json.dumps({key: value for key, value in values if value or key not in _EMPTY})
+    return json.dumps({key: value for key, value in values if value or key not in _EMPTY_BY_DEFAULT})
 
 
 def read_job(row: tuple[Any, ...], specs: SpecReader, attempts: Iterable[AttemptRow]) -> Job:
@@ -182,10 +181,6 @@ def facts_json(facts: Mapping[str, Any] | None) -> str | None:
 
 def clean_text(text: str | None) -> str | None:
     """Return a text without lone surrogates, which SQLite cannot hold (they come from undecodable bytes)."""
-    return _text(text)
-
-
-def _text(text: str | None) -> str | None:
     if text is None or text.isascii():
         return text
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -15,7 +15,7 @@ from sshjobs.errors import RunBusyError, StoreError
 from sshjobs.host import Host
 from sshjobs.rundir import RunPaths
 from sshjobs.spec import Attempt, Job
-from sshjobs.store.database import connect_writer, create_database, set_journal, store_error, translated
+from sshjobs.store.database import connect_writer, create_database, migrate, set_journal, translated
 from sshjobs.store.disk import sync_directory
 from sshjobs.store.identity import ManagerIdentity
 from sshjobs.store.queries import queries
@@ -78,14 +78,17 @@ class RunStore:
                 connection.execute("CREATE UNIQUE INDEX jobs_by_name ON jobs (name)")
                 connection.execute("COMMIT")
                 set_journal(connection, aside, network_disk)
-        finally:
+        except BaseException:
             connection.close()
+            aside.unlink(missing_ok=True)
+            raise
+        connection.close()
         _publish(aside, paths.store)
         return cls.open(paths, network_disk=network_disk)
 
     @classmethod
     def open(cls, paths: RunPaths, *, network_disk: bool | None = None) -> RunStore:
-        """Open the store of a run that is there; an older sshjobs' store is brought up to date.
+        """Open the store of a run that is there.
 
         :raises StoreError: it is missing, damaged, or a newer sshjobs made it
         """
@@ -94,6 +97,8 @@ class RunStore:
     def take_over(self, identity: ManagerIdentity, *, is_alive: Callable[[ManagerIdentity], bool] =
                   ManagerIdentity.is_alive, force: bool = False) -> int:
         """Make a process the run's manager; whoever was it before can commit nothing from then on.
+
+        The store of an older sshjobs is brought up to date: not earlier, for its manager may be alive.
 
         :param is_alive: whether the recorded manager may still be there
         :param force: take the run from a manager that may be alive
@@ -108,6 +113,7 @@ class RunStore:
                 if is_alive(recorded):
                     raise RunBusyError("another manager works on this run", where=str(self.paths.root),
                                        why=str(recorded), hint="attach to it, or end it first")
+            migrate(self._connection, self.paths.store)
             epoch = int(self._execute("select_commit").fetchone()[0]) + 1
             self._execute("update_epoch", {"epoch": epoch})
             self._execute("insert_manager", {
@@ -219,24 +225,21 @@ class RunStore:
 
         :param fenced: refuse to write for a manager that is not the newest
         """
-        connection = self._connection
-        try:
-            self._execute("begin")
-            epoch, commits = self._execute("select_commit").fetchone()
-            if fenced and epoch != self.epoch:
-                why = f"number {epoch} took it, this is number {self.epoch or 'none'}"
-                raise RunBusyError("this manager does not have the run", where=str(self.paths.root), why=why)
-            yield commits + 1
-            self._execute("update_commit", {"commits": commits + 1})
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise store_error(error, self.paths.store) from error
-        finally:
-            # Whatever went wrong, half a transaction must not wait for the next one. SQLite has undone
-            # it by itself after some errors.
-            if connection.in_transaction:
-                with translated(self.paths.store):
-                    connection.execute("ROLLBACK")
+        with translated(self.paths.store):
+            try:
+                self._execute("begin")
+                epoch, commits = self._execute("select_commit").fetchone()
+                if fenced and epoch != self.epoch:
+                    why = f"number {epoch} took it, this is number {self.epoch or 'none'}"
+                    raise RunBusyError("this manager does not have the run", where=str(self.paths.root), why=why)
+                yield commits + 1
+                self._execute("update_commit", {"commits": commits + 1})
+                self._execute("commit")
+            finally:
+                # Whatever went wrong, half a transaction must not wait for the next one. After some errors
+                # SQLite has undone it by itself.
+                if self._connection.in_transaction:
+                    self._execute("roll_back")
 
     def _all_known(self, written: int, noted: int, what: str) -> None:
         if written != noted:
