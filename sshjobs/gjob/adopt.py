@@ -1,0 +1,202 @@
+"""Attempts that no runner of ours tells of: their runner belongs to an earlier agent, or is dead."""
+
+import json
+import os
+
+from . import attempts as attempts_
+from . import kill, procs
+from .attempts import Attempt, History, end_text
+from .wire import is_id
+
+MYPY = False
+if MYPY:
+    from typing import Any, Callable
+
+    from .places import Places
+
+#: Seconds between two looks.
+LOOK_INTERVAL = 0.1
+LEFTOVERS_GRACE, TIMEOUT_GRACE = 1.0, 5.0
+#: Looks in a row that must find nothing alive: a process may fork just behind the back of a scan.
+CLEAR_LOOKS = 2
+
+_NEVER = "its runner died before the job was started"
+_LOST = "its runner died, and so did the agent: the exit status is not known"
+_REBOOT = "the host went down while it ran"
+
+
+class Adopted:
+    """Finds out how an attempt ends.
+
+    :param mine: returns the pids of the runners that this agent has
+    :param strays: returns living processes that can only belong to this attempt, though nothing in them says so
+    """
+
+    def __init__(self, attempt: Attempt, history: History, places: "Places", mine: "Callable[[], set[int]]",
+                 strays: "Callable[[], list[procs.Proc]]"):
+        self.attempt = attempt
+        self._history, self._places, self._mine, self._strays = history, places, mine, strays
+        self._status: "tuple[int | None, int | None] | None" = None
+        self._why: "str | None" = None
+        self._usage = (0.0, 0)
+        self._killer: "kill.Killer | None" = None
+        self._known: "dict[int, int]" = {}
+        self._clear = 0
+
+    @property
+    def _records(self) -> "dict[str, dict[str, Any]]":
+        return self._history.records.get(self.attempt.uid, {})
+
+    def reaped(self, status: int, cpu: float, rss: int) -> None:
+        """Take the wait status of the main process, which became a child of the agent's."""
+        if os.WIFSIGNALED(status):
+            self._status = None, os.WTERMSIG(status)
+        else:
+            self._status = os.WEXITSTATUS(status), None
+        self._usage = cpu, rss
+
+    def cancel(self, grace: float, now: float) -> None:
+        """End it."""
+        if self._killer is not None:
+            self._killer.hurry(grace, now)
+            return
+        if self._running():
+            self._why = "cancelled"
+        self._killer = kill.Killer(self.members, grace, now)
+
+    def pause(self, stop: bool) -> None:
+        """Stop it, or let it go on."""
+        (kill.halt if stop else kill.go_on)(self.members)
+
+    def look(self, now: float) -> bytes:
+        """Do what is due; return the end (see ``Attempt.end``) once it is known and nothing is left alive."""
+        runner_lives = self._runner_lives()
+        self._history.refresh()
+        records = self._records
+        claim = records.get("claim")
+        if "start" in records:
+            self.attempt.pid = records["start"]["pid"]
+        if "end" in records:
+            return self._told(records["end"])
+        if self._killer is not None:
+            self._killer.act(now)
+            self.attempt.stuck = self._killer.stuck
+        if claim is None:
+            return b"" if runner_lives else self._finish("start_failed", _NEVER)
+        if runner_lives:
+            return b""
+        if self._running():
+            if self._killer is None and claim.get("until") is not None and now >= claim["until"]:
+                self._why = "timed_out"
+                self._killer = kill.Killer(self.members, TIMEOUT_GRACE, now)
+            return b""
+        return self._over(records, claim, now)
+
+    def _over(self, records: "dict[str, dict[str, Any]]", claim: "dict[str, Any]", now: float) -> bytes:
+        """The main process is over and so is its runner: see to what is left."""
+        if not (claim.get("keep") and self._killer is None):
+            if self.members():
+                self._clear = 0
+                if self._killer is None:
+                    self._killer = kill.Killer(self.members, LEFTOVERS_GRACE, now)
+                return b""
+            self._clear += 1
+            if self._clear < CLEAR_LOOKS:
+                return b""
+        noted = records.get("exit")
+        if noted is not None:
+            return self._finish(noted["why"], None, noted["status"], noted["signal"])
+        if self._status is not None:
+            status, number = self._status
+            return self._finish(self._why or ("exited" if number is None else "signalled"), None, status, number)
+        if self._why == "cancelled":
+            return self._finish("cancelled", None)
+        return self._finish("lost", _LOST)
+
+    def _finish(self, why: str, msg: "str | None", status: "int | None" = None,
+                number: "int | None" = None) -> bytes:
+        import time
+
+        uid = self.attempt.uid
+        started = self._records.get("start", {}).get("at")
+        sizes = self._places.size(uid, 1), self._places.size(uid, 2)
+        self.attempt.sizes = sizes
+        text = end_text(uid, why, msg, status, number, started, time.time(), sizes, self._usage)
+        self._history.journal.append(b'{"k":"end",' + text)
+        return text
+
+    def _told(self, record: "dict[str, Any]") -> bytes:
+        """Take the end that its own runner wrote; it does not know that we cancelled."""
+        if self._why == "cancelled" and record["why"] in ("exited", "signalled"):
+            record = dict(record, why="cancelled")
+        return take_end(self.attempt, record)
+
+    def _running(self) -> bool:
+        records = self._records
+        if "exit" in records or "end" in records or self._status is not None:
+            return False
+        start = records.get("start")
+        if start is not None:
+            return procs.lives(start["pid"], start["start"])
+        return "claim" in records and bool(self.members())
+
+    def _runner_lives(self) -> bool:
+        claim = self._records.get("claim")
+        if claim is None:
+            return self._history.others_work(self._mine())
+        return procs.lives(claim["runner"], claim["rstart"])
+
+    def members(self) -> "list[procs.Proc]":
+        """Scan for the living processes of the attempt: by token, by descent, and those seen before."""
+        found = procs.table()
+        claim, start = self._records.get("claim"), self._records.get("start")
+        members = {}
+        if claim is not None:
+            members = {proc.pid: proc for proc in procs.holders([claim["token"]], found)}
+        roots = dict(self._known)
+        if start is not None:
+            roots[start["pid"]] = start["start"]
+        for pid, began in roots.items():
+            if pid in found and found[pid].start == began:
+                members[pid] = found[pid]
+        for proc in procs.descendants(found, list(members)) + self._strays():
+            members[proc.pid] = proc
+        mine = self._mine()
+        living = [proc for proc in members.values() if not proc.dead and proc.pid not in mine]
+        self._known = {proc.pid: proc.start for proc in living}
+        return living
+
+
+def take_end(attempt: Attempt, record: "dict[str, Any]") -> bytes:
+    """Give an attempt the end that a journal tells, and return it."""
+    attempt.sizes = record["out"], record["err"]
+    frame = {key: record[key] for key in record if key != "k"}
+    return json.dumps(frame, separators=(",", ":")).encode("ascii")[1:]
+
+
+def recover(history: History, places: "Places") -> "list[Attempt]":
+    """Return every attempt that an earlier agent left here. Those whose end is not known yet are ``running``."""
+    here = procs.identity()
+    found = []
+    for uid in sorted(set(os.listdir(places.work)) | set(history.records)):
+        if not is_id(uid):
+            continue
+        if uid in history.released:
+            places.discard(uid)
+            continue
+        records = history.records.get(uid, {})
+        claim = records.get("claim")
+        attempt = Attempt(uid, claim["token"] if claim else "", state=attempts_.ENDED)
+        if "end" in records:
+            attempt.end = take_end(attempt, records["end"])
+        elif "fence" in records:
+            attempt.end = end_text(uid, "fenced")
+        elif (claim["boot"] != here) if claim else (here not in history.boots):
+            attempt.sizes = places.size(uid, 1), places.size(uid, 2)
+            started = records.get("start", {}).get("at")
+            attempt.end = end_text(uid, "reboot", _REBOOT, started=started, sizes=attempt.sizes)
+            history.journal.append(b'{"k":"end",' + attempt.end)
+        else:
+            attempt.state = attempts_.RUNNING
+        found.append(attempt)
+    return found

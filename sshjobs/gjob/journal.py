@@ -1,0 +1,84 @@
+"""Journals: what is to be known after any crash. Append only, one writer each, a crc32 and a JSON object a line.
+
+Nothing is synced: after the host itself went down, whatever had begun counts as ended by that.
+"""
+
+import json
+import os
+import zlib
+
+MYPY = False
+if MYPY:
+    from typing import Any, Iterator
+
+
+def record(text: bytes) -> bytes:
+    """Return a JSON object as a line of a journal."""
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+class Journal:
+    """The writing end. What cannot be written at once (disk full) is kept and tried again with the next record.
+
+    :param fd: open for appending; stays with the journal
+    """
+
+    def __init__(self, fd: int):
+        self.fd = fd
+        self._unwritten = b""
+
+    def append(self, text: bytes) -> bool:
+        """Append a JSON object in one write; False where it is only in memory so far."""
+        self._unwritten += record(text)
+        return self.retry()
+
+    def retry(self) -> bool:
+        """Write what is still unwritten; True when nothing is."""
+        data = self._unwritten
+        if not data:
+            return True
+        try:
+            written = os.write(self.fd, data)
+        except OSError:
+            return False
+        if written == len(data):
+            self._unwritten = b""
+            return True
+        # Torn in the middle of a line: what follows starts on a line of its own, and the torn one is written again.
+        self._unwritten = b"\n" + data[data.rfind(b"\n", 0, written) + 1:]
+        return False
+
+
+class Reader:
+    """Reads a journal that another process may still be writing, from where it stopped the last time."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self._offset = 0
+
+    def read(self) -> "Iterator[dict[str, Any]]":
+        """Yield the records that came since the last call. Torn and damaged lines are passed over."""
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        for line in data[:end].split(b"\n"):
+            found = _parse(line)
+            if found is not None:
+                yield found
+
+
+def _parse(line: bytes) -> "dict[str, Any] | None":
+    if len(line) < 11 or line[8:9] != b" ":
+        return None
+    try:
+        if int(line[:8], 16) != zlib.crc32(line[9:]):
+            return None
+        found = json.loads(line[9:].decode("ascii"))
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "k" in found else None

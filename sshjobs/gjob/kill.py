@@ -1,0 +1,87 @@
+"""Ending a tree of processes: TERM, some time, then KILL in rounds until nothing of it lives."""
+
+import signal
+
+from . import procs
+
+MYPY = False
+if MYPY:
+    from typing import Callable
+
+    Members = Callable[[], "list[procs.Proc]"]
+
+#: Seconds of KILL after which processes are told of as stuck.
+STUCK_AFTER = 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.5
+_CALM_ROUNDS = 2
+_MOST_SCANS = 50
+
+
+class Killer:
+    """Does what is due now and says when it wants to be called again; it never waits itself.
+
+    :param members: scans for the living processes that are to end, those of other users among them
+    :param grace: seconds between TERM and KILL
+    :param now: by the monotonic clock
+    """
+
+    def __init__(self, members: "Members", grace: float, now: float):
+        self._members = members
+        self._kill_at = now + grace
+        self._next = now
+        self._pause = FIRST_PAUSE
+        self._rounds = 0
+        self._asked = False
+        #: What lives on although it was killed for long, empty where nothing does.
+        self.stuck: "list[int]" = []
+
+    def hurry(self, grace: float, now: float) -> None:
+        """Let no more than ``grace`` seconds pass before KILL."""
+        self._kill_at = min(self._kill_at, now + grace)
+        if self._asked and not self._rounds:
+            self._next = self._kill_at
+
+    def act(self, now: float) -> float:
+        """Send what is due and return when to call again. Whether anything lives is for the caller to see."""
+        if now < self._next:
+            return self._next
+        if not self._asked:
+            self._asked = True
+            for proc in self._members():
+                procs.send(proc, signal.SIGTERM)
+                procs.send(proc, signal.SIGCONT)
+            self._next = self._kill_at
+            if now < self._kill_at:
+                return self._next
+        self._kill()
+        if now - self._kill_at >= STUCK_AFTER:
+            self.stuck = sorted(proc.pid for proc in self._members())
+        self._next = now + self._pause
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        return self._next
+
+    def _kill(self) -> None:
+        self._rounds += 1
+        if self._rounds > _CALM_ROUNDS:
+            # It multiplies faster than it dies: what is stopped does not fork.
+            halt(self._members)
+        for proc in self._members():
+            procs.send(proc, signal.SIGKILL)
+
+
+def halt(members: "Members") -> None:
+    """Stop a whole tree, also one that forks meanwhile."""
+    stopped: "set[tuple[int, int]]" = set()
+    for _ in range(_MOST_SCANS):
+        new = [proc for proc in members() if (proc.pid, proc.start) not in stopped]
+        if not new:
+            return
+        for proc in new:
+            procs.send(proc, signal.SIGSTOP)
+            stopped.add((proc.pid, proc.start))
+
+
+def go_on(members: "Members") -> None:
+    """Let a stopped tree go on."""
+    for proc in members():
+        procs.send(proc, signal.SIGCONT)

@@ -1,0 +1,230 @@
+"""Where things are on a host: the root, the directory of one run on one host, and what lies in it."""
+
+import os
+import stat
+
+MYPY = False
+if MYPY:
+    from typing import Iterator
+
+#: Flags of every file that is made: it must be new, and no link can lead elsewhere.
+NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY
+
+
+class Unusable(Exception):
+    """A directory cannot be used. ``kind`` is a short fixed word, the rest is for people."""
+
+    def __init__(self, kind: str, why: str, hint: str):
+        super().__init__(why)
+        self.kind, self.why, self.hint = kind, why, hint
+
+
+class Places:
+    """The directory of one run on one host.
+
+    :param root: of all of ours on this host
+    :param run: the run's 32 hex digits
+    :param host: first 16 hex digits of sha256 of the host's name
+    """
+
+    def __init__(self, root: str, run: str, host: str):
+        self.root = root
+        self.run = os.path.join(root, run)
+        self.base = os.path.join(self.run, host)
+        self.work = self.base + "/w"
+        self.outputs = self.base + "/o"
+        self.blobs = self.base + "/b"
+        self.journals = self.base + "/j"
+
+    def make(self) -> None:
+        """Make what is missing.
+
+        :raises OSError: it cannot be made
+        """
+        for path in (self.run, self.base, self.work, self.outputs, self.blobs, self.journals):
+            try:
+                os.mkdir(path, 0o700)
+            except FileExistsError:
+                pass
+
+    def cwd(self, uid: str) -> str:
+        """The working directory of an attempt. Making it is the claim."""
+        return self.work + "/" + uid
+
+    def stream(self, uid: str, number: int) -> str:
+        """The file of an attempt's stdout (1) or stderr (2)."""
+        return self.outputs + "/" + uid + (".out" if number == 1 else ".err")
+
+    def script(self, uid: str) -> str:
+        """The file of an attempt's script."""
+        return self.outputs + "/" + uid + ".sh"
+
+    def blob(self, sha: str) -> str:
+        """The file of an input."""
+        return self.blobs + "/" + sha
+
+    def size(self, uid: str, number: int) -> int:
+        """Bytes in an attempt's stdout (1) or stderr (2), 0 where there is no file."""
+        try:
+            return os.stat(self.stream(uid, number)).st_size
+        except OSError:
+            return 0
+
+    def discard(self, uid: str) -> None:
+        """Delete all files of an attempt, as far as that is possible."""
+        try:
+            os.rmdir(self.cwd(uid))
+        except OSError:
+            remove_tree(self.cwd(uid))
+        for path in (self.stream(uid, 1), self.stream(uid, 2), self.script(uid)):
+            try:
+                os.unlink(path)
+            except OSError:
+                pass
+
+
+def find(root: "str | None", run: str, host: str) -> Places:
+    """Return the places of a run, made where they are missing; where there are some already, those.
+
+    :param root: where the user wants it; ``None`` is ``~/.sshjobs``, or below /var/tmp if the home cannot be written
+    :raises Unusable: nowhere
+    """
+    home = os.environ.get("HOME") or _home()
+    shared = "/var/tmp/sshjobs-%d" % os.getuid()
+    candidates = [root] if root is not None else [os.path.join(home, ".sshjobs"), shared]
+    candidates.sort(key=lambda path: not os.path.isdir(Places(path, run, host).base))
+    trouble = None
+    for path in candidates:
+        places = Places(path, run, host)
+        try:
+            own_directory(path, follow=path != shared)
+            places.make()
+            _try_writing(places.journals)
+            return places
+        except OSError as error:
+            trouble = trouble or Unusable(_kind(error), "%s: %s" % (error.filename or path, error.strerror), _hint(error))
+        except Unusable as error:
+            trouble = trouble or error
+    assert trouble is not None
+    raise trouble
+
+
+def _home() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "/nonexistent"
+
+
+def _kind(error: OSError) -> str:
+    import errno
+
+    return "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "read-only"
+
+
+def _hint(error: OSError) -> str:
+    if _kind(error) == "disk-full":
+        return "make room there, or set root= of the host to another directory"
+    return "make it writable, or set root= of the host to another directory"
+
+
+def _try_writing(directory: str) -> None:
+    """Write a few bytes: a full disk still lets directories be found, and some let empty files be made."""
+    path = "%s/.try-%d" % (directory, os.getpid())
+    fd = os.open(path, NEW, 0o600)
+    try:
+        os.write(fd, b"room?")
+    finally:
+        os.close(fd)
+        os.unlink(path)
+
+
+def own_directory(path: str, follow: bool = False) -> None:
+    """Make a directory that only we can enter, or see that it is one.
+
+    :param follow: a symbolic link is fine (in our own home nobody else can have put it)
+    :raises OSError: it cannot be made
+    :raises Unusable: it is another's, or not a directory
+    """
+    try:
+        os.mkdir(path, 0o700)
+        return
+    except FileExistsError:
+        pass
+    found = os.stat(path) if follow else os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise Unusable("not-a-directory", "%s is not a directory" % path, "remove it")
+    if found.st_uid != os.getuid():
+        raise Unusable("not-ours", "%s belongs to user %d" % (path, found.st_uid), "have it removed")
+    if found.st_mode & 0o077:
+        os.chmod(path, 0o700)
+
+
+def remove_tree(path: str) -> int:
+    """Delete a directory and all in it without following a link; return how many things could not be deleted.
+
+    Directories that a job made read-only are made writable first.
+    """
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return 0
+    if not stat.S_ISDIR(found.st_mode):
+        return _remove(os.unlink, path, None)
+    try:
+        parent = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return 1
+    try:
+        return _remove_directory(os.path.basename(path), parent)
+    finally:
+        os.close(parent)
+
+
+def _remove_directory(name: str, parent: int) -> int:
+    """Delete a directory below an open one. Names are looked up in open directories only, so no link leads out."""
+    try:
+        fd = _enter(name, parent)
+    except OSError:
+        return _remove(os.rmdir, name, parent)
+    left = 0
+    try:
+        for entry in list(_entries(fd)):
+            try:
+                is_directory = stat.S_ISDIR(os.stat(entry, dir_fd=fd, follow_symlinks=False).st_mode)
+            except OSError:
+                continue
+            left += _remove_directory(entry, fd) if is_directory else _remove(os.unlink, entry, fd)
+    finally:
+        os.close(fd)
+    return left + _remove(os.rmdir, name, parent)
+
+
+def _enter(name: str, parent: int) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    try:
+        fd = os.open(name, flags, dir_fd=parent)
+    except PermissionError:
+        # Not a link: what is no directory any more fails in the open below.
+        os.chmod(name, 0o700, dir_fd=parent)
+        fd = os.open(name, flags, dir_fd=parent)
+    if os.fstat(fd).st_mode & 0o300 != 0o300:
+        os.fchmod(fd, 0o700)
+    return fd
+
+
+def _entries(fd: int) -> "Iterator[str]":
+    return iter(os.listdir(fd))
+
+
+def _remove(how: "object", name: str, parent: "int | None") -> int:
+    assert callable(how)
+    try:
+        how(name, dir_fd=parent)
+    except FileNotFoundError:
+        return 0
+    except OSError:
+        return 1
+    return 0

@@ -1,0 +1,306 @@
+"""The runner: takes one launch at a time, claims it, starts it, waits for it, ends what it left, and tells the end.
+
+It hangs on nobody: when the agent is gone it finishes its job, writes the end into its journal, and exits.
+"""
+
+import json
+import os
+import select
+import signal
+import time
+import traceback
+
+from . import journal as journal_
+from . import oom, procs, start
+from .kill import Killer, go_on, halt
+
+MYPY = False
+if MYPY:
+    import socket
+    from typing import Any
+
+    from .places import Places
+
+#: Seconds between TERM and KILL for what a job left running, and for a job that ran out of time.
+LEFTOVERS_GRACE = 1.0
+TIMEOUT_GRACE = 5.0
+#: A job that ends within so many seconds is told of by its end alone.
+QUIET_START = 0.02
+#: Seconds between two looks for processes where the kernel does not make orphans ours.
+SCAN_INTERVAL = 0.1
+#: What is in the way of a record is tried again after so many seconds.
+RETRY_INTERVAL = 1.0
+
+
+class Job:
+    """The attempt that runs now."""
+
+    def __init__(self, launch: "dict[str, Any]"):
+        self.launch = launch
+        self.uid: str = launch["id"]
+        spec = launch["spec"]
+        self.keep = spec.get("leftovers") == "keep"
+        self.timeout: "float | None" = spec.get("timeout")
+        self.deadline: "float | None" = None
+        self.pid = 0
+        self.started_at: "float | None" = None
+        self.tell_at: "float | None" = None
+        self.ended_at = 0.0
+        self.over = False
+        self.status: "int | None" = None
+        self.signal: "int | None" = None
+        self.why: "str | None" = None
+        self.killer: "Killer | None" = None
+        self.stuck: "list[int]" = []
+        self.cpu, self.rss = 0.0, 0
+
+
+class Runner:
+    """One slot's runner.
+
+    :param sock: to the agent: launches and orders come in, ``started``, ``ended`` and ``stuck`` go out, as lines
+    :param journal: its own
+    """
+
+    def __init__(self, sock: "socket.socket", journal: journal_.Journal, places: "Places", starter: start.Starter):
+        self._sock = sock
+        self._journal = journal
+        self._places = places
+        self._starter = starter
+        self._pid = os.getpid()
+        me = procs.look(self._pid)
+        self._claim = ',"runner":%d,"rstart":%d,"boot":"%s"' % (self._pid, me.start if me else 0, procs.identity())
+        # Before any claim: whoever finds a directory without a record knows by this whether its maker may live.
+        journal.append(('{"k":"runner"%s}' % self._claim).encode("ascii"))
+        self._subreaper = procs.become_subreaper()
+        self._oom = oom.Watch()
+        self._input = b""
+        self._orders: "list[dict[str, Any]]" = []
+        self._connected = True
+        self._wake, wake_in = os.pipe()
+        for fd in (self._wake, wake_in):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(wake_in)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        self._poll = select.poll()
+        self._poll.register(self._wake, select.POLLIN)
+        self._poll.register(sock, select.POLLIN)
+
+    def serve(self) -> None:
+        """Run what comes until the agent hangs up, or a job was allowed to leave processes behind."""
+        while self._connected:
+            while not self._orders and self._connected:
+                self._wait(None)
+            # What was not begun when the agent went is not ours to begin: the next one may have it by now.
+            order = self._orders.pop(0) if self._connected else {"t": ""}
+            if order["t"] == "launch":
+                job = Job(order)
+                self._run(job)
+                if job.keep:
+                    break
+        while not self._journal.retry():
+            time.sleep(RETRY_INTERVAL)
+
+    # -- one job ---------------------------------------------------------------------------------------------------
+
+    def _run(self, job: Job) -> None:
+        try:
+            os.mkdir(self._places.cwd(job.uid), 0o700)
+        except FileExistsError:
+            self._tell(b'{"t":"taken","id":"%s"}' % job.uid.encode("ascii"))
+            return
+        except OSError as error:
+            self._end(job, "start_failed", "its directory cannot be made: %s" % error.strerror, 0, 0)
+            return
+        files = []
+        try:
+            for number in (1, 2):
+                files.append(os.open(self._places.stream(job.uid, number), start.places_.NEW | os.O_APPEND, 0o600))
+            self._start(job, files[0], files[1])
+            self._see_through(job)
+            self._end(job, job.why or "exited", None, os.fstat(files[0]).st_size, os.fstat(files[1]).st_size)
+        except start.StartError as error:
+            self._end(job, "start_failed", str(error), 0, 0)
+        except OSError as error:
+            if job.pid:
+                raise
+            self._end(job, "start_failed", "its output files cannot be made: %s" % error.strerror, 0, 0)
+        finally:
+            for fd in files:
+                os.close(fd)
+
+    def _start(self, job: Job, out: int, err: int) -> None:
+        now = time.monotonic()
+        if job.timeout is not None:
+            job.deadline = now + job.timeout
+        claim = '{"k":"claim","id":"%s","token":"%s"%s,"keep":%s,"until":%s}' % (
+            job.uid, job.launch["token"], self._claim, "true" if job.keep else "false",
+            "null" if job.deadline is None else "%.3f" % job.deadline)
+        if not self._journal.append(claim.encode("ascii")):
+            raise start.StartError("the journal cannot be written: no space, or a disk that is read-only")
+        job.pid = self._starter.start(job.launch, out, err)
+        job.started_at = time.time()
+        job.tell_at = now + QUIET_START
+        main = procs.look(job.pid)
+        self._journal.append(b'{"k":"start","id":"%s","pid":%d,"start":%d,"at":%.6f}' % (
+            job.uid.encode("ascii"), job.pid, main.start if main else 0, job.started_at))
+
+    def _see_through(self, job: Job) -> None:
+        """Wait until the job is over and nothing of it is left that should not be; serve orders meanwhile."""
+        while True:
+            alone = self._reap(job)
+            if job.over and (alone or (job.keep and job.killer is None)):
+                if self._subreaper or job.keep or not self._members(job):
+                    return
+            now = time.monotonic()
+            self._wait(max(0.0, self._act(job, now) - now))
+            for order in [order for order in self._orders if order["t"] != "launch"]:
+                self._orders.remove(order)
+                if order["id"] == job.uid:
+                    self._obey(job, order)
+
+    def _reap(self, job: Job) -> bool:
+        """Take note of children that ended; True when there are no children any more, so no descendants either.
+
+        The end of the main process goes into the journal before it is reaped: whoever comes after us would
+        otherwise find neither a process nor a word.
+        """
+        while True:
+            try:
+                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return True
+            if info is None:
+                return False
+            if info.si_pid != job.pid:
+                os.waitpid(info.si_pid, 0)
+                continue
+            job.over = True
+            job.ended_at = time.time()
+            if info.si_code == os.CLD_EXITED:
+                job.status = info.si_status
+            else:
+                job.signal = info.si_status
+            if job.why is None and job.signal is not None:
+                job.why = "oom" if job.signal == signal.SIGKILL and self._oom.struck() else "signalled"
+            self._journal.append(b'{"k":"exit","id":"%s","why":"%s","status":%s,"signal":%s}' % (
+                job.uid.encode("ascii"), (job.why or "exited").encode("ascii"), _null(job.status), _null(job.signal)))
+            _, _, usage = os.wait4(job.pid, 0)
+            job.cpu, job.rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+
+    def _act(self, job: Job, now: float) -> float:
+        """Do what is due and return when to look again, by the monotonic clock."""
+        due = now + 3600.0
+        if job.tell_at is not None and not job.over:
+            if now >= job.tell_at:
+                job.tell_at = None
+                self._tell(b'{"t":"started","id":"%s","pid":%d,"at":%.6f}' % (
+                    job.uid.encode("ascii"), job.pid, job.started_at or 0.0))
+            else:
+                due = job.tell_at
+        if job.killer is None:
+            if job.over:
+                job.killer = Killer(lambda: self._members(job), LEFTOVERS_GRACE, now)
+            elif job.deadline is not None:
+                if now < job.deadline:
+                    return min(due, job.deadline)
+                job.why = "timed_out"
+                job.killer = Killer(lambda: self._members(job), TIMEOUT_GRACE, now)
+        if job.killer is not None:
+            due = min(due, job.killer.act(now))
+            if job.killer.stuck != job.stuck:
+                job.stuck = job.killer.stuck
+                self._tell(json.dumps({"t": "stuck", "id": job.uid, "pids": job.stuck}).encode("ascii"))
+            if not self._subreaper:
+                due = min(due, now + SCAN_INTERVAL)
+        return due
+
+    def _obey(self, job: Job, order: "dict[str, Any]") -> None:
+        if order["t"] == "pause":
+            halt(lambda: self._members(job))
+        elif order["t"] == "unpause":
+            go_on(lambda: self._members(job))
+        elif order["t"] == "cancel":
+            now = time.monotonic()
+            if job.killer is not None:
+                job.killer.hurry(order["grace"], now)
+                return
+            if not job.over:
+                job.why = "cancelled"
+            job.killer = Killer(lambda: self._members(job), order["grace"], now)
+
+    def _members(self, job: Job) -> "list[procs.Proc]":
+        found = procs.table()
+        roots = [self._pid]
+        if not self._subreaper:
+            roots += [proc.pid for proc in procs.holders([job.launch["token"]], found)]
+        members = {proc.pid: proc for proc in procs.descendants(found, roots)}
+        members.update((pid, found[pid]) for pid in roots[1:])
+        members.pop(self._pid, None)
+        return [proc for proc in members.values() if not proc.dead]
+
+    def _end(self, job: Job, why: str, msg: "str | None", out: int, err: int) -> None:
+        body = '"id":"%s","why":"%s","status":%s,"signal":%s,"started":%s,"ended":%.6f,"out":%d,"err":%d,"msg":%s,' \
+               '"cpu":%.6f,"rss":%d}' % (
+                   job.uid, why, "null" if job.status is None else job.status,
+                   "null" if job.signal is None else job.signal,
+                   "null" if job.started_at is None else "%.6f" % job.started_at, job.ended_at or time.time(),
+                   out, err, json.dumps(msg), job.cpu, job.rss)
+        text = body.encode("ascii")
+        self._journal.append(b'{"k":"end",' + text)
+        self._tell(b'{"t":"ended",' + text)
+
+    # -- the agent -------------------------------------------------------------------------------------------------
+
+    def _tell(self, line: bytes) -> None:
+        try:
+            self._sock.sendall(line + b"\n")
+        except OSError:  # the agent is gone: the journal has it, or the next one asks
+            self._hang_up()
+
+    def _wait(self, seconds: "float | None") -> None:
+        for fd, _ in self._poll.poll(None if seconds is None else int(seconds * 1000) + 1):
+            if fd == self._wake:
+                os.read(fd, 4096)
+            else:
+                self._listen()
+
+    def _listen(self) -> None:
+        try:
+            data = self._sock.recv(1 << 20)
+        except OSError:
+            data = b""
+        if not data:
+            self._hang_up()
+            return
+        lines = (self._input + data).split(b"\n")
+        self._input = lines.pop()
+        self._orders += [json.loads(line.decode("ascii")) for line in lines]
+
+    def _hang_up(self) -> None:
+        if self._connected:
+            self._connected = False
+            self._poll.unregister(self._sock)
+
+
+def _null(number: "int | None") -> bytes:
+    return b"null" if number is None else b"%d" % number
+
+
+def main(sock: "socket.socket", journal_fd: int, places: "Places", environ: "dict[bytes, bytes]", run: str, host: str,
+         slot: int) -> None:
+    """Be a runner, in a process forked from the agent; does not return."""
+    status = 1
+    try:
+        os.setsid()
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        procs.close_all_but([sock.fileno(), journal_fd])
+        starter = start.Starter(places, environ, run, host, slot)
+        Runner(sock, journal_.Journal(journal_fd), places, starter).serve()
+        status = 0
+    finally:
+        if status:
+            traceback.print_exc()
+        os._exit(status)

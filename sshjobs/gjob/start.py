@@ -1,0 +1,197 @@
+"""Starting a job: its directory filled, its environment, its program; what is in the way said in words."""
+
+import errno
+import os
+import subprocess
+
+from . import places as places_
+from . import wire
+
+MYPY = False
+if MYPY:
+    from typing import Any
+
+_COPY = 1 << 20
+
+
+class StartError(Exception):
+    """No process came to be. The message says why."""
+
+
+class Starter:
+    """Starts jobs in one slot.
+
+    :param places: where things are
+    :param environ: the login's environment, as bytes
+    :param run: name of the run
+    :param host: the host's name, as the manager knows it
+    :param slot: from 1
+    """
+
+    def __init__(self, places: places_.Places, environ: "dict[bytes, bytes]", run: str, host: str, slot: int):
+        self._places = places
+        self._environ = {key: value for key, value in environ.items() if not key.startswith(b"SSHJOBS_")}
+        self._environ.update({b"SSHJOBS_RUN": wire.to_bytes(run), b"SSHJOBS_HOST": wire.to_bytes(host),
+                              b"SSHJOBS_SLOT": b"%d" % slot})
+        self._null = os.open(os.devnull, os.O_RDWR)
+
+    def start(self, launch: "dict[str, Any]", out: int, err: int) -> int:
+        """Start the main process of a claimed attempt and return its pid.
+
+        :param launch: a launch frame, checked
+        :param out: file descriptor for its stdout
+        :param err: file descriptor for its stderr
+        :raises StartError: it cannot be started; nothing of it runs
+        """
+        spec = launch["spec"]
+        home = self._places.cwd(launch["id"])
+        try:
+            self._place_files(spec.get("files") or [], home)
+            env = self._env(launch)
+            argv = self._argv(launch["id"], spec, env)
+            cwd = self._cwd(spec.get("cwd"), home, env)
+            stdin = self._stdin(spec.get("stdin"))
+        except UnicodeEncodeError:
+            raise StartError("text that stands for no bytes: a lone surrogate")
+        try:
+            return self._spawn(argv, env, cwd, (stdin, out, err), spec.get("nice") or 0)
+        finally:
+            if stdin != self._null:
+                os.close(stdin)
+
+    def _spawn(self, argv: "list[bytes]", env: "dict[bytes, bytes]", cwd: bytes, files: "tuple[int, int, int]",
+               nice: int) -> int:
+        try:
+            # Our own files are all closed on exec, so nothing is left for close_fds to do.
+            process = subprocess.Popen(argv, env=env, cwd=cwd, stdin=files[0], stdout=files[1], stderr=files[2],
+                                       start_new_session=True, close_fds=False,
+                                       preexec_fn=(lambda: _renice(nice)) if nice else None)
+        except OSError as error:
+            raise StartError(_why_not(error, argv[0], cwd))
+        except (subprocess.SubprocessError, ValueError) as error:
+            raise StartError(str(error))
+        pid = process.pid
+        # We wait for it ourselves; Popen is to leave the pid alone, which may be another's by then.
+        process.returncode = 0
+        return pid
+
+    def _env(self, launch: "dict[str, Any]") -> "dict[bytes, bytes]":
+        env = dict(self._environ)
+        for name, value in (launch["spec"].get("env") or {}).items():
+            env[wire.to_bytes(name)] = wire.to_bytes(value)
+        env[b"SSHJOBS_JOB"] = wire.to_bytes(launch["job"])
+        env[b"SSHJOBS_ATTEMPT"] = launch["id"].partition(".")[2].encode("ascii")
+        env[b"SSHJOBS_INDEX"] = b"%d" % launch["index"]
+        env[b"SSHJOBS_TOKEN"] = launch["token"].encode("ascii")
+        return env
+
+    def _argv(self, uid: str, spec: "dict[str, Any]", env: "dict[bytes, bytes]") -> "list[bytes]":
+        if "argv" in spec:
+            return [wire.to_bytes(word) for word in spec["argv"]]
+        bash = _find(b"bash", env)
+        if bash is None:
+            raise StartError("no such program: bash (a script needs it); PATH is %s"
+                             % os.fsdecode(env.get(b"PATH", b"not set")))
+        strict, login = spec.get("strict", True), spec.get("login", False)
+        text = wire.to_bytes(spec["script"])
+        if login and strict:
+            # Not by -e: the user's start-up files were not written for it. On the first line, so that the
+            # numbers of lines in messages stay right.
+            text = b"set -e -o pipefail; " + text
+        path = self._places.script(uid)
+        try:
+            fd = os.open(path, places_.NEW, 0o600)
+            try:
+                _write_all(fd, text)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StartError("the script cannot be written: %s" % error.strerror)
+        flags = [b"-l"] if login else [b"-e", b"-o", b"pipefail"] if strict else []
+        return [bash] + flags + [os.fsencode(path)]
+
+    def _cwd(self, cwd: "str | None", home: str, env: "dict[bytes, bytes]") -> bytes:
+        if cwd is None:
+            return os.fsencode(home)
+        path = wire.to_bytes(cwd)
+        if path == b"~" or path.startswith(b"~/"):
+            path = env.get(b"HOME", b"/") + path[1:]
+        path = os.path.join(os.fsencode(home), path)
+        if not os.path.isdir(path):
+            raise StartError("no such directory: %s" % os.fsdecode(path))
+        return path
+
+    def _stdin(self, sha: "str | None") -> int:
+        if sha is None:
+            return self._null
+        try:
+            return os.open(self._places.blob(sha), os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError as error:
+            raise StartError("its standard input is not here: %s" % error.strerror)
+
+    def _place_files(self, files: "list[list[Any]]", home: str) -> None:
+        """Copy input files in. Modes of directories come last: files must get into read-only ones."""
+        directories = []
+        for path, sha, mode in files:
+            target = os.path.join(os.fsencode(home), wire.to_bytes(path))
+            try:
+                os.makedirs(target if sha is None else os.path.dirname(target), 0o700, exist_ok=True)
+                if sha is None:
+                    directories.append((target, mode & 0o777))
+                else:
+                    _copy(self._places.blob(sha), target, mode & 0o777)
+            except OSError as error:
+                raise StartError("the input file %s cannot be placed: %s" % (path, error.strerror))
+        for target, mode in sorted(directories, reverse=True):
+            os.chmod(target, mode)
+
+
+def _copy(source: str, target: bytes, mode: int) -> None:
+    reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        writing = os.open(target, places_.NEW, 0o600)
+        try:
+            while os.sendfile(writing, reading, None, _COPY):  # type: ignore[arg-type]
+                pass
+            os.fchmod(writing, mode)
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data):]
+
+
+def _find(program: bytes, env: "dict[bytes, bytes]") -> "bytes | None":
+    for directory in env.get(b"PATH", os.fsencode(os.defpath)).split(b":"):
+        path = os.path.join(directory or b".", program)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def _renice(nice: int) -> None:
+    try:
+        os.nice(nice)
+    except OSError:  # below zero is for root
+        pass
+
+
+def _why_not(error: OSError, program: bytes, cwd: bytes) -> str:
+    name = os.fsdecode(program)
+    if error.filename is not None and os.fsencode(error.filename) == cwd:
+        return "cannot work in %s: %s" % (os.fsdecode(cwd), error.strerror)
+    if error.errno == errno.ENOENT:
+        return "no such program: %s" % name
+    if error.errno == errno.EACCES:
+        return "not allowed to run %s: see its mode, and noexec" % name
+    if error.errno == errno.ENOEXEC:
+        return "%s cannot be executed: neither a program for this machine nor a script with #!" % name
+    if error.errno == errno.E2BIG:
+        return "its arguments and environment are too long for this host"
+    if error.errno in (errno.EAGAIN, errno.ENOMEM):
+        return "the host cannot make another process: %s" % error.strerror
+    return "%s cannot be started: %s" % (name, error.strerror)

@@ -1,0 +1,277 @@
+"""Frames of the link: one line of ASCII JSON and, where it says so, raw bytes after it.
+
+Everything that is received is checked here, type by type and key by key: the rest of the far side relies on it.
+"""
+
+import json
+
+MYPY = False
+if MYPY:
+    from typing import Any, Callable, Iterator
+
+#: Longest line, its newline included, and longest body, in bytes.
+MAX_LINE = 1 << 20
+MAX_BODY = 1 << 20
+MAX_PATH = 4096
+MAX_SYNC = 1000
+VERSION = 1
+
+_DIGITS = "0123456789"
+_HEX = "0123456789abcdef"
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
+
+
+class WireError(ValueError):
+    """What was received is not a frame that may come here and now. The message says why."""
+
+
+def encode(frame: "dict[str, Any]", body: bytes = b"") -> bytes:
+    """Return a frame as bytes. The caller sets ``n`` where there is a body."""
+    return _ENCODER.encode(frame).encode("ascii") + b"\n" + body
+
+
+def to_bytes(text: str) -> bytes:
+    """Return text from the link as the bytes that it stands for.
+
+    :raises UnicodeEncodeError: surrogates that do not stand for bytes
+    """
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _no_constant(word: str) -> "Any":
+    raise WireError("%s is not a number" % word)
+
+
+def _bounded_int(digits: str) -> int:
+    if len(digits) > 19:
+        raise WireError("a number of %d digits" % len(digits))
+    return int(digits)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_int=_bounded_int)
+
+
+def parse(line: bytes) -> "dict[str, Any]":
+    """Return the object on a line, its keys not yet checked.
+
+    :raises WireError: not a JSON object in ASCII
+    """
+    try:
+        frame = _DECODER.decode(line.decode("ascii"))
+    except WireError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise WireError("not a line of JSON: %s" % error)
+    if type(frame) is not dict:
+        raise WireError("not a JSON object")
+    return frame
+
+
+class Decoder:
+    """Turns bytes, cut anywhere, into frames. Holds at most one unfinished frame."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._head: "tuple[dict[str, Any], bytes, int] | None" = None
+
+    def feed(self, data: bytes) -> "Iterator[tuple[dict[str, Any], bytes, bytes]]":
+        """Yield each frame that is complete now as (object, its line, its body), checked.
+
+        :raises WireError: after the last good frame; the decoder is of no use from then on
+        """
+        data = self._rest + data if self._rest else data
+        position = 0
+        while True:
+            if self._head is None:
+                end = data.find(b"\n", position) + 1
+                if (end or len(data)) - position > MAX_LINE:
+                    raise WireError("a line longer than %d bytes" % MAX_LINE)
+                if not end:
+                    break
+                line = data[position:end]
+                position = end
+                frame = parse(line)
+                check(frame)
+                if "n" not in frame:
+                    yield frame, line, b""
+                    continue
+                self._head = frame, line, frame["n"]
+            frame, line, size = self._head
+            if len(data) - position < size:
+                break
+            self._head = None
+            body = data[position:position + size]
+            position += size
+            yield frame, line, body
+        self._rest = data[position:]
+
+
+def _is_int(value: "Any") -> bool:
+    return type(value) is int
+
+
+def _is_count(value: "Any") -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_slots(value: "Any") -> bool:
+    return value is None or (type(value) is int and 1 <= value <= 100000)
+
+
+def _is_seconds(value: "Any") -> bool:
+    return type(value) in (int, float) and 0 <= value < 1e12
+
+
+def _is_bool(value: "Any") -> bool:
+    return type(value) is bool
+
+
+def is_text(value: "Any") -> bool:
+    """True for text that can be an argument of a program: no NUL in it."""
+    return type(value) is str and "\0" not in value
+
+
+def _is_name(value: "Any") -> bool:
+    return is_text(value) and len(value) <= 1000
+
+
+def is_id(value: "Any") -> bool:
+    """True for an attempt's uid: ``<job number>.<attempt number>``, both from 1 and without leading zeros."""
+    if type(value) is not str or len(value) > 32:
+        return False
+    job, _, attempt = value.partition(".")
+    return _is_number(job) and _is_number(attempt)
+
+
+def _is_number(digits: str) -> bool:
+    return digits != "" and digits[0] != "0" and not digits.strip(_DIGITS)
+
+
+def _is_ids(value: "Any") -> bool:
+    return type(value) is list and all(map(is_id, value))
+
+
+def _is_hex(value: "Any", size: int) -> bool:
+    return type(value) is str and len(value) == size and not value.strip(_HEX)
+
+
+def _is_run(value: "Any") -> bool:
+    return _is_hex(value, 32)
+
+
+def is_sha(value: "Any") -> bool:
+    """True for a sha256 in lower-case hex digits."""
+    return _is_hex(value, 64)
+
+
+def _is_token(value: "Any") -> bool:
+    return is_text(value) and 8 <= len(value) <= 64 and value.isalnum()
+
+
+def _is_root(value: "Any") -> bool:
+    return value is None or (is_text(value) and value.startswith("/") and len(value) <= MAX_PATH)
+
+
+def _is_synced(value: "Any") -> bool:
+    return type(value) is list and len(value) <= MAX_SYNC and all(
+        type(item) is list and len(item) == 3 and is_id(item[0]) and _is_count(item[1]) and _is_count(item[2])
+        for item in value)
+
+
+def _is_body_size(value: "Any") -> bool:
+    return type(value) is int and 0 <= value <= MAX_BODY
+
+
+def _is_argv(value: "Any") -> bool:
+    return type(value) is list and len(value) > 0 and all(map(is_text, value)) and value[0] != ""
+
+
+def _is_env(value: "Any") -> bool:
+    return type(value) is dict and all(
+        is_text(name) and name != "" and "=" not in name and is_text(value[name]) for name in value)
+
+
+def _is_cwd(value: "Any") -> bool:
+    return value is None or (is_text(value) and value != "" and len(value) <= MAX_PATH)
+
+
+def _is_timeout(value: "Any") -> bool:
+    return value is None or _is_seconds(value)
+
+
+def _is_nice(value: "Any") -> bool:
+    return type(value) is int and -20 <= value <= 19
+
+
+def _is_leftovers(value: "Any") -> bool:
+    return value in ("kill", "keep")
+
+
+def _is_blob(value: "Any") -> bool:
+    return value is None or is_sha(value)
+
+
+def is_inner_path(value: "Any") -> bool:
+    """True for a relative path that stays inside its directory and names something in it."""
+    if not is_text(value) or not 0 < len(value) <= MAX_PATH:
+        return False
+    return all(part not in ("", ".", "..") for part in value.split("/"))
+
+
+def _is_files(value: "Any") -> bool:
+    return type(value) is list and all(
+        type(item) is list and len(item) == 3 and is_inner_path(item[0]) and _is_blob(item[1])
+        and type(item[2]) is int and 0 <= item[2] <= 0o7777 for item in value)
+
+
+_SPEC: "dict[str, Callable[[Any], bool]]" = {
+    "argv": _is_argv, "script": is_text, "strict": _is_bool, "login": _is_bool, "env": _is_env, "cwd": _is_cwd,
+    "timeout": _is_timeout, "nice": _is_nice, "leftovers": _is_leftovers, "stdin": _is_blob, "files": _is_files,
+}
+
+
+def _is_spec(value: "Any") -> bool:
+    if type(value) is not dict or ("argv" in value) == ("script" in value):
+        return False
+    for key in value:
+        if key not in _SPEC:
+            raise WireError("launch: spec has an unknown key %.50r" % key)
+        if not _SPEC[key](value[key]):
+            raise WireError("launch: spec has a bad %s" % key)
+    return True
+
+
+_KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
+    "hello": {"v": _is_int, "run": _is_run, "name": _is_name, "host": _is_name, "epoch": _is_count,
+              "slots": _is_slots, "root": _is_root},
+    "sync": {"a": _is_synced, "last": _is_bool},
+    "launch": {"id": is_id, "token": _is_token, "job": _is_name, "index": _is_int, "spec": _is_spec},
+    "put": {"sha": is_sha, "size": _is_count, "off": _is_count, "n": _is_body_size},
+    "fence": {"id": is_id},
+    "cancel": {"id": is_id, "grace": _is_seconds},
+    "pause": {"id": is_id},
+    "unpause": {"id": is_id},
+    "release": {"ids": _is_ids},
+    "slots": {"slots": _is_slots},
+    "ping": {"seq": _is_int},
+    "bye": {},
+}
+
+
+def check(frame: "dict[str, Any]") -> None:
+    """Check a frame from the manager: its type, that it has exactly its keys, and each value.
+
+    :raises WireError: naming type and key
+    """
+    kind = frame.get("t")
+    keys = _KEYS.get(kind) if type(kind) is str else None
+    if keys is None:
+        raise WireError("unknown frame type %.50r" % (kind,))
+    for key in keys:
+        if key not in frame:
+            raise WireError("%s: no %s" % (kind, key))
+        if not keys[key](frame[key]):
+            raise WireError("%s: bad %s %.50r" % (kind, key, frame[key]))
+    if len(frame) != len(keys) + 1:
+        unknown = sorted(set(frame) - set(keys) - {"t"})
+        raise WireError("%s: unknown key %.50r" % (kind, unknown[0]))
