@@ -1,0 +1,126 @@
+"""``sshjobs``: finds the command, and turns every error into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import cast
+
+import click
+
+from sshjobs import __version__
+from sshjobs.cli.failures import complain, explain_unexpected, hush_pipe, watch_threads
+from sshjobs.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, InputError, SshjobsError, UsageError
+
+#: Commands in the order of the help: (short help, module). A module is only imported for its command.
+COMMANDS = {
+    "run": ("Run the jobs of a jobfile on hosts, or on this machine.", "run"),
+    "status": ("Show where a run and its jobs stand.", "status"),
+    "logs": ("Print what a job wrote.", "logs"),
+    "cancel": ("End jobs, and return when that is proved.", "cancel"),
+    "resume": ("Take over a run whose manager is gone, and finish it.", "resume"),
+    "hosts": ("Look at hosts.", "hosts"),
+    "version": ("Print the version.", "version"),
+}
+
+
+class Commands(click.Group):
+    """The group of all commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"sshjobs.cli.{COMMANDS[cmd_name][1]}")
+        return cast(click.Command, module.command)
+
+    def resolve_command(self, ctx: click.Context,
+                        args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word in COMMANDS or word.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        near = get_close_matches(word, COMMANDS, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
+        if word.endswith((".yaml", ".yml")):
+            hint = f"did you mean: sshjobs run {word}"
+        raise UsageError(f"no command is called '{word}'", hint=hint)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short) for name, (short, _) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="sshjobs %(version)s")
+def root() -> None:
+    """Run a pile of jobs on the machines that you can ssh to.
+
+    Exit codes: 0 all is well, 1 some jobs are not done, 2 bad usage or input, 3 no host could be used, 130
+    interrupted.
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out a command line and return its exit code. Nothing escapes as a traceback.
+
+    :param argv: the words after ``sshjobs``; ``None`` for those of the process
+    """
+    _be_tolerant()
+    watch_threads()
+    try:
+        code = _carry_out(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has enough of it, as with `| head`.
+        return hush_pipe()
+    except Exception as error:  # noqa: BLE001 (the last resort: a line for the user, all of it for a bug report)
+        return explain_unexpected(error)
+    return code
+
+
+def _be_tolerant() -> None:
+    """Let a name that the terminal's encoding lacks be printed escaped, not end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _carry_out(words: list[str]) -> int:
+    try:
+        if os.environ.get("_SSHJOBS_COMPLETE"):
+            root.main(words, "sshjobs", complete_var="_SSHJOBS_COMPLETE")
+        if not words:
+            complain(root.get_help(click.Context(root, info_name="sshjobs")), prefix="")
+            return EXIT_USAGE
+        with root.make_context("sshjobs", words) as context:
+            return int(root.invoke(context) or EXIT_OK)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        complain("interrupted")
+        return EXIT_INTERRUPTED
+    except click.UsageError as error:
+        complain(_in_our_words(error))
+        return EXIT_USAGE
+    except click.ClickException as error:
+        complain(error.format_message())
+        return error.exit_code
+    except InputError as error:
+        complain(str(error), prefix="")
+        return error.exit_code
+    except SshjobsError as error:
+        complain(str(error))
+        return error.exit_code
+
+
+def _in_our_words(error: click.UsageError) -> str:
+    text = error.format_message().strip()
+    text = text[:1].lower() + text[1:].rstrip(".")
+    where = error.ctx.command_path if error.ctx is not None else "sshjobs"
+    return f"{text}; see: {where} --help"

@@ -1,0 +1,126 @@
+"""``sshjobs cancel``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from sshjobs.cli.failures import complain
+from sshjobs.cli.logsetup import configure
+from sshjobs.cli.options import results_option
+from sshjobs.cli.words import handle, need_job, run_and_jobs
+from sshjobs.errors import EXIT_OK, UsageError
+from sshjobs.rundir import RunPaths
+from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN
+from sshjobs.store.reader import RunReader
+from sshjobs.store.rows import JobRow
+from sshjobs.views.wording import count
+
+#: Seconds between two looks at the run.
+INTERVAL = 0.1
+#: Seconds after which, and then as often, it is said what is waited for.
+PATIENCE = 2.0
+#: Jobs that are named in a line.
+MAX_NAMES = 5
+_UNFINISHED = (STATE_BUSY, STATE_UNKNOWN, STATE_FREE)
+
+
+@click.command("cancel")
+@click.argument("words", metavar="[RUN] [JOB...]", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All jobs that are not over; the run ends then.")
+@click.option("-v", "--verbose", count=True, help="Say more.")
+@results_option
+def command(words: tuple[str, ...], everything: bool, verbose: int, results: Path) -> int:
+    """End jobs of RUN; of the newest run if it is left out.
+
+    Returns when every one of them is proved to be over: it has ended, no process of it is alive, or it will never
+    start. Ctrl-C only ends the waiting.
+    """
+    configure(verbose)
+    paths, names = run_and_jobs(results, words)
+    if bool(names) == everything:
+        what = "name jobs or say --all, not both" if names else "nothing was named to cancel"
+        raise UsageError(what, hint=f"for all of run {paths.name}: sshjobs cancel {handle(paths)} --all")
+    names = list(dict.fromkeys(names))
+    with RunReader.open(paths) as reader:
+        jobs = [need_job(reader, name) for name in names]
+        ended = [job.name for job in jobs if job.state in FINAL_STATES]
+        before = reader.summary().outcomes.get("cancelled", 0)
+        if everything or len(ended) < len(jobs):
+            _cancel(paths, names or None)
+            _wait(reader, names)
+        click.echo(_told(reader, names, ended, before))
+    return EXIT_OK
+
+
+def _cancel(paths: RunPaths, names: Sequence[str] | None) -> None:
+    from sshjobs.run import cancel
+    from sshjobs.views.base import Output
+    from sshjobs.views.lines import Lines
+
+    # Where we do the work ourselves, only trouble is told, and not among what is printed for programs.
+    cancel(paths, names, listener=Lines(Output(sys.stderr, complain), handle=handle, quiet=True))
+
+
+def _wait(reader: RunReader, names: Sequence[str]) -> None:
+    """Return when the jobs (none named: all) are over; say from time to time what that takes."""
+    spoke, said = time.monotonic(), ""
+    # A look at thousands of named jobs costs something.
+    pause = min(2.0, max(INTERVAL, len(names) / 5_000))
+    while _any_left(reader, names):
+        time.sleep(pause)
+        if time.monotonic() - spoke < PATIENCE:
+            continue
+        spoke = time.monotonic()
+        text = _waiting_for(reader, names)
+        if text not in ("", said):
+            complain(text)
+            said = text
+        if reader.summary().state in ("unattended", "interrupted"):
+            # The manager that had promised it is gone: then it is up to us.
+            _cancel(reader.paths, names or None)
+
+
+def _any_left(reader: RunReader, names: Sequence[str]) -> bool:
+    if names:
+        return any(True for _ in _unfinished(reader, names, 1))
+    counts = reader.summary().counts
+    return any(counts[state] for state in _UNFINISHED)
+
+
+def _unfinished(reader: RunReader, names: Sequence[str], limit: int) -> Iterator[JobRow]:
+    if not names:
+        return reader.jobs(_UNFINISHED, limit=limit)
+    jobs = (job for job in map(reader.job, names) if job is not None and job.state not in FINAL_STATES)
+    return islice(jobs, limit)
+
+
+def _waiting_for(reader: RunReader, names: Sequence[str]) -> str:
+    found = []
+    for job in _unfinished(reader, names, MAX_NAMES + 1):
+        away = ", which cannot be asked at present" if job.state == STATE_UNKNOWN else ""
+        found.append(f"{job.name} on {job.host}{away}" if job.host else job.name)
+    more = " and more" if len(found) > MAX_NAMES else ""
+    return f"waiting for {'; '.join(found[:MAX_NAMES])}{more}" if found else ""
+
+
+def _told(reader: RunReader, names: Sequence[str], ended: Sequence[str], before: int) -> str:
+    """Return in a line what came of it.
+
+    :param ended: those of the jobs that were over already
+    :param before: how many jobs of the run had been cancelled before
+    """
+    if not names:
+        cancelled = reader.summary().outcomes.get("cancelled", 0) - before
+        return f"{count(cancelled, 'job')} cancelled; nothing of {reader.paths.name} runs any more"
+    ours = [job for job in map(reader.job, names) if job is not None and job.name not in set(ended)]
+    text = f"{count(sum(job.outcome == 'cancelled' for job in ours), 'job')} cancelled"
+    for outcome, number in Counter(job.outcome for job in ours if job.outcome != "cancelled").items():
+        text += f"; {count(number, 'job')} {outcome} first"
+    return f"{text}; {count(len(ended), 'job')} had ended before" if ended else text

@@ -1,0 +1,48 @@
+"""Carries a run to its end in front of the user's eyes: what ``run`` and ``resume`` share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sshjobs.cli.failures import complain
+from sshjobs.cli.words import handle
+from sshjobs.views.base import Output, View
+from sshjobs.views.jsonlines import JsonLines
+
+if TYPE_CHECKING:
+    from sshjobs.run import Run
+
+
+def make_view(*, quiet: bool, as_json: bool, verbose: int) -> View:
+    """Return the view that fits where standard output goes: JSON if wanted, live on a terminal, else lines."""
+    output = Output(sys.stdout, complain)
+    if as_json:
+        return JsonLines(output)
+    if not quiet and can_redraw():
+        from sshjobs.views.live import LiveView
+
+        return LiveView(output, handle=handle)
+    from sshjobs.views.lines import Lines
+
+    return Lines(output, handle=handle, quiet=quiet, verbose=bool(verbose))
+
+
+def can_redraw() -> bool:
+    """Tell whether standard output is a terminal on which lines can be written over."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
+
+
+def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: int) -> int:
+    """Start a run and see it through.
+
+    :param start: makes the run, with the view to tell its events to
+    :return: the run's exit code
+    """
+    view = make_view(quiet=quiet, as_json=as_json, verbose=verbose)
+    try:
+        return start(view).process()
+    finally:
+        view.close()

@@ -1,0 +1,148 @@
+"""Asks hosts how they are, the way a run would: what ``sshjobs hosts check`` does."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sshjobs.errors import HostError, UsageError
+from sshjobs.host import Host
+from sshjobs.network import HostDown, HostUp, Network, RunIdentity, Warned
+from sshjobs.rundir import create_run
+from sshjobs.views.hostnews import describe
+from sshjobs.views.wording import duration, size
+
+#: Seconds without an answer of any host after which those that are left count as silent.
+PATIENCE = 45.0
+#: Causes that go away when sshd is less busy: the first refusal is not the answer yet.
+PASSING = ("throttled",)
+#: Seconds of clock skew below which nobody cares; the way to the host and back is in it.
+SKEW = 2.0
+#: Free disk below which it is said that there is little.
+LITTLE_DISK = 1 << 30
+
+
+@dataclass
+class Finding:
+    """What came of asking a host.
+
+    :ivar facts: what it said of itself, ``None`` where it cannot be used
+    :ivar skew: by how many seconds its clock is ahead of ours
+    :ivar slots: how many jobs it would be given at a time
+    :ivar notes: what a person should know besides
+    """
+
+    host: str
+    facts: dict[str, Any] | None = None
+    skew: float = 0.0
+    slots: int | None = None
+    error: HostError | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def usable(self) -> bool:
+        """Whether jobs can run there."""
+        return self.facts is not None
+
+    def text(self) -> str:
+        """Return what was found, in a line."""
+        if self.facts is None:
+            text = str(self.error).removeprefix(f"{self.host}: ")
+        else:
+            facts = self.facts
+            text = describe(facts)
+            if self.slots is not None and self.slots != facts.get("cores"):
+                text += f", {self.slots} slots"
+            if facts.get("gpus"):
+                text += f" ({', '.join(facts['gpus'])})"
+            if facts.get("disk") is not None:
+                text += f", {size(facts['disk'])} free"
+            text += f", {_skew(self.skew)}"
+        return "; ".join([text, *self.notes])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        facts = self.facts or {}
+        return {
+            "host": self.host, "usable": self.usable,
+            **{key: facts.get(key) for key in ("python", "cores", "memory", "gpus", "disk", "hostname", "machine")},
+            "slots": self.slots, "clock_skew": round(self.skew, 1) if self.usable else None,
+            "kind": self.error.kind if self.error else None, "reason": str(self.error) if self.error else None,
+            "notes": self.notes,
+        }
+
+
+def examine(hosts: Sequence[Host], *, ssh_config: str | None = None, transport: str | None = None,
+            slots: int | None = None) -> Iterator[Finding]:
+    """Ask all hosts at once, and yield what each said in their order, as soon as those before it are done.
+
+    :raises UsageError: the ssh configuration cannot be read
+    """
+    if ssh_config is not None and not Path(ssh_config).is_file():
+        raise UsageError("the ssh configuration cannot be read", where=ssh_config, hint="correct --ssh-config")
+    with tempfile.TemporaryDirectory(prefix="sshjobs-check-") as results:
+        network = Network(results, hosts, ssh_config=ssh_config, transport=transport, slots=slots)
+        paths = create_run(Path(results), name="check")
+        network.open(RunIdentity(secrets.token_hex(16), "check", 1), paths)
+        try:
+            yield from _collect(network, slots)
+        finally:
+            network.close(finished=True)
+
+
+def _collect(network: Network, slots: int | None) -> Iterator[Finding]:
+    findings: dict[str, Finding] = {}
+    machines: dict[tuple[str, str], str] = {}
+    waiting, last = list(network.hosts), time.monotonic()
+    while waiting:
+        news = network.wait(max(0.0, PATIENCE - (time.monotonic() - last)))
+        if not news and time.monotonic() - last >= PATIENCE:
+            for name in waiting:
+                findings.setdefault(name, _silent(name))
+        for event in news.hosts:
+            if isinstance(event, Warned):
+                if event.host in findings:
+                    findings[event.host].notes.append(event.message)
+            elif event.host not in findings and not _passing(event):
+                findings[event.host] = _finding(event, network.hosts[event.host], slots, machines)
+                last = time.monotonic()
+        while waiting and waiting[0] in findings:
+            yield findings[waiting.pop(0)]
+
+
+def _finding(event: HostUp | HostDown, host: Host, slots: int | None,
+             machines: dict[tuple[str, str], str]) -> Finding:
+    if isinstance(event, HostDown):
+        return Finding(host.name, error=event.error)
+    facts = event.facts
+    found = Finding(host.name, facts, facts["clock"] - time.time(), host.slots or slots or facts["cores"])
+    if abs(found.skew) >= SKEW:
+        found.notes.append("set its clock (NTP)")
+    if facts.get("disk") is not None and facts["disk"] < LITTLE_DISK:
+        found.notes.append("little disk is left")
+    machine = (facts.get("machine") or "", facts.get("boot") or "")
+    if all(machine):
+        twin = machines.setdefault(machine, host.name)
+        if twin != host.name:
+            found.notes.append(f"the same machine as {twin}: name it once")
+    return found
+
+
+def _passing(event: HostUp | HostDown) -> bool:
+    return isinstance(event, HostDown) and event.error.kind in PASSING
+
+
+def _silent(name: str) -> Finding:
+    return Finding(name, error=HostError("timeout", name, "no answer in time", why=f"waited {PATIENCE:.0f} s",
+                                         hint=f"try: ssh {name}"))
+
+
+def _skew(seconds: float) -> str:
+    if abs(seconds) < SKEW:
+        return "clock right"
+    return f"clock {duration(abs(seconds))} {'ahead' if seconds > 0 else 'behind'}"

@@ -1,0 +1,38 @@
+"""``sshjobs logs``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from sshjobs.cli.options import results_option
+from sshjobs.cli.words import need_job, run_and_job
+from sshjobs.errors import EXIT_OK
+
+
+@click.command("logs")
+@click.argument("words", metavar="[RUN] JOB", nargs=-1, required=True)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job is over, whatever attempts it takes.")
+@click.option("--stderr", "errors", is_flag=True, help="What it wrote to standard error, not standard output.")
+@click.option("--raw", is_flag=True, help="Let control characters through to a terminal.")
+@results_option
+def command(words: tuple[str, ...], follow: bool, errors: bool, raw: bool, results: Path) -> int:
+    """Print what JOB of RUN wrote, byte for byte; the newest run if it is left out.
+
+    On a terminal control characters are shown escaped, so that no output can take it over.
+    """
+    from sshjobs.cli.follow import Follower, Sink
+    from sshjobs.store.reader import RunReader
+
+    paths, name = run_and_job(results, words)
+    with RunReader.open(paths) as reader:
+        need_job(reader, name)
+        sink = Sink(sys.stdout.buffer, escape=sys.stdout.isatty() and not raw)
+        follower = Follower(reader, name, paths.stderr(name) if errors else paths.stdout(name), sink)
+        if follow:
+            follower.follow()
+        else:
+            follower.print_all()
+    return EXIT_OK

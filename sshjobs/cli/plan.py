@@ -1,0 +1,66 @@
+"""What ``sshjobs run --dry-run`` does: the checks of a start, and what would run where."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+
+from sshjobs.errors import RunExistsError, UsageError, printable
+from sshjobs.host import Host
+from sshjobs.rundir import RunPaths, check_run_name
+from sshjobs.schedule import Schedule, jobs_from
+from sshjobs.spec import JobSpec
+from sshjobs.views.wording import count
+
+#: Hosts of a job that are named in text.
+MAX_HOSTS = 6
+
+
+def check(*, results: Path, name: str | None, ssh_config: str | None, transport: str | None) -> None:
+    """Refuse what a start would refuse, but for the jobs themselves.
+
+    :raises UsageError: the run's name or a file cannot be used
+    """
+    if name is not None:
+        paths = RunPaths(results, check_run_name(name))
+        if os.path.lexists(paths.root):
+            raise RunExistsError(f"there is a run called {name} already", where=str(paths.root),
+                                 hint="choose another --name")
+    if ssh_config is not None and not os.access(ssh_config, os.R_OK):
+        raise UsageError("the ssh configuration cannot be read", where=ssh_config, hint="correct --ssh-config")
+    if results.exists() and not (results.is_dir() and os.access(results, os.W_OK | os.X_OK)):
+        raise UsageError("no run can be kept there", where=str(results), hint="choose another --results")
+
+
+def show(specs: Iterable[JobSpec], hosts: Sequence[Host], *, as_json: bool) -> None:
+    """Print each job that would run, with the hosts that it may run on.
+
+    :raises UsageError: the ``hosts`` of a job match none; nothing was printed
+    """
+    schedule = Schedule(hosts)
+    order = [host.name for host in hosts]
+    choices = {id(job): schedule.eligible(job.spec, job.only_host) for job in (jobs := list(jobs_from(specs, hosts)))}
+    texts: dict[frozenset[str], str] = {}
+    for job in jobs:
+        names = choices[id(job)]
+        if names not in texts:
+            texts[names] = _text([name for name in order if name in names], len(order), as_json)
+        if as_json:
+            click.echo(f'{{"event": "would_run", "job": {json.dumps(job.name)}, "hosts": {texts[names]}}}')
+        else:
+            click.echo(f"{printable(job.name)} {texts[names]}")
+    if not as_json:
+        click.echo(f"{count(len(jobs), 'job')} on {count(len(order), 'host')}; nothing was started")
+
+
+def _text(names: list[str], total: int, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(names)
+    if len(names) == total > 1:
+        return f"on any of {total} hosts"
+    more = f" and {len(names) - MAX_HOSTS} more" if len(names) > MAX_HOSTS else ""
+    return "on " + printable(", ".join(names[:MAX_HOSTS]) + more)

@@ -1,0 +1,29 @@
+"""``sshjobs resume``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sshjobs.cli.logsetup import configure
+from sshjobs.cli.options import output_options, results_option
+
+
+@click.command("resume")
+@click.argument("run", metavar="[RUN]", required=False)
+@results_option
+@output_options
+def command(run: str | None, results: Path, quiet: bool, as_json: bool, verbose: int) -> int:
+    """Take over RUN, whose manager is gone, and finish it; the newest run if it is left out.
+
+    Asks the hosts what became of the jobs that were launched: what runs is adopted, what ended is collected, and
+    nothing is started twice. The exit code is that of the run.
+    """
+    configure(verbose)
+    from sshjobs.cli.carry import carry
+    from sshjobs.rundir import find_run
+    from sshjobs.run import Run
+
+    paths = find_run(results, run)
+    return carry(lambda view: Run.resume(paths, listener=view), quiet=quiet, as_json=as_json, verbose=verbose)

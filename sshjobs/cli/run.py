@@ -1,0 +1,74 @@
+"""``sshjobs run``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sshjobs.cli.logsetup import configure
+from sshjobs.cli.options import hosts_of, network_options, output_options, results_option
+from sshjobs.errors import EXIT_OK, InputError
+
+
+@click.command("run")
+@click.argument("jobfile", metavar="JOBFILE")
+@click.option("--hosts", multiple=True, metavar="HOSTS",
+              help="A hosts file, or a list such as h1,node[01-16]; may be repeated.  [default: this machine]")
+@results_option
+@click.option("--name", metavar="NAME", help="Name of the run.  [default: <jobfile's name>-<n>]")
+@network_options
+@click.option("--fail-fast", is_flag=True, help="When a job fails, cancel the others.")
+@click.option("--dry-run", is_flag=True, help="Check everything, print what would run where, and start nothing.")
+@output_options
+def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | None, ssh_config: str | None,
+            transport: str | None, slots: int | None, fail_fast: bool, dry_run: bool, quiet: bool, as_json: bool,
+            verbose: int) -> int:
+    """Run the jobs of JOBFILE on hosts, or on this machine where none are named.
+
+    A JOBFILE of - is read from standard input. Ctrl-C launches nothing more and waits for what runs; a second
+    Ctrl-C cancels that.
+    """
+    configure(verbose)
+    from sshjobs.run import EMBEDDED, Run
+
+    data, specs, chosen = _read(jobfile, hosts)
+    settings: dict[str, Any] = {"results": results, "name": name, "ssh_config": ssh_config, "transport": transport}
+    if dry_run:
+        from sshjobs.cli.plan import check, show
+
+        check(**settings)
+        show(specs, chosen or EMBEDDED, as_json=as_json)
+        return EXIT_OK
+    from sshjobs.cli.carry import carry
+
+    stem = "stdin" if jobfile == "-" else Path(jobfile).stem
+    return carry(lambda view: Run.create(specs, chosen or EMBEDDED, stem=stem, jobfile=data, slots=slots,
+                                         fail_fast=fail_fast, listener=view, **settings),
+                 quiet=quiet, as_json=as_json, verbose=verbose)
+
+
+def _read(jobfile: str, hosts: tuple[str, ...]) -> tuple[bytes, list[Any], list[Any]]:
+    """Return the jobfile, its specs and the hosts.
+
+    :raises InputError: the mistakes of both, in one go
+    """
+    from sshjobs.inputs.source import read_input
+    from sshjobs.inputs.yamlevents import MAX_BYTES
+    from sshjobs.run import specs_of
+
+    problems, data, specs, chosen = [], b"", [], []
+    try:
+        data = sys.stdin.buffer.read(MAX_BYTES + 1) if jobfile == "-" else read_input(jobfile, MAX_BYTES)
+        specs = specs_of(jobfile, data)
+    except InputError as error:
+        problems.extend(error.problems)
+    try:
+        chosen = hosts_of(hosts)
+    except InputError as error:
+        problems.extend(error.problems)
+    if problems:
+        raise InputError(problems)
+    return data, specs, chosen

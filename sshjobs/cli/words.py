@@ -1,0 +1,80 @@
+"""The words RUN and JOB of a command line: which of them is which."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from sshjobs.errors import UsageError
+from sshjobs.rundir import RunPaths, find_run, names_run
+from sshjobs.store.reader import RunReader
+from sshjobs.store.rows import JobRow
+
+#: Where ``--results`` points when it is left out.
+DEFAULT_RESULTS = "results"
+
+
+def run_and_job(results: Path, words: Sequence[str]) -> tuple[RunPaths, str]:
+    """Return the run and the name of the job that ``[RUN] JOB`` mean.
+
+    :raises UsageError: there are too many words, the job is missing, or a word means two things
+    """
+    paths, jobs = run_and_jobs(results, words, one=True)
+    if not jobs:
+        raise UsageError(f"of which job of {paths.name}?", hint=f"name it: sshjobs logs {handle(paths)} JOB")
+    if len(jobs) > 1:
+        # The first word was taken for a job because it names no run.
+        find_run(results, words[0])
+        raise UsageError("one job at a time, please", why=f"got {', '.join(jobs)}")
+    return paths, jobs[0]
+
+
+def run_and_jobs(results: Path, words: Sequence[str], *, one: bool = False) -> tuple[RunPaths, list[str]]:
+    """Return the run and the names that ``[RUN] [JOB…]`` mean. Whether there are such jobs is not looked up.
+
+    The first word is a run if it names one or holds a ``/``, else a job of the newest run.
+
+    :param one: at most one job can follow, so that the first of two words is a run beyond doubt
+    :raises UsageError: the first word means a run as well as a job
+    :raises RunNotFoundError: there is no such run, or none at all
+    """
+    if not words or not names_run(results, words[0]):
+        return find_run(results), list(words)
+    paths, jobs = find_run(results, words[0]), list(words[1:])
+    if "/" not in words[0] and not (one and jobs):
+        newest = find_run(results)
+        with RunReader.open(newest) as reader:
+            if reader.job(words[0]) is not None:
+                raise UsageError(
+                    f"'{words[0]}' is a run and also a job",
+                    why=f"the run {paths.root} and the job {words[0]} of run {newest.name}",
+                    hint=f"for the run write {_as_path(paths)}, for the job {newest.name} {words[0]}",
+                )
+    return paths, jobs
+
+
+def need_job(reader: RunReader, name: str) -> JobRow:
+    """Return the job of that name.
+
+    :raises UsageError: there is none; names that are near are in the hint
+    """
+    job = reader.job(name)
+    if job is None:
+        near = reader.near_names(name)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"see: sshjobs status {handle(reader.paths)}"
+        raise UsageError(f"no job is called '{name}'", where=reader.paths.name, hint=hint)
+    return job
+
+
+def handle(paths: RunPaths) -> str:
+    """Return what to type for a run: its name where the default directory has it, else its path."""
+    results = os.environ.get("SSHJOBS_RESULTS") or DEFAULT_RESULTS
+    if os.path.abspath(results) == os.path.abspath(paths.root.parent):
+        return paths.name
+    return _as_path(paths)
+
+
+def _as_path(paths: RunPaths) -> str:
+    relative = os.path.relpath(paths.root)
+    return str(paths.root) if relative.startswith("..") else f"./{relative}" if "/" not in relative else relative

@@ -1,0 +1,53 @@
+"""View: what every way to show a run has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from sshjobs.errors import SshjobsError, printable
+
+Event = dict[str, Any]
+
+
+class View(ABC):
+    """Shows a run. It is called with each event, in the manager's thread, and must not hold that up."""
+
+    @abstractmethod
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+
+    def close(self) -> None:
+        """Leave the screen in order; no event comes after. May be called twice."""
+
+
+class Output:
+    """A stream to print on, which may go away while the run goes on.
+
+    Where its reader has gone (``| head``, a closed terminal) nothing more is printed and nothing is said. Any
+    other trouble is told once: the jobs matter more than what is said about them.
+
+    :param complain: told about trouble, in a line
+    """
+
+    def __init__(self, stream: TextIO, complain: Callable[[str], None]):
+        self.stream, self._complain = stream, complain
+        self.alive = True
+
+    def line(self, text: str) -> None:
+        """Print a line that a reader sees at once. Control characters in it are escaped."""
+        self.write(printable(text) + "\n")
+
+    def write(self, text: str) -> None:
+        """Print text as it is, at once."""
+        if not self.alive:
+            return
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except (BrokenPipeError, ValueError):
+            self.alive = False
+        except OSError as error:
+            self.alive = False
+            self._complain(str(SshjobsError("nothing more is shown", why=error.strerror, hint="the run goes on")))

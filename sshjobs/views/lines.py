@@ -1,0 +1,97 @@
+"""One plain line per event: for pipes, log files and terminals that can do no more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from sshjobs.rundir import RunPaths
+from sshjobs.views.base import Event, Output, View
+from sshjobs.views.closing import closing, paths_of
+from sshjobs.views.hostnews import HostNews
+from sshjobs.views.progress import Progress
+from sshjobs.views.wording import clock, count, counts, ending_of
+
+#: Seconds of silence after which a line says what is waited for.
+SILENCE = 60.0
+
+
+class Lines(View):
+    """Prints ``12:03:04 done   sim-3 on node01 exit 0 in 1.2 s``.
+
+    :param quiet: only what went wrong, and the summary
+    :param verbose: also when each job began to run
+    :param handle: returns what to type for a run
+    """
+
+    def __init__(self, output: Output, *, handle: Callable[[RunPaths], str], quiet: bool = False,
+                 verbose: bool = False, now: Callable[[], float] = time.time,
+                 monotonic: Callable[[], float] = time.monotonic):
+        self._output, self._handle, self._quiet, self._verbose = output, handle, quiet, verbose
+        self._now, self._monotonic = now, monotonic
+        self._hosts, self._progress = HostNews(), Progress(monotonic)
+        self._last = monotonic()
+
+    def __call__(self, event: Event) -> None:
+        self._progress.take(event)
+        getattr(self, f"_on_{event['event']}", self._on_other)(event)
+
+    def _say(self, word: str, text: str) -> None:
+        self._last = self._monotonic()
+        self._output.line(f"{clock(self._now())} {word:<6} {text}")
+
+    def _on_run(self, event: Event) -> None:
+        if not self._quiet:
+            self._say("run", f"{event['run']}: {count(event['jobs'], 'job')} on "
+                             f"{count(len(event['hosts']), 'host')}, in {event['directory']}")
+
+    def _on_launch(self, event: Event) -> None:
+        if not self._quiet:
+            again = f", attempt {event['attempt']}" if event["attempt"] > 1 else ""
+            self._say("launch", f"{event['job']} on {event['host']}{again}")
+
+    def _on_started(self, event: Event) -> None:
+        if self._verbose and not self._quiet:
+            self._say("start", f"{event['job']} on {event['host']}")
+
+    def _on_retry(self, event: Event) -> None:
+        if not self._quiet:
+            self._say("retry", f"{event['job']} on {event['host']}: {event['reason']}")
+
+    def _on_unknown(self, event: Event) -> None:
+        if not self._quiet:
+            self._say("away", f"{event['job']} on {event['host']}: its host cannot be asked; it may still run")
+
+    def _on_done(self, event: Event) -> None:
+        if not self._quiet:
+            self._say("done", _end(event))
+
+    def _on_error(self, event: Event) -> None:
+        self._say("error", _end(event))
+
+    def _on_host(self, event: Event) -> None:
+        news = self._hosts.line(event)
+        if news is not None and not (self._quiet and news[0] == "up"):
+            self._say(*news)
+
+    _on_warning = _on_host
+
+    def _on_interrupt(self, event: Event) -> None:
+        self._say("stop", event["reason"])
+
+    def _on_wait(self, event: Event) -> None:
+        if not self._quiet and self._monotonic() - self._last >= SILENCE:
+            self._say("wait", f"{counts(self._progress.counts)}; {self._progress.waits_for()}")
+
+    def _on_end(self, event: Event) -> None:
+        for line in closing(event, self._progress.elapsed(), self._handle(paths_of(event))):
+            self._output.line(line)
+
+    def _on_other(self, event: Event) -> None:
+        """A word that this view has nothing to say about."""
+
+
+def _end(event: Event) -> str:
+    where = f" on {event['host']}" if event["host"] else ""
+    again = f" (attempt {event['attempts']})" if event["attempts"] > 1 else ""
+    return f"{event['job']}{where} {ending_of(event)}{again}"

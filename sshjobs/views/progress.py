@@ -1,0 +1,150 @@
+"""Progress: where a run stands, put together from its events. As large as what runs, not as the run."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES
+from sshjobs.views.base import Event
+
+#: Failures that are remembered.
+MAX_FAILURES = 50
+_STATE_AFTER = {"launch": STATE_BUSY, "started": STATE_BUSY, "retry": STATE_FREE, "unknown": STATE_UNKNOWN,
+                "done": STATE_DONE, "error": STATE_ERROR}
+
+
+@dataclass(slots=True)
+class Live:
+    """A job that was launched and is not over. ``since``: when it was launched or, once ``started``, began."""
+
+    job: str
+    host: str
+    state: str
+    since: float
+    started: bool = False
+
+
+@dataclass(slots=True)
+class HostView:
+    """What is known of a host. ``state`` is ``connecting``, ``up``, ``away`` or ``blocked``; ``load`` counts jobs."""
+
+    name: str
+    state: str = "connecting"
+    slots: int | None = None
+    load: int = 0
+    reason: str = ""
+    since: float = 0.0
+
+
+class Progress:
+    """Takes events and answers what a view asks.
+
+    :param monotonic: the clock that lengths of time are measured by
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic):
+        self._monotonic = monotonic
+        self.run, self.directory, self.notice = "", "", ""
+        self.counts: dict[str, int] = dict.fromkeys(STATES, 0)
+        #: Jobs by name, in the order of their launches.
+        self.live: dict[str, Live] = {}
+        self.hosts: dict[str, HostView] = {}
+        self.failures: deque[Event] = deque(maxlen=MAX_FAILURES)
+        self._began: float | None = None
+        # Of a run that is resumed the first event does not name the jobs that may be running, it counts them.
+        self._adopted = {STATE_BUSY: 0, STATE_UNKNOWN: 0}
+
+    @property
+    def total(self) -> int:
+        """How many jobs the run has."""
+        return sum(self.counts.values())
+
+    def elapsed(self) -> float | None:
+        """Return for how many seconds the run has been watched; ``None`` before its first event."""
+        return None if self._began is None else self._monotonic() - self._began
+
+    def take(self, event: Event) -> None:
+        """Take an event of any kind; those that it does not know change nothing."""
+        word = event["event"]
+        if word in _STATE_AFTER:
+            self._move(event, _STATE_AFTER[word])
+        elif word == "run":
+            self._begin(event)
+        elif word == "host":
+            self._host(event)
+        elif word == "interrupt":
+            self.notice = event["reason"]
+        elif word == "end":
+            self.counts = {**self.counts, **event["counts"]}
+            self.live.clear()
+
+    def waits_for(self) -> str:
+        """Say what the run waits for, in a few words."""
+        troubled = [host for host in self.hosts.values() if host.state in ("away", "blocked")]
+        if self.live:
+            first = next(iter(self.live.values()))
+            more = f" and {len(self.live) - 1:,} more" if len(self.live) > 1 else ""
+            return f"waiting for {first.job} on {first.host}{more}"
+        connecting = [host.name for host in self.hosts.values() if host.state == "connecting"]
+        names = connecting or [host.name for host in troubled]
+        if not names:
+            return "waiting for the hosts"
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        return f"waiting for host {names[0]}{more}"
+
+    def _begin(self, event: Event) -> None:
+        self._began = self._monotonic()
+        self.run, self.directory = event["run"], event["directory"]
+        self.counts = {**dict.fromkeys(STATES, 0), **event["counts"]}
+        self._adopted = {state: self.counts[state] for state in self._adopted}
+        self.hosts = {name: HostView(name, since=self._began) for name in event["hosts"]}
+
+    def _move(self, event: Event, state: str) -> None:
+        job = self.live.get(event["job"])
+        before = job.state if job is not None else self._before(event)
+        if before != state:
+            self.counts[before] -= 1
+            self.counts[state] += 1
+        if state in FINAL_STATES or state == STATE_FREE:
+            self._forget(job)
+        elif job is None:
+            self._remember(event, state)
+        else:
+            if event["event"] == "started" and not job.started:
+                job.started, job.since = True, self._monotonic()
+            job.state = state
+        if state == STATE_ERROR:
+            self.failures.append(event)
+
+    def _before(self, event: Event) -> str:
+        """Return the state of a job that was not heard of yet: waiting, or launched by an earlier manager."""
+        if event["event"] != "launch" and event["attempts"]:
+            for state in (STATE_UNKNOWN, STATE_BUSY):
+                if self._adopted[state]:
+                    self._adopted[state] -= 1
+                    return state
+        return STATE_FREE
+
+    def _remember(self, event: Event, state: str) -> None:
+        self.live[event["job"]] = Live(event["job"], event["host"], state, self._monotonic(),
+                                       started=event["event"] == "started")
+        if event["host"] in self.hosts:
+            self.hosts[event["host"]].load += 1
+
+    def _forget(self, job: Live | None) -> None:
+        if job is None:
+            return
+        del self.live[job.job]
+        if job.host in self.hosts:
+            self.hosts[job.host].load -= 1
+
+    def _host(self, event: Event) -> None:
+        host = self.hosts.setdefault(event["host"], HostView(event["host"]))
+        if host.state != event["state"]:
+            host.since = self._monotonic()
+        host.state, host.reason = event["state"], event.get("reason", "")
+        if event["state"] == "up":
+            host.slots = event.get("slots") or event["facts"].get("cores")

@@ -1,0 +1,131 @@
+"""The table of ``sshjobs status``: coloured on a terminal, plain columns in a pipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import TextIO
+
+from sshjobs.errors import printable
+from sshjobs.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN
+from sshjobs.store.reader import RunReader, Summary
+from sshjobs.store.rows import AttemptRow, JobRow
+from sshjobs.views import wording
+
+#: Jobs that are listed unless all are wanted.
+MAX_ROWS = 50
+#: Jobs that are laid out together: their columns are as wide as the widest of them.
+_PAGE = 500
+_ORDER = (STATE_ERROR, STATE_UNKNOWN, STATE_BUSY, STATE_FREE, STATE_DONE)
+_HEADINGS = ("JOB", "STATE", "HOST", "TRIES", "TIME", "")
+_COLOURS = {STATE_ERROR: "red", STATE_UNKNOWN: "magenta", STATE_BUSY: "yellow", STATE_DONE: "green"}
+_HINTS = {
+    "unattended": "its manager is gone, jobs may still run; go on with: sshjobs resume {}",
+    "interrupted": "nothing runs; go on with: sshjobs resume {}",
+}
+
+
+class Table:
+    """Prints where a run stands.
+
+    :param word: what to type for the run
+    :param stream: where to print; a terminal gets colours, and no line that is wider than it
+    """
+
+    def __init__(self, reader: RunReader, word: str, stream: TextIO):
+        self._reader, self._word, self._stream = reader, word, stream
+        self._tty = stream.isatty()
+        self._now = time.time()
+        self._since = {row.host.name: row.since for row in reader.hosts()}
+
+    def head(self) -> None:
+        """Print what is to be said of the run itself, and of hosts that cannot be used."""
+        summary = self._reader.summary()
+        self._line(f"{summary.run} {summary.state}: {wording.counts(summary.counts)} "
+                   f"of {wording.count(summary.total, 'job')}")
+        self._line(f"began {wording.clock(summary.created, self._now)}, in {self._reader.paths.root}")
+        if summary.state in _HINTS:
+            self._line(_HINTS[summary.state].format(self._word))
+        elif summary.state == "running" and summary.manager is not None:
+            self._line(f"managed by {summary.manager}")
+        for row in self._reader.hosts():
+            if row.state in ("away", "blocked") and not _is_over(summary):
+                since = f" since {wording.clock(row.since, self._now)}" if row.since else ""
+                self._line(f"host {row.state}{since}: {row.reason}")
+
+    def jobs(self, *, everything: bool) -> None:
+        """Print the jobs: failed ones, then those that are not over, then the others if they are few.
+
+        :param everything: all of them, however many
+        """
+        counts = self._reader.summary().counts
+        total, states = sum(counts.values()), list(_ORDER)
+        if not everything and total > MAX_ROWS:
+            states.remove(STATE_DONE)
+        rows = (job for state in states for job in self._reader.jobs([state]))
+        shown, first = 0, True
+        rows = rows if everything else islice(rows, MAX_ROWS)
+        while page := list(islice(rows, _PAGE)):
+            self._page([self._cells(job, tries) for job, tries in self._with_attempts(page)], first)
+            shown, first = shown + len(page), False
+        if shown < total:
+            self._line("")
+            self._line(f"{wording.count(total - shown, 'job')} not listed; for all: sshjobs status {self._word} --all")
+
+    def _with_attempts(self, page: list[JobRow]) -> Iterator[tuple[JobRow, list[AttemptRow]]]:
+        attempts = self._reader.attempts_of(job.number for job in page)
+        return ((job, attempts[job.number]) for job in page)
+
+    def _cells(self, job: JobRow, attempts: list[AttemptRow]) -> tuple[str, ...]:
+        return tuple(map(printable, (job.name, job.state, job.host or job.only_host or "-", len(attempts) or "-",
+                                     self._time(job, attempts), self._why(job))))
+
+    def _time(self, job: JobRow, attempts: list[AttemptRow]) -> str:
+        last = attempts[-1] if attempts else None
+        if last is None or last.started is None or job.state == STATE_FREE:
+            return "-"
+        return wording.duration((last.ended or self._now) - last.started)
+
+    def _why(self, job: JobRow) -> str:
+        if job.state == STATE_UNKNOWN:
+            since = self._since.get(job.host or "")
+            return f"since {wording.clock(since, self._now)}: {job.host} cannot be asked" if since else "away"
+        if job.state == STATE_ERROR:
+            return wording.ending(job.outcome, job.exit_status, job.signal, job.reason)
+        return (job.reason or "") if job.state in (STATE_FREE, STATE_BUSY) else ""
+
+    def _page(self, rows: list[tuple[str, ...]], first: bool) -> None:
+        if self._tty:
+            self._rich_page(rows, first)
+            return
+        lines = [_HEADINGS, *rows] if first else rows
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        for line in lines:
+            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            self._stream.write("  ".join(cells).rstrip() + "\n")
+
+    def _rich_page(self, rows: list[tuple[str, ...]], first: bool) -> None:
+        from rich.console import Console
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        console = Console(file=self._stream, highlight=False)
+        table = RichTable(box=None, show_header=first, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        for heading, share in zip(_HEADINGS, (3, 0, 2, 0, 0, 4), strict=True):
+            if share:
+                table.add_column(heading, ratio=None, overflow="fold" if share == 3 else "ellipsis",
+                                 no_wrap=share != 4)
+            else:
+                table.add_column(heading, no_wrap=True, justify="left")
+        for row in rows:
+            style = _COLOURS.get(row[1], "")
+            table.add_row(*(Text(cell, style=style if n == 1 else "") for n, cell in enumerate(row)))
+        console.print(table)
+
+    def _line(self, text: str) -> None:
+        self._stream.write(printable(text) + "\n")
+
+
+def _is_over(summary: Summary) -> bool:
+    return not any(summary.counts[state] for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN))

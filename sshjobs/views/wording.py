@@ -1,0 +1,111 @@
+"""How things are said, the same way in every view. Nothing here is escaped yet: see :func:`errors.printable`."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+#: How much of the end of a file is read for its last line, in bytes.
+_TAIL = 4096
+#: The longest last line that is shown, in characters.
+_LONGEST = 200
+#: States in the order in which people ask for them.
+STATE_ORDER = ("done", "error", "busy", "unknown", "free")
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in two figures at most: ``0.3 s``, ``45 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    seconds = max(0.0, seconds)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def clock(when: float, now: float | None = None) -> str:
+    """Return a time of day, with the date where that is not today's."""
+    moment, today = time.localtime(when), time.localtime(now)
+    form = "%H:%M:%S" if moment[:3] == today[:3] else "%Y-%m-%d %H:%M:%S"
+    return time.strftime(form, moment)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes: ``512 B``, ``1.5 GiB``."""
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 99.5 else f"{value:.1f} {unit}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``1 job``, ``2 jobs``, ``1,000 jobs``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def counts(numbers: Mapping[str, int]) -> str:
+    """Return the states that occur: ``198 done, 2 error``."""
+    return ", ".join(f"{numbers[state]:,} {state}" for state in STATE_ORDER if numbers.get(state)) or "no jobs"
+
+
+def signal_name(number: int) -> str:
+    """Return ``SIGKILL``, or ``signal 63`` for one without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def ending(outcome: str | None, exit_status: int | None, number: int | None, reason: str | None) -> str:
+    """Return in a few words how an attempt or a job ended: ``exit 3``, ``killed by SIGKILL``, ``timed out``."""
+    words = {
+        "succeeded": f"exit {exit_status or 0}",
+        "failed": f"exit {exit_status}" if exit_status is not None else "failed",
+        "signalled": f"killed by {signal_name(number)}" if number is not None else "killed by a signal",
+        "timed_out": "timed out", "out_of_memory": "out of memory", "never_started": "never started",
+    }
+    text = words.get(outcome or "", outcome or "not over")
+    return f"{text}: {reason}" if reason and outcome != "succeeded" else text
+
+
+def ending_of(event: Mapping[str, Any]) -> str:
+    """Return how the job of an event ended, and how long it took: ``exit 3 in 1.2 s``."""
+    text = ending(event["outcome"], event["exit_status"], event["signal"], None)
+    if event["seconds"] is not None:
+        text += f" in {duration(event['seconds'])}"
+    return f"{text}: {event['reason']}" if event["reason"] and event["outcome"] != "succeeded" else text
+
+
+def last_line(path: Path) -> str | None:
+    """Return the last line of a file that holds more than blanks; ``None`` where there is none, or no file."""
+    try:
+        with open(path, "rb") as file:
+            end = file.seek(0, 2)
+            file.seek(max(0, end - _TAIL))
+            text = file.read(_TAIL).decode("utf-8", "replace")
+    except OSError:
+        return None
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if not lines:
+        return None
+    # What a progress bar has overwritten on the same line was not there to be read.
+    line = lines[-1].rpartition("\r")[2].strip() or lines[-1]
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+
+
+def told(path_out: Path, path_err: Path) -> tuple[str | None, Path]:
+    """Return the last thing that a job said, and the file that it stands in: stderr, or stdout if that is empty."""
+    line = last_line(path_err)
+    if line is not None:
+        return line, path_err
+    return last_line(path_out), path_out
