@@ -125,7 +125,7 @@ def create_database(path: Path) -> sqlite3.Connection:
         connection = _connect(f"{_uri(path)}?mode=rw")
         try:
             # A crash while it is filled leaves a file that nobody looks at, so nothing needs to be undone.
-            connection.execute("PRAGMA journal_mode = OFF")
+            connection.execute("PRAGMA journal_mode = MEMORY")
             connection.execute("PRAGMA synchronous = OFF")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {queries.newest_version()}")

@@ -253,8 +253,10 @@ def test_an_older_manager_that_wakes_up_can_write_no_more(tmp_path: Path) -> Non
 def test_nothing_is_written_before_the_run_is_taken(tmp_path: Path) -> None:
     store = make_store(tmp_path, make_jobs(1))
     store.close()
+    again = RunStore.open(store.paths)
     with pytest.raises(RunBusyError):
-        RunStore.open(store.paths).add_jobs([])
+        again.add_jobs([])
+    again.close()
 
 
 def test_a_run_can_be_taken_by_force(tmp_path: Path) -> None:
