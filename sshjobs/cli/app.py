@@ -55,7 +55,8 @@ class Commands(click.Group):
             formatter.write_dl([(name, short) for name, (short, _) in COMMANDS.items()])
 
 
-@click.group(cls=Commands, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, no_args_is_help=False,
+             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="sshjobs %(version)s")
 def root() -> None:
     """Run a pile of jobs on the machines that you can ssh to.

@@ -132,7 +132,7 @@ class Follower:
             aside = self._paths.attempt(self._name, self._done + 1) / self._path.name
             for path in ([aside] if self._done else []) + [self._path]:
                 try:
-                    self._file = open(path, "rb")  # noqa: SIM115 (closed by _close)
+                    self._file = open(path, "rb")
                 except FileNotFoundError:
                     continue
                 return True

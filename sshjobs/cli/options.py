@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sshjobs.errors import InputError, UsageError
+from sshjobs.errors import InputError, Problem, UsageError
 
 if TYPE_CHECKING:
     from sshjobs.host import Host
@@ -57,7 +57,7 @@ def hosts_of(values: Sequence[str]) -> list[Host]:
     from sshjobs.inputs.hostfile import load_hosts
 
     hosts: dict[str, Host] = {}
-    problems = []
+    problems: list[Problem] = []
     for value in values:
         try:
             for host in load_hosts(value):

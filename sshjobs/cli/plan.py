@@ -43,10 +43,9 @@ def show(specs: Iterable[JobSpec], hosts: Sequence[Host], *, as_json: bool) -> N
     """
     schedule = Schedule(hosts)
     order = [host.name for host in hosts]
-    choices = {id(job): schedule.eligible(job.spec, job.only_host) for job in (jobs := list(jobs_from(specs, hosts)))}
+    jobs = [(job, schedule.eligible(job.spec, job.only_host)) for job in jobs_from(specs, hosts)]
     texts: dict[frozenset[str], str] = {}
-    for job in jobs:
-        names = choices[id(job)]
+    for job, names in jobs:
         if names not in texts:
             texts[names] = _text([name for name in order if name in names], len(order), as_json)
         if as_json:

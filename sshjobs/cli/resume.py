@@ -22,8 +22,8 @@ def command(run: str | None, results: Path, quiet: bool, as_json: bool, verbose:
     """
     configure(verbose)
     from sshjobs.cli.carry import carry
-    from sshjobs.rundir import find_run
     from sshjobs.run import Run
+    from sshjobs.rundir import find_run
 
     paths = find_run(results, run)
     return carry(lambda view: Run.resume(paths, listener=view), quiet=quiet, as_json=as_json, verbose=verbose)

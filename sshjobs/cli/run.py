@@ -10,7 +10,7 @@ import click
 
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import hosts_of, network_options, output_options, results_option
-from sshjobs.errors import EXIT_OK, InputError
+from sshjobs.errors import EXIT_OK, InputError, Problem
 
 
 @click.command("run")
@@ -59,7 +59,8 @@ def _read(jobfile: str, hosts: tuple[str, ...]) -> tuple[bytes, list[Any], list[
     from sshjobs.inputs.yamlevents import MAX_BYTES
     from sshjobs.run import specs_of
 
-    problems, data, specs, chosen = [], b"", [], []
+    problems: list[Problem] = []
+    data, specs, chosen = b"", [], []
     try:
         data = sys.stdin.buffer.read(MAX_BYTES + 1) if jobfile == "-" else read_input(jobfile, MAX_BYTES)
         specs = specs_of(jobfile, data)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sshjobs.cli.options import results_option
 from sshjobs.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from sshjobs.store.reader import RunReader
 
 
 @click.command("status")

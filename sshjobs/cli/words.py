@@ -22,7 +22,8 @@ def run_and_job(results: Path, words: Sequence[str]) -> tuple[RunPaths, str]:
     """
     paths, jobs = run_and_jobs(results, words, one=True)
     if not jobs:
-        raise UsageError(f"of which job of {paths.name}?", hint=f"name it: sshjobs logs {handle(paths)} JOB")
+        raise UsageError(f"{paths.name} is a run, and no job of it was named",
+                         hint=f"write: sshjobs logs {handle(paths)} JOB")
     if len(jobs) > 1:
         # The first word was taken for a job because it names no run.
         find_run(results, words[0])
@@ -49,7 +50,7 @@ def run_and_jobs(results: Path, words: Sequence[str], *, one: bool = False) -> t
                 raise UsageError(
                     f"'{words[0]}' is a run and also a job",
                     why=f"the run {paths.root} and the job {words[0]} of run {newest.name}",
-                    hint=f"for the run write {_as_path(paths)}, for the job {newest.name} {words[0]}",
+                    hint=f"for the run write {_as_path(paths)}, for the job {_as_path(newest)} {words[0]}",
                 )
     return paths, jobs
 

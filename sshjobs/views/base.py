@@ -18,6 +18,7 @@ class View(ABC):
     def __call__(self, event: Event) -> None:
         """Take an event."""
 
+    @abstractmethod
     def close(self) -> None:
         """Leave the screen in order; no event comes after. May be called twice."""
 

@@ -18,3 +18,6 @@ class JsonLines(View):
     def __call__(self, event: Event) -> None:
         # ASCII only: no text of a host or a jobfile reaches a terminal as anything but text.
         self._output.write(json.dumps({"time": round(self._now(), 3), **event}).replace("\x7f", "\\u007f") + "\n")
+
+    def close(self) -> None:
+        """Nothing is held back."""

@@ -36,6 +36,9 @@ class Lines(View):
         self._progress.take(event)
         getattr(self, f"_on_{event['event']}", self._on_other)(event)
 
+    def close(self) -> None:
+        """Nothing is held back."""
+
     def _say(self, word: str, text: str) -> None:
         self._last = self._monotonic()
         self._output.line(f"{clock(self._now())} {word:<6} {text}")

@@ -63,9 +63,9 @@ class Table:
         total, states = sum(counts.values()), list(_ORDER)
         if not everything and total > MAX_ROWS:
             states.remove(STATE_DONE)
-        rows = (job for state in states for job in self._reader.jobs([state]))
+        found = (job for state in states for job in self._reader.jobs([state]))
         shown, first = 0, True
-        rows = rows if everything else islice(rows, MAX_ROWS)
+        rows = found if everything else islice(found, MAX_ROWS)
         while page := list(islice(rows, _PAGE)):
             self._page([self._cells(job, tries) for job, tries in self._with_attempts(page)], first)
             shown, first = shown + len(page), False
@@ -112,12 +112,9 @@ class Table:
 
         console = Console(file=self._stream, highlight=False)
         table = RichTable(box=None, show_header=first, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for heading, share in zip(_HEADINGS, (3, 0, 2, 0, 0, 4), strict=True):
-            if share:
-                table.add_column(heading, ratio=None, overflow="fold" if share == 3 else "ellipsis",
-                                 no_wrap=share != 4)
-            else:
-                table.add_column(heading, no_wrap=True, justify="left")
+        for heading in _HEADINGS:
+            # Names and reasons are worth a second line, the others are short.
+            table.add_column(heading, overflow="fold", no_wrap=heading not in ("JOB", "HOST", ""))
         for row in rows:
             style = _COLOURS.get(row[1], "")
             table.add_row(*(Text(cell, style=style if n == 1 else "") for n, cell in enumerate(row)))

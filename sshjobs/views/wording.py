@@ -17,8 +17,10 @@ STATE_ORDER = ("done", "error", "busy", "unknown", "free")
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time in two figures at most: ``0.3 s``, ``45 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    """Return a length of time: ``12 ms``, ``1.2 s``, ``45 s``, ``3 min 20 s``, ``2 h 5 min``."""
     seconds = max(0.0, seconds)
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -74,8 +76,7 @@ def ending(outcome: str | None, exit_status: int | None, number: int | None, rea
         "signalled": f"killed by {signal_name(number)}" if number is not None else "killed by a signal",
         "timed_out": "timed out", "out_of_memory": "out of memory", "never_started": "never started",
     }
-    text = words.get(outcome or "", outcome or "not over")
-    return f"{text}: {reason}" if reason and outcome != "succeeded" else text
+    return _because(words.get(outcome or "", outcome or "not over"), outcome, reason)
 
 
 def ending_of(event: Mapping[str, Any]) -> str:
@@ -83,7 +84,13 @@ def ending_of(event: Mapping[str, Any]) -> str:
     text = ending(event["outcome"], event["exit_status"], event["signal"], None)
     if event["seconds"] is not None:
         text += f" in {duration(event['seconds'])}"
-    return f"{text}: {event['reason']}" if event["reason"] and event["outcome"] != "succeeded" else text
+    return _because(text, event["outcome"], event["reason"])
+
+
+def _because(text: str, outcome: str | None, reason: str | None) -> str:
+    if not reason or outcome == "succeeded":
+        return text
+    return reason if reason.startswith(text) else f"{text}: {reason}"
 
 
 def last_line(path: Path) -> str | None:
