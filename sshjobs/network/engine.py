@@ -11,7 +11,7 @@ from typing import Any
 
 from sshjobs.host import Host
 from sshjobs.network.attempts import LiveAttempt
-from sshjobs.network.contract import Released, RunIdentity
+from sshjobs.network.contract import RunIdentity
 from sshjobs.network.outputs import OutputFiles, sync_tree
 from sshjobs.network.session import HostSession
 from sshjobs.network.staging import Staging
@@ -129,9 +129,8 @@ class Engine:
             by_host: dict[str, list[str]] = {}
             for host, uid in now:
                 by_host.setdefault(host, []).append(uid)
-            done = [uid for host, uids in by_host.items() if self._sessions[host].release(uids) for uid in uids]
-            if done:
-                self._emit(Released(done))
+            for host, uids in by_host.items():
+                self._sessions[host].release(uids)
 
     async def _close(self, finished: bool) -> list[str]:
         if self._releasing is not None and finished:
@@ -140,6 +139,8 @@ class Engine:
         if finished:
             answers = await asyncio.gather(*(session.bye() for session in self._sessions.values()))
             lines = [line for line in answers if line is not None]
+        for session in self._sessions.values():
+            session.leave()
         for task in (*self._tasks, *([self._releasing] if self._releasing else ())):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -83,10 +83,10 @@ class Network(NetworkContract):
         return [job.attempt.state if job.attempt is not None else STATE_FREE for job in jobs]
 
     def GetStdout(self, job: Job) -> str:
-        return self._text(self._opened()[1].stdout(job.name))
+        return self._text(self._here().stdout(job.name))
 
     def GetStderr(self, job: Job) -> str:
-        return self._text(self._opened()[1].stderr(job.name))
+        return self._text(self._here().stderr(job.name))
 
     @staticmethod
     def _text(path: Path) -> str:
@@ -152,14 +152,18 @@ class Network(NetworkContract):
 
     # -- inside --------------------------------------------------------------------------------------------------
 
+    def _here(self) -> RunPaths:
+        """Return where the outputs are; used without a manager, the network makes a run directory of its own."""
+        if self._paths is None:
+            self._paths = create_run(Path(self.results_dir), stem="network")
+        return self._paths
+
     def _opened(self) -> tuple[Engine, RunPaths]:
-        """Return the engine and the paths; used without a manager, the network makes a run directory of its own."""
+        paths = self._here()
         if self._engine is None:
-            if self._paths is None:
-                self._paths = create_run(Path(self.results_dir), stem="network")
-            self.open(RunIdentity(secrets.token_hex(16), self._paths.name, 1), self._paths)
-        assert self._engine is not None and self._paths is not None
-        return self._engine, self._paths
+            self.open(RunIdentity(secrets.token_hex(16), paths.name, 1), paths)
+        assert self._engine is not None
+        return self._engine, paths
 
     def _transport_of(self, host: Host) -> Transport:
         return self._transports[host.local]

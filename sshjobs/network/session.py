@@ -16,7 +16,7 @@ from sshjobs.errors import HostError, ProtocolError, SshjobsError
 from sshjobs.host import Host
 from sshjobs.network import link as words
 from sshjobs.network.attempts import Ended, LiveAttempt, Started, ended_from, launch_spec
-from sshjobs.network.contract import HostDown, HostUp, RunIdentity, Warned
+from sshjobs.network.contract import HostDown, HostUp, Released, RunIdentity, Warned
 from sshjobs.network.outputs import FULL, OutputFiles
 from sshjobs.network.payload import first_stage
 from sshjobs.network.staging import Manifest, Staging, pieces
@@ -62,6 +62,8 @@ class HostSession:
         self._heard = 0.0
         self._nonsense = 0
         self._blocked = False
+        self._leaving = False
+        self._to_release: list[str] = []
         #: Lets a person's act (a key accepted, a login made) be noticed at once.
         self.retry_now = asyncio.Event()
 
@@ -86,14 +88,15 @@ class HostSession:
         if self._welcomed.is_set():
             self._say(lambda link: link.say("cancel", id=uid, grace=grace))
 
-    def release(self, uids: list[str]) -> bool:
-        """Tell the host to forget ended attempts; false while it cannot be told."""
+    def release(self, uids: list[str]) -> None:
+        """Tell the host to forget ended attempts, now or as soon as it can be reached."""
         if not self._welcomed.is_set():
-            return False
+            self._to_release += uids
+            return
         for uid in uids:
             self.live.pop(uid, None)
         self._say(lambda link: link.say("release", ids=uids))
-        return True
+        self._emit(Released(uids))
 
     def _say(self, item: LiveAttempt | Callable[[words.Link], None]) -> None:
         self._todo.append(item)
@@ -104,8 +107,10 @@ class HostSession:
     async def run(self) -> None:
         """Connect, converse, and connect again, until cancelled or until only a person can help."""
         delay = RETRY_FIRST
-        while True:
+        while not self._leaving:
             error = await self._converse()
+            if self._leaving:
+                return
             if self._heard:
                 delay = RETRY_FIRST
             self._blocked = error.lasting
@@ -148,7 +153,7 @@ class HostSession:
             return await self._why_ended(link, stream)
         helpers = [asyncio.ensure_future(task) for task in (self._write(link, stream), self._pulse(stream))]
         try:
-            while data := await stream.read():
+            while not self._done_here() and (data := await stream.read()):
                 await self._take(link, data)
         finally:
             await _stop(*helpers)
@@ -259,6 +264,9 @@ class HostSession:
                 attempt.may_have_run |= attempt.sent_on is not None
         self._blobs = {sha for sha in facts["blobs"] if isinstance(sha, str)}
         self._welcomed.set()
+        if self._to_release:
+            self.release(self._to_release)
+            self._to_release = []
         self._emit(HostUp(self.host.name, {key: facts[key] for key in facts if key not in ("t", "blobs")}))
 
     def _take_frame(self, kind: str, keys: dict[str, Any]) -> None:
@@ -274,6 +282,7 @@ class HostSession:
         elif kind == "stuck":
             self._emit(Warned(self.host.name, f"processes of attempt {keys['id']} do not die: {keys['pids']}"))
         elif kind == "gone":
+            # The agent is about to hang up; that must not look like a broken connection.
             if self._gone is not None and not self._gone.done():
                 self._gone.set_result((keys["processes"], keys["files"]))
         elif kind == "stale":
@@ -356,11 +365,20 @@ class HostSession:
 
     # -- the end -------------------------------------------------------------------------------------------------
 
+    def _done_here(self) -> bool:
+        return self._leaving and (self._gone is None or self._gone.done())
+
+    def leave(self) -> None:
+        """Connect no more. Said before the session's task is cancelled, because a wait with a time limit may swallow
+        the cancellation (it does before Python 3.12)."""
+        self._leaving = True
+
     async def bye(self) -> str | None:
         """Have everything of the run removed from the host. Returns what a person should know if it was not."""
         if not self._welcomed.is_set():
             return f"{self.host.name}: not reachable at the end; files of the run stay there" if self._boot else None
         self._gone = asyncio.get_running_loop().create_future()
+        self.leave()
         self._say(lambda link: link.say("bye"))
         try:
             processes, files = await asyncio.wait_for(self._gone, BYE_TIMEOUT)

@@ -84,7 +84,7 @@ def test_a_host_with_an_old_python_is_named(fresh_lab, sshjobs_cli, tmp_path):
     lab = fresh_lab(hosts=2)
     lab.hosts[1].replace_program("python3", "#!/bin/sh\necho 'Unknown option: -I' >&2\nexit 2\n")
     (tmp_path / "jobs.yaml").write_text("jobs: [{name: job, commands: echo ok}]")
-    done = sshjobs_cli("run", "jobs.yaml", "--hosts", ",".join(lab.names()), "--ssh-config", lab.ssh_config)
+    done = sshjobs_cli("run", "jobs.yaml", "--hosts", ",".join(lab.names), "--ssh-config", lab.ssh_config)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "python is too old" in done.stdout + done.stderr
 
