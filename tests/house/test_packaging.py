@@ -18,7 +18,7 @@ import pytest
 
 from tests.house.source import PACKAGE, ROOT, imports, modules
 
-SHIPPED = (".py", ".sql", ".typed")
+JOBFILE = "jobs:\n- name: hello\n  argv: [echo, it runs]\n"
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +39,16 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("sshjobs/")}
     ours = {
         path.relative_to(ROOT).as_posix()
-        for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".md")
+        for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"
     }
     assert packed == ours
-    assert "sshjobs/py.typed" in packed
-    assert {Path(name).suffix for name in packed} <= set(SHIPPED)
+    assert {"sshjobs/py.typed", "sshjobs/store/schema.sql", "sshjobs/gjob/__init__.py"} <= packed
 
 
-def test_the_installed_commands_start_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    venv = tmp_path / "venv"
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin directory of an environment with the wheel and our libraries, but not the checkout."""
+    venv = tmp_path_factory.mktemp("installed") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True, timeout=60)
     python = venv / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
@@ -55,15 +56,32 @@ def test_the_installed_commands_start_without_the_checkout(wheel: Path, tmp_path
     # The libraries come from this environment; its .pth files, and with them the checkout, do not take part.
     purelib = Path(sysconfig.get_path("purelib", vars={"base": str(venv)}))
     (purelib / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return venv / "bin"
+
+
+def run_installed(installed: Path, home: Path, *command: str) -> str:
+    """Run an installed command in an empty home, and return its output.
+
+    :raises AssertionError: it failed
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    for command in ("sshjobs", "gjob"):
-        told = subprocess.run([venv / "bin" / command, "--help"], cwd=tmp_path, env=environment,
-                              capture_output=True, text=True, timeout=60)
-        assert told.returncode == 0, told.stderr
-        assert command in told.stdout
-    where = subprocess.run([python, "-c", "import sshjobs; print(sshjobs.__file__)"], cwd=tmp_path,
-                           env=environment, capture_output=True, text=True, check=True, timeout=60)
-    assert where.stdout.startswith(str(venv))
+    told = subprocess.run([installed / command[0], *command[1:]], cwd=home, env={**environment, "HOME": str(home)},
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100)
+    assert told.returncode == 0, told.stdout + told.stderr
+    return told.stdout
+
+
+@pytest.mark.parametrize("command", ["sshjobs", "gjob"])
+def test_an_installed_command_explains_itself(installed: Path, tmp_path: Path, command: str) -> None:
+    assert command in run_installed(installed, tmp_path, command, "--help")
+
+
+def test_an_installed_sshjobs_runs_a_job_without_the_checkout(installed: Path, tmp_path: Path) -> None:
+    where = run_installed(installed, tmp_path, "python", "-c", "import sshjobs; print(sshjobs.__file__)")
+    assert where.startswith(str(installed.parent))
+    (tmp_path / "jobs.yaml").write_text(JOBFILE)
+    run_installed(installed, tmp_path, "sshjobs", "run", "jobs.yaml")
+    assert (tmp_path / "results" / "jobs-1" / "jobs" / "hello" / "stdout").read_text() == "it runs\n"
 
 
 def test_the_version_is_read_without_importing_anything() -> None:
