@@ -34,7 +34,8 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,254}")
 _ZONE = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}")
 _PYTHON = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9._/+-]{0,999}")
-_LIKE_A_FILE = re.compile(r"^[./~]|\.(txt|hosts|list|conf|ya?ml)$")
+_BRACKET = re.compile(r"\[[^\]]*\]")
+_LIKE_A_FILE = re.compile(r"^[.~]|/|\.(txt|hosts|list|conf|ya?ml)$")
 _OPTIONS = ("slots", "python")
 _ALLOWED = "letters, digits, '.', '_' and '-' are allowed"
 
@@ -42,17 +43,17 @@ _ALLOWED = "letters, digits, '.', '_' and '-' are allowed"
 def load_hosts(spec_or_path: str | Sequence[str]) -> list[Host]:
     """Return the hosts that a file, a specification (``h1,h2``, ``node[01-16]``) or a list of lines names.
 
-    A string is a file if there is one of that name, else a specification. Starts no process and looks up
-    no name.
+    A string is a file if there is one of that name, else a specification. Starts no process and looks up no name.
 
     :return: hosts in their order, each name once, at least one
     :raises InputError: every mistake in one go
     :raises UsageError: a list that holds something else than text
     """
     if isinstance(spec_or_path, str):
-        if spec_or_path and "\0" not in spec_or_path and os.path.exists(spec_or_path):
+        # Not a directory: one that is called like a host has nothing to do with it.
+        if "\0" not in spec_or_path and os.path.exists(spec_or_path) and not os.path.isdir(spec_or_path):
             return load_hostfile(spec_or_path)
-        if _LIKE_A_FILE.search(spec_or_path):
+        if _LIKE_A_FILE.search(_BRACKET.sub("", spec_or_path.partition(" ")[0])):
             raise InputError([Problem(spec_or_path, 0, 0, "there is no such hosts file; check the path")])
         return _Reader("hosts", spec=True).read([spec_or_path])
     lines = list(spec_or_path)
@@ -186,7 +187,9 @@ def _hosts(word: str, settings: _Settings) -> list[Host]:
     if at:
         _check_user(user)
     if rest.startswith("[") and ":" in rest.partition("]")[0]:
-        address, _, port = rest[1:].partition("]")
+        address, closed, port = rest[1:].partition("]")
+        if not closed:
+            raise UsageError(f"the bracket in '{_short(rest)}' is not closed", hint="write [fe80::1]:22")
         _check_ipv6(address)
         names = [f"[{address}]"]
         if port and not port.startswith(":"):
@@ -253,7 +256,9 @@ def _python(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
+    """A text for a message, in ASCII: letters that only look like a host's name are seen for what they are."""
+    shown = text.encode("ascii", "backslashreplace").decode("ascii")
+    return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 def _warn_if_open_to_all(path: str | Path) -> None:

@@ -31,7 +31,7 @@ def split_list(text: str) -> Iterator[tuple[int, str]]:
 
 
 def expand(pattern: str) -> list[str]:
-    """Return the names that a pattern means, braces in their order and ranges in ascending order.
+    """Return the names that a pattern means, in the order in which they are written.
 
     :raises UsageError: not a pattern, or it means more than :data:`MAX_HOSTS` hosts
     """
@@ -44,7 +44,7 @@ def expand(pattern: str) -> list[str]:
 
 
 def _braces(pattern: str) -> Iterator[str]:
-    """Yield the pattern once for every choice of its braces."""
+    """Return the pattern once for every choice of its braces."""
     parts = _BRACE.split(pattern)
     if any(letter in part for part in parts[::2] for letter in "{}"):
         raise UsageError(f"braces do not match in '{pattern}'", hint="write 10.0.0.{1,2} or node{1..4}")
@@ -75,20 +75,29 @@ def _choices(inner: str) -> list[str]:
 
 
 def _ranges(text: str) -> list[str]:
-    if "[" not in text and "]" not in text:
-        return [text]
-    if any(letter in _BRACKET.sub("", text) for letter in "[]"):
+    parts = _BRACKET.split(text)
+    if any(letter in part for part in parts[::2] for letter in "[]"):
         raise UsageError(f"brackets do not match in '{text}'", hint="write node[01-16]; IPv6 is [fe80::1]")
     count = 1
-    for inner in _BRACKET.findall(text):
+    for inner in parts[1::2]:
         count *= sum(_count(part) for part in inner.split(","))
         if count > MAX_HOSTS:
             raise _too_many(text)
-    try:
-        # Without groups: neither a file in /etc nor a program decides what a name means.
-        return list(NodeSet(text, resolver=RESOLVER_NOGROUP))
-    except NodeSetException as error:
-        raise UsageError(f"'{text}' is not a range", why=str(error), hint="write node[01-16]") from None
+    choices = [_numbers(part) if n % 2 else [part] for n, part in enumerate(parts)]
+    return ["".join(words) for words in itertools.product(*choices)]
+
+
+def _numbers(inner: str) -> list[str]:
+    """What stands between two brackets, each number once."""
+    found: dict[str, None] = {}
+    for part in inner.split(","):
+        try:
+            # By itself: NodeSet takes digits beside the bracket into the range, and n1[8-11] for n[18-111].
+            # Without groups: neither a file in /etc nor a program decides what a name means.
+            found.update((name[1:], None) for name in NodeSet(f"n[{part}]", resolver=RESOLVER_NOGROUP))
+        except NodeSetException as error:
+            raise UsageError(f"'{part}' is not a range", why=str(error), hint="write [01-16]") from None
+    return list(found)
 
 
 def _count(part: str) -> int:
