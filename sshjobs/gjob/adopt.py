@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 from . import attempts as attempts_
 from . import kill, procs
@@ -42,18 +43,11 @@ class Adopted:
         self._killer: "kill.Killer | None" = None
         self._known: "dict[int, int]" = {}
         self._clear = 0
+        self._runner_lives = True
 
     @property
     def _records(self) -> "dict[str, dict[str, Any]]":
         return self._history.records.get(self.attempt.uid, {})
-
-    def reaped(self, status: int, cpu: float, rss: int) -> None:
-        """Take the wait status of the main process, which became a child of the agent's."""
-        if os.WIFSIGNALED(status):
-            self._status = None, os.WTERMSIG(status)
-        else:
-            self._status = os.WEXITSTATUS(status), None
-        self._usage = cpu, rss
 
     def cancel(self, grace: float, now: float) -> None:
         """End it."""
@@ -68,22 +62,33 @@ class Adopted:
         """Stop it, or let it go on."""
         (kill.halt if stop else kill.go_on)(self.members)
 
-    def look(self, now: float) -> bytes:
-        """Do what is due; return the end (see ``Attempt.end``) once it is known and nothing is left alive."""
-        runner_lives = self._runner_lives()
-        self._history.refresh()
+    def see_runner(self) -> None:
+        """Note whether its runner lives, before its journal is read for :meth:`look`."""
+        claim = self._records.get("claim")
+        if claim is None:
+            self._runner_lives = self._history.others_work(self._mine())
+        else:
+            self._runner_lives = procs.lives(claim["runner"], claim["rstart"])
+
+    def look(self, now: float, reaped: "dict[int, tuple[int, float, int]]") -> bytes:
+        """Do what is due; return the end (see ``Attempt.end``) once it is known and nothing is left alive.
+
+        :param reaped: wait status, CPU seconds and size of children of the agent's that ended, by pid
+        """
         records = self._records
         claim = records.get("claim")
         if "start" in records:
             self.attempt.pid = records["start"]["pid"]
+            if self.attempt.pid in reaped:
+                self._take_status(*reaped.pop(self.attempt.pid))
         if "end" in records:
             return self._told(records["end"])
         if self._killer is not None:
             self._killer.act(now)
             self.attempt.stuck = self._killer.stuck
         if claim is None:
-            return b"" if runner_lives else self._finish("start_failed", _NEVER)
-        if runner_lives:
+            return b"" if self._runner_lives else self._finish("start_failed", _NEVER)
+        if self._runner_lives:
             return b""
         if self._running():
             if self._killer is None and claim.get("until") is not None and now >= claim["until"]:
@@ -115,8 +120,6 @@ class Adopted:
 
     def _finish(self, why: str, msg: "str | None", status: "int | None" = None,
                 number: "int | None" = None) -> bytes:
-        import time
-
         uid = self.attempt.uid
         started = self._records.get("start", {}).get("at")
         sizes = self._places.size(uid, 1), self._places.size(uid, 2)
@@ -140,11 +143,12 @@ class Adopted:
             return procs.lives(start["pid"], start["start"])
         return "claim" in records and bool(self.members())
 
-    def _runner_lives(self) -> bool:
-        claim = self._records.get("claim")
-        if claim is None:
-            return self._history.others_work(self._mine())
-        return procs.lives(claim["runner"], claim["rstart"])
+    def _take_status(self, status: int, cpu: float, rss: int) -> None:
+        if os.WIFSIGNALED(status):
+            self._status = None, os.WTERMSIG(status)
+        else:
+            self._status = os.WEXITSTATUS(status), None
+        self._usage = cpu, rss
 
     def members(self) -> "list[procs.Proc]":
         """Scan for the living processes of the attempt: by token, by descent, and those seen before."""

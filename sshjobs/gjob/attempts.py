@@ -10,7 +10,6 @@ MYPY = False
 if MYPY:
     from typing import Any, Iterable
 
-    from .adopt import Adopted
     from .places import Places
     from .pool import Worker
 
@@ -22,7 +21,8 @@ class Attempt:
 
     :ivar line: its launch frame as it came, empty for one that an earlier agent was given
     :ivar worker: the runner that has it, if that is ours
-    :ivar adopted: how its end is watched for where no runner of ours tells
+    :ivar journal: path of the journal of the runner that was given it
+    :ivar keep: what it leaves running is left alone
     :ivar end: the keys of its ``ended`` frame but for ``t``, as the rest of a JSON object
     :ivar sizes: of stdout and stderr at the end
     :ivar lost: bytes sent of stdout and stderr that the job itself removed from its files
@@ -30,13 +30,14 @@ class Attempt:
     :ivar stuck: processes of it that do not die
     """
 
-    __slots__ = ("adopted", "end", "line", "lost", "pid", "sizes", "started_line", "state", "stuck", "token", "uid",
-                 "worker")
+    __slots__ = ("end", "journal", "keep", "line", "lost", "pid", "sizes", "started_line", "state", "stuck", "token",
+                 "uid", "worker")
 
     def __init__(self, uid: str, token: str, line: bytes = b"", state: str = QUEUED):
         self.uid, self.token, self.line, self.state = uid, token, line, state
         self.worker: "Worker | None" = None
-        self.adopted: "Adopted | None" = None
+        self.journal = ""
+        self.keep = False
         self.started_line = b""
         self.end = b""
         self.sizes = (0, 0)
@@ -98,7 +99,11 @@ class History:
         self._runners: "set[tuple[int, int]]" = set()
         self._readers: "dict[str, Reader]" = {}
         self._next = 1
-        self.refresh()
+        for name in os.listdir(places.journals):
+            number = name[:-4]
+            if name.endswith(".log") and number.isdigit():
+                self._next = max(self._next, int(number) + 1)
+                self.read(os.path.join(places.journals, name))
         fd, _ = self.new_journal()
         self.journal = Journal(fd)
 
@@ -116,12 +121,9 @@ class History:
                 continue
 
     def refresh(self) -> None:
-        """Read what came to any journal since the last time."""
-        for name in os.listdir(self._places.journals):
-            number = name[:-4]
-            if name.endswith(".log") and number.isdigit():
-                self._next = max(self._next, int(number) + 1)
-                self.read(os.path.join(self._places.journals, name))
+        """Read what came to the journals of earlier agents and their runners since the last time."""
+        for path in list(self._readers):
+            self.read(path)
 
     def read(self, path: str) -> None:
         """Read what came to a journal since the last time."""
@@ -158,6 +160,7 @@ class History:
     def note_epoch(self, epoch: int) -> None:
         """Keep the highest epoch, and that this boot has seen us."""
         self.epoch = epoch
+        self.boots.add(procs.identity())
         self.journal.append(b'{"k":"epoch","epoch":%d,"boot":"%s"}' % (epoch, procs.identity().encode("ascii")))
 
     def note_release(self, uids: "Iterable[str]") -> None:

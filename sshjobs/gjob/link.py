@@ -1,5 +1,6 @@
-"""The agent's end of a link: bytes in and out without ever blocking, and which attempts it has been told of."""
+"""The agent's end of a link: frames in and out without ever blocking."""
 
+import itertools
 import os
 from collections import deque
 
@@ -7,9 +8,8 @@ from . import wire
 
 MYPY = False
 if MYPY:
+    import socket
     from typing import Any, Deque, Iterator
-
-    from .outputs import Feed
 
 _READ = 1 << 18
 _PIECES = 64
@@ -23,20 +23,18 @@ class LinkLost(Exception):
 
 
 class Link:
-    """One conversation.
+    """The files of one connection.
 
-    :ivar feeds: every attempt that this link knows of; to others it has not been introduced yet
-    :ivar live: the feeds of those whose end has not been sent on this link
-    :ivar synced: the manager has named all that it knows of
+    :param reading: what the manager writes
+    :param writing: what the manager reads
+    :param front: closed to let go of the connection; its other end closes when the connection is gone
+    :ivar waiting: bytes not yet written
     """
 
-    def __init__(self, reading: int, writing: int, front: "Any"):
+    def __init__(self, reading: int, writing: int, front: "socket.socket"):
         self.reading, self.writing, self.front = reading, writing, front
-        self.decoder = wire.Decoder()
-        self.feeds: "dict[str, Feed]" = {}
-        self.live: "dict[str, Feed]" = {}
-        self.synced = False
         self.waiting = 0
+        self._decoder = wire.Decoder()
         self._queue: "Deque[bytes]" = deque()
         for fd in (reading, writing):
             os.set_blocking(fd, False)
@@ -55,7 +53,7 @@ class Link:
             raise LinkLost(str(error))
         if not data:
             raise LinkLost("end of the stream")
-        for item in self.decoder.feed(data):
+        for item in self._decoder.feed(data):
             yield item
 
     def say(self, **frame: "Any") -> None:
@@ -75,12 +73,8 @@ class Link:
         """
         queue = self._queue
         while queue:
-            if len(queue) == 1:
-                pieces = [queue[0]]
-            else:
-                pieces = _merge(queue)
             try:
-                written = os.writev(self.writing, pieces)
+                written = os.writev(self.writing, list(itertools.islice(queue, _PIECES)))
             except BlockingIOError:
                 return False
             except OSError as error:
@@ -94,17 +88,6 @@ class Link:
 
     def close(self) -> None:
         """Let go: the front ends, and with it the connection."""
-        for feed in self.feeds.values():
-            feed.close()
         for fd in {self.reading, self.writing}:
             os.close(fd)
         self.front.close()
-
-
-def _merge(queue: "Deque[bytes]") -> "list[bytes]":
-    pieces = []
-    for piece in queue:
-        pieces.append(piece)
-        if len(pieces) == _PIECES:
-            break
-    return pieces

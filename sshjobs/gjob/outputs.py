@@ -80,22 +80,31 @@ class Stream:
 class Feed:
     """Both outputs of one attempt over one link, and when to look at them again.
 
-    :ivar sizes: of stdout and stderr at the end, ``None`` while it runs
     :ivar next: by the monotonic clock
     """
 
     def __init__(self, places: "Places", uid: str, sent: "tuple[int, int]", lost: "tuple[int, int]", now: float):
         self.uid = uid
-        self.sizes: "tuple[int, int] | None" = None
+        self._sizes: "tuple[int, int] | None" = None
         self.next = now + SOON
         self._interval = SOON
         self._streams = tuple(Stream(places.stream(uid, index + 1), uid, index + 1, sent[index], lost[index])
                               for index in (0, 1))
 
+    def end(self, sizes: "tuple[int, int]") -> None:
+        """Note that the job is over, and how much of stdout and stderr is its own."""
+        self._sizes = sizes
+        self.next = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """True when the job is over: what is there now is all."""
+        return self._sizes is not None
+
     def pieces(self) -> "Iterator[tuple[bytes, bytes]]":
         """Yield one piece at most of each stream."""
         for index, stream in enumerate(self._streams):
-            found = stream.piece(None if self.sizes is None else self.sizes[index])
+            found = stream.piece(None if self._sizes is None else self._sizes[index])
             if found is not None:
                 yield found
 

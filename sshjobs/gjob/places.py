@@ -25,10 +25,12 @@ class Places:
     :param root: of all of ours on this host
     :param run: the run's 32 hex digits
     :param host: first 16 hex digits of sha256 of the host's name
+    :ivar own_root: the root is nobody's but ours
     """
 
     def __init__(self, root: str, run: str, host: str):
         self.root = root
+        self.own_root = True
         self.run = os.path.join(root, run)
         self.base = os.path.join(self.run, host)
         self.work = self.base + "/w"
@@ -41,7 +43,7 @@ class Places:
 
         :raises OSError: it cannot be made
         """
-        for path in (self.run, self.base, self.work, self.outputs, self.blobs, self.journals):
+        for path in (self.base, self.work, self.outputs, self.blobs, self.journals):
             try:
                 os.mkdir(path, 0o700)
             except FileExistsError:
@@ -70,6 +72,14 @@ class Places:
         except OSError:
             return 0
 
+    def remove_empty_parents(self) -> None:
+        """Remove the run's directory and the root, where nothing else is in them and the root is our own idea."""
+        for path in (self.run, self.root) if self.own_root else (self.run,):
+            try:
+                os.rmdir(path)
+            except OSError:
+                return
+
     def discard(self, uid: str) -> None:
         """Delete all files of an attempt, as far as that is possible."""
         try:
@@ -97,12 +107,17 @@ def find(root: "str | None", run: str, host: str) -> Places:
     for path in candidates:
         places = Places(path, run, host)
         try:
-            own_directory(path, follow=path != shared)
+            if path == root:
+                places.own_root = make_directories(root)
+            else:
+                own_directory(path, follow=path != shared)
+            own_directory(places.run)
             places.make()
             _try_writing(places.journals)
             return places
         except OSError as error:
-            trouble = trouble or Unusable(_kind(error), "%s: %s" % (error.filename or path, error.strerror), _hint(error))
+            trouble = trouble or Unusable(_kind(error), "%s: %s" % (error.filename or path, error.strerror),
+                                           _hint(error))
         except Unusable as error:
             trouble = trouble or error
     assert trouble is not None
@@ -139,6 +154,15 @@ def _try_writing(directory: str) -> None:
     finally:
         os.close(fd)
         os.unlink(path)
+
+
+def make_directories(path: str) -> bool:
+    """Make a directory and those above it; True when it was not there."""
+    try:
+        os.makedirs(path, 0o700)
+        return True
+    except FileExistsError:
+        return False
 
 
 def own_directory(path: str, follow: bool = False) -> None:

@@ -4,6 +4,8 @@ import json
 import os
 import socket
 
+from .facts import cores
+
 MYPY = False
 if MYPY:
     from typing import Any
@@ -13,6 +15,8 @@ if MYPY:
 
 #: Room in the socket to a runner: a launch fits in whole, so that the agent never waits.
 _ROOM = 4 << 20
+#: A runner is replaced after so many jobs, which make about 2 MiB of journal.
+JOBS_PER_JOURNAL = 4096
 
 
 class Worker:
@@ -20,14 +24,14 @@ class Worker:
 
     :ivar attempt: what it has now
     :ivar last: it exits after this attempt
-    :ivar waiting: the agent waits for room to send it more
+    :ivar given: how many attempts it was given
     """
 
     def __init__(self, pid: int, sock: socket.socket, slot: int, journal: str):
         self.pid, self.sock, self.slot, self.journal = pid, sock, slot, journal
         self.attempt: "Attempt | None" = None
         self.last = False
-        self.waiting = False
+        self.given = 0
         self._input = b""
         self._output = b""
 
@@ -72,24 +76,32 @@ class Worker:
 class Pool:
     """Runners by slot.
 
-    :param slots: how many jobs may run at a time
+    :param slots: how many jobs may run at a time, ``None`` for one for each core
     """
 
-    def __init__(self, places: "Places", history: "History", run: str, host: str, slots: int):
+    def __init__(self, places: "Places", history: "History", run: str, host: str, slots: "int | None"):
         self._places, self._history = places, history
         self._run, self._host = run, host
         self._environ = dict(os.environb)
-        self.slots = slots
-        self.workers: "dict[int, Worker]" = {}
+        self._slots = slots or cores()
+        self._workers: "dict[int, Worker]" = {}
         self._idle: "list[Worker]" = []
+        #: By journal: how many attempts in it are not released yet.
+        self._unreleased: "dict[str, int]" = {}
+        self._closed: "set[str]" = set()
+
+    def set_slots(self, slots: "int | None") -> None:
+        """Have so many jobs run at a time from now on; ``None`` is one for each core."""
+        self._slots = slots or cores()
 
     def free(self) -> bool:
         """True when one more job may run."""
-        return self.busy() < self.slots
+        return len(self._workers) - len(self._idle) < self._slots
 
-    def busy(self) -> int:
-        """Return how many jobs runners of ours have."""
-        return len(self.workers) - len(self._idle)
+    @property
+    def unused(self) -> bool:
+        """True when no runner was ever forked."""
+        return not self._unreleased and not self._closed and not self._workers
 
     def get(self) -> Worker:
         """Return a runner that has nothing to do, forked if there is none.
@@ -100,32 +112,60 @@ class Pool:
             self._idle.sort(key=lambda worker: -worker.slot)
             return self._idle.pop()
         slot = 1
-        while slot in self.workers:
+        while slot in self._workers:
             slot += 1
         worker = self._fork(slot)
-        self.workers[slot] = worker
+        self._workers[slot] = worker
         return worker
+
+    def assign(self, worker: Worker, attempt: "Attempt") -> None:
+        """Give an attempt to a runner."""
+        attempt.worker, worker.attempt = worker, attempt
+        attempt.journal = worker.journal
+        self._unreleased[worker.journal] = self._unreleased.get(worker.journal, 0) + 1
+        worker.given += 1
+        # Its journal is deleted when it is gone and all in it is released, so none grows for ever.
+        worker.last = attempt.keep or worker.given >= JOBS_PER_JOURNAL
+        line, attempt.line = attempt.line, b""
+        worker.give(line)
 
     def done(self, worker: Worker) -> None:
         """Note that a runner has nothing to do any more. One too many is let go."""
+        if worker.attempt is not None:
+            worker.attempt.worker = None
         worker.attempt = None
-        if worker.last or worker.slot > self.slots:
-            worker.last = True
-            if self.workers.pop(worker.slot, None) is worker:
-                try:
-                    worker.sock.shutdown(socket.SHUT_WR)
-                except OSError:  # it is gone already
-                    pass
-        elif self.workers.get(worker.slot) is worker:
+        if not worker.last and worker.slot <= self._slots:
             self._idle.append(worker)
+            return
+        del self._workers[worker.slot]
+        try:
+            worker.sock.shutdown(socket.SHUT_WR)
+        except OSError:  # it is gone already
+            pass
 
     def remove(self, worker: Worker) -> None:
         """Forget a runner that is gone."""
         worker.sock.close()
         if worker in self._idle:
             self._idle.remove(worker)
-        if self.workers.get(worker.slot) is worker:
-            del self.workers[worker.slot]
+        if self._workers.get(worker.slot) is worker:
+            del self._workers[worker.slot]
+        self._closed.add(worker.journal)
+        self._drop_journal(worker.journal)
+
+    def forget(self, attempt: "Attempt") -> None:
+        """Note that an attempt is released."""
+        if attempt.journal in self._unreleased:
+            self._unreleased[attempt.journal] -= 1
+            self._drop_journal(attempt.journal)
+
+    def _drop_journal(self, path: str) -> None:
+        if path in self._closed and not self._unreleased.get(path):
+            self._unreleased.pop(path, None)
+            try:
+                os.unlink(path)
+            except OSError:
+                pass
 
     def _fork(self, slot: int) -> Worker:
         from . import runner  # here, because subprocess takes its time to import and the welcome is to be early

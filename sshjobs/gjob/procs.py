@@ -53,6 +53,12 @@ def lives(pid: int, start: int) -> bool:
     return proc is not None and proc.start == start and not proc.dead
 
 
+def runs(pid: int) -> bool:
+    """True while a child of ours that was not waited for yet runs."""
+    proc = look(pid)
+    return proc is not None and not proc.dead
+
+
 def table() -> "dict[int, Proc]":
     """Return every process that can be seen, by pid."""
     found = {}
@@ -150,7 +156,7 @@ def become_subreaper() -> bool:
 
 
 def identity() -> str:
-    """Return what changes with every boot and every restart of a container: boot id, pid namespace, its first process."""
+    """Return what changes with every boot and every restart of a container."""
     first = look(1)
     return "%s:%d:%d" % (boot_id(), pid_namespace(), first.start if first else 0)
 

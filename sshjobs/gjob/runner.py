@@ -13,6 +13,7 @@ import traceback
 from . import journal as journal_
 from . import oom, procs, start
 from .kill import Killer, go_on, halt
+from .places import NEW
 
 MYPY = False
 if MYPY:
@@ -115,7 +116,7 @@ class Runner:
         files = []
         try:
             for number in (1, 2):
-                files.append(os.open(self._places.stream(job.uid, number), start.places_.NEW | os.O_APPEND, 0o600))
+                files.append(os.open(self._places.stream(job.uid, number), NEW | os.O_APPEND, 0o600))
             self._start(job, files[0], files[1])
             self._see_through(job)
             self._end(job, job.why or "exited", None, os.fstat(files[0]).st_size, os.fstat(files[1]).st_size)

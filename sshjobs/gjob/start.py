@@ -4,8 +4,8 @@ import errno
 import os
 import subprocess
 
-from . import places as places_
 from . import wire
+from .places import NEW, Places
 
 MYPY = False
 if MYPY:
@@ -28,7 +28,7 @@ class Starter:
     :param slot: from 1
     """
 
-    def __init__(self, places: places_.Places, environ: "dict[bytes, bytes]", run: str, host: str, slot: int):
+    def __init__(self, places: Places, environ: "dict[bytes, bytes]", run: str, host: str, slot: int):
         self._places = places
         self._environ = {key: value for key, value in environ.items() if not key.startswith(b"SSHJOBS_")}
         self._environ.update({b"SSHJOBS_RUN": wire.to_bytes(run), b"SSHJOBS_HOST": wire.to_bytes(host),
@@ -100,7 +100,7 @@ class Starter:
             text = b"set -e -o pipefail; " + text
         path = self._places.script(uid)
         try:
-            fd = os.open(path, places_.NEW, 0o600)
+            fd = os.open(path, NEW, 0o600)
             try:
                 _write_all(fd, text)
             finally:
@@ -149,9 +149,9 @@ class Starter:
 def _copy(source: str, target: bytes, mode: int) -> None:
     reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        writing = os.open(target, places_.NEW, 0o600)
+        writing = os.open(target, NEW, 0o600)
         try:
-            while os.sendfile(writing, reading, None, _COPY):  # type: ignore[arg-type]
+            while os.sendfile(writing, reading, None, _COPY):
                 pass
             os.fchmod(writing, mode)
         finally:

@@ -1,0 +1,280 @@
+"""Who carries attempts out: the queue, the runners that have one, and those that are only watched."""
+
+import os
+import time
+
+from . import adopt, procs, wire
+from .attempts import ENDED, QUEUED, RUNNING, Attempt, History, end_text
+from .loop import READ, WRITE
+from .pool import Pool
+
+MYPY = False
+if MYPY:
+    from typing import Any
+
+    from .loop import Loop
+    from .places import Places
+    from .pool import Worker
+
+#: Seconds until a runner that could not be forked is tried again.
+FORK_RETRY = 1.0
+#: Seconds to wait for idle runners to exit when the run is over.
+DISMISSED_WITHIN = 1.0
+
+
+class Listener:
+    """Hears what becomes of attempts."""
+
+    def on_end(self, attempt: Attempt) -> None:
+        """It has ended; ``end`` and ``sizes`` are set."""
+        raise NotImplementedError
+
+    def on_word(self, attempt: Attempt, line: bytes) -> None:
+        """A frame about it, ``started`` or ``stuck``."""
+        raise NotImplementedError
+
+    def on_trouble(self, msg: str) -> None:
+        """Something that a person should know."""
+        raise NotImplementedError
+
+
+class Crew:
+    """All attempts of a run on this host that are not released.
+
+    :param slots: how many may run at a time
+    """
+
+    def __init__(self, places: "Places", history: History, loop: "Loop", listener: Listener, pool: Pool):
+        self._places, self._history, self._loop, self._listener = places, history, loop, listener
+        self.pool = pool
+        self.attempts: "dict[str, Attempt]" = {}
+        self._queue: "dict[str, Attempt]" = {}
+        self._workers: "dict[int, Worker]" = {}
+        self._adopted: "dict[str, adopt.Adopted]" = {}
+        #: Wait statuses of children that are no runners: main processes whose runner was killed, and their orphans.
+        self._reaped: "dict[int, tuple[int, float, int]]" = {}
+        self._ever_kept = False
+        self._next_look = 0.0
+        self._fork_at = 0.0
+        loop.watch_children(self._on_child)
+        for attempt in adopt.recover(history, places):
+            self.attempts[attempt.uid] = attempt
+            if attempt.state == RUNNING:
+                self._adopt(attempt)
+
+    # -- orders ----------------------------------------------------------------------------------------------------
+
+    def launch(self, attempt: Attempt) -> None:
+        """Run it when there is a slot."""
+        self.attempts[attempt.uid] = self._queue[attempt.uid] = attempt
+        self._ever_kept = self._ever_kept or attempt.keep
+
+    def fence(self, uid: str) -> "Attempt | None":
+        """Make sure that an attempt never starts; ``None`` when it is too late for that."""
+        attempt = self.attempts.get(uid)
+        if uid in self._history.released or (attempt is not None and attempt.state != QUEUED):
+            return None
+        if attempt is None:
+            attempt = self.attempts[uid] = Attempt(uid, "")
+        self._queue.pop(uid, None)
+        try:
+            os.mkdir(self._places.cwd(uid), 0o700)
+        except FileExistsError:
+            self._taken(attempt)
+            return None
+        except OSError:
+            pass  # no room for a directory: only we could start it, and from now on we will not
+        self._history.journal.append(b'{"k":"fence","id":"%s"}' % uid.encode("ascii"))
+        attempt.state, attempt.end = ENDED, end_text(uid, "fenced")
+        return attempt
+
+    def cancel(self, uid: str, grace: float) -> None:
+        """End an attempt that has started. Its end is told like any other."""
+        attempt = self.attempts[uid]
+        if attempt.worker is not None:
+            attempt.worker.order(t="cancel", id=uid, grace=grace)
+        elif uid in self._adopted:
+            self._adopted[uid].cancel(grace, time.monotonic())
+            self._next_look = 0.0
+
+    def pause(self, uid: str, stop: bool) -> None:
+        """Stop what runs of an attempt, or let it go on."""
+        attempt = self.attempts.get(uid)
+        if attempt is None or attempt.state != RUNNING:
+            return
+        if attempt.worker is not None:
+            attempt.worker.order(t="pause" if stop else "unpause", id=uid)
+        elif uid in self._adopted:
+            self._adopted[uid].pause(stop)
+
+    def release(self, uids: "list[str]") -> None:
+        """Delete attempts that have ended; they can never be launched again."""
+        self._history.note_release(uids)
+        for uid in uids:
+            attempt = self.attempts.pop(uid)
+            self._places.discard(uid)
+            self.pool.forget(attempt)
+
+    def dismiss(self) -> int:
+        """Let all runners go, which have nothing; return how many processes there are besides them."""
+        mine = self._mine()
+        left = [proc for proc in procs.descendants(procs.table(), [os.getpid()])
+                if proc.pid not in mine and not proc.dead]
+        for worker in list(self._workers.values()):
+            self._loop.forget(worker.sock.fileno())
+            worker.sock.close()
+        deadline = time.monotonic() + DISMISSED_WITHIN
+        while time.monotonic() < deadline and any(map(procs.runs, mine)):
+            time.sleep(0.005)
+        return len(left)
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    def due(self, now: float) -> float:
+        """Return when to call :meth:`act`, by the monotonic clock."""
+        due = now + 3600.0
+        if self._adopted:
+            due = self._next_look
+        if self._queue and self.pool.free():
+            due = min(due, self._fork_at)
+        return due
+
+    def act(self, now: float) -> None:
+        """Give launches to runners, and look after attempts that have none."""
+        if self._adopted and now >= self._next_look:
+            self._look_after_adopted(now)
+        while self._queue and self.pool.free() and now >= self._fork_at:
+            try:
+                worker = self.pool.get()
+            except OSError as error:
+                self._fork_at = now + FORK_RETRY
+                self._listener.on_trouble("jobs wait: the host cannot make another process: %s" % error.strerror)
+                return
+            if worker.pid not in self._workers:
+                self._workers[worker.pid] = worker
+                self._loop.watch(worker.sock.fileno(), lambda worker=worker: self._on_worker(worker))  # type: ignore[misc]
+            attempt = self._queue.pop(next(iter(self._queue)))
+            attempt.state = RUNNING
+            self.pool.assign(worker, attempt)
+            self._watch(worker)
+
+    # -- runners ---------------------------------------------------------------------------------------------------
+
+    def _watch(self, worker: "Worker") -> None:
+        self._loop.want(worker.sock.fileno(), READ | WRITE if worker.full else READ)
+
+    def _on_worker(self, worker: "Worker") -> None:
+        if worker.full:
+            worker.flush()
+            self._watch(worker)
+        lines, there = worker.listen()
+        for line in lines:
+            self._told(worker, line)
+        if not there:
+            self._gone(worker)
+
+    def _told(self, worker: "Worker", line: bytes) -> None:
+        frame = wire.parse(line)
+        attempt = self.attempts.get(frame["id"])
+        if attempt is None or attempt.worker is not worker:
+            return
+        kind = frame["t"]
+        if kind == "ended":
+            self.pool.done(worker)
+            attempt.end, attempt.sizes = line[line.index(b",") + 1:], (frame["out"], frame["err"])
+            self._ended(attempt)
+        elif kind == "taken":
+            self.pool.done(worker)
+            self._taken(attempt)
+        elif kind == "started":
+            attempt.pid, attempt.started_line = frame["pid"], line + b"\n"
+            self._listener.on_word(attempt, attempt.started_line)
+        elif kind == "stuck":
+            attempt.stuck = frame["pids"]
+            self._listener.on_word(attempt, line + b"\n")
+
+    def _gone(self, worker: "Worker") -> None:
+        """A runner is gone: as it should be when it had nothing, else its job is watched from here."""
+        if self._workers.pop(worker.pid, None) is None:
+            return
+        there = True
+        while there:
+            lines, there = worker.listen()
+            for line in lines:
+                self._told(worker, line)
+            there = there and bool(lines)
+        self._loop.forget(worker.sock.fileno())
+        attempt = worker.attempt
+        self.pool.remove(worker)
+        if attempt is not None:
+            attempt.worker = None
+            self._history.read(worker.journal)
+            self._adopt(attempt)
+
+    def _on_child(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self._workers:
+                self._gone(self._workers[pid])
+            else:
+                self._reaped[pid] = status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+                self._next_look = 0.0
+
+    # -- what has no runner of ours --------------------------------------------------------------------------------
+
+    def _ended(self, attempt: Attempt) -> None:
+        attempt.state, attempt.stuck = ENDED, []
+        self._adopted.pop(attempt.uid, None)
+        if not self._adopted:
+            self._reaped.clear()
+        self._listener.on_end(attempt)
+
+    def _taken(self, attempt: Attempt) -> None:
+        """Its directory was there: a runner of an earlier agent was faster."""
+        attempt.state = RUNNING
+        self._history.refresh()
+        self._adopt(attempt)
+
+    def _adopt(self, attempt: Attempt) -> None:
+        self._adopted[attempt.uid] = adopt.Adopted(attempt, self._history, self._places, self._mine, self._strays)
+        self._next_look = 0.0
+
+    def _mine(self) -> "set[int]":
+        return set(self._workers)
+
+    def _strays(self) -> "list[procs.Proc]":
+        """Children of ours that are no runners: orphans of the one job whose runner died, if it can only be that."""
+        if len(self._adopted) != 1 or self._ever_kept:
+            return []
+        me = os.getpid()
+        return [proc for proc in procs.table().values()
+                if proc.ppid == me and proc.pid not in self._workers and not proc.dead]
+
+    def _look_after_adopted(self, now: float) -> None:
+        watched = list(self._adopted.values())
+        for one in watched:
+            one.see_runner()
+        # After seeing that a runner is dead: what it wrote before is all that it will ever have written.
+        self._history.refresh()
+        for one in watched:
+            attempt = one.attempt
+            before = attempt.stuck
+            text = one.look(now, self._reaped)
+            if text:
+                attempt.end = text
+                self._ended(attempt)
+            elif attempt.stuck != before:
+                self._listener.on_word(attempt, wire.encode({"t": "stuck", "id": attempt.uid, "pids": attempt.stuck}))
+        self._next_look = now + adopt.LOOK_INTERVAL
+
+
+def launched(frame: "dict[str, Any]", line: bytes) -> Attempt:
+    """Return the attempt of a launch frame."""
+    attempt = Attempt(frame["id"], frame["token"], line)
+    attempt.keep = frame["spec"].get("leftovers") == "keep"
+    return attempt
