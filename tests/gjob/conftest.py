@@ -1,0 +1,49 @@
+"""Far sides for tests, under this Python and under 3.6 where there is one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.gjob.client import FarHost
+
+
+def _interpreters() -> list[str]:
+    candidates = [*sorted(Path.home().glob(".pyenv/versions/3.6*/bin/python")), shutil.which("python3.6")]
+    for candidate in filter(None, candidates):
+        if subprocess.run([str(candidate), "-c", "import zlib, ctypes"], capture_output=True).returncode == 0:
+            return [sys.executable, str(candidate)]
+    return [sys.executable]
+
+
+@pytest.fixture(params=_interpreters(), ids=lambda path: "3.6" if "3.6" in path else "ours")
+def python(request: pytest.FixtureRequest) -> str:
+    """An interpreter for the far side."""
+    return str(request.param)
+
+
+@pytest.fixture
+def make_far(python: str, tmp_path: Path) -> Iterator[Callable[..., FarHost]]:
+    """Makes hosts; ends all that they started."""
+    made: list[FarHost] = []
+
+    def make(packed: str | None = None) -> FarHost:
+        home = tmp_path / f"home{len(made)}"
+        home.mkdir()
+        made.append(FarHost(python, home, packed))
+        return made[-1]
+
+    yield make
+    for far in made:
+        far.close()
+
+
+@pytest.fixture
+def far(make_far: Callable[..., FarHost]) -> FarHost:
+    """One host."""
+    return make_far()
