@@ -9,6 +9,7 @@ from typing import Any
 
 from sshjobs.errors import UsageError
 from sshjobs.inputs.jobfile import MAX_JOBS, checked_values, load_jobfile
+from sshjobs.inputs.jobmodel import MAX_JOB, too_large
 from sshjobs.inputs.jobnames import check_repeated, repeated
 from sshjobs.spec import DEFAULT_HOST_RETRIES, JobSpec
 
@@ -58,6 +59,9 @@ class Builder:
         values.setdefault("name", NAMELESS)
         base = os.getcwd() if base_dir is None else os.path.abspath(base_dir)
         spec = JobSpec(values.pop("commands", ()), base_dir=base, **values)
+        if too_large(spec):
+            raise UsageError(f"commands, argv and env together have more than {MAX_JOB:,} bytes",
+                             where=values["name"], hint="put text into files")
         check_repeated(values["name"], count)
         self._make_room(count)
         self.job_specs += [spec.named(one, index) for one, index in repeated(values["name"], count)]

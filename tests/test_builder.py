@@ -114,6 +114,8 @@ def test_two_builders_share_nothing():
     ({"commands": "x\0"}, "commands cannot hold a NUL byte; take it out"),
     ({"argv": ["x", "y\0"]}, "argv cannot hold a NUL byte; take it out"),
     ({"commands": "x", "env": {"A": "\0"}}, "env cannot hold a NUL byte; take it out"),
+    ({"commands": "x" * 900_001},
+     "job: commands, argv and env together have more than 900,000 bytes; put text into files"),
     ({"commands": "x", "timeout": 0},
      "timeout: a duration must be above zero, got 0; write seconds (90) or units (1s, 2h30m, 1d)"),
     ({"commands": "x", "leftovers": "both"}, "leftovers must be kill or keep, got the text 'both'"),

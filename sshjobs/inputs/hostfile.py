@@ -118,19 +118,16 @@ class _Reader:
     def _words(self, number: int, words: list[tuple[int, str]]) -> None:
         """Read one host, or a range of them, and what is said about it."""
         settings = _Settings()
-        good = True
         for column, word in words[1:]:
             try:
                 settings.take(word, tags=not self.spec)
             except UsageError as error:
                 self._problem(number, column, str(error))
-                good = False
         column, names = words[0]
         for offset, name in split_list(names):
             try:
                 for host in _hosts(name, settings):
-                    if good:
-                        self._keep(host, number, column + offset)
+                    self._keep(host, number, column + offset)
             except UsageError as error:
                 self._problem(number, column + offset, str(error))
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sshjobs.errors import InputError, Problem, UsageError
 from sshjobs.inputs import yamlevents
 from sshjobs.inputs.explain import complaints, problems_of, suggestion
-from sshjobs.inputs.jobmodel import JOB_KEYS, JobEntry, Jobfile, Settings, jobfile_schema, words_too_long
+from sshjobs.inputs.jobmodel import JOB_KEYS, MAX_JOB, JobEntry, Jobfile, Settings, jobfile_schema, too_large
 from sshjobs.inputs.jobnames import Register, check_repeated, repeated
 from sshjobs.inputs.jobpaths import PathChecker, same_place
 from sshjobs.inputs.scalars import describe, is_plain_decimal
@@ -22,7 +22,7 @@ from sshjobs.inputs.source import read_input
 from sshjobs.inputs.yamlevents import Map, Place, Seq
 from sshjobs.spec import JobSpec
 
-__all__ = ["MAX_JOBS", "Entry", "jobfile_schema", "load_jobfile"]
+__all__ = ["MAX_JOBS", "Entry", "checked_values", "jobfile_schema", "load_jobfile"]
 
 #: How many jobs one run may have.
 MAX_JOBS = 1_000_000
@@ -201,8 +201,9 @@ class _Reader:
         values = _merged(self.defaults, own)
         repeat = values.pop("repeat", 1)
         spec = JobSpec(values.pop("commands", ()), base_dir=self.base_dir, **values)
-        if words_too_long(spec):
-            self._problem(data.place, "argv and env together have more bytes than a program can be given; use files")
+        if too_large(spec):
+            message = f"commands, argv and env together have more than {MAX_JOB:,} bytes; put text into files"
+            self._problem(data.place, message)
         if spec.name:
             self.names.append((spec.name, repeat, data.value_place("name")))
             try:

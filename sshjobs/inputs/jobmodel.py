@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -14,8 +15,8 @@ from sshjobs.spec import DEFAULT_HOST_RETRIES, JobSpec
 
 #: The longest word, environment variable (with its name) in bytes: Linux takes no more.
 MAX_WORD = 131_071
-#: The most bytes of words and environment of one job: Linux takes 2 MiB, and the host adds its own.
-MAX_WORDS = 2**21 - 2**17
+#: The most bytes of one job, as JSON: it travels to its host in one frame of 1 MiB, with the names of its files.
+MAX_JOB = 900_000
 #: How often one job may be tried again.
 MAX_RETRIES = 1000
 #: Environment variables of this beginning are ours.
@@ -178,10 +179,8 @@ def jobfile_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def words_too_long(spec: JobSpec) -> bool:
-    """Tell whether words and environment are together more than a program can be given."""
-    words = [*(spec.argv or ()), *spec.env, *spec.env.values()]
-    if sum(map(len, words)) <= MAX_WORDS // 4:
-        return False
-    # Each costs a final NUL and a pointer as well.
-    return sum(_size(word) + 9 for word in words) > MAX_WORDS
+def too_large(spec: JobSpec) -> bool:
+    """Tell whether a job has more text than is sent to a host, or any program can be given."""
+    texts = [*spec.cmds, *(spec.argv or ()), *spec.env, *spec.env.values()]
+    # No letter takes more than twelve bytes of JSON: most jobs need not be spelled out to know.
+    return sum(map(len, texts)) * 12 > MAX_JOB and len(json.dumps(texts)) > MAX_JOB

@@ -16,7 +16,7 @@ HOSTILE = [
     "-l@host", "-oX@host", "a;b", "a|b", "a&b", "a&&b", "a`id`", "a$(id)", "$(id)", "`id`", "${IFS}", "$HOME", "a>b",
     "a<b", "a\\b", "a'b", 'a"b', "a(b)", "a*b", "a?b", "a!b", "a^b", "a~b", "~root", "a=b", "a+b", "a%b", "%h", "%%",
     "a\nb", "a\r\nb", "a\0b", "a\x1bb", "a\x07b", "a\x7fb", "a\u202eb", "a\u200bb", "а.example", "ⓔxample", "é",
-    "host１", "a@b@c", "us er@h", "u`id`@h", "u;id@h", "u$x@h", "-u@h", "u'@h", "user:pass@host", "@host", "h:22:33", 
+    "host１", "a@b@c", "us er@h", "u`id`@h", "u;id@h", "u$x@h", "-u@h", "u'@h", "user:pass@host", "@host", "h:22:33",
     "h:-1",
     "h: 22", "h:2²", "h:99999999999999999999", "../etc/passwd", "/etc/passwd/x", "h/../x", "[::1", "::1]", "[::1]x",
     "[$(id)::1]", "[::1%$(id)]", "[-o::1]", "n[1-2", "n]1[", "n{1,2", "n[1-2;3]", "n[`id`]", "{$(id),b}", "{-o,b}",

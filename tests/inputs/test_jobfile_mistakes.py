@@ -172,7 +172,9 @@ SCRIPTS = [
     (f"argv: [a, {'x' * 131072}]",
      "2:13: argv, item 2, has more than 131,071 bytes, which no program can be given; use a file"),
     (f"argv: [{', '.join(['x' * 100000] * 20)}]",
-     "2:3: argv and env together have more bytes than a program can be given; use files"),
+     "2:3: commands, argv and env together have more than 900,000 bytes; put text into files"),
+    (f"commands: '{'é' * 160000}'",
+     "2:3: commands, argv and env together have more than 900,000 bytes; put text into files"),
     ('argv: [a, "b\\0"]', "2:13: a NUL byte is not allowed; take \\0 out"),
 ]
 
