@@ -1,0 +1,94 @@
+"""A terminal of a given size with a command in it, and what stands on its screen."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tests.conftest import cli_environment
+
+_SEQUENCE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b[=>]|\x1b\][^\x07]*\x07")
+
+
+class Terminal:
+    """Runs a command with a pseudo terminal as its input and output."""
+
+    def __init__(self, argv: Sequence[str], cwd: Path, *, columns: int = 80, rows: int = 24,
+                 env: Mapping[str, str] | None = None):
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        environment = {**(os.environ if env is None else env), **cli_environment(), "TERM": "xterm-256color"}
+        for name in ("COLUMNS", "LINES"):
+            environment.pop(name, None)
+        self.text = ""
+        self._raw = b""
+        self._process = subprocess.Popen(argv, cwd=cwd, env=environment, stdin=slave, stdout=slave, stderr=slave,
+                                         preexec_fn=_own_session)
+        os.close(slave)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._master)
+
+    def read_until(self, condition: Callable[[str], object], seconds: float = 30.0) -> str:
+        """Return all that was written, once a condition on it holds."""
+        deadline = time.monotonic() + seconds
+        while not condition(self.text):
+            assert time.monotonic() < deadline, self.text
+            assert self._more(deadline) or condition(self.text), self.text
+        return self.text
+
+    def read_to_end(self, seconds: float = 30.0) -> str:
+        """Return all that was written, once the command has let go of the terminal."""
+        deadline = time.monotonic() + seconds
+        while self._more(deadline):
+            assert time.monotonic() < deadline, self.text
+        return self.text
+
+    def press_ctrl_c(self) -> None:
+        """Send what the key sends."""
+        os.write(self._master, b"\x03")
+
+    def hang_up(self) -> None:
+        """End the command as a closed window does not: it is asked to leave."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float = 30.0) -> int:
+        """Return the exit code."""
+        return self._process.wait(seconds)
+
+    def _more(self, deadline: float) -> bool:
+        ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
+        data = b""
+        if ready:
+            # Linux reports EIO when nobody has the other end open any more.
+            with contextlib.suppress(OSError):
+                data = os.read(self._master, 65536)
+        self._raw += data
+        self.text = self._raw.decode("utf-8", "replace")
+        return bool(data)
+
+
+def _own_session() -> None:
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def plain(text: str) -> str:
+    """Return a text without what only moves, colours or erases."""
+    return _SEQUENCE.sub("", text).replace("\r", "")
