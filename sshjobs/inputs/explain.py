@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from sshjobs.errors import Problem
 from sshjobs.inputs.jobmodel import JOB_KEYS, Settings
 from sshjobs.inputs.scalars import describe
-from sshjobs.inputs.yamlevents import Map, Place, Seq
+from sshjobs.inputs.yamltree import Map, Place, Seq
 
 _KINDS = {
     "string_type": "text", "string_unicode": "valid Unicode",

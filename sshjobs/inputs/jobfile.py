@@ -19,7 +19,7 @@ from sshjobs.inputs.jobnames import Register, check_repeated, repeated
 from sshjobs.inputs.jobpaths import PathChecker, same_place
 from sshjobs.inputs.scalars import describe, is_plain_decimal
 from sshjobs.inputs.source import read_input
-from sshjobs.inputs.yamlevents import Map, Place, Seq
+from sshjobs.inputs.yamltree import Document, Map, Place, Seq
 from sshjobs.spec import JobSpec
 
 __all__ = ["MAX_JOBS", "Entry", "checked_values", "jobfile_schema", "load_jobfile"]
@@ -110,7 +110,7 @@ class _Reader:
         if found:
             raise InputError(found)
 
-    def _top(self, document: yamlevents.Document) -> Any:
+    def _top(self, document: Document) -> Any:
         """Check the top of the file, take its defaults and return its list of jobs."""
         top = document.root
         if top is None and document.source is None:

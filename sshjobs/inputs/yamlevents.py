@@ -7,7 +7,6 @@ recursion, depth without end. Equal to ``yaml.safe_load`` on what it accepts.
 from __future__ import annotations
 
 import gc
-from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,9 +14,10 @@ from typing import Any
 import yaml
 from yaml import events
 
-from sshjobs.errors import InputError, Problem, printable
+from sshjobs.errors import Problem, printable
 from sshjobs.inputs.scalars import describe, resolve
 from sshjobs.inputs.source import check_size, check_text
+from sshjobs.inputs.yamltree import Document, Map, Seq, pack, unpack
 
 #: The largest document in bytes; a jobfile with 100,000 jobs is about 25 MB.
 MAX_BYTES = 64 * 2**20
@@ -31,105 +31,6 @@ FREE_ALIASED, ALIASED_PER_NODE = 100_000, 20
 #: libyaml's parser where PyYAML was built with it: the other takes ten times as long.
 _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _OPEN = object()
-
-#: A line and a column, both from 1.
-Place = tuple[int, int]
-
-
-class Map(dict[str, Any]):
-    """A mapping with the places of its keys and values.
-
-    :ivar sources: how values that are not text were written, by key; ``None`` where there are none
-    """
-
-    __slots__ = ("_places", "_start", "sources")
-
-    def __init__(self, start: int = 0) -> None:
-        super().__init__()
-        self._start = start
-        self._places = array("Q")
-        self.sources: dict[Any, str] | None = None
-
-    @property
-    def place(self) -> Place:
-        """Where it begins."""
-        return _unpack(self._start)
-
-    def key_place(self, key: str) -> Place:
-        """Return where a key stands; where the mapping begins if it has no such key."""
-        return self._find(key, 0)
-
-    def value_place(self, key: str) -> Place:
-        """Return where the value of a key stands; where the mapping begins if it has no such key."""
-        return self._find(key, 1)
-
-    def _find(self, key: str, offset: int) -> Place:
-        for n, known in enumerate(self):
-            if known == key:
-                return _unpack(self._places[2 * n + offset])
-        return self.place
-
-    def _put(self, key: str, value: Any, source: str | None, key_place: int, value_place: int) -> None:
-        self[key] = value
-        self._places.append(key_place)
-        self._places.append(value_place)
-        if source is not None:
-            self.sources = self.sources or {}
-            self.sources[key] = source
-
-    def _items_with_places(self) -> Iterator[tuple[str, Any, str | None, int, int]]:
-        sources = self.sources or {}
-        for n, (key, value) in enumerate(self.items()):
-            yield key, value, sources.get(key), self._places[2 * n], self._places[2 * n + 1]
-
-
-class Seq(list[Any]):
-    """A list with the places of its items.
-
-    :ivar sources: how items that are not text were written, by index; ``None`` where there are none
-    """
-
-    __slots__ = ("_places", "_start", "sources")
-
-    def __init__(self, start: int = 0) -> None:
-        super().__init__()
-        self._start = start
-        self._places = array("Q")
-        self.sources: dict[Any, str] | None = None
-
-    @property
-    def place(self) -> Place:
-        """Where it begins."""
-        return _unpack(self._start)
-
-    def value_place(self, index: int) -> Place:
-        """Return where an item stands; where the list begins if it is not that long."""
-        return _unpack(self._places[index]) if 0 <= index < len(self) else self.place
-
-    def _put(self, value: Any, source: str | None, place: int) -> None:
-        if source is not None:
-            self.sources = self.sources or {}
-            self.sources[len(self)] = source
-        self.append(value)
-        self._places.append(place)
-
-
-class Document:
-    """What was read.
-
-    :ivar root: the data; ``None`` also where the file is empty
-    :ivar place: where the data begins
-    :ivar source: how the root was written, where it is a scalar and not text
-    :ivar problems: every mistake found, in the order in which they were met
-    :ivar broken: reading stopped before the end of the document: ``root`` says nothing
-    """
-
-    def __init__(self) -> None:
-        self.root: Any = None
-        self.place: Place = (1, 1)
-        self.source: str | None = None
-        self.problems: list[Problem] = []
-        self.broken = False
 
 
 def load(data: bytes, file: str) -> Document:
@@ -209,7 +110,7 @@ class _Loader:
         return self.document
 
     def problem(self, place: int, message: str) -> None:
-        self.document.problems.append(Problem(self.file, *_unpack(place), message))
+        self.document.problems.append(Problem(self.file, *unpack(place), message))
 
     def syntax_error(self, error: yaml.MarkedYAMLError) -> None:
         self.document.broken = True
@@ -220,7 +121,7 @@ class _Loader:
         hint = "check quotes, colons and indentation here"
         if mark and self.line(mark.line)[: mark.column + 1].strip(" ").startswith("\t"):
             hint = "a tab cannot indent; use spaces"
-        self.problem(_pack(mark) if mark else 0, f"not valid YAML: {printable(text)}; {hint}")
+        self.problem(pack(mark) if mark else 0, f"not valid YAML: {printable(text)}; {hint}")
 
     def line(self, number: int) -> str:
         lines = self.data.decode("utf-8").split("\n", number + 1)
@@ -229,12 +130,12 @@ class _Loader:
     def document_start(self, event: Any) -> None:
         self.documents += 1
         if self.documents > 1:
-            self.problem(_pack(event.start_mark), "a second document begins here; keep one in each file")
+            self.problem(pack(event.start_mark), "a second document begins here; keep one in each file")
             raise _Stop
 
     def scalar(self, event: Any) -> None:
         text, source = event.value, None
-        place = _pack(event.start_mark)
+        place = pack(event.start_mark)
         value: Any = text
         if event.tag is not None:
             self.refuse_tag(event)
@@ -263,21 +164,21 @@ class _Loader:
             self.problem(place, "half a surrogate pair is no character; write the character itself")
 
     def mapping(self, event: Any) -> None:
-        self.begin(event, Map(_pack(event.start_mark)))
+        self.begin(event, Map(pack(event.start_mark)))
 
     def sequence(self, event: Any) -> None:
-        self.begin(event, Seq(_pack(event.start_mark)))
+        self.begin(event, Seq(pack(event.start_mark)))
 
     def begin(self, event: Any, container: Map | Seq) -> None:
         if event.tag is not None:
             self.refuse_tag(event)
         if len(self.stack) >= MAX_DEPTH:
-            self.problem(container._start, f"nested more than {MAX_DEPTH} deep; make it flatter")
+            self.problem(container.start, f"nested more than {MAX_DEPTH} deep; make it flatter")
             raise _Stop
         if event.anchor is not None:
             self.anchors[event.anchor] = (_OPEN, None, 0)
         frame = _Frame(container, event.anchor, self.nodes + self.aliased)
-        self.count(container._start)
+        self.count(container.start)
         self.stack.append(frame)
         self.frame = frame
 
@@ -289,10 +190,10 @@ class _Loader:
             container = _merge(container, frame.merged)
         if frame.anchor is not None:
             self.anchors[frame.anchor] = (container, None, self.nodes + self.aliased - frame.counted)
-        self.add(container, None, container._start)
+        self.add(container, None, container.start)
 
     def alias(self, event: Any) -> None:
-        place, name = _pack(event.start_mark), event.anchor
+        place, name = pack(event.start_mark), event.anchor
         value, source, size = self.anchors.get(name, (None, None, 1))
         if name not in self.anchors:
             self.problem(place, f"alias *{name}: there is no &{name} above it; define it first")
@@ -316,11 +217,11 @@ class _Loader:
         frame = self.frame
         if frame is None:
             self.document.root, self.document.source = value, source
-            self.document.place = _unpack(place)
+            self.document.place = unpack(place)
             return
         container = frame.container
         if container.__class__ is Seq:
-            container._put(value, source, place)
+            container.put(value, source, place)
         elif frame.expects_key:
             frame.expects_key = False
             frame.key, frame.key_place = self.key(value, source, place), place
@@ -356,41 +257,21 @@ class _Loader:
             line = container.key_place(key)[0]
             self.problem(frame.key_place, f"duplicate key '{key}' (first on line {line}); keep one of them")
         elif key is not None:
-            container._put(key, value, source, frame.key_place, place)
+            container.put(key, value, source, frame.key_place, place)
 
     def refuse_tag(self, event: Any) -> None:
         tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-        self.problem(_pack(event.start_mark), f"tags are not allowed, got {tag[:60]}; take it out")
+        self.problem(pack(event.start_mark), f"tags are not allowed, got {tag[:60]}; take it out")
 
 
 def _merge(own: Map, merged: Iterable[Map]) -> Map:
     """Return a mapping with its own pairs and those brought in by ``<<`` that it does not have itself."""
-    result, used = Map(own._start), set(own)
+    result, used = Map(own.start), set(own)
     for one in merged:
-        for item in one._items_with_places():
+        for item in one.items_with_places():
             if item[0] not in used:
                 used.add(item[0])
-                result._put(*item)
-    for item in own._items_with_places():
-        result._put(*item)
+                result.put(*item)
+    for item in own.items_with_places():
+        result.put(*item)
     return result
-
-
-def _pack(mark: Any) -> int:
-    """One number for a place: a file may have millions of them."""
-    line: int = mark.line
-    column: int = mark.column
-    return ((line + 1) << 32) | (column + 1)
-
-
-def _unpack(place: int) -> Place:
-    return place >> 32, place & 0xFFFFFFFF
-
-
-def fail(problems: list[Problem]) -> None:
-    """Raise what was found, in the order of the file; return if nothing was.
-
-    :raises InputError: there are problems
-    """
-    if problems:
-        raise InputError(sorted(problems, key=lambda problem: (problem.line, problem.column)))

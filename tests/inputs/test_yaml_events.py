@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from sshjobs.errors import InputError
 from sshjobs.inputs import yamlevents
-from sshjobs.inputs.yamlevents import Map, Seq, load
+from sshjobs.inputs.yamlevents import load
+from sshjobs.inputs.yamltree import Map, Seq
 
 PARSERS = [parser for parser in (getattr(yaml, "CSafeLoader", None), yaml.SafeLoader) if parser is not None]
 
