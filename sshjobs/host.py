@@ -18,6 +18,8 @@ class Host:
     :ivar python: path or name of the interpreter on the host, ``None`` for ``python3``
     :ivar tags: words that jobs can select it by
     :ivar local: true for this machine, reached without ssh
+    :ivar drained: a person wants nothing more launched there
+    :ivar removed: a person has taken it out of the run
     :ivar via: name of the management host that it is reached through, ``None`` for directly
     """
 
@@ -29,6 +31,8 @@ class Host:
     tags: tuple[str, ...] = ()
     local: bool = False
     via: str | None = None
+    drained: bool = False
+    removed: bool = False
 
     def matches(self, selectors: Sequence[str]) -> bool:
         """Tell whether one of the selectors (a name, a glob or a tag) means this host; none means every host."""

@@ -44,6 +44,9 @@ class Queue(Generic[T]):
     def __len__(self) -> int:
         return len(self.objects)
 
+    def __contains__(self, obj: object) -> bool:
+        return obj in self._index
+
     def Add(self, obj: T) -> None:
         """Add an object in the first state.
 

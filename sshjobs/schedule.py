@@ -18,9 +18,9 @@ LOOK_AHEAD = 8
 
 
 class _Line:
-    """Jobs that wait for the same set of hosts, in their order."""
+    """Jobs that wait for a host of the same selection, in their order."""
 
-    def __init__(self, hosts: frozenset[str]):
+    def __init__(self, hosts: set[str]):
         self.hosts = hosts
         self.jobs: OrderedDict[Job, int] = OrderedDict()
 
@@ -58,11 +58,13 @@ class Schedule:
         self.load: dict[str, int] = dict.fromkeys(self.hosts, 0)
         self._up: set[str] = set()
         self._dry: set[str] = set()
-        self._lines: dict[frozenset[str], _Line] = {}
+        self._drained: set[str] = set()
+        self._lines: dict[tuple[tuple[str, ...], str | None], _Line] = {}
         self._lines_of: dict[str, list[_Line]] = {name: [] for name in self.hosts}
-        self._choices: dict[tuple[tuple[str, ...], str | None], frozenset[str]] = {}
         self._entered = 0
         self.waiting = 0
+        #: Launch nothing for now.
+        self.paused = False
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
@@ -71,46 +73,45 @@ class Schedule:
 
         :raises UsageError: its ``hosts`` match none
         """
+        return frozenset(self._line(spec, only_host).hosts)
+
+    def _line(self, spec: JobSpec, only_host: str | None) -> _Line:
         key = (tuple(spec.hosts), only_host)
-        choice = self._choices.get(key)
-        if choice is None:
+        line = self._lines.get(key)
+        if line is None:
             names = (only_host,) if only_host else self.hosts
-            choice = frozenset(name for name in names if self.hosts[name].matches(spec.hosts))
-            if not choice:
-                raise UsageError(f"no host matches {', '.join(spec.hosts)}", where=spec.name,
+            chosen = {name for name in names if name in self.hosts and self.hosts[name].matches(spec.hosts)}
+            if not chosen:
+                raise UsageError(f"no host matches {', '.join(spec.hosts) or only_host}", where=spec.name,
                                  hint=f"the hosts are {', '.join(list(self.hosts)[:8])}")
-            self._choices[key] = choice
-        return choice
+            line = self._lines[key] = _Line(chosen)
+            for name in chosen:
+                self._lines_of[name].append(line)
+        return line
 
     def add(self, job: Job) -> None:
         """Let a job wait for a host.
 
         :raises UsageError: its ``hosts`` match none
         """
-        choice = self.eligible(job.spec, job.only_host)
-        line = self._lines.get(choice)
-        if line is None:
-            line = self._lines[choice] = _Line(choice)
-            for name in choice:
-                self._lines_of[name].append(line)
+        line = self._line(job.spec, job.only_host)
         line.jobs[job] = self._entered
         self._entered += 1
         self.waiting += 1
-        for name in self._dry & choice if self._dry else ():
+        for name in self._dry & line.hosts if self._dry else ():
             self._dry.discard(name)
             self._settle(name)
 
     def remove(self, job: Job) -> bool:
         """Take a job out of its line; tell whether it waited there."""
-        line = self._lines.get(self.eligible(job.spec, job.only_host))
-        if line is None or line.jobs.pop(job, None) is None:
+        if self._line(job.spec, job.only_host).jobs.pop(job, None) is None:
             return False
         self.waiting -= 1
         return True
 
     def next(self) -> tuple[Job, str] | None:
         """Take the job out of its line that is to be launched now; with the host for it. ``None``: no match."""
-        while self.waiting and self.host_queue.AnyInState(STATE_FREE):
+        while self.waiting and not self.paused and self.host_queue.AnyInState(STATE_FREE):
             host = self.host_queue.ChooseRandom(STATE_FREE)
             lines = [line for line in self._lines_of[host] if line.jobs]
             if not lines:
@@ -157,9 +158,46 @@ class Schedule:
         self._up.discard(host)
         self.host_queue.SetState(host, STATE_ERROR if lasting else STATE_UNKNOWN)
 
+    def add_host(self, host: Host) -> None:
+        """Take in a further host; jobs that wait for a selection that it matches may run there."""
+        self.hosts[host.name] = host
+        if host.name in self.host_queue:
+            self.host_queue.SetState(host.name, STATE_UNKNOWN)
+        else:
+            self.host_queue.Add(host.name)
+        self.slots[host.name] = self.load[host.name] = 0
+        self._lines_of[host.name] = []
+        for (selectors, only_host), line in self._lines.items():
+            if only_host == host.name or (only_host is None and host.matches(selectors)):
+                line.hosts.add(host.name)
+                self._lines_of[host.name].append(line)
+
+    def drain(self, host: str, drained: bool) -> None:
+        """Launch nothing more on a host, or use it again."""
+        (self._drained.add if drained else self._drained.discard)(host)
+        self._settle(host)
+
+    def is_drained(self, host: str) -> bool:
+        """Tell whether nothing more is launched on a host."""
+        return host in self._drained
+
+    def set_slots(self, host: str, slots: int) -> None:
+        """Change how many jobs a host takes at a time; what runs there is left alone."""
+        self.slots[host] = slots
+        self._settle(host)
+
+    def remove_host(self, host: str) -> None:
+        """Forget a host on which nothing runs. Jobs that wait for it alone become hopeless."""
+        self.host_down(host, lasting=True)
+        for line in self._lines_of.pop(host):
+            line.hosts.discard(host)
+        del self.hosts[host], self.slots[host], self.load[host]
+        self._drained.discard(host)
+        self._dry.discard(host)
+
     def _settle(self, host: str) -> None:
         if host in self._up:
-            room = self.load[host] < self.slots[host] and host not in self._dry
+            room = self.load[host] < self.slots[host] and host not in self._dry and host not in self._drained
             state = STATE_FREE if room else STATE_BUSY
             if self.host_queue.StateOf(host) != state:
                 self.host_queue.SetState(host, state)

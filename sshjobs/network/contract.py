@@ -130,6 +130,22 @@ class NetworkContract(ABC):
         """End the newest attempt of a job, or prove that it never starts. Its end comes as news."""
 
     @abstractmethod
+    def pause(self, job: Job, paused: bool) -> None:
+        """Stop the processes of the newest attempt of a job where they are, or let them go on."""
+
+    @abstractmethod
+    def add_host(self, host: Host) -> None:
+        """Begin to contact a further host."""
+
+    @abstractmethod
+    def remove_host(self, host: str) -> None:
+        """End the conversation with a host on which nothing of the run is left to do."""
+
+    @abstractmethod
+    def set_slots(self, host: str, slots: int) -> None:
+        """Change how many jobs a host takes at a time; what runs there is left alone."""
+
+    @abstractmethod
     def release(self, attempts: Sequence[Attempt]) -> None:
         """Let the hosts forget ended attempts, once their outputs are on this machine's disk. Answered by news."""
 

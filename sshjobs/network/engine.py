@@ -11,7 +11,7 @@ from typing import Any
 
 from sshjobs.host import Host
 from sshjobs.network.attempts import LiveAttempt
-from sshjobs.network.contract import RunIdentity
+from sshjobs.network.contract import RunIdentity, Warned
 from sshjobs.network.outputs import OutputFiles, sync_tree
 from sshjobs.network.session import HostSession
 from sshjobs.network.staging import Staging
@@ -46,27 +46,55 @@ class Engine:
         self._tasks: list[asyncio.Task[None]] = []
         self._sessions: dict[str, HostSession] = {}
         handshakes = asyncio.Semaphore(HANDSHAKES)
+
+        def session(host: Host) -> HostSession:
+            return HostSession(host, transport_of(host), run, self._outputs, self._staging, self._emit, handshakes,
+                               slots(host))
+        self._new_session = session
         for host in hosts:
-            self._sessions[host.name] = HostSession(host, transport_of(host), run, self._outputs, self._staging,
-                                                    self._emit, handshakes, slots(host))
+            self._sessions[host.name] = session(host)
         self._thread = threading.Thread(target=self._main, name="sshjobs-network", daemon=True)
 
     def start(self, adopted: Iterable[tuple[str, LiveAttempt]]) -> None:
         """Begin to contact the hosts, first of all about the attempts that are there already."""
         for host, attempt in adopted:
-            self._sessions[host].adopt(attempt)
+            self._sessions[host].book.adopt(attempt)
         self._thread.start()
 
     def launch(self, attempts: Sequence[tuple[str, LiveAttempt]]) -> None:
         """Have attempts started on their hosts."""
         def begin() -> None:
             for host, attempt in attempts:
-                self._sessions[host].launch(attempt)
+                self._sessions[host].book.launch(attempt)
         self._call(begin)
 
     def cancel(self, host: str, uid: str, grace: float) -> None:
         """End an attempt."""
-        self._call(lambda: self._sessions[host].cancel(uid, grace))
+        self._call(lambda: self._sessions[host].book.cancel(uid, grace))
+
+    def pause(self, host: str, uid: str, paused: bool) -> None:
+        """Stop the processes of an attempt where they are, or let them go on."""
+        self._call(lambda: self._sessions[host].book.pause(uid, paused))
+
+    def add_host(self, host: Host) -> None:
+        """Begin to contact a further host."""
+        def begin() -> None:
+            session = self._sessions[host.name] = self._new_session(host)
+            self._tasks.append(self._loop.create_task(session.run()))
+        self._call(begin)
+
+    def remove_host(self, host: str) -> None:
+        """Let go of a host and have it remove what is left there."""
+        async def part(session: HostSession) -> None:
+            line = await session.bye()
+            session.leave()
+            if line is not None:
+                self._emit(Warned(host, line.partition(": ")[2]))
+        self._call(lambda: self._tasks.append(self._loop.create_task(part(self._sessions[host]))))
+
+    def set_slots(self, host: str, slots: int) -> None:
+        """Change how many jobs a host takes at a time."""
+        self._call(lambda: self._sessions[host].set_slots(slots))
 
     def release(self, attempts: Sequence[tuple[str, str]]) -> None:
         """Sync what has come of these (host, uid), then let the hosts forget them."""
@@ -130,7 +158,7 @@ class Engine:
             for host, uid in now:
                 by_host.setdefault(host, []).append(uid)
             for host, uids in by_host.items():
-                self._sessions[host].release(uids)
+                self._sessions[host].book.release(uids)
 
     async def _close(self, finished: bool) -> list[str]:
         if self._releasing is not None and finished:

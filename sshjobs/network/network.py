@@ -6,6 +6,7 @@ import queue
 import secrets
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sshjobs.errors import UsageError
@@ -136,6 +137,24 @@ class Network(NetworkContract):
         attempt = job.attempt
         if attempt is not None and attempt.state not in FINAL_STATES:
             self._opened()[0].cancel(attempt.host, attempt.uid, CANCEL_GRACE)
+
+    def pause(self, job: Job, paused: bool) -> None:
+        attempt = job.attempt
+        if attempt is not None and attempt.state not in FINAL_STATES:
+            self._opened()[0].pause(attempt.host, attempt.uid, paused)
+
+    def add_host(self, host: Host) -> None:
+        self.hosts[host.name] = host
+        self._opened()[0].add_host(host)
+
+    def remove_host(self, host: str) -> None:
+        self.hosts.pop(host)
+        self._away.discard(host)
+        self._opened()[0].remove_host(host)
+
+    def set_slots(self, host: str, slots: int) -> None:
+        self.hosts[host] = replace(self.hosts[host], slots=slots)
+        self._opened()[0].set_slots(host, slots)
 
     def release(self, attempts: Sequence[Attempt]) -> None:
         self._opened()[0].release([(attempt.host, attempt.uid) for attempt in attempts])
