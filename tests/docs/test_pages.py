@@ -1,0 +1,67 @@
+"""Every command in the documentation is run, and prints what the page says; every Python example runs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.docs.compare import differs
+from tests.docs.page import ESCAPES, Block, blocks, commands, pages
+from tests.docs.shell import PageShell
+from tests.house.source import ROOT
+
+#: Commands that are shown and not run here, with the reason.
+NOT_RUN = {
+    "make test": "it is what runs this test",
+    "pip install .": "tests/house/test_packaging.py does, in an environment of its own",
+}
+#: These report on jobs as they end, in any order.
+ANY_ORDER = re.compile(r"^(sshjobs (run|resume)\b|make run$|python3? )")
+#: These tell which host took which job.
+ANY_HOST = re.compile(r"^(sshjobs (run|resume|status|cancel)\b|python3? )")
+#: What README.md finds around it: it is read in a clone.
+CLONE = ("Makefile", "setup.cfg", "pyproject.toml", ".ci", "jobfiles")
+#: Pages with one of these use hosts of the lab.
+LAB_HOSTS = re.compile(r"\bnode(0\d|\[)")
+
+
+@pytest.mark.parametrize("page", pages(ROOT), ids=lambda page: page.name)
+def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    text = page.read_text()
+    runnable = [block for block in blocks(text) if block.info in ("console", "python") or block.file]
+    on_hosts = any(LAB_HOSTS.search(block.text) for block in runnable)
+    lab = request.getfixturevalue("lab") if on_hosts else None
+    with PageShell(tmp_path, lab) as shell:
+        if page.name == "README.md":
+            for name in CLONE:
+                copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+                copy(ROOT / name, shell.work / name)
+        for block in runnable:
+            _play(shell, page, block)
+
+
+def _play(shell: PageShell, page: Path, block: Block) -> None:
+    if block.file:
+        shell.write(block.file, block.text)
+    elif block.info == "python":
+        shell.write(".example.py", block.text)
+        status, printed = shell.run("python .example.py")
+        assert status == 0, "\n".join([f"{page.name}:{block.line}: this Python fails", *printed])
+    else:
+        for command in commands(block):
+            if command.text in NOT_RUN:
+                continue
+            _, printed = shell.run(command.text)
+            told = differs(command.output, printed, ordered=not ANY_ORDER.match(command.text),
+                           any_host=bool(ANY_HOST.match(command.text)))
+            assert told is None, f"{page.name}:{command.line}: $ {command.text}\n{told}"
+
+
+@pytest.mark.parametrize("page", pages(ROOT), ids=lambda page: page.name)
+def test_no_command_escapes_its_test(page: Path) -> None:
+    for block in blocks(page.read_text()):
+        assert block.info.split()[:1] not in [[kind] for kind in ESCAPES], f"{page.name}:{block.line}: use console"
+        assert block.info != "console" or not block.indented, f"{page.name}:{block.line}: is indented, so not run"

@@ -1,0 +1,66 @@
+"""The pages that list words of the code list all of them, and no others."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from sshjobs.network.transport.openssh import _CAUSES
+from sshjobs.states import STATES, Outcome, state_for
+from tests.house.source import PACKAGE, ROOT, functions, modules
+
+_ROW = re.compile(r"^ *\| `([a-z_-]+)` \| ([^|]*?) \|", re.MULTILINE)
+
+
+def test_the_table_of_troubles_has_every_kind_of_host_error_and_no_other() -> None:
+    assert set(_table("troubleshooting.md", "Hosts that cannot be used")) == set(_kinds())
+
+
+def test_the_table_of_troubles_tells_truly_what_is_tried_again() -> None:
+    told = _table("troubleshooting.md", "Hosts that cannot be used")
+    assert {kind: told[kind] for kind, *_ in _CAUSES} == {
+        kind: "no" if lasting else "yes" for kind, lasting, *_ in _CAUSES}
+
+
+def test_the_glossary_has_the_five_states_and_every_outcome() -> None:
+    rows = _table("glossary.md", "Where a job stands")
+    assert set(rows) == {*STATES, *map(str, Outcome)}
+    assert {outcome: rows[outcome].strip("`") for outcome in map(str, Outcome)} == {
+        str(outcome): state_for(outcome) for outcome in Outcome}
+
+
+def _table(page: str, heading: str) -> dict[str, str]:
+    """First and second cells of the tables below a heading, up to the next one."""
+    section = re.split(r"^## ", (ROOT / "docs" / page).read_text(), flags=re.MULTILINE)
+    text = next(part for part in section if part.startswith(heading))
+    return dict(_ROW.findall(text))
+
+
+def _kinds() -> Iterator[str]:
+    """Every kind that a HostError can have: given to it, sent by the far side, or told by the first stage."""
+    yield from (cause[0] for cause in _CAUSES)
+    for module in modules(PACKAGE).values():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("HostError", "Unusable"):
+                yield from _words(node.args[0])
+            elif isinstance(node, ast.Dict):
+                pairs = {key.value: value for key, value in zip(node.keys, node.values, strict=True)
+                         if isinstance(key, ast.Constant)}
+                if "t" in pairs and set(_words(pairs["t"])) == {"refused"}:
+                    yield from _words(pairs["kind"])
+                yield from (str(key) for key, value in pairs.items() if "SSHJOBS-" in ast.unparse(value))
+        for name, function in functions(module):
+            if name == "sshjobs.gjob.places._kind":
+                for node in ast.walk(function):
+                    if isinstance(node, ast.Return) and node.value is not None:
+                        yield from _words(node.value)
+
+
+def _words(node: ast.expr) -> Iterator[str]:
+    """The words that an expression may give, its conditions left out."""
+    if isinstance(node, ast.Constant):
+        yield str(node.value)
+    elif isinstance(node, ast.IfExp):
+        yield from _words(node.body)
+        yield from _words(node.orelse)
