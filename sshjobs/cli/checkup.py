@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import tempfile
 import time
@@ -83,7 +84,7 @@ def examine(hosts: Sequence[Host], *, ssh_config: str | None = None, transport: 
 
     :raises UsageError: the ssh configuration cannot be read
     """
-    if ssh_config is not None and not Path(ssh_config).is_file():
+    if ssh_config is not None and not os.access(ssh_config, os.R_OK):
         raise UsageError("the ssh configuration cannot be read", where=ssh_config, hint="correct --ssh-config")
     with tempfile.TemporaryDirectory(prefix="sshjobs-check-") as results:
         network = Network(results, hosts, ssh_config=ssh_config, transport=transport, slots=slots)

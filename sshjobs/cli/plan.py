@@ -13,7 +13,7 @@ from sshjobs.errors import RunExistsError, UsageError, printable
 from sshjobs.host import Host
 from sshjobs.rundir import RunPaths, check_run_name
 from sshjobs.schedule import Schedule, jobs_from
-from sshjobs.spec import JobSpec
+from sshjobs.spec import Job, JobSpec
 from sshjobs.views.wording import count
 
 #: Hosts of a job that are named in text.
@@ -41,19 +41,24 @@ def show(specs: Iterable[JobSpec], hosts: Sequence[Host], *, as_json: bool) -> N
 
     :raises UsageError: the ``hosts`` of a job match none; nothing was printed
     """
-    schedule = Schedule(hosts)
-    order = [host.name for host in hosts]
-    jobs = [(job, schedule.eligible(job.spec, job.only_host)) for job in jobs_from(specs, hosts)]
-    texts: dict[frozenset[str], str] = {}
-    for job, names in jobs:
-        if names not in texts:
-            texts[names] = _text([name for name in order if name in names], len(order), as_json)
+    schedule, order = Schedule(hosts), [host.name for host in hosts]
+    texts: dict[tuple[tuple[str, ...], str | None], str] = {}
+    jobs = list(jobs_from(specs, hosts))
+    for job in jobs:
+        if (key := _key(job)) not in texts:
+            names = schedule.eligible(job.spec, job.only_host)
+            texts[key] = _text([name for name in order if name in names], len(order), as_json)
+    for job in jobs:
         if as_json:
-            click.echo(f'{{"event": "would_run", "job": {json.dumps(job.name)}, "hosts": {texts[names]}}}')
+            click.echo(f'{{"event": "would_run", "job": {json.dumps(job.name)}, "hosts": {texts[_key(job)]}}}')
         else:
-            click.echo(f"{printable(job.name)} {texts[names]}")
+            click.echo(f"{printable(job.name)} {texts[_key(job)]}")
     if not as_json:
         click.echo(f"{count(len(jobs), 'job')} on {count(len(order), 'host')}; nothing was started")
+
+
+def _key(job: Job) -> tuple[tuple[str, ...], str | None]:
+    return tuple(job.spec.hosts), job.only_host
 
 
 def _text(names: list[str], total: int, as_json: bool) -> str:
