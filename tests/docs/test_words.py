@@ -30,6 +30,15 @@ def test_the_glossary_has_the_five_states_and_every_outcome() -> None:
         str(outcome): state_for(outcome) for outcome in Outcome}
 
 
+def test_the_architecture_names_every_part_of_the_house() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    section = text.partition("## The house")[2].partition("\n## ")[0]
+    named = {name for row in re.findall(r"^\| \d? ?\| ([^|]*) \|", section, re.MULTILINE)
+             for name in re.findall(r"`(\w+)`", row)}
+    parts = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert named == {part for part in parts if not part.startswith("__")}
+
+
 def _table(page: str, heading: str) -> dict[str, str]:
     """First and second cells of the tables below a heading, up to the next one."""
     section = re.split(r"^## ", (ROOT / "docs" / page).read_text(), flags=re.MULTILINE)
