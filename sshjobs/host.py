@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+
+class Login(NamedTuple):
+    """Where to log in, as ``[user@]address[:port]`` says it."""
+
+    user: str | None
+    address: str
+    port: int | None
 
 
 @dataclass(frozen=True)
@@ -52,3 +61,16 @@ class Cluster:
 
     manager: Host | None
     workers: tuple[Host, ...] = field(default=())
+
+
+def split_login(name: str) -> Login:
+    """Return the parts of ``[user@]host[:port]``; an IPv6 address with a port stands in brackets, which go."""
+    user, _, rest = name.rpartition("@")
+    if rest.startswith("["):
+        address, _, port = rest[1:].partition("]")
+        port = port.removeprefix(":")
+    elif rest.count(":") == 1:
+        address, _, port = rest.partition(":")
+    else:
+        address, port = rest, ""
+    return Login(user or None, address, int(port) if port else None)

@@ -23,6 +23,11 @@ class HostWatch:
         self._seen: set[str] = set()
         self._machines: dict[tuple[Any, ...], str] = {}
 
+    def add(self, host: str) -> None:
+        """Take in a further host, or one that comes back."""
+        self.trouble[host] = ""
+        self._failures[host] = 0
+
     def up(self, host: str, facts: dict[str, Any]) -> str | None:
         """Note that a host can be used; return a warning when it is one that is known by another name."""
         self.trouble[host] = ""

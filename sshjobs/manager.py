@@ -16,9 +16,10 @@ from typing import Any
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, NoHostError, UsageError
 from sshjobs.hostwatch import HostWatch
 from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, RunIdentity, Warned
+from sshjobs.newrun import new_run
 from sshjobs.queue import Queue
-from sshjobs.rundir import RunPaths, create_run
-from sshjobs.schedule import Schedule, jobs_from, retry_wanted
+from sshjobs.rundir import RunPaths
+from sshjobs.schedule import Schedule, retry_wanted
 from sshjobs.spec import Attempt, Job, JobSpec
 from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome, state_for
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedError, Summary
@@ -56,6 +57,10 @@ class Manager:
         self.summary: Summary | None = None
         #: 0 once every job of the run is done, else 1.
         self.exit_code = EXIT_JOBS_FAILED
+        #: Go on without jobs, for those that will be added.
+        self.stays_open = False
+        #: Hosts that leave the run as soon as nothing of it runs there.
+        self.leaving: set[str] = set()
         #: Another end than that of the last job: asked between two events.
         self.until: Callable[[], bool] | None = None
         self._last_news = 0.0
@@ -70,24 +75,15 @@ class Manager:
         :param jobfile: a copy to keep with the run
         :raises UsageError: nothing to run on, ``hosts`` of a job that match no host, a name that is taken
         """
-        if not network.hosts:
-            raise NoHostError("there is no host to run on", hint="name at least one")
-        self.network = network
-        self._make_schedule()
-        jobs = list(jobs_from(job_specs, network.hosts.values()))
-        for job in jobs:
-            self._wait_for_host(job)
-        self.paths = create_run(Path(network.results_dir), name=name, stem=stem)
-        if jobfile is not None:
-            self.paths.jobfile.write_bytes(jobfile)
-        self.paths.hosts.write_text("".join(f"{host.name}\n" for host in network.hosts.values()))
-        uid = secrets.token_hex(16)
-        self.store = RunStore.create(self.paths, uid=uid, name=self.paths.name, jobs=jobs,
-                                     hosts=list(network.hosts.values()), options=dict(options or {}),
-                                     created=time.time())
+        made = new_run(job_specs, list(network.hosts.values()), Path(network.results_dir), name=name, stem=stem,
+                       jobfile=jobfile, options=options)
+        self.network, self.paths, self.store, self.schedule = network, made.paths, made.store, made.schedule
+        self.watch = HostWatch(network.hosts)
+        for job in made.jobs:
+            self.jobs.Add(job)
         epoch = self._take_over()
         network.hold()
-        network.open(RunIdentity(uid, self.paths.name, epoch), self.paths)
+        network.open(RunIdentity(made.uid, self.paths.name, epoch), self.paths)
 
     def Resume(self, paths: RunPaths, network: NetworkContract) -> None:
         """Take a run over from a manager that is gone, and ask the hosts what became of what it had launched.
@@ -97,7 +93,8 @@ class Manager:
         """
         self.network, self.paths = network, paths
         self.store = RunStore.open(paths)
-        self._make_schedule()
+        self.schedule = Schedule(network.hosts.values())
+        self.watch = HostWatch(network.hosts)
         epoch = self._take_over()
         with RunReader.open(paths) as reader:
             uid = reader.summary().uid
@@ -111,18 +108,18 @@ class Manager:
                                     if not attempt.released and attempt.state in FINAL_STATES)
             if job.state in FINAL_STATES:
                 continue
-            self.jobs.Add(job)
             attempt = job.attempt
             if attempt is None or attempt.state in FINAL_STATES:
-                self.schedule.add(job)
+                self.take_in(job)
             else:
+                self.jobs.Add(job)
                 self.schedule.occupy(attempt.host)
                 self._move(job, STATE_UNKNOWN)
+        for host in network.hosts.values():
+            self.schedule.drain(host.name, host.drained)
+            if host.removed:
+                self.leaving.add(host.name)
         network.release(list(self._unreleased))
-
-    def _make_schedule(self) -> None:
-        self.schedule = Schedule(self.network.hosts.values())
-        self.watch = HostWatch(self.network.hosts)
 
     def _take_over(self) -> int:
         try:
@@ -131,9 +128,25 @@ class Manager:
             self.store.close()
             raise
 
-    def _wait_for_host(self, job: Job) -> None:
+    def take_in(self, job: Job) -> None:
+        """Carry a further job of the run, which waits for a host."""
         self.schedule.add(job)
         self.jobs.Add(job)
+
+    def try_again(self, job: Job) -> None:
+        """Let a job that ended without success wait for a host again."""
+        if job not in self.jobs:
+            self.jobs.Add(job)
+        job.outcome = job.exit_status = job.signal = None
+        self.note(job, "tried again by hand")
+        self._move(job, STATE_FREE)
+        self.schedule.add(job)
+
+    def note(self, job: Job, reason: str | None) -> None:
+        """Have a job say something of itself."""
+        job.reason = reason
+        self.store.touch(job)
+        self.handle_change(job)
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -152,6 +165,7 @@ class Manager:
                     self.HandleSleep()
                     self._last_news = time.monotonic()
                 self._give_up_hopeless()
+                self._part_from_hosts()
             self._release_the_last()
         except BaseException:
             # Whatever happened here, hosts go on with what they have, and a resume finds it.
@@ -181,7 +195,7 @@ class Manager:
 
         Returns early when there is something to launch, or when :meth:`post` asks for attention.
         """
-        self._commit()
+        self.commit()
         waited = time.monotonic() - self._last_news
         news = self.network.wait(max(0.0, self.sleep_time_in_secs - waited))
         while self._requests:
@@ -191,7 +205,7 @@ class Manager:
         finished = False
         for job, state in zip(news.jobs, self.network.GetJobStatus(news.jobs), strict=True):
             finished |= self._take_state(job, state)
-        self._commit()
+        self.commit()
         return finished
 
     def _launch_what_fits(self) -> None:
@@ -231,10 +245,11 @@ class Manager:
         for job in list(jobs):
             if job.state in FINAL_STATES:
                 continue
-            self._cancelled.add(job)
-            if self.schedule.remove(job):
+            if job.state == STATE_FREE:
+                self.schedule.remove(job)
                 self._finish(job, Outcome.CANCELLED, "cancelled before it was launched")
             else:
+                self._cancelled.add(job)
                 self.network.cancel(job)
 
     def unfinished(self) -> list[Job]:
@@ -318,7 +333,15 @@ class Manager:
             hosts = sorted(self.schedule.eligible(job.spec, job.only_host))
             self._finish(job, Outcome.SKIPPED, f"no host that it may run on can be used: {', '.join(hosts)}")
 
-    def _commit(self) -> None:
+    def _part_from_hosts(self) -> None:
+        for host in [host for host in self.leaving if not self.schedule.load[host]]:
+            if any(attempt.host == host for attempt in self._unreleased) and self.watch.usable(host):
+                continue
+            self.leaving.discard(host)
+            self.schedule.remove_host(host)
+            self.network.remove_host(host)
+
+    def commit(self) -> None:
         """Make everything that happened durable, then let launches leave and hosts forget."""
         warned = False
         while self.store.dirty:
@@ -339,7 +362,7 @@ class Manager:
             return True
         if self._stopping:
             return not (self.jobs.AnyInState(STATE_BUSY) or self.jobs.AnyInState(STATE_UNKNOWN))
-        return self._all_final()
+        return self._all_final() and not self.stays_open
 
     def _all_final(self) -> bool:
         return not any(self.jobs.AnyInState(state) for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN))
@@ -347,13 +370,13 @@ class Manager:
     def _release_the_last(self) -> None:
         deadline = time.monotonic() + RELEASE_TIMEOUT
         while time.monotonic() < deadline:
-            self._commit()
+            self.commit()
             if not any(self.watch.usable(attempt.host) for attempt in self._unreleased):
                 break
             news = self.network.wait(0.5)
             self._take_hosts(news)
             self._take_released(news)
-        self._commit()
+        self.commit()
 
     def _close(self, *, finished: bool) -> None:
         try:

@@ -1,7 +1,6 @@
 """Run: one jobfile being carried out. What the command line, the web page and Python programs share.
 
-A run lives in its directory; a :class:`Run` is a hold on it. Events for whoever watches are plain dicts, with the keys
-of docs/cli.md ("Events").
+A run lives in its directory; a :class:`Run` is a hold on it.
 """
 
 from __future__ import annotations
@@ -10,145 +9,199 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 from sshjobs.builder import Builder
-from sshjobs.control import ControlServer, Request, ask
+from sshjobs.control import ControlServer, ask
 from sshjobs.errors import EXIT_INTERRUPTED, SshjobsError, UsageError
 from sshjobs.host import Host
-from sshjobs.manager import Manager
-from sshjobs.network import HostDown, HostUp, Network, Warned
+from sshjobs.inputs.hostfile import load_hosts
+from sshjobs.network import Network
+from sshjobs.operations import Operations, Request
 from sshjobs.rundir import RunPaths
+from sshjobs.runmanager import Listener, RunManager, silent
 from sshjobs.spec import Job, JobSpec
 from sshjobs.states import FINAL_STATES
 from sshjobs.store import RunReader, Summary
 
-Event = dict[str, Any]
-Listener = Callable[[Event], None]
-
 #: What sshjobs does with hosts when none are named: everything runs on this machine.
 EMBEDDED = [Host("localhost", local=True)]
-#: Seconds without anything finished after which listeners hear of it.
-QUIET = 1.0
-
-
-class RunManager(Manager):
-    """A manager that tells a listener what happens, as events."""
-
-    def __init__(self, listener: Listener):
-        super().__init__(QUIET)
-        self.listener = listener
-
-    def HandleJobLaunch(self, job: Job) -> None:
-        self.listener({"event": "launch", "job": job.name, "host": job.host, "attempt": job.attempts[-1].n})
-
-    def HandleJobDone(self, job: Job) -> None:
-        self.listener({"event": job.state, **_describe(job)})
-
-    def HandleSleep(self) -> None:
-        self.listener({"event": "wait"})
-
-    def handle_change(self, job: Job) -> None:
-        # "started" for busy: launched and running are two things to a person who watches.
-        word = {"busy": "started", "free": "retry"}.get(job.state, job.state)
-        self.listener({"event": word, **_describe(job)})
-
-    def handle_host(self, event: HostUp | HostDown | Warned) -> None:
-        match event:
-            case HostUp(host, facts):
-                self.listener({"event": "host", "host": host, "state": "up", "facts": facts})
-            case HostDown(host, error):
-                self.listener({"event": "host", "host": host, "state": "blocked" if error.lasting else "away",
-                               "kind": error.kind, "reason": str(error)})
-            case Warned(host, message):
-                self.listener({"event": "warning", "host": host, "reason": message})
-
-
-def _describe(job: Job) -> Event:
-    attempt = job.attempts[-1] if job.attempts else None
-    seconds = None
-    if attempt is not None and attempt.started is not None and attempt.ended is not None:
-        seconds = round(max(0.0, attempt.ended - attempt.started), 3)
-    return {"job": job.name, "host": job.host, "state": job.state, "outcome": job.outcome and job.outcome.value,
-            "exit_status": job.exit_status, "signal": job.signal, "attempts": len(job.attempts), "seconds": seconds,
-            "reason": job.reason}
+#: Seconds that a manager gets to carry out a request.
+REQUEST_TIMEOUT = 25.0
 
 
 class Run:
     """A run with its manager in this process.
 
-    :param manager: set up already
+    As a context manager it waits for the end of the run; when the block is left by an exception, the run is
+    cancelled first.
+
+    :ivar name: name of the run
+    :ivar paths: where its directory is
     """
 
     def __init__(self, manager: RunManager):
         self.manager, self.paths = manager, manager.paths
         self.name = manager.paths.name
+        self._operations = Operations(manager)
         self._interrupts = 0
-        self._server: ControlServer | None = None
+        self._thread: threading.Thread | None = None
+        self._result: Future[int] = Future()
 
     @classmethod
     def create(cls, specs: Iterable[JobSpec], hosts: Sequence[Host], *, results: Path, name: str | None = None,
                stem: str = "run", jobfile: bytes | None = None, ssh_config: str | None = None,
                transport: str | None = None, slots: int | None = None, fail_fast: bool = False,
-               listener: Listener = lambda event: None) -> Run:
-        """Make a run and begin to contact its hosts.
+               stays_open: bool = False, listener: Listener = silent) -> Run:
+        """Make a run and begin to contact its hosts; :meth:`process` carries it out.
 
+        :param stays_open: do not end with the last job, more will be added
         :raises UsageError: something in it cannot be; nothing was started
         """
-        if ssh_config is not None:
-            if not os.access(ssh_config, os.R_OK):
-                raise UsageError("the ssh configuration cannot be read", where=ssh_config, hint="correct --ssh-config")
-            ssh_config = os.path.abspath(ssh_config)
+        options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
+                             stays_open=stays_open)
         manager = RunManager(listener)
-        manager.fail_fast = fail_fast
-        options = {"ssh_config": ssh_config, "transport": transport, "slots": slots, "fail_fast": fail_fast}
-        network = Network(str(results), list(hosts), ssh_config=ssh_config, transport=transport, slots=slots)
+        manager.fail_fast, manager.stays_open = fail_fast, stays_open
+        network = Network(str(results), list(hosts), ssh_config=options["ssh_config"], transport=transport, slots=slots)
         manager.Setup(specs, network, name=name, stem=stem, jobfile=jobfile, options=options)
         return cls(manager)
 
     @classmethod
-    def resume(cls, paths: RunPaths, *, listener: Listener = lambda event: None) -> Run:
+    def resume(cls, paths: RunPaths, *, listener: Listener = silent) -> Run:
         """Take over a run whose manager is gone.
 
         :raises RunBusyError: that manager is alive
         """
-        with RunReader.open(paths) as reader:
-            options, hosts = reader.summary().options, [row.host for row in reader.hosts()]
         manager = RunManager(listener)
-        manager.fail_fast = bool(options.get("fail_fast"))
-        network = Network(str(paths.root.parent), hosts, ssh_config=options.get("ssh_config"),
-                          transport=options.get("transport"), slots=options.get("slots"))
-        manager.Resume(paths, network)
+        manager.Resume(paths, network_of(paths, manager))
         return cls(manager)
+
+    @classmethod
+    def start(cls, jobs: str | Path | Builder | Iterable[JobSpec], hosts: str | Sequence[str | Host] | None = None, *,
+              results: str | Path = "results", name: str | None = None, ssh_config: str | None = None,
+              transport: str | None = None, slots: int | None = None, fail_fast: bool = False,
+              listener: Listener = silent) -> Run:
+        """Start a run in a thread of its own and return at once.
+
+        :param jobs: path of a jobfile, a builder, or specs
+        :param hosts: as for :class:`sshjobs.Network`; ``None`` is this machine
+        :param listener: called in that thread with each event
+        :raises SshjobsError: as :meth:`create`; nothing was started
+        """
+        stem, jobfile = "run", None
+        if isinstance(jobs, (str, Path)):
+            stem, jobfile = Path(jobs).stem, Path(jobs).read_bytes() if Path(jobs).is_file() else None
+            jobs = Builder().AddJobFile(jobs)
+        specs = jobs.MakeJobSpecs() if isinstance(jobs, Builder) else list(jobs)
+        chosen = EMBEDDED if hosts is None else hosts_from(hosts)
+        made: Future[Run] = Future()
+
+        def carry() -> None:
+            # The store belongs to the thread that opened it. What goes wrong belongs to whoever waits.
+            try:
+                run = cls.create(specs, chosen, results=Path(results), name=name, stem=stem, jobfile=jobfile,
+                                 ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
+                                 listener=listener)
+            except BaseException as error:  # noqa: BLE001
+                made.set_exception(error)
+                return
+            made.set_result(run)
+            try:
+                run._result.set_result(run.process())
+            except BaseException as error:  # noqa: BLE001
+                run._result.set_exception(error)
+            finally:
+                run.manager.finished.close()
+
+        thread = threading.Thread(target=carry, name="sshjobs-run", daemon=True)
+        thread.start()
+        run = made.result()
+        run._thread = thread
+        return run
+
+    # -- for programs --------------------------------------------------------------------------------------------
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All jobs that this manager carries, in the order of the jobfile. Their fields change while they run."""
+        return list(self.manager.jobs.objects)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the run's exit code when it has ended.
+
+        :param timeout: seconds to wait at most
+        :raises TimeoutError: it has not ended by then
+        :raises SshjobsError: it could not be carried on, such as for want of a host
+        """
+        return self._result.result(timeout)
+
+    def as_completed(self, timeout: float | None = None) -> Iterator[Job]:
+        """Yield each job when it has ended, in the order of the ends, until the run ends.
+
+        :param timeout: seconds to wait for the next one at most
+        :raises TimeoutError: none has ended by then
+        """
+        return self.manager.finished.follow(timeout)
+
+    def cancel(self, names: Iterable[str] | None = None) -> None:
+        """Have jobs ended, by name; ``None`` ends all, and the run. Their ends are waited for by :meth:`wait`."""
+        self.request({"do": "cancel", "jobs": None if names is None else list(names)})
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        if kind is not None and not self._result.done():
+            self.cancel()
+        self.wait()
+
+    # -- carrying it out -----------------------------------------------------------------------------------------
 
     def process(self) -> int:
         """Carry the run to its end and return its exit code. In the main thread, signals stop it politely.
 
         :raises NoHostError: no host could be used
         """
-        with RunReader.open(self.paths) as reader:
-            summary = reader.summary()
+        summary = summary_of(self.paths)
         self.manager.listener({"event": "run", "run": self.name, "directory": str(self.paths.root),
                                "jobs": summary.total, "counts": summary.counts,
                                "hosts": self.manager.network.GetHosts()})
-        self._server = ControlServer(summary.uid, self._answer)
+        server = ControlServer(summary.uid, self.request)
         try:
             with self._signals():
                 self.manager.ProcessJobs()
         finally:
-            self._server.close()
-        with RunReader.open(self.paths) as reader:
-            summary = reader.summary()
+            server.close()
+        summary = summary_of(self.paths)
         code = EXIT_INTERRUPTED if self._interrupts else self.manager.exit_code
         self.manager.listener({"event": "end", "run": self.name, "directory": str(self.paths.root),
                                "state": summary.state, "counts": summary.counts, "outcomes": summary.outcomes,
                                "exit_code": code})
         return code
 
-    # -- signals and requests ------------------------------------------------------------------------------------
+    def request(self, request: Request) -> Request:
+        """Have the manager do something, from another thread, and return its answer.
+
+        :raises SshjobsError: it could not be done, or not in time
+        """
+        answer: Future[Request] = Future()
+
+        def act() -> None:
+            try:
+                answer.set_result(self._operations.handle(request))
+            except SshjobsError as error:
+                answer.set_exception(error)
+
+        self.manager.post(act)
+        try:
+            return answer.result(REQUEST_TIMEOUT)
+        except TimeoutError:
+            raise SshjobsError("the run's manager is too busy to answer", where=self.name, hint="try again") from None
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -169,7 +222,7 @@ class Run:
         elif self._interrupts == 1:
             self.manager.post(self._stop_politely)
         else:
-            self.manager.post(self._cancel_all)
+            self.manager.post(self._cancel_launched)
 
     def _leave(self) -> None:
         self.manager.until = lambda: True
@@ -181,25 +234,45 @@ class Run:
         self.manager.listener({"event": "interrupt", "reason": "launching nothing more, waiting for what runs; "
                                "Ctrl-C again cancels it"})
 
-    def _cancel_all(self) -> None:
+    def _cancel_launched(self) -> None:
         self.manager.listener({"event": "interrupt", "reason": "cancelling what runs"})
-        self.manager.cancel(job for job in self.manager.unfinished() if job.attempts and job.state != "free")
-
-    def _answer(self, request: Request) -> Request:
-        """Answer another process; runs in a thread of the control socket."""
-        if request.get("do") == "cancel":
-            names = request.get("jobs")
-            self.manager.post(lambda: self._cancel_named(None if names is None else set(names)))
-            return {"ok": True}
-        raise SshjobsError(f"the manager does not know how to {request.get('do')!r}")
-
-    def _cancel_named(self, names: set[str] | None) -> None:
-        if names is None:
-            self.manager.stop()
-        self.manager.cancel(job for job in self.manager.unfinished() if names is None or job.name in names)
+        self._operations.cancel([job.name for job in self.manager.unfinished() if job.state != "free"])
 
 
-def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener = lambda event: None) -> None:
+def options_of(*, ssh_config: str | None, transport: str | None, slots: int | None, fail_fast: bool,
+               stays_open: bool) -> dict[str, Any]:
+    """Return what a run is started with, as its store keeps it.
+
+    :raises UsageError: the ssh configuration cannot be read
+    """
+    if ssh_config is not None:
+        if not os.access(ssh_config, os.R_OK):
+            raise UsageError("the ssh configuration cannot be read", where=ssh_config, hint="correct --ssh-config")
+        ssh_config = os.path.abspath(ssh_config)
+    return {"ssh_config": ssh_config, "transport": transport, "slots": slots, "fail_fast": fail_fast,
+            "stays_open": stays_open}
+
+
+def network_of(paths: RunPaths, manager: RunManager) -> Network:
+    """Return a network like the one that a run was started on, and set the manager's options as they were."""
+    with RunReader.open(paths) as reader:
+        options, hosts = reader.summary().options, [row.host for row in reader.hosts()]
+    manager.fail_fast, manager.stays_open = bool(options.get("fail_fast")), bool(options.get("stays_open"))
+    return Network(str(paths.root.parent), hosts, ssh_config=options.get("ssh_config"),
+                   transport=options.get("transport"), slots=options.get("slots"))
+
+
+def hosts_from(hosts: str | Sequence[str | Host]) -> list[Host]:
+    """Return hosts given in any of the forms that the API takes.
+
+    :raises InputError: they cannot be understood
+    """
+    if isinstance(hosts, str):
+        return load_hosts(hosts)
+    return [host for one in hosts for host in ([one] if isinstance(one, Host) else load_hosts([one]))]
+
+
+def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener = silent) -> None:
     """Have jobs of a run cancelled, by its manager or, where it has none, by us. Returns when it is under way or done.
 
     :param names: names of jobs, ``None`` for all that have not ended
@@ -216,8 +289,7 @@ def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener =
         return
     if not any(count for state, count in summary.counts.items() if state not in FINAL_STATES):
         return
-    run = Run.resume(paths, listener=listener)
-    manager = run.manager
+    manager = Run.resume(paths, listener=listener).manager
     manager.stop()
     chosen = [job for job in manager.unfinished() if names is None or job.name in names]
     manager.until = lambda: all(job.state in FINAL_STATES for job in chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from sshjobs.errors import UsageError
@@ -219,12 +219,15 @@ def retry_wanted(job: Job, outcome: Outcome) -> bool:
     return sum(1 for attempt in job.attempts if attempt.outcome in kind) <= allowed
 
 
-def jobs_from(specs: Iterable[JobSpec], hosts: Iterable[Host]) -> Iterable[Job]:
+def jobs_from(specs: Iterable[JobSpec], hosts: Iterable[Host], *, first: int = 0,
+              taken: Callable[[str], bool] = lambda name: False) -> Iterable[Job]:
     """Yield the jobs that specs stand for: one each, or one on every host for ``per_host``; with unique names.
 
+    :param first: index of the first of them
+    :param taken: tells whether a name belongs to another job of the run
     :raises UsageError: the ``hosts`` of a ``per_host`` spec match none
     """
-    all_hosts, taken, index = list(hosts), set[str](), 0
+    all_hosts, names, index = list(hosts), _Names(taken), first
     for spec in specs:
         targets: list[Host | None] = [None]
         if spec.per_host:
@@ -233,18 +236,23 @@ def jobs_from(specs: Iterable[JobSpec], hosts: Iterable[Host]) -> Iterable[Job]:
                 raise UsageError(f"no host matches {', '.join(spec.hosts)}", where=spec.name)
         for target in targets:
             base = spec.name or "job"
-            name = _unused(f"{base}@{target.name}" if target else base, taken)
-            taken.add(name)
-            job = Job(spec, index, name)
+            job = Job(spec, index, names.unused(f"{base}@{target.name}" if target else base))
             job.only_host = target.name if target else None
             yield job
             index += 1
 
 
-def _unused(name: str, taken: set[str]) -> str:
-    if name not in taken:
-        return name
-    number = 2
-    while f"{name}-{number}" in taken:
-        number += 1
-    return f"{name}-{number}"
+class _Names:
+    """Gives each job a name of its own: ``x``, ``x-2``, ``x-3``."""
+
+    def __init__(self, taken: Callable[[str], bool]):
+        self._taken, self._given, self._next = taken, set[str](), dict[str, int]()
+
+    def unused(self, name: str) -> str:
+        chosen = name
+        while chosen in self._given or self._taken(chosen):
+            number = self._next.get(name, 2)
+            self._next[name] = number + 1
+            chosen = f"{name}-{number}"
+        self._given.add(chosen)
+        return chosen

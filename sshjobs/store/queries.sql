@@ -137,6 +137,15 @@ SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signa
 WHERE state NOT IN ('done', 'error') OR number IN (SELECT job FROM attempts WHERE released = 0)
 ORDER BY number;
 
+-- name: select_full_job
+-- One job by its name, as a manager needs it.
+SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host FROM jobs
+WHERE name = ?;
+
+-- name: select_last_number
+-- The number of the last job, 0 where there is none.
+SELECT ifnull(max(number), 0) FROM jobs;
+
 -- name: select_unfinished_attempts
 -- All attempts of those jobs.
 SELECT job, n, attempts.host, token, attempts.state, attempts.outcome, attempts.exit_status, attempts.signal,

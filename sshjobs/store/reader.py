@@ -229,6 +229,22 @@ class RunReader:
         """Return the hosts in the order of the hosts file."""
         return [host_row(row) for row in self._all("select_hosts")]
 
+    def load(self, names: Iterable[str]) -> list[Job]:
+        """Return jobs by name, in the order of the names, each as it was committed. Names of no job are left out."""
+        jobs = []
+        with self.snapshot(), translated(self.paths.store):
+            specs = SpecReader(self._connection)
+            for name in names:
+                row = self._connection.execute(queries()["select_full_job"], (name,)).fetchone()
+                if row is not None:
+                    attempts = self._all("select_attempts", (row[0], row[0]))
+                    jobs.append(read_job(row, specs, map(AttemptRow._make, attempts)))
+        return jobs
+
+    def last_number(self) -> int:
+        """Return the number of the last job, 0 where there is none."""
+        return int(self._all("select_last_number")[0][0])
+
     def load_unfinished(self) -> list[Job]:
         """Return the jobs that a new manager has to know, by number.
 

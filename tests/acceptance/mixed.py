@@ -119,7 +119,7 @@ def _file_name(mixed: Mixed, name: str, n: int, directory: Path, rng: random.Ran
 
 
 def _job_name(mixed: Mixed, name: str, n: int, directory: Path, rng: random.Random) -> None:
-    odd = f"{rng.choice(['it is', 'Grüße', 'a$b', 'q\"q', 'back\\slash', 'semi;colon'])} {n}"
+    odd = rng.choice(["it is", "Grüße", "a$b", 'q"q', "back\\slash", "semi;colon"]) + f" {n}"
     mixed.add(odd, Expected(stdout=odd.encode()), commands=['printf %s "$SSHJOBS_JOB"'])
 
 

@@ -19,7 +19,7 @@ def test_a_list_of_bad_hosts_finishes_on_the_good_one_and_names_each_reason(fres
     lab.known_hosts.write_text("\n".join(known) + "\n")
     config = tmp_path / "ssh_config"
     config.write_text(f"Host refused\n  HostName {good.address}\n  Port 9\n{lab.ssh_config.read_text()}")
-    (tmp_path / "jobs.yaml").write_text("jobs: [{name: job, repeat: 20, commands: echo ok}]")
+    (tmp_path / "jobs.yaml").write_text("jobs: [{name: job, repeat: 20, commands: sleep 0.3}]")
     names = ["no-such-name.invalid", "refused", *(host.name for host in lab.hosts)]
     (tmp_path / "hosts.txt").write_text("".join(f"{name}\n" for name in names))
     done = sshjobs_cli("run", "jobs.yaml", "--hosts", "hosts.txt", "--ssh-config", config)
@@ -83,9 +83,9 @@ def test_a_hostile_host_name_is_refused_before_any_process_starts(sshjobs_cli, t
 def test_a_host_with_an_old_python_is_named(fresh_lab, sshjobs_cli, tmp_path):
     lab = fresh_lab(hosts=2)
     lab.hosts[1].replace_program("python3", "#!/bin/sh\necho 'Unknown option: -I' >&2\nexit 2\n")
-    (tmp_path / "jobs.yaml").write_text("jobs: [{name: job, commands: echo ok}]")
+    (tmp_path / "jobs.yaml").write_text("jobs: [{name: job, per_host: true, commands: echo ok}]")
     done = sshjobs_cli("run", "jobs.yaml", "--hosts", ",".join(lab.names), "--ssh-config", lab.ssh_config)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
     assert "python is too old" in done.stdout + done.stderr
 
 

@@ -1,0 +1,102 @@
+"""RunManager: a manager that tells what happens as events, plain dicts with the keys of docs/cli.md ("Events")."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sshjobs.manager import Manager
+from sshjobs.network import HostDown, HostUp, Warned
+from sshjobs.spec import Job
+
+Event = dict[str, Any]
+Listener = Callable[[Event], None]
+
+#: Seconds without anything finished after which listeners hear of it.
+QUIET = 1.0
+
+
+def silent(event: Event) -> None:
+    """Listen to nothing."""
+
+
+class Finished:
+    """The jobs that have ended, for any number of readers in other threads."""
+
+    def __init__(self) -> None:
+        self._jobs: list[Job] = []
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def add(self, job: Job) -> None:
+        """Add a job that has ended."""
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """No more will come."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def follow(self, timeout: float | None) -> Iterator[Job]:
+        """Yield every job from the first one on, until no more will come.
+
+        :raises TimeoutError: the next one did not come in so many seconds
+        """
+        at = 0
+        while (job := self._get(at, timeout)) is not None:
+            at += 1
+            yield job
+
+    def _get(self, at: int, timeout: float | None) -> Job | None:
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._jobs) > at or self._closed, timeout):
+                raise TimeoutError("no job has ended in time")
+            return self._jobs[at] if len(self._jobs) > at else None
+
+
+class RunManager(Manager):
+    """A manager that tells a listener what happens, as events."""
+
+    def __init__(self, listener: Listener):
+        super().__init__(QUIET)
+        self.listener = listener
+        self.finished = Finished()
+
+    def HandleJobLaunch(self, job: Job) -> None:
+        self.listener({"event": "launch", "job": job.name, "host": job.host, "attempt": job.attempts[-1].n})
+
+    def HandleJobDone(self, job: Job) -> None:
+        self.finished.add(job)
+        self.listener({"event": job.state, **_describe(job)})
+
+    def HandleSleep(self) -> None:
+        self.listener({"event": "wait"})
+
+    def handle_change(self, job: Job) -> None:
+        # "started" for busy: launched and running are two things to a person who watches.
+        word = {"busy": "started", "free": "retry"}.get(job.state, job.state)
+        self.listener({"event": word, **_describe(job)})
+
+    def handle_host(self, event: HostUp | HostDown | Warned) -> None:
+        match event:
+            case HostUp(host, facts):
+                self.listener({"event": "host", "host": host, "state": "up", "facts": facts})
+            case HostDown(host, error):
+                self.listener({"event": "host", "host": host, "state": "blocked" if error.lasting else "away",
+                               "kind": error.kind, "reason": str(error)})
+            case Warned(host, message):
+                self.listener({"event": "warning", "host": host, "reason": message})
+
+
+def _describe(job: Job) -> Event:
+    attempt = job.attempts[-1] if job.attempts else None
+    seconds = None
+    if attempt is not None and attempt.started is not None and attempt.ended is not None:
+        seconds = round(max(0.0, attempt.ended - attempt.started), 3)
+    return {"job": job.name, "host": job.host, "state": job.state, "outcome": job.outcome and job.outcome.value,
+            "exit_status": job.exit_status, "signal": job.signal, "attempts": len(job.attempts), "seconds": seconds,
+            "reason": job.reason}
