@@ -2,7 +2,6 @@
 
 import os
 import time
-import traceback
 
 from . import facts, procs, wire
 from .attempts import Attempt, History
@@ -140,7 +139,7 @@ class Agent(Listener):
         except wire.WireError as error:
             self._complain(str(error))
         except Exception as error:  # noqa: BLE001  (a fault of ours costs the link, not the watch over the jobs)
-            traceback.print_exc()
+            procs.note_failure()
             self._complain("the agent failed: %r" % error)
 
     def _on_writable(self) -> None:
@@ -230,5 +229,5 @@ def main(door: "Door", hello: "dict[str, Any]", places: "Places") -> None:
         status = 0
     finally:
         if status:
-            traceback.print_exc()
+            procs.note_failure()
         os._exit(status)

@@ -8,9 +8,8 @@ import hashlib
 import os
 import signal
 import socket
-import traceback
 
-from . import door, wire
+from . import door, procs, wire
 from .places import Places, Unusable, find
 
 MYPY = False
@@ -79,7 +78,7 @@ def _start(entrance: door.Door, hello: "dict[str, Any]", places: Places) -> None
         log = os.open(places.base + "/log", os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         for target, fd in enumerate((null, null, log)):
             os.dup2(fd, target)
-        from . import agent, procs
+        from . import agent
 
         procs.close_all_but([entrance.fileno()])
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
@@ -87,7 +86,7 @@ def _start(entrance: door.Door, hello: "dict[str, Any]", places: Places) -> None
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         agent.main(entrance, hello, places)
     except BaseException:
-        traceback.print_exc()
+        procs.note_failure()
         raise
     finally:
         os._exit(1)

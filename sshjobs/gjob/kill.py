@@ -1,5 +1,6 @@
 """Ending a tree of processes: TERM, some time, then KILL in rounds until nothing of it lives."""
 
+import os
 import signal
 
 from . import procs
@@ -15,6 +16,7 @@ STUCK_AFTER = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.5
 _CALM_ROUNDS = 2
 _MOST_SCANS = 50
+_CHASES = 200
 
 
 class Killer:
@@ -23,10 +25,12 @@ class Killer:
     :param members: scans for the living processes that are to end, those of other users among them
     :param grace: seconds between TERM and KILL
     :param now: by the monotonic clock
+    :param children: returns the children of this process, all of which are to end, without a scan
     """
 
-    def __init__(self, members: "Members", grace: float, now: float):
-        self._members = members
+    def __init__(self, members: "Members", grace: float, now: float,
+                 children: "Callable[[], list[int]] | None" = None):
+        self._members, self._children = members, children
         self._kill_at = now + grace
         self._next = now
         self._pause = FIRST_PAUSE
@@ -65,8 +69,26 @@ class Killer:
         if self._rounds > _CALM_ROUNDS:
             # It multiplies faster than it dies: what is stopped does not fork.
             halt(self._members)
-        for proc in self._members():
+        members = self._members()
+        for proc in members:
             procs.send(proc, signal.SIGKILL)
+        if self._rounds > _CALM_ROUNDS:
+            self._chase({proc.pid for proc in members})
+
+    def _chase(self, hit: "set[int]") -> None:
+        """Kill what has forked and exited before a scan could name it: by then its child is ours.
+
+        A child that was not waited for keeps its pid, so there is nobody else to hit.
+        """
+        if self._children is None:
+            return
+        for _ in range(_CHASES):
+            new = [pid for pid in self._children() if pid not in hit]
+            if not new:
+                return
+            for pid in new:
+                os.kill(pid, signal.SIGKILL)
+            hit.update(new)
 
 
 def halt(members: "Members") -> None:

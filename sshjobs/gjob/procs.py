@@ -5,6 +5,7 @@ A process is named by pid *and* start time (clock ticks since boot): a pid alone
 
 import os
 import signal
+import sys
 
 MYPY = False
 if MYPY:
@@ -68,6 +69,16 @@ def table() -> "dict[int, Proc]":
             if proc is not None:
                 found[proc.pid] = proc
     return found
+
+
+def children() -> "list[int]":
+    """Return the pids of our own children, those not waited for included; quick. Empty where the kernel cannot tell."""
+    pid = os.getpid()
+    try:
+        with open("/proc/%d/task/%d/children" % (pid, pid), "rb") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
 
 
 def descendants(found: "dict[int, Proc]", roots: "Iterable[int]") -> "list[Proc]":
@@ -176,6 +187,14 @@ def pid_namespace() -> int:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
         return 0
+
+
+def note_failure() -> None:
+    """Write the exception that is being handled into the log, which is standard error."""
+    import traceback
+
+    traceback.print_exc()
+    sys.stderr.flush()  # Python 3.6 keeps it otherwise, and we leave by os._exit
 
 
 def close_all_but(keep: "Iterable[int]") -> None:

@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import time
-import traceback
 
 from . import journal as journal_
 from . import oom, procs, start
@@ -27,8 +26,9 @@ LEFTOVERS_GRACE = 1.0
 TIMEOUT_GRACE = 5.0
 #: A job that ends within so many seconds is told of by its end alone.
 QUIET_START = 0.02
-#: Seconds between two looks for processes where the kernel does not make orphans ours.
-SCAN_INTERVAL = 0.1
+#: Seconds between two looks for processes where the kernel does not make orphans ours, and how many must be empty.
+SCAN_INTERVAL = 0.05
+CLEAR_LOOKS = 2
 #: What is in the way of a record is tried again after so many seconds.
 RETRY_INTERVAL = 1.0
 
@@ -53,6 +53,7 @@ class Job:
         self.why: "str | None" = None
         self.killer: "Killer | None" = None
         self.stuck: "list[int]" = []
+        self.clear = 0
         self.cpu, self.rss = 0.0, 0
 
 
@@ -151,7 +152,7 @@ class Runner:
         while True:
             alone = self._reap(job)
             if job.over and (alone or (job.keep and job.killer is None)):
-                if self._subreaper or job.keep or not self._members(job):
+                if self._subreaper or job.keep or self._seems_alone(job):
                     return
             now = time.monotonic()
             self._wait(max(0.0, self._act(job, now) - now))
@@ -159,6 +160,11 @@ class Runner:
                 self._orders.remove(order)
                 if order["id"] == job.uid:
                     self._obey(job, order)
+
+    def _seems_alone(self, job: Job) -> bool:
+        """Look for what the kernel did not make ours; twice, as a process may fork just behind the back of a scan."""
+        job.clear = 0 if self._members(job) else job.clear + 1
+        return job.clear >= CLEAR_LOOKS
 
     def _reap(self, job: Job) -> bool:
         """Take note of children that ended; True when there are no children any more, so no descendants either.
@@ -201,12 +207,12 @@ class Runner:
                 due = job.tell_at
         if job.killer is None:
             if job.over:
-                job.killer = Killer(lambda: self._members(job), LEFTOVERS_GRACE, now)
+                job.killer = self._killer(job, LEFTOVERS_GRACE, now)
             elif job.deadline is not None:
                 if now < job.deadline:
                     return min(due, job.deadline)
                 job.why = "timed_out"
-                job.killer = Killer(lambda: self._members(job), TIMEOUT_GRACE, now)
+                job.killer = self._killer(job, TIMEOUT_GRACE, now)
         if job.killer is not None:
             due = min(due, job.killer.act(now))
             if job.killer.stuck != job.stuck:
@@ -215,6 +221,9 @@ class Runner:
             if not self._subreaper:
                 due = min(due, now + SCAN_INTERVAL)
         return due
+
+    def _killer(self, job: Job, grace: float, now: float) -> Killer:
+        return Killer(lambda: self._members(job), grace, now, procs.children)
 
     def _obey(self, job: Job, order: "dict[str, Any]") -> None:
         if order["t"] == "pause":
@@ -228,7 +237,7 @@ class Runner:
                 return
             if not job.over:
                 job.why = "cancelled"
-            job.killer = Killer(lambda: self._members(job), order["grace"], now)
+            job.killer = self._killer(job, order["grace"], now)
 
     def _members(self, job: Job) -> "list[procs.Proc]":
         found = procs.table()
@@ -303,5 +312,5 @@ def main(sock: "socket.socket", journal_fd: int, places: "Places", environ: "dic
         status = 0
     finally:
         if status:
-            traceback.print_exc()
+            procs.note_failure()
         os._exit(status)

@@ -84,7 +84,7 @@ class Link:
                                         stdout=subprocess.PIPE, env=dict(environ), bufsize=0)
         self._buffer = b""
         self.frames: list[dict[str, Any]] = []
-        self.outputs: dict[tuple[str, int], bytes] = {}
+        self.outputs: dict[tuple[str, int], bytearray] = {}
         self.offsets: dict[tuple[str, int], int] = {}
         self.write(payload.first_stage(NONCE, packed))
         self.noise = self._until_marker()
@@ -141,7 +141,7 @@ class Link:
             assert frame["off"] == self.offsets.get(key, 0), "a hole or a repetition in an output"
             assert zlib.crc32(frame["body"]) == frame["crc"]
             self.offsets[key] = frame["off"] + frame["n"]
-            self.outputs[key] = self.outputs.get(key, b"") + frame["body"]
+            self.outputs.setdefault(key, bytearray()).extend(frame["body"])
         elif frame["t"] == "ended":
             assert self.offsets.get((frame["id"], 1), 0) == frame["out"], "the end came before the output"
             assert self.offsets.get((frame["id"], 2), 0) == frame["err"], "the end came before the output"
@@ -183,10 +183,10 @@ class Link:
         return self.end_of(uid)
 
     def stdout(self, uid: str) -> bytes:
-        return self.outputs.get((uid, 1), b"")
+        return bytes(self.outputs.get((uid, 1), b""))
 
     def stderr(self, uid: str) -> bytes:
-        return self.outputs.get((uid, 2), b"")
+        return bytes(self.outputs.get((uid, 2), b""))
 
     def have(self, *uids: str) -> list[list[Any]]:
         """What a sync frame says of attempts."""

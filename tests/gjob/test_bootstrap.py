@@ -1,0 +1,178 @@
+"""Getting there: the remote command, the first stage, the marker, the front, and what is in the way of them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sshjobs.errors import UsageError
+from sshjobs.network import payload
+from tests.gjob.client import NONCE, FarHost, eventually
+
+
+def stage_run(code: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run a first stage that was changed by a line before it."""
+    length, _, stage = payload.first_stage(NONCE).partition(b"\n")
+    assert int(length) == len(stage)
+    stage = code.encode() + b"\n" + stage
+    return subprocess.run(["sh", "-c", payload.remote_command(sys.executable)], env=environ, capture_output=True,
+                          input=b"%d\n" % len(stage) + stage, timeout=20)
+
+
+def test_remote_command_is_one_constant_line_that_every_shell_reads_alike() -> None:
+    assert payload.remote_command(None) == (
+        'exec python3 -ISc "import sys;exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"')
+    assert not set(payload.remote_command(None)) & set("\n!\\$`'*?[]{}~#&|<>^")
+
+
+@pytest.mark.parametrize("shell", [shell for shell in ("sh", "bash", "dash", "zsh", "csh", "tcsh", "fish", "ksh")
+                                   if shutil.which(shell)])
+def test_every_shell_here_runs_it(shell: str, tmp_path: Path) -> None:
+    done = subprocess.run([shell, "-c", payload.remote_command(sys.executable)], input=payload.first_stage(NONCE),
+                          env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, timeout=20)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"\nSSHJOBS-READY {NONCE}\n".encode(), b"")
+
+
+@pytest.mark.parametrize("python", ["python3; rm -rf /", "a b", "$(x)", "-c", "'x'", "", "a\nb", "py\u0142"])
+def test_an_interpreter_that_a_shell_could_misread_is_refused(python: str) -> None:
+    if python == "-c":
+        assert shlex.split(payload.remote_command("./-c"))[1] == "./-c"
+        return
+    with pytest.raises(UsageError):
+        payload.remote_command(python)
+
+
+def test_an_old_python_says_which_it_is() -> None:
+    done = stage_run("import sys; sys.version_info = (3, 5, 2)")
+    assert (done.returncode, done.stdout) == (3, f"\nSSHJOBS-OLD {NONCE} 3.5.2\n".encode())
+
+
+def test_another_system_than_linux_says_which_it_is() -> None:
+    done = stage_run("import sys, platform; sys.platform = 'darwin'; platform.system = lambda: 'Darwin'")
+    assert (done.returncode, done.stdout) == (3, f"\nSSHJOBS-NOT-LINUX {NONCE} Darwin\n".encode())
+
+
+def test_modules_in_the_home_directory_are_not_ours(far: FarHost) -> None:
+    for name in ("json", "zlib", "os", "socket", "sshjobs", "subprocess"):
+        (far.home / f"{name}.py").write_text("raise SystemExit('the wrong one')\n")
+    far.environ["PYTHONPATH"] = str(far.home)
+    before = os.getcwd()
+    os.chdir(far.home)
+    try:
+        link = far.connect()
+    finally:
+        os.chdir(before)
+    assert link.run("1.1", "true")["status"] == 0
+
+
+def test_nothing_is_written_before_the_marker_and_hello_follows_at_once(far: FarHost) -> None:
+    link = far.open()
+    assert link.noise == b""
+    # Hello, sync and a launch in one write: the front may take no byte of what is not its own.
+    from tests.gjob.client import encode
+
+    link.write(encode("hello", v=1, run=far.run, name="r", host="far", epoch=1, slots=1, root=None)
+               + encode("sync", a=[], last=True)
+               + encode("launch", id="1.1", token="t" * 16, job="j", index=1, spec={"argv": ["echo", "hi"]}))
+    far._agents.add(link.until("welcome")["pid"])
+    assert link.end_of("1.1")["out"] == 3
+
+
+def test_source_lines_of_ours_stand_in_tracebacks(far: FarHost, make_far: Callable[..., FarHost]) -> None:
+    modules = dict(payload.sources())
+    talk = "sshjobs.gjob.talk"
+    modules[talk] = modules[talk].replace('self.link.say(t="pong"', 'raise KeyError("planted")  # here')
+    broken = make_far(payload.pack(modules))
+    link = broken.connect()
+    log = broken.directory / "log"
+    link.say("ping", seq=1)
+    frame = link.next()
+    assert frame["t"] == "error" and "planted" in frame["msg"]
+    assert link.hung_up()
+    assert 'raise KeyError("planted")  # here' in log.read_text()
+    # A fault of ours costs a link, nothing else.
+    agent = broken.agent
+    link = broken.connect()
+    assert broken.agent == agent
+    assert link.run("1.1", "true")["status"] == 0
+
+
+def test_a_home_that_cannot_be_written_is_replaced(far: FarHost) -> None:
+    far.environ["HOME"] = "/proc/no-home"
+    link = far.connect()
+    assert far.welcome["root"] == f"/var/tmp/sshjobs-{os.getuid()}"
+    assert link.run("1.1", "true")["status"] == 0
+    link.say("bye")
+    assert link.until("gone")["files"] == 0
+    assert not Path(far.welcome["root"], far.run).exists()
+
+
+def test_a_root_that_cannot_be_used_is_refused_by_name(far: FarHost) -> None:
+    (far.home / "file").touch()
+    for root, kind in ((str(far.home / "file"), "read-only"), ("/proc/x", "read-only")):
+        link = far.open()
+        far.hello(link, root=root)
+        frame = link.next()
+        assert (frame["t"], frame["kind"]) == ("refused", kind)
+        assert root in frame["why"] and frame["hint"]
+        assert link.hung_up()
+
+
+def test_a_root_of_the_users_own_is_used_and_left_alone(far: FarHost) -> None:
+    root = far.home / "scratch"
+    root.mkdir(mode=0o755)
+    link = far.connect(root=str(root))
+    link.run("1.1", "true")
+    assert far.welcome["root"] == str(root)
+    assert (root / far.run).stat().st_mode & 0o777 == 0o700
+    link.say("bye")
+    link.until("gone")
+    eventually(lambda: not any(root.iterdir()), "the deletion")
+    assert root.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("what", ["a file", "a link"])
+def test_a_fallback_that_somebody_prepared_is_not_entered(tmp_path: Path, what: str) -> None:
+    from sshjobs.gjob.places import Unusable, own_directory
+
+    path = tmp_path / "place"
+    if what == "a file":
+        path.touch()
+    else:
+        (tmp_path / "elsewhere").mkdir()
+        path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Unusable):
+        own_directory(str(path))
+
+
+def test_a_directory_open_to_others_is_closed(tmp_path: Path) -> None:
+    from sshjobs.gjob.places import own_directory
+
+    path = tmp_path / "place"
+    path.mkdir(mode=0o777)
+    path.chmod(0o777)
+    own_directory(str(path))
+    assert path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_stale_socket_is_replaced(far: FarHost) -> None:
+    link = far.connect()
+    link.run("1.1", "true")
+    far.kill_agent()
+    sockets = [path for path in Path(f"/tmp/sshjobs-{os.getuid()}").iterdir() if path.name.startswith(far.run[:8])]
+    assert {path.suffix for path in sockets} == {".sock", ".lock"}
+    assert far.connect().run("2.1", "true")["status"] == 0
+
+
+def test_silence_after_the_marker_ends_in_peace(far: FarHost) -> None:
+    link = far.open()
+    assert link.process.stdin is not None
+    link.process.stdin.close()
+    assert link.process.wait(20) == 0

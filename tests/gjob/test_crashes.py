@@ -1,0 +1,341 @@
+"""kill -9 of the agent, of a runner, of both; journals that are torn; a host that went down."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.gjob.client import FarHost, Link, alive, children, eventually, holders, token_of
+
+GO = 'until [ -e "$HOME/go" ]; do sleep 0.02; done\n'
+SAY = 'echo "$SSHJOBS_JOB" >> "$HOME/ledger"\n'
+
+
+def start(far: FarHost, script: str = SAY + GO + "echo after\nexit 5\n", **spec: Any) -> tuple[Link, int, int]:
+    """Start one job; return the link, the runner's pid and the job's."""
+    link = far.connect()
+    link.launch("1.1", script=script, **spec)
+    job = link.until("started", id="1.1")["pid"]
+    (runner,) = far.runners()
+    return link, runner, job
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not alive(pid), "a death")
+
+
+def ledger(far: FarHost) -> list[str]:
+    return (far.home / "ledger").read_text().split()
+
+
+def test_a_killed_agents_job_ends_as_if_nothing_happened(far: FarHost) -> None:
+    link, runner, _ = start(far)
+    far.kill_agent()
+    assert alive(runner)
+    second = far.again(link, "1.1")
+    assert second.until("state", id="1.1")["s"] == "running"
+    (far.home / "go").touch()
+    end = second.end_of("1.1")
+    assert (end["why"], end["status"]) == ("exited", 5)
+    assert second.stdout("1.1") == b"after\n"
+    assert ledger(far) == ["job-1.1"]
+    eventually(lambda: not alive(runner), "the runner's leave")
+
+
+def test_what_ended_while_no_agent_lived_is_told_by_the_next(far: FarHost) -> None:
+    link, runner, _ = start(far)
+    far.kill_agent()
+    (far.home / "go").touch()
+    eventually(lambda: not alive(runner), "the job's end")
+    end = far.again(link, "1.1").end_of("1.1")
+    assert (end["why"], end["status"], end["out"]) == ("exited", 5, 6)
+    assert end["cpu"] > 0
+
+
+def test_a_launch_that_is_sent_again_to_a_new_agent_does_not_start_again(far: FarHost) -> None:
+    start(far)
+    far.kill_agent()
+    link = far.connect()
+    link.launch("1.1", script=SAY)
+    (far.home / "go").touch()
+    assert link.end_of("1.1")["status"] == 5
+    assert ledger(far) == ["job-1.1"]
+
+
+def test_queued_launches_of_a_killed_agent_are_absent_and_can_be_sent_again(far: FarHost) -> None:
+    link = far.connect(slots=1)
+    link.launch("1.1", script=GO)
+    link.launch("2.1", script=SAY)
+    link.until("started", id="1.1")
+    far.kill_agent()
+    link = far.again(link, "1.1", "2.1", slots=1)
+    link.until("state", id="2.1", s="absent")
+    link.launch("2.1", script=SAY)
+    (far.home / "go").touch()
+    assert link.end_of("2.1")["status"] == 0
+    assert ledger(far) == ["job-2.1"]
+
+
+@pytest.mark.parametrize("how", [5, "KILL"])
+def test_a_killed_runners_job_goes_on_and_its_exit_status_is_known(far: FarHost, how: object) -> None:
+    link, runner, job = start(far, SAY + GO + "echo after\n" + ("exit 5\n" if how == 5 else "kill -KILL $$\n"))
+    kill(runner)
+    assert alive(job)
+    assert eventually(lambda: job in children(far.agent), "the adoption")
+    (far.home / "go").touch()
+    end = link.end_of("1.1")
+    assert (end["why"], end["status"], end["signal"]) == (
+        ("exited", 5, None) if how == 5 else ("signalled", None, signal.SIGKILL))
+    assert link.stdout("1.1") == b"after\n"
+    assert link.run("2.1", "true")["status"] == 0
+
+
+def test_a_killed_runners_job_can_be_cancelled_with_all_that_hides(far: FarHost) -> None:
+    script = "setsid sleep 1000 & (setsid env -i sleep 65432 &) ; sleep 1001\n"
+    link, runner, job = start(far, script)
+    eventually(lambda: _with_argument("65432"), "the hidden process")
+    kill(runner)
+    link.say("cancel", id="1.1", grace=1)
+    end = link.end_of("1.1")
+    assert (end["why"], end["signal"]) == ("cancelled", signal.SIGTERM)
+    assert not alive(job) and holders(token_of("1.1")) == [] and _with_argument("65432") == []
+
+
+def _with_argument(word: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if word.encode() in (entry / "cmdline").read_bytes().split(b"\0") and alive(int(entry.name)):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def test_a_killed_runners_job_still_has_its_timeout_and_leaves_nothing(far: FarHost) -> None:
+    link, runner, _ = start(far, "sleep 1000\n", timeout=1.0)
+    kill(runner)
+    end = link.end_of("1.1")
+    assert (end["why"], end["signal"]) == ("timed_out", signal.SIGTERM)
+
+
+def test_leftovers_of_a_killed_runners_job_are_killed(far: FarHost) -> None:
+    link, runner, _ = start(far, "setsid sleep 1000 &\n" + GO)
+    kill(runner)
+    (far.home / "go").touch()
+    assert link.end_of("1.1")["status"] == 0
+    assert holders(token_of("1.1")) == []
+
+
+def test_agent_and_runner_killed_together_give_lost_once_the_job_is_over(far: FarHost) -> None:
+    link, runner, job = start(far, "setsid sleep 1000 &\n" + SAY + GO + "echo after\n")
+    far.kill_agent()
+    kill(runner)
+    second = far.again(link, "1.1")
+    second.until("state", id="1.1", s="running")
+    assert alive(job)
+    (far.home / "go").touch()
+    end = second.end_of("1.1")
+    assert (end["why"], end["status"], end["signal"]) == ("lost", None, None)
+    assert end["msg"] and end["started"]
+    assert second.stdout("1.1") == b"after\n"
+    assert holders(token_of("1.1")) == [] and ledger(far) == ["job-1.1"]
+
+
+def test_what_runs_without_agent_and_runner_can_be_cancelled(far: FarHost) -> None:
+    link, runner, job = start(far, "trap '' TERM\nsetsid sleep 1000 &\nwhile :; do sleep 0.1; done\n")
+    far.kill_agent()
+    kill(runner)
+    second = far.again(link, "1.1")
+    second.say("cancel", id="1.1", grace=0.2)
+    assert second.end_of("1.1")["why"] == "cancelled"
+    assert not alive(job) and holders(token_of("1.1")) == []
+
+
+def test_an_earlier_agents_job_can_be_cancelled(far: FarHost) -> None:
+    link, runner, job = start(far)
+    far.kill_agent()
+    second = far.again(link, "1.1")
+    second.say("cancel", id="1.1", grace=5)
+    end = second.end_of("1.1")
+    assert (end["why"], end["signal"]) == ("cancelled", signal.SIGTERM)
+    assert not alive(job)
+
+
+def test_an_earlier_agents_kept_leftovers_stay(far: FarHost) -> None:
+    link, runner, _ = start(far, GO + "sleep 1000 & echo $!\n", leftovers="keep")
+    kill(runner)
+    (far.home / "go").touch()
+    assert link.end_of("1.1")["status"] == 0
+    kept = int(link.stdout("1.1"))
+    assert alive(kept)
+    os.kill(kept, signal.SIGKILL)
+
+
+def test_many_kills_lose_nothing_and_double_nothing(far: FarHost) -> None:
+    """Agents and runners die all the time; every job runs once, and only a double death may hide an exit status."""
+    uids = [f"{number}.1" for number in range(1, 61)]
+    done: dict[str, dict[str, object]] = {}
+    victim = "agent"
+    for _ in range(40):
+        link = far.connect(slots=3, sync=[[uid, 0, 0] for uid in uids if uid not in done])
+        for uid in uids:
+            if uid not in done:
+                link.launch(uid, script='sleep 0.02; echo "$SSHJOBS_JOB" >> "$HOME/ledger"; exit 4\n', job=uid)
+        try:
+            while len(done) < len(uids):
+                frame = link.next(0.15)
+                if frame["t"] == "ended":
+                    done[frame["id"]] = frame
+        except TimeoutError:
+            pass
+        if len(done) == len(uids):
+            break
+        runners = far.runners()
+        if victim == "agent":
+            far.kill_agent()
+        elif runners:
+            os.kill(runners[0], signal.SIGKILL)
+        victim = "runner" if victim == "agent" else "agent"
+        link.close()
+    assert set(done) == set(uids)
+    ends = {str(frame["why"]) for frame in done.values()}
+    assert ends <= {"exited", "lost", "start_failed"}
+    exited = [uid for uid, frame in done.items() if frame["why"] == "exited"]
+    assert all(done[uid]["status"] == 4 for uid in exited)
+    written = ledger(far)
+    assert len(written) == len(set(written)) and set(exited) <= set(written)
+    assert not {uid for uid, frame in done.items() if frame["why"] == "start_failed"} & set(written)
+
+
+# -- what is on the disk ----------------------------------------------------------------------------------------------
+
+def journals(far: FarHost) -> list[Path]:
+    return sorted((far.directory / "j").iterdir())
+
+
+def record(**keys: object) -> bytes:
+    text = json.dumps(keys, separators=(",", ":")).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def lines_of(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line[9:]) for line in path.read_bytes().splitlines()]
+
+
+def runner_journal(far: FarHost) -> Path:
+    (path,) = [path for path in journals(far) if b'"claim"' in path.read_bytes()]
+    return path
+
+
+def test_journal_tells_claim_start_exit_and_end(far: FarHost) -> None:
+    link = far.connect()
+    link.run("1.1", "true")
+    kinds = [line["k"] for line in lines_of(runner_journal(far))]
+    assert kinds == ["runner", "claim", "start", "exit", "end"]
+
+
+def test_a_journal_torn_at_any_byte_of_its_last_line_is_read_up_to_it(far: FarHost) -> None:
+    link = far.connect()
+    link.run("1.1", script="exit 6\n")
+    for pid in [far.agent, *far.runners()]:
+        kill(pid)
+    path = runner_journal(far)
+    whole = path.read_bytes()
+    last = whole[:-1].rfind(b"\n") + 1
+    offsets = sorted({last, last + 1, last + 8, last + 9, last + 30, len(whole) - 2, len(whole) - 1, len(whole)})
+    for offset in offsets:
+        path.write_bytes(whole[:offset])
+        link = far.connect(sync=[["1.1", 0, 0]])
+        end = link.end_of("1.1")
+        # The exit record stands before the end: the status is known even where the end is torn.
+        assert (end["why"], end["status"]) == ("exited", 6)
+        for other in set(journals(far)) - {path}:
+            if any(line["k"] == "end" for line in lines_of(other)):
+                other.unlink()
+        far.kill_agent()
+
+
+def test_a_journal_torn_at_every_byte_never_gives_a_wrong_record(tmp_path: Path) -> None:
+    from sshjobs.gjob.journal import Reader
+
+    whole = record(k="claim", id="1.1") + record(k="end", id="1.1", status=6)
+    path = tmp_path / "1.log"
+    for offset in range(len(whole) + 1):
+        path.write_bytes(whole[:offset])
+        reader = Reader(str(path))
+        first = list(reader.read())
+        path.write_bytes(whole)
+        assert first + list(reader.read()) == [{"k": "claim", "id": "1.1"}, {"k": "end", "id": "1.1", "status": 6}]
+        for damage in (b"\0", b"x", b"\n", b"9"):
+            path.write_bytes(whole[:offset] + damage + whole[offset + 1:])
+            assert [item for item in Reader(str(path)).read()
+                    if item not in ({"k": "claim", "id": "1.1"}, {"k": "end", "id": "1.1", "status": 6})] == []
+
+
+def test_a_runner_killed_between_directory_and_claim_never_started_it(far: FarHost) -> None:
+    far.connect().run("1.1", "true")
+    for pid in [far.agent, *far.runners()]:
+        kill(pid)
+    (far.directory / "w" / "2.1").mkdir()
+    link = far.connect(sync=[["2.1", 0, 0]])
+    end = link.end_of("2.1")
+    assert (end["why"], end["started"]) == ("start_failed", None)
+    link.launch("2.1", script=SAY)
+    link.until("ended", id="2.1")
+    assert not (far.home / "ledger").exists()
+
+
+def test_a_claim_without_a_start_is_lost_and_what_carries_its_token_dies(far: FarHost) -> None:
+    link, runner, job = start(far)
+    far.kill_agent()
+    kill(runner)
+    path = runner_journal(far)
+    path.write_bytes(b"".join(line for line in path.read_bytes().splitlines(keepends=True) if b'"start"' not in line))
+    second = far.again(link, "1.1")
+    second.say("cancel", id="1.1", grace=0)
+    assert second.end_of("1.1")["why"] in ("lost", "cancelled")
+    assert not alive(job)
+
+
+def test_what_ran_before_the_last_boot_ended_by_it(far: FarHost) -> None:
+    link, runner, job = start(far, SAY + "echo before\n" + GO)
+    link.until("out", id="1.1")
+    far.kill_agent()
+    kill(runner)
+    kill(job)
+    for path in journals(far):
+        changed = [dict(line, boot="another-boot:1:1") if "boot" in line else line for line in lines_of(path)]
+        path.write_bytes(b"".join(record(**line) for line in changed))
+    (far.directory / "w" / "2.1").mkdir()
+    second = far.connect(sync=[["1.1", 0, 0], ["2.1", 0, 0], ["3.1", 0, 0]])
+    second.until("state", id="3.1", s="absent")
+    end = second.end_of("1.1")
+    assert (end["why"], end["status"], end["out"]) == ("reboot", None, 7)
+    assert second.stdout("1.1") == b"before\n"
+    assert second.end_of("2.1")["why"] == "reboot"
+    far.kill_agent()
+    third = far.connect(sync=[["1.1", 7, 0]], offsets={("1.1", 1): 7})
+    assert third.end_of("1.1")["why"] == "reboot"
+
+
+def test_another_process_under_the_jobs_pid_is_not_the_job(far: FarHost) -> None:
+    link, runner, job = start(far)
+    far.kill_agent()
+    kill(runner)
+    innocent = os.getpid()
+    path = runner_journal(far)
+    lines = [dict(line, pid=innocent) if line["k"] == "start" else line for line in lines_of(path)]
+    path.write_bytes(b"".join(record(**line) for line in lines))
+    kill(job)
+    second = far.again(link, "1.1")
+    second.say("cancel", id="1.1", grace=0)
+    assert second.end_of("1.1")["why"] in ("lost", "cancelled")

@@ -1,0 +1,194 @@
+"""Nothing of a job outlives it: leftovers, cancel and timeout against trees that do not want to die."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sshjobs.network import payload
+from tests.gjob.client import FarHost, Link, alive, eventually, holders, token_of
+
+DAEMON = """
+import os, sys, time
+if os.fork(): os._exit(0)
+os.setsid()
+if os.fork(): os._exit(0)
+{extra}
+print(os.getpid(), flush=True)
+time.sleep(1000)
+"""
+IGNORES = "import signal; [signal.signal(n, signal.SIG_IGN) for n in (1, 2, 3, 15)]"
+STORM = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for _ in range(5):
+    if os.fork() == 0:
+        # A target that moves: each of it lives a millisecond and is followed by one in a session of its own.
+        while True:
+            if os.fork():
+                os._exit(0)
+            os.setsid()
+            time.sleep(0.001)
+print("up", flush=True)
+{then}
+"""
+
+
+def gone(uid: str) -> bool:
+    return holders(token_of(uid)) == []
+
+
+def test_what_a_job_left_running_is_killed(far: FarHost) -> None:
+    link = far.connect()
+    end = link.run("1.1", script="sleep 1000 &\nsetsid sleep 1001 &\nexit 3\n")
+    assert (end["why"], end["status"]) == ("exited", 3)
+    assert gone("1.1")
+
+
+@pytest.mark.parametrize("extra", ["", IGNORES], ids=["polite", "ignoring"])
+def test_a_daemon_that_hid_well_is_killed(far: FarHost, extra: str) -> None:
+    link = far.connect()
+    end = link.run("1.1", "python3", "-c", DAEMON.format(extra=extra))
+    assert (end["why"], end["status"]) == ("exited", 0)
+    eventually(lambda: not alive(int(link.stdout("1.1") or b"0") or 0), "the daemon's death")
+    assert gone("1.1")
+
+
+def test_a_daemon_without_our_environment_is_killed_too(far: FarHost) -> None:
+    link = far.connect()
+    link.run("1.1", script="setsid env -i sleep 54321 & sleep 0.2\n")
+    assert [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+            if alive(pid) and b"54321" in Path(f"/proc/{pid}/cmdline").read_bytes()] == []
+
+
+def test_leftovers_may_be_kept(far: FarHost) -> None:
+    link = far.connect(slots=1)
+    end = link.run("1.1", script="sleep 1000 & echo $!\n", leftovers="keep")
+    assert end["status"] == 0
+    kept = int(link.stdout("1.1"))
+    assert alive(kept)
+    # Its slot is free, and later jobs do not take it along.
+    assert link.run("2.1", script="sleep 1000 &\n")["status"] == 0
+    assert alive(kept) and gone("2.1")
+    link.say("release", ids=["1.1", "2.1"])
+    link.say("bye")
+    gone_frame = link.until("gone")
+    assert (gone_frame["processes"], gone_frame["files"]) == (1, 0)
+    assert alive(kept)
+    os.kill(kept, signal.SIGKILL)
+
+
+def test_cancel_ends_the_whole_tree_and_says_so(far: FarHost) -> None:
+    link = far.connect()
+    link.launch("1.1", script="sleep 1000 & setsid sleep 1001 & sleep 1002\n")
+    link.until("started", id="1.1")
+    link.say("cancel", id="1.1", grace=5)
+    end = link.end_of("1.1")
+    assert (end["why"], end["signal"]) == ("cancelled", signal.SIGTERM)
+    assert gone("1.1")
+
+
+def test_a_job_may_use_its_grace(far: FarHost) -> None:
+    link = far.connect()
+    link.launch("1.1", script="trap 'echo saved; exit 7' TERM\necho ready\nwhile :; do sleep 0.02; done\n")
+    link.until("out", id="1.1")
+    link.say("cancel", id="1.1", grace=20)
+    end = link.end_of("1.1")
+    assert (end["why"], end["status"]) == ("cancelled", 7)
+    assert link.stdout("1.1") == b"ready\nsaved\n"
+
+
+def test_what_ignores_everything_is_killed_after_its_grace(far: FarHost) -> None:
+    link = far.connect()
+    link.launch("1.1", "python3", "-c", IGNORES + "\nimport time; print('up', flush=True); time.sleep(1000)")
+    link.until("out", id="1.1")
+    link.say("cancel", id="1.1", grace=0.2)
+    end = link.end_of("1.1")
+    assert (end["why"], end["signal"]) == ("cancelled", signal.SIGKILL)
+
+
+def test_a_second_cancel_may_hurry_the_first(far: FarHost) -> None:
+    link = far.connect()
+    link.launch("1.1", "python3", "-c", IGNORES + "\nimport time; print('up', flush=True); time.sleep(1000)")
+    link.until("out", id="1.1")
+    link.say("cancel", id="1.1", grace=1000)
+    link.say("cancel", id="1.1", grace=0)
+    assert link.end_of("1.1")["signal"] == signal.SIGKILL
+
+
+def test_a_fork_storm_is_cancelled(far: FarHost) -> None:
+    link = far.connect()
+    link.launch("1.1", "python3", "-c", STORM.format(then="time.sleep(1000)"))
+    link.until("out", id="1.1")
+    link.say("cancel", id="1.1", grace=0)
+    assert link.end_of("1.1")["why"] == "cancelled"
+    assert gone("1.1")
+
+
+def test_a_fork_storm_does_not_outlive_its_job(far: FarHost) -> None:
+    link = far.connect()
+    assert link.run("1.1", "python3", "-c", STORM.format(then=""))["status"] == 0
+    assert gone("1.1")
+
+
+def test_cancel_of_what_has_not_started_fences_it(far: FarHost) -> None:
+    link = far.connect(slots=1)
+    link.launch("1.1", "sleep", "1000")
+    link.launch("2.1", "touch", str(far.home / "ran"))
+    link.say("cancel", id="2.1", grace=0)
+    end = link.end_of("2.1")
+    assert (end["why"], end["started"]) == ("fenced", None)
+    link.say("cancel", id="1.1", grace=0)
+    assert link.end_of("1.1")["why"] == "cancelled"
+    assert link.run("3.1", "true")["status"] == 0
+    assert not (far.home / "ran").exists()
+
+
+def test_cancel_of_what_is_over_tells_the_real_end(far: FarHost) -> None:
+    link = far.connect()
+    assert link.run("1.1", "true")["why"] == "exited"
+    link.say("cancel", id="1.1", grace=0)
+    assert link.until("ended", id="1.1")["why"] == "exited"
+
+
+def test_a_paused_job_stands_still_and_goes_on(far: FarHost) -> None:
+    link = far.connect()
+    link.launch("1.1", script="while :; do echo; sleep 0.01; done & wait\n")
+    link.until("out", id="1.1")
+    link.say("pause", id="1.1")
+
+    def states() -> set[str]:
+        return {Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in holders(token_of("1.1"))}
+
+    eventually(lambda: states() == {"T"}, "the pause")
+    link.say("unpause", id="1.1")
+    eventually(lambda: "T" not in states(), "the end of the pause")
+    link.say("pause", id="1.1")
+    eventually(lambda: states() == {"T"}, "the pause")
+    link.say("cancel", id="1.1", grace=20)  # TERM reaches what is stopped
+    assert link.end_of("1.1")["why"] == "cancelled"
+
+
+def test_timeout_beats_what_ignores_term(make_far: Callable[..., FarHost]) -> None:
+    modules = dict(payload.sources())
+    runner = "sshjobs.gjob.runner"
+    modules[runner] = modules[runner].replace("TIMEOUT_GRACE = 5.0", "TIMEOUT_GRACE = 0.1")
+    link = make_far(payload.pack(modules)).connect()
+    end = link.run("1.1", "python3", "-c", IGNORES + "\nimport time; time.sleep(1000)", timeout=0.3)
+    assert (end["why"], end["signal"]) == ("timed_out", signal.SIGKILL)
+
+
+def test_without_ctypes_the_token_finds_what_hides(make_far: Callable[..., FarHost]) -> None:
+    modules = dict(payload.sources())
+    procs = "sshjobs.gjob.procs"
+    modules[procs] = modules[procs].replace("import ctypes", "import no_such_module")
+    assert modules != payload.sources()
+    link: Link = make_far(payload.pack(modules)).connect()
+    end = link.run("1.1", "python3", "-c", DAEMON.format(extra=IGNORES))
+    assert (end["why"], end["status"]) == ("exited", 0)
+    assert gone("1.1")
+    assert link.run("2.1", "false")["status"] == 1
