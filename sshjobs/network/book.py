@@ -1,0 +1,188 @@
+"""What is on one host, over all connections to it, and what the host's words change in that."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sshjobs.errors import ProtocolError, SshjobsError
+from sshjobs.network import link as words
+from sshjobs.network.attempts import Ended, LiveAttempt, Started, ended_from
+from sshjobs.network.contract import HostUp, Released, Warned
+from sshjobs.network.outputs import FULL, OutputFiles
+from sshjobs.states import Outcome
+
+#: Seconds between attempts to write output while this machine's disk is full.
+FULL_RETRY = 1.0
+
+Emit = Callable[[Any], None]
+#: Something to say to the host: a launch, or words for the link.
+Item = LiveAttempt | Callable[[words.Link], None]
+
+
+class HostBook:
+    """The attempts on one host, as far as this side knows. Belongs to the network's event loop.
+
+    :param emit: takes each event for the manager
+    :param say: takes what is to be said to the host, in order
+    :ivar open: the host listens; what is said while it does not is said when it is back
+    :ivar boot: boot id of the host at the last connection
+    :ivar blobs: input files that the host has
+    """
+
+    def __init__(self, host: str, outputs: OutputFiles, emit: Emit, say: Callable[[Item], None]):
+        self.live: dict[str, LiveAttempt] = {}
+        self.open = False
+        self.boot: str | None = None
+        self.blobs: set[str] = set()
+        self._host, self._outputs, self._emit, self._say = host, outputs, emit, say
+        self._to_release: list[str] = []
+
+    # -- what the manager asks for -------------------------------------------------------------------------------
+
+    def launch(self, attempt: LiveAttempt) -> None:
+        """Have an attempt started, now or as soon as the host can be reached."""
+        self.live[attempt.uid] = attempt
+        if self.open:
+            self._say(attempt)
+
+    def adopt(self, attempt: LiveAttempt) -> None:
+        """Ask for an attempt of an earlier manager at the next connection."""
+        self.live[attempt.uid] = attempt
+
+    def cancel(self, uid: str, grace: float) -> None:
+        """End an attempt, now or as soon as the host can be reached."""
+        attempt = self.live.get(uid)
+        if attempt is None or attempt.over:
+            return
+        attempt.cancelling, attempt.grace = True, grace
+        if self.open:
+            self._say(lambda link: link.say("cancel", id=uid, grace=grace))
+
+    def pause(self, uid: str, paused: bool) -> None:
+        """Stop the processes of an attempt, or let them go on; nothing while the host cannot be reached."""
+        if self.open and uid in self.live:
+            self._say(lambda link: link.say("pause" if paused else "unpause", id=uid))
+
+    def release(self, uids: list[str]) -> None:
+        """Tell the host to forget ended attempts, now or as soon as it can be reached."""
+        if not self.open:
+            self._to_release += uids
+            return
+        for uid in uids:
+            self.live.pop(uid, None)
+        self._say(lambda link: link.say("release", ids=uids))
+        self._emit(Released(uids))
+
+    def have(self) -> Iterator[tuple[str, int, int]]:
+        """Yield each attempt with the bytes of its streams that have come."""
+        for attempt in self.live.values():
+            yield attempt.uid, attempt.have[0], attempt.have[1]
+
+    # -- what the host says --------------------------------------------------------------------------------------
+
+    def welcome(self, facts: dict[str, Any]) -> None:
+        """Take in what the host says of itself; it listens from now on."""
+        known_boot, self.boot = self.boot, facts["boot"]
+        for attempt in self.live.values():
+            # What was sent before and is not known to the host now may have run all the same, if what the host
+            # remembers is not what it remembered then.
+            if not facts["resumed"] or known_boot not in (None, self.boot):
+                attempt.may_have_run |= attempt.sent_on is not None
+        self.blobs = {sha for sha in facts["blobs"] if isinstance(sha, str)}
+        self.open = True
+        if self._to_release:
+            self.release(self._to_release)
+            self._to_release = []
+        self._emit(HostUp(self._host, {key: facts[key] for key in facts if key not in ("t", "blobs")}))
+
+    def started(self, keys: dict[str, Any]) -> None:
+        """Take in that an attempt runs."""
+        attempt = self.live.get(keys["id"])
+        if attempt is not None and not attempt.over:
+            attempt.seen = True
+            self._emit(Started(attempt.uid, keys["pid"], keys["at"]))
+
+    def state(self, uid: str, state: str) -> None:
+        """Take in how an attempt stands there, and say what follows from it."""
+        attempt = self.live.get(uid)
+        if attempt is None or attempt.over:
+            return
+        if state != "absent":
+            if not attempt.seen and state == "running":
+                self._emit(Started(uid, None, None))
+            attempt.seen = True
+            if attempt.cancelling:
+                self._say(lambda link: link.say("cancel", id=uid, grace=attempt.grace))
+        elif attempt.seen or attempt.may_have_run or attempt.cancelling:
+            attempt.may_have_run |= attempt.seen
+            self._say(lambda link: link.say("fence", id=uid))
+        else:
+            self._say(attempt)
+
+    def ended(self, keys: dict[str, Any]) -> None:
+        """Take in that an attempt is over.
+
+        :raises ProtocolError: not all of its output has come
+        """
+        end = ended_from(keys)
+        attempt = self.live.get(end.uid)
+        if attempt is None:
+            # Given up before, and the host did not hear it.
+            self._say(lambda link: link.say("release", ids=[end.uid]))
+            return
+        if attempt.over:
+            return
+        if list(end.sizes) != attempt.have:
+            raise ProtocolError(f"attempt {end.uid} ended with output missing",
+                                why=f"{list(end.sizes)} bytes announced, {attempt.have} came")
+        if end.outcome is Outcome.NEVER_STARTED and keys["why"] == "fenced":
+            if attempt.may_have_run:
+                end = end._replace(outcome=Outcome.LOST, reason="the host has forgotten it; it may have run")
+            elif attempt.cancelling:
+                end = end._replace(outcome=Outcome.CANCELLED)
+        self.end(attempt, end)
+
+    def end(self, attempt: LiveAttempt, end: Ended) -> None:
+        """Note the end of an attempt and tell the manager."""
+        attempt.over = True
+        self._outputs.forget(attempt.uid)
+        self._emit(end)
+
+    async def store(self, output: words.Output) -> None:
+        """Write the next bytes of a stream into its file.
+
+        :raises ProtocolError: they are not the next
+        """
+        attempt = self.live.get(output.uid)
+        if attempt is None or attempt.over:
+            return
+        have = attempt.have[output.stream - 1]
+        if output.off != have:
+            raise ProtocolError(f"output of attempt {output.uid} out of order", why=f"{output.off} came after {have}")
+        attempt.seen = True
+        path = attempt.path(output.stream)
+        await self._patiently(
+            lambda: self._outputs.write(output.uid, output.stream, path, output.off, output.data))
+        attempt.have[output.stream - 1] += len(output.data)
+
+    async def create(self, attempt: LiveAttempt) -> None:
+        """Make the files of an attempt's output."""
+        await self._patiently(lambda: self._outputs.create(attempt.directory))
+
+    async def _patiently(self, act: Callable[[], None]) -> None:
+        """Do something on this machine's disk; while it is full, say so and wait for room."""
+        said = False
+        while True:
+            try:
+                return act()
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise SshjobsError("output cannot be written", where=error.filename,
+                                       why=os.strerror(error.errno or 0)) from error
+                if not said:
+                    said = True
+                    self._emit(Warned(self._host, "the disk of this machine is full; waiting for room"))
+                await asyncio.sleep(FULL_RETRY)
