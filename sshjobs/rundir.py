@@ -278,6 +278,6 @@ def _make_results(results: Path) -> None:
     results.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def _cannot_make(path: Path, error: OSError) -> SshjobsError:
-    return SshjobsError("the run directory cannot be made", where=str(path), why=error.strerror or str(error),
+def _cannot_make(path: Path, error: OSError) -> UsageError:
+    return UsageError("the run directory cannot be made", where=str(path), why=error.strerror or str(error),
                         hint="choose another place with --results")
