@@ -106,7 +106,8 @@ class Progress:
         job = self.live.get(event["job"])
         before = job.state if job is not None else self._before(event)
         if before != state:
-            self.counts[before] -= 1
+            # Jobs that are added to a run in progress are first heard of when they are launched.
+            self.counts[before] = max(0, self.counts[before] - 1)
             self.counts[state] += 1
         if state in FINAL_STATES or state == STATE_FREE:
             self._forget(job)
@@ -120,13 +121,13 @@ class Progress:
             self.failures.append(event)
 
     def _before(self, event: Event) -> str:
-        """Return the state of a job that was not heard of yet: waiting, or launched by an earlier manager."""
+        """Return the state of a job that is not live here: it waited, had failed, or an earlier manager launched it."""
         if event["event"] != "launch" and event["attempts"]:
             for state in (STATE_UNKNOWN, STATE_BUSY):
                 if self._adopted[state]:
                     self._adopted[state] -= 1
                     return state
-        return STATE_FREE
+        return STATE_ERROR if event["event"] == "retry" else STATE_FREE
 
     def _remember(self, event: Event, state: str) -> None:
         self.live[event["job"]] = Live(event["job"], event["host"], state, self._monotonic(),

@@ -8,7 +8,6 @@ import os
 import pty
 import re
 import select
-import signal
 import struct
 import subprocess
 import termios
@@ -22,10 +21,14 @@ _SEQUENCE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b[=>]|\x1b\][^\x07]*\x07"
 
 
 class Terminal:
-    """Runs a command with a pseudo terminal as its input and output."""
+    """Runs a command with a pseudo terminal as its input and output.
+
+    :param kill: end the command at the end of the body; else only its terminal goes away
+    """
 
     def __init__(self, argv: Sequence[str], cwd: Path, *, columns: int = 80, rows: int = 24,
-                 env: Mapping[str, str] | None = None):
+                 env: Mapping[str, str] | None = None, kill: bool = True):
+        self._kill = kill
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         environment = {**(os.environ if env is None else env), **cli_environment(), "TERM": "xterm-256color"}
@@ -41,16 +44,18 @@ class Terminal:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        if self._kill:
+            self._process.kill()
+            self._process.wait()
         os.close(self._master)
+        self._process.wait(30)
 
     def read_until(self, condition: Callable[[str], object], seconds: float = 30.0) -> str:
-        """Return all that was written, once a condition on it holds."""
+        """Return all that was written, once a condition on its :func:`plain` text holds."""
         deadline = time.monotonic() + seconds
-        while not condition(self.text):
-            assert time.monotonic() < deadline, self.text
-            assert self._more(deadline) or condition(self.text), self.text
+        while not condition(plain(self.text)):
+            assert time.monotonic() < deadline, plain(self.text)[-2000:]
+            assert self._more(deadline) or condition(plain(self.text)), plain(self.text)[-2000:]
         return self.text
 
     def read_to_end(self, seconds: float = 30.0) -> str:
@@ -63,10 +68,6 @@ class Terminal:
     def press_ctrl_c(self) -> None:
         """Send what the key sends."""
         os.write(self._master, b"\x03")
-
-    def hang_up(self) -> None:
-        """End the command as a closed window does not: it is asked to leave."""
-        self._process.send_signal(signal.SIGTERM)
 
     def wait(self, seconds: float = 30.0) -> int:
         """Return the exit code."""

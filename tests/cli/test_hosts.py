@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 import time
 from pathlib import Path
 
@@ -116,4 +115,3 @@ def test_text_of_hosts_cannot_reach_the_terminal() -> None:
     from sshjobs.cli.hosts import _line
 
     assert "\x1b" not in _line(Finding("a", {**FACTS, "gpus": ["\x1b[31m"]}), 1)
-    assert tempfile.gettempdir()

@@ -1,0 +1,70 @@
+"""The option tables of docs/cli.md. ``python -m tests.cli.reference`` renews them from the commands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from sshjobs.cli.app import COMMANDS, root
+
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+_TABLE = re.compile(r"<!-- options: (?P<name>[a-z ]+) -->\n(?P<table>.*?)<!-- end -->\n", re.DOTALL)
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Yield every command that does something, with its words (``hosts check``)."""
+    for name in COMMANDS:
+        command = root.get_command(click.Context(root), name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            for inner, below in command.commands.items():
+                yield f"{name} {inner}", below
+        else:
+            yield name, command
+
+
+def table(name: str, command: click.Command) -> str:
+    """Return the usage and the options of a command as Markdown."""
+    arguments = " ".join(param.make_metavar(click.Context(command)) for param in command.params
+                         if isinstance(param, click.Argument))
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    lines = ["```text", f"sshjobs {name} {arguments}".rstrip() + (" [OPTIONS]" if options else ""), "```", ""]
+    if options:
+        lines += ["| option | meaning |", "|---|---|", *map(_row, options), ""]
+    return "\n".join(lines) + "\n"
+
+
+def _row(option: click.Option) -> str:
+    names = ", ".join(f"`{name}`" for name in option.opts)
+    if not option.is_flag and not option.count:
+        value = "\\|".join(option.type.choices) if isinstance(option.type, click.Choice) else option.metavar
+        names += f" {value}"
+    meaning = re.sub(r"\s*\[default: (.*)\]$", r" Default: \1.", option.help or "")
+    if option.show_default:
+        meaning += f" Default: `{option.default}`."
+    if option.envvar:
+        meaning += f" Also by the environment variable `{option.envvar}`."
+    return f"| {names} | {meaning} |".replace("<", "&lt;").replace(">", "&gt;")
+
+
+def tables(text: str) -> dict[str, str]:
+    """Return the tables of a page by the words of their command."""
+    return {found["name"]: found["table"] for found in _TABLE.finditer(text)}
+
+
+def renewed(text: str) -> str:
+    """Return the page with its tables as they should be."""
+    known = dict(commands())
+
+    def fill(found: re.Match[str]) -> str:
+        name = found["name"]
+        return f"<!-- options: {name} -->\n{table(name, known[name])}<!-- end -->\n"
+
+    return _TABLE.sub(fill, text)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

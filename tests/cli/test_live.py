@@ -1,0 +1,144 @@
+"""The live view: it fits its screen whatever the run, and leaves the terminal in order."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from sshjobs.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED
+from sshjobs.views.frame import Frame
+from sshjobs.views.progress import Progress
+from tests.cli import story
+from tests.cli.terminal import Terminal, plain
+from tests.conftest import sshjobs_argv
+from tests.lab.waiting import wait_until
+
+JOBFILE = """
+jobs:
+  - {name: bad, commands: ["echo 'ValueError: bad seed' >&2", exit 3]}
+  - {name: "long", repeat: 3, commands: ['for i in $(seq 600); do test -e @/go && exit 0; sleep 0.1; done']}
+"""
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, clean_home: Path) -> Path:
+    """A jobfile with a job that fails and three that wait for a file called go."""
+    (tmp_path / "jobs.yaml").write_text(JOBFILE.replace("@", str(tmp_path)))
+    return tmp_path
+
+
+def make_progress(jobs: int = 40, hosts: int = 3, running: int = 5, failed: int = 4) -> Progress:
+    progress = Progress(lambda: 100.0)
+    names = [f"host-with-a-long-name-{n}" for n in range(hosts)]
+    progress.take(story.run(jobs, names))
+    for n, name in enumerate(names):
+        progress.take(story.down(name) if n == 1 else story.up(name))
+    for n in range(failed):
+        progress.take(story.launch(f"bad-{n}", names[0]))
+        progress.take(story.failed(f"bad-{n}", names[0]))
+    for n in range(running):
+        progress.take(story.launch(f"job-with-a-really-long-name-{n}", names[0]))
+    return progress
+
+
+@pytest.mark.parametrize("height", [1, 2, 3, 4, 5, 8, 12, 24, 60])
+@pytest.mark.parametrize(("hosts", "running", "failed"), [(1, 0, 0), (3, 5, 4), (1000, 3000, 100)])
+def test_the_block_fits_every_screen(height: int, hosts: int, running: int, failed: int) -> None:
+    frame = Frame(make_progress(10_000, hosts, running, failed), lambda: 107.0)
+    for width in (18, 40, 80, 200):
+        lines = frame.lines(width, height)
+        assert 1 <= len(lines) <= height
+        assert not any("\n" in line.plain for line in lines)
+        assert all(line.no_wrap and line.overflow == "ellipsis" or len(line.plain) <= width for line in lines)
+
+
+def test_the_block_tells_counts_hosts_jobs_and_failures() -> None:
+    lines = [line.plain for line in Frame(make_progress(), lambda: 107.0).lines(78, 24)]
+    assert lines[0] == "r  4 of 40  0 ms"
+    assert lines[1] == "━" * 78
+    assert lines[2] == "0 done  4 error  5 busy  31 free"
+    assert lines[3:6] == ["host-with-a-long-name-1  away 7.0 s  the connection was refused; do this",
+                          "host-with-a-long-name-0  5/8", "host-with-a-long-name-2  0/8"]
+    assert lines[6] == "job-with-a-really-long-name-0 on host-with-a-long-name-0 launched 7.0 s"
+    assert lines[-1] == "bad-3 on host-with-a-long-name-0 exit 3 in 1.2 s"
+
+
+def test_what_does_not_fit_is_summed_up() -> None:
+    lines = [line.plain for line in Frame(make_progress(9000, 1000, 3000, 0), lambda: 107.0).lines(78, 20)]
+    assert any(re.fullmatch(r"999 hosts up, 3,000/7,992 slots in use", line) for line in lines), lines
+    assert any(re.fullmatch(r"and 2,9\d\d more", line) for line in lines), lines
+
+
+def test_a_terminal_without_the_letters_gets_others() -> None:
+    bar = Frame(make_progress(), lambda: 107.0).lines(40, 10, ascii_only=True)[1].plain
+    assert set(bar) == {"#", "-"}
+
+
+def test_an_interrupt_stays_in_sight() -> None:
+    progress = make_progress()
+    progress.take({"event": "interrupt", "reason": "Ctrl-C again cancels it"})
+    for height in (4, 10, 24):
+        assert Frame(progress, lambda: 107.0).lines(80, height)[-1].plain == "Ctrl-C again cancels it"
+
+
+def test_a_terminal_gets_a_live_block_and_then_a_summary(jobs: Path) -> None:
+    with Terminal(sshjobs_argv(["run", "jobs.yaml", "--slots", "2"]), jobs, columns=70, rows=20) as terminal:
+        text = terminal.read_until(lambda text: "ValueError: bad seed" in text and "long-2 on localhost" in text)
+        assert "━" in text
+        assert "\x1b[?25l" in text, "the cursor is hidden"
+        shown = plain(text)
+        assert re.search(r"0 done  1 error  2 busy  1 free", shown)
+        (jobs / "go").touch()
+        text = terminal.read_to_end()
+        assert terminal.wait() == EXIT_JOBS_FAILED
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l"), "the cursor is back"
+    summary = plain(text)[plain(text).index("jobs-1 failed: "):].splitlines()
+    assert re.fullmatch(r"jobs-1 failed: 3 done, 1 error of 4 jobs in .*", summary[0])
+    assert summary[1:] == ["  bad on localhost: exit 3", "      ValueError: bad seed",
+                           "      results/jobs-1/jobs/bad/stderr",
+                           "outputs: results/jobs-1/jobs/<job>/stdout and stderr"]
+
+
+def test_a_narrow_terminal_without_colours_is_fine(jobs: Path) -> None:
+    (jobs / "go").touch()
+    env = {**os.environ, "NO_COLOR": "1"}
+    with Terminal(sshjobs_argv(["run", "jobs.yaml"]), jobs, columns=20, rows=6, env=env) as terminal:
+        text = terminal.read_to_end()
+        assert terminal.wait() == EXIT_JOBS_FAILED
+    assert not re.search(r"\x1b\[(3[0-7]|9[0-7]|38;)", text)
+    assert "Traceback" not in text
+
+
+def test_a_dumb_terminal_gets_lines(jobs: Path) -> None:
+    (jobs / "go").touch()
+    argv = ["env", "TERM=dumb", *sshjobs_argv(["run", "jobs.yaml"])]
+    with Terminal(argv, jobs) as terminal:
+        text = terminal.read_to_end()
+    assert "\x1b" not in text
+    assert re.search(r"^\d\d:\d\d:\d\d launch long-1 on localhost", text, re.MULTILINE)
+
+
+def test_ctrl_c_is_answered_on_the_screen(jobs: Path) -> None:
+    with Terminal(sshjobs_argv(["run", "jobs.yaml", "--slots", "2"]), jobs, columns=100) as terminal:
+        terminal.read_until(lambda text: "ValueError" in text and "long-2 on localhost" in text)
+        terminal.press_ctrl_c()
+        terminal.read_until(lambda text: "launching nothing more, waiting for what runs; Ctrl-C again" in text)
+        (jobs / "go").touch()
+        text = plain(terminal.read_to_end())
+        assert terminal.wait() == EXIT_INTERRUPTED
+    assert "jobs-1 interrupted: 2 done, 1 error, 1 free of 4 jobs" in text
+    assert "1 job not over; go on with: sshjobs resume jobs-1" in text
+
+
+def test_the_run_goes_on_when_the_screen_is_gone(jobs: Path) -> None:
+    (jobs / "go").touch()
+    # The shell ignores the hang-up, as nohup does; then the terminal is closed under the run.
+    words = " ".join(sshjobs_argv(["run", "jobs.yaml"]))
+    with Terminal(["sh", "-c", f"trap '' HUP; {words}; echo $? > code"], jobs, kill=False) as terminal:
+        terminal.read_until(lambda text: "jobs-1" in text)
+    wait_until((jobs / "code").exists, 30, "the run has ended")
+    wait_until(lambda: (jobs / "code").read_text(), 5, "its code is written")
+    assert (jobs / "code").read_text() == f"{EXIT_JOBS_FAILED}\n"
