@@ -76,6 +76,7 @@ class Agent(Listener):
         if self._talk is not None:
             self._talk.stream(now)
             self._write(self._talk.link)
+        self._crew.tidy()
         self._consider_leaving(now)
 
     def _write(self, link: Link) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import deque
 
 from . import adopt, procs, wire
 from .attempts import ENDED, QUEUED, RUNNING, Attempt, History, end_text
@@ -10,7 +11,7 @@ from .pool import Pool
 
 MYPY = False
 if MYPY:
-    from typing import Any
+    from typing import Any, Deque
 
     from .loop import Loop
     from .places import Places
@@ -20,6 +21,8 @@ if MYPY:
 FORK_RETRY = 1.0
 #: Seconds to wait for idle runners to exit when the run is over.
 DISMISSED_WITHIN = 1.0
+#: How many attempts' files are deleted in one turn of the loop.
+TIDY_AT_ONCE = 8
 
 
 class Listener:
@@ -54,6 +57,7 @@ class Crew:
         #: Wait statuses of children that are no runners: main processes whose runner was killed, and their orphans.
         self._reaped: "dict[int, tuple[int, float, int]]" = {}
         self._ever_kept = False
+        self._rubbish: "Deque[str]" = deque()
         self._next_look = 0.0
         self._fork_at = 0.0
         loop.watch_children(self._on_child)
@@ -111,9 +115,8 @@ class Crew:
         """Delete attempts that have ended; they can never be launched again."""
         self._history.note_release(uids)
         for uid in uids:
-            attempt = self.attempts.pop(uid)
-            self._places.discard(uid)
-            self.pool.forget(attempt)
+            self.pool.forget(self.attempts.pop(uid))
+        self._rubbish.extend(uids)
 
     def dismiss(self) -> int:
         """Let all runners go, which have nothing; return how many processes there are besides them."""
@@ -132,6 +135,8 @@ class Crew:
 
     def due(self, now: float) -> float:
         """Return when to call :meth:`act`, by the monotonic clock."""
+        if self._rubbish:
+            return now
         due = now + 3600.0
         if self._adopted:
             due = self._next_look
@@ -157,6 +162,11 @@ class Crew:
             attempt.state = RUNNING
             self.pool.assign(worker, attempt)
             self._watch(worker)
+
+    def tidy(self) -> None:
+        """Delete some of what was released: a few at a time, because jobs that wait to be started come first."""
+        for _ in range(min(len(self._rubbish), TIDY_AT_ONCE)):
+            self._places.discard(self._rubbish.popleft())
 
     # -- runners ---------------------------------------------------------------------------------------------------
 

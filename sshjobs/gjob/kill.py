@@ -26,16 +26,17 @@ class Killer:
     :param grace: seconds between TERM and KILL
     :param now: by the monotonic clock
     :param children: returns the children of this process, all of which are to end, without a scan
+    :param gently: with TERM first
     """
 
     def __init__(self, members: "Members", grace: float, now: float,
-                 children: "Callable[[], list[int]] | None" = None):
+                 children: "Callable[[], list[int]] | None" = None, gently: bool = True):
         self._members, self._children = members, children
         self._kill_at = now + grace
         self._next = now
         self._pause = FIRST_PAUSE
         self._rounds = 0
-        self._asked = False
+        self._asked = not gently
         #: What lives on although it was killed for long, empty where nothing does.
         self.stuck: "list[int]" = []
 

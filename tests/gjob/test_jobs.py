@@ -259,7 +259,8 @@ def test_users_umask_is_the_jobs(far: FarHost) -> None:
 def test_signals_are_as_a_login_has_them(link: Link) -> None:
     link.run("1.1", "grep", "^Sig[BI]", "/proc/self/status")
     fields = dict(line.split(":\t") for line in link.stdout("1.1").decode().splitlines())
-    assert {int(value, 16) for value in fields.values()} == {0}, fields
+    # 32 and 33 are the C library's own, which posix_spawn leaves ignored.
+    assert {int(value, 16) & ~(3 << 31) for value in fields.values()} == {0}, fields
 
 
 def test_a_job_inherits_no_file_of_ours(link: Link) -> None:

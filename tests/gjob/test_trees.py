@@ -162,7 +162,13 @@ def test_a_paused_job_stands_still_and_goes_on(far: FarHost) -> None:
     link.say("pause", id="1.1")
 
     def states() -> set[str]:
-        return {Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in holders(token_of("1.1"))}
+        found = set()
+        for pid in holders(token_of("1.1")):
+            try:
+                found.add(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0])
+            except OSError:  # it was about to end
+                found.add("gone")
+        return found
 
     eventually(lambda: states() == {"T"}, "the pause")
     link.say("unpause", id="1.1")

@@ -1,0 +1,175 @@
+"""How this code gets to a host: as source text inside a first stage that a bare Python reads from its input.
+
+Nothing is written to the host's disk. ``docs/protocol.md``, "Getting there", says what goes over the wire.
+"""
+
+import base64
+import importlib.util
+import io
+import zipfile
+import zlib
+
+MYPY = False
+if MYPY:
+    from typing import Iterable, Mapping
+
+#: How much of what came before the first word of ours is kept, in bytes: it tells why that word did not come.
+NOISE_KEPT = 1 << 16
+#: What a host needs to carry out one verb.
+VERB_MODULES = ("", "journal", "kill", "oom", "places", "procs", "runner", "start", "verbs_control", "verbs_far",
+                "verbs_install", "verbs_jobdir", "verbs_say", "verbs_start", "wire")
+#: What an installed ``gjob`` consists of: that, and what asks other hosts.
+COMMAND_MODULES = VERB_MODULES + ("ship", "verbs", "verbs_args", "verbs_files", "verbs_local", "verbs_remote",
+                                  "verbs_ssh")
+
+# Runs on every Python that knows -I (3.4), so that an older one than ours can still say so by itself.
+# Sources are executed from memory; __loader__.get_source gives tracebacks their lines.
+_STAGE = """
+import sys
+
+def stage(nonce, entry, packed):
+    if not sys.platform.startswith("linux"):
+        return refuse("NOT-LINUX", nonce, __import__("platform").system())
+    if sys.version_info < (3, 6):
+        return refuse("OLD", nonce, "%d.%d.%d" % sys.version_info[:3])
+    import binascii
+    import importlib
+    import zlib
+    texts = zlib.decompress(binascii.a2b_base64(packed)).decode("utf-8").split("\\0")
+    sys.meta_path.insert(0, Memory(dict(zip(texts[::2], texts[1::2]))))
+    sys.exit(importlib.import_module(entry).main(nonce))
+
+def refuse(word, nonce, what):
+    sys.stdout.write("\\nSSHJOBS-%s %s %s\\n" % (word, nonce, what))
+    sys.stdout.flush()
+    sys.exit(3)
+
+class Memory:
+    def __init__(self, sources):
+        self.sources = sources
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in self.sources:
+            return None
+        package = any(other.startswith(name + ".") for other in self.sources)
+        return type(sys.__spec__)(name, self, origin=self.origin(name), is_package=package)
+
+    def origin(self, name):
+        return name.replace(".", "/") + ".py"
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        name = module.__name__
+        exec(compile(self.sources[name], self.origin(name), "exec", dont_inherit=True), module.__dict__)
+
+    def get_source(self, name):
+        return self.sources[name]
+
+stage(NONCE, ENTRY, PACKED)
+"""
+
+# Read by every Python, the old ones too: the first to answer on a host may be 2.7.
+_MAIN = """import sys
+if sys.version_info < (3, 6):
+    sys.exit("gjob: this is Python %d.%d: 3.6 or newer is needed; put one first in PATH" % sys.version_info[:2])
+from sshjobs.gjob.verbs import main
+sys.exit(main())
+"""
+
+
+def bootstrap_code() -> str:
+    """Return the code for ``python3 -ISc`` that reads the first stage from standard input and runs it."""
+    return "import sys;exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
+
+
+def pack(modules: "Mapping[str, str]") -> str:
+    """Return modules in the form in which the first stage takes them: ASCII without quotes."""
+    text = "\0".join(part for name in sorted(modules) for part in (name, modules[name]))
+    return base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii")
+
+
+def first_stage(nonce: str, entry: str, packed: str) -> bytes:
+    """Return everything that is written to the far Python's input before it is ours.
+
+    :param nonce: 32 hex digits; what the far side says first carries them
+    :param entry: the module whose ``main(nonce)`` is then called
+    :param packed: modules, from :func:`pack`
+    """
+    stage = ('NONCE = "%s"\nENTRY = "%s"\nPACKED = "%s"\n%s' % (nonce, entry, packed, _STAGE)).encode("ascii")
+    return b"%d\n%s" % (len(stage), stage)
+
+
+def sources(names: "Iterable[str]" = VERB_MODULES) -> "dict[str, str]":
+    """Return modules of this package as text, by their names on the host, wherever it was itself loaded from."""
+    found = {"sshjobs": ""}
+    for name in names:
+        dotted = "." + name if name else ""
+        spec = importlib.util.find_spec(__name__.rpartition(".")[0] + dotted)
+        loader = spec.loader if spec is not None else None
+        assert spec is not None and loader is not None
+        found["sshjobs.gjob" + dotted] = getattr(loader, "get_source")(spec.name)  # noqa: B009  (not in its type)
+    return found
+
+
+def one_file(version: str) -> bytes:
+    """Return ``gjob`` as one program but for the ``#!`` line: a zip of its modules that Python runs as it is."""
+    modules = sources(COMMAND_MODULES)
+    modules["sshjobs"] = '__version__ = "%s"\n' % version
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(_entry("__main__.py"), _MAIN)
+        for name in sorted(modules):
+            suffix = "/__init__.py" if name in ("sshjobs", "sshjobs.gjob") else ".py"
+            archive.writestr(_entry(name.replace(".", "/") + suffix), modules[name])
+    return buffer.getvalue()
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    # A fixed time: the same version gives the same bytes everywhere.
+    info = zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0))
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return info
+
+
+class Answer:
+    """Takes apart what one stream of a verb brings: noise, the marker, what is for the user, the end. No I/O.
+
+    :ivar ready: the far side has spoken
+    :ivar noise: the end of what came before that
+    :ivar status: the verb's exit status, once it is known
+    """
+
+    def __init__(self, nonce: str):
+        self._marker = b"\nSSHJOBS-READY %s\n" % nonce.encode("ascii")
+        self._last = b"\0SSHJOBS-END %s " % nonce.encode("ascii")
+        self.ready = False
+        self.noise = b""
+        self.status: "int | None" = None
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what came and return what of it is the user's. What could be the beginning of the end is held back."""
+        if self.status is not None:
+            return b""
+        if not self.ready:
+            self.noise += data
+            before, marker, data = self.noise.partition(self._marker)
+            if not marker:
+                self.noise = self.noise[-NOISE_KEPT:]
+                return b""
+            self.ready, self.noise = True, before[-NOISE_KEPT:]
+        self._held += data
+        at = self._held.find(self._last)
+        if at >= 0:
+            number, closed, _ = self._held[at + len(self._last):].partition(b"\0")
+            if closed:
+                self.status = int(number)
+            passed, self._held = self._held[:at], self._held[at:]
+            return passed
+        at = self._held.rfind(b"\0")
+        keep = len(self._held) - at if at >= 0 and self._last.startswith(self._held[at:]) else 0
+        passed = self._held[:len(self._held) - keep]
+        self._held = self._held[len(self._held) - keep:]
+        return passed
