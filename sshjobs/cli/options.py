@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 #: What ``--transport`` takes. A test holds it against ``sshjobs.network.transport.TRANSPORTS``, which is slow to load.
-TRANSPORTS = ("openssh", "local")
+TRANSPORTS = ("openssh", "fabric", "local")
 #: The most slots that ``--slots`` takes, as in a hosts file.
 MAX_SLOTS = 4096
 
