@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from sshjobs.network.transport.openssh import _CAUSES
+from sshjobs.network.transport.causes import CAUSES
 from sshjobs.states import STATES, Outcome, state_for
 from tests.house.source import PACKAGE, ROOT, functions, modules
 
@@ -19,8 +19,8 @@ def test_the_table_of_troubles_has_every_kind_of_host_error_and_no_other() -> No
 
 def test_the_table_of_troubles_tells_truly_what_is_tried_again() -> None:
     told = _table("troubleshooting.md", "Hosts that cannot be used")
-    assert {kind: told[kind] for kind, *_ in _CAUSES} == {
-        kind: "no" if lasting else "yes" for kind, lasting, *_ in _CAUSES}
+    assert {kind: told[kind] for kind in CAUSES} == {
+        kind: "no" if cause.lasting else "yes" for kind, cause in CAUSES.items()}
 
 
 def test_the_glossary_has_the_five_states_and_every_outcome() -> None:
@@ -48,10 +48,10 @@ def _table(page: str, heading: str) -> dict[str, str]:
 
 def _kinds() -> Iterator[str]:
     """Every kind that a HostError can have: given to it, sent by the far side, or told by the first stage."""
-    yield from (cause[0] for cause in _CAUSES)
+    yield from CAUSES
     for module in modules(PACKAGE).values():
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("HostError", "Unusable"):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("HostError", "host_error", "Unusable"):
                 yield from _words(node.args[0])
             elif isinstance(node, ast.Dict):
                 pairs = {key.value: value for key, value in zip(node.keys, node.values, strict=True)
