@@ -73,4 +73,9 @@ def split_login(name: str) -> Login:
         address, _, port = rest.partition(":")
     else:
         address, port = rest, ""
-    return Login(user or None, address, int(port) if port else None)
+    return Login(user or None, address, int(port) if port.isdigit() else None)
+
+
+def login_of(host: Host) -> Login:
+    """Return where to log in to reach a host; what its fields say counts more than its name."""
+    return Login(host.user, split_login(host.name).address, host.port)

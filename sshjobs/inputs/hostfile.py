@@ -72,6 +72,15 @@ def load_hostfile(path: str | Path) -> list[Host]:
     return _Reader(str(path)).read(body.decode("utf-8").split("\n"))
 
 
+def read_host_lines(lines: Sequence[str], file: str) -> list[Host]:
+    """Return the hosts that lines of a hosts file name.
+
+    :param file: what to call the input in messages
+    :raises InputError: every mistake in one go
+    """
+    return _Reader(file).read(lines)
+
+
 class _Reader:
     """Reads lines and collects hosts and mistakes.
 

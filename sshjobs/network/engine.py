@@ -12,14 +12,12 @@ from typing import Any
 from sshjobs.host import Host
 from sshjobs.network.attempts import LiveAttempt
 from sshjobs.network.contract import RunIdentity, Warned
+from sshjobs.network.handshakes import Handshakes
 from sshjobs.network.outputs import OutputFiles, sync_tree
 from sshjobs.network.session import HostSession
 from sshjobs.network.staging import Staging
 from sshjobs.network.transport import Transport
 
-#: Connections that are being made at a time: below the 10 at which a stock sshd (MaxStartups 10:30:100), which
-#: may be the jump host of them all, begins to refuse some.
-HANDSHAKES = 8
 #: Seconds between attempts to sync outputs while the disk refuses.
 SYNC_RETRY = 5.0
 
@@ -45,7 +43,7 @@ class Engine:
         self._releasing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._sessions: dict[str, HostSession] = {}
-        handshakes = asyncio.Semaphore(HANDSHAKES)
+        handshakes = Handshakes(transport_of, lambda: len(self._sessions))
 
         def session(host: Host) -> HostSession:
             return HostSession(host, transport_of(host), run, self._outputs, self._staging, self._emit, handshakes,

@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sshjobs.errors import UsageError
-from sshjobs.host import Host
+from sshjobs.host import Cluster, Host
+from sshjobs.inputs.clusterfile import clusters_from, hosts_of_clusters
 from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.network.attempts import Ended, LiveAttempt, Started
 from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Released, RunIdentity, Warned
@@ -24,25 +26,34 @@ from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, 
 #: Seconds between TERM and KILL when a job is cancelled.
 CANCEL_GRACE = 5.0
 
+#: What says which hosts there are.
+Clusters = str | Sequence[str | Host | Cluster] | Mapping[str, Sequence[str | Host]]
+
 
 class Network(NetworkContract):
     """Handles remote command invocations: one conversation a host, over ssh or on this machine.
 
     :param results_dir: directory on this machine that runs are kept in
-    :param clusters: the hosts: a list of host lines, or the path of a hosts file
+    :param clusters: the hosts: ``{management host: [workers]}``, a list of host lines or of :class:`Cluster`, or the
+        path of a hosts file
     :param verbose: tell more on standard error (left to whoever configures logging)
     :param ssh_config: path of an ssh configuration to use instead of the user's own
-    :param transport: ``openssh`` or ``local`` for every host; ``None`` is openssh, but this machine without ssh
+    :param transport: ``openssh``, ``fabric`` or ``local`` for every host; ``None`` is openssh, but this machine
+        without ssh
     :param slots: how many jobs a host takes at a time where its line does not say; ``None`` is its cores
+    :param direct: contact the workers of clusters directly, not through their management hosts
+    :param connect_kwargs: for the transport fabric: what counts more than the ssh configuration, such as ``user``,
+        ``password``, ``pkey``, ``key_filename`` and ``gateway``; not kept with the run
     :raises InputError: the hosts cannot be understood
-    :raises UsageError: there is no such transport
+    :raises UsageError: there is no such transport, or it takes no ``connect_kwargs``
     """
 
-    def __init__(self, results_dir: str, clusters: str | Sequence[str | Host], verbose: bool = False, *,
-                 ssh_config: str | None = None, transport: str | None = None, slots: int | None = None):
+    def __init__(self, results_dir: str, clusters: Clusters, verbose: bool = False, *,
+                 ssh_config: str | None = None, transport: str | None = None, slots: int | None = None,
+                 direct: bool = False, connect_kwargs: Mapping[str, Any] | None = None):
         self.results_dir, self.verbose, self.slots = str(results_dir), verbose, slots
-        self.hosts = {host.name: host for host in _hosts(clusters)}
-        remote = make_transport(transport or "openssh", ssh_config=ssh_config)
+        self.hosts = {host.name: host for host in _hosts(clusters, direct)}
+        remote = make_transport(transport or "openssh", ssh_config=ssh_config, connect_kwargs=connect_kwargs)
         self._transports: tuple[Transport, Transport] = (remote, make_transport("local"))
         self._engine: Engine | None = None
         self._paths: RunPaths | None = None
@@ -252,7 +263,14 @@ class Network(NetworkContract):
         return newest if newest.uid == uid else next(a for a in job.attempts if a.uid == uid)
 
 
-def _hosts(clusters: str | Sequence[str | Host]) -> list[Host]:
-    if not isinstance(clusters, str) and all(isinstance(host, Host) for host in clusters):
-        return [host for host in clusters if isinstance(host, Host)]
-    return load_hosts(clusters)  # type: ignore[arg-type]
+def _hosts(clusters: Clusters, direct: bool) -> list[Host]:
+    if isinstance(clusters, Mapping):
+        return hosts_of_clusters(clusters_from(clusters), direct=direct)
+    if isinstance(clusters, str):
+        return load_hosts(clusters)
+    given = list(clusters)
+    if given and all(isinstance(cluster, Cluster) for cluster in given):
+        return hosts_of_clusters((cluster for cluster in given if isinstance(cluster, Cluster)), direct=direct)
+    if all(isinstance(host, Host) for host in given):
+        return [host for host in given if isinstance(host, Host)]
+    return load_hosts(given)  # type: ignore[arg-type]

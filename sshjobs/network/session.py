@@ -15,7 +15,8 @@ from sshjobs.host import Host
 from sshjobs.network import link as words
 from sshjobs.network.attempts import Ended, LiveAttempt, launch_spec
 from sshjobs.network.book import Emit, HostBook, Item
-from sshjobs.network.contract import HostDown, RunIdentity, Warned
+from sshjobs.network.contract import HostDown, RoundTrip, RunIdentity, Warned
+from sshjobs.network.handshakes import Handshakes
 from sshjobs.network.outputs import OutputFiles
 from sshjobs.network.payload import first_stage
 from sshjobs.network.staging import Manifest, Staging, pieces
@@ -42,7 +43,7 @@ class HostSession:
     """
 
     def __init__(self, host: Host, transport: Transport, run: RunIdentity, outputs: OutputFiles, staging: Staging,
-                 emit: Emit, handshakes: asyncio.Semaphore, slots: int | None):
+                 emit: Emit, handshakes: Handshakes, slots: int | None):
         self.host = host
         self.book = HostBook(host.name, outputs, emit, self._say)
         self._transport, self._run, self._staging = transport, run, staging
@@ -112,7 +113,7 @@ class HostSession:
                 self._stream = None
 
     async def _connection(self, link: words.Link) -> HostError:
-        async with self._handshakes:
+        async with self._handshakes(self.host):
             stream = self._stream = await self._transport.open(self.host)
             try:
                 await asyncio.wait_for(self._get_ready(link, stream), READY_TIMEOUT)

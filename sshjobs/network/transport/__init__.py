@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sshjobs.errors import UsageError
 from sshjobs.network.transport.base import Ending, Stream, Transport
+from sshjobs.network.transport.fabric import FabricTransport
 from sshjobs.network.transport.local import LocalTransport
 from sshjobs.network.transport.openssh import OpensshTransport
 
 #: What ``--transport`` and ``Network(transport=…)`` take.
-TRANSPORTS = ("openssh", "local")
+TRANSPORTS = ("openssh", "fabric", "local")
 
-__all__ = ["TRANSPORTS", "Ending", "LocalTransport", "OpensshTransport", "Stream", "Transport", "make_transport"]
+__all__ = ["TRANSPORTS", "Ending", "FabricTransport", "LocalTransport", "OpensshTransport", "Stream", "Transport",
+           "make_transport"]
 
 
-def make_transport(name: str, *, ssh_config: str | None = None) -> Transport:
+def make_transport(name: str, *, ssh_config: str | None = None,
+                   connect_kwargs: Mapping[str, Any] | None = None) -> Transport:
     """Return the transport of that name.
 
-    :raises UsageError: there is none
+    :param connect_kwargs: see :class:`FabricTransport`, the only one that takes them
+    :raises UsageError: there is none, or the arguments are not for it
     """
-    if name == "openssh":
-        return OpensshTransport(ssh_config)
-    if name == "local":
-        return LocalTransport()
-    raise UsageError(f"no transport is called {name!r}", hint=f"use {' or '.join(TRANSPORTS)}")
+    if name not in TRANSPORTS:
+        raise UsageError(f"no transport is called {name!r}", hint=f"use {' or '.join(TRANSPORTS)}")
+    if connect_kwargs and name != "fabric":
+        raise UsageError(f"connect_kwargs are not for the transport {name}", hint="use transport='fabric'")
+    if name == "fabric":
+        return FabricTransport(ssh_config, connect_kwargs)
+    return OpensshTransport(ssh_config) if name == "openssh" else LocalTransport()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sshjobs.errors import HostError
-from sshjobs.host import Host
+from sshjobs.host import Host, split_login
 
 #: Bytes read from the host at a time.
 READ_SIZE = 1 << 18
@@ -68,6 +68,13 @@ class Transport(ABC):
 
         :raises HostError: it cannot even be tried
         """
+
+    async def gates(self, host: Host) -> list[str]:
+        """Return the machines whose sshd each connection to the host logs in at, one after the other.
+
+        The same name for the same machine is all that counts. May take a while; asked only where it matters.
+        """
+        return [split_login(host.via or host.name).address]
 
     @abstractmethod
     def explain(self, host: Host, ending: Ending, noise: str, *, was_ready: bool) -> HostError:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import shlex
 import shutil
 
 from sshjobs.errors import HostError
-from sshjobs.host import Host
+from sshjobs.host import Host, Login, login_of, split_login
 from sshjobs.network.payload import remote_command
 from sshjobs.network.transport.base import Ending, ProcessStream, Stream, Transport
+from sshjobs.network.transport.causes import host_error, last_line, line_with, no_agent, said_by_host
+from sshjobs.network.transport.settings import NotAccepted, ask_ssh
 
 #: Seconds for TCP and the exchange of versions, before a host counts as not answering.
 CONNECT_TIMEOUT = 10
@@ -17,7 +21,7 @@ ALIVE_INTERVAL, ALIVE_COUNT = 10, 3
 
 # ssh takes the first value that it meets for an option, so these come before anything in the user's files. All of
 # them keep the stream clean or the user safe; everything else (names, keys, jumps, ciphers) stays the user's.
-_OPTIONS = {
+OPTIONS = {
     # Older clients do not know the options below; they do not have what those switch off either.
     "IgnoreUnknown": "ForkAfterAuthentication,StdinNull,SessionType",
     "BatchMode": "yes",
@@ -40,32 +44,20 @@ _OPTIONS = {
     "LogLevel": "ERROR",
 }
 
-# (kind, lasting, what ssh says, what we say, what to do). The first that matches counts.
-_CAUSES: list[tuple[str, bool, str, str, str]] = [
-    ("host-key-changed", True, r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key .*(revoked|has changed)",
-     "the host key has changed", "make sure that it is the right machine, then: ssh-keygen -R {host}; ssh {host}"),
-    ("host-key-unknown", True, r"host key is known for|Host key verification failed",
-     "the host key is not known", "check it and accept it once: ssh {host}"),
-    ("unresolvable", False, r"Could not resolve hostname|Name or service not known|name resolution",
-     "the name cannot be resolved", "correct the name, or give it a HostName in ssh_config"),
-    ("refused", False, r"Connection refused", "the connection was refused", "see that sshd runs there, and the port"),
-    ("timeout", False, r"timed out|Timeout, server", "no answer in time", "see that the machine is up and reachable"),
-    ("unreachable", False, r"No route to host|Network is unreachable|Host is down", "there is no way to it",
-     "see that the machine and the network are up"),
-    ("auth", True, r"Permission denied|Too many authentication failures|No supported authentication",
-     "the login was refused", "make `ssh {host}` work without a question (key, agent, or a live ControlMaster)"),
-    ("bad-config", True, r"Bad (configuration option|owner or permissions)|keyword .* extra arguments|terminating, \d+",
-     "ssh does not accept its configuration", "correct the named line; try: ssh -G {host}"),
-    ("throttled", False, r"kex_exchange_identification|Connection (closed|reset) by .*port|Exceeded MaxStartups",
-     "sshd closed the connection at once", "it may be too busy (MaxStartups); trying again"),
-    ("nologin", True, r"not available|nologin", "the login shell lets nobody in", "give the account a login shell"),
-    ("no-python", True,
-     r"python[\w./-]*['’]?: .*(not found|No such file)|(not found|Unknown command|No such file).*python",
-     "there is no python on it", "install Python 3.6 or newer there, or set python=PATH in the hosts file"),
-    ("old-python", True, r"has no attribute 'buffer'|Unknown option: -I",
-     "its python is too old", "set python=PATH of Python 3.6 or newer in the hosts file"),
-    ("jump", False, r"stdio forwarding failed|administratively prohibited|UNKNOWN port 65535",
-     "its jump host cannot reach it", "see ProxyJump in ssh_config, and that the machine is up"),
+# What ssh itself says, and the cause that it stands for. The first that matches counts.
+_SAID_BY_SSH = [
+    ("host-key-changed", r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key .*(revoked|has changed)"),
+    ("host-key-unknown", r"host key is known for|Host key verification failed"),
+    ("unresolvable", r"Could not resolve hostname|Name or service not known|name resolution"),
+    ("refused", r"Connection refused"),
+    ("timeout", r"timed out|Timeout, server"),
+    ("unreachable", r"No route to host|Network is unreachable|Host is down"),
+    ("auth", r"Permission denied|Too many authentication failures|No supported authentication"),
+    ("bad-config", r"Bad (configuration option|owner or permissions)|keyword .* extra arguments|terminating, \d+"),
+    ("jump", r"stdio forwarding failed|administratively prohibited"),
+    ("throttled", r"Connection (closed|reset) by (?!UNKNOWN).*port \d|Exceeded MaxStartups"),
+    ("jump", r"UNKNOWN port 65535"),
+    ("throttled", r"kex_exchange_identification"),
 ]
 
 
@@ -82,59 +74,75 @@ class OpensshTransport(Transport):
 
     def argv(self, host: Host) -> list[str]:
         """Return the command line for a host. The remote command is constant: no user data is in it."""
-        argv = ["ssh", "-T", "-a", "-x"]
-        if self._ssh_config is not None:
-            argv += ["-F", self._ssh_config]
-        for option, value in _OPTIONS.items():
-            argv += ["-o", f"{option}={value}"]
-        if host.user is not None:
-            argv += ["-l", host.user]
-        if host.port is not None:
-            argv += ["-p", str(host.port)]
-        return [*argv, "--", address_of(host), remote_command(host.python)]
+        return [*ssh_words(host, self._ssh_config), "--", login_of(host).address, remote_command(host.python)]
 
     async def open(self, host: Host) -> Stream:
         if shutil.which("ssh") is None:
             raise HostError("no-ssh", host.name, "there is no ssh program on this machine",
-                            hint="install the OpenSSH client", lasting=True)
+                            hint="install the OpenSSH client, or use --transport fabric", lasting=True)
         try:
             return await ProcessStream.start(self.argv(host))
         except OSError as error:
             raise HostError("no-ssh", host.name, "ssh cannot be started", why=error.strerror) from error
 
+    async def gates(self, host: Host) -> list[str]:
+        return await asyncio.get_running_loop().run_in_executor(None, gates_of, host, self._ssh_config)
+
     def explain(self, host: Host, ending: Ending, noise: str, *, was_ready: bool) -> HostError:
         if was_ready:
-            return HostError("link-lost", host.name, "the connection broke", why=_last_line(ending.stderr),
+            return HostError("link-lost", host.name, "the connection broke", why=last_line(ending.stderr),
                              hint="trying again")
+        for kind, pattern in _SAID_BY_SSH if ending.status == 255 else ():
+            if re.search(pattern, ending.stderr, re.IGNORECASE):
+                return host_error(kind, host, line_with(pattern, ending.stderr))
         said = f"{ending.stderr}\n{noise}"
-        for kind, lasting, pattern, what, hint in _CAUSES:
-            if re.search(pattern, said, re.IGNORECASE):
-                return HostError(kind, host.name, what, why=_line_with(pattern, said), lasting=lasting,
-                                 hint=hint.format(host=host.name))
+        if (error := said_by_host(host, said)) is not None:
+            return error
         if ending.status == 255:
-            return HostError("ssh-failed", host.name, "ssh could not connect", why=_last_line(said),
-                             hint=f"try: ssh {host.name}")
-        return HostError("no-agent", host.name, "the agent did not come up on it",
-                         why=_last_line(said) or f"the remote command ended with status {ending.status}",
-                         hint="a forced command or a start-up file may be in the way; try: "
-                              f"ssh {host.name} python3 --version", lasting=True)
+            return host_error("ssh-failed", host, last_line(said))
+        return no_agent(host, said, ending.status)
 
 
-def address_of(host: Host) -> str:
-    """Return what ssh is to be given as the destination: the name without user and port."""
-    name = host.name.rpartition("@")[2]
-    if name.startswith("["):
-        return name[1:].partition("]")[0]
-    return name if host.port is None or name.count(":") != 1 else name.partition(":")[0]
+def ssh_words(host: Host, ssh_config: str | None) -> list[str]:
+    """Return the words of an ssh command up to the destination: everything but where and what."""
+    words = ["ssh", "-T", "-a", "-x", *_common(ssh_config, login_of(host))]
+    if host.via is not None:
+        words += ["-o", f"ProxyCommand={_through(split_login(host.via), ssh_config)}"]
+    return words
 
 
-def _last_line(text: str) -> str | None:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else None
+def _common(ssh_config: str | None, login: Login) -> list[str]:
+    words = ["-F", ssh_config] if ssh_config is not None else []
+    for option, value in OPTIONS.items():
+        words += ["-o", f"{option}={value}"]
+    if login.user is not None:
+        words += ["-l", login.user]
+    if login.port is not None:
+        words += ["-p", str(login.port)]
+    return words
 
 
-def _line_with(pattern: str, text: str) -> str | None:
-    for line in text.splitlines():
-        if re.search(pattern, line, re.IGNORECASE):
-            return line.strip(" @\t")[:200]
-    return _last_line(text)
+def _through(manager: Login, ssh_config: str | None) -> str:
+    # Not -J: the ssh that it starts takes none of our options, so it could ask, or wait for ever.
+    words = [*_common(ssh_config, manager), "-W", "[%h]:%p", "--", manager.address]
+    # The shell is the user's own, whatever it is; ssh itself replaces %.
+    quoted = (word if word == "[%h]:%p" else word.replace("%", "%%") for word in words)
+    return "ssh " + " ".join(shlex.quote(word) for word in quoted)
+
+
+def gates_of(host: Host, ssh_config: str | None) -> list[str]:
+    """Return what :meth:`Transport.gates` does, from what ``ssh -G`` tells. Blocks."""
+    if host.via is not None:
+        return [split_login(host.via).address]
+    login = login_of(host)
+    try:
+        settings = ask_ssh(login, ssh_config)
+    except NotAccepted:
+        # The connection itself will tell what is wrong.
+        return [login.address]
+    jumps = settings.get("proxyjump", ["none"])[0]
+    if jumps != "none":
+        return [split_login(jump).address for jump in jumps.split(",")]
+    # The same command for several hosts is likely to lead through the same machine.
+    command = settings.get("proxycommand", ["none"])[0]
+    return [command] if command != "none" else settings.get("hostname", [login.address])

@@ -1,0 +1,257 @@
+"""Logs in to a host by fabric and paramiko, through its jump hosts, with the user's settings and known hosts.
+
+Imported only where fabric is used: it takes a third of a second. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import fabric
+import paramiko
+
+from sshjobs.errors import SshjobsError
+from sshjobs.host import Host, Login, login_of, split_login
+from sshjobs.network.transport.knownhosts import KnownKeys, known_keys
+from sshjobs.network.transport.settings import NotAccepted, SshSettings, settings_of
+
+#: Seconds for TCP, for sshd's first word and for the exchange of keys, each.
+CONNECT_TIMEOUT = 10.0
+#: Seconds for the login: directories of users may be slow.
+AUTH_TIMEOUT = 30.0
+#: Jump hosts in a row after which the configuration is taken for a circle.
+MAX_JUMPS = 8
+
+#: What a program may supply to log in with.
+CREDENTIALS = frozenset({"password", "passphrase", "pkey", "key_filename"})
+
+# Where paramiko's own log goes: it tells every failure again, with tracebacks.
+_LOG = "sshjobs.paramiko"
+_RSA = ("rsa-sha2-512", "rsa-sha2-256")
+_FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
+
+
+class KeyRefused(paramiko.SSHException):  # type: ignore[misc]
+    """A host showed a key that is not on file.
+
+    :ivar kind: the cause by name
+    """
+
+    def __init__(self, kind: str, message: str):
+        self.kind = kind
+        super().__init__(message)
+
+
+class JumpFailed(Exception):
+    """A jump host could not be used; its cause is the exception's.
+
+    :ivar name: the jump host
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+        super().__init__(name)
+
+
+class Circle(SshjobsError):
+    """Jump hosts that lead to one another."""
+
+
+class KnownKeysOnly(paramiko.RejectPolicy):  # type: ignore[misc]
+    """Rejects every key but those on file. paramiko asks it about each, because it is told of none itself."""
+
+    def __init__(self, name: str, keys: KnownKeys):
+        self._name, self._keys = name, keys
+
+    def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
+        """:raises KeyRefused: the key is not on file, or another one is"""
+        verdict = self._keys.verdict(key.get_name(), key.asbytes())
+        if verdict != "known":
+            raise KeyRefused(verdict, f"{self._name} showed the {key.get_name()} key {key.fingerprint}")
+
+
+class SshClient:
+    """One login to one host. :meth:`cut` may be called from any thread, everything else from one.
+
+    :param ssh_config: path of a configuration file to use instead of the user's own
+    :param given: ``connect_kwargs`` of the program; they count more than the configuration
+    """
+
+    def __init__(self, host: Host, ssh_config: str | None, given: Mapping[str, Any]):
+        self._host, self._ssh_config, self._given = host, ssh_config, dict(given)
+        self._gateway = self._given.pop("gateway", None)
+        self._user = self._given.pop("user", None)
+        self._connections: list[fabric.Connection] = []
+        self._cable: socket.socket | None = None
+        self._proxy: subprocess.Popen[bytes] | None = None
+        self._cut = threading.Event()
+
+    def execute(self, command: str) -> paramiko.Channel:
+        """Log in and start a command. Returns its channel.
+
+        :raises JumpFailed: a jump host could not be used; otherwise what paramiko and the system raise
+        """
+        login = login_of(self._host)
+        if login.user is None:
+            login = login._replace(user=self._user)
+        via = self._host.via or self._gateway
+        connection = self._open(login, (split_login(via),) if via else (), 0)
+        channel = connection.create_session()
+        channel.exec_command(command)
+        return channel
+
+    def cut(self) -> None:
+        """Cut the connection where it leaves this machine. Whoever waits for something of it meets its end."""
+        self._cut.set()
+        if self._cable is not None:
+            # Fails where it is not connected (any more); the event above keeps it from being.
+            with contextlib.suppress(OSError):
+                self._cable.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """End everything, threads included. Idempotent."""
+        self.cut()
+        for connection in reversed(self._connections):
+            connection.client.close()
+        self._connections.clear()
+        if self._cable is not None:
+            self._cable.close()
+        if self._proxy is not None:
+            self._proxy.kill()
+            self._proxy.wait()
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _open(self, login: Login, jumps: tuple[Login, ...], depth: int) -> fabric.Connection:
+        """Return an open connection.
+
+        :param jumps: the way there where it is given; else the host's own settings say it
+        """
+        settings = settings_of(login, self._ssh_config)
+        jumps = jumps or tuple(hop for hop in settings.jumps if hop.address != login.address)
+        if depth > MAX_JUMPS:
+            raise Circle(f"more than {MAX_JUMPS} jump hosts in a row", where=login.address)
+        if jumps:
+            try:
+                gateway = self._open(jumps[-1], jumps[:-1], depth + 1)
+            except JumpFailed:
+                raise
+            except (SshjobsError, paramiko.SSHException, OSError, EOFError) as error:
+                raise JumpFailed(jumps[-1].address) from error
+            line = gateway.transport.open_channel("direct-tcpip", (settings.hostname, settings.port), ("", 0),
+                                                  timeout=CONNECT_TIMEOUT)
+        else:
+            line = self._lay_cable(settings)
+        return self._log_in(settings, line)
+
+    def _lay_cable(self, settings: SshSettings) -> socket.socket:
+        if settings.proxy_command is not None:
+            self._cable, far_end = socket.socketpair()
+            with far_end:
+                # As ssh does it: by a shell that becomes the command.
+                self._proxy = subprocess.Popen(
+                    ["sh", "-c", f"exec {settings.proxy_command}"], stdin=far_end.fileno(), stdout=far_end.fileno(),
+                    stderr=subprocess.DEVNULL, start_new_session=True)
+            return self._cable
+        deadline, failure = time.monotonic() + CONNECT_TIMEOUT, OSError("no address")
+        family = _FAMILIES.get(settings.family, socket.AF_UNSPEC)
+        for kind, _, _, _, address in socket.getaddrinfo(settings.hostname, settings.port, family, socket.SOCK_STREAM):
+            line = self._cable = socket.socket(kind, socket.SOCK_STREAM)
+            try:
+                if self._cut.is_set():
+                    raise ConnectionAbortedError("cut")
+                line.settimeout(max(0.1, deadline - time.monotonic()))
+                line.connect(address)
+                return line
+            except OSError as error:
+                line.close()
+                failure = error
+        raise failure
+
+    def _log_in(self, settings: SshSettings, line: Any) -> fabric.Connection:
+        keys = known_keys(settings.known_hosts, settings.hostname, settings.port, settings.key_name)
+
+        def transport(sock: Any, disabled_algorithms: Any = None) -> paramiko.Transport:
+            made = paramiko.Transport(sock, disabled_algorithms=disabled_algorithms)
+            options = made.get_security_options()
+            wanted = [name for kind in keys.types for name in (_RSA if kind == "ssh-rsa" else (kind,))]
+            first = [name for name in wanted if name in options.key_types]
+            options.key_types = [*first, *(name for name in options.key_types if name not in first)]
+            return made
+
+        connection = fabric.Connection(
+            settings.hostname, user=settings.user, port=settings.port, gateway=False, forward_agent=False,
+            config=fabric.Config(ssh_config=paramiko.SSHConfig(), lazy=True),
+            connect_kwargs={
+                "timeout": CONNECT_TIMEOUT, "banner_timeout": CONNECT_TIMEOUT, "auth_timeout": AUTH_TIMEOUT,
+                "channel_timeout": AUTH_TIMEOUT, **self._credentials(settings), "sock": line,
+                "transport_factory": transport,
+            })
+        self._connections.append(connection)
+        connection.client.set_missing_host_key_policy(
+            KnownKeysOnly(settings.key_name or settings.hostname, keys))
+        connection.client.set_log_channel(_quiet_log())
+        connection.open()
+        return connection
+
+    def _credentials(self, settings: SshSettings) -> dict[str, Any]:
+        found = {"look_for_keys": False, "allow_agent": settings.use_agent,
+                 "key_filename": list(settings.identity_files)}
+        if self._given.keys() & CREDENTIALS:
+            # A program that brings its own wants these tried, not what lies about here.
+            found = {"look_for_keys": False, "allow_agent": False}
+        return {**found, **self._given}
+
+
+def _quiet_log() -> str:
+    log = logging.getLogger(_LOG)
+    log.propagate = logging.getLogger("sshjobs").isEnabledFor(logging.DEBUG)
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
+    return _LOG
+
+
+def kind_of(error: BaseException) -> str:
+    """Return the cause by name that an exception of :meth:`SshClient.execute` stands for."""
+    match error:
+        case KeyRefused():
+            return error.kind
+        case NotAccepted() | Circle():
+            return "bad-config"
+        case paramiko.ChannelException():
+            return "jump"
+        case socket.gaierror():
+            return "unresolvable"
+        case paramiko.SSHException():
+            return _kind_of_words(error)
+        case TimeoutError():
+            return "timeout"
+        case ConnectionRefusedError():
+            return "refused"
+        case EOFError() | ConnectionResetError():
+            return "throttled"
+        case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH | errno.EHOSTDOWN):
+            return "unreachable"
+    return "ssh-failed"
+
+
+def _kind_of_words(error: paramiko.SSHException) -> str:
+    """Tell apart what paramiko has one exception for."""
+    text = str(error)
+    if "imeout" in text or isinstance(error.__context__, TimeoutError):
+        return "timeout"
+    if "protocol banner" in text:
+        # It listens, and then hangs up.
+        return "throttled"
+    if "transport shut down" in text:
+        return "ssh-failed"
+    refused = isinstance(error, paramiko.AuthenticationException) or "No authentication methods" in text
+    return "auth" if refused else "ssh-failed"
