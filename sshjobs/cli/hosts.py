@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sshjobs.cli.hosts_install import install
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import hosts_of, network_options
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_NO_HOST, EXIT_OK, printable
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 @click.group("hosts", no_args_is_help=False)
 def command() -> None:
     """Look at hosts."""
+
+
+command.add_command(install)
 
 
 @command.command("check")

@@ -6,21 +6,19 @@ Nothing is written to the host's disk. ``docs/protocol.md``, "Getting there", sa
 import base64
 import importlib.util
 import io
+import re
 import zipfile
 import zlib
 
 MYPY = False
 if MYPY:
-    from typing import Iterable, Mapping
+    from typing import Mapping
 
 #: How much of what came before the first word of ours is kept, in bytes: it tells why that word did not come.
 NOISE_KEPT = 1 << 16
-#: What a host needs to carry out one verb.
-VERB_MODULES = ("", "journal", "kill", "oom", "places", "procs", "runner", "start", "verbs_control", "verbs_far",
-                "verbs_install", "verbs_jobdir", "verbs_say", "verbs_start", "wire")
-#: What an installed ``gjob`` consists of: that, and what asks other hosts.
-COMMAND_MODULES = VERB_MODULES + ("ship", "verbs", "verbs_args", "verbs_files", "verbs_local", "verbs_remote",
-                                  "verbs_ssh")
+_IMPORT = re.compile(r"^ *from \.(\w*) import (?:\(([^)]*)\)|(.*))$", re.MULTILINE)
+#: Where a host starts that carries out one verb, and where the command starts.
+FAR_MODULE, COMMAND_MODULE = "verbs_far", "verbs"
 
 # Runs on every Python that knows -I (3.4), so that an older one than ours can still say so by itself.
 # Sources are executed from memory; __loader__.get_source gives tracebacks their lines.
@@ -101,21 +99,36 @@ def first_stage(nonce: str, entry: str, packed: str) -> bytes:
     return b"%d\n%s" % (len(stage), stage)
 
 
-def sources(names: "Iterable[str]" = VERB_MODULES) -> "dict[str, str]":
-    """Return modules of this package as text, by their names on the host, wherever it was itself loaded from."""
+def sources(*names: str) -> "dict[str, str]":
+    """Return modules of this package, and those that they import, as text, by their names on the host.
+
+    It does not matter where this package was itself loaded from: files, a zip, memory.
+    """
     found = {"sshjobs": ""}
-    for name in names:
+    todo = ["", *names]
+    for name in todo:
         dotted = "." + name if name else ""
         spec = importlib.util.find_spec(__name__.rpartition(".")[0] + dotted)
         loader = spec.loader if spec is not None else None
         assert spec is not None and loader is not None
-        found["sshjobs.gjob" + dotted] = getattr(loader, "get_source")(spec.name)  # noqa: B009  (not in its type)
+        text: str = getattr(loader, "get_source")(spec.name)  # noqa: B009  (not in its type)
+        found["sshjobs.gjob" + dotted] = text
+        todo += [other for other in _imports(text) if other not in todo]
+    return found
+
+
+def _imports(text: str) -> "set[str]":
+    """Return the modules of this package that one of them imports."""
+    found = set()
+    for module, several, one in _IMPORT.findall(text):
+        words = [module] if module else [part.split()[0] for part in (several or one).split(",") if part.split()]
+        found.update(words)
     return found
 
 
 def one_file(version: str) -> bytes:
     """Return ``gjob`` as one program but for the ``#!`` line: a zip of its modules that Python runs as it is."""
-    modules = sources(COMMAND_MODULES)
+    modules = sources(COMMAND_MODULE, FAR_MODULE)
     modules["sshjobs"] = '__version__ = "%s"\n' % version
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

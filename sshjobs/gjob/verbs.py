@@ -9,6 +9,7 @@ MYPY = False
 if MYPY:
     from .verbs_local import Verb
 
+
 def main(argv: "list[str] | None" = None) -> int:
     """Carry out a command line and return its exit code: 0, 1 where it failed, 2 for bad usage, 130 interrupted.
 
@@ -71,7 +72,7 @@ def _verbs(side: str) -> "dict[str, tuple[Verb, str, str]] | None":
 
 
 def _help(side: "str | None", asked: bool) -> int:
-    lines = ["usage: gjob local|remote VERB [OPTION…] [WORD…]", ""]
+    lines = ["usage: gjob local|remote VERB [OPTION...] [WORD...]", ""]
     for name in ("local", "remote") if side is None else (side,):
         lines += ["%s:" % ("jobs of this host, by directory" if name == "local" else "jobs of other hosts, by id")]
         lines += ["  gjob %s %s %s\n      %s" % (name, verb, takes, does)

@@ -2,7 +2,7 @@
 
 A directory holds ``log`` (stdout), ``err`` (stderr) and ``.cmds`` (the script), and once the job was started ``.pid``
 and ``.pgid``; at its end ``.exit`` (status), ``.time`` and ``.done``. ``DELETED`` marks one that was emptied. What
-decides is ``.gjob/journal`` (see journal.py): whoever brings ``.gjob`` into place, and only who does, may start the job.
+decides is ``.gjob/journal`` (see journal.py): whoever brings ``.gjob`` into place, and nobody else, may start the job.
 """
 
 import os
@@ -98,14 +98,14 @@ class JobDir:
         return Standing("free")
 
     def _judge(self, records: "Records") -> Standing:
-        facts = {"pid": records.get("start", {}).get("pid"), "started": records.get("start", {}).get("at"),
-                 "deleted": self.has(DELETED)}
+        start = records.get("start", {})
+        facts: "dict[str, Any]" = {"pid": start.get("pid"), "started": start.get("at"), "deleted": self.has(DELETED)}
         end = records.get("end")
         if end is not None and (self.has(".done") or facts["deleted"]):
             return _ended(end, facts)
         where = self.where(records)
         if where == "elsewhere":
-            return Standing("unknown", None, "it runs on %s: ask there" % records["job"].get("host"), **facts)
+            return Standing("unknown", why="it runs on %s: ask there" % records["job"].get("host"), **facts)
         if where == "here" and (self.watcher(records) is not None or self.members(records)):
             return Standing("busy", **facts)
         if end is not None or "exit" in records:

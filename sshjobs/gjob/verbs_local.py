@@ -64,8 +64,8 @@ def _delete(words: "list[str]", takes: str) -> int:
 #: By verb: what carries it out, what it takes, what it does.
 VERBS: "dict[str, tuple[Verb, str, str]]" = {
     "mkdir": (_mkdir, "", "make a job directory below this one and print its id"),
-    "start": (_start, "JOB-DIR COMMAND [ARGUMENT…]", "start a command in it; returns once it runs"),
-    "status": (_status, "[--json] JOB-DIR…", "print of each whether it is free, busy, done, error or unknown"),
+    "start": (_start, "JOB-DIR COMMAND [ARGUMENT...]", "start a command in it; returns once it runs"),
+    "status": (_status, "[--json] JOB-DIR...", "print of each whether it is free, busy, done, error or unknown"),
     "kill": (_kill, "JOB-DIR [-SIGNAL]", "end all that it started, or send that a signal"),
     "pause": (_pause, "JOB-DIR", "stop all that it started"),
     "unpause": (_unpause, "JOB-DIR", "let it go on"),

@@ -20,10 +20,6 @@ from .start import Starter, StartError
 from .verbs_jobdir import DELETED, JobDir
 from .verbs_say import Trouble, reason
 
-MYPY = False
-if MYPY:
-    from typing import Any
-
 #: The job's niceness above that of who starts it.
 NICE = 10
 _UID = "1.1"
@@ -172,7 +168,7 @@ def start(job_dir: JobDir, argv: "list[str]") -> None:
 
 
 def _taken(job_dir: JobDir) -> Trouble:
-    return Trouble(job_dir.name, "it was started before", "a job is started once; make another: gjob local mkdir")
+    return Trouble(job_dir.name, "it was started before, and a job is started once", "make another: gjob local mkdir")
 
 
 def _await_start(sock: socket.socket, job_dir: JobDir, token: str, argv: "list[str]") -> None:
