@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, NoHostError, UsageError
+from sshjobs.hooks import Hooks
 from sshjobs.hostwatch import HostWatch
 from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, RunIdentity, Warned
 from sshjobs.newrun import new_run
+from sshjobs.placement import Placement
 from sshjobs.queue import Queue
 from sshjobs.rundir import RunPaths
 from sshjobs.schedule import Schedule, retry_wanted
@@ -26,11 +28,13 @@ from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedErro
 
 #: Seconds between attempts to commit while the disk of the store refuses.
 COMMIT_RETRY = 1.0
+#: Seconds that a turn of the loop waits for more events while every host has enough to do.
+LINGER = 0.01
 #: Seconds that the last outputs get to be released once every job is over.
 RELEASE_TIMEOUT = 30.0
 
 
-class Manager:
+class Manager(Hooks):
     """Allocates N jobs to M hosts.
 
     :param sleep_time_in_secs: after so many seconds with nothing finished, :meth:`HandleSleep` is called
@@ -47,6 +51,7 @@ class Manager:
         self.jobs: Queue[Job] = Queue(STATES)
         self.watch: HostWatch
         self.schedule: Schedule
+        self.placement: Placement
         self.fail_fast = False
         self._unreleased: dict[Attempt, Job] = {}
         self._requests: deque[Callable[[], None]] = deque()
@@ -78,7 +83,7 @@ class Manager:
         made = new_run(job_specs, list(network.hosts.values()), Path(network.results_dir), name=name, stem=stem,
                        jobfile=jobfile, options=options)
         self.network, self.paths, self.store, self.schedule = network, made.paths, made.store, made.schedule
-        self.watch = HostWatch(network.hosts)
+        self.watch, self.placement = HostWatch(network.hosts), Placement(self.schedule)
         for job in made.jobs:
             self.jobs.Add(job)
         epoch = self._take_over()
@@ -94,7 +99,7 @@ class Manager:
         self.network, self.paths = network, paths
         self.store = RunStore.open(paths)
         self.schedule = Schedule(network.hosts.values())
-        self.watch = HostWatch(network.hosts)
+        self.watch, self.placement = HostWatch(network.hosts), Placement(self.schedule)
         epoch = self._take_over()
         with RunReader.open(paths) as reader:
             uid = reader.summary().uid
@@ -113,6 +118,7 @@ class Manager:
                 self.take_in(job)
             else:
                 self.jobs.Add(job)
+                self.placement.enter(job, attempt.host, time.monotonic())
                 self.schedule.occupy(attempt.host)
                 self._move(job, STATE_UNKNOWN)
         for host in network.hosts.values():
@@ -166,6 +172,8 @@ class Manager:
                     self._last_news = time.monotonic()
                 self._give_up_hopeless()
                 self._part_from_hosts()
+                for job in self.placement.to_take_back(time.monotonic()):
+                    self.network.fence(job)
             self._release_the_last()
         except BaseException:
             # Whatever happened here, hosts go on with what they have, and a resume finds it.
@@ -184,6 +192,7 @@ class Manager:
         job, host = match
         attempt = job.new_attempt(host, secrets.token_hex(16))
         self._unreleased[attempt] = job
+        self.placement.enter(job, host, time.monotonic())
         self._move(job, STATE_BUSY)
         self.store.touch_attempt(job, attempt)
         job.id_ = self.network.LaunchJob(job, host)
@@ -196,8 +205,10 @@ class Manager:
         Returns early when there is something to launch, or when :meth:`post` asks for attention.
         """
         self.commit()
-        waited = time.monotonic() - self._last_news
-        news = self.network.wait(max(0.0, self.sleep_time_in_secs - waited))
+        left = max(0.0, self._last_news + self.sleep_time_in_secs - time.monotonic())
+        patience = self.placement.patience()
+        linger = LINGER if self.schedule.is_sated() else 0.0
+        news = self.network.wait(left if patience is None else min(left, patience), linger)
         while self._requests:
             self._requests.popleft()()
         self._take_hosts(news)
@@ -211,23 +222,6 @@ class Manager:
     def _launch_what_fits(self) -> None:
         while not self._stopping and self.LaunchJob() is not None:
             pass
-
-    # -- hooks: for subclasses -----------------------------------------------------------------------------------
-
-    def HandleJobLaunch(self, job: Job) -> None:
-        """Called when a job is launched, once for each of its attempts."""
-
-    def HandleJobDone(self, job: Job) -> None:
-        """Called once for each job that reached its end, however it ended (``job.outcome`` tells)."""
-
-    def HandleSleep(self) -> None:
-        """Called each time ``sleep_time_in_secs`` passed with nothing finished."""
-
-    def handle_change(self, job: Job) -> None:
-        """Called when a job changed without ending: it runs, its host went away or came back, it will be retried."""
-
-    def handle_host(self, event: HostUp | HostDown | Warned) -> None:
-        """Called for whatever happens to a host."""
 
     # -- for other threads and signals ---------------------------------------------------------------------------
 
@@ -269,7 +263,7 @@ class Manager:
             return False
         outcome = attempt.outcome
         assert outcome is not None
-        self.schedule.vacate(attempt.host)
+        self.placement.leave(job, attempt)
         if job not in self._cancelled and retry_wanted(job, outcome):
             self._to_release.append(attempt)
             self._move(job, STATE_FREE)
@@ -299,6 +293,8 @@ class Manager:
         self.store.touch(job)
 
     def _take_hosts(self, news: News) -> None:
+        for name, seconds in news.round_trips.items():
+            self.schedule.note_round_trip(name, seconds)
         for event in news.hosts:
             match event:
                 case HostUp(name, facts):

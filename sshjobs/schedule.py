@@ -15,6 +15,17 @@ from sshjobs.states import HOST_OUTCOMES, JOB_OUTCOMES, STATE_BUSY, STATE_ERROR,
 
 #: How many jobs further down the line are looked at to spare a job the host on which it has just failed to start.
 LOOK_AHEAD = 8
+#: A host holds more jobs than it has slots, so that a slot that falls free starts the next one with no round trip:
+#: as many as it ends in so many seconds, on top of two round trips. Jobs held are jobs that no other host can take.
+HORIZON = 0.06
+#: Most jobs held for a slot.
+MAX_HELD = 64
+#: How much the newest job tells about the next: weight in the running mean of durations.
+_NEWEST = 0.2
+#: Reason of an attempt that was taken back from a host that held it, for one with a free slot.
+TAKEN_BACK = "taken back for a host with a free slot"
+#: State of a host whose slots are taken but which may hold more.
+_FILLING = "filling"
 
 
 class _Line:
@@ -42,8 +53,8 @@ class Schedule:
     """Assigns waiting jobs to hosts with room. Every operation is O(1) in jobs and hosts, but for the number of
     different host selections.
 
-    Hosts stand in a :class:`Queue`: free (it has room), busy (full), unknown (not reached, or away) and error
-    (not usable until a person acts).
+    Hosts stand in a :class:`Queue`: free (a slot is free), filling (it may hold more), busy (full), unknown (not
+    reached, or away) and error (not usable until a person acts).
 
     :param hosts: all hosts of the run
     :param rng: where the choice among hosts with room comes from
@@ -51,14 +62,19 @@ class Schedule:
 
     def __init__(self, hosts: Iterable[Host], rng: random.Random | None = None):
         self.hosts = {host.name: host for host in hosts}
-        self.host_queue: Queue[str] = Queue([STATE_UNKNOWN, STATE_FREE, STATE_BUSY, STATE_ERROR], self.hosts)
+        self.host_queue: Queue[str] = Queue(
+            [STATE_UNKNOWN, STATE_FREE, _FILLING, STATE_BUSY, STATE_ERROR], self.hosts)
         if rng is not None:
             self.host_queue.rng = rng
         self.slots: dict[str, int] = dict.fromkeys(self.hosts, 0)
         self.load: dict[str, int] = dict.fromkeys(self.hosts, 0)
+        self._round_trip: dict[str, float] = {}
+        self._duration: dict[str, float] = {}
         self._up: set[str] = set()
         self._dry: set[str] = set()
         self._drained: set[str] = set()
+        #: Hosts with a free slot; with jobs that they cannot start yet; with less than half of what they may hold.
+        self._idle, self._holding, self._hungry = set[str](), set[str](), set[str]()
         self._lines: dict[tuple[tuple[str, ...], str | None], _Line] = {}
         self._lines_of: dict[str, list[_Line]] = {name: [] for name in self.hosts}
         self._entered = 0
@@ -111,8 +127,11 @@ class Schedule:
 
     def next(self) -> tuple[Job, str] | None:
         """Take the job out of its line that is to be launched now; with the host for it. ``None``: no match."""
-        while self.waiting and not self.paused and self.host_queue.AnyInState(STATE_FREE):
-            host = self.host_queue.ChooseRandom(STATE_FREE)
+        while self.waiting and not self.paused:
+            state = STATE_FREE if self.host_queue.AnyInState(STATE_FREE) else _FILLING
+            if not self.host_queue.AnyInState(state):
+                break
+            host = self.host_queue.ChooseRandom(state)
             lines = [line for line in self._lines_of[host] if line.jobs]
             if not lines:
                 self._dry.add(host)
@@ -156,6 +175,7 @@ class Schedule:
     def host_down(self, host: str, *, lasting: bool) -> None:
         """A host cannot be used for now, or (``lasting``) until a person acts."""
         self._up.discard(host)
+        self._settle(host)
         self.host_queue.SetState(host, STATE_ERROR if lasting else STATE_UNKNOWN)
 
     def add_host(self, host: Host) -> None:
@@ -171,6 +191,37 @@ class Schedule:
             if only_host == host.name or (only_host is None and host.matches(selectors)):
                 line.hosts.add(host.name)
                 self._lines_of[host.name].append(line)
+
+    def held(self, host: str) -> int:
+        """Return how many jobs a host may hold beyond its slots: none as long as nobody knows how long jobs take,
+        and none of long ones."""
+        duration = self._duration.get(host)
+        if duration is None:
+            return 0
+        horizon = HORIZON + 2 * self._round_trip.get(host, 0.0)
+        if duration > horizon:
+            return self.slots[host] if duration < 2 * horizon else 0
+        return self.slots[host] * min(MAX_HELD, int(horizon / max(duration, horizon / MAX_HELD)) + 1)
+
+    def note_round_trip(self, host: str, seconds: float) -> None:
+        """Take in how long a word to a host and back takes."""
+        self._round_trip[host] = seconds
+
+    def note_duration(self, host: str, seconds: float) -> None:
+        """Take in how long a job took on a host."""
+        before = self._duration.get(host, seconds)
+        self._duration[host] = before + _NEWEST * (seconds - before)
+
+    def is_sated(self) -> bool:
+        """Tell whether every host has enough to do for the moment, so that there is no hurry."""
+        return bool(self._up) and not self._hungry
+
+    def overfull(self) -> str | None:
+        """Return the host that holds most jobs which it cannot start yet, while another has a free slot and nothing
+        waits; ``None`` where nobody would gain."""
+        if self.waiting or not self._idle or not self._holding:
+            return None
+        return max(self._holding, key=lambda host: self.load[host] / self.slots[host])
 
     def drain(self, host: str, drained: bool) -> None:
         """Launch nothing more on a host, or use it again."""
@@ -192,15 +243,27 @@ class Schedule:
         for line in self._lines_of.pop(host):
             line.hosts.discard(host)
         del self.hosts[host], self.slots[host], self.load[host]
+        self._duration.pop(host, None)
         self._drained.discard(host)
         self._dry.discard(host)
 
     def _settle(self, host: str) -> None:
-        if host in self._up:
-            room = self.load[host] < self.slots[host] and host not in self._dry and host not in self._drained
-            state = STATE_FREE if room else STATE_BUSY
+        load, slots, up = self.load[host], self.slots[host], host in self._up
+        held = self.held(host)
+        usable = up and host not in self._drained
+        _put(self._idle, host, usable and load < slots)
+        _put(self._holding, host, up and load > slots)
+        _put(self._hungry, host, usable and load <= slots + held // 2)
+        if up:
+            state = STATE_BUSY
+            if usable and host not in self._dry:
+                state = STATE_FREE if load < slots else _FILLING if load < slots + held else STATE_BUSY
             if self.host_queue.StateOf(host) != state:
                 self.host_queue.SetState(host, state)
+
+
+def _put(members: set[str], host: str, belongs: bool) -> None:
+    (members.add if belongs else members.discard)(host)
 
 
 def retry_wanted(job: Job, outcome: Outcome) -> bool:
@@ -216,7 +279,8 @@ def retry_wanted(job: Job, outcome: Outcome) -> bool:
         kind, allowed = JOB_OUTCOMES, job.spec.retries
     else:
         return False
-    return sum(1 for attempt in job.attempts if attempt.outcome in kind) <= allowed
+    ends = (attempt for attempt in job.attempts if attempt.outcome in kind and attempt.reason != TAKEN_BACK)
+    return sum(1 for _ in ends) <= allowed
 
 
 def jobs_from(specs: Iterable[JobSpec], hosts: Iterable[Host], *, first: int = 0,

@@ -61,6 +61,11 @@ class HostBook:
         if self.open:
             self._say(lambda link: link.say("cancel", id=uid, grace=grace))
 
+    def fence(self, uid: str) -> None:
+        """Take an attempt back if it has not started; nothing while the host cannot be reached."""
+        if self.open and uid in self.live:
+            self._say(lambda link: link.say("fence", id=uid))
+
     def pause(self, uid: str, paused: bool) -> None:
         """Stop the processes of an attempt, or let them go on; nothing while the host cannot be reached."""
         if self.open and uid in self.live:

@@ -50,6 +50,13 @@ class Warned(NamedTuple):
     message: str
 
 
+class RoundTrip(NamedTuple):
+    """How long a word to a host and back took, in seconds."""
+
+    host: str
+    seconds: float
+
+
 class Released(NamedTuple):
     """The outputs of these attempts are safe on this side and the host was told so."""
 
@@ -62,12 +69,14 @@ class News:
 
     :ivar jobs: jobs whose newest attempt has changed, in the order of the changes, each once
     :ivar hosts: events of hosts, in order
+    :ivar round_trips: how long a word to a host and back took lately, in seconds
     :ivar released: attempts whose outputs were synced and given up by their hosts
     """
 
     jobs: list[Job] = field(default_factory=list)
     hosts: list[HostUp | HostDown | Warned] = field(default_factory=list)
     released: list[Attempt] = field(default_factory=list)
+    round_trips: dict[str, float] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.jobs or self.hosts or self.released)
@@ -122,12 +131,19 @@ class NetworkContract(ABC):
         """Send what was held back, and hold again what comes after."""
 
     @abstractmethod
-    def wait(self, timeout: float) -> News:
-        """Return what has happened, waiting up to ``timeout`` seconds for the first of it."""
+    def wait(self, timeout: float, linger: float = 0.0) -> News:
+        """Return what has happened, waiting up to ``timeout`` seconds for the first of it.
+
+        :param linger: when something has happened, wait so many seconds more for what else does: fewer, fuller turns
+        """
 
     @abstractmethod
     def cancel(self, job: Job) -> None:
         """End the newest attempt of a job, or prove that it never starts. Its end comes as news."""
+
+    @abstractmethod
+    def fence(self, job: Job) -> None:
+        """Take the newest attempt of a job back from its host if it has not started there. Its end comes as news."""
 
     @abstractmethod
     def pause(self, job: Job, paused: bool) -> None:

@@ -70,6 +70,10 @@ class Engine:
         """End an attempt."""
         self._call(lambda: self._sessions[host].book.cancel(uid, grace))
 
+    def fence(self, host: str, uid: str) -> None:
+        """Take an attempt back if it has not started."""
+        self._call(lambda: self._sessions[host].book.fence(uid))
+
     def pause(self, host: str, uid: str, paused: bool) -> None:
         """Stop the processes of an attempt where they are, or let them go on."""
         self._call(lambda: self._sessions[host].book.pause(uid, paused))

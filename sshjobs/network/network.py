@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from sshjobs.host import Cluster, Host
 from sshjobs.inputs.clusterfile import clusters_from, hosts_of_clusters
 from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.network.attempts import Ended, LiveAttempt, Started
-from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Released, RunIdentity, Warned
+from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Released, RoundTrip, RunIdentity, Warned
 from sshjobs.network.engine import Engine
 from sshjobs.network.outputs import put_aside
 from sshjobs.network.transport import Transport, make_transport
@@ -128,7 +128,7 @@ class Network(NetworkContract):
             self._opened()[0].launch(self._outbox)
             self._outbox = []
 
-    def wait(self, timeout: float) -> News:
+    def wait(self, timeout: float, linger: float = 0.0) -> News:
         engine, news, changed = self._opened()[0], News(), dict[Job, None]()
         deadline = time.monotonic() + timeout
         while True:
@@ -140,6 +140,9 @@ class Network(NetworkContract):
             for event in batch or ():
                 self._apply(event, news, changed)
             # Having waited for the first, take what else is there already.
+            if linger and batch:
+                time.sleep(linger)
+                linger = 0.0
             deadline = 0.0
         news.jobs = list(changed)
         return news
@@ -148,6 +151,11 @@ class Network(NetworkContract):
         attempt = job.attempt
         if attempt is not None and attempt.state not in FINAL_STATES:
             self._opened()[0].cancel(attempt.host, attempt.uid, CANCEL_GRACE)
+
+    def fence(self, job: Job) -> None:
+        attempt = job.attempt
+        if attempt is not None and attempt.state not in FINAL_STATES:
+            self._opened()[0].fence(attempt.host, attempt.uid)
 
     def pause(self, job: Job, paused: bool) -> None:
         attempt = job.attempt
@@ -244,6 +252,8 @@ class Network(NetworkContract):
                 news.hosts.append(event)
             case Warned():
                 news.hosts.append(event)
+            case RoundTrip():
+                news.round_trips[event.host] = event.seconds
 
     def _note_host(self, event: HostUp | HostDown, changed: dict[Job, None]) -> None:
         up = isinstance(event, HostUp)

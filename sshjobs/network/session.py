@@ -53,7 +53,7 @@ class HostSession:
         self._todo: deque[Item] = deque()
         self._kick = asyncio.Event()
         self._gone: asyncio.Future[tuple[int, int]] | None = None
-        self._heard = 0.0
+        self._heard = self._asked = 0.0
         self._nonsense = 0
         self._blocked = False
         self._leaving = False
@@ -151,9 +151,13 @@ class HostSession:
         while (silence := loop.time() - self._heard) < DEAD_AFTER:
             if silence >= PING_AFTER:
                 seq += 1
-                self._say(functools.partial(words.Link.say, kind="ping", seq=seq))
+                self._ping(seq)
             await asyncio.sleep(PING_AFTER / 3)
         stream.abort()
+
+    def _ping(self, seq: int) -> None:
+        self._asked = asyncio.get_running_loop().time()
+        self._say(functools.partial(words.Link.say, kind="ping", seq=seq))
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -223,6 +227,7 @@ class HostSession:
                     self._kick.set()
                 case words.Welcome(facts):
                     self.book.welcome(facts)
+                    self._ping(0)
                 case words.TooOld(kind, what):
                     raise _too_old(self.host.name, kind, what)
 
@@ -231,6 +236,8 @@ class HostSession:
             self.book.state(keys["id"], keys["s"])
         elif kind == "started":
             self.book.started(keys)
+        elif kind == "pong":
+            self._emit(RoundTrip(self.host.name, asyncio.get_running_loop().time() - self._asked))
         elif kind == "warn":
             self._emit(Warned(self.host.name, keys["msg"]))
         elif kind == "stuck":
