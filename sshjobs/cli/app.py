@@ -18,6 +18,7 @@ from sshjobs.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, InputError, Ss
 #: Commands in the order of the help: (short help, module). A module is only imported for its command.
 COMMANDS = {
     "run": ("Run the jobs of a jobfile on hosts, or on this machine.", "run"),
+    "exec": ("Run one command for many values, and print what it writes.", "exec"),
     "status": ("Show where a run and its jobs stand.", "status"),
     "logs": ("Print what a job wrote.", "logs"),
     "cancel": ("End jobs, and return when that is proved.", "cancel"),

@@ -35,13 +35,22 @@ def can_redraw() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
 
 
-def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: int) -> int:
+def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: int, output: str = "none",
+          tag: Callable[[str], str] | None = None, raw: bool = False) -> int:
     """Start a run and see it through.
 
     :param start: makes the run, with the view to tell its events to
+    :param output: how outputs are printed (``--output``)
+    :param tag: returns what each line of a job's output begins with; ``None`` for nothing
+    :param raw: outputs go to a terminal as they are
     :return: the run's exit code
     """
-    view = make_view(quiet=quiet, as_json=as_json, verbose=verbose)
+    if output == "none":
+        view = make_view(quiet=quiet, as_json=as_json, verbose=verbose)
+    else:
+        from sshjobs.cli.printing import outputs_view
+
+        view = outputs_view(output, tag, raw=raw, verbose=verbose)
     try:
         return start(view).process()
     finally:

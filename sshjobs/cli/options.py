@@ -39,7 +39,7 @@ def output_options(function: _Function) -> _Function:
 
 def network_options(function: _Function) -> _Function:
     """Add what says how hosts are reached."""
-    function = click.option("--slots", type=click.IntRange(1, MAX_SLOTS), metavar="N",
+    function = click.option("-j", "--slots", type=click.IntRange(1, MAX_SLOTS), metavar="N",
                             help="Jobs at a time on a host whose line says nothing about it.  "
                                  "[default: its cores]")(function)
     function = click.option("--transport", type=click.Choice(TRANSPORTS),

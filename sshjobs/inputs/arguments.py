@@ -1,0 +1,177 @@
+"""The values that a command is run for: from the command line (``:::``), from files (``::::``), from standard input.
+
+Several sources are multiplied, the last one changing fastest; ``:::+`` and ``::::+`` pair a source with the one
+before it, value by value. A single file is read while jobs are made; nothing is multiplied before it is counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from sshjobs.errors import UsageError
+
+#: How many jobs one command may make.
+MAX_JOBS = 10_000_000
+#: The most bytes of one value: a job with a larger one could not be sent to a host.
+MAX_VALUE = 900_000
+#: What stands before values, and before files of values; with ``+``: each belongs to one of the source before.
+VALUES, FILES = ":::", "::::"
+SEPARATORS = (VALUES, f"{VALUES}+", FILES, f"{FILES}+")
+_CHUNK = 1 << 16
+
+
+@dataclass
+class Source:
+    """Where values come from.
+
+    :ivar values: the values themselves; ``None`` where they stand in ``file``
+    :ivar file: path of a file of values, ``-`` for standard input
+    :ivar linked: paired with the source before it
+    """
+
+    values: Sequence[str] | None = None
+    file: str = ""
+    linked: bool = False
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return "standard input" if self.file == "-" else self.file or VALUES
+
+
+def split_words(words: Sequence[str], before: Sequence[Source] = ()) -> tuple[list[str], list[Source]]:
+    """Return the command and the sources that the words of a command line mean.
+
+    :param before: sources that come before theirs
+    :raises UsageError: a source is paired with nothing, or no file is named
+    """
+    at = next((n for n, word in enumerate(words) if word in SEPARATORS), len(words))
+    command, sources = list(words[:at]), list(before)
+    while at < len(words):
+        separator, start = words[at], at + 1
+        at = next((n for n in range(start, len(words)) if words[n] in SEPARATORS), len(words))
+        group, linked = list(words[start:at]), separator.endswith("+")
+        if linked and not sources:
+            raise UsageError(f"{separator} pairs values with those before it, and there are none",
+                             hint=f"begin with {separator[:-1]}")
+        if not separator.startswith(FILES):
+            sources.append(Source(group, linked=linked))
+        elif group:
+            sources += [Source(file=file, linked=linked) for file in group]
+        else:
+            raise UsageError(f"{separator} wants the names of files, and there is none")
+    return command, sources
+
+
+class Arguments:
+    """The values of every job.
+
+    :param sources: where they come from
+    :param nul: values in files end with a NUL byte, not with the line
+    :param columns: splits each value into several; a regular expression
+    :param hosts: how often each job is run, for the limit
+    :ivar count: how many rows there are; ``None`` while nobody knows
+    :raises UsageError: a file cannot be read, paired sources differ in length, or too many jobs would be made
+    """
+
+    def __init__(self, sources: Sequence[Source], *, nul: bool = False, columns: str | None = None, hosts: int = 1):
+        if sum(source.file == "-" for source in sources) > 1:
+            raise UsageError("standard input can be one source only", hint="name - once")
+        self._separator, self._limit = b"\0" if nul else b"\n", MAX_JOBS // hosts
+        self._columns = None if columns is None else _pattern(columns)
+        self._sources, self._groups = list(sources), list[list[tuple[str, ...]]]()
+        self.count: int | None = None
+        if len(sources) != 1 or sources[0].values is not None:
+            self._groups = self._load()
+            self.count = math.prod(map(len, self._groups))
+            self._check(self.count)
+
+    @property
+    def width(self) -> int | None:
+        """How many values each row has; ``None`` where each row has its own number."""
+        return None if self._columns else len(self._sources)
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        """Yield the values of each job in order. What comes from a stream can be had once.
+
+        :raises UsageError: as at the beginning, where that could not be known yet
+        """
+        if self.count is None:
+            source = self._sources[0]
+            rows: Iterator[tuple[str, ...]] = ((value,) for value in self._read(source))
+        else:
+            rows = (tuple(itertools.chain.from_iterable(parts)) for parts in itertools.product(*self._groups))
+        pattern = self._columns
+        for n, row in enumerate(rows, 1):
+            if self.count is None:
+                self._check(n)
+            yield row if pattern is None else tuple(piece for value in row for piece in pattern.split(value))
+
+    def _load(self) -> list[list[tuple[str, ...]]]:
+        groups: list[list[tuple[str, ...]]] = []
+        for source in self._sources:
+            values = list(source.values if source.values is not None else self._read(source))
+            if not source.linked:
+                groups.append([(value,) for value in values])
+                continue
+            if len(values) != len(groups[-1]):
+                raise UsageError(f"{source.name}+ pairs {len(values):,} values with {len(groups[-1]):,}",
+                                 hint="paired sources need as many values as each other")
+            groups[-1] = [(*before, value) for before, value in zip(groups[-1], values, strict=True)]
+        return groups
+
+    def _check(self, count: int) -> None:
+        if count > self._limit:
+            total = f"{count:,}" if self.count is not None else f"more than {self._limit:,}"
+            raise UsageError(f"this would make {total} jobs" + ("" if self._limit == MAX_JOBS else " on each host"),
+                             why=f"the limit is {MAX_JOBS:,} in all", hint="use fewer values, or more runs")
+
+    def _read(self, source: Source) -> Iterator[str]:
+        try:
+            file = sys.stdin.buffer if source.file == "-" else open(source.file, "rb")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "not a path"
+            raise UsageError("the file of values cannot be read", where=source.file, why=why) from None
+        with contextlib.nullcontext(file) if source.file == "-" else file:
+            for number, value in enumerate(self._pieces(file, source), 1):
+                if len(value) > MAX_VALUE:
+                    raise UsageError(f"value {number:,} has more than {MAX_VALUE:,} bytes", where=source.name,
+                                     hint="put text into files and name those")
+                if b"\0" in value:
+                    raise UsageError(f"value {number:,} holds a NUL byte", where=source.name,
+                                     hint="use -0 if NUL bytes separate the values")
+                yield value.decode("utf-8", "surrogateescape")
+
+    def _pieces(self, file: BinaryIO, source: Source) -> Iterator[bytes]:
+        """Yield what stands between separators (the last one may be missing), or the beginning of what is too long."""
+        rest = b""
+        while len(rest) <= MAX_VALUE:
+            try:
+                # What is there already: a pipe may stay open for long.
+                chunk = os.read(file.fileno(), _CHUNK)
+            except OSError as error:
+                raise UsageError("the file of values cannot be read", where=source.name, why=error.strerror) from None
+            if not chunk:
+                break
+            *pieces, rest = (rest + chunk).split(self._separator)
+            yield from pieces
+        if rest:
+            yield rest
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise UsageError(f"--colsep {text!r} is no regular expression", why=str(error)) from None
+    if pattern.groups:
+        raise UsageError(f"--colsep {text!r} cannot have groups", hint="write (?:…) instead of (…)")
+    return pattern

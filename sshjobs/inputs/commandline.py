@@ -1,0 +1,178 @@
+"""A command with placeholders, as a shell line or as words, and what a job runs for its values.
+
+No shell ever parses a value. Words are given to the program as they are; for a line the script of a job first sets
+variables, and the line uses those where its placeholders stood::
+
+    sshjobs_1='it'"'"'s; rm -rf ~'
+    gzip -9 "${sshjobs_1}"
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Protocol
+
+from sshjobs.errors import UsageError
+from sshjobs.inputs.placeholders import SLOT, Placeholder, TextTemplate, value_of
+from sshjobs.inputs.shelltext import Hole, Quoting, holes
+from sshjobs.spec import JobSpec
+
+#: Beginning of the variables that hold the values; shells know them, programs do not.
+VARIABLE = "sshjobs_"
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+# Shown without quotes only where they mean the same: no blank, no character of the shell, no word of its grammar.
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+-]+")
+_PLAIN_SO_FAR = re.compile(r"[A-Za-z0-9_./:@%+=-]*")
+_GRAMMAR = frozenset("case coproc do done elif else esac fi for function if in select then time until while".split())
+# What a value within "…" could be glued to: the name of a variable, or a backslash.
+_GLUE = re.compile(r"(?:\$[A-Za-z0-9_]*|\\)\Z")
+
+
+class Command(Protocol):
+    """What jobs run."""
+
+    def fill(self, spec: JobSpec, values: Sequence[str], number: int) -> None:
+        """Put into a spec what it is to run.
+
+        :param values: of the job, one a source
+        :param number: of the job, from 1
+        :raises UsageError: a value cannot stand where it would
+        """
+
+    def shown(self, values: Sequence[str], number: int) -> str:
+        """Return a line of shell that does what :meth:`fill` puts there, for people."""
+
+
+class Line:
+    """A line of shell.
+
+    :param text: the line; without any placeholder the values follow it
+    :param arity: how many values each job has
+    :raises UsageError: a placeholder asks for more values, or stands where no value can
+    """
+
+    def __init__(self, text: str, arity: int):
+        pieces = holes(text)
+        if arity and not any(isinstance(piece, Hole) for piece in pieces):
+            pieces = holes(f"{text.rstrip()} {{}}")
+            if not isinstance(pieces[-1], Hole) or pieces[-1].quoting is not Quoting.WORD:
+                raise UsageError("the command ends within quotes or a comment, so no value can follow it",
+                                 hint="write {} where values go")
+        self._pieces, self._arity = pieces, arity
+        #: Number of the variable of each value that the line uses.
+        self._variables: dict[tuple[int, str], int] = {}
+        self._numbers: set[tuple[int, str]] = set()
+        for piece in pieces:
+            if isinstance(piece, Hole):
+                piece.placeholder.check(arity)
+                if piece.quoting is Quoting.NUMBER:
+                    self._numbers.update(piece.placeholder.keys(arity))
+        self._body = "".join(piece if isinstance(piece, str) else self._reference(piece) for piece in pieces)
+
+    def _reference(self, hole: Hole) -> str:
+        placeholder, quoting = hole
+        if quoting is Quoting.COMMENT:
+            return placeholder.text
+        names = [SLOT] if placeholder.part == "%" else [
+            f"{VARIABLE}{self._variables.setdefault(key, len(self._variables) + 1)}"
+            for key in placeholder.keys(self._arity)]
+        texts = [f"${{{name}}}" for name in names]
+        if quoting is Quoting.WORD:
+            return " ".join(f'"{text}"' for text in texts)
+        text = " ".join(texts)
+        return {Quoting.SINGLE: f"""'"{text}"'""", Quoting.ANSI: f"""'"{text}"$'"""}.get(quoting, text)
+
+    def fill(self, spec: JobSpec, values: Sequence[str], number: int) -> None:
+        """See :meth:`Command.fill`."""
+        lines = []
+        for key, variable in self._variables.items():
+            value = value_of(key, values, number)
+            if key in self._numbers and not _INTEGER.fullmatch(value):
+                raise UsageError(f"between (( and )) only a whole number can stand, not {value[:60]!r}",
+                                 hint="the shell would work out anything else")
+            lines.append(f"{VARIABLE}{variable}={shlex.quote(value)}")
+        spec.argv, spec.cmds = None, [*lines, self._body]
+
+    def shown(self, values: Sequence[str], number: int) -> str:
+        """See :meth:`Command.shown`."""
+        text = ""
+        for n, piece in enumerate(self._pieces):
+            if isinstance(piece, str):
+                text += piece
+                continue
+            after = self._pieces[n + 1] if n + 1 < len(self._pieces) else ""
+            text += _shown(piece, values, number, text, after[0] if isinstance(after, str) and after else "")
+        return text
+
+
+class Words:
+    """A program and its arguments; no shell.
+
+    :param words: the words; without any placeholder the values follow as further words
+    :raises UsageError: a placeholder asks for more values than jobs have, or for a slot
+    """
+
+    def __init__(self, words: Sequence[str], arity: int):
+        self._words = [TextTemplate(word) for word in words]
+        found = [placeholder for word in self._words for placeholder in word.placeholders]
+        if arity and not found:
+            self._words.append(TextTemplate("{}"))
+        for placeholder in found:
+            if placeholder.part == "%":
+                raise UsageError("{%} is known on the host only, so it needs a shell",
+                                 hint="write the whole command as one word, in quotes")
+            placeholder.check(arity)
+
+    def _fill(self, values: Sequence[str], number: int) -> list[str]:
+        argv: list[str] = []
+        for word in self._words:
+            if len(word.pieces) == 1 and isinstance(word.pieces[0], Placeholder):
+                argv += word.pieces[0].values(values, number)
+            else:
+                argv.append(word.fill(values, number))
+        if not argv[0]:
+            raise UsageError("a job would have an empty name of a program to run", where=f"job {number}")
+        return argv
+
+    def fill(self, spec: JobSpec, values: Sequence[str], number: int) -> None:
+        """See :meth:`Command.fill`."""
+        spec.argv, spec.cmds = self._fill(values, number), []
+
+    def shown(self, values: Sequence[str], number: int) -> str:
+        """See :meth:`Command.shown`."""
+        return shlex.join(self._fill(values, number))
+
+
+def _shown(hole: Hole, values: Sequence[str], number: int, before: str, after: str) -> str:
+    placeholder, quoting = hole
+    if quoting is Quoting.COMMENT:
+        return placeholder.text
+    if placeholder.part == "%":
+        name = f"${{{SLOT}}}"
+        return {Quoting.WORD: f'"{name}"', Quoting.SINGLE: f"""'"{name}"'""",
+                Quoting.ANSI: f"""'"{name}"$'"""}.get(quoting, name)
+    found = placeholder.values(values, number)
+    if quoting is Quoting.WORD:
+        return " ".join(_shown_word(value, before, after) for value in found)
+    text = " ".join(found)
+    if quoting is Quoting.SINGLE:
+        return text.replace("'", "'\"'\"'")
+    if quoting is Quoting.ANSI:
+        return text.replace("\\", "\\\\").replace("'", "\\'")
+    if quoting is Quoting.DOUBLE and (_GLUE.search(before[-200:]) or re.search(r'[$`"\\!]', text)):
+        return f'"{_quoted(text)}"'
+    return text
+
+
+def _shown_word(value: str, before: str, after: str) -> str:
+    start = max(before.rfind(char) for char in " \t\n;|&(") + 1
+    plain = (_PLAIN.fullmatch(value) and value not in _GRAMMAR and _PLAIN_SO_FAR.fullmatch(before, start)
+             and (not after or after in " \t\n;|&)./:-"))
+    return value if plain else _quoted(value)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\"'\"'") + "'"
