@@ -83,7 +83,9 @@ class Frame:
         rest = hosts[len(shown) :]
         up = [host for host in rest if host.state == "up"]
         slots = sum(host.slots or 0 for host in up)
-        text = f"{len(up):,} hosts up, {sum(host.load for host in up):,}/{slots:,} slots in use"
+        text = f"{len(up):,} hosts up, {sum(host.running for host in up):,}/{slots:,} slots in use"
+        if ahead := sum(host.launched for host in up):
+            text += f", {ahead:,} launched"
         if len(rest) > len(up):
             text += f"; {len(rest) - len(up):,} more not"
         return [*shown, _text(text, "cyan")]
@@ -92,7 +94,8 @@ class Frame:
         line = _text(host.name, "cyan")
         if host.state == "up":
             slots = f"/{host.slots}" if host.slots else ""
-            return line.append(f"  {host.load}{slots}", style="dim")
+            ahead = f" and {host.launched} launched" if host.launched else ""
+            return line.append(f"  {host.running}{slots}{ahead}", style="dim")
         for_how_long = duration(self._monotonic() - host.since)
         line.append(f"  {host.state} {for_how_long}", style="red" if host.state == "blocked" else "magenta")
         return line.append(f"  {printable(host.reason.removeprefix(host.name + ': '))}" if host.reason else "")

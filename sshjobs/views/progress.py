@@ -29,12 +29,17 @@ class Live:
 
 @dataclass(slots=True)
 class HostView:
-    """What is known of a host. ``state`` is ``connecting``, ``up``, ``away`` or ``blocked``; ``load`` counts jobs."""
+    """What is known of a host.
+
+    :ivar state: ``connecting``, ``up``, ``away`` or ``blocked``
+    :ivar running: jobs that were seen to begin there; ``launched`` those that were sent ahead of that
+    """
 
     name: str
     state: str = "connecting"
     slots: int | None = None
-    load: int = 0
+    running: int = 0
+    launched: int = 0
     reason: str = ""
     since: float = 0.0
 
@@ -115,7 +120,9 @@ class Progress:
             self._remember(event, state)
         else:
             if event["event"] == "started" and not job.started:
+                self._load(job, -1)
                 job.started, job.since = True, self._monotonic()
+                self._load(job, 1)
             job.state = state
         if state == STATE_ERROR:
             self.failures.append(event)
@@ -130,17 +137,22 @@ class Progress:
         return STATE_ERROR if event["event"] == "retry" else STATE_FREE
 
     def _remember(self, event: Event, state: str) -> None:
-        self.live[event["job"]] = Live(event["job"], event["host"], state, self._monotonic(),
-                                       started=event["event"] == "started")
-        if event["host"] in self.hosts:
-            self.hosts[event["host"]].load += 1
+        job = Live(event["job"], event["host"], state, self._monotonic(), started=event["event"] != "launch")
+        self.live[job.job] = job
+        self._load(job, 1)
 
     def _forget(self, job: Live | None) -> None:
         if job is None:
             return
         del self.live[job.job]
-        if job.host in self.hosts:
-            self.hosts[job.host].load -= 1
+        self._load(job, -1)
+
+    def _load(self, job: Live, change: int) -> None:
+        host = self.hosts.get(job.host)
+        if host is not None and job.started:
+            host.running += change
+        elif host is not None:
+            host.launched += change
 
     def _host(self, event: Event) -> None:
         host = self.hosts.setdefault(event["host"], HostView(event["host"]))

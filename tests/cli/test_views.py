@@ -166,11 +166,14 @@ def test_progress_counts_what_the_events_say() -> None:
          story.failed("3"), story.change("error", "4", None, outcome="cancelled", attempts=0))
     assert progress.counts == {"free": 2, "busy": 0, "done": 1, "unknown": 1, "error": 2}
     assert list(progress.live) == ["2"]
-    assert (progress.hosts["a"].load, progress.hosts["a"].slots, progress.hosts["b"].state) == (1, 8, "connecting")
+    host = progress.hosts["a"]
+    assert (host.running, host.launched, host.slots, progress.hosts["b"].state) == (0, 1, 8, "connecting")
     assert [event["job"] for event in progress.failures] == ["3", "4"]
     tell(progress.take, story.change("started", "2"), story.change("retry", "2", reason="lost"), story.launch("2", "b"))
     assert progress.counts == {"free": 2, "busy": 1, "done": 1, "unknown": 0, "error": 2}
-    assert (progress.hosts["a"].load, progress.hosts["b"].load) == (0, 1)
+    assert (host.running, host.launched, progress.hosts["b"].launched) == (0, 0, 1)
+    progress.take(story.change("started", "2", "b"))
+    assert (progress.hosts["b"].running, progress.hosts["b"].launched) == (1, 0)
 
 
 def test_progress_of_a_resumed_run_counts_the_adopted_jobs_once() -> None:
