@@ -73,7 +73,7 @@ class Line:
         self._body = "".join(piece if isinstance(piece, str) else self._reference(piece) for piece in pieces)
 
     def _reference(self, hole: Hole) -> str:
-        placeholder, quoting = hole
+        placeholder, quoting, _ = hole
         if quoting is Quoting.COMMENT:
             return placeholder.text
         names = [SLOT] if placeholder.part == "%" else [
@@ -87,6 +87,9 @@ class Line:
 
     def fill(self, spec: JobSpec, values: Sequence[str], number: int) -> None:
         """See :meth:`Command.fill`."""
+        spec.argv, spec.cmds = None, self._script(values, number)
+
+    def _script(self, values: Sequence[str], number: int) -> list[str]:
         lines = []
         for key, variable in self._variables.items():
             value = value_of(key, values, number)
@@ -94,10 +97,12 @@ class Line:
                 raise UsageError(f"between (( and )) only a whole number can stand, not {value[:60]!r}",
                                  hint="the shell would work out anything else")
             lines.append(f"{VARIABLE}{variable}={shlex.quote(value)}")
-        spec.argv, spec.cmds = None, [*lines, self._body]
+        return [*lines, self._body]
 
     def shown(self, values: Sequence[str], number: int) -> str:
         """See :meth:`Command.shown`."""
+        if any(isinstance(piece, Hole) and piece.odd for piece in self._pieces):
+            return "; ".join(self._script(values, number))
         text = ""
         for n, piece in enumerate(self._pieces):
             if isinstance(piece, str):
@@ -147,7 +152,7 @@ class Words:
 
 
 def _shown(hole: Hole, values: Sequence[str], number: int, before: str, after: str) -> str:
-    placeholder, quoting = hole
+    placeholder, quoting, _ = hole
     if quoting is Quoting.COMMENT:
         return placeholder.text
     if placeholder.part == "%":

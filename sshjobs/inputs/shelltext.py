@@ -14,6 +14,10 @@ from sshjobs.errors import UsageError
 from sshjobs.inputs.placeholders import Placeholder, placeholder_at
 
 _HERE_DOCUMENT = re.compile(r"<<(?!<)")
+_CASE = re.compile(r"case(?=[ \t])")
+_ESAC = re.compile(r"esac(?![\w-])")
+# Where the shell takes a word for one of its grammar.
+_BEGINS_COMMAND = re.compile(r"(?:^|[;|&(`{\n]|\b(?:then|do|else|elif|if|while|until|!))[ \t]*\Z")
 
 
 class Quoting(Enum):
@@ -28,17 +32,22 @@ class Quoting(Enum):
 
 
 class Hole(NamedTuple):
-    """A placeholder in a line of shell."""
+    """A placeholder in a line of shell.
+
+    :ivar odd: within what shells quote by rules of its own: `…`, ${…}, case
+    """
 
     placeholder: Placeholder
     quoting: Quoting
+    odd: bool
 
 
 # What a part of the line that may hold others is: how a placeholder in it is quoted; None where it cannot stand.
 _INSIDE: dict[str, Quoting | None] = {
-    "line": Quoting.WORD, "(": Quoting.WORD, "`": Quoting.WORD, '"': Quoting.DOUBLE,
+    "line": Quoting.WORD, "(": Quoting.WORD, "case": Quoting.WORD, "`": Quoting.WORD, '"': Quoting.DOUBLE,
     "((": Quoting.NUMBER, "((…(": Quoting.NUMBER, "${": None,
 }
+_ODD = frozenset(("`", "${", "case"))
 
 
 def holes(text: str) -> list[str | Hole]:
@@ -91,7 +100,7 @@ class _Scanner:
                              hint=f"put it into a variable first: value={found.text}")
         else:
             self._flush()
-            self.found.append(Hole(found, quoting))
+            self.found.append(Hole(found, quoting, not _ODD.isdisjoint(self.inside)))
         self.at += escaped + len(found.text)
         return True
 
@@ -130,6 +139,11 @@ class _Scanner:
             self._open("((", 2) if self._next("((") else self._open("(", 1)
         elif char == ")" and self.inside[-1] == "(":
             self._close(1)
+        elif _CASE.match(self.text, self.at) and _BEGINS_COMMAND.search(self.text[: self.at][-200:]):
+            # Up to its esac a closing parenthesis ends a pattern.
+            self._open("case", 4)
+        elif self.inside[-1] == "case" and _ESAC.match(self.text, self.at) and not self.text[self.at - 1].isalnum():
+            self._close(4)
         elif char == "#" and (self.at == 0 or self.text[self.at - 1] in " \t\n;|&()"):
             self._comment()
         elif _HERE_DOCUMENT.match(self.text, self.at) and self.text[self.at - 1 : self.at] != "<":
