@@ -1,12 +1,12 @@
 """Attempts that no runner of ours tells of: their runner belongs to an earlier agent, or is dead."""
 
-import json
 import os
 import time
 
 from . import attempts as attempts_
 from . import kill, procs
 from .attempts import Attempt, History, end_text
+from .light import dumps
 from .wire import is_id
 
 MYPY = False
@@ -175,7 +175,7 @@ def take_end(attempt: Attempt, record: "dict[str, Any]") -> bytes:
     """Give an attempt the end that a journal tells, and return it."""
     attempt.sizes = record["out"], record["err"]
     frame = {key: record[key] for key in record if key != "k"}
-    return json.dumps(frame, separators=(",", ":")).encode("ascii")[1:]
+    return dumps(frame).encode("ascii")[1:]
 
 
 def recover(history: History, places: "Places") -> "list[Attempt]":

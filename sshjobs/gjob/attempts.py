@@ -1,10 +1,10 @@
 """The attempts of a run on this host: what the agent knows, and what must be known after any crash."""
 
-import json
 import os
 
 from . import procs
 from .journal import Journal, Reader
+from .light import dumps, loads
 
 MYPY = False
 if MYPY:
@@ -49,9 +49,9 @@ class Attempt:
         """Return the ``ended`` frame; sizes count what the job removed from its own files as well."""
         if self.lost == (0, 0):
             return b'{"t":"ended",' + self.end + b"\n"
-        frame = json.loads((b"{" + self.end).decode("ascii"))
+        frame = loads((b"{" + self.end).decode("ascii"))
         frame.update(t="ended", out=frame["out"] + self.lost[0], err=frame["err"] + self.lost[1])
-        return json.dumps(frame).encode("ascii") + b"\n"
+        return dumps(frame).encode("ascii") + b"\n"
 
 
 def end_text(uid: str, why: str, msg: "str | None" = None, status: "int | None" = None, signal: "int | None" = None,
@@ -60,7 +60,7 @@ def end_text(uid: str, why: str, msg: "str | None" = None, status: "int | None" 
     """Return an end as the rest of a JSON object, for ``Attempt.end`` and journals."""
     frame = {"id": uid, "why": why, "status": status, "signal": signal, "started": started, "ended": ended,
              "out": sizes[0], "err": sizes[1], "msg": msg, "cpu": usage[0], "rss": usage[1]}
-    return json.dumps(frame, separators=(",", ":")).encode("ascii")[1:]
+    return dumps(frame).encode("ascii")[1:]
 
 
 class UidSet:
@@ -170,4 +170,4 @@ class History:
             self.released.add(uid)
             self.records.pop(uid, None)
         if uids:
-            self.journal.append(json.dumps({"k": "release", "ids": uids}, separators=(",", ":")).encode("ascii"))
+            self.journal.append(dumps({"k": "release", "ids": uids}).encode("ascii"))

@@ -1,6 +1,5 @@
 """Input files that the manager puts here once, for any number of attempts of the run."""
 
-import hashlib
 import os
 
 from .wire import WireError, is_sha
@@ -67,6 +66,8 @@ class Half:
         self.size = 0
         self._path = path
         self._part = path + ".part"
+        import hashlib  # only where there are inputs: it loads all of OpenSSL
+
         self._digest = hashlib.sha256()
         self._failed = False
         try:

@@ -2,10 +2,10 @@
 
 import os
 import time
-from collections import deque
 
 from . import adopt, procs, wire
 from .attempts import ENDED, QUEUED, RUNNING, Attempt, History, end_text
+from .light import deque
 from .loop import READ, WRITE
 from .pool import Pool
 

@@ -3,11 +3,11 @@
 import fcntl
 import os
 import select
-import socket
 import struct
 import time
 
 from . import wire
+from .light import accept, socket
 from .places import Unusable, own_directory
 
 MYPY = False
@@ -110,7 +110,7 @@ class Door:
     def accept(self) -> "tuple[dict[str, Any], int, int, socket.socket] | None":
         """Return who came, as (hello, to read from, to write to, the front); ``None`` if it was nobody proper."""
         try:
-            front, _ = self._sock.accept()
+            front = accept(self._sock)
         except OSError:
             return None
         front.settimeout(PATIENCE)

@@ -4,12 +4,10 @@ It writes the marker, reads the hello byte-exact, finds the agent or starts it, 
 input and output on. From then on it only keeps the connection open until the agent lets go.
 """
 
-import hashlib
 import os
-import signal
-import socket
 
 from . import door, procs, wire
+from .light import sha256, signal, socket
 from .places import Places, Unusable, find
 
 MYPY = False
@@ -45,7 +43,7 @@ def main(nonce: str) -> int:
 
 
 def _serve(hello: "dict[str, Any]", line: bytes) -> int:
-    host = hashlib.sha256(wire.to_bytes(hello["host"])).hexdigest()[:16]
+    host = sha256(wire.to_bytes(hello["host"]))[:16]
     for _ in range(_TRIES):
         address = door.Address(door.runtime_directory(), hello["run"], host)
         lock = address.take_lock(door.PATIENCE)

@@ -3,9 +3,10 @@
 Nothing is synced: after the host itself went down, whatever had begun counts as ended by that.
 """
 
-import json
 import os
 import zlib
+
+from .light import loads
 
 MYPY = False
 if MYPY:
@@ -78,7 +79,7 @@ def _parse(line: bytes) -> "dict[str, Any] | None":
     try:
         if int(line[:8], 16) != zlib.crc32(line[9:]):
             return None
-        found = json.loads(line[9:].decode("ascii"))
+        found = loads(line[9:].decode("ascii"))
     except ValueError:
         return None
     return found if isinstance(found, dict) and "k" in found else None

@@ -1,9 +1,9 @@
 """Ending a tree of processes: TERM, some time, then KILL in rounds until nothing of it lives."""
 
 import os
-import signal
 
 from . import procs
+from .light import signal
 
 MYPY = False
 if MYPY:

@@ -2,9 +2,9 @@
 
 import itertools
 import os
-from collections import deque
 
 from . import wire
+from .light import deque
 
 MYPY = False
 if MYPY:

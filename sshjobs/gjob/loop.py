@@ -2,7 +2,8 @@
 
 import os
 import select
-import signal
+
+from .light import signal
 
 MYPY = False
 if MYPY:

@@ -141,8 +141,8 @@ def _kind(error: OSError) -> str:
 
 def _hint(error: OSError) -> str:
     if _kind(error) == "disk-full":
-        return "make room there, or set root= of the host to another directory"
-    return "make it writable, or set root= of the host to another directory"
+        return "make room in the home directory or in /var/tmp there"
+    return "make the home directory or /var/tmp there writable"
 
 
 def _try_writing(directory: str) -> None:

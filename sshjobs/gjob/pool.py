@@ -1,10 +1,9 @@
 """The agent's runners: one forked for each slot in use, given one launch at a time."""
 
-import json
 import os
-import socket
 
 from .facts import cores
+from .light import dumps, socket
 
 MYPY = False
 if MYPY:
@@ -58,7 +57,7 @@ class Worker:
 
     def order(self, **frame: "Any") -> bool:
         """Send an order about its attempt."""
-        return self.give(json.dumps(frame).encode("ascii") + b"\n")
+        return self.give(dumps(frame).encode("ascii") + b"\n")
 
     def listen(self) -> "tuple[list[bytes], bool]":
         """Return the lines that it sent, and whether it is still there."""

@@ -4,8 +4,9 @@ A process is named by pid *and* start time (clock ticks since boot): a pid alone
 """
 
 import os
-import signal
 import sys
+
+from .light import signal
 
 MYPY = False
 if MYPY:

@@ -3,15 +3,14 @@
 It hangs on nobody: when the agent is gone it finishes its job, writes the end into its journal, and exits.
 """
 
-import json
 import os
 import select
-import signal
 import time
 
 from . import journal as journal_
 from . import oom, procs, start
 from .kill import Killer, go_on, halt
+from .light import dumps, loads, signal
 from .places import NEW
 
 MYPY = False
@@ -217,7 +216,7 @@ class Runner:
             due = min(due, job.killer.act(now))
             if job.killer.stuck != job.stuck:
                 job.stuck = job.killer.stuck
-                self._tell(json.dumps({"t": "stuck", "id": job.uid, "pids": job.stuck}).encode("ascii"))
+                self._tell(dumps({"t": "stuck", "id": job.uid, "pids": job.stuck}).encode("ascii"))
             if not self._subreaper:
                 due = min(due, now + SCAN_INTERVAL)
         return due
@@ -255,7 +254,7 @@ class Runner:
                    job.uid, why, "null" if job.status is None else job.status,
                    "null" if job.signal is None else job.signal,
                    "null" if job.started_at is None else "%.6f" % job.started_at, job.ended_at or time.time(),
-                   out, err, json.dumps(msg), job.cpu, job.rss)
+                   out, err, "null" if msg is None else dumps([msg])[1:-1], job.cpu, job.rss)
         text = body.encode("ascii")
         self._journal.append(b'{"k":"end",' + text)
         self._tell(b'{"t":"ended",' + text)
@@ -285,7 +284,7 @@ class Runner:
             return
         lines = (self._input + data).split(b"\n")
         self._input = lines.pop()
-        self._orders += [json.loads(line.decode("ascii")) for line in lines]
+        self._orders += [loads(line.decode("ascii")) for line in lines]
 
     def _hang_up(self) -> None:
         if self._connected:

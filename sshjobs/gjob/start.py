@@ -2,9 +2,9 @@
 
 import errno
 import os
-import signal
 
 from . import wire
+from .light import signal
 from .places import NEW, Places
 
 MYPY = False

@@ -3,7 +3,7 @@
 Everything that is received is checked here, type by type and key by key: the rest of the far side relies on it.
 """
 
-import json
+from .light import dumps, make_loads
 
 MYPY = False
 if MYPY:
@@ -18,7 +18,6 @@ VERSION = 1
 
 _DIGITS = "0123456789"
 _HEX = "0123456789abcdef"
-_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
 
 
 class WireError(ValueError):
@@ -27,7 +26,7 @@ class WireError(ValueError):
 
 def encode(frame: "dict[str, Any]", body: bytes = b"") -> bytes:
     """Return a frame as bytes. The caller sets ``n`` where there is a body."""
-    return _ENCODER.encode(frame).encode("ascii") + b"\n" + body
+    return dumps(frame).encode("ascii") + b"\n" + body
 
 
 def to_bytes(text: str) -> bytes:
@@ -48,7 +47,7 @@ def _bounded_int(digits: str) -> int:
     return int(digits)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_int=_bounded_int)
+_loads = make_loads(_bounded_int, _no_constant)
 
 
 def parse(line: bytes) -> "dict[str, Any]":
@@ -57,7 +56,7 @@ def parse(line: bytes) -> "dict[str, Any]":
     :raises WireError: not a JSON object in ASCII
     """
     try:
-        frame = _DECODER.decode(line.decode("ascii"))
+        frame = _loads(line.decode("ascii"))
     except WireError:
         raise
     except (ValueError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shlex
 import shutil
@@ -30,6 +31,34 @@ def test_remote_command_is_one_constant_line_that_every_shell_reads_alike() -> N
     assert payload.remote_command(None) == (
         'exec python3 -ISc "import sys;exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"')
     assert not set(payload.remote_command(None)) & set("\n!\\$`'*?[]{}~#&|<>^")
+
+
+def test_what_travels_is_what_the_front_needs_and_no_more() -> None:
+    needs: dict[str, set[str]] = {}
+    for name, text in payload.sources().items():
+        found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom) and node.level == 1]
+        needs[name] = {f"sshjobs.gjob.{other}" for node in found
+                       for other in ([node.module] if node.module else [alias.name for alias in node.names])}
+    reached, todo = set(), ["sshjobs.gjob.front"]
+    while todo:
+        name = todo.pop()
+        if name not in reached:
+            reached.add(name)
+            todo += needs[name]
+    assert reached | {"sshjobs", "sshjobs.gjob"} == set(payload.sources())
+
+
+def test_the_start_of_an_agent_imports_no_large_module(far: FarHost) -> None:
+    modules = dict(payload.sources())
+    agent = "sshjobs.gjob.agent"
+    modules[agent] += "\nimport sys\nfacts.gpus = lambda: sorted(set(sys.modules))\n"
+    far.packed = payload.pack(modules)
+    far.connect()
+    large = {"argparse", "collections", "contextlib", "enum", "functools", "hashlib", "json", "logging", "pathlib",
+             "re", "shutil", "socket", "subprocess", "tempfile", "threading", "traceback", "typing", "zipfile"}
+    imported = set(far.welcome["gpus"])
+    assert "sshjobs.gjob.agent" in imported
+    assert large & imported == set()
 
 
 @pytest.mark.parametrize("shell", [shell for shell in ("sh", "bash", "dash", "zsh", "csh", "tcsh", "fish", "ksh")
