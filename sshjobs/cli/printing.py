@@ -15,7 +15,6 @@ from sshjobs.cli.follow import Sink
 from sshjobs.cli.words import handle
 from sshjobs.errors import UsageError
 from sshjobs.views.base import Output, View
-from sshjobs.views.lines import Lines
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -57,6 +56,7 @@ def outputs_view(output: str, tag: Callable[[str], str] | None, *, raw: bool, ve
     :param tag: returns what each line of a job begins with
     :param verbose: what there is to say of jobs that do well, too
     """
+    from sshjobs.views.lines import Lines
     from sshjobs.views.outputs import OutputsView
 
     sinks = [Sink(cast(BinaryIO, _Raw(stream.fileno())), escape=stream.isatty() and not raw)

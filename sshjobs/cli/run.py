@@ -10,6 +10,7 @@ import click
 
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import hosts_of, network_options, output_options, results_option
+from sshjobs.cli.printing import check_printing, printing_options
 from sshjobs.errors import EXIT_OK, InputError, Problem
 
 
@@ -22,16 +23,19 @@ from sshjobs.errors import EXIT_OK, InputError, Problem
 @network_options
 @click.option("--fail-fast", is_flag=True, help="When a job fails, cancel the others.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would run where, and start nothing.")
+@printing_options("none")
 @output_options
 def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | None, ssh_config: str | None,
-            transport: str | None, slots: int | None, fail_fast: bool, dry_run: bool, quiet: bool, as_json: bool,
-            verbose: int) -> int:
+            transport: str | None, slots: int | None, fail_fast: bool, dry_run: bool, output: str | None, tag: bool,
+            raw: bool, quiet: bool, as_json: bool, verbose: int) -> int:
     """Run the jobs of JOBFILE on hosts, or on this machine where none are named.
 
     A JOBFILE of - is read from standard input. Ctrl-C launches nothing more and waits for what runs; a second
     Ctrl-C cancels that.
     """
     configure(verbose)
+    output = output or "none"
+    check_printing(output, tag=tag, as_json=as_json)
     from sshjobs.run import EMBEDDED, Run
 
     data, specs, chosen = _read(jobfile, hosts)
@@ -47,7 +51,7 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
     stem = "stdin" if jobfile == "-" else Path(jobfile).stem
     return carry(lambda view: Run.create(specs, chosen or EMBEDDED, stem=stem, jobfile=data, slots=slots,
                                          fail_fast=fail_fast, listener=view, **settings),
-                 quiet=quiet, as_json=as_json, verbose=verbose)
+                 quiet=quiet, as_json=as_json, verbose=verbose, output=output, tag=str if tag else None, raw=raw)
 
 
 def _read(jobfile: str, hosts: tuple[str, ...]) -> tuple[bytes, list[Any], list[Any]]:

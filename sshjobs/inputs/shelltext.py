@@ -34,7 +34,7 @@ class Quoting(Enum):
 class Hole(NamedTuple):
     """A placeholder in a line of shell.
 
-    :ivar odd: within what shells quote by rules of its own: `…`, ${…}, case
+    :ivar odd: within what has rules of its own for quoting: `…`, case
     """
 
     placeholder: Placeholder
@@ -42,12 +42,12 @@ class Hole(NamedTuple):
     odd: bool
 
 
-# What a part of the line that may hold others is: how a placeholder in it is quoted; None where it cannot stand.
+# What a part of the line that may hold others is: how a placeholder in it is quoted; None where none can stand.
 _INSIDE: dict[str, Quoting | None] = {
     "line": Quoting.WORD, "(": Quoting.WORD, "case": Quoting.WORD, "`": Quoting.WORD, '"': Quoting.DOUBLE,
     "((": Quoting.NUMBER, "((…(": Quoting.NUMBER, "${": None,
 }
-_ODD = frozenset(("`", "${", "case"))
+_ODD = frozenset(("`", "case"))
 
 
 def holes(text: str) -> list[str | Hole]:
@@ -94,11 +94,12 @@ class _Scanner:
         if escaped:
             # Between no quotes the shell itself takes the backslash away.
             self.plain.append(("\\" if quoting is Quoting.WORD else "") + found.text)
-        elif quoting is None or self.here_document:
+        elif "${" in self.inside or self.here_document:
             where = "a here-document" if self.here_document else "${…}"
             raise UsageError(f"{found.text} cannot stand in {where}",
                              hint=f"put it into a variable first: value={found.text}")
         else:
+            assert quoting is not None
             self._flush()
             self.found.append(Hole(found, quoting, not _ODD.isdisjoint(self.inside)))
         self.at += escaped + len(found.text)
@@ -126,7 +127,7 @@ class _Scanner:
                 self._close(1)
             else:
                 self._open('"', 1)
-        elif char == "'" and inside != '"' and self.inside[-2:] != ['"', "${"]:
+        elif char == "'" and inside != '"':
             self._single(Quoting.ANSI if self.plain and self.plain[-1] == "$" else Quoting.SINGLE)
         elif words:
             self._word(char)
