@@ -165,6 +165,10 @@ class Agent(Listener):
 
     # -- what becomes of attempts ----------------------------------------------------------------------------------
 
+    def on_start(self, attempt: Attempt) -> None:
+        if self._talk is not None:
+            self._talk.on_start(attempt)
+
     def on_end(self, attempt: Attempt) -> None:
         if self._talk is not None:
             self._talk.on_end(attempt)

@@ -28,6 +28,10 @@ TIDY_AT_ONCE = 8
 class Listener:
     """Hears what becomes of attempts."""
 
+    def on_start(self, attempt: Attempt) -> None:
+        """It was given to a runner."""
+        raise NotImplementedError
+
     def on_end(self, attempt: Attempt) -> None:
         """It has ended; ``end`` and ``sizes`` are set."""
         raise NotImplementedError
@@ -161,6 +165,7 @@ class Crew:
             attempt = self._queue.pop(next(iter(self._queue)))
             attempt.state = RUNNING
             self.pool.assign(worker, attempt)
+            self._listener.on_start(attempt)
             self._watch(worker)
 
     def tidy(self) -> None:
@@ -247,6 +252,7 @@ class Crew:
     def _taken(self, attempt: Attempt) -> None:
         """Its directory was there: a runner of an earlier agent was faster."""
         attempt.state = RUNNING
+        self._listener.on_start(attempt)
         self._history.refresh()
         self._adopt(attempt)
 

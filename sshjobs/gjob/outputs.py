@@ -88,6 +88,7 @@ class Feed:
         self._sizes: "tuple[int, int] | None" = None
         self.next = now + SOON
         self._interval = SOON
+        self._more = False
         self._streams = tuple(Stream(places.stream(uid, index + 1), uid, index + 1, sent[index], lost[index])
                               for index in (0, 1))
 
@@ -103,15 +104,17 @@ class Feed:
 
     def pieces(self) -> "Iterator[tuple[bytes, bytes]]":
         """Yield one piece at most of each stream."""
+        self._more = False
         for index, stream in enumerate(self._streams):
             found = stream.piece(None if self._sizes is None else self._sizes[index])
             if found is not None:
+                self._more = self._more or len(found[1]) == PIECE
                 yield found
 
     def looked(self, now: float, news: bool) -> None:
-        """Note a look at the files: soon again when there was news, else later and later."""
+        """Note a look at the files: at once again when there is more, soon when there was news, else ever later."""
         self._interval = SOON if news else min(LATE, self._interval * _SLOWER)
-        self.next = now + self._interval
+        self.next = now if self._more else now + self._interval
 
     @property
     def lost(self) -> "tuple[int, int]":

@@ -3,7 +3,7 @@
 import time
 
 from . import wire
-from .attempts import ENDED
+from .attempts import ENDED, QUEUED
 from .crew import launched
 from .link import ENOUGH
 from .outputs import Feed
@@ -31,9 +31,10 @@ class Talk:
                  bye: "Callable[[], None]"):
         self.link = link
         self._crew, self._history, self._blobs, self._places = crew, history, blobs, places
-        #: Every attempt that this link was told of, and of these the ones whose end was not sent yet.
+        #: Every attempt that this link was told of; those whose end was not sent yet; those whose files are looked at.
         self._feeds: "dict[str, Feed]" = {}
-        self._live: "dict[str, Feed]" = {}
+        self._unsent: "set[str]" = set()
+        self._active: "dict[str, Feed]" = {}
         self._answers: "dict[str, Callable[[dict[str, Any], bytes, bytes], None]]" = {
             "launch": self._on_launch, "release": self._on_release, "sync": self._on_sync, "put": self._on_put,
             "fence": self._on_fence, "cancel": self._on_cancel, "slots": self._on_slots, "ping": self._on_ping,
@@ -112,7 +113,8 @@ class Talk:
             if self._crew.attempts[uid].state != ENDED:
                 raise wire.WireError("release: %s has not ended" % uid)
         for uid in known:
-            self._live.pop(uid, None)
+            self._unsent.discard(uid)
+            self._active.pop(uid, None)
             feed = self._feeds.pop(uid, None)
             if feed is not None:
                 feed.close()
@@ -130,7 +132,12 @@ class Talk:
         if uid in self._feeds:
             self._feeds[uid].close()
         feed = Feed(self._places, uid, sent, attempt.lost, time.monotonic())
-        self._feeds[uid] = self._live[uid] = feed
+        self._feeds[uid] = feed
+        self._unsent.add(uid)
+        if attempt.state == QUEUED:
+            self._active.pop(uid, None)
+        else:
+            self._active[uid] = feed
         if attempt.state == ENDED:
             feed.end(attempt.sizes)
 
@@ -148,15 +155,21 @@ class Talk:
                 self.link.say_line(attempt.started_line)
             if attempt.stuck:
                 self.link.say(t="stuck", id=uid, pids=attempt.stuck)
-        elif uid not in self._live:
+        elif uid not in self._unsent:
             self.link.say_line(attempt.ended_line())
 
     # -- news ------------------------------------------------------------------------------------------------------
 
+    def on_start(self, attempt: "Attempt") -> None:
+        """An attempt was given to a runner: its files may grow from now on."""
+        if attempt.uid in self._unsent:
+            self._active[attempt.uid] = self._feeds[attempt.uid]
+
     def on_end(self, attempt: "Attempt") -> None:
         """An attempt has ended: its outputs follow, then its end."""
-        if attempt.uid in self._live:
-            self._live[attempt.uid].end(attempt.sizes)
+        if attempt.uid in self._unsent:
+            feed = self._active[attempt.uid] = self._feeds[attempt.uid]
+            feed.end(attempt.sizes)
 
     def on_word(self, attempt: "Attempt", line: bytes) -> None:
         """Something else is to be said of an attempt."""
@@ -169,13 +182,13 @@ class Talk:
 
     def due(self, now: float) -> float:
         """Return when to call :meth:`stream`, by the monotonic clock."""
-        if self.link.waiting >= ENOUGH or not self._live:
+        if self.link.waiting >= ENOUGH or not self._active:
             return now + 3600.0
-        return min(feed.next for feed in self._live.values())
+        return min(feed.next for feed in self._active.values())
 
     def stream(self, now: float) -> None:
         """Send what is new in the files that are due, one piece each in turn, as long as the link takes it."""
-        for uid, feed in list(self._live.items()):
+        for uid, feed in list(self._active.items()):
             if self.link.waiting >= ENOUGH:
                 return
             if feed.next > now:
@@ -191,4 +204,5 @@ class Talk:
                 attempt.lost = feed.lost
                 self.link.say_line(attempt.ended_line())
                 feed.close()
-                del self._live[uid]
+                del self._active[uid]
+                self._unsent.discard(uid)

@@ -334,6 +334,28 @@ def test_an_unused_agent_leaves_nothing_when_it_goes(make_far: Callable[..., Far
     assert not (far.home / ".sshjobs").exists()
 
 
+def test_journals_do_not_grow_for_ever(make_far: Callable[..., FarHost]) -> None:
+    modules = dict(payload.sources())
+    pool = "sshjobs.gjob.pool"
+    modules[pool] = modules[pool].replace("JOBS_PER_JOURNAL = 4096", "JOBS_PER_JOURNAL = 3")
+    far = make_far(payload.pack(modules))
+    link = far.connect(slots=1)
+    for number in range(1, 21):
+        link.run(f"{number}.1", script=LEDGER, job=f"j{number}")
+        if number != 5:
+            link.say("release", ids=[f"{number}.1"])
+    # The agent's own, the one in use, and the one with what was not released.
+    eventually(lambda: len(list((far.directory / "j").iterdir())) == 3, "the deletion of old journals")
+    far.kill_agent()
+    link = far.connect(sync=[["5.1", 0, 0], ["6.1", 0, 0]])
+    link.until("state", id="6.1", s="absent")
+    assert link.end_of("5.1")["status"] == 0
+    for uid in ("3.1", "19.1"):
+        link.launch(uid, script=LEDGER)
+        assert link.until("state", id=uid)["s"] == "absent"
+    assert len(ledger(far)) == 20
+
+
 def test_link_ends_when_the_agent_dies(far: FarHost) -> None:
     link = far.connect()
     os.kill(far.agent, signal.SIGKILL)

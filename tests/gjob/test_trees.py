@@ -188,6 +188,32 @@ def test_timeout_beats_what_ignores_term(make_far: Callable[..., FarHost]) -> No
     assert (end["why"], end["signal"]) == ("timed_out", signal.SIGKILL)
 
 
+def test_what_cannot_be_killed_is_told_by_its_pids(make_far: Callable[..., FarHost]) -> None:
+    modules = dict(payload.sources())
+    for name, before, after in (
+            ("kill", "STUCK_AFTER = 5.0", "STUCK_AFTER = 0.1"),
+            # Stands for a process in the middle of a system call that does not end.
+            ("procs", "def send(proc: Proc, number: int) -> bool:", "def send(proc: Proc, number: int) -> bool:\n"
+                      "    return False\n\ndef unused(proc: Proc, number: int) -> bool:")):
+        assert before in modules[f"sshjobs.gjob.{name}"]
+        modules[f"sshjobs.gjob.{name}"] = modules[f"sshjobs.gjob.{name}"].replace(before, after)
+    far = make_far(payload.pack(modules))
+    link = far.connect(slots=1)
+    link.launch("1.1", "sleep", "1000")
+    pid = link.until("started", id="1.1")["pid"]
+    link.say("cancel", id="1.1", grace=0)
+    assert link.until("stuck") == {"t": "stuck", "id": "1.1", "pids": [pid]}
+    # Its slot stays taken, and a new link hears of it as well.
+    link.launch("2.1", "true")
+    link.cut()
+    link = far.again(link, "1.1", "2.1", slots=1)
+    assert link.until("stuck", id="1.1")["pids"] == [pid]
+    assert {"t": "state", "id": "2.1", "s": "queued"} in [*link.frames, link.until("state", id="2.1")]
+    os.kill(pid, signal.SIGKILL)
+    assert link.end_of("1.1")["why"] == "cancelled"
+    assert link.end_of("2.1")["status"] == 0
+
+
 def test_without_ctypes_the_token_finds_what_hides(make_far: Callable[..., FarHost]) -> None:
     modules = dict(payload.sources())
     procs = "sshjobs.gjob.procs"
