@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sshjobs.network.contract import HostDown, HostUp, Warned
 from sshjobs.spec import Job
 
@@ -23,6 +25,9 @@ class Hooks:
 
     def handle_change(self, job: Job) -> None:
         """Called when a job changed without ending: it runs, its host went away or came back, it will be retried."""
+
+    def handle_act(self, event: dict[str, Any]) -> None:
+        """Called for what a person had done to the run, with an event of docs/cli.md."""
 
     def handle_host(self, event: HostUp | HostDown | Warned) -> None:
         """Called for whatever happens to a host."""

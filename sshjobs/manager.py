@@ -7,7 +7,6 @@ before the launch leaves; what became of it is committed before the host may for
 from __future__ import annotations
 
 import secrets
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,15 +15,17 @@ from typing import Any
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, NoHostError, UsageError
 from sshjobs.hooks import Hooks
 from sshjobs.hostwatch import HostWatch
+from sshjobs.network.clock import Clock
 from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, RunIdentity, Warned
 from sshjobs.newrun import new_run
 from sshjobs.placement import Placement
 from sshjobs.queue import Queue
 from sshjobs.rundir import RunPaths
-from sshjobs.schedule import Schedule, retry_wanted
-from sshjobs.spec import Attempt, Job, JobSpec
-from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome, state_for
+from sshjobs.schedule import HELD, Schedule
+from sshjobs.spec import Attempt, Job, JobSpec, start_over
+from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, STATES, Outcome, state_for
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedError, Summary
+from sshjobs.verdict import judge
 
 #: Seconds between attempts to commit while the disk of the store refuses.
 COMMIT_RETRY = 1.0
@@ -45,6 +46,7 @@ class Manager(Hooks):
             raise UsageError("sleep_time_in_secs must be more than 0", why=f"got {sleep_time_in_secs!r}")
         self.sleep_time_in_secs = sleep_time_in_secs
         self.network: NetworkContract
+        self.clock: Clock
         self.store: RunStore
         self.paths: RunPaths
         #: All jobs that this manager carries, by state.
@@ -66,6 +68,10 @@ class Manager(Hooks):
         self.stays_open = False
         #: Hosts that leave the run as soon as nothing of it runs there.
         self.leaving: set[str] = set()
+        #: Jobs that a person holds back: waiting ones are not launched, running ones are stopped.
+        self.held: set[Job] = set()
+        #: What :meth:`post` is given from now on is still carried out.
+        self.accepting = True
         #: Another end than that of the last job: asked between two events.
         self.until: Callable[[], bool] | None = None
         self._last_news = 0.0
@@ -82,7 +88,8 @@ class Manager(Hooks):
         """
         made = new_run(job_specs, list(network.hosts.values()), Path(network.results_dir), name=name, stem=stem,
                        jobfile=jobfile, options=options)
-        self.network, self.paths, self.store, self.schedule = network, made.paths, made.store, made.schedule
+        self.network, self.clock, self.paths = network, network.clock, made.paths
+        self.store, self.schedule = made.store, made.schedule
         self.watch, self.placement = HostWatch(network.hosts), Placement(self.schedule)
         for job in made.jobs:
             self.jobs.Add(job)
@@ -96,7 +103,7 @@ class Manager(Hooks):
         :raises RunBusyError: that manager is alive
         :raises StoreError: the store cannot be used
         """
-        self.network, self.paths = network, paths
+        self.network, self.clock, self.paths = network, network.clock, paths
         self.store = RunStore.open(paths)
         self.schedule = Schedule(network.hosts.values())
         self.watch, self.placement = HostWatch(network.hosts), Placement(self.schedule)
@@ -118,7 +125,7 @@ class Manager(Hooks):
                 self.take_in(job)
             else:
                 self.jobs.Add(job)
-                self.placement.enter(job, attempt.host, time.monotonic())
+                self.placement.enter(job, attempt.host, self.clock.monotonic())
                 self.schedule.occupy(attempt.host)
                 self._move(job, STATE_UNKNOWN)
         for host in network.hosts.values():
@@ -143,8 +150,7 @@ class Manager(Hooks):
         """Let a job that ended without success wait for a host again."""
         if job not in self.jobs:
             self.jobs.Add(job)
-        job.outcome = job.exit_status = job.signal = None
-        self.note(job, "tried again by hand")
+        start_over(job)
         self._move(job, STATE_FREE)
         self.schedule.add(job)
 
@@ -152,7 +158,6 @@ class Manager(Hooks):
         """Have a job say something of itself."""
         job.reason = reason
         self.store.touch(job)
-        self.handle_change(job)
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -162,24 +167,30 @@ class Manager(Hooks):
         :raises NoHostError: no host could be used, so nothing runs
         """
         try:
-            self._last_news = time.monotonic()
+            self._last_news = self.clock.monotonic()
             while not self._is_over():
-                self._launch_what_fits()
-                if self.UpdateJobStatus():
-                    self._last_news = time.monotonic()
-                elif time.monotonic() - self._last_news >= self.sleep_time_in_secs:
-                    self.HandleSleep()
-                    self._last_news = time.monotonic()
-                self._give_up_hopeless()
-                self._part_from_hosts()
-                for job in self.placement.to_take_back(time.monotonic()):
-                    self.network.fence(job)
+                self.turn()
+            self.accepting = False
             self._release_the_last()
         except BaseException:
             # Whatever happened here, hosts go on with what they have, and a resume finds it.
             self._close(finished=False)
             raise
-        self._close(finished=self._all_final())
+        self._close(finished=self._all_final() and not self.stays_open)
+
+    def turn(self) -> None:
+        """Launch what fits, take in what happened and see to what follows: what ProcessJobs does until the end."""
+        while not self._stopping and self.LaunchJob() is not None:
+            pass
+        if self.UpdateJobStatus():
+            self._last_news = self.clock.monotonic()
+        elif self.clock.monotonic() - self._last_news >= self.sleep_time_in_secs:
+            self.HandleSleep()
+            self._last_news = self.clock.monotonic()
+        self._give_up_hopeless()
+        self._part_from_hosts()
+        for job in self.placement.to_take_back(self.clock.monotonic()):
+            self.network.fence(job)
 
     def LaunchJob(self) -> Job | None:
         """Launch the next job on a host with room; ``None`` where there is no such pair.
@@ -192,7 +203,7 @@ class Manager(Hooks):
         job, host = match
         attempt = job.new_attempt(host, secrets.token_hex(16))
         self._unreleased[attempt] = job
-        self.placement.enter(job, host, time.monotonic())
+        self.placement.enter(job, host, self.clock.monotonic())
         self._move(job, STATE_BUSY)
         self.store.touch_attempt(job, attempt)
         job.id_ = self.network.LaunchJob(job, host)
@@ -205,7 +216,7 @@ class Manager(Hooks):
         Returns early when there is something to launch, or when :meth:`post` asks for attention.
         """
         self.commit()
-        left = max(0.0, self._last_news + self.sleep_time_in_secs - time.monotonic())
+        left = max(0.0, self._last_news + self.sleep_time_in_secs - self.clock.monotonic())
         patience = self.placement.patience()
         linger = LINGER if self.schedule.is_sated() else 0.0
         news = self.network.wait(left if patience is None else min(left, patience), linger)
@@ -219,10 +230,6 @@ class Manager(Hooks):
         self.commit()
         return finished
 
-    def _launch_what_fits(self) -> None:
-        while not self._stopping and self.LaunchJob() is not None:
-            pass
-
     # -- for other threads and signals ---------------------------------------------------------------------------
 
     def post(self, request: Callable[[], None]) -> None:
@@ -231,8 +238,11 @@ class Manager(Hooks):
         self.network.wake()
 
     def stop(self) -> None:
-        """Launch nothing more; :meth:`ProcessJobs` returns when what was launched has ended."""
+        """Launch nothing more and take back what has not started; :meth:`ProcessJobs` returns when the rest has
+        ended. In the manager's thread."""
         self._stopping = True
+        for job in self.placement.not_started():
+            self.network.fence(job)
 
     def cancel(self, jobs: Iterable[Job]) -> None:
         """End these jobs. A waiting one ends at once, a launched one when its host has proved it."""
@@ -261,21 +271,18 @@ class Manager(Hooks):
             return False
         if job.state in FINAL_STATES:
             return False
-        outcome = attempt.outcome
-        assert outcome is not None
         self.placement.leave(job, attempt)
-        if job not in self._cancelled and retry_wanted(job, outcome):
-            self._to_release.append(attempt)
+        self._to_release.append(attempt)
+        verdict = judge(job, cancelled=job in self._cancelled)
+        if verdict.again:
             self._move(job, STATE_FREE)
-            job.reason = f"attempt {attempt.n} ended {outcome}{f': {attempt.reason}' if attempt.reason else ''}"
-            self.schedule.add(job)
+            job.reason = HELD if job in self.held else verdict.reason
+            if job not in self.held:
+                self.schedule.add(job)
             self.handle_change(job)
             return False
-        if job in self._cancelled and outcome in (Outcome.NEVER_STARTED, Outcome.LOST):
-            outcome = Outcome.CANCELLED
         job.exit_status, job.signal = attempt.exit_status, attempt.signal
-        self._finish(job, outcome, attempt.reason)
-        self._to_release.append(attempt)
+        self._finish(job, verdict.outcome, verdict.reason)
         return True
 
     def _finish(self, job: Job, outcome: Outcome, reason: str | None) -> None:
@@ -295,18 +302,20 @@ class Manager(Hooks):
     def _take_hosts(self, news: News) -> None:
         for name, seconds in news.round_trips.items():
             self.schedule.note_round_trip(name, seconds)
-        for event in news.hosts:
+        # A host that was let go of may say a last word.
+        for event in (event for event in news.hosts if isinstance(event, Warned) or event.host in self.network.hosts):
             match event:
                 case HostUp(name, facts):
                     twin = self.watch.up(name, facts)
                     slots = self.network.hosts[name].slots or getattr(self.network, "slots", None) or facts["cores"]
                     self.schedule.host_up(name, slots)
-                    self.store.set_host(name, "up", facts=facts, since=time.time())
+                    self.store.set_host(name, "up", facts=facts, since=self.clock.time())
                     if twin is not None:
                         self.handle_host(Warned(name, twin))
                 case HostDown(name, error):
                     self.schedule.host_down(name, lasting=self.watch.down(name, error))
-                    self.store.set_host(name, "blocked" if error.lasting else "away", str(error), since=time.time())
+                    state = "blocked" if error.lasting else "away"
+                    self.store.set_host(name, state, str(error), since=self.clock.time())
             self.handle_host(event)
 
     def _take_released(self, news: News) -> None:
@@ -336,6 +345,7 @@ class Manager(Hooks):
             self.leaving.discard(host)
             self.schedule.remove_host(host)
             self.network.remove_host(host)
+            self.handle_act({"event": "hosts", "change": "removed", "hosts": [host], "slots": None})
 
     def commit(self) -> None:
         """Make everything that happened durable, then let launches leave and hosts forget."""
@@ -347,7 +357,7 @@ class Manager(Hooks):
                 if not warned:
                     warned = True
                     self.handle_host(Warned("this machine", f"{error}; waiting"))
-                time.sleep(COMMIT_RETRY)
+                self.clock.sleep(COMMIT_RETRY)
         self.network.flush()
         if self._to_release:
             self.network.release(self._to_release)
@@ -364,8 +374,8 @@ class Manager(Hooks):
         return not any(self.jobs.AnyInState(state) for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN))
 
     def _release_the_last(self) -> None:
-        deadline = time.monotonic() + RELEASE_TIMEOUT
-        while time.monotonic() < deadline:
+        deadline = self.clock.monotonic() + RELEASE_TIMEOUT
+        while self.clock.monotonic() < deadline:
             self.commit()
             if not any(self.watch.usable(attempt.host) for attempt in self._unreleased):
                 break
@@ -381,15 +391,13 @@ class Manager(Hooks):
             self.store.set_run_state(self._count_up() if finished else "interrupted")
             self.store.commit()
         finally:
-            self.store.close(time.time())
+            self.store.close(self.clock.time())
 
     def _count_up(self) -> str:
         """Return the state of the finished run, from what the store says of all its jobs."""
         self.store.commit()
         with RunReader.open(self.paths) as reader:
             self.summary = reader.summary()
-        if self.summary.counts[STATE_ERROR] == 0:
+        if self.summary.ending == "done":
             self.exit_code = EXIT_OK
-            return "done"
-        only_cancelled = set(self.summary.outcomes) <= {Outcome.SUCCEEDED, Outcome.CANCELLED}
-        return "cancelled" if only_cancelled else "failed"
+        return self.summary.ending

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 
 from sshjobs.schedule import TAKEN_BACK, Schedule
@@ -39,6 +40,20 @@ class Placement:
             self._asked_back.discard(job)
             if attempt.outcome is Outcome.NEVER_STARTED:
                 attempt.reason = TAKEN_BACK
+
+    def unstarted(self, host: str) -> list[Job]:
+        """Return the jobs that were launched on a host and have not started there as far as is known."""
+        return [job for job in self._on_host.get(host, ()) if job.attempts[-1].started is None]
+
+    def ask_back(self, jobs: Iterable[Job]) -> list[Job]:
+        """Note that jobs are asked back from their hosts; return those that were not before."""
+        chosen = [job for job in jobs if job not in self._asked_back]
+        self._asked_back.update(chosen)
+        return chosen
+
+    def not_started(self) -> list[Job]:
+        """Return every job that its host has not started as far as is known, to ask it back. Each is returned once."""
+        return self.ask_back(job for host in self._on_host for job in self.unstarted(host))
 
     def patience(self) -> float | None:
         """Return after how many seconds :meth:`to_take_back` should be asked again; ``None``: after the next event."""

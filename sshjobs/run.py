@@ -9,14 +9,16 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 from sshjobs.builder import Builder
-from sshjobs.control import ControlServer, ask
+from sshjobs.control import ControlServer, ManagerGoneError, ask, socket_directory
 from sshjobs.errors import EXIT_INTERRUPTED, SshjobsError, UsageError
 from sshjobs.host import Host
 from sshjobs.inputs.hostfile import load_hosts
@@ -30,8 +32,10 @@ from sshjobs.store import RunReader, Summary
 
 #: What sshjobs does with hosts when none are named: everything runs on this machine.
 EMBEDDED = [Host("localhost", local=True)]
-#: Seconds that a manager gets to carry out a request.
+#: Seconds that a manager gets to begin to carry out a request.
 REQUEST_TIMEOUT = 25.0
+#: Seconds between two looks at whether it still will.
+REQUEST_LOOK = 0.25
 
 
 class Run:
@@ -64,6 +68,8 @@ class Run:
         """
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
                              stays_open=stays_open)
+        # A run that nobody could talk to is better not begun.
+        socket_directory()
         manager = RunManager(listener)
         manager.fail_fast, manager.stays_open = fail_fast, stays_open
         network = Network(str(results), list(hosts), ssh_config=options["ssh_config"], transport=transport, slots=slots)
@@ -76,9 +82,12 @@ class Run:
 
         :raises RunBusyError: that manager is alive
         """
+        socket_directory()
         manager = RunManager(listener)
         manager.Resume(paths, network_of(paths, manager))
-        return cls(manager)
+        run = cls(manager)
+        run._operations.hold_again(paused=bool(summary_of(paths).options.get("paused")))
+        return run
 
     @classmethod
     def start(cls, jobs: str | Path | Builder | Iterable[JobSpec], hosts: str | Sequence[str | Host] | None = None, *,
@@ -137,7 +146,11 @@ class Run:
         :raises TimeoutError: it has not ended by then
         :raises SshjobsError: it could not be carried on, such as for want of a host
         """
-        return self._result.result(timeout)
+        try:
+            return self._result.result(timeout)
+        except FutureTimeout:
+            # Before Python 3.11 that is another class than the built-in one.
+            raise TimeoutError("the run has not ended in time") from None
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Job]:
         """Yield each job when it has ended, in the order of the ends, until the run ends.
@@ -156,9 +169,14 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  traceback: TracebackType | None) -> None:
-        if kind is not None and not self._result.done():
-            self.cancel()
-        self.wait()
+        if kind is None:
+            self.wait()
+            return
+        # The exception that ended the block is what its caller is to see.
+        with contextlib.suppress(SshjobsError):
+            if not self._result.done():
+                self.cancel()
+            self.wait()
 
     # -- carrying it out -----------------------------------------------------------------------------------------
 
@@ -176,6 +194,7 @@ class Run:
             with self._signals():
                 self.manager.ProcessJobs()
         finally:
+            self.manager.accepting = False
             server.close()
         summary = summary_of(self.paths)
         code = EXIT_INTERRUPTED if self._interrupts else self.manager.exit_code
@@ -192,16 +211,28 @@ class Run:
         answer: Future[Request] = Future()
 
         def act() -> None:
-            try:
-                answer.set_result(self._operations.handle(request))
-            except SshjobsError as error:
-                answer.set_exception(error)
+            if answer.set_running_or_notify_cancel():
+                try:
+                    answer.set_result(self._operations.handle(request))
+                except SshjobsError as error:
+                    answer.set_exception(error)
+                except BaseException as error:
+                    answer.set_exception(error)
+                    raise
 
         self.manager.post(act)
-        try:
-            return answer.result(REQUEST_TIMEOUT)
-        except TimeoutError:
-            raise SshjobsError("the run's manager is too busy to answer", where=self.name, hint="try again") from None
+        deadline = time.monotonic() + REQUEST_TIMEOUT
+        while True:
+            try:
+                return answer.result(REQUEST_LOOK)
+            except FutureTimeout:
+                pass
+            leaves = not self.manager.accepting
+            # Once it is cancelled it is not carried out later, when nobody expects that any more.
+            if (leaves or time.monotonic() > deadline) and answer.cancel():
+                if leaves:
+                    raise ManagerGoneError("the run has ended", where=self.name)
+                raise SshjobsError("the run's manager is too busy to answer", where=self.name, hint="try again")
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -257,6 +288,10 @@ def network_of(paths: RunPaths, manager: RunManager) -> Network:
     """Return a network like the one that a run was started on, and set the manager's options as they were."""
     with RunReader.open(paths) as reader:
         options, hosts = reader.summary().options, [row.host for row in reader.hosts()]
+        if any(host.removed for host in hosts):
+            # Of those that were taken out of the run only such where something is left are of interest.
+            in_use = reader.hosts_in_use()
+            hosts = [host for host in hosts if not host.removed or host.name in in_use]
     manager.fail_fast, manager.stays_open = bool(options.get("fail_fast")), bool(options.get("stays_open"))
     return Network(str(paths.root.parent), hosts, ssh_config=options.get("ssh_config"),
                    transport=options.get("transport"), slots=options.get("slots"))

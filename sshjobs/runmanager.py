@@ -79,12 +79,22 @@ class RunManager(Manager):
     def handle_change(self, job: Job) -> None:
         # "started" for busy: launched and running are two things to a person who watches.
         word = {"busy": "started", "free": "retry"}.get(job.state, job.state)
-        self.listener({"event": word, **_describe(job)})
+        event = {"event": word, **_describe(job)}
+        if word == "retry" and job.attempts:
+            # The job has no end yet; what it is tried again for is the end of its attempt.
+            attempt = job.attempts[-1]
+            event.update(outcome=attempt.outcome and attempt.outcome.value, exit_status=attempt.exit_status,
+                         signal=attempt.signal)
+        self.listener(event)
+
+    def handle_act(self, event: Event) -> None:
+        self.listener(event)
 
     def handle_host(self, event: HostUp | HostDown | Warned) -> None:
         match event:
             case HostUp(host, facts):
-                self.listener({"event": "host", "host": host, "state": "up", "facts": facts})
+                self.listener({"event": "host", "host": host, "state": "up", "facts": facts,
+                               "slots": self.schedule.slots.get(host)})
             case HostDown(host, error):
                 self.listener({"event": "host", "host": host, "state": "blocked" if error.lasting else "away",
                                "kind": error.kind, "reason": str(error)})

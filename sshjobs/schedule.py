@@ -22,8 +22,10 @@ HORIZON = 0.06
 MAX_HELD = 64
 #: How much the newest job tells about the next: weight in the running mean of durations.
 _NEWEST = 0.2
-#: Reason of an attempt that was taken back from a host that held it, for one with a free slot.
-TAKEN_BACK = "taken back for a host with a free slot"
+#: What a job that a person holds back says of itself.
+HELD = "paused by hand"
+#: Reason of an attempt that was taken back from a host that held it.
+TAKEN_BACK = "taken back before it started"
 #: State of a host whose slots are taken but which may hold more.
 _FILLING = "filling"
 
@@ -70,6 +72,7 @@ class Schedule:
         self.load: dict[str, int] = dict.fromkeys(self.hosts, 0)
         self._round_trip: dict[str, float] = {}
         self._duration: dict[str, float] = {}
+        self._ended: dict[str, int] = {}
         self._up: set[str] = set()
         self._dry: set[str] = set()
         self._drained: set[str] = set()
@@ -199,9 +202,11 @@ class Schedule:
         if duration is None:
             return 0
         horizon = HORIZON + 2 * self._round_trip.get(host, 0.0)
-        if duration > horizon:
-            return self.slots[host] if duration < 2 * horizon else 0
-        return self.slots[host] * min(MAX_HELD, int(horizon / max(duration, horizon / MAX_HELD)) + 1)
+        if duration > 2 * horizon:
+            return 0
+        each = min(MAX_HELD, int(horizon / max(duration, horizon / MAX_HELD)) + 1)
+        # A few short jobs do not promise that the next ones are short.
+        return min(self.slots[host] * each, self._ended[host])
 
     def note_round_trip(self, host: str, seconds: float) -> None:
         """Take in how long a word to a host and back takes."""
@@ -209,6 +214,7 @@ class Schedule:
 
     def note_duration(self, host: str, seconds: float) -> None:
         """Take in how long a job took on a host."""
+        self._ended[host] = self._ended.get(host, 0) + 1
         before = self._duration.get(host, seconds)
         self._duration[host] = before + _NEWEST * (seconds - before)
 

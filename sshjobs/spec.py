@@ -171,3 +171,16 @@ class Job:
 
     def __repr__(self) -> str:
         return f"Job({self.name!r}, {self.state}{f', {self.outcome}' if self.outcome else ''})"
+
+
+def start_over(job: Job) -> None:
+    """Let a job that ended wait for a further attempt."""
+    job.state, job.reason = STATE_FREE, "tried again by hand"
+    job.outcome = job.exit_status = job.signal = None
+
+
+def may_start_over(job: Job) -> bool:
+    """Tell whether a person may have a job tried again: not after success, nor after a start of one with ``once``."""
+    if job.outcome in (None, Outcome.SUCCEEDED):
+        return False
+    return not job.spec.once or all(attempt.outcome is Outcome.NEVER_STARTED for attempt in job.attempts)

@@ -16,18 +16,21 @@ class LiveAttempt:
     :ivar seen: the host has said that it knows the attempt
     :ivar sent_on: boot id of the host when the launch was last sent, ``None`` before the first time
     :ivar over: its end has come; only its release is still to do
+    :ivar unwanted: it is to be taken back if it has not started
+    :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
     """
 
-    __slots__ = ("cancelling", "directory", "grace", "have", "job_name", "keys", "may_have_run", "over", "seen",
-                 "sent_on", "spec", "uid")
+    __slots__ = ("cancelling", "directory", "grace", "have", "job_name", "keys", "may_have_run", "over", "paused",
+                 "seen", "sent_on", "spec", "uid", "unwanted")
 
     def __init__(self, uid: str, job: Job, token: str, directory: Path):
         self.uid, self.spec, self.job_name, self.directory = uid, job.spec, job.name, directory
         self.keys = {"id": uid, "token": token, "job": job.name, "index": job.spec.index}
         self.have = [0, 0]
-        self.seen = self.may_have_run = self.over = self.cancelling = False
+        self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = False
         self.grace = 0.0
         self.sent_on: str | None = None
+        self.paused: bool | None = None
 
     def path(self, stream: int) -> Path:
         """Return the local file of a stream (1 stdout, 2 stderr)."""

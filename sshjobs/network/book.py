@@ -62,13 +62,21 @@ class HostBook:
             self._say(lambda link: link.say("cancel", id=uid, grace=grace))
 
     def fence(self, uid: str) -> None:
-        """Take an attempt back if it has not started; nothing while the host cannot be reached."""
-        if self.open and uid in self.live:
+        """Take an attempt back if it has not started, now or as soon as the host can be reached."""
+        attempt = self.live.get(uid)
+        if attempt is None or attempt.over:
+            return
+        attempt.unwanted = True
+        if self.open:
             self._say(lambda link: link.say("fence", id=uid))
 
     def pause(self, uid: str, paused: bool) -> None:
-        """Stop the processes of an attempt, or let them go on; nothing while the host cannot be reached."""
-        if self.open and uid in self.live:
+        """Stop the processes of an attempt, or let them go on, now or as soon as the host can be reached."""
+        attempt = self.live.get(uid)
+        if attempt is None or attempt.over:
+            return
+        attempt.paused = paused
+        if self.open:
             self._say(lambda link: link.say("pause" if paused else "unpause", id=uid))
 
     def release(self, uids: list[str]) -> None:
@@ -119,9 +127,12 @@ class HostBook:
             if not attempt.seen and state == "running":
                 self._emit(Started(uid, None, None))
             attempt.seen = True
+            if attempt.paused is not None and not attempt.cancelling:
+                word = "pause" if attempt.paused else "unpause"
+                self._say(lambda link: link.say(word, id=uid))
             if attempt.cancelling:
                 self._say(lambda link: link.say("cancel", id=uid, grace=attempt.grace))
-        elif attempt.seen or attempt.may_have_run or attempt.cancelling:
+        elif attempt.seen or attempt.may_have_run or attempt.cancelling or attempt.unwanted:
             attempt.may_have_run |= attempt.seen
             self._say(lambda link: link.say("fence", id=uid))
         else:

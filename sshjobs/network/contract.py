@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from sshjobs.errors import HostError
 from sshjobs.host import Host
+from sshjobs.network.clock import SYSTEM, Clock
 from sshjobs.rundir import RunPaths
 from sshjobs.spec import Attempt, Job
 
@@ -89,6 +90,8 @@ class NetworkContract(ABC):
     results_dir: str
     #: The hosts by name, in the user's order.
     hosts: dict[str, Host]
+    #: What a manager on this network goes by.
+    clock: Clock = SYSTEM
 
     @abstractmethod
     def GetHosts(self) -> list[str]:

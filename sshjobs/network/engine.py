@@ -43,6 +43,8 @@ class Engine:
         self._releasing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._sessions: dict[str, HostSession] = {}
+        #: Hosts that were let go of, and what is still being said to them.
+        self._parting: dict[str, asyncio.Task[None]] = {}
         handshakes = Handshakes(transport_of, lambda: len(self._sessions))
 
         def session(host: Host) -> HostSession:
@@ -80,9 +82,15 @@ class Engine:
 
     def add_host(self, host: Host) -> None:
         """Begin to contact a further host."""
+        async def converse(session: HostSession) -> None:
+            if host.name in self._parting:
+                # What is left of an earlier time there must be gone before anything new is.
+                await self._parting[host.name]
+            await session.run()
+
         def begin() -> None:
             session = self._sessions[host.name] = self._new_session(host)
-            self._tasks.append(self._loop.create_task(session.run()))
+            self._tasks.append(self._loop.create_task(converse(session)))
         self._call(begin)
 
     def remove_host(self, host: str) -> None:
@@ -92,7 +100,10 @@ class Engine:
             session.leave()
             if line is not None:
                 self._emit(Warned(host, line.partition(": ")[2]))
-        self._call(lambda: self._tasks.append(self._loop.create_task(part(self._sessions[host]))))
+
+        def begin() -> None:
+            self._parting[host] = self._loop.create_task(part(self._sessions.pop(host)))
+        self._call(begin)
 
     def set_slots(self, host: str, slots: int) -> None:
         """Change how many jobs a host takes at a time."""
@@ -160,11 +171,13 @@ class Engine:
             for host, uid in now:
                 by_host.setdefault(host, []).append(uid)
             for host, uids in by_host.items():
-                self._sessions[host].book.release(uids)
+                if host in self._sessions:
+                    self._sessions[host].book.release(uids)
 
     async def _close(self, finished: bool) -> list[str]:
         if self._releasing is not None and finished:
             await self._releasing
+        await asyncio.gather(*self._parting.values(), return_exceptions=True)
         lines: list[str] = []
         if finished:
             answers = await asyncio.gather(*(session.bye() for session in self._sessions.values()))

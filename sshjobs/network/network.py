@@ -17,7 +17,8 @@ from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.network.attempts import Ended, LiveAttempt, Started
 from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Released, RoundTrip, RunIdentity, Warned
 from sshjobs.network.engine import Engine
-from sshjobs.network.outputs import put_aside
+from sshjobs.network.outputs import OutputFiles
+from sshjobs.network.records import Records
 from sshjobs.network.transport import Transport, make_transport
 from sshjobs.rundir import RunPaths, create_run
 from sshjobs.spec import Attempt, Job
@@ -61,8 +62,7 @@ class Network(NetworkContract):
         self._adopted_jobs: list[Job] = []
         self._outbox: list[tuple[str, LiveAttempt]] = []
         self._holding = False
-        self._jobs: dict[str, Job] = {}
-        self._away: set[str] = set()
+        self._records = Records(OutputFiles())
 
     # -- the seed's verbs ----------------------------------------------------------------------------------------
 
@@ -80,10 +80,7 @@ class Network(NetworkContract):
         attempt = job.attempt
         if attempt is None or attempt.state in FINAL_STATES or attempt.host != host:
             attempt = job.new_attempt(host, secrets.token_hex(16))
-        if attempt.n > 1:
-            put_aside(paths.job(job.name), paths.attempt(job.name, attempt.n - 1))
-        self._jobs[attempt.uid] = job
-        self._outbox.append((host, LiveAttempt(attempt.uid, job, attempt.token, paths.job(job.name))))
+        self._outbox.append((host, self._records.launched(job, host, attempt, paths)))
         if not self._holding:
             engine.launch(self._outbox)
             self._outbox = []
@@ -113,7 +110,7 @@ class Network(NetworkContract):
         self._paths = paths
         self._engine = Engine(self.hosts.values(), self._transport_of, self._slots_of, run, paths.root)
         for job in self._adopted_jobs:
-            self._adopt(job, paths)
+            self._adopted.extend(self._records.adopt(job, paths))
         self._engine.start(self._adopted)
         self._adopted_jobs, self._adopted = [], []
 
@@ -138,7 +135,7 @@ class Network(NetworkContract):
             except queue.Empty:
                 break
             for event in batch or ():
-                self._apply(event, news, changed)
+                self._records.apply(event, news, changed)
             # Having waited for the first, take what else is there already.
             if linger and batch:
                 time.sleep(linger)
@@ -168,7 +165,7 @@ class Network(NetworkContract):
 
     def remove_host(self, host: str) -> None:
         self.hosts.pop(host)
-        self._away.discard(host)
+        self._records.forget_host(host)
         self._opened()[0].remove_host(host)
 
     def set_slots(self, host: str, slots: int) -> None:
@@ -208,69 +205,6 @@ class Network(NetworkContract):
 
     def _slots_of(self, host: Host) -> int | None:
         return host.slots or self.slots
-
-    def _adopt(self, job: Job, paths: RunPaths) -> None:
-        newest = job.attempts[-1]
-        for attempt in job.attempts:
-            if attempt.released or (attempt.state in FINAL_STATES and attempt.outcome is None):
-                continue
-            directory = paths.job(job.name) if attempt is newest else paths.attempt(job.name, attempt.n)
-            live = LiveAttempt(attempt.uid, job, attempt.token, directory)
-            live.seen = attempt.started is not None
-            live.over = attempt.state in FINAL_STATES
-            for stream in (1, 2):
-                path = live.path(stream)
-                live.have[stream - 1] = path.stat().st_size if path.exists() else 0
-            self._jobs[attempt.uid] = job
-            self._adopted.append((attempt.host, live))
-
-    def _apply(self, event: object, news: News, changed: dict[Job, None]) -> None:
-        match event:
-            case Ended():
-                job = self._jobs[event.uid]
-                attempt = self._attempt_of(job, event.uid)
-                attempt.state, attempt.outcome = state_for(event.outcome), event.outcome
-                attempt.exit_status, attempt.signal = event.status, event.signal
-                attempt.started, attempt.ended = event.started or attempt.started, event.ended
-                attempt.reason, attempt.cpu = event.reason, event.cpu
-                attempt.rss = None if event.rss is None else event.rss * 1024
-                attempt.out_size, attempt.err_size = event.sizes
-                changed[job] = None
-            case Started():
-                job = self._jobs[event.uid]
-                attempt = self._attempt_of(job, event.uid)
-                attempt.state, attempt.started = STATE_BUSY, event.at or attempt.started
-                attempt.pid = event.pid or attempt.pid
-                changed[job] = None
-            case Released():
-                for uid in event.uids:
-                    attempt = self._attempt_of(self._jobs.pop(uid), uid)
-                    attempt.released = True
-                    news.released.append(attempt)
-            case HostUp() | HostDown():
-                self._note_host(event, changed)
-                news.hosts.append(event)
-            case Warned():
-                news.hosts.append(event)
-            case RoundTrip():
-                news.round_trips[event.host] = event.seconds
-
-    def _note_host(self, event: HostUp | HostDown, changed: dict[Job, None]) -> None:
-        up = isinstance(event, HostUp)
-        if up != (event.host in self._away):
-            return
-        (self._away.discard if up else self._away.add)(event.host)
-        state_now, state_then = (STATE_BUSY, STATE_UNKNOWN) if up else (STATE_UNKNOWN, STATE_BUSY)
-        for uid, job in self._jobs.items():
-            attempt = self._attempt_of(job, uid)
-            if attempt.host == event.host and attempt.state == state_then:
-                attempt.state = state_now
-                changed[job] = None
-
-    @staticmethod
-    def _attempt_of(job: Job, uid: str) -> Attempt:
-        newest = job.attempts[-1]
-        return newest if newest.uid == uid else next(a for a in job.attempts if a.uid == uid)
 
 
 def _hosts(clusters: Clusters, direct: bool) -> list[Host]:

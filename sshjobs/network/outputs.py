@@ -57,21 +57,25 @@ class OutputFiles:
             if descriptor is not None:
                 os.close(descriptor)
 
+    def size(self, path: Path) -> int:
+        """Return how long a file is; 0 where there is none. From any thread."""
+        return path.stat().st_size if path.exists() else 0
+
+    def put_aside(self, directory: Path, aside: Path) -> None:
+        """Move the output of an earlier attempt out of the way of the next. Harmless when it is done already; from
+        any thread.
+
+        :raises OSError: the disk refused
+        """
+        for name in ("stdout", "stderr"):
+            if (directory / name).exists() and not (aside / name).exists():
+                aside.mkdir(mode=0o700, exist_ok=True)
+                os.rename(directory / name, aside / name)
+
     def close(self) -> None:
         """Close every file."""
         while self._open:
             os.close(self._open.popitem()[1])
-
-
-def put_aside(directory: Path, aside: Path) -> None:
-    """Move the output of an earlier attempt out of the way of the next. Harmless when it is done already.
-
-    :raises OSError: the disk refused
-    """
-    for name in ("stdout", "stderr"):
-        if (directory / name).exists() and not (aside / name).exists():
-            aside.mkdir(mode=0o700, exist_ok=True)
-            os.rename(directory / name, aside / name)
 
 
 def sync_tree(directory: Path) -> None:

@@ -46,6 +46,7 @@ OPTIONS = {
 
 # What ssh itself says, and the cause that it stands for. The first that matches counts.
 _SAID_BY_SSH = [
+    ("jump", r"stdio forwarding failed|administratively prohibited"),
     ("host-key-changed", r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key .*(revoked|has changed)"),
     ("host-key-unknown", r"host key is known for|Host key verification failed"),
     ("unresolvable", r"Could not resolve hostname|Name or service not known|name resolution"),
@@ -54,7 +55,6 @@ _SAID_BY_SSH = [
     ("unreachable", r"No route to host|Network is unreachable|Host is down"),
     ("auth", r"Permission denied|Too many authentication failures|No supported authentication"),
     ("bad-config", r"Bad (configuration option|owner or permissions)|keyword .* extra arguments|terminating, \d+"),
-    ("jump", r"stdio forwarding failed|administratively prohibited"),
     ("throttled", r"Connection (closed|reset) by (?!UNKNOWN).*port \d|Exceeded MaxStartups"),
     ("jump", r"UNKNOWN port 65535"),
     ("throttled", r"kex_exchange_identification"),
@@ -92,15 +92,22 @@ class OpensshTransport(Transport):
         if was_ready:
             return HostError("link-lost", host.name, "the connection broke", why=last_line(ending.stderr),
                              hint="trying again")
-        for kind, pattern in _SAID_BY_SSH if ending.status == 255 else ():
-            if re.search(pattern, ending.stderr, re.IGNORECASE):
-                return host_error(kind, host, line_with(pattern, ending.stderr))
+        if ending.status == 255 and (error := said_by_ssh(host, ending.stderr)) is not None:
+            return error
         said = f"{ending.stderr}\n{noise}"
         if (error := said_by_host(host, said)) is not None:
             return error
         if ending.status == 255:
             return host_error("ssh-failed", host, last_line(said))
         return no_agent(host, said, ending.status)
+
+
+def said_by_ssh(host: Host, text: str) -> HostError | None:
+    """Return the error that ssh's own words stand for, ``None`` where they tell nothing known."""
+    for kind, pattern in _SAID_BY_SSH:
+        if re.search(pattern, text, re.IGNORECASE):
+            return host_error(kind, host, line_with(pattern, text))
+    return None
 
 
 def ssh_words(host: Host, ssh_config: str | None) -> list[str]:

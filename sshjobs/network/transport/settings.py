@@ -67,7 +67,7 @@ def ask_ssh(login: Login, config: str | None) -> dict[str, list[str]]:
         raise NotAccepted("ssh -G gives no answer", why=str(error)) from error
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
-        raise NotAccepted(lines[-1])
+        raise NotAccepted(lines[0])
     found: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():
         key, _, value = line.partition(" ")

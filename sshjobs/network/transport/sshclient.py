@@ -120,7 +120,9 @@ class SshClient:
         """End everything, threads included. Idempotent."""
         self.cut()
         for connection in reversed(self._connections):
-            connection.client.close()
+            # What goes through a jump host wants to take leave of it by the cable that is cut.
+            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+                connection.client.close()
         self._connections.clear()
         if self._cable is not None:
             self._cable.close()
@@ -191,7 +193,8 @@ class SshClient:
             settings.hostname, user=settings.user, port=settings.port, gateway=False, forward_agent=False,
             config=fabric.Config(ssh_config=paramiko.SSHConfig(), lazy=True),
             connect_kwargs={
-                "timeout": CONNECT_TIMEOUT, "banner_timeout": CONNECT_TIMEOUT, "auth_timeout": AUTH_TIMEOUT,
+                # The first is for everything up to the login; it has to be the longer one.
+                "timeout": 2 * CONNECT_TIMEOUT, "banner_timeout": CONNECT_TIMEOUT, "auth_timeout": AUTH_TIMEOUT,
                 "channel_timeout": AUTH_TIMEOUT, **self._credentials(settings), "sock": line,
                 "transport_factory": transport,
             })
@@ -246,7 +249,8 @@ def kind_of(error: BaseException) -> str:
 def _kind_of_words(error: paramiko.SSHException) -> str:
     """Tell apart what paramiko has one exception for."""
     text = str(error)
-    if "imeout" in text or isinstance(error.__context__, TimeoutError):
+    # "No existing session" is what a key exchange leaves that did not end in time.
+    if "imeout" in text or "No existing session" in text or isinstance(error.__context__, TimeoutError):
         return "timeout"
     if "protocol banner" in text:
         # It listens, and then hangs up.

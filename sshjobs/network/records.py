@@ -1,0 +1,124 @@
+"""Which job each attempt on a network belongs to, and what the hosts' news change in it.
+
+The same on every network: this is where events become states, outcomes and times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from sshjobs.network.attempts import Ended, LiveAttempt, Started
+from sshjobs.network.contract import HostDown, HostUp, News, Released, RoundTrip, Warned
+from sshjobs.rundir import RunPaths
+from sshjobs.spec import Attempt, Job
+from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, state_for
+
+
+class Files(Protocol):
+    """Where output lands: the part that the manager's side needs."""
+
+    def size(self, path: Path) -> int:
+        """Return how long a file is; 0 where there is none."""
+
+    def put_aside(self, directory: Path, aside: Path) -> None:
+        """Move the output of an earlier attempt out of the way of the next."""
+
+
+class Records:
+    """Belongs to the manager's thread."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._jobs: dict[str, Job] = {}
+        #: The same by host, so that one that comes or goes costs no look at the others.
+        self._on_host: dict[str, dict[str, Job]] = {}
+        self._away: set[str] = set()
+
+    def launched(self, job: Job, host: str, attempt: Attempt, paths: RunPaths) -> LiveAttempt:
+        """Take in a launch and return the attempt as the network is to know it.
+
+        :raises OSError: the output of the attempt before could not be put aside
+        """
+        if attempt.n > 1:
+            self._files.put_aside(paths.job(job.name), paths.attempt(job.name, attempt.n - 1))
+        self._enter(job, host, attempt.uid)
+        return LiveAttempt(attempt.uid, job, attempt.token, paths.job(job.name))
+
+    def adopt(self, job: Job, paths: RunPaths) -> Iterator[tuple[str, LiveAttempt]]:
+        """Take in a job of an earlier manager; yield its attempts that are not released, with their hosts."""
+        newest = job.attempts[-1]
+        for attempt in job.attempts:
+            if attempt.released or (attempt.state in FINAL_STATES and attempt.outcome is None):
+                continue
+            directory = paths.job(job.name) if attempt is newest else paths.attempt(job.name, attempt.n)
+            live = LiveAttempt(attempt.uid, job, attempt.token, directory)
+            live.seen = attempt.started is not None
+            live.over = attempt.state in FINAL_STATES
+            for stream in (1, 2):
+                live.have[stream - 1] = self._files.size(live.path(stream))
+            self._enter(job, attempt.host, attempt.uid)
+            yield attempt.host, live
+
+    def forget_host(self, host: str) -> None:
+        """Note that a host is let go of."""
+        self._away.discard(host)
+
+    def apply(self, event: object, news: News, changed: dict[Job, None]) -> None:
+        """Write an event into the job that it is about, and into the news."""
+        match event:
+            case Ended():
+                self._end(event, changed)
+            case Started():
+                job = self._jobs[event.uid]
+                attempt = _attempt_of(job, event.uid)
+                attempt.state, attempt.started = STATE_BUSY, event.at or attempt.started
+                attempt.pid = event.pid or attempt.pid
+                changed[job] = None
+            case Released():
+                for uid in event.uids:
+                    job = self._jobs.pop(uid)
+                    attempt = _attempt_of(job, uid)
+                    self._on_host[attempt.host].pop(uid, None)
+                    attempt.released = True
+                    news.released.append(attempt)
+            case HostUp() | HostDown():
+                self._note_host(event, changed)
+                news.hosts.append(event)
+            case Warned():
+                news.hosts.append(event)
+            case RoundTrip():
+                news.round_trips[event.host] = event.seconds
+
+    def _enter(self, job: Job, host: str, uid: str) -> None:
+        self._jobs[uid] = job
+        self._on_host.setdefault(host, {})[uid] = job
+
+    def _end(self, event: Ended, changed: dict[Job, None]) -> None:
+        job = self._jobs[event.uid]
+        attempt = _attempt_of(job, event.uid)
+        attempt.state, attempt.outcome = state_for(event.outcome), event.outcome
+        attempt.exit_status, attempt.signal = event.status, event.signal
+        attempt.started, attempt.ended = event.started or attempt.started, event.ended
+        attempt.reason, attempt.cpu = event.reason, event.cpu
+        attempt.rss = None if event.rss is None else event.rss * 1024
+        attempt.out_size, attempt.err_size = event.sizes
+        changed[job] = None
+
+    def _note_host(self, event: HostUp | HostDown, changed: dict[Job, None]) -> None:
+        up = isinstance(event, HostUp)
+        if up != (event.host in self._away):
+            return
+        (self._away.discard if up else self._away.add)(event.host)
+        state_now, state_then = (STATE_BUSY, STATE_UNKNOWN) if up else (STATE_UNKNOWN, STATE_BUSY)
+        for uid, job in self._on_host.get(event.host, {}).items():
+            attempt = _attempt_of(job, uid)
+            if attempt.state == state_then:
+                attempt.state = state_now
+                changed[job] = None
+
+
+def _attempt_of(job: Job, uid: str) -> Attempt:
+    newest = job.attempts[-1]
+    return newest if newest.uid == uid else next(attempt for attempt in job.attempts if attempt.uid == uid)
