@@ -31,11 +31,11 @@ def stage(nonce, entry, packed):
     if sys.version_info < (3, 6):
         return refuse("OLD", nonce, "%d.%d.%d" % sys.version_info[:3])
     import binascii
-    import importlib
     import zlib
     texts = zlib.decompress(binascii.a2b_base64(packed)).decode("utf-8").split("\\0")
     sys.meta_path.insert(0, Memory(dict(zip(texts[::2], texts[1::2]))))
-    sys.exit(importlib.import_module(entry).main(nonce))
+    __import__(entry)
+    sys.exit(sys.modules[entry].main(nonce))
 
 def refuse(word, nonce, what):
     sys.stdout.write("\\nSSHJOBS-%s %s %s\\n" % (word, nonce, what))

@@ -167,9 +167,8 @@ def make(results: str) -> str:
     parent = os.path.join(results, host)
     try:
         os.makedirs(parent, exist_ok=True)
-        number = _highest(parent, date)
         while True:
-            number += 1
+            number = _highest(parent, date) + 1
             name = date if number == 1 else "%s-%d" % (date, number)
             try:
                 os.mkdir(os.path.join(parent, name))

@@ -26,7 +26,7 @@ ESCAPER = "(setsid sh -c 'TAG={tag} setsid sleep 600 & exec true' &) ; "
 MANY = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from sshjobs.gjob import verbs
+from sshjobs.gjob import verbs, verbs_local
 gate, open_gate = os.pipe()
 children = []
 for number in range(1000):
@@ -260,7 +260,7 @@ def test_kill_args_name_a_signal_as_kill_takes_it(gjob: Gjob, args: list[str]) -
 def test_another_signal_is_only_sent(gjob: Gjob) -> None:
     name = gjob.start("sh", "-c", "trap 'echo got it; exit 5' USR1; echo ready; while :; do sleep 0.01; done")
     eventually(lambda: (gjob.where / name / "log").read_text(), "ready")
-    gjob.ok("local", "kill", name, "-0" if False else "-CONT")
+    gjob.ok("local", "kill", name, "-CONT")
     assert gjob.state(name) == "busy"
     gjob.ok("local", "kill", name, "-USR1")
     told = gjob.over(name)
