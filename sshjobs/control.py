@@ -1,6 +1,8 @@
 """The control socket: how another process talks to the manager of a run. One JSON object a line, each way.
 
 A unix socket of mode 0600 in a directory that belongs to the user alone: whoever can open it may do what the user may.
+The manager speaks first. Who was greeted and sent a request has an answer, or cannot know whether it was carried out;
+who was not greeted has sent nothing.
 """
 
 from __future__ import annotations
@@ -11,17 +13,32 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sshjobs.errors import SshjobsError
 
 Request = dict[str, Any]
-#: Longest request or answer, in bytes.
-MAX_LINE = 1 << 20
-#: Seconds that either side waits for the other's line.
+#: Longest request or answer, in bytes: the jobs of a large jobfile pass in one piece.
+MAX_LINE = 256 << 20
+#: Seconds that either side waits for the other to go on.
 TIMEOUT = 30.0
+#: Seconds that an answer may take.
+ANSWER_TIMEOUT = 120.0
+#: Seconds between two looks at whether the socket is still there.
+LOOK_EVERY = 2.0
+#: Seconds that conversations get to end when the server closes.
+CLOSING = 2.0
+#: Conversations that may wait to be taken up.
+BACKLOG = 128
+_GREETING = {"sshjobs": "run"}
+_GONE = {"gone": True}
+
+
+class ManagerGoneError(SshjobsError):
+    """The manager is about to leave: the request was not carried out, and never will be by this manager."""
 
 
 def socket_directory() -> Path:
@@ -31,97 +48,222 @@ def socket_directory() -> Path:
 
     :raises SshjobsError: somebody else has made it, or others may write into it
     """
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    directory = Path(runtime) / "sshjobs" if runtime and os.path.isdir(runtime) else Path(f"/tmp/sshjobs-{os.getuid()}")
+    directory = next(_places())
     with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=0o700)
-    info = directory.lstat()
-    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
+    if not _is_ours(directory):
         raise SshjobsError("the directory for sockets is not yours alone", where=str(directory),
                            hint="remove it, or set XDG_RUNTIME_DIR")
     return directory
 
 
+def _places() -> Iterator[Path]:
+    """Yield where the directory for sockets may be: first where this process makes it, then where one with another
+    environment (cron, sudo, a session that has ended) may have made it."""
+    for runtime in (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{os.getuid()}"):
+        if runtime and os.path.isdir(runtime):
+            yield Path(runtime) / "sshjobs"
+    yield Path(f"/tmp/sshjobs-{os.getuid()}")
+
+
+def _is_ours(directory: Path) -> bool:
+    info = directory.lstat()
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o077
+
+
 def socket_path(uid: str) -> Path:
     """Return the path of a run's control socket."""
-    return socket_directory() / f"run-{uid}.sock"
+    return socket_directory() / _name(uid)
+
+
+def _name(uid: str) -> str:
+    return f"run-{uid}.sock"
 
 
 class ControlServer:
     """Answers requests in threads of its own.
 
     :param handle: answers one request; what it raises as :class:`SshjobsError` goes to the asker
+    :raises SshjobsError: the socket cannot be made
     """
 
     def __init__(self, uid: str, handle: Callable[[Request], Request]):
-        self._path, self._handle = socket_path(uid), handle
-        with contextlib.suppress(FileNotFoundError):
-            # The store's record of the manager has decided already that no other one is alive.
-            self._path.unlink()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        old = os.umask(0o177)
-        try:
-            self._socket.bind(str(self._path))
-        finally:
-            os.umask(old)
-        self._socket.listen(16)
+        self._uid, self._handle = uid, handle
+        self._closing = threading.Event()
+        self._open, self._changed = 0, threading.Condition()
+        self._bind()
         self._thread = threading.Thread(target=self._serve, name="sshjobs-control", daemon=True)
         self._thread.start()
 
+    def _bind(self) -> None:
+        path = socket_path(self._uid)
+        with contextlib.suppress(FileNotFoundError):
+            # The store's record of the manager has decided already that no other one is alive.
+            path.unlink()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # The directory keeps others out meanwhile; a umask would be that of all threads.
+            listener.bind(str(path))
+            path.chmod(0o600)
+            listener.listen(BACKLOG)
+            listener.settimeout(LOOK_EVERY)
+            inode = path.stat().st_ino
+        except OSError as error:
+            listener.close()
+            raise SshjobsError("the control socket cannot be made", where=str(path), why=error.strerror) from error
+        self._socket, self._path, self._inode = listener, path, inode
+
     def _serve(self) -> None:
-        while True:
+        while not self._closing.is_set():
             try:
                 connection, _ = self._socket.accept()
+            except TimeoutError:
+                self._look_after()
             except OSError:
-                return
-            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+                # Closed, or out of descriptors for the moment.
+                self._closing.wait(0.1)
+            else:
+                with self._changed:
+                    self._open += 1
+                threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+
+    def _look_after(self) -> None:
+        """Make the socket again where it went away: the directory of a login session goes with that session."""
+        if not self._is_there():
+            old = self._socket
+            with contextlib.suppress(SshjobsError):
+                self._bind()
+                old.close()
+
+    def _is_there(self) -> bool:
+        try:
+            return self._path.stat().st_ino == self._inode
+        except OSError:
+            return False
 
     def _converse(self, connection: socket.socket) -> None:
-        connection.settimeout(TIMEOUT)
-        with connection, contextlib.suppress(OSError), connection.makefile("rwb") as stream:
-            line = stream.readline(MAX_LINE)
-            try:
-                request = json.loads(line)
-                if not isinstance(request, dict):
-                    raise SshjobsError("a request must be a JSON object")
-                answer = self._handle(request)
-            except ValueError:
-                answer = {"error": "a request must be a line of JSON"}
-            except SshjobsError as error:
-                answer = {"error": str(error)}
-            stream.write(json.dumps(answer).encode() + b"\n")
+        try:
+            connection.settimeout(TIMEOUT)
+            with connection, contextlib.suppress(OSError), connection.makefile("rwb") as stream:
+                _say(stream, _GREETING)
+                line = stream.readline(MAX_LINE)
+                if line:
+                    _say(stream, self._answer(line))
+        finally:
+            with self._changed:
+                self._open -= 1
+                self._changed.notify_all()
+
+    def _answer(self, line: bytes) -> Request:
+        if len(line) >= MAX_LINE:
+            return {"error": f"the request is too long: more than {MAX_LINE:,} bytes; make it two"}
+        try:
+            request = json.loads(line)
+            if not isinstance(request, dict):
+                return {"error": "a request must be a JSON object"}
+            return self._handle(request)
+        except ValueError:
+            return {"error": "a request must be a line of JSON"}
+        except ManagerGoneError:
+            return _GONE
+        except SshjobsError as error:
+            return {"error": str(error), "code": error.exit_code}
 
     def close(self) -> None:
-        """Answer no more, and remove the socket."""
+        """Take up nothing more, let those who were greeted hear an answer, and remove the socket."""
+        self._closing.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._open, CLOSING)
+        if self._is_there():
+            # Not that of a manager who came after us.
+            with contextlib.suppress(FileNotFoundError):
+                self._path.unlink()
+
+
+def listens(uid: str) -> bool:
+    """Tell whether the manager of a run takes requests."""
+    return any(_greeted(path) for path in _sockets(uid))
+
+
+def _greeted(path: Path) -> bool:
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as connection:
+        return _connect(connection, path) and bool(connection.recv(1))
 
 
 def ask(uid: str, request: Request) -> Request | None:
-    """Ask the manager of a run; ``None`` where there is none.
+    """Ask the manager of a run; ``None`` where there is none, or it leaves: then nothing was done.
 
     :raises SshjobsError: it refused, or did not answer in time
     """
-    path = socket_path(uid)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(TIMEOUT)
+    for path in _sockets(uid):
+        answer = _ask(path, request)
+        if answer is not None:
+            return answer
+    return None
+
+
+def _sockets(uid: str) -> Iterator[Path]:
+    yield socket_path(uid)
+    for directory in list(_places())[1:]:
+        with contextlib.suppress(OSError):
+            if _is_ours(directory):
+                yield directory / _name(uid)
+
+
+def _connect(connection: socket.socket, path: Path) -> bool:
+    connection.settimeout(TIMEOUT)
+    deadline = time.monotonic() + TIMEOUT
+    while True:
         try:
             connection.connect(str(path))
+            return True
+        except BlockingIOError:
+            # Linux says so when as many as may wait do already.
+            if time.monotonic() > deadline:
+                raise SshjobsError("the run's manager did not answer", where=str(path), hint="try again") from None
+            time.sleep(0.02)
         except (FileNotFoundError, ConnectionRefusedError):
+            return False
+
+
+def _ask(path: Path, request: Request) -> Request | None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        if not _connect(connection, path):
             return None
-        try:
-            with connection.makefile("rwb") as stream:
-                stream.write(json.dumps(request).encode() + b"\n")
-                stream.flush()
+        with connection.makefile("rwb") as stream:
+            try:
+                greeted = bool(stream.readline(MAX_LINE))
+            except ConnectionError:
+                greeted = False
+            except OSError as error:
+                raise _silent(path, str(error)) from error
+            if not greeted:
+                return None
+            try:
+                _say(stream, request)
+                connection.settimeout(ANSWER_TIMEOUT)
                 answer = json.loads(stream.readline(MAX_LINE) or b"null")
-        except (OSError, ValueError) as error:
-            raise SshjobsError("the run's manager did not answer", where=str(path), why=str(error),
-                               hint="try again") from error
+            except (OSError, ValueError) as error:
+                raise _silent(path, str(error)) from error
     if not isinstance(answer, dict):
+        raise _silent(path, "it left")
+    if "gone" in answer:
         return None
     if "error" in answer:
-        raise SshjobsError(str(answer["error"]))
+        failure = SshjobsError(str(answer["error"]))
+        failure.exit_code = int(answer.get("code", failure.exit_code))
+        raise failure
     return answer
+
+
+def _silent(path: Path, why: str) -> SshjobsError:
+    return SshjobsError("the run's manager did not answer", where=str(path), why=why,
+                        hint="it may have done it: look at sshjobs status before you try again")
+
+
+def _say(stream: BinaryIO | Any, message: Request) -> None:
+    stream.write(json.dumps(message).encode() + b"\n")
+    stream.flush()

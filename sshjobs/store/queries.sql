@@ -36,6 +36,14 @@ UPDATE run SET commits = :commits;
 -- Set the state of the run.
 UPDATE run SET state = :state;
 
+-- name: select_options
+-- What the run was started with, and what people changed in that since.
+SELECT options FROM run;
+
+-- name: update_options
+-- Change that.
+UPDATE run SET options = :options;
+
 -- name: update_epoch
 -- Make a manager the newest one.
 UPDATE run SET epoch = :epoch;
@@ -98,6 +106,14 @@ UPDATE hosts SET state = ?, reason = ?, since = ?, facts = ifnull(?, facts) WHER
 -- name: select_hosts
 -- All hosts, in the order of the hosts file.
 SELECT name, host, facts, state, reason, since FROM hosts ORDER BY position;
+
+-- name: count_hosts
+-- How many hosts the run has, without those that a person has taken out of it.
+SELECT count(*) FROM hosts WHERE host NOT LIKE '%"removed": true%';
+
+-- name: select_hosts_in_use
+-- The hosts on which something is left of an attempt.
+SELECT DISTINCT host FROM attempts WHERE released = 0;
 
 -- name: select_counts
 -- How many jobs are in each state with each outcome.

@@ -16,7 +16,7 @@ from typing import Any
 
 from sshjobs.rundir import RunPaths
 from sshjobs.spec import Job
-from sshjobs.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES
+from sshjobs.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome
 from sshjobs.store.database import connect_reader, translated
 from sshjobs.store.identity import ManagerIdentity
 from sshjobs.store.queries import queries
@@ -49,7 +49,7 @@ class Summary:
     :ivar epoch: number of the newest manager, 0 before the first
     :ivar manager: the newest manager
     :ivar until: when it left by itself; ``None`` while it works or when it was killed
-    :ivar options: what the run was started with
+    :ivar options: what the run was started with, and what people changed in that since
     :ivar commit: number of the newest commit that this is the state of
     """
 
@@ -71,19 +71,29 @@ class Summary:
         """How many jobs the run has."""
         return sum(self.counts.values())
 
+    @property
+    def ending(self) -> str:
+        """The state of the run when every job is over, from how they ended: done, failed or cancelled."""
+        if self.counts[STATE_ERROR] == 0:
+            return "done"
+        return "cancelled" if set(self.outcomes) <= {Outcome.SUCCEEDED, Outcome.CANCELLED} else "failed"
 
-def shown_state(stored: str, counts: dict[str, int], attended: bool) -> str:
+
+def shown_state(stored: str, counts: dict[str, int], attended: bool, *, stays_open: bool = False) -> str:
     """Return the state of a run that users see.
 
     What its manager wrote last holds while the manager lives, and for good once it is ``done``, ``failed`` or
     ``cancelled``. Otherwise the manager is gone before the end: the run is ``unattended`` while jobs may still
     run, ``interrupted`` while jobs wait; if all had ended, it is ``done`` or ``failed`` all the same.
+
+    :param attended: its manager lives
+    :param stays_open: more jobs are expected, so that it is not over with the last one
     """
     if attended or stored not in ("running", "interrupted"):
         return stored
     if counts[STATE_BUSY] or counts[STATE_UNKNOWN]:
         return "unattended"
-    if counts[STATE_FREE]:
+    if counts[STATE_FREE] or stays_open:
         return "interrupted"
     return "failed" if counts[STATE_ERROR] else "done"
 
@@ -154,8 +164,9 @@ class RunReader:
         manager = ManagerIdentity(*managers[0][:5]) if managers else None
         until = managers[0][5] if managers else None
         attended = manager is not None and until is None and self._is_alive(manager)
-        return Summary(name, uid, created, shown_state(stored, counts, attended), stored, counts, outcomes,
-                       epoch, manager, until, json.loads(options), commit)
+        chosen = json.loads(options)
+        state = shown_state(stored, counts, attended, stays_open=bool(chosen.get("stays_open")))
+        return Summary(name, uid, created, state, stored, counts, outcomes, epoch, manager, until, chosen, commit)
 
     def jobs(self, states: Iterable[str] = STATES, *, after: int = 0,
              limit: int | None = None) -> Iterator[JobRow]:
@@ -228,6 +239,14 @@ class RunReader:
     def hosts(self) -> list[HostRow]:
         """Return the hosts in the order of the hosts file."""
         return [host_row(row) for row in self._all("select_hosts")]
+
+    def host_count(self) -> int:
+        """Return how many hosts the run has, without those that a person has taken out of it."""
+        return int(self._all("count_hosts")[0][0])
+
+    def hosts_in_use(self) -> set[str]:
+        """Return the hosts on which something is left of an attempt."""
+        return {name for (name,) in self._all("select_hosts_in_use")}
 
     def load(self, names: Iterable[str]) -> list[Job]:
         """Return jobs by name, in the order of the names, each as it was committed. Names of no job are left out."""

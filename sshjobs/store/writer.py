@@ -48,6 +48,7 @@ class RunStore:
         self._attempts: dict[Attempt, Job] = {}
         self._hosts: dict[str, tuple[str, str | None, float | None, str | None]] = {}
         self._state: str | None = None
+        self._options: dict[str, Any] = {}
 
     @classmethod
     def create(cls, paths: RunPaths, *, uid: str, name: str, jobs: Iterable[Job], hosts: Sequence[Host],
@@ -168,10 +169,14 @@ class RunStore:
             raise StoreError(f"a run cannot be {state!r}", hint=f"use one of {', '.join(RUN_STATES)}")
         self._state = state
 
+    def set_options(self, **options: Any) -> None:
+        """Note that the run goes on with other options than it was started with; those not named stay."""
+        self._options.update(options)
+
     @property
     def dirty(self) -> bool:
         """Whether anything is noted that is not committed."""
-        return bool(self._jobs or self._attempts or self._hosts or self._state is not None)
+        return bool(self._jobs or self._attempts or self._hosts or self._options or self._state is not None)
 
     def commit(self) -> None:
         """Write all that is noted, in one transaction that is on the disk when this returns.
@@ -196,10 +201,14 @@ class RunStore:
                 self._all_known(cursor.rowcount, len(self._hosts), "host")
             if self._state is not None:
                 self._execute("update_run_state", {"state": self._state})
+            if self._options:
+                options = {**json.loads(self._execute("select_options").fetchone()[0]), **self._options}
+                self._execute("update_options", {"options": json.dumps(options)})
         # Only now: a transaction that failed leaves everything to be written again.
         self._jobs.clear()
         self._attempts.clear()
         self._hosts.clear()
+        self._options.clear()
         self._state = None
 
     def close(self, until: float | None = None) -> None:
