@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from sshjobs.errors import ProtocolError, SshjobsError
+from sshjobs.errors import ProtocolError
 from sshjobs.network import link as words
 from sshjobs.network.attempts import Ended, LiveAttempt, Started, ended_from
-from sshjobs.network.contract import HostUp, Released, Warned
-from sshjobs.network.outputs import FULL, OutputFiles
+from sshjobs.network.contract import HostUp, Released
 from sshjobs.states import Outcome
 
 #: Seconds between attempts to write output while this machine's disk is full.
 FULL_RETRY = 1.0
+#: What is said of that.
+DISK_FULL = "the disk of this machine is full; waiting for room"
 
 Emit = Callable[[Any], None]
 #: Something to say to the host: a launch, or words for the link.
 Item = LiveAttempt | Callable[[words.Link], None]
+
+
+class Outputs(Protocol):
+    """Where output lands on this machine. What raises :class:`OSError` may be tried again."""
+
+    def create(self, directory: Path) -> None:
+        """Make the directory of an attempt and its two files."""
+
+    def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
+        """Write all of the data at an offset of a file."""
+
+    def forget(self, uid: str) -> None:
+        """Close the files of an attempt."""
 
 
 class HostBook:
@@ -32,7 +45,7 @@ class HostBook:
     :ivar blobs: input files that the host has
     """
 
-    def __init__(self, host: str, outputs: OutputFiles, emit: Emit, say: Callable[[Item], None]):
+    def __init__(self, host: str, outputs: Outputs, emit: Emit, say: Callable[[Item], None]):
         self.live: dict[str, LiveAttempt] = {}
         self.open = False
         self.boot: str | None = None
@@ -167,10 +180,11 @@ class HostBook:
         self._outputs.forget(attempt.uid)
         self._emit(end)
 
-    async def store(self, output: words.Output) -> None:
+    def store(self, output: words.Output) -> None:
         """Write the next bytes of a stream into its file.
 
         :raises ProtocolError: they are not the next
+        :raises OSError: the file cannot take them; the same may be tried again
         """
         attempt = self.live.get(output.uid)
         if attempt is None or attempt.over:
@@ -179,26 +193,12 @@ class HostBook:
         if output.off != have:
             raise ProtocolError(f"output of attempt {output.uid} out of order", why=f"{output.off} came after {have}")
         attempt.seen = True
-        path = attempt.path(output.stream)
-        await self._patiently(
-            lambda: self._outputs.write(output.uid, output.stream, path, output.off, output.data))
+        self._outputs.write(output.uid, output.stream, attempt.path(output.stream), output.off, output.data)
         attempt.have[output.stream - 1] += len(output.data)
 
-    async def create(self, attempt: LiveAttempt) -> None:
-        """Make the files of an attempt's output."""
-        await self._patiently(lambda: self._outputs.create(attempt.directory))
+    def create(self, attempt: LiveAttempt) -> None:
+        """Make the files of an attempt's output.
 
-    async def _patiently(self, act: Callable[[], None]) -> None:
-        """Do something on this machine's disk; while it is full, say so and wait for room."""
-        said = False
-        while True:
-            try:
-                return act()
-            except OSError as error:
-                if error.errno not in FULL:
-                    raise SshjobsError("output cannot be written", where=error.filename,
-                                       why=os.strerror(error.errno or 0)) from error
-                if not said:
-                    said = True
-                    self._emit(Warned(self._host, "the disk of this machine is full; waiting for room"))
-                await asyncio.sleep(FULL_RETRY)
+        :raises OSError: they cannot be made; the same may be tried again
+        """
+        self._outputs.create(attempt.directory)

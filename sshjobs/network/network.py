@@ -14,15 +14,15 @@ from sshjobs.errors import UsageError
 from sshjobs.host import Cluster, Host
 from sshjobs.inputs.clusterfile import clusters_from, hosts_of_clusters
 from sshjobs.inputs.hostfile import load_hosts
-from sshjobs.network.attempts import Ended, LiveAttempt, Started
-from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Released, RoundTrip, RunIdentity, Warned
+from sshjobs.network.attempts import LiveAttempt
+from sshjobs.network.contract import NetworkContract, News, RunIdentity
 from sshjobs.network.engine import Engine
 from sshjobs.network.outputs import OutputFiles
 from sshjobs.network.records import Records
 from sshjobs.network.transport import Transport, make_transport
 from sshjobs.rundir import RunPaths, create_run
 from sshjobs.spec import Attempt, Job
-from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, state_for
+from sshjobs.states import FINAL_STATES, STATE_FREE
 
 #: Seconds between TERM and KILL when a job is cancelled.
 CANCEL_GRACE = 5.0

@@ -1,0 +1,151 @@
+"""What is decided in the conversations with one host: what follows from its words, and how ours are put.
+
+No input or output: a session moves the bytes, over ssh or in a simulated world, and asks here.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable
+from typing import Any
+
+from sshjobs.errors import HostError, ProtocolError, SshjobsError
+from sshjobs.network import link as words
+from sshjobs.network.attempts import LiveAttempt, launch_spec
+from sshjobs.network.book import Emit, HostBook, Item
+from sshjobs.network.contract import RoundTrip, RunIdentity, Warned
+from sshjobs.network.staging import Manifest
+
+#: Seconds from the start of a connection to the agent's first word; slow start-up files are normal.
+READY_TIMEOUT = 60.0
+#: Seconds of silence after which the agent is asked for a sign of life, and after which the link is dead.
+PING_AFTER, DEAD_AFTER = 15.0, 40.0
+#: Seconds between attempts to connect: the first, growing by half, and the longest; each with jitter.
+RETRY_FIRST, RETRY_MAX = 0.5, 10.0
+#: Broken conversations in a row after which a host is left alone until a person acts.
+MAX_NONSENSE = 5
+
+
+class Dialog:
+    """Outlives every connection to its host.
+
+    :param say: takes what is to be said to the host, in order
+    :param emit: takes each event for the manager
+    :ivar slots: how many jobs the host takes at a time, ``None`` for as many as it has cores
+    :ivar on_gone: called with what the host said was left of the run, once it has hung up for good
+    """
+
+    def __init__(self, host: str, run: RunIdentity, book: HostBook, say: Callable[[Item], None], emit: Emit,
+                 slots: int | None):
+        self.book, self.slots = book, slots
+        self.on_gone: Callable[[int, int], None] | None = None
+        self._host, self._run, self._say, self._emit = host, run, say, emit
+        self._asked = 0.0
+        self._nonsense = 0
+        self._delay = RETRY_FIRST
+
+    # -- what the host says --------------------------------------------------------------------------------------
+
+    def take(self, link: words.Link, event: words.Event, now: float) -> None:
+        """Take in what the host has said. After an :class:`OSError` the same event may be given again.
+
+        :param now: seconds of any clock that never goes back
+        :raises OSError: this machine's disk cannot take the output
+        :raises ProtocolError: the host must not say that
+        :raises HostError: the host cannot serve
+        """
+        match event:
+            case words.Output():
+                self.book.store(event)
+            case words.Frame("ended", keys):
+                self.book.ended(keys)
+                self._nonsense = 0
+            case words.Frame():
+                self._take_frame(event.type, event.keys, now)
+            case words.Ready():
+                link.hello(run=self._run.uid, name=self._run.name, host=self._host, epoch=self._run.epoch,
+                           slots=self.slots)
+                link.sync(self.book.have())
+            case words.Welcome(facts):
+                self.book.welcome(facts)
+                self.ping(0, now)
+            case words.TooOld(kind, what):
+                raise _too_old(self._host, kind, what)
+
+    def _take_frame(self, kind: str, keys: dict[str, Any], now: float) -> None:
+        if kind == "state":
+            self.book.state(keys["id"], keys["s"])
+        elif kind == "started":
+            self.book.started(keys)
+        elif kind == "pong":
+            self._emit(RoundTrip(self._host, now - self._asked))
+        elif kind == "warn":
+            self._emit(Warned(self._host, keys["msg"]))
+        elif kind == "stuck":
+            self._emit(Warned(self._host, f"processes of attempt {keys['id']} do not die: {keys['pids']}"))
+        elif kind == "gone":
+            # The agent is about to hang up; that must not look like a broken connection.
+            if self.on_gone is not None:
+                self.on_gone(keys["processes"], keys["files"])
+        elif kind == "stale":
+            raise HostError("stale", self._host, "a newer manager of this run is at work",
+                            hint="look for another sshjobs that resumed this run", lasting=True)
+        elif kind == "refused":
+            raise HostError(keys["kind"], self._host, "the agent cannot work there", why=keys["why"],
+                            hint=keys["hint"], lasting=True)
+        elif kind == "error":
+            raise ProtocolError("the agent did not understand", why=keys["msg"])
+
+    # -- what it is told -----------------------------------------------------------------------------------------
+
+    def ping(self, seq: int, now: float) -> None:
+        """Ask for a sign of life."""
+        self._asked = now
+        self._say(functools.partial(words.Link.say, kind="ping", seq=seq))
+
+    def set_slots(self, slots: int) -> None:
+        """Change how many jobs the host takes at a time, now and with every later connection."""
+        self.slots = slots
+        if self.book.open:
+            self._say(lambda link: link.say("slots", slots=slots))
+
+    def is_wanted(self, attempt: LiveAttempt) -> bool:
+        """Tell whether a launch that waited to be worded is still to be sent."""
+        return attempt.uid in self.book.live and not attempt.over
+
+    def word_launch(self, link: words.Link, attempt: LiveAttempt, manifest: Manifest | None = None) -> None:
+        """Add a launch to what is to be written; the files that it names have gone before."""
+        spec = launch_spec(attempt.spec)
+        if manifest is not None:
+            spec["files"], spec["stdin"] = manifest.placed, manifest.stdin
+        attempt.sent_on = self.book.boot
+        link.say_frame({"t": "launch", **attempt.keys, "spec": spec})
+
+    # -- its ends ------------------------------------------------------------------------------------------------
+
+    def broken(self, error: SshjobsError) -> HostError:
+        """Return what a conversation that ended by an error of the host's means for the host."""
+        if isinstance(error, HostError):
+            return error
+        self._nonsense += 1
+        return HostError("nonsense", self._host, "the host said what it must not say", why=str(error),
+                         hint="trying again" if self._nonsense < MAX_NONSENSE else "see what runs there",
+                         lasting=self._nonsense >= MAX_NONSENSE)
+
+    def delay(self, heard: bool, rng: random.Random) -> float:
+        """Return how long to wait before the next connection, in seconds.
+
+        :param heard: the host had said something over the last one
+        """
+        if heard:
+            self._delay = RETRY_FIRST
+        chosen, self._delay = self._delay * rng.uniform(0.7, 1.3), min(self._delay * 1.5, RETRY_MAX)
+        return chosen
+
+
+def _too_old(host: str, kind: str, what: str) -> HostError:
+    if kind == "old-python":
+        return HostError(kind, host, f"its python is too old: {what}",
+                         hint="set python=PATH of Python 3.6 or newer in the hosts file", lasting=True)
+    return HostError(kind, host, f"hosts must run Linux, this one runs {what}", hint="leave it out", lasting=True)
