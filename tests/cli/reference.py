@@ -31,7 +31,10 @@ def table(name: str, command: click.Command) -> str:
     arguments = " ".join(param.make_metavar(click.Context(command)) for param in command.params
                          if isinstance(param, click.Argument))
     options = [param for param in command.params if isinstance(param, click.Option)]
-    lines = ["```text", f"sshjobs {name} {arguments}".rstrip() + (" [OPTIONS]" if options else ""), "```", ""]
+    # Where a command follows, its own options must not be taken for ours.
+    words = [arguments, "[OPTIONS]" if options else ""]
+    usage = words if command.context_settings.get("allow_interspersed_args", True) else words[::-1]
+    lines = ["```text", " ".join(word for word in ["sshjobs", name, *usage] if word), "```", ""]
     if options:
         lines += ["| option | meaning |", "|---|---|", *map(_row, options), ""]
     return "\n".join(lines) + "\n"

@@ -18,6 +18,10 @@ NOT_RUN = {
     "make test": "it is what runs this test",
     "pip install .": "tests/house/test_packaging.py does, in an environment of its own",
 }
+#: Pages that other tests run.
+ELSEWHERE = {
+    "parallel.md": "tests/acceptance/test_parallel_page.py compares each pair of its lines byte for byte",
+}
 #: These report on jobs as they end, in any order.
 ANY_ORDER = re.compile(r"^(sshjobs (run|resume)\b|make run$|python3? )")
 #: These tell which host took which job.
@@ -28,7 +32,8 @@ CLONE = ("Makefile", "setup.cfg", "pyproject.toml", ".ci", "jobfiles")
 LAB_HOSTS = re.compile(r"\bnode(0\d|\[)")
 
 
-@pytest.mark.parametrize("page", pages(ROOT), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in pages(ROOT) if page.name not in ELSEWHERE],
+                         ids=lambda page: page.name)
 def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     text = page.read_text()
     runnable = [block for block in blocks(text) if block.info in ("console", "python") or block.file]
