@@ -12,62 +12,38 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, NoHostError, UsageError
-from sshjobs.hooks import Hooks
-from sshjobs.hostwatch import HostWatch
-from sshjobs.network.clock import Clock
-from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, RunIdentity, Warned
+from sshjobs.errors import NoHostError, UsageError
+from sshjobs.housekeeping import Housekeeping
+from sshjobs.network.contract import NetworkContract, RunIdentity
 from sshjobs.newrun import new_run
-from sshjobs.placement import Placement
-from sshjobs.queue import Queue
 from sshjobs.rundir import RunPaths
-from sshjobs.schedule import HELD, Schedule
+from sshjobs.schedule import HELD, Schedule, retry_wanted
 from sshjobs.spec import Attempt, Job, JobSpec, start_over
-from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, STATES, Outcome, state_for
-from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedError, Summary
+from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, Outcome, state_for
+from sshjobs.store import RunReader, RunStore
 from sshjobs.verdict import judge
 
-#: Seconds between attempts to commit while the disk of the store refuses.
-COMMIT_RETRY = 1.0
 #: Seconds that a turn of the loop waits for more events while every host has enough to do.
 LINGER = 0.01
-#: Seconds that the last outputs get to be released once every job is over.
-RELEASE_TIMEOUT = 30.0
 
 
-class Manager(Hooks):
+class Manager(Housekeeping):
     """Allocates N jobs to M hosts.
 
     :param sleep_time_in_secs: after so many seconds with nothing finished, :meth:`HandleSleep` is called
     """
 
     def __init__(self, sleep_time_in_secs: float):
+        super().__init__()
         if not sleep_time_in_secs > 0:
             raise UsageError("sleep_time_in_secs must be more than 0", why=f"got {sleep_time_in_secs!r}")
         self.sleep_time_in_secs = sleep_time_in_secs
-        self.network: NetworkContract
-        self.clock: Clock
-        self.store: RunStore
-        self.paths: RunPaths
-        #: All jobs that this manager carries, by state.
-        self.jobs: Queue[Job] = Queue(STATES)
-        self.watch: HostWatch
-        self.schedule: Schedule
-        self.placement: Placement
         self.fail_fast = False
-        self._unreleased: dict[Attempt, Job] = {}
         self._requests: deque[Callable[[], None]] = deque()
         self._cancelled: set[Job] = set()
-        self._to_release: list[Attempt] = []
         self._stopping = False
-        #: Where the run stood at its end, ``None`` before.
-        self.summary: Summary | None = None
-        #: 0 once every job of the run is done, else 1.
-        self.exit_code = EXIT_JOBS_FAILED
         #: Go on without jobs, for those that will be added.
         self.stays_open = False
-        #: Hosts that leave the run as soon as nothing of it runs there.
-        self.leaving: set[str] = set()
         #: Jobs that a person holds back: waiting ones are not launched, running ones are stopped.
         self.held: set[Job] = set()
         #: What :meth:`post` is given from now on is still carried out.
@@ -75,6 +51,8 @@ class Manager(Hooks):
         #: Another end than that of the last job: asked between two events.
         self.until: Callable[[], bool] | None = None
         self._last_news = 0.0
+        #: The job for a host in quarantine that is launched next.
+        self._canary: tuple[Job, str] | None = None
 
     # -- setting up ----------------------------------------------------------------------------------------------
 
@@ -88,12 +66,9 @@ class Manager(Hooks):
         """
         made = new_run(job_specs, list(network.hosts.values()), Path(network.results_dir), name=name, stem=stem,
                        jobfile=jobfile, options=options)
-        self.network, self.clock, self.paths = network, network.clock, made.paths
-        self.store, self.schedule = made.store, made.schedule
-        self.watch, self.placement = HostWatch(network.hosts), Placement(self.schedule)
+        epoch = self._begin(network, made.paths, made.store, made.schedule)
         for job in made.jobs:
             self.jobs.Add(job)
-        epoch = self._take_over()
         network.hold()
         network.open(RunIdentity(made.uid, self.paths.name, epoch), self.paths)
 
@@ -103,11 +78,7 @@ class Manager(Hooks):
         :raises RunBusyError: that manager is alive
         :raises StoreError: the store cannot be used
         """
-        self.network, self.clock, self.paths = network, network.clock, paths
-        self.store = RunStore.open(paths)
-        self.schedule = Schedule(network.hosts.values())
-        self.watch, self.placement = HostWatch(network.hosts), Placement(self.schedule)
-        epoch = self._take_over()
+        epoch = self._begin(network, paths, RunStore.open(paths), Schedule(network.hosts.values()))
         with RunReader.open(paths) as reader:
             uid = reader.summary().uid
             unfinished = reader.load_unfinished()
@@ -134,13 +105,6 @@ class Manager(Hooks):
                 self.leaving.add(host.name)
         network.release(list(self._unreleased))
 
-    def _take_over(self) -> int:
-        try:
-            return self.store.take_over(ManagerIdentity.this_process())
-        except BaseException:
-            self.store.close()
-            raise
-
     def take_in(self, job: Job) -> None:
         """Carry a further job of the run, which waits for a host."""
         self.schedule.add(job)
@@ -148,16 +112,13 @@ class Manager(Hooks):
 
     def try_again(self, job: Job) -> None:
         """Let a job that ended without success wait for a host again."""
+        if job.state not in FINAL_STATES:
+            return
         if job not in self.jobs:
             self.jobs.Add(job)
         start_over(job)
         self._move(job, STATE_FREE)
         self.schedule.add(job)
-
-    def note(self, job: Job, reason: str | None) -> None:
-        """Have a job say something of itself."""
-        job.reason = reason
-        self.store.touch(job)
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -182,6 +143,9 @@ class Manager(Hooks):
         """Launch what fits, take in what happened and see to what follows: what ProcessJobs does until the end."""
         while not self._stopping and self.LaunchJob() is not None:
             pass
+        for canary in () if self._stopping else self.quarantine.canaries(self.clock.monotonic()):
+            self._canary = canary
+            self.LaunchJob()
         if self.UpdateJobStatus():
             self._last_news = self.clock.monotonic()
         elif self.clock.monotonic() - self._last_news >= self.sleep_time_in_secs:
@@ -197,9 +161,10 @@ class Manager(Hooks):
 
         The launch leaves when its intent is committed.
         """
-        match = self.schedule.next()
+        match = self._canary or self.schedule.next()
         if match is None:
             return None
+        self._canary = None
         job, host = match
         attempt = job.new_attempt(host, secrets.token_hex(16))
         self._unreleased[attempt] = job
@@ -273,6 +238,7 @@ class Manager(Hooks):
             return False
         self.placement.leave(job, attempt)
         self._to_release.append(attempt)
+        self._take_back_failures(job, attempt)
         verdict = judge(job, cancelled=job in self._cancelled)
         if verdict.again:
             self._move(job, STATE_FREE)
@@ -285,6 +251,17 @@ class Manager(Hooks):
         self._finish(job, verdict.outcome, verdict.reason)
         return True
 
+    def _take_back_failures(self, job: Job, attempt: Attempt) -> None:
+        """Where an end shows that its host fails every job, undo what it has done to others."""
+        others = self.quarantine.note(job, attempt, self.clock.monotonic())
+        for other in others:
+            self.store.touch_attempt(other, other.attempts[-1])
+            if retry_wanted(other, Outcome.LOST):
+                self.try_again(other)
+        if others:
+            for held in self.placement.ask_back(self.placement.unstarted(attempt.host)):
+                self.network.fence(held)
+
     def _finish(self, job: Job, outcome: Outcome, reason: str | None) -> None:
         job.outcome, job.reason = outcome, reason
         self._cancelled.discard(job)
@@ -293,36 +270,6 @@ class Manager(Hooks):
         if self.fail_fast and outcome is not Outcome.SUCCEEDED:
             self.fail_fast = False
             self.cancel(self.unfinished())
-
-    def _move(self, job: Job, state: str) -> None:
-        job.state = state
-        self.jobs.SetState(job, state)
-        self.store.touch(job)
-
-    def _take_hosts(self, news: News) -> None:
-        for name, seconds in news.round_trips.items():
-            self.schedule.note_round_trip(name, seconds)
-        # A host that was let go of may say a last word.
-        for event in (event for event in news.hosts if isinstance(event, Warned) or event.host in self.network.hosts):
-            match event:
-                case HostUp(name, facts):
-                    twin = self.watch.up(name, facts)
-                    slots = self.network.hosts[name].slots or getattr(self.network, "slots", None) or facts["cores"]
-                    self.schedule.host_up(name, slots)
-                    self.store.set_host(name, "up", facts=facts, since=self.clock.time())
-                    if twin is not None:
-                        self.handle_host(Warned(name, twin))
-                case HostDown(name, error):
-                    self.schedule.host_down(name, lasting=self.watch.down(name, error))
-                    state = "blocked" if error.lasting else "away"
-                    self.store.set_host(name, state, str(error), since=self.clock.time())
-            self.handle_host(event)
-
-    def _take_released(self, news: News) -> None:
-        for attempt in news.released:
-            job = self._unreleased.pop(attempt, None)
-            if job is not None:
-                self.store.touch_attempt(job, attempt)
 
     def _give_up_hopeless(self) -> None:
         hopeless = self.schedule.hopeless()
@@ -338,31 +285,6 @@ class Manager(Hooks):
             hosts = sorted(self.schedule.eligible(job.spec, job.only_host))
             self._finish(job, Outcome.SKIPPED, f"no host that it may run on can be used: {', '.join(hosts)}")
 
-    def _part_from_hosts(self) -> None:
-        for host in [host for host in self.leaving if not self.schedule.load[host]]:
-            if any(attempt.host == host for attempt in self._unreleased) and self.watch.usable(host):
-                continue
-            self.leaving.discard(host)
-            self.schedule.remove_host(host)
-            self.network.remove_host(host)
-            self.handle_act({"event": "hosts", "change": "removed", "hosts": [host], "slots": None})
-
-    def commit(self) -> None:
-        """Make everything that happened durable, then let launches leave and hosts forget."""
-        warned = False
-        while self.store.dirty:
-            try:
-                self.store.commit()
-            except StoreBlockedError as error:
-                if not warned:
-                    warned = True
-                    self.handle_host(Warned("this machine", f"{error}; waiting"))
-                self.clock.sleep(COMMIT_RETRY)
-        self.network.flush()
-        if self._to_release:
-            self.network.release(self._to_release)
-            self._to_release = []
-
     def _is_over(self) -> bool:
         if self.until is not None and self.until():
             return True
@@ -372,32 +294,3 @@ class Manager(Hooks):
 
     def _all_final(self) -> bool:
         return not any(self.jobs.AnyInState(state) for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN))
-
-    def _release_the_last(self) -> None:
-        deadline = self.clock.monotonic() + RELEASE_TIMEOUT
-        while self.clock.monotonic() < deadline:
-            self.commit()
-            if not any(self.watch.usable(attempt.host) for attempt in self._unreleased):
-                break
-            news = self.network.wait(0.5)
-            self._take_hosts(news)
-            self._take_released(news)
-        self.commit()
-
-    def _close(self, *, finished: bool) -> None:
-        try:
-            for line in self.network.close(finished=finished):
-                self.handle_host(Warned(line.partition(":")[0], line.partition(": ")[2]))
-            self.store.set_run_state(self._count_up() if finished else "interrupted")
-            self.store.commit()
-        finally:
-            self.store.close(self.clock.time())
-
-    def _count_up(self) -> str:
-        """Return the state of the finished run, from what the store says of all its jobs."""
-        self.store.commit()
-        with RunReader.open(self.paths) as reader:
-            self.summary = reader.summary()
-        if self.summary.ending == "done":
-            self.exit_code = EXIT_OK
-        return self.summary.ending

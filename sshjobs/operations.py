@@ -164,6 +164,7 @@ class Operations:
         for host in hosts:
             manager.network.add_host(host)
             manager.watch.add(host.name)
+            manager.quarantine.add(host.name)
             manager.schedule.add_host(host)
         self._tell("added", [host.name for host in hosts])
         return {"ok": True}

@@ -10,7 +10,7 @@ from itertools import islice
 from sshjobs.errors import UsageError
 from sshjobs.host import Host
 from sshjobs.queue import Queue
-from sshjobs.spec import Job, JobSpec
+from sshjobs.spec import Attempt, Job, JobSpec
 from sshjobs.states import HOST_OUTCOMES, JOB_OUTCOMES, STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, Outcome
 
 #: How many jobs further down the line are looked at to spare a job the host on which it has just failed to start.
@@ -26,6 +26,8 @@ _NEWEST = 0.2
 HELD = "paused by hand"
 #: Reason of an attempt that was taken back from a host that held it.
 TAKEN_BACK = "taken back before it started"
+#: How the reason of an attempt begins whose end was the host's fault.
+BLAMED = "the host's fault"
 #: State of a host whose slots are taken but which may hold more.
 _FILLING = "filling"
 
@@ -147,6 +149,15 @@ class Schedule:
             return job, host
         return None
 
+    def next_for(self, host: str) -> Job | None:
+        """Take the next job out of its line that may run on a host, whether the host has room or not."""
+        lines = [line for line in self._lines_of.get(host, ()) if line.jobs]
+        if not lines:
+            return None
+        self.waiting -= 1
+        self.occupy(host)
+        return min(lines, key=_Line.head).take(host, spare=False)
+
     def hopeless(self) -> list[Job]:
         """Take out and return the jobs none of whose hosts can be used any more."""
         lost: list[Job] = []
@@ -174,6 +185,10 @@ class Schedule:
         self.slots[host] = slots
         self._up.add(host)
         self._settle(host)
+
+    def is_up(self, host: str) -> bool:
+        """Tell whether a host can be reached."""
+        return host in self._up
 
     def host_down(self, host: str, *, lasting: bool) -> None:
         """A host cannot be used for now, or (``lasting``) until a person acts."""
@@ -279,14 +294,19 @@ def retry_wanted(job: Job, outcome: Outcome) -> bool:
     """
     if job.spec.once and outcome is not Outcome.NEVER_STARTED:
         return False
-    if outcome in HOST_OUTCOMES:
-        kind, allowed = HOST_OUTCOMES, job.spec.host_retries
-    elif outcome in JOB_OUTCOMES:
-        kind, allowed = JOB_OUTCOMES, job.spec.retries
-    else:
+    hosts_fault = [attempt for attempt in job.attempts if is_hosts_fault(attempt) and attempt.reason != TAKEN_BACK]
+    if is_hosts_fault(job.attempts[-1]):
+        return len(hosts_fault) <= job.spec.host_retries
+    if outcome not in JOB_OUTCOMES:
         return False
-    ends = (attempt for attempt in job.attempts if attempt.outcome in kind and attempt.reason != TAKEN_BACK)
-    return sum(1 for _ in ends) <= allowed
+    own = sum(1 for attempt in job.attempts if attempt.outcome in JOB_OUTCOMES) - sum(
+        1 for attempt in hosts_fault if attempt.outcome in JOB_OUTCOMES)
+    return own <= job.spec.retries
+
+
+def is_hosts_fault(attempt: Attempt) -> bool:
+    """Tell whether an attempt ended so that it is nobody's fault, or that of its host."""
+    return attempt.outcome in HOST_OUTCOMES or bool(attempt.reason and attempt.reason.startswith(BLAMED))
 
 
 def jobs_from(specs: Iterable[JobSpec], hosts: Iterable[Host], *, first: int = 0,
