@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sshjobs import failpoints
 from sshjobs.errors import UsageError
 from sshjobs.host import Cluster, Host
 from sshjobs.inputs.clusterfile import clusters_from, hosts_of_clusters
@@ -122,8 +123,10 @@ class Network(NetworkContract):
 
     def flush(self) -> None:
         if self._outbox:
+            failpoints.reach("after_intent")
             self._opened()[0].launch(self._outbox)
             self._outbox = []
+            failpoints.reach("after_flush")
 
     def wait(self, timeout: float, linger: float = 0.0) -> News:
         engine, news, changed = self._opened()[0], News(), dict[Job, None]()
@@ -173,6 +176,7 @@ class Network(NetworkContract):
         self._opened()[0].set_slots(host, slots)
 
     def release(self, attempts: Sequence[Attempt]) -> None:
+        failpoints.reach("before_release")
         self._opened()[0].release([(attempt.host, attempt.uid) for attempt in attempts])
 
     def wake(self) -> None:

@@ -9,6 +9,8 @@ import sys
 from collections import OrderedDict
 from pathlib import Path
 
+from sshjobs import failpoints
+
 #: Open files kept, over all hosts: two for each of the attempts that last had news.
 MAX_OPEN = 256
 #: Errors of a full disk: waiting helps, and nothing is lost meanwhile.
@@ -49,6 +51,7 @@ class OutputFiles:
         done = 0
         while done < len(data):
             done += os.pwrite(descriptor, data[done:] if done else data, offset + done)
+        failpoints.reach("output")
 
     def forget(self, uid: str) -> None:
         """Close the files of an attempt."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from sshjobs import failpoints
 from sshjobs.network.attempts import Ended, LiveAttempt, Started
 from sshjobs.network.contract import HostDown, HostUp, News, Released, RoundTrip, Warned
 from sshjobs.rundir import RunPaths
@@ -105,6 +106,7 @@ class Records:
         attempt.rss = None if event.rss is None else event.rss * 1024
         attempt.out_size, attempt.err_size = event.sizes
         changed[job] = None
+        failpoints.reach("exit_seen")
 
     def _note_host(self, event: HostUp | HostDown, changed: dict[Job, None]) -> None:
         up = isinstance(event, HostUp)

@@ -11,6 +11,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 
+from sshjobs import failpoints
 from sshjobs.errors import HostError, SshjobsError
 from sshjobs.host import Host
 from sshjobs.network import link as words
@@ -157,6 +158,7 @@ class HostSession:
                 except OSError:
                     # The reader meets the end of the stream too, and knows more about it.
                     return
+                failpoints.reach("after_send")
 
     async def _word_launch(self, link: words.Link, stream: Stream, attempt: LiveAttempt) -> None:
         await self._patiently(lambda: self.book.create(attempt))
