@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sshjobs.builder import Builder
-    from sshjobs.errors import HostError, InputError, NoHostError, QueueError, SshjobsError, UsageError
+    from sshjobs.commands import (
+        CheckLocalCommand,
+        CheckRemoteCommands,
+        CopyLocalFilesToRemoteHost,
+        WriteRemoteFile,
+    )
+    from sshjobs.errors import CommandError, HostError, InputError, NoHostError, QueueError, SshjobsError, UsageError
     from sshjobs.logmanager import LoggingManager
     from sshjobs.manager import Manager
     from sshjobs.network import Network
@@ -24,7 +30,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "builder": ("Builder",),
-    "errors": ("HostError", "InputError", "NoHostError", "QueueError", "SshjobsError", "UsageError"),
+    "commands": ("CheckLocalCommand", "CheckRemoteCommands", "CopyLocalFilesToRemoteHost", "WriteRemoteFile"),
+    "errors": ("CommandError", "HostError", "InputError", "NoHostError", "QueueError", "SshjobsError", "UsageError"),
     "logmanager": ("LoggingManager",),
     "manager": ("Manager",),
     "network": ("Network",),
@@ -37,8 +44,9 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "STATES", "STATE_BUSY", "STATE_DONE", "STATE_ERROR", "STATE_FREE", "STATE_UNKNOWN", "Attempt", "Builder",
-    "HostError", "InputError", "Job", "JobSpec", "LoggingManager", "Manager", "Network", "NoHostError", "Outcome",
-    "Queue", "QueueError", "Run", "SshjobsError", "UsageError",
+    "CheckLocalCommand", "CheckRemoteCommands", "CommandError", "CopyLocalFilesToRemoteHost", "HostError",
+    "InputError", "Job", "JobSpec", "LoggingManager", "Manager", "Network", "NoHostError", "Outcome",
+    "Queue", "QueueError", "Run", "SshjobsError", "UsageError", "WriteRemoteFile",
 ]
 
 
