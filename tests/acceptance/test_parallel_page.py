@@ -18,6 +18,7 @@ from tests.lab import BaseLab
 
 PAGE = ROOT / "docs" / "parallel.md"
 BLOCKS = [block for block in blocks(PAGE.read_text()) if block.info == "console"]
+FILES = [block for block in blocks(PAGE.read_text()) if block.file]
 PAIRS = [block for block in BLOCKS if re.search(r"^\$ .*\bparallel ", block.text)]
 #: Without these, outputs come in the order in which jobs end.
 ORDERED = re.compile(r" -k | --dry-run | --joblog | --results ")
@@ -39,6 +40,8 @@ def both_printed(where: Path, lab: BaseLab, block: Block) -> tuple[bytes, ...]:
     where.mkdir()
     with PageShell(where, lab) as shell:
         shell.run("mkdir -p ~/.parallel; touch ~/.parallel/will-cite")
+        for one in FILES:
+            shell.write(str(one.file), one.text)
         for command in commands(BLOCKS[0]):
             assert shell.run(command.text) == (0, [""]), command.text
         return tuple(printed(shell, command.text) for command in commands(block))
