@@ -19,11 +19,19 @@ from sshjobs.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, InputError, Ss
 COMMANDS = {
     "run": ("Run the jobs of a jobfile on hosts, or on this machine.", "run"),
     "exec": ("Run one command for many values, and print what it writes.", "exec"),
+    "queue": ("Keep a run open for jobs that are added to it.", "queue"),
+    "add": ("Put further jobs into a run.", "add"),
     "status": ("Show where a run and its jobs stand.", "status"),
     "logs": ("Print what a job wrote.", "logs"),
     "cancel": ("End jobs, and return when that is proved.", "cancel"),
     "resume": ("Take over a run whose manager is gone, and finish it.", "resume"),
-    "hosts": ("Look at hosts.", "hosts"),
+    "retry": ("Try jobs again that ended without success.", "retry"),
+    "attach": ("Watch a run that another process manages.", "attach"),
+    "pause": ("Launch nothing more, or stop jobs where they are.", "pause"),
+    "unpause": ("Launch again, or let paused jobs go on.", "unpause"),
+    "ls": ("List the runs.", "ls"),
+    "rm": ("Remove runs from the disk.", "rm"),
+    "hosts": ("Look at hosts, and change those of a run.", "hosts"),
     "version": ("Print the version.", "version"),
 }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sshjobs.cli.hosts_change import COMMANDS
 from sshjobs.cli.hosts_install import install
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import hosts_of, network_options
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
 @click.group("hosts", no_args_is_help=False)
 def command() -> None:
-    """Look at hosts."""
+    """Look at hosts, and change those of a run."""
 
 
 command.add_command(install)
+for change in COMMANDS:
+    command.add_command(change)
 
 
 @command.command("check")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sshjobs.cli.detached import detach_option, hand_over
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import output_options, results_option
 
@@ -13,8 +14,9 @@ from sshjobs.cli.options import output_options, results_option
 @click.command("resume")
 @click.argument("run", metavar="[RUN]", required=False)
 @results_option
+@detach_option
 @output_options
-def command(run: str | None, results: Path, quiet: bool, as_json: bool, verbose: int) -> int:
+def command(run: str | None, results: Path, detach: bool, quiet: bool, as_json: bool, verbose: int) -> int:
     """Take over RUN, whose manager is gone, and finish it; the newest run if it is left out.
 
     Asks the hosts what became of the jobs that were launched: what runs is adopted, what ended is collected, and
@@ -26,4 +28,6 @@ def command(run: str | None, results: Path, quiet: bool, as_json: bool, verbose:
     from sshjobs.rundir import find_run
 
     paths = find_run(results, run)
+    if detach:
+        return hand_over(paths, quiet=quiet, as_json=as_json)
     return carry(lambda view: Run.resume(paths, listener=view), quiet=quiet, as_json=as_json, verbose=verbose)

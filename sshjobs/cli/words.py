@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sshjobs.errors import UsageError
-from sshjobs.rundir import RunPaths, find_run, names_run
+from sshjobs.errors import StoreError, UsageError
+from sshjobs.rundir import RunPaths, find_run, list_runs, names_run
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
 
@@ -31,28 +32,55 @@ def run_and_job(results: Path, words: Sequence[str]) -> tuple[RunPaths, str]:
     return paths, jobs[0]
 
 
-def run_and_jobs(results: Path, words: Sequence[str], *, one: bool = False) -> tuple[RunPaths, list[str]]:
+def run_and_jobs(results: Path, words: Sequence[str], *, one: bool = False,
+                 newest: Callable[[Path], RunPaths] = find_run) -> tuple[RunPaths, list[str]]:
     """Return the run and the names that ``[RUN] [JOB…]`` mean. Whether there are such jobs is not looked up.
 
     The first word is a run if it names one or holds a ``/``, else a job of the newest run.
 
     :param one: at most one job can follow, so that the first of two words is a run beyond doubt
+    :param newest: which run is meant when none is named
     :raises UsageError: the first word means a run as well as a job
     :raises RunNotFoundError: there is no such run, or none at all
     """
+    return _split(results, words, "job", lambda reader, word: reader.job(word) is not None, one=one, newest=newest)
+
+
+def run_and_hosts(results: Path, words: Sequence[str], *,
+                  newest: Callable[[Path], RunPaths] = find_run) -> tuple[RunPaths, list[str]]:
+    """Return the run and the words that ``[RUN] HOST…`` mean, as :func:`run_and_jobs`."""
+    return _split(results, words, "host", lambda reader, word: any(row.host.name == word for row in reader.hosts()),
+                  newest=newest)
+
+
+def _split(results: Path, words: Sequence[str], noun: str, known: Callable[[RunReader, str], bool], *,
+           one: bool = False, newest: Callable[[Path], RunPaths]) -> tuple[RunPaths, list[str]]:
     if not words or not names_run(results, words[0]):
-        return find_run(results), list(words)
-    paths, jobs = find_run(results, words[0]), list(words[1:])
-    if "/" not in words[0] and not (one and jobs):
-        newest = find_run(results)
-        with RunReader.open(newest) as reader:
-            if reader.job(words[0]) is not None:
+        return newest(results), list(words)
+    paths, names = find_run(results, words[0]), list(words[1:])
+    if "/" not in words[0] and not (one and names):
+        other = newest(results)
+        with RunReader.open(other) as reader:
+            if known(reader, words[0]):
                 raise UsageError(
-                    f"'{words[0]}' is a run and also a job",
-                    why=f"the run {paths.root} and the job {words[0]} of run {newest.name}",
-                    hint=f"for the run write {_as_path(paths)}, for the job {_as_path(newest)} {words[0]}",
+                    f"'{words[0]}' is a run and also a {noun}",
+                    why=f"the run {paths.root} and the {noun} {words[0]} of run {other.name}",
+                    hint=f"for the run write {_as_path(paths)}, for the {noun} {_as_path(other)} {words[0]}",
                 )
-    return paths, jobs
+    return paths, names
+
+
+def open_run(results: Path) -> RunPaths:
+    """Return the newest run that is not over, or the newest of all where each is over: what people mean who act on a
+    run without naming it.
+
+    :raises RunNotFoundError: there is none
+    """
+    for paths in reversed(list_runs(results)):
+        with contextlib.suppress(StoreError), RunReader.open(paths) as reader:
+            if reader.summary().state not in ("done", "failed", "cancelled"):
+                return paths
+    return find_run(results)
 
 
 def need_job(reader: RunReader, name: str) -> JobRow:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from sshjobs.rundir import RunPaths
+from sshjobs.views.acts import act_word, event_text
 from sshjobs.views.base import Event, Output, View
 from sshjobs.views.closing import closing, paths_of
 from sshjobs.views.hostnews import HostNews
@@ -78,6 +79,18 @@ class Lines(View):
             self._say(*news)
 
     _on_warning = _on_host
+
+    def _on_act(self, event: Event) -> None:
+        if not self._quiet:
+            self._say(act_word(event), event_text(event))
+
+    _on_added = _on_again = _on_pause = _on_hosts = _on_act
+
+    def _on_resumed(self, event: Event) -> None:
+        text = ", ".join(f"{name} {event[key]}" for name, key in (
+            ("adopted", "adopted"), ("collected", "collected"), ("to run", "to_run"), ("re-run", "re_run"),
+            ("lost", "lost")))
+        self._say("resumed", text + (f", not known yet {event['unknown']}" if event["unknown"] else ""))
 
     def _on_interrupt(self, event: Event) -> None:
         self._say("stop", event["reason"])

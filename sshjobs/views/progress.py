@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES
+from sshjobs.views.acts import event_text
 from sshjobs.views.base import Event
 
 #: Failures that are remembered.
@@ -80,6 +81,14 @@ class Progress:
             self._begin(event)
         elif word == "host":
             self._host(event)
+        elif word == "hosts":
+            self._change_hosts(event)
+        elif word == "added":
+            self.counts[STATE_FREE] += event["jobs"]
+        elif word == "again":
+            self._try_again(set(event["jobs"]))
+        elif word == "pause" and event["jobs"] is None:
+            self.notice = event_text(event) if event["paused"] else ""
         elif word == "interrupt":
             self.notice = event["reason"]
         elif word == "end":
@@ -153,6 +162,20 @@ class Progress:
             host.running += change
         elif host is not None:
             host.launched += change
+
+    def _try_again(self, names: set[str]) -> None:
+        self.counts[STATE_ERROR] -= len(names)
+        self.counts[STATE_FREE] += len(names)
+        self.failures = deque((one for one in self.failures if one["job"] not in names), MAX_FAILURES)
+
+    def _change_hosts(self, event: Event) -> None:
+        for name in event["hosts"]:
+            if event["change"] == "added":
+                self.hosts[name] = HostView(name, since=self._monotonic())
+            elif event["change"] == "removed":
+                self.hosts.pop(name, None)
+            elif event["change"] == "slots" and name in self.hosts:
+                self.hosts[name].slots = event["slots"]
 
     def _host(self, event: Event) -> None:
         host = self.hosts.setdefault(event["host"], HostView(event["host"]))

@@ -1,0 +1,47 @@
+"""``sshjobs attach``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sshjobs.cli.failures import complain
+from sshjobs.cli.logsetup import configure
+from sshjobs.cli.options import output_options, results_option
+from sshjobs.cli.words import handle, open_run
+from sshjobs.errors import EXIT_INTERRUPTED
+from sshjobs.rundir import find_run
+
+
+@click.command("attach")
+@click.argument("run", metavar="[RUN]", required=False)
+@results_option
+@output_options
+def command(run: str | None, results: Path, quiet: bool, as_json: bool, verbose: int) -> int:
+    """Watch RUN, which another process manages, until it ends; the newest that is not over if it is left out.
+
+    Ctrl-C ends the watching, not the run. The exit code is that of the run.
+    """
+    configure(verbose)
+    from sshjobs.cli.carry import make_view
+    from sshjobs.cli.watching import Watcher
+    from sshjobs.store.reader import RunReader
+
+    paths = open_run(results) if run is None else find_run(results, run)
+    view = make_view(quiet=quiet, as_json=as_json, verbose=verbose)
+    with RunReader.open(paths) as reader:
+        try:
+            code = Watcher(reader, view).follow()
+        except KeyboardInterrupt:
+            view.close()
+            complain(f"{paths.name} goes on; to watch it again: sshjobs attach {handle(paths)}")
+            return EXIT_INTERRUPTED
+        finally:
+            view.close()
+    if code == EXIT_INTERRUPTED:
+        from sshjobs.detach import LOG, last_words
+
+        said = last_words(paths.root / LOG)
+        complain("nobody manages it" + (f"; the last words of its manager: {said}" if said else ""))
+    return code

@@ -1,0 +1,64 @@
+"""``sshjobs ls``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sshjobs.cli.options import results_option
+from sshjobs.errors import EXIT_OK, StoreError, printable
+from sshjobs.rundir import RunPaths, list_runs
+from sshjobs.store.reader import RunReader
+from sshjobs.views.wording import count, counts, duration
+
+_HEADINGS = ("RUN", "STATE", "AGE", "HOSTS", "JOBS")
+
+
+@click.command("ls")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per run.")
+@results_option
+def command(as_json: bool, results: Path) -> int:
+    """List the runs, the oldest first."""
+    found = [_look(paths) for paths in list_runs(results)]
+    if as_json:
+        for run in found:
+            click.echo(json.dumps(run))
+    elif found:
+        for line in _table([_HEADINGS, *map(_cells, found)]):
+            click.echo(line)
+    else:
+        click.echo(f"there are no runs in {printable(results)}")
+    return EXIT_OK
+
+
+def _look(paths: RunPaths) -> dict[str, Any]:
+    run: dict[str, Any] = {"run": paths.name, "directory": str(paths.root)}
+    try:
+        with RunReader.open(paths) as reader:
+            summary = reader.summary()
+            hosts = reader.host_count()
+    except StoreError as error:
+        # One that cannot be read is no reason not to show the others.
+        return {**run, "state": None, "created": None, "hosts": None, "counts": None, "reason": str(error)}
+    return {**run, "state": summary.state, "created": summary.created, "hosts": hosts, "counts": summary.counts,
+            "reason": None}
+
+
+def _cells(run: dict[str, Any]) -> tuple[str, ...]:
+    if run["state"] is None:
+        return run["run"], "unreadable", "-", "-", run["reason"]
+    total = sum(run["counts"].values())
+    return (run["run"], run["state"], duration(time.time() - run["created"]), str(run["hosts"]),
+            f"{counts(run['counts'])} of {count(total, 'job')}" if total else "no jobs")
+
+
+def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    shown = [tuple(map(printable, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

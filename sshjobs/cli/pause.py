@@ -1,0 +1,55 @@
+"""``sshjobs pause``, and what it shares with ``sshjobs unpause``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from sshjobs.cli.options import results_option
+from sshjobs.cli.words import handle, need_job, open_run, run_and_jobs
+from sshjobs.errors import EXIT_OK
+from sshjobs.rundir import RunPaths
+from sshjobs.states import FINAL_STATES
+from sshjobs.store.reader import RunReader
+from sshjobs.views.wording import count
+
+
+@click.command("pause")
+@click.argument("words", metavar="[RUN] [JOB...]", nargs=-1)
+@results_option
+def command(words: tuple[str, ...], results: Path) -> int:
+    """Launch nothing more in RUN, or stop jobs of it where they are.
+
+    Without a JOB what runs goes on, and nothing new is started. A JOB that runs is stopped with all of its processes,
+    one that waits is not launched. RUN is the newest run that is not over if it is left out.
+    """
+    paths, names = run_and_jobs(results, words, newest=open_run)
+    changed, ended = change(paths, names, "pause")
+    if names:
+        click.echo(f"{count(changed, 'job')} paused{rest(len(names) - changed, ended)}")
+    else:
+        click.echo(f"{paths.name} launches nothing more; what runs goes on; to launch again: "
+                   f"sshjobs unpause {handle(paths)}")
+    return EXIT_OK
+
+
+def change(paths: RunPaths, names: Sequence[str], verb: str) -> tuple[int, int]:
+    """Pause or unpause jobs; return how many were changed, and how many had ended before.
+
+    :param names: of jobs; none for launching itself
+    :param verb: ``pause`` or ``unpause``
+    """
+    from sshjobs.unattended import carry_out
+
+    with RunReader.open(paths) as reader:
+        ended = sum(need_job(reader, name).state in FINAL_STATES for name in dict.fromkeys(names))
+    answer, _ = carry_out(paths, {"do": verb, "jobs": list(names) or None})
+    return len(answer["jobs"] or ()), ended
+
+
+def rest(others: int, ended: int) -> str:
+    """Return what is to be said of named jobs that were not changed, some of which had ended."""
+    text = f"; {count(ended, 'job')} had ended" if ended else ""
+    return f"{text}; {count(others - ended, 'job')} had been so before" if others > ended else text

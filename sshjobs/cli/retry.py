@@ -1,0 +1,59 @@
+"""``sshjobs retry``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sshjobs.cli.detached import detach_option, hand_over
+from sshjobs.cli.failures import complain
+from sshjobs.cli.logsetup import configure
+from sshjobs.cli.options import output_options, results_option
+from sshjobs.cli.words import handle, need_job, run_and_jobs
+from sshjobs.errors import EXIT_OK, UsageError
+from sshjobs.store.reader import RunReader
+from sshjobs.views.acts import names as listed
+from sshjobs.views.wording import count
+
+
+@click.command("retry")
+@click.argument("words", metavar="[RUN] [JOB...]", nargs=-1)
+@click.option("--failed", is_flag=True, help="All jobs that ended without success.")
+@detach_option
+@results_option
+@output_options
+def command(words: tuple[str, ...], failed: bool, detach: bool, results: Path, quiet: bool, as_json: bool,
+            verbose: int) -> int:
+    """Try jobs of RUN again that ended without success; of the newest run if it is left out.
+
+    A run that is under way takes them in. One that is over, or that nobody manages, is carried on, as by
+    `sshjobs resume`: then the exit code is that of the run. A job that is done never runs again, and one with
+    `once: true` that has started neither.
+    """
+    configure(verbose)
+    from sshjobs.unattended import carry_out
+
+    paths, names = run_and_jobs(results, words)
+    if bool(names) == failed:
+        what = "name jobs or say --failed, not both" if names else "nothing was named to try again"
+        raise UsageError(what, hint=f"for all that failed: sshjobs retry {handle(paths)} --failed")
+    with RunReader.open(paths) as reader:
+        for name in names:
+            need_job(reader, name)
+    answer, live = carry_out(paths, {"do": "retry", "jobs": names or None})
+    again, refused = answer["jobs"], answer["refused"]
+    if refused:
+        complain(f"not tried again, as once: true forbids it: {listed(refused)}")
+    others = len(set(names)) - len(again) - len(refused) if names else 0
+    if not quiet and not as_json:
+        rest = f"; {count(others, 'job')} had not failed" if others > 0 else ""
+        click.echo(f"{count(len(again), 'job')} of {paths.name} to be tried again{rest}")
+    if live or not again:
+        return EXIT_OK
+    if detach:
+        return hand_over(paths, quiet=quiet, as_json=as_json)
+    from sshjobs.cli.carry import carry
+    from sshjobs.run import Run
+
+    return carry(lambda view: Run.resume(paths, listener=view), quiet=quiet, as_json=as_json, verbose=verbose)

@@ -1,0 +1,147 @@
+"""Tells a view what happens to a run that another process manages: reads it off the run's store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sshjobs.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, EXIT_OK
+from sshjobs.states import STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN
+from sshjobs.store.reader import RunReader, Summary
+from sshjobs.store.rows import AttemptRow, HostRow, JobRow
+
+Event = dict[str, Any]
+
+#: Seconds between two looks whether anything was committed.
+INTERVAL = 0.1
+#: Seconds between two looks at hosts, at the manager and at the clock.
+SLOW_INTERVAL = 1.0
+#: Jobs whose attempts are read at a time.
+_PAGE = 1_000
+
+
+class Watcher:
+    """Follows a run. What happened between two looks is told in the order in which it must have happened; a state that
+    lasted shorter than that may go untold.
+
+    :param tell: takes each event, as a run's own manager tells them
+    """
+
+    def __init__(self, reader: RunReader, tell: Callable[[Event], None]):
+        self._reader, self._tell = reader, tell
+        self._commit = self._last = 0
+        #: Jobs that are on a host, by number, with the number of the attempt.
+        self._live: dict[int, int] = {}
+        self._failed: set[int] = set()
+        self._hosts: dict[str, tuple[Any, ...]] = {}
+
+    def follow(self) -> int:
+        """Return the exit code of the run when it is over or its manager gone; tells the end too."""
+        self._begin()
+        slow = time.monotonic()
+        while True:
+            if self._reader.news():
+                self._look()
+            if time.monotonic() - slow >= SLOW_INTERVAL:
+                slow = time.monotonic()
+                self._look_at_hosts()
+                self._tell({"event": "wait"})
+            summary = self._reader.summary()
+            if summary.state != "running":
+                self._look()
+                return self._end(summary)
+            time.sleep(INTERVAL)
+
+    def _begin(self) -> None:
+        with self._reader.snapshot():
+            summary = self._reader.summary()
+            self._commit, self._last = summary.commit, self._reader.last_number()
+            live = list(self._reader.jobs([STATE_BUSY, STATE_UNKNOWN]))
+            self._failed = {job.number for job in self._reader.jobs([STATE_ERROR])}
+            hosts = [row.host.name for row in self._reader.hosts() if not row.host.removed]
+        self._tell({"event": "run", "run": summary.run, "directory": str(self._reader.paths.root),
+                    "jobs": summary.total, "counts": summary.counts, "hosts": hosts})
+        if summary.options.get("paused"):
+            self._tell({"event": "pause", "paused": True, "jobs": None})
+        self._look_at_hosts()
+        for job, attempts in self._with_attempts(live):
+            self._live[job.number] = len(attempts)
+            self._tell_job("started" if job.state == STATE_BUSY else "unknown", job, attempts)
+
+    def _end(self, summary: Summary) -> int:
+        code = {"done": EXIT_OK, "failed": EXIT_JOBS_FAILED, "cancelled": EXIT_JOBS_FAILED}.get(
+            summary.state, EXIT_INTERRUPTED)
+        self._tell({"event": "end", "run": summary.run, "directory": str(self._reader.paths.root),
+                    "state": summary.state, "counts": summary.counts, "outcomes": summary.outcomes,
+                    "exit_code": code})
+        return code
+
+    def _look(self) -> None:
+        with self._reader.snapshot():
+            last = self._reader.last_number()
+            if last > self._last:
+                first, *_ = self._reader.jobs(after=self._last, limit=1)
+                newest, *_ = self._reader.jobs(after=last - 1, limit=1)
+                self._tell({"event": "added", "jobs": last - self._last, "first": first.name, "last": newest.name})
+                self._last = last
+            self._commit, jobs = self._reader.changed_since(self._commit)
+            for job, attempts in self._with_attempts(jobs):
+                self._take(job, attempts)
+
+    def _with_attempts(self, jobs: Sequence[JobRow]) -> list[tuple[JobRow, list[AttemptRow]]]:
+        found = []
+        for start in range(0, len(jobs), _PAGE):
+            page = jobs[start : start + _PAGE]
+            attempts = self._reader.attempts_of(job.number for job in page)
+            found += [(job, attempts[job.number]) for job in page]
+        return found
+
+    def _take(self, job: JobRow, attempts: list[AttemptRow]) -> None:
+        """Tell what must have happened to a job since the last look."""
+        if job.number in self._failed:
+            if job.state == STATE_ERROR:
+                return
+            self._failed.discard(job.number)
+            self._tell({"event": "again", "jobs": [job.name]})
+        known = self._live.pop(job.number, 0)
+        if job.state == STATE_FREE:
+            if known:
+                self._tell_job("retry", job, attempts)
+            return
+        if len(attempts) > known:
+            if known:
+                self._tell_job("retry", job, attempts)
+            self._tell({"event": "launch", "job": job.name, "host": job.host, "attempt": len(attempts)})
+        if job.state in (STATE_BUSY, STATE_UNKNOWN):
+            self._live[job.number] = len(attempts)
+            if job.state == STATE_UNKNOWN:
+                self._tell_job("unknown", job, attempts)
+            elif attempts and attempts[-1].started is not None:
+                self._tell_job("started", job, attempts)
+            return
+        if job.state == STATE_ERROR:
+            self._failed.add(job.number)
+        self._tell_job(job.state, job, attempts)
+
+    def _tell_job(self, word: str, job: JobRow, attempts: list[AttemptRow]) -> None:
+        seconds = None
+        if attempts and attempts[-1].started is not None and attempts[-1].ended is not None:
+            seconds = round(max(0.0, attempts[-1].ended - attempts[-1].started), 3)
+        self._tell({"event": word, "job": job.name, "host": job.host, "state": job.state, "outcome": job.outcome,
+                    "exit_status": job.exit_status, "signal": job.signal, "attempts": len(attempts),
+                    "seconds": seconds, "reason": job.reason})
+
+    def _look_at_hosts(self) -> None:
+        for row in self._reader.hosts():
+            name, now = row.host.name, (row.state, row.since, row.reason)
+            before, self._hosts[name] = self._hosts.get(name), now
+            if row.state is not None and before != now and not row.host.removed:
+                self._tell(_host_event(row))
+
+
+def _host_event(row: HostRow) -> Event:
+    if row.state == "up":
+        return {"event": "host", "host": row.host.name, "state": "up", "facts": row.facts or {}}
+    # The store keeps the reason in words only.
+    return {"event": "host", "host": row.host.name, "state": row.state, "kind": None, "reason": row.reason}
