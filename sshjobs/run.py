@@ -239,7 +239,10 @@ class Run:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        # Who started us with nohup wants us to stay when the terminal goes; else we leave and hosts go on.
+        numbers = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+                   if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._interrupt) for number in numbers}
         try:
             yield
         finally:
@@ -248,7 +251,7 @@ class Run:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self._interrupts += 1
-        if number == signal.SIGTERM:
+        if number != signal.SIGINT or self._interrupts > 2:
             self.manager.post(self._leave)
         elif self._interrupts == 1:
             self.manager.post(self._stop_politely)
@@ -266,7 +269,7 @@ class Run:
                                "Ctrl-C again cancels it"})
 
     def _cancel_launched(self) -> None:
-        self.manager.listener({"event": "interrupt", "reason": "cancelling what runs"})
+        self.manager.listener({"event": "interrupt", "reason": "cancelling what runs; Ctrl-C again leaves at once"})
         self._operations.cancel([job.name for job in self.manager.unfinished() if job.state != "free"])
 
 

@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from sshjobs.manager import Manager
-from sshjobs.network import HostDown, HostUp, Warned
+from sshjobs.network import HostDown, HostUp, NetworkContract, Warned
+from sshjobs.rundir import RunPaths
 from sshjobs.spec import Job
+from sshjobs.states import STATE_FREE, STATE_UNKNOWN
+from sshjobs.tally import Tally
 
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
@@ -65,18 +68,41 @@ class RunManager(Manager):
         super().__init__(QUIET)
         self.listener = listener
         self.finished = Finished()
+        self._tally = Tally((), 0)
+        self._resumed = False
+
+    def Resume(self, paths: RunPaths, network: NetworkContract) -> None:
+        super().Resume(paths, network)
+        launched = self.jobs.InState(STATE_UNKNOWN)
+        self._tally, self._resumed = Tally(launched, self.jobs.CountInState(STATE_FREE)), True
+
+    def turn(self) -> None:
+        super().turn()
+        if self._resumed:
+            self._tell_tally(False)
+
+    def _tell_tally(self, patience_is_over: bool) -> None:
+        event = self._tally.report(patience_is_over=patience_is_over)
+        if event is not None:
+            self._resumed = False
+            self.listener(event)
 
     def HandleJobLaunch(self, job: Job) -> None:
         self.listener({"event": "launch", "job": job.name, "host": job.host, "attempt": job.attempts[-1].n})
 
     def HandleJobDone(self, job: Job) -> None:
         self.finished.add(job)
+        self._tally.note(job)
         self.listener({"event": job.state, **_describe(job)})
 
     def HandleSleep(self) -> None:
+        # Hosts that have not answered by now may not answer for long.
+        if self._resumed:
+            self._tell_tally(True)
         self.listener({"event": "wait"})
 
     def handle_change(self, job: Job) -> None:
+        self._tally.note(job)
         # "started" for busy: launched and running are two things to a person who watches.
         word = {"busy": "started", "free": "retry"}.get(job.state, job.state)
         event = {"event": word, **_describe(job)}

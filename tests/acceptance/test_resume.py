@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections import Counter
@@ -53,6 +54,10 @@ def test_after_kill_9_of_the_manager_a_resume_loses_nothing_and_starts_nothing_t
 
     done = sshjobs_cli("resume")
     assert done.returncode == 0, done.stdout + done.stderr
+    (told,) = re.findall(r"adopted (\d+), collected (\d+), to run (\d+), re-run (\d+), lost (\d+)", done.stdout)
+    adopted, collected, to_run, again, lost = map(int, told)
+    assert (again, lost) == (0, 0)
+    assert adopted + collected + to_run + status["counts"]["done"] == 60
     assert read_ledger(lab) == Counter({f"job-{n} 1": 1 for n in range(1, 61)})
     status = json.loads(sshjobs_cli("status", "--json").stdout)
     assert status["state"] == "done"
@@ -69,8 +74,8 @@ def test_a_run_with_a_living_manager_is_not_resumed(lab, sshjobs_cli, tmp_path):
         sshjobs_argv(["run", "jobs.yaml", "--hosts", lab.hosts[0].name, "--ssh-config", lab.ssh_config]),
         cwd=tmp_path, env={**os.environ, **cli_environment()}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: json.loads(sshjobs_cli("status", "--json").stdout)["counts"]["busy"] == 1, 30,
-                   "the job to be busy")
+        wait_until(lambda: '"busy": 1' in sshjobs_cli("status", "--json").stdout.replace('":', '": ').replace("  ", " "),
+                   30, "the job to be busy")
         refused = sshjobs_cli("resume")
         assert refused.returncode == 2
         assert str(manager.pid) in refused.stderr
