@@ -16,7 +16,7 @@ from sshjobs.host import Host
 from sshjobs.network import HostDown, HostUp, Network, RunIdentity, Warned
 from sshjobs.rundir import create_run
 from sshjobs.views.hostnews import describe
-from sshjobs.views.wording import duration, size
+from sshjobs.views.wording import count, duration, size
 
 #: Seconds without an answer of any host after which those that are left count as silent.
 PATIENCE = 45.0
@@ -58,7 +58,7 @@ class Finding:
             facts = self.facts
             text = describe(facts)
             if self.slots is not None and self.slots != facts.get("cores"):
-                text += f", {self.slots} slots"
+                text += f", {count(self.slots, 'slot')}"
             if facts.get("gpus"):
                 text += f" ({', '.join(facts['gpus'])})"
             if facts.get("disk") is not None:
@@ -72,7 +72,7 @@ class Finding:
         return {
             "host": self.host, "usable": self.usable,
             **{key: facts.get(key) for key in ("python", "cores", "memory", "gpus", "disk", "hostname", "machine")},
-            "slots": self.slots, "clock_skew": round(self.skew, 1) if self.usable else None,
+            "slots": self.slots, "clock_skew": round(self.skew, 1) + 0.0 if self.usable else None,
             "kind": self.error.kind if self.error else None, "reason": str(self.error) if self.error else None,
             "notes": self.notes,
         }
