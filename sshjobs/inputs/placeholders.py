@@ -1,16 +1,9 @@
 """Placeholders: what stands in a command for values, and what each of them becomes.
 
-====== ==============================================  =================
-``{}``    the value, or all values of the job, as words
-``{2}``   the value from the second source
-``{.}``   the value without its extension              ``a/b.txt`` a/b
-``{/}``   its last name                                ``a/b.txt`` b.txt
-``{//}``  its directory                                ``a/b.txt`` a
-``{/.}``  its last name without extension              ``a/b.txt`` b
-``{2.}``  and so on, of the second source
-``{#}``   the number of the job, from 1
-``{%}``   the number of its slot on its host, from 1
-====== ==============================================  =================
+- ``{}``: the value, or all values of the job, as words; ``{2}``: the value from the second source
+- of a path such as ``a/b.txt``: ``{.}`` is ``a/b``, ``{/}`` is ``b.txt``, ``{//}`` is ``a``, ``{/.}`` is ``b``;
+  ``{2.}`` and so on of the second source
+- ``{#}``: the number of the job, from 1; ``{%}``: the number of its slot on its host, from 1
 """
 
 from __future__ import annotations
