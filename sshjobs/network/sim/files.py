@@ -1,0 +1,84 @@
+"""Where output lands in a simulated world: files in memory, of which a loss of power takes what was not synced."""
+
+from __future__ import annotations
+
+import errno
+import random
+from pathlib import Path
+
+
+class VirtualFiles:
+    """The output files of the manager's machine.
+
+    :ivar full: the disk takes nothing more
+    """
+
+    def __init__(self) -> None:
+        self.full = False
+        self._data: dict[str, bytearray] = {}
+        self._synced: dict[str, int] = {}
+        self._dirty: dict[str, None] = {}
+
+    def create(self, directory: Path) -> None:
+        """See :class:`sshjobs.network.book.Outputs`."""
+        self._check(directory)
+        for name in ("stdout", "stderr"):
+            self._data.setdefault(f"{directory}/{name}", bytearray())
+
+    def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
+        """See :class:`sshjobs.network.book.Outputs`."""
+        self._check(path)
+        file = self._data.setdefault(str(path), bytearray())
+        if len(file) < offset:
+            file.extend(bytes(offset - len(file)))
+        file[offset:offset + len(data)] = data
+        self._dirty[str(path)] = None
+
+    def _check(self, path: Path) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "no space", str(path))
+
+    def forget(self, uid: str) -> None:
+        """See :class:`sshjobs.network.book.Outputs`."""
+
+    def size(self, path: Path) -> int:
+        """See :class:`sshjobs.network.records.Files`."""
+        return len(self._data.get(str(path), b""))
+
+    def put_aside(self, directory: Path, aside: Path) -> None:
+        """See :class:`sshjobs.network.records.Files`."""
+        for name in ("stdout", "stderr"):
+            old, new = f"{directory}/{name}", f"{aside}/{name}"
+            if old in self._data and new not in self._data:
+                self._data[new] = self._data.pop(old)
+                self._synced[new] = self._synced.pop(old, 0)
+                self._dirty[new] = None
+
+    def read(self, path: Path) -> bytes:
+        """Return what is in a file; nothing where there is none."""
+        return bytes(self._data.get(str(path), b""))
+
+    def sync(self) -> None:
+        """Put everything on the disk."""
+        for path in self._dirty:
+            self._synced[path] = len(self._data.get(path, b""))
+        self._dirty.clear()
+
+    def lose_power(self, rng: random.Random) -> None:
+        """Lose what was not synced, or some of it."""
+        for path, data in self._data.items():
+            synced = min(self._synced.get(path, 0), len(data))
+            del data[rng.randint(synced, len(data)):]
+
+
+class NoFiles(VirtualFiles):
+    """Files of which nothing is kept, for questions about time alone."""
+
+    def create(self, directory: Path) -> None:
+        pass
+
+    def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
