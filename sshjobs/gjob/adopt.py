@@ -21,8 +21,11 @@ LEFTOVERS_GRACE, TIMEOUT_GRACE = 1.0, 5.0
 #: Looks in a row that must find nothing alive: a process may fork just behind the back of a scan.
 CLEAR_LOOKS = 2
 
+#: Exit statuses of posix_spawn's and of subprocess's child when the program cannot be loaded.
+UNLOADED = (127, 255)
+
 _NEVER = "its runner died before the job was started"
-_LOST = "its runner died, and so did the agent: the exit status is not known"
+_LOST = "its runner died, and its exit status is not known"
 _REBOOT = "the host went down while it ran"
 
 
@@ -44,6 +47,8 @@ class Adopted:
         self._known: "dict[int, int]" = {}
         self._clear = 0
         self._runner_lives = True
+        #: Its runner was killed between the claim and the start: there is no process, and there was none.
+        self.never = False
 
     @property
     def _records(self) -> "dict[str, dict[str, Any]]":
@@ -86,7 +91,7 @@ class Adopted:
         if self._killer is not None:
             self._killer.act(now)
             self.attempt.stuck = self._killer.stuck
-        if claim is None:
+        if claim is None or self.never:
             return b"" if self._runner_lives else self._finish("start_failed", _NEVER)
         if self._runner_lives:
             return b""
@@ -111,12 +116,17 @@ class Adopted:
         noted = records.get("exit")
         if noted is not None:
             return self._finish(noted["why"], None, noted["status"], noted["signal"])
-        if self._status is not None:
+        if self._status is not None and not self._never_loaded(records):
             status, number = self._status
             return self._finish(self._why or ("exited" if number is None else "signalled"), None, status, number)
         if self._why == "cancelled":
             return self._finish("cancelled", None)
         return self._finish("lost", _LOST)
+
+    def _never_loaded(self, records: "dict[str, dict[str, Any]]") -> bool:
+        """True where the status may be that of the attempt to load the program, whose answer the runner did not live
+        to read."""
+        return bool(records["start"].get("found")) and self._status is not None and self._status[0] in UNLOADED
 
     def _finish(self, why: str, msg: "str | None", status: "int | None" = None,
                 number: "int | None" = None) -> bytes:
@@ -138,10 +148,21 @@ class Adopted:
         records = self._records
         if "exit" in records or "end" in records or self._status is not None:
             return False
-        start = records.get("start")
+        start = self._start()
         if start is not None:
             return procs.lives(start["pid"], start["start"])
         return "claim" in records and bool(self.members())
+
+    def _start(self) -> "dict[str, Any] | None":
+        """The record of its start. Where the start time is not in it yet, it is found out: a child of ours can be
+        no other process, and one that carries the token is not."""
+        start = self._records.get("start")
+        if start is not None and start["start"] is None:
+            proc = procs.look(start["pid"])
+            ours = proc is not None and (proc.ppid == os.getpid() or bool(
+                procs.holders([self._records["claim"]["token"]], {proc.pid: proc})))
+            start["start"] = proc.start if proc is not None and ours else 0
+        return start
 
     def _take_status(self, status: int, cpu: float, rss: int) -> None:
         if os.WIFSIGNALED(status):
@@ -153,7 +174,7 @@ class Adopted:
     def members(self) -> "list[procs.Proc]":
         """Scan for the living processes of the attempt: by token, by descent, and those seen before."""
         found = procs.table()
-        claim, start = self._records.get("claim"), self._records.get("start")
+        claim, start = self._records.get("claim"), self._start()
         members = {}
         if claim is not None:
             members = {proc.pid: proc for proc in procs.holders([claim["token"]], found)}

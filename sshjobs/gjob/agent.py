@@ -55,7 +55,7 @@ class Agent(Listener):
             except LinkLost:
                 self._drop_link()
             if not subreaper and self._talk is not None:  # only now: ctypes is not to delay the welcome
-                procs.become_subreaper()
+                self._crew.inherits = procs.become_subreaper()
                 subreaper = True
 
     def _patience(self) -> float:

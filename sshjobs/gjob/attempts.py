@@ -1,6 +1,7 @@
 """The attempts of a run on this host: what the agent knows, and what must be known after any crash."""
 
 import os
+import time
 
 from . import procs
 from .journal import Journal, Reader
@@ -162,6 +163,12 @@ class History:
         self.epoch = epoch
         self.boots.add(procs.identity())
         self.journal.append(b'{"k":"epoch","epoch":%d,"boot":"%s"}' % (epoch, procs.identity().encode("ascii")))
+
+    def note_start(self, uid: str, pid: int, start: int) -> None:
+        """Keep which process the main one of an attempt was found to be; perhaps its program was never loaded."""
+        record = {"k": "start", "id": uid, "pid": pid, "start": start, "at": time.time(), "found": True}
+        self.records.setdefault(uid, {})["start"] = record
+        self.journal.append(dumps(record).encode("ascii"))
 
     def note_release(self, uids: "Iterable[str]") -> None:
         """Keep that these can never be launched again."""

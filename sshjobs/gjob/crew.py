@@ -61,6 +61,8 @@ class Crew:
         #: Wait statuses of children that are no runners: main processes whose runner was killed, and their orphans.
         self._reaped: "dict[int, tuple[int, float, int]]" = {}
         self._ever_kept = False
+        #: Orphans of our descendants become our children.
+        self.inherits = False
         self._rubbish: "Deque[str]" = deque()
         self._next_look = 0.0
         self._fork_at = 0.0
@@ -186,7 +188,8 @@ class Crew:
         for line in lines:
             self._told(worker, line)
         if not there:
-            self._gone(worker)
+            # It closes its files a little before it is dead and its job becomes ours: SIGCHLD tells when.
+            self._loop.forget(worker.sock.fileno())
 
     def _told(self, worker: "Worker", line: bytes) -> None:
         frame = wire.parse(line)
@@ -224,29 +227,54 @@ class Crew:
         if attempt is not None:
             attempt.worker = None
             self._history.read(worker.journal)
-            self._adopt(attempt)
+            never = not self._find_main(attempt, worker)
+            attempt.pid = self._history.records.get(attempt.uid, {}).get("start", {}).get("pid", 0)
+            self._adopt(attempt, never)
 
     def _on_child(self) -> None:
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        # At the very moment of a runner's death its job becomes our child, perhaps dead already. So who is on a list
+        # that was made before has its runner among the dead; only then may it be reaped.
+        children = procs.children()
+        for worker in [worker for worker in self._workers.values() if _ended(worker.pid)]:
+            self._gone(worker)
+        for pid in children:
             if pid in self._workers:
-                self._gone(self._workers[pid])
-            else:
+                continue
+            try:
+                found, status, usage = os.wait4(pid, os.WNOHANG)
+            except ChildProcessError:
+                continue
+            if found:
                 self._reaped[pid] = status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
                 self._next_look = 0.0
+        if not self._adopted:
+            self._reaped.clear()
+
+    def _find_main(self, attempt: Attempt, worker: "Worker") -> bool:
+        """Find the main process of a job whose runner was killed before it could write down the pid; False where
+        there is none, so that the job was never started.
+
+        The moment is not short: the runner stands still until the program is loaded. What is found is a child of ours
+        that leads a session, or is still in the runner's, and can be no other job's; where several can, none is taken.
+        """
+        records = self._history.records.get(attempt.uid, {})
+        if "claim" not in records or "start" in records or "end" in records:
+            return True
+        known = {other.pid for other in self.attempts.values() if other.state == RUNNING} | set(self._workers)
+        found = [proc for proc in map(procs.look, procs.children()) if proc is not None and proc.pid not in known
+                 and proc.session in (proc.pid, worker.pid)]
+        tokens = [other.token for other in self.attempts.values() if other is not attempt and other.token]
+        others = {proc.pid for proc in procs.holders(tokens, {proc.pid: proc for proc in found})}
+        found = [proc for proc in found if proc.pid not in others]
+        if len(found) == 1:
+            self._history.note_start(attempt.uid, found[0].pid, found[0].start)
+        return bool(found) or not self.inherits
 
     # -- what has no runner of ours --------------------------------------------------------------------------------
 
     def _ended(self, attempt: Attempt) -> None:
         attempt.state, attempt.stuck = ENDED, []
         self._adopted.pop(attempt.uid, None)
-        if not self._adopted:
-            self._reaped.clear()
         self._listener.on_end(attempt)
 
     def _taken(self, attempt: Attempt) -> None:
@@ -256,8 +284,10 @@ class Crew:
         self._history.refresh()
         self._adopt(attempt)
 
-    def _adopt(self, attempt: Attempt) -> None:
-        self._adopted[attempt.uid] = adopt.Adopted(attempt, self._history, self._places, self._mine, self._strays)
+    def _adopt(self, attempt: Attempt, never: bool = False) -> None:
+        watched = adopt.Adopted(attempt, self._history, self._places, self._mine, self._strays)
+        watched.never = never
+        self._adopted[attempt.uid] = watched
         self._next_look = 0.0
 
     def _mine(self) -> "set[int]":
@@ -287,6 +317,14 @@ class Crew:
             elif attempt.stuck != before:
                 self._listener.on_word(attempt, wire.encode({"t": "stuck", "id": attempt.uid, "pids": attempt.stuck}))
         self._next_look = now + adopt.LOOK_INTERVAL
+
+
+def _ended(pid: int) -> bool:
+    """Reap a child; True when it has ended."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
 
 
 def launched(frame: "dict[str, Any]", line: bytes) -> Attempt:

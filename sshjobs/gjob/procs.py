@@ -19,10 +19,10 @@ TOKEN = b"SSHJOBS_TOKEN="
 class Proc:
     """A process at the moment of a scan."""
 
-    __slots__ = ("pid", "ppid", "start", "state")
+    __slots__ = ("pid", "ppid", "session", "start", "state")
 
-    def __init__(self, pid: int, ppid: int, state: str, start: int):
-        self.pid, self.ppid, self.state, self.start = pid, ppid, state, start
+    def __init__(self, pid: int, ppid: int, state: str, start: int, session: int = 0):
+        self.pid, self.ppid, self.state, self.start, self.session = pid, ppid, state, start, session
 
     @property
     def dead(self) -> bool:
@@ -46,7 +46,7 @@ def look(pid: int) -> "Proc | None":
     fields = text[text.rfind(b")") + 2:].split()
     if len(fields) < 20:
         return None
-    return Proc(pid, int(fields[1]), fields[0].decode("ascii"), int(fields[19]))
+    return Proc(pid, int(fields[1]), fields[0].decode("ascii"), int(fields[19]), int(fields[3]))
 
 
 def lives(pid: int, start: int) -> bool:
@@ -73,13 +73,13 @@ def table() -> "dict[int, Proc]":
 
 
 def children() -> "list[int]":
-    """Return the pids of our own children, those not waited for included; quick. Empty where the kernel cannot tell."""
+    """Return the pids of our own children, those not waited for included; quick on most kernels."""
     pid = os.getpid()
     try:
         with open("/proc/%d/task/%d/children" % (pid, pid), "rb") as file:
             return [int(word) for word in file.read().split()]
     except OSError:
-        return []
+        return [proc.pid for proc in table().values() if proc.ppid == pid]
 
 
 def descendants(found: "dict[int, Proc]", roots: "Iterable[int]") -> "list[Proc]":

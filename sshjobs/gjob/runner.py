@@ -142,9 +142,13 @@ class Runner:
         job.pid = self._starter.start(job.launch, out, err)
         job.started_at = time.time()
         job.tell_at = now + QUIET_START
-        main = procs.look(job.pid)
-        self._journal.append(b'{"k":"start","id":"%s","pid":%d,"start":%d,"at":%.6f}' % (
-            job.uid.encode("ascii"), job.pid, main.start if main else 0, job.started_at))
+        # At once, and without the start time: the kernel keeps that back until the program is loaded.
+        self._note_start(job, "null")
+
+    def _note_start(self, job: Job, start: str) -> None:
+        line = '{"k":"start","id":"%s","pid":%d,"start":%s,"at":%.6f}' % (
+            job.uid, job.pid, start, job.started_at or 0.0)
+        self._journal.append(line.encode("ascii"))
 
     def _see_through(self, job: Job) -> None:
         """Wait until the job is over and nothing of it is left that should not be; serve orders meanwhile."""
@@ -200,6 +204,9 @@ class Runner:
         if job.tell_at is not None and not job.over:
             if now >= job.tell_at:
                 job.tell_at = None
+                main = procs.look(job.pid)
+                if main is not None:
+                    self._note_start(job, str(main.start))
                 self._tell(b'{"t":"started","id":"%s","pid":%d,"at":%.6f}' % (
                     job.uid.encode("ascii"), job.pid, job.started_at or 0.0))
             else:

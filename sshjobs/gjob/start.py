@@ -86,23 +86,17 @@ class Starter:
     def _posix_spawn(self, argv: "list[bytes]", env: "dict[bytes, bytes]", files: "tuple[int, int, int]") -> int:
         """Start a program at a fraction of what subprocess takes."""
         program, path = argv[0], env.get(b"PATH", _DEFAULT_PATH)
-        known = self._found.get((program, path))
-        candidates = [known] if known is not None else []
-        candidates += [program] if b"/" in program else [
-            os.path.join(directory, program) for directory in path.split(b":")]
+        found = self._found.get((program, path))
+        if found is None or not os.path.isfile(found):
+            # Looked for before, not by trying: a process that cannot load its program looks like a job for a moment.
+            found = program if b"/" in program else _find(program, env)
+            if found is None:
+                raise FileNotFoundError(errno.ENOENT, "not found")
+            if b"/" not in program:
+                self._found[program, path] = found
         actions = [(_DUP2, fd, target) for target, fd in enumerate(files)]
-        trouble: "OSError | None" = None
-        for candidate in candidates:
-            try:
-                pid: int = _posix_spawn(candidate, argv, env, file_actions=actions, setsid=True, setsigdef=_SIGNALS)
-                self._found[program, path] = candidate
-                return pid
-            except OSError as error:
-                # As a shell does: what is there but cannot be run is the better reason.
-                if trouble is None or error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                    trouble = error
-        assert trouble is not None
-        raise trouble
+        pid: int = _posix_spawn(found, argv, env, file_actions=actions, setsid=True, setsigdef=_SIGNALS)
+        return pid
 
     def _env(self, launch: "dict[str, Any]") -> "dict[bytes, bytes]":
         env = dict(self._environ)

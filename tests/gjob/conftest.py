@@ -27,6 +27,12 @@ def python(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def oldest_python() -> str:
+    """The oldest interpreter that there is for the far side."""
+    return _interpreters()[-1]
+
+
 @pytest.fixture
 def make_far(python: str, tmp_path: Path) -> Iterator[Callable[..., FarHost]]:
     """Makes hosts; ends all that they started."""

@@ -184,7 +184,7 @@ def test_timeout_beats_what_ignores_term(make_far: Callable[..., FarHost]) -> No
     runner = "sshjobs.gjob.runner"
     modules[runner] = modules[runner].replace("TIMEOUT_GRACE = 5.0", "TIMEOUT_GRACE = 0.1")
     link = make_far(payload.pack(modules)).connect()
-    end = link.run("1.1", "python3", "-c", IGNORES + "\nimport time; time.sleep(1000)", timeout=0.3)
+    end = link.run("1.1", script="trap '' TERM\nwhile :; do sleep 100; done\n", timeout=1)
     assert (end["why"], end["signal"]) == ("timed_out", signal.SIGKILL)
 
 
