@@ -20,6 +20,7 @@ class HostWatch:
     def __init__(self, hosts: Iterable[str]):
         self.trouble = dict.fromkeys(hosts, "")
         self._failures = dict.fromkeys(self.trouble, 0)
+        self._away_since: dict[str, float] = {}
         self._seen: set[str] = set()
         self._machines: dict[tuple[Any, ...], str] = {}
 
@@ -31,6 +32,7 @@ class HostWatch:
     def up(self, host: str, facts: dict[str, Any]) -> str | None:
         """Note that a host can be used; return a warning when it is one that is known by another name."""
         self.trouble[host] = ""
+        self._away_since.pop(host, None)
         self._seen.add(host)
         machine = (facts["machine"], facts["boot"], facts["pidns"])
         first = self._machines.setdefault(machine, host)
@@ -38,12 +40,20 @@ class HostWatch:
             return None
         return f"is the same machine as {first}: the jobs of both share it; leave one of the names out"
 
-    def down(self, host: str, error: HostError) -> bool:
+    def down(self, host: str, error: HostError, now: float) -> bool:
         """Note that a host cannot be used; tell whether nothing should wait for it: it was never reached in this
-        run and does not come, or only a person can help."""
+        run and does not come, or only a person can help.
+
+        :param now: seconds of a clock that never goes back
+        """
         self.trouble[host] = str(error)
+        self._away_since.setdefault(host, now)
         self._failures[host] += 1
         return error.lasting or (host not in self._seen and self._failures[host] >= FIRST_CONTACT_TRIES)
+
+    def away_since(self, host: str) -> float | None:
+        """Return since when a host could not be used, ``None`` where it can or nobody knows yet."""
+        return self._away_since.get(host)
 
     def usable(self, host: str) -> bool:
         """Tell whether nothing is known against a host."""

@@ -16,7 +16,7 @@ from sshjobs.queue import Queue
 from sshjobs.rundir import RunPaths
 from sshjobs.schedule import Schedule
 from sshjobs.spec import Attempt, Job
-from sshjobs.states import STATES
+from sshjobs.states import FINAL_STATES, STATES
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedError, Summary
 
 #: Seconds between attempts to commit while the disk of the store refuses.
@@ -101,7 +101,7 @@ class Housekeeping(Hooks):
                     if twin is not None:
                         self.handle_host(Warned(name, twin))
                 case HostDown(name, error):
-                    self.schedule.host_down(name, lasting=self.watch.down(name, error))
+                    self.schedule.host_down(name, lasting=self.watch.down(name, error, self.clock.monotonic()))
                     state = "blocked" if error.lasting else "away"
                     self.store.set_host(name, state, str(error), since=self.clock.time())
             self.handle_host(event)
@@ -129,7 +129,9 @@ class Housekeeping(Hooks):
         deadline = self.clock.monotonic() + RELEASE_TIMEOUT
         while self.clock.monotonic() < deadline:
             self.commit()
-            if not any(self.watch.usable(attempt.host) for attempt in self._unreleased):
+            # What still runs, when we leave before the end, is nothing to wait for.
+            if not any(attempt.state in FINAL_STATES and self.watch.usable(attempt.host)
+                       for attempt in self._unreleased):
                 break
             news = self.network.wait(0.5)
             self._take_hosts(news)

@@ -39,6 +39,8 @@ class Manager(Housekeeping):
             raise UsageError("sleep_time_in_secs must be more than 0", why=f"got {sleep_time_in_secs!r}")
         self.sleep_time_in_secs = sleep_time_in_secs
         self.fail_fast = False
+        #: Seconds after which hosts that are away are no longer waited for; their jobs stay unknown. None: no limit.
+        self.give_up_after: float | None = None
         self._requests: deque[Callable[[], None]] = deque()
         self._cancelled: set[Job] = set()
         self._stopping = False
@@ -239,6 +241,20 @@ class Manager(Housekeeping):
         self.placement.leave(job, attempt)
         self._to_release.append(attempt)
         self._take_back_failures(job, attempt)
+        return self._conclude(job, attempt)
+
+    def give_up(self, job: Job, reason: str) -> None:
+        """Take the newest attempt of a job for lost, because a person says that its host will not come back."""
+        attempt = job.attempts[-1]
+        self.network.condemn(job, reason)
+        attempt.released = True
+        self._unreleased.pop(attempt, None)
+        self.store.touch_attempt(job, attempt)
+        self.placement.leave(job, attempt)
+        self._conclude(job, attempt)
+
+    def _conclude(self, job: Job, attempt: Attempt) -> bool:
+        """Let a job end, or be tried again, after its newest attempt ended; tell whether it ended."""
         verdict = judge(job, cancelled=job in self._cancelled)
         if verdict.again:
             self._move(job, STATE_FREE)
@@ -288,9 +304,19 @@ class Manager(Housekeeping):
     def _is_over(self) -> bool:
         if self.until is not None and self.until():
             return True
+        if self.give_up_after is not None and self._only_waits_for_lost_hosts(self.give_up_after):
+            return True
         if self._stopping:
             return not (self.jobs.AnyInState(STATE_BUSY) or self.jobs.AnyInState(STATE_UNKNOWN))
         return self._all_final() and not self.stays_open
+
+    def _only_waits_for_lost_hosts(self, seconds: float) -> bool:
+        away = self.jobs.InState(STATE_UNKNOWN) if not self.jobs.AnyInState(STATE_BUSY) else []
+        if not away or (self.jobs.AnyInState(STATE_FREE) and any(map(self.schedule.is_up, self.network.hosts))):
+            return False
+        since = [self.watch.away_since(job.attempts[-1].host) for job in away]
+        now = self.clock.monotonic()
+        return all(one is not None and now - one >= seconds for one in since)
 
     def _all_final(self) -> bool:
         return not any(self.jobs.AnyInState(state) for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN))

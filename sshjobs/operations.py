@@ -39,6 +39,7 @@ class Operations:
             "hosts-add": lambda ask: self.add_hosts([host_from(host) for host in ask["hosts"]]),
             "hosts-drain": lambda ask: self.drain(ask["hosts"], True),
             "hosts-undrain": lambda ask: self.drain(ask["hosts"], False),
+            "hosts-lost": lambda ask: self.lose_hosts(ask["hosts"]),
             "hosts-remove": lambda ask: self.remove_hosts(ask["hosts"]),
             "hosts-slots": lambda ask: self.set_slots(ask["hosts"], ask["slots"]),
             "finish": lambda ask: self.finish(),
@@ -180,6 +181,22 @@ class Operations:
                 self._manager.leaving.discard(host.name)
         self._tell("drained" if drained else "undrained", names)
         return {"ok": True}
+
+    def lose_hosts(self, names: Sequence[str]) -> Request:
+        """Take what was launched on hosts for lost, because a person says that they will not come back.
+
+        :raises UsageError: a host answers; it can be asked
+        """
+        manager = self._manager
+        hosts = known_hosts(names, manager.network.hosts.values())
+        for host in hosts:
+            if manager.schedule.is_up(host.name):
+                raise UsageError("the host answers", where=host.name, hint="drain or remove it, or cancel its jobs")
+        gone = [job for host in hosts for job in manager.placement.on(host.name)]
+        for job in gone:
+            manager.give_up(job, "its host was declared lost by hand")
+        self._tell("lost", names)
+        return {"ok": True, "jobs": [job.name for job in gone]}
 
     def _empty(self, host: Host) -> None:
         self._redescribe(host)

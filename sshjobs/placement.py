@@ -41,6 +41,10 @@ class Placement:
             if attempt.outcome is Outcome.NEVER_STARTED:
                 attempt.reason = TAKEN_BACK
 
+    def on(self, host: str) -> list[Job]:
+        """Return the jobs whose newest attempt was launched on a host and has not ended."""
+        return list(self._on_host.get(host, ()))
+
     def unstarted(self, host: str) -> list[Job]:
         """Return the jobs that were launched on a host and have not started there as far as is known."""
         return [job for job in self._on_host.get(host, ()) if job.attempts[-1].started is None]

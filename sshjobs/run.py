@@ -60,18 +60,19 @@ class Run:
     def create(cls, specs: Iterable[JobSpec], hosts: Sequence[Host], *, results: Path, name: str | None = None,
                stem: str = "run", jobfile: bytes | None = None, ssh_config: str | None = None,
                transport: str | None = None, slots: int | None = None, fail_fast: bool = False,
-               stays_open: bool = False, listener: Listener = silent) -> Run:
+               stays_open: bool = False, give_up_host: float | None = None, listener: Listener = silent) -> Run:
         """Make a run and begin to contact its hosts; :meth:`process` carries it out.
 
         :param stays_open: do not end with the last job, more will be added
+        :param give_up_host: end the run when all that it waits for are hosts away for so many seconds
         :raises UsageError: something in it cannot be; nothing was started
         """
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
-                             stays_open=stays_open)
+                             stays_open=stays_open, give_up_host=give_up_host)
         # A run that nobody could talk to is better not begun.
         socket_directory()
         manager = RunManager(listener)
-        manager.fail_fast, manager.stays_open = fail_fast, stays_open
+        manager.fail_fast, manager.stays_open, manager.give_up_after = fail_fast, stays_open, give_up_host
         network = Network(str(results), list(hosts), ssh_config=options["ssh_config"], transport=transport, slots=slots)
         manager.Setup(specs, network, name=name, stem=stem, jobfile=jobfile, options=options)
         return cls(manager)
@@ -274,7 +275,7 @@ class Run:
 
 
 def options_of(*, ssh_config: str | None, transport: str | None, slots: int | None, fail_fast: bool,
-               stays_open: bool) -> dict[str, Any]:
+               stays_open: bool, give_up_host: float | None = None) -> dict[str, Any]:
     """Return what a run is started with, as its store keeps it.
 
     :raises UsageError: the ssh configuration cannot be read
@@ -284,7 +285,7 @@ def options_of(*, ssh_config: str | None, transport: str | None, slots: int | No
             raise UsageError("the ssh configuration cannot be read", where=ssh_config, hint="correct --ssh-config")
         ssh_config = os.path.abspath(ssh_config)
     return {"ssh_config": ssh_config, "transport": transport, "slots": slots, "fail_fast": fail_fast,
-            "stays_open": stays_open}
+            "stays_open": stays_open, "give_up_host": give_up_host}
 
 
 def network_of(paths: RunPaths, manager: RunManager) -> Network:
@@ -296,6 +297,7 @@ def network_of(paths: RunPaths, manager: RunManager) -> Network:
             in_use = reader.hosts_in_use()
             hosts = [host for host in hosts if not host.removed or host.name in in_use]
     manager.fail_fast, manager.stays_open = bool(options.get("fail_fast")), bool(options.get("stays_open"))
+    manager.give_up_after = options.get("give_up_host")
     return Network(str(paths.root.parent), hosts, ssh_config=options.get("ssh_config"),
                    transport=options.get("transport"), slots=options.get("slots"))
 

@@ -104,6 +104,7 @@ class _Changes:
             "hosts-drain": lambda ask: self._redescribe(known_hosts(ask["hosts"], self._hosts), drained=True),
             "hosts-undrain": lambda ask: self._redescribe(known_hosts(ask["hosts"], self._hosts), drained=False,
                                                           removed=False),
+            "hosts-lost": lambda ask: self._lose(),
             "hosts-remove": lambda ask: self._redescribe(leaving_hosts(ask["hosts"], self._hosts), drained=True,
                                                          removed=True),
             "hosts-slots": lambda ask: self._set_slots(ask["hosts"], ask["slots"]),
@@ -148,6 +149,11 @@ class _Changes:
     def _set_slots(self, names: Sequence[str], slots: int) -> Request:
         check_slots(slots)
         return self._redescribe(known_hosts(names, self._hosts), slots=slots)
+
+    def _lose(self) -> Request:
+        # Whether a host is really away only a manager can see.
+        raise UsageError("nobody manages the run, so nobody has missed the host", where=self._paths.name,
+                         hint=f"first: sshjobs resume {self._paths.name} --detach")
 
     def _redescribe(self, hosts: Sequence[Host], **changes: bool | int) -> Request:
         self._store.add_hosts([replace(host, **changes) for host in hosts])  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from sshjobs.cli.hosts_change import COMMANDS
 from sshjobs.cli.hosts_install import install
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import hosts_of, network_options
-from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_NO_HOST, EXIT_OK, printable
+from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_NO_HOST, EXIT_OK, UsageError, printable
 
 if TYPE_CHECKING:
     from sshjobs.cli.checkup import Finding
@@ -28,7 +28,7 @@ for change in COMMANDS:
 
 
 @command.command("check")
-@click.option("--hosts", multiple=True, metavar="HOSTS", required=True,
+@click.option("--hosts", multiple=True, metavar="HOSTS",
               help="A hosts file, or a list such as h1,node[01-16]; may be repeated.")
 @network_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per host.")
@@ -44,6 +44,8 @@ def check(hosts: tuple[str, ...], ssh_config: str | None, transport: str | None,
     from sshjobs.cli.checkup import examine
 
     chosen = hosts_of(hosts)
+    if not chosen:
+        raise UsageError("missing option '--hosts'", hint="name a hosts file, or hosts: --hosts h1,node[01-16]")
     width = max(len(host.name) for host in chosen)
     usable = 0
     for finding in examine(chosen, ssh_config=ssh_config, transport=transport, slots=slots):

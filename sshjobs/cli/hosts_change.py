@@ -66,6 +66,21 @@ def remove(words: tuple[str, ...], results: Path) -> int:
     return _tell(paths, f"{listed(names)} {verb} {paths.name} when nothing of it runs there", live)
 
 
+@click.command("lost")
+@click.argument("words", metavar="[RUN] HOST...", nargs=-1)
+@results_option
+def lost(words: tuple[str, ...], results: Path) -> int:
+    """Say that hosts of RUN will not come back: what was launched there counts as lost, and is run elsewhere.
+
+    Only you can know it. Should such a host come back after all, what still runs there is ended.
+    """
+    paths, names = _run_and_names(results, words)
+    from sshjobs.unattended import carry_out
+
+    answer = carry_out(paths, {"do": "hosts-lost", "hosts": names})
+    return _tell(paths, f"{count(len(answer.answer['jobs']), 'job')} on {listed(names)} taken for lost", answer.live)
+
+
 @click.command("set")
 @click.argument("words", metavar="[RUN] HOST... slots=N", nargs=-1)
 @results_option
@@ -110,4 +125,4 @@ def _tell(paths: RunPaths, text: str, live: bool) -> int:
     return EXIT_OK
 
 
-COMMANDS = (add, drain, undrain, remove, set_)
+COMMANDS = (add, drain, undrain, remove, lost, set_)

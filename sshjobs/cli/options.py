@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,8 @@ TRANSPORTS = ("openssh", "fabric", "local")
 #: The most slots that ``--slots`` takes, as in a hosts file.
 MAX_SLOTS = 4096
 
+_META = "sshjobs.options."
+
 
 def results_option(function: _Function) -> _Function:
     """Add ``--results``."""
@@ -37,6 +40,21 @@ def output_options(function: _Function) -> _Function:
     return click.option("-q", "--quiet", is_flag=True, help="Print failures and the summary only.")(function)
 
 
+def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    from sshjobs.inputs.durations import parse_duration
+
+    return parse_duration(value)
+
+
+def give_up_option(function: _Function) -> _Function:
+    """Add how long hosts that are away are waited for."""
+    return click.option("--give-up-host", metavar="TIME", callback=_seconds,
+                        help="End the run when it only waits for hosts that were away for so long, such as 2h.  "
+                             "[default: wait]")(function)
+
+
 def network_options(function: _Function) -> _Function:
     """Add what says how hosts are reached."""
     function = click.option("-j", "--slots", type=click.IntRange(1, MAX_SLOTS), metavar="N",
@@ -44,12 +62,18 @@ def network_options(function: _Function) -> _Function:
                                  "[default: its cores]")(function)
     function = click.option("--transport", type=click.Choice(TRANSPORTS),
                             help="How to reach hosts; local: all of them are this machine.")(function)
-    return click.option("--ssh-config", metavar="FILE",
-                        help="Use this ssh configuration instead of your own.")(function)
+    function = click.option("--ssh-config", metavar="FILE",
+                            help="Use this ssh configuration instead of your own.")(function)
+    function = click.option("--direct", is_flag=True, expose_value=False, callback=_keep,
+                            help="Contact the workers of --clusters directly.")(function)
+    return click.option("--clusters", multiple=True, metavar="FILE,…", expose_value=False, callback=_keep,
+                        help="Files whose first line is a management host, through which the hosts on the other "
+                             "lines are reached; may be repeated.")(function)
 
 
 def hosts_of(values: Sequence[str]) -> list[Host]:
-    """Return the hosts of all ``--hosts``: each is a hosts file or a list such as ``h1,node[01-16]``.
+    """Return the hosts of all ``--hosts``, each a hosts file or a list such as ``h1,node[01-16]``, and of all
+    ``--clusters`` of the command.
 
     :raises InputError: every mistake in all of them
     :raises UsageError: two of them name the same host
@@ -58,14 +82,42 @@ def hosts_of(values: Sequence[str]) -> list[Host]:
 
     hosts: dict[str, Host] = {}
     problems: list[Problem] = []
-    for value in values:
+    sources: list[Callable[[], Sequence[Host]]] = [functools.partial(load_hosts, value) for value in values]
+    for source in (*sources, _hosts_of_clusters):
         try:
-            for host in load_hosts(value):
+            for host in source():
                 if host.name in hosts:
-                    raise UsageError(f"host '{host.name}' is named by two --hosts", hint="name it once")
+                    raise UsageError(f"host '{host.name}' is named by two --hosts or --clusters", hint="name it once")
                 hosts[host.name] = host
         except InputError as error:
             problems.extend(error.problems)
     if problems:
         raise InputError(problems)
     return list(hosts.values())
+
+
+def _hosts_of_clusters() -> list[Host]:
+    """Return the workers of all ``--clusters``."""
+    meta = click.get_current_context().meta
+    files = [file for value in meta.get(_META + "clusters", ()) for file in value.split(",")]
+    direct = bool(meta.get(_META + "direct"))
+    if not files:
+        if direct:
+            raise UsageError("--direct is about --clusters, and there are none", hint="leave it out")
+        return []
+    from sshjobs.inputs.clusterfile import hosts_of_clusters, load_clusterfile
+
+    clusters, problems = [], list[Problem]()
+    for file in files:
+        try:
+            clusters.append(load_clusterfile(file))
+        except InputError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise InputError(problems)
+    return hosts_of_clusters(clusters, direct=direct)
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Keep a value for :func:`hosts_of`: commands need not hand it on."""
+    context.meta[f"{_META}{parameter.name}"] = value

@@ -10,7 +10,7 @@ import click
 
 from sshjobs.cli.detached import check_detach, detach_option, hand_over
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import hosts_of, network_options, output_options, results_option
+from sshjobs.cli.options import give_up_option, hosts_of, network_options, output_options, results_option
 from sshjobs.cli.printing import check_printing, printing_options
 from sshjobs.errors import EXIT_OK, InputError, Problem
 
@@ -22,14 +22,15 @@ from sshjobs.errors import EXIT_OK, InputError, Problem
 @results_option
 @click.option("--name", metavar="NAME", help="Name of the run.  [default: <jobfile's name>-<n>]")
 @network_options
+@give_up_option
 @click.option("--fail-fast", is_flag=True, help="When a job fails, cancel the others.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would run where, and start nothing.")
 @detach_option
 @printing_options("none")
 @output_options
 def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | None, ssh_config: str | None,
-            transport: str | None, slots: int | None, fail_fast: bool, dry_run: bool, detach: bool, output: str | None,
-            tag: bool, raw: bool, quiet: bool, as_json: bool, verbose: int) -> int:
+            transport: str | None, slots: int | None, give_up_host: float | None, fail_fast: bool, dry_run: bool,
+            detach: bool, output: str | None, tag: bool, raw: bool, quiet: bool, as_json: bool, verbose: int) -> int:
     """Run the jobs of JOBFILE on hosts, or on this machine where none are named.
 
     A JOBFILE of - is read from standard input. Ctrl-C launches nothing more and waits for what runs; a second
@@ -54,13 +55,13 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
 
         check_detach(output=output)
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
-                             stays_open=False)
+                             stays_open=False, give_up_host=give_up_host)
         return hand_over(prepare(specs, chosen or EMBEDDED, results=results, name=name, stem=stem, jobfile=data,
                                  options=options), quiet=quiet, as_json=as_json)
     from sshjobs.cli.carry import carry
 
     return carry(lambda view: Run.create(specs, chosen or EMBEDDED, stem=stem, jobfile=data, slots=slots,
-                                         fail_fast=fail_fast, listener=view, **settings),
+                                         fail_fast=fail_fast, give_up_host=give_up_host, listener=view, **settings),
                  quiet=quiet, as_json=as_json, verbose=verbose, output=output, tag=str if tag else None, raw=raw)
 
 

@@ -102,6 +102,11 @@ class HostBook:
         self._say(lambda link: link.say("release", ids=uids))
         self._emit(Released(uids))
 
+    def condemn(self, uid: str) -> None:
+        """Forget an attempt that a person has declared lost. If its host comes back, what still runs is ended."""
+        self.live.pop(uid, None)
+        self._outputs.forget(uid)
+
     def have(self) -> Iterator[tuple[str, int, int]]:
         """Yield each attempt with the bytes of its streams that have come."""
         for attempt in self.live.values():
@@ -134,6 +139,9 @@ class HostBook:
     def state(self, uid: str, state: str) -> None:
         """Take in how an attempt stands there, and say what follows from it."""
         attempt = self.live.get(uid)
+        if attempt is None and state != "absent":
+            # Every attempt that counts is in the book: this one was declared lost, and another may run by now.
+            self._say(lambda link: link.say("cancel", id=uid, grace=0.0))
         if attempt is None or attempt.over:
             return
         if state != "absent":

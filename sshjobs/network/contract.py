@@ -145,6 +145,11 @@ class NetworkContract(ABC):
         """End the newest attempt of a job, or prove that it never starts. Its end comes as news."""
 
     @abstractmethod
+    def condemn(self, job: Job, reason: str) -> None:
+        """Declare the newest attempt of a job lost, at once and without asking its host, which is away. Should the
+        host come back, what still runs of it is ended."""
+
+    @abstractmethod
     def fence(self, job: Job) -> None:
         """Take the newest attempt of a job back from its host if it has not started there. Its end comes as news."""
 

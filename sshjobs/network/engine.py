@@ -72,6 +72,10 @@ class Engine:
         """End an attempt."""
         self._call(lambda: self._sessions[host].book.cancel(uid, grace))
 
+    def condemn(self, host: str, uid: str) -> None:
+        """Forget an attempt that a person has declared lost."""
+        self._call(lambda: self._sessions[host].book.condemn(uid))
+
     def fence(self, host: str, uid: str) -> None:
         """Take an attempt back if it has not started."""
         self._call(lambda: self._sessions[host].book.fence(uid))

@@ -157,6 +157,11 @@ class Network(NetworkContract):
         if attempt is not None and attempt.state not in FINAL_STATES:
             self._opened()[0].fence(attempt.host, attempt.uid)
 
+    def condemn(self, job: Job, reason: str) -> None:
+        attempt = job.attempts[-1]
+        self._opened()[0].condemn(attempt.host, attempt.uid)
+        self._records.condemn(job, attempt, reason)
+
     def pause(self, job: Job, paused: bool) -> None:
         attempt = job.attempt
         if attempt is not None and attempt.state not in FINAL_STATES:

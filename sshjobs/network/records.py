@@ -14,7 +14,7 @@ from sshjobs.network.attempts import Ended, LiveAttempt, Started
 from sshjobs.network.contract import HostDown, HostUp, News, Released, RoundTrip, Warned
 from sshjobs.rundir import RunPaths
 from sshjobs.spec import Attempt, Job
-from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, state_for
+from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, Outcome, state_for
 
 
 class Files(Protocol):
@@ -68,6 +68,9 @@ class Records:
 
     def apply(self, event: object, news: News, changed: dict[Job, None]) -> None:
         """Write an event into the job that it is about, and into the news."""
+        if isinstance(event, (Started, Ended)) and event.uid not in self._jobs:
+            # Declared lost by a person while this was on its way.
+            return
         match event:
             case Ended():
                 self._end(event, changed)
@@ -78,7 +81,7 @@ class Records:
                 attempt.pid = event.pid or attempt.pid
                 changed[job] = None
             case Released():
-                for uid in event.uids:
+                for uid in self._jobs.keys() & event.uids:
                     job = self._jobs.pop(uid)
                     attempt = _attempt_of(job, uid)
                     self._on_host[attempt.host].pop(uid, None)
@@ -91,6 +94,12 @@ class Records:
                 news.hosts.append(event)
             case RoundTrip():
                 news.round_trips[event.host] = event.seconds
+
+    def condemn(self, job: Job, attempt: Attempt, reason: str) -> None:
+        """Note that a person takes an attempt for lost."""
+        self._jobs.pop(attempt.uid, None)
+        self._on_host.get(attempt.host, {}).pop(attempt.uid, None)
+        attempt.state, attempt.outcome, attempt.reason = state_for(Outcome.LOST), Outcome.LOST, reason
 
     def _enter(self, job: Job, host: str, uid: str) -> None:
         self._jobs[uid] = job

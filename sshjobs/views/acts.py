@@ -7,7 +7,8 @@ from sshjobs.views.wording import count
 
 #: Names that are listed one by one.
 MAX_NAMES = 4
-_HOSTS = {"added": "joined the run", "drained": "drained: nothing more starts there", "undrained": "used again",
+_HOSTS = {"added": "joined the run", "lost": "declared lost: what was launched there runs elsewhere",
+           "drained": "drained: nothing more starts there", "undrained": "used again",
           "leaving": "leaves the run when nothing of it runs there", "removed": "left the run"}
 
 

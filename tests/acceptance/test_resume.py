@@ -74,8 +74,7 @@ def test_a_run_with_a_living_manager_is_not_resumed(lab, sshjobs_cli, tmp_path):
         sshjobs_argv(["run", "jobs.yaml", "--hosts", lab.hosts[0].name, "--ssh-config", lab.ssh_config]),
         cwd=tmp_path, env={**os.environ, **cli_environment()}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: '"busy": 1' in sshjobs_cli("status", "--json").stdout.replace('":', '": ').replace("  ", " "),
-                   30, "the job to be busy")
+        wait_until(lambda: "1 busy" in sshjobs_cli("status", "--summary").stdout, 30, "the job to be busy")
         refused = sshjobs_cli("resume")
         assert refused.returncode == 2
         assert str(manager.pid) in refused.stderr
