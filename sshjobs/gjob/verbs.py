@@ -61,6 +61,8 @@ def version() -> str:
 def _verbs(side: str) -> "dict[str, tuple[Verb, str, str]] | None":
     """Return the verbs of a side; only what is used is loaded."""
     if side == "local":
+        if not sys.platform.startswith("linux"):
+            raise Trouble("jobs run on Linux only", "this is %s" % sys.platform, "use gjob remote from here")
         from .verbs_local import VERBS as local
 
         return local

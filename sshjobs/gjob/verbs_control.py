@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 import signal
 import time
 
@@ -152,7 +151,7 @@ def delete(job_dir: JobDir) -> None:
 def _fence(job_dir: JobDir) -> None:
     """Make sure that a job that was not started never is."""
     try:
-        draft, journal = draft_record(job_dir, secrets.token_hex(16))
+        draft, journal = draft_record(job_dir, os.urandom(16).hex())
         journal.append(b'{"k":"end","why":"fenced","msg":"deleted before it was started"}')
         os.close(journal.fd)
         if not claim(job_dir, draft):  # started just now; it is judged by that

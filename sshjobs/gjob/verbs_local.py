@@ -1,12 +1,13 @@
-"""``gjob local …``: job directories of this host, named by their paths."""
+"""``gjob local …``: job directories of this host, named by their paths.
+
+Loaded is what the verb needs: scripts ask for states again and again.
+"""
 
 import os
 
-from . import verbs_control as control
 from .verbs_args import Words, tell_status
 from .verbs_jobdir import JobDir, make
 from .verbs_say import FAILED, OK, say
-from .verbs_start import start
 
 MYPY = False
 if MYPY:
@@ -22,6 +23,8 @@ def _mkdir(words: "list[str]", takes: str) -> int:
 
 
 def _start(words: "list[str]", takes: str) -> int:
+    from .verbs_start import start
+
     path, *argv = Words(words, takes).need(2)
     start(JobDir(path), argv)
     return OK
@@ -35,28 +38,38 @@ def _status(words: "list[str]", takes: str) -> int:
 
 
 def _kill(words: "list[str]", takes: str) -> int:
+    from . import verbs_control as control
+
     path, *args = Words(words, takes).need(1)
     control.kill(JobDir(path), control.signal_number(args))
     return OK
 
 
 def _pause(words: "list[str]", takes: str) -> int:
+    from . import verbs_control as control
+
     control.pause(JobDir(Words(words, takes).need(1, 1)[0]))
     return OK
 
 
 def _unpause(words: "list[str]", takes: str) -> int:
+    from . import verbs_control as control
+
     control.unpause(JobDir(Words(words, takes).need(1, 1)[0]))
     return OK
 
 
 def _is_paused(words: "list[str]", takes: str) -> int:
+    from . import verbs_control as control
+
     paused = control.is_paused(JobDir(Words(words, takes).need(1, 1)[0]))
     say("yes" if paused else "no")
     return OK if paused else FAILED
 
 
 def _delete(words: "list[str]", takes: str) -> int:
+    from . import verbs_control as control
+
     control.delete(JobDir(Words(words, takes).need(1, 1)[0]))
     return OK
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import secrets
 import subprocess
 import threading
 
@@ -22,9 +21,11 @@ _READ = 1 << 16
 _PATIENCE = 2.0
 # They keep what comes clean, or the user safe; names, keys, jumps and the like stay the user's. ssh takes the first
 # value that it meets, so these count before anything in the user's files.
-_OPTIONS = ("StrictHostKeyChecking=yes", "ConnectTimeout=10", "ServerAliveInterval=10", "ServerAliveCountMax=3",
-            "ControlMaster=no", "ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no",
-            "PermitLocalCommand=no", "RemoteCommand=none", "LogLevel=ERROR")
+# Older clients do not know those named first; they do not have what these switch off either.
+_OPTIONS = ("IgnoreUnknown=ForkAfterAuthentication,StdinNull,SessionType", "ForkAfterAuthentication=no",
+            "StdinNull=no", "SessionType=default", "StrictHostKeyChecking=yes", "ConnectTimeout=10",
+            "ServerAliveInterval=10", "ServerAliveCountMax=3", "ControlMaster=no", "ClearAllForwardings=yes",
+            "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no", "RemoteCommand=none", "LogLevel=ERROR")
 _WITHOUT_TERMINAL = ("BatchMode=yes", "RequestTTY=no", "EscapeChar=none")
 
 
@@ -61,7 +62,7 @@ def call(target: Target, request: "dict[str, Any]", out: "Out", body: "Iterable[
     :param body: what goes after the request
     :raises Trouble: the host cannot be reached, or the connection broke
     """
-    nonce = secrets.token_hex(16)
+    nonce = os.urandom(16).hex()
     stage = ship.first_stage(nonce, "sshjobs.gjob." + ship.FAR_MODULE, ship.pack(ship.sources(ship.FAR_MODULE)))
     try:
         process = subprocess.Popen(target.argv('exec python3 -ISc "%s"' % ship.bootstrap_code()), bufsize=0,
@@ -142,7 +143,12 @@ class _Talk:
                 return
             passed = answer.feed(data)
             if passed:
-                self._out(number, passed)
+                try:
+                    self._out(number, passed)
+                except OSError:
+                    # Whoever read our output has enough of it; errors that nobody reads end nothing.
+                    if number == 1:
+                        raise
 
 
 def _explain(host: str, talk: _Talk) -> Trouble:

@@ -7,7 +7,6 @@ that nothing of the job can slip away. It writes down how the job ended, and end
 import json
 import os
 import resource
-import secrets
 import signal
 import socket
 import time
@@ -136,7 +135,7 @@ def draft_record(job_dir: JobDir, token: str) -> "tuple[str, Journal]":
 
     :raises OSError: it cannot be made
     """
-    draft = "%s-%d-%s" % (job_dir.record, os.getpid(), secrets.token_hex(4))
+    draft = "%s-%d-%s" % (job_dir.record, os.getpid(), os.urandom(4).hex())
     os.mkdir(draft, 0o755)
     journal = Journal(os.open(os.path.join(draft, "journal"), _OPEN | os.O_EXCL | os.O_APPEND, 0o644))
     text = json.dumps({"k": "job", "token": token, "host": socket.gethostname(), "at": time.time()})
@@ -157,7 +156,7 @@ def start(job_dir: JobDir, argv: "list[str]") -> None:
     if job_dir.standing().state != "free":
         raise _taken(job_dir)
     ours, theirs = socket.socketpair()
-    token = secrets.token_hex(16)
+    token = os.urandom(16).hex()
     child = os.fork()
     if not child:
         _detach(theirs, job_dir, token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from sshjobs import __version__
 from sshjobs.gjob import ship
 from tests.gjob.client import alive, eventually, holders
 
-#: Makes what it starts known to a scan, and ignores what a terminal would say.
-SLEEPER = "TAG={tag} sleep 600"
+#: The interpreter of this environment without the environment: on hosts there is none.
+OUR_PYTHON = os.path.realpath(sys.executable)
 
 
-def write_command(path: Path, python: str, version: str = __version__) -> Path:
+def write_command(path: Path, python: str = OUR_PYTHON, version: str = __version__) -> Path:
     """Write the command as one program that a Python runs."""
     path.write_bytes(b"#!" + python.encode() + b"\n" + ship.one_file(version))
     path.chmod(0o755)
@@ -64,14 +65,15 @@ class Gjob:
         return facts
 
     def over(self, name: str) -> dict[str, Any]:
-        """Wait until a job is over and return its facts."""
-        eventually(lambda: self.state(name) != "busy", f"the end of {name}")
+        """Wait until a job has written down its end, and return its facts."""
+        eventually((self.where / name / ".done").exists, f"the end of {name}")
         return self.facts(name)
 
     def close(self) -> None:
         """End every job below the directory."""
         for record in self.where.glob("*/*/.gjob"):
-            self.run("local", "kill", record.parent, "-9")
+            if not {".done", "DELETED"} & set(os.listdir(record.parent)):
+                self.run("local", "kill", record.parent, "-9")
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int = 1) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import shutil
 
 from tests.gjob.client import eventually
 from tests.gjob.command import Gjob, write_command
@@ -10,7 +10,7 @@ from tests.gjob.command import Gjob, write_command
 
 def test_defect_12_is_paused_works(tmp_path, lab):
     host = lab.hosts[0]
-    gjob = Gjob(write_command(tmp_path / "gjob", sys.executable), tmp_path)
+    gjob = Gjob(write_command(tmp_path / "gjob"), tmp_path)
     ssh = ["-r", "defect-12", "-F", str(lab.ssh_config)]
     name = gjob.ok("remote", "start", *ssh, host.name, input="sleep 600\n")
     try:
@@ -22,5 +22,5 @@ def test_defect_12_is_paused_works(tmp_path, lab):
             (1, "no\n", ""), (0, "yes\n", ""), (1, "no\n", "")]
     finally:
         gjob.ok("remote", "kill", *ssh, name)
-        host.run(["rm", "-r", str(host.home / "defect-12")])
+        shutil.rmtree(host.home / "defect-12")
     eventually(lambda: not host.pids_with("SSHJOBS_RUN=gjob"), "nothing left on the host")
