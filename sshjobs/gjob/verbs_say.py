@@ -3,10 +3,6 @@
 import os
 import re
 
-MYPY = False
-if MYPY:
-    from typing import Any
-
 #: Exit codes of the command. Never ssh's own 255.
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -75,8 +71,3 @@ def write_all(fd: int, data: bytes) -> None:
 def reason(error: OSError) -> str:
     """Return why the system refused, in its words."""
     return error.strerror or str(error)
-
-
-def number_of(value: "Any") -> "int | None":
-    """Return a whole number that a record holds, ``None`` where it holds something else."""
-    return value if type(value) is int else None
