@@ -6,23 +6,23 @@ No input or output: a session moves the bytes, over ssh or in a simulated world,
 from __future__ import annotations
 
 import functools
-import random
 from collections.abc import Callable
 from typing import Any
 
 from sshjobs.errors import HostError, ProtocolError, SshjobsError
 from sshjobs.network import link as words
 from sshjobs.network.attempts import LiveAttempt, launch_spec
+from sshjobs.network.backoff import Backoff
 from sshjobs.network.book import Emit, HostBook, Item
 from sshjobs.network.contract import RoundTrip, RunIdentity, Warned
 from sshjobs.network.staging import Manifest
 
 #: Seconds from the start of a connection to the agent's first word; slow start-up files are normal.
 READY_TIMEOUT = 60.0
-#: Seconds of silence after which the agent is asked for a sign of life, and after which the link is dead.
+#: Seconds of silence after which the agent is asked for a sign of life, and after which the link is dead: while nothing
+#: is on the host, and while something is. In a long silence TCP tries ever more seldom: a new connection is faster.
 PING_AFTER, DEAD_AFTER = 15.0, 40.0
-#: Seconds between attempts to connect: the first, growing by half, and the longest; each with jitter.
-RETRY_FIRST, RETRY_MAX = 0.5, 10.0
+PING_BUSY, DEAD_BUSY = 3.0, 9.0
 #: Broken conversations in a row after which a host is left alone until a person acts.
 MAX_NONSENSE = 5
 
@@ -32,6 +32,7 @@ class Dialog:
 
     :param say: takes what is to be said to the host, in order
     :param emit: takes each event for the manager
+    :ivar backoff: when to connect again
     :ivar slots: how many jobs the host takes at a time, ``None`` for as many as it has cores
     :ivar on_gone: called with what the host said was left of the run, once it has hung up for good
     """
@@ -43,7 +44,7 @@ class Dialog:
         self._host, self._run, self._say, self._emit = host, run, say, emit
         self._asked = 0.0
         self._nonsense = 0
-        self._delay = RETRY_FIRST
+        self.backoff = Backoff()
 
     # -- what the host says --------------------------------------------------------------------------------------
 
@@ -133,15 +134,9 @@ class Dialog:
                          hint="trying again" if self._nonsense < MAX_NONSENSE else "see what runs there",
                          lasting=self._nonsense >= MAX_NONSENSE)
 
-    def delay(self, heard: bool, rng: random.Random) -> float:
-        """Return how long to wait before the next connection, in seconds.
-
-        :param heard: the host had said something over the last one
-        """
-        if heard:
-            self._delay = RETRY_FIRST
-        chosen, self._delay = self._delay * rng.uniform(0.7, 1.3), min(self._delay * 1.5, RETRY_MAX)
-        return chosen
+    def patience(self) -> tuple[float, float]:
+        """Return after how many seconds of silence to ask for a sign of life, and after how many the link is dead."""
+        return (PING_BUSY, DEAD_BUSY) if self.book.live else (PING_AFTER, DEAD_AFTER)
 
 
 def _too_old(host: str, kind: str, what: str) -> HostError:

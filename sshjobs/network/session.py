@@ -18,7 +18,7 @@ from sshjobs.network import link as words
 from sshjobs.network.attempts import Ended, LiveAttempt
 from sshjobs.network.book import DISK_FULL, FULL_RETRY, Emit, HostBook, Item
 from sshjobs.network.contract import HostDown, RunIdentity, Warned
-from sshjobs.network.dialog import DEAD_AFTER, PING_AFTER, READY_TIMEOUT, Dialog
+from sshjobs.network.dialog import READY_TIMEOUT, Dialog
 from sshjobs.network.handshakes import Handshakes
 from sshjobs.network.outputs import FULL, OutputFiles
 from sshjobs.network.payload import first_stage
@@ -69,7 +69,9 @@ class HostSession:
 
     async def run(self) -> None:
         """Connect, converse, and connect again, until cancelled or until only a person can help."""
+        loop = asyncio.get_running_loop()
         while not self._leaving:
+            began = loop.time()
             error = await self._converse()
             if self._leaving:
                 return
@@ -77,8 +79,9 @@ class HostSession:
             self._emit(HostDown(self.host.name, error))
             if error.lasting:
                 return
+            pause = self._dialog.backoff.pause(error, began, loop.time(), self._random, heard=bool(self._heard))
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.retry_now.wait(), self._dialog.delay(bool(self._heard), self._random))
+                await asyncio.wait_for(self.retry_now.wait(), pause)
             self.retry_now.clear()
 
     async def _converse(self) -> HostError:
@@ -131,13 +134,17 @@ class HostSession:
 
     async def _pulse(self, stream: Stream) -> None:
         """Ask a silent agent for a sign of life; end the stream when it gives none."""
-        loop, seq = asyncio.get_running_loop(), 0
-        while (silence := loop.time() - self._heard) < DEAD_AFTER:
-            if silence >= PING_AFTER:
+        loop, seq, silence, heard = asyncio.get_running_loop(), 0, 0.0, self._heard
+        while True:
+            ping_after, dead_after = self._dialog.patience()
+            if silence >= dead_after:
+                return stream.abort()
+            if silence >= ping_after:
                 seq += 1
                 self._dialog.ping(seq, loop.time())
-            await asyncio.sleep(PING_AFTER / 3)
-        stream.abort()
+            await asyncio.sleep(ping_after / 3)
+            # Counted, not measured: while this machine slept or stood still, the host could not be heard.
+            silence, heard = (silence + ping_after / 3 if heard == self._heard else 0.0), self._heard
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -209,6 +216,8 @@ class HostSession:
                     said = True
                     self._emit(Warned(self.host.name, DISK_FULL))
                 await asyncio.sleep(FULL_RETRY)
+                # It is us who do not listen.
+                self._heard = asyncio.get_running_loop().time()
 
     # -- the end -------------------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ class SimSession:
         self._heard_what: deque[words.Event | ProtocolError] = deque()
         self._link = words.Link("0" * 32)
         self._connection: Connection | None = None
-        self._heard = 0.0
+        self._heard = self._began = 0.0
         self._flushing = self._waiting_for_room = False
         self._left = False
         #: Counts connections, so that what belongs to an earlier one does nothing.
@@ -45,7 +45,7 @@ class SimSession:
         """Begin to connect."""
         self._number += 1
         number = self._number
-        self._heard = 0.0
+        self._heard, self._began = 0.0, self._world.now
         self._link = words.Link(f"{self._world.rng.getrandbits(128):032x}")
         # Hosts do not answer in step.
         delay = self._world.handshake * self._world.rng.uniform(0.8, 1.2)
@@ -111,7 +111,8 @@ class SimSession:
         def again() -> None:
             if number == self._number:
                 self.start()
-        self._world.at(self.dialog.delay(bool(self._heard), self._world.rng), again)
+        pause = self.dialog.backoff.pause(error, self._began, self._world.now, self._world.rng, heard=bool(self._heard))
+        self._world.at(pause, again)
 
     def _pulse(self, number: int, seq: int) -> None:
         if number != self._number:

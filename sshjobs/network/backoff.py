@@ -1,0 +1,53 @@
+"""When to connect to a host again: at once when it is back, and never so often that its sshd would mind."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+from sshjobs.errors import HostError
+
+#: Pauses between attempts, in seconds: the first, growing by half each time up to the longest; each with jitter.
+FIRST, LONGEST = 0.5, 10.0
+#: Handshakes with one sshd within a :data:`MINUTE`, at most.
+HANDSHAKES, MINUTE = 6, 60.0
+#: A connection that lasted so many seconds was a good one: the next pause is the first again.
+STEADY = 10.0
+#: A host that was up in this run is tried every so many seconds while it cannot be reached, which costs it nothing...
+SEARCH = 2.0
+#: ...for so many seconds; later as seldom as others.
+SEARCH_FOR = 600.0
+#: Causes that keep an attempt from coming to an sshd.
+_UNREACHED = ("timeout", "unreachable", "refused", "unresolvable")
+
+
+class Backoff:
+    """Belongs to one host. Times are seconds of any clock that never goes back."""
+
+    def __init__(self) -> None:
+        self._pause = FIRST
+        self._handshakes: deque[float] = deque(maxlen=HANDSHAKES)
+        #: When the host was last heard, and whether ever.
+        self._heard_at: float | None = None
+
+    def pause(self, error: HostError, began: float, now: float, rng: random.Random, *, heard: bool) -> float:
+        """Return how many seconds to wait before the next attempt.
+
+        :param error: why the last one is over
+        :param began: when that began
+        :param heard: the host's agent had said something over it
+        """
+        if heard:
+            self._heard_at = now
+            if now - began >= STEADY:
+                self._pause = FIRST
+        jitter = rng.uniform(0.7, 1.3)
+        if not heard and error.kind in _UNREACHED:
+            if self._heard_at is not None and now - self._heard_at < SEARCH_FOR:
+                return max(FIRST, SEARCH - (now - began)) * jitter
+        else:
+            self._handshakes.append(began)
+        chosen, self._pause = self._pause * jitter, min(self._pause * 1.5, LONGEST)
+        if len(self._handshakes) == HANDSHAKES:
+            chosen = max(chosen, self._handshakes[0] + MINUTE - now)
+        return chosen
