@@ -125,6 +125,8 @@ class History:
         """Read what came to the journals of earlier agents and their runners since the last time."""
         for path in list(self._readers):
             self.read(path)
+            if not os.path.exists(path):  # all in it was released
+                del self._readers[path]
 
     def read(self, path: str) -> None:
         """Read what came to a journal since the last time."""

@@ -159,7 +159,7 @@ class Crew:
                 worker = self.pool.get()
             except OSError as error:
                 self._fork_at = now + FORK_RETRY
-                self._listener.on_trouble("jobs wait: the host cannot make another process: %s" % error.strerror)
+                self._listener.on_trouble("jobs wait, because no runner can be started: %s" % error.strerror)
                 return
             if worker.pid not in self._workers:
                 self._workers[worker.pid] = worker

@@ -138,7 +138,11 @@ class Door:
 
     def try_close(self) -> bool:
         """Remove the socket unless somebody is coming; True when it is removed. The lock stays until we exit."""
-        if self._address.take_lock(0.0) is None or select.select([self._sock], [], [], 0)[0]:
+        lock = self._address.take_lock(0.0)
+        if lock is None:
+            return False
+        if select.select([self._sock], [], [], 0)[0]:
+            os.close(lock)
             return False
         self._remove()
         return True

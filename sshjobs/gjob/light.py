@@ -21,7 +21,7 @@ else:
         import socket
         from collections import deque
 
-__all__ = ["accept", "deque", "dumps", "loads", "make_loads", "sha256", "signal", "socket"]
+__all__ = ["accept", "deque", "dumps", "loads", "make_dumps", "make_loads", "sha256", "signal", "socket"]
 
 
 def accept(listening: "socket.socket") -> "socket.socket":
@@ -96,7 +96,8 @@ def _constant(word: str) -> float:
 loads = make_loads(int, _constant)
 
 
-def _make_dumps() -> "Callable[[Any], str]":
+def make_dumps() -> "Callable[[Any], str]":
+    """Return a function like ``json.dumps`` of an object or a list: ASCII, no spaces."""
     try:
         from _json import encode_basestring_ascii, make_encoder
 
@@ -114,5 +115,4 @@ def _unknown(value: object) -> object:
     raise TypeError("JSON knows no %s" % type(value).__name__)
 
 
-#: Like ``json.dumps`` of an object or a list: ASCII, no spaces.
-dumps = _make_dumps()
+dumps = make_dumps()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,25 @@ def test_releasing_what_runs_is_an_error(far: FarHost) -> None:
     link.until("started", id="1.1")
     link.say("release", ids=["1.1"])
     assert link.next() == {"t": "error", "msg": "release: 1.1 has not ended"}
+
+
+VALUES: list[Any] = [{}, [], ["x" * 5000],
+                     {"a": [1, -2, 3.5, 1e300, None, True, False, "é\n\"\\\u2028\udc80", {"b": {}}]}]
+
+
+@pytest.mark.parametrize("c_parts", [True, False], ids=["C", "json"])
+def test_json_is_the_same_with_and_without_the_c_parts(monkeypatch: pytest.MonkeyPatch, c_parts: bool) -> None:
+    from sshjobs.gjob import light
+
+    if not c_parts:
+        monkeypatch.setitem(sys.modules, "_json", None)
+    loads, dumps = light.make_loads(int, float), light.make_dumps()
+    for value in VALUES:
+        assert dumps(value) == json.dumps(value, separators=(",", ":"))
+        assert loads(json.dumps(value)) == loads(" \t" + dumps(value) + "\r\n") == value
+    for text in ("", "{", "[1,]", "{'a':1}", "[] []", "nul", "\x00", '{"a":1}x', '"\n"', "[" * 100000):
+        with pytest.raises((ValueError, RecursionError)):
+            loads(text)
 
 
 def test_frames_may_be_cut_anywhere() -> None:
