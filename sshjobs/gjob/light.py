@@ -35,14 +35,12 @@ def accept(listening: "socket.socket") -> "socket.socket":
 
 def sha256(data: bytes) -> str:
     """Return the digest of something small, in hex digits."""
-    try:
-        from _sha256 import sha256 as digest  # type: ignore[import-not-found]  # to Python 3.11
-    except ImportError:
+    for name in ("_sha256", "_sha2", "hashlib"):  # to Python 3.11, from 3.12, and anywhere
         try:
-            from _sha2 import sha256 as digest  # type: ignore[import-not-found]  # from Python 3.12
+            return str(__import__(name).sha256(data).hexdigest())
         except ImportError:
-            from hashlib import sha256 as digest
-    return str(digest(data).hexdigest())
+            continue
+    raise ImportError("no sha256")
 
 
 class _Rules:
