@@ -100,8 +100,7 @@ class Watcher:
     def _take(self, job: JobRow, attempts: list[AttemptRow]) -> None:
         """Tell what must have happened to a job since the last look."""
         if job.number in self._failed:
-            if job.state == STATE_ERROR:
-                return
+            # Nothing else changes a job that has failed, also where it has failed once more already.
             self._failed.discard(job.number)
             self._tell({"event": "again", "jobs": [job.name]})
         known = self._live.pop(job.number, 0)

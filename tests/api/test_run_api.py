@@ -1,0 +1,207 @@
+"""Runs held by programs: started, waited for, followed, cancelled, from any thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sshjobs import Builder, InputError, Job, JobSpec, NoHostError, Run, SshjobsError, UsageError
+from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK
+from sshjobs.store import RunReader
+from tests.lab import BaseLab
+from tests.lab.waiting import wait_until
+
+
+@pytest.fixture
+def start(clean_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+    monkeypatch.chdir(tmp_path)
+    return Run.start
+
+
+def specs(*commands: str) -> list[JobSpec]:
+    return [JobSpec([command], name=f"job-{n}") for n, command in enumerate(commands, 1)]
+
+
+def sleeps(where: Path) -> list[str]:
+    """The jobs of tests below a directory that are alive."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                text = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if b"SSHJOBS_TOKEN=" in text and os.fsencode(where) in text:
+                found.append(entry.name)
+    return found
+
+
+def test_a_jobfile_is_run_and_waited_for(start: Callable[..., Run], tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text("jobs: [{name: sim, repeat: 3, commands: echo $SSHJOBS_INDEX}]")
+    with start("sweep.yaml") as run:
+        assert (run.name, run.paths.root) == ("sweep-1", Path("results/sweep-1"))
+        assert [job.name for job in run.jobs] == ["sim-1", "sim-2", "sim-3"]
+        assert run.wait() == EXIT_OK
+    assert [job.outcome for job in run.jobs] == ["succeeded"] * 3
+    assert (run.paths.stdout("sim-2")).read_text() == "2\n"
+    assert (run.paths.root / "jobfile.yaml").read_text() == (tmp_path / "sweep.yaml").read_text()
+
+
+def test_a_builder_specs_and_hosts_in_every_form_will_do(start: Callable[..., Run], tmp_path: Path) -> None:
+    (tmp_path / "hosts.txt").write_text("localhost slots=1\n")
+    for jobs in (Builder().AddJob("true"), specs("true"), iter(specs("true"))):
+        for hosts in (None, "localhost", "hosts.txt", ["localhost slots=2"]):
+            if not isinstance(jobs, list) and hosts is not None:
+                continue
+            assert start(jobs, hosts).wait(60) == EXIT_OK
+
+
+def test_a_failed_job_is_data_and_not_an_exception(start: Callable[..., Run]) -> None:
+    run = start(specs("exit 3", "true"))
+    assert run.wait() == EXIT_JOBS_FAILED
+    assert [(job.outcome, job.exit_status) for job in run.jobs] == [("failed", 3), ("succeeded", 0)]
+
+
+def test_jobs_come_as_they_end_each_once(start: Callable[..., Run]) -> None:
+    run = start(specs("sleep 0.6", "sleep 0.3", "exit 1"), slots=3)
+    assert [(job.name, job.outcome) for job in run.as_completed(60)] == [
+        ("job-3", "failed"), ("job-2", "succeeded"), ("job-1", "succeeded")]
+    assert [job.name for job in run.as_completed()] == ["job-3", "job-2", "job-1"], "a later look sees all of them"
+
+
+def test_many_may_follow_a_run_at_once(start: Callable[..., Run]) -> None:
+    run = start(specs(*["sleep 0.05"] * 20), slots=4)
+    seen: list[list[str]] = [[], [], []]
+    threads = [threading.Thread(target=lambda mine=mine: mine.extend(job.name for job in run.as_completed(60)))
+               for mine in seen]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(seen[0]) == sorted(job.name for job in run.jobs)
+    assert seen[0] == seen[1] == seen[2]
+
+
+def test_waiting_has_a_limit_if_one_is_wanted(start: Callable[..., Run], tmp_path: Path) -> None:
+    run = start(specs("sleep 60"))
+    with pytest.raises(TimeoutError):
+        run.wait(0.05)
+    with pytest.raises(TimeoutError):
+        next(run.as_completed(0.05))
+    run.cancel()
+    assert run.wait(60) == EXIT_JOBS_FAILED
+    assert sleeps(tmp_path) == []
+
+
+def test_jobs_are_cancelled_from_another_thread(start: Callable[..., Run], tmp_path: Path) -> None:
+    run = start(specs("sleep 60", "sleep 60", "true"), slots=3)
+    wait_until(lambda: len(sleeps(tmp_path)) >= 2, 30, "both to run")
+    canceller = threading.Thread(target=lambda: run.cancel(["job-1"]))
+    canceller.start()
+    canceller.join(30)
+    wait_until(lambda: run.jobs[0].outcome == "cancelled", 30, "it to be cancelled")
+    assert run.jobs[1].state == "busy"
+    run.cancel()
+    assert run.wait(60) == EXIT_JOBS_FAILED
+    assert [job.outcome for job in run.jobs] == ["cancelled", "cancelled", "succeeded"]
+    assert sleeps(tmp_path) == []
+
+
+def test_an_exception_in_the_block_cancels_the_run_and_is_passed_on(start: Callable[..., Run], tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), start(specs("sleep 60", "sleep 60"), slots=1) as run:
+        wait_until(lambda: sleeps(tmp_path), 30, "one to run")
+        _ = 1 / 0
+    assert [job.outcome for job in run.jobs] == ["cancelled", "cancelled"]
+    assert run.wait(0) == EXIT_JOBS_FAILED
+    assert sleeps(tmp_path) == []
+
+
+def test_an_exception_after_the_end_is_passed_on_too(start: Callable[..., Run]) -> None:
+    with pytest.raises(ZeroDivisionError), start(specs("true")) as run:
+        run.wait(60)
+        _ = 1 / 0
+
+
+def test_the_block_waits_for_the_end(start: Callable[..., Run]) -> None:
+    with start(specs("sleep 0.3")) as run:
+        pass
+    assert run.jobs[0].outcome == "succeeded"
+
+
+def test_without_a_usable_host_the_wait_says_so(start: Callable[..., Run], tmp_path: Path) -> None:
+    run = start(specs("true"), ["nosuch.invalid"], ssh_config="/dev/null")
+    with pytest.raises(NoHostError, match="no host could be used"):
+        run.wait(60)
+    assert list(run.as_completed()) == []
+    with pytest.raises(SshjobsError):
+        run.cancel()
+    with RunReader.open(run.paths) as reader:
+        assert (reader.summary().state, reader.summary().counts["free"]) == ("interrupted", 1)
+
+
+def test_what_cannot_be_started_is_refused_at_once(start: Callable[..., Run], tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("jobs: [{name: x}]")
+    with pytest.raises(InputError):
+        start("bad.yaml")
+    with pytest.raises(InputError):
+        start("missing.yaml")
+    with pytest.raises(InputError):
+        start(specs("true"), "h;reboot")
+    with pytest.raises(UsageError, match="no host matches"):
+        start([JobSpec("true", hosts=["gpu"])])
+    start(specs("true"), name="taken").wait(60)
+    with pytest.raises(UsageError, match="taken"):
+        start(specs("true"), name="taken")
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["taken"]
+
+
+def test_two_runs_go_on_in_one_process(start: Callable[..., Run]) -> None:
+    first, second = start(specs("sleep 0.4; echo a"), name="first"), start(specs("echo b"), name="second")
+    assert second.wait(60) == EXIT_OK
+    assert first.jobs[0].state in ("busy", "free")
+    assert first.wait(60) == EXIT_OK
+    assert [run.paths.stdout("job-1").read_text() for run in (first, second)] == ["a\n", "b\n"]
+
+
+def test_the_listener_hears_of_every_event_in_one_thread(start: Callable[..., Run]) -> None:
+    heard: list[tuple[str, int]] = []
+    run = start(specs("true"), listener=lambda event: heard.append((event["event"], threading.get_ident())))
+    run.wait(60)
+    words = [word for word, _ in heard if word != "wait"]
+    assert (words[0], words[-1]) == ("run", "end")
+    assert {"launch", "done"} <= set(words)
+    assert len({thread for _, thread in heard}) == 1
+    assert heard[0][1] != threading.get_ident()
+
+
+def test_a_request_after_the_end_is_refused_and_not_carried_out_later(start: Callable[..., Run]) -> None:
+    run = start(specs("true"))
+    run.wait(60)
+    began = time.monotonic()
+    with pytest.raises(SshjobsError, match="the run has ended"):
+        run.request({"do": "add", "specs": [JobSpec("true").as_dict()]})
+    assert time.monotonic() - began < 20, "it is not waited for somebody who will not come"
+    assert len(run.jobs) == 1
+
+
+def test_jobs_that_are_added_come_out_like_the_others(start: Callable[..., Run]) -> None:
+    run = start(specs("sleep 0.5"), slots=1)
+    answer = run.request({"do": "add", "specs": [spec.as_dict() for spec in specs("echo late")]})
+    assert answer["jobs"] == ["job-1-2"]
+    ends: list[Job] = list(run.as_completed(60))
+    assert [job.name for job in ends] == ["job-1", "job-1-2"]
+    assert run.paths.stdout("job-1-2").read_text() == "late\n"
+
+
+def test_a_run_over_ssh_is_cancelled_with_all_that_it_started(start: Callable[..., Run], lab: BaseLab) -> None:
+    host = lab.hosts[0]
+    with pytest.raises(KeyboardInterrupt), start(specs("sleep 3917 & sleep 3917"), [host.name],
+                                                 ssh_config=str(lab.ssh_config)):
+        wait_until(lambda: len(host.pids_with("3917")) >= 2, 30, "the job to run")
+        raise KeyboardInterrupt
+    assert host.pids_with("3917") == []
