@@ -149,7 +149,7 @@ def _with_argument(word: str) -> list[int]:
 
 
 def test_a_killed_runners_job_still_has_its_timeout_and_leaves_nothing(far: FarHost) -> None:
-    link, runner, _ = start(far, "sleep 1000\n", timeout=1.0)
+    link, runner, _ = start(far, "sleep 1000\n", timeout=0.5)
     kill(runner)
     end = link.end_of("1.1")
     assert (end["why"], end["signal"]) == ("timed_out", signal.SIGTERM)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sshjobs.network import payload
-from tests.gjob.client import FarHost, Link, alive, eventually, holders, token_of
+from tests.gjob.client import FarHost, alive, eventually, holders, token_of
 
 DAEMON = """
 import os, sys, time
@@ -38,6 +38,16 @@ print("up", flush=True)
 """
 
 
+def hasty(**more: tuple[str, str]) -> str:
+    """The far side with shorter times between TERM and KILL, and with other replacements by module."""
+    modules = dict(payload.sources())
+    for name, (before, after) in {"runner": ("LEFTOVERS_GRACE = 1.0\nTIMEOUT_GRACE = 5.0",
+                                             "LEFTOVERS_GRACE = 0.1\nTIMEOUT_GRACE = 0.1"), **more}.items():
+        assert before in modules[f"sshjobs.gjob.{name}"]
+        modules[f"sshjobs.gjob.{name}"] = modules[f"sshjobs.gjob.{name}"].replace(before, after)
+    return payload.pack(modules)
+
+
 def gone(uid: str) -> bool:
     return holders(token_of(uid)) == []
 
@@ -50,8 +60,8 @@ def test_what_a_job_left_running_is_killed(far: FarHost) -> None:
 
 
 @pytest.mark.parametrize("extra", ["", IGNORES], ids=["polite", "ignoring"])
-def test_a_daemon_that_hid_well_is_killed(far: FarHost, extra: str) -> None:
-    link = far.connect()
+def test_a_daemon_that_hid_well_is_killed(make_far: Callable[..., FarHost], extra: str) -> None:
+    link = make_far(hasty()).connect()
     end = link.run("1.1", "python3", "-c", DAEMON.format(extra=extra))
     assert (end["why"], end["status"]) == ("exited", 0)
     eventually(lambda: not alive(int(link.stdout("1.1") or b"0") or 0), "the daemon's death")
@@ -129,8 +139,8 @@ def test_a_fork_storm_is_cancelled(far: FarHost) -> None:
     assert gone("1.1")
 
 
-def test_a_fork_storm_does_not_outlive_its_job(far: FarHost) -> None:
-    link = far.connect()
+def test_a_fork_storm_does_not_outlive_its_job(make_far: Callable[..., FarHost]) -> None:
+    link = make_far(hasty()).connect()
     assert link.run("1.1", "python3", "-c", STORM.format(then=""))["status"] == 0
     assert gone("1.1")
 
@@ -180,24 +190,16 @@ def test_a_paused_job_stands_still_and_goes_on(far: FarHost) -> None:
 
 
 def test_timeout_beats_what_ignores_term(make_far: Callable[..., FarHost]) -> None:
-    modules = dict(payload.sources())
-    runner = "sshjobs.gjob.runner"
-    modules[runner] = modules[runner].replace("TIMEOUT_GRACE = 5.0", "TIMEOUT_GRACE = 0.1")
-    link = make_far(payload.pack(modules)).connect()
-    end = link.run("1.1", script="trap '' TERM\nwhile :; do sleep 100; done\n", timeout=1)
+    link = make_far(hasty()).connect()
+    end = link.run("1.1", script="trap '' TERM\nwhile :; do sleep 100; done\n", timeout=0.7)
     assert (end["why"], end["signal"]) == ("timed_out", signal.SIGKILL)
 
 
 def test_what_cannot_be_killed_is_told_by_its_pids(make_far: Callable[..., FarHost]) -> None:
-    modules = dict(payload.sources())
-    for name, before, after in (
-            ("kill", "STUCK_AFTER = 5.0", "STUCK_AFTER = 0.1"),
-            # Stands for a process in the middle of a system call that does not end.
-            ("procs", "def send(proc: Proc, number: int) -> bool:", "def send(proc: Proc, number: int) -> bool:\n"
-                      "    return False\n\ndef unused(proc: Proc, number: int) -> bool:")):
-        assert before in modules[f"sshjobs.gjob.{name}"]
-        modules[f"sshjobs.gjob.{name}"] = modules[f"sshjobs.gjob.{name}"].replace(before, after)
-    far = make_far(payload.pack(modules))
+    # Stands for a process in the middle of a system call that does not end.
+    send = "def send(proc: Proc, number: int) -> bool:"
+    deaf = (send, f"{send}\n    return False\n\n{send.replace('send', 'unused')}")
+    far = make_far(hasty(kill=("STUCK_AFTER = 5.0", "STUCK_AFTER = 0.1"), procs=deaf))
     link = far.connect(slots=1)
     link.launch("1.1", "sleep", "1000")
     pid = link.until("started", id="1.1")["pid"]
@@ -215,11 +217,7 @@ def test_what_cannot_be_killed_is_told_by_its_pids(make_far: Callable[..., FarHo
 
 
 def test_without_ctypes_the_token_finds_what_hides(make_far: Callable[..., FarHost]) -> None:
-    modules = dict(payload.sources())
-    procs = "sshjobs.gjob.procs"
-    modules[procs] = modules[procs].replace("import ctypes", "import no_such_module")
-    assert modules != payload.sources()
-    link: Link = make_far(payload.pack(modules)).connect()
+    link = make_far(hasty(procs=("import ctypes", "import no_such_module"))).connect()
     end = link.run("1.1", "python3", "-c", DAEMON.format(extra=IGNORES))
     assert (end["why"], end["status"]) == ("exited", 0)
     assert gone("1.1")
