@@ -1,24 +1,29 @@
-"""Black-hole hosts: those on which jobs fail at once and in a row while jobs pass elsewhere. Pure bookkeeping.
+"""Black-hole hosts: those on which jobs fail at once and in a row while the same jobs pass elsewhere.
 
-Such a host empties the queue: it is always free, and everything that it takes fails. It is quarantined with its
-reason, the ends in the row are the host's and not the jobs', and it gets one job at a time (a canary) until one passes.
+Such a host empties the queue: it is always free, and everything that it takes fails. A row of failures that would
+hardly come by chance makes a host suspect: it gets nothing more, and one of the jobs that failed there is tried
+elsewhere. If that job passes, the host is quarantined and the failures of the row are its own, not the jobs'; if it
+fails there too, the host is cleared. A host in quarantine gets one job at a time (a canary) until one passes. Pure
+bookkeeping.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sshjobs.spec import Attempt, Job
 from sshjobs.states import Outcome
 
 #: An end after more seconds than this shows that the host can run jobs, whatever became of this one.
 FAST = 2.0
-#: Fewest failures in a row that can mean anything.
+#: Fewest jobs in a row that can mean anything.
 LEAST = 3
-#: A row is the host's fault when jobs as they go elsewhere would fail so by chance less often than this.
-CHANCE = 0.001
+#: A row is suspect when jobs as they go elsewhere would fail so by chance less often than this.
+CHANCE = 1e-6
 #: Seconds until the first canary, doubled with each that fails, up to the longest pause.
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 600.0
+#: Seconds after which a suspect host gets a canary, where the job that is tried elsewhere has not ended by then.
+PATIENCE = 60.0
 
 _FAILURES = frozenset((Outcome.FAILED, Outcome.SIGNALLED, Outcome.NEVER_STARTED))
 
@@ -26,7 +31,10 @@ _FAILURES = frozenset((Outcome.FAILED, Outcome.SIGNALLED, Outcome.NEVER_STARTED)
 class _Record:
     def __init__(self) -> None:
         self.passed = self.failed = 0
-        self.row: list[tuple[Job, Attempt]] = []
+        #: The jobs that failed there since one passed, each with the attempt that did.
+        self.row: dict[Job, Attempt] = {}
+        self.least = LEAST
+        self.probe: Job | None = None
         self.reason: str | None = None
         self.pause = FIRST_PAUSE
         self.canary_at = 0.0
@@ -34,10 +42,16 @@ class _Record:
 
 
 class HostHealth:
-    """Judges hosts by how jobs end on them."""
+    """Judges hosts by how jobs end on them.
 
-    def __init__(self, hosts: Iterable[str]):
+    :param elsewhere: tells whether a job may be tried on a host other than the given one at present
+    """
+
+    def __init__(self, hosts: Iterable[str], elsewhere: Callable[[Job, str], bool]):
         self._records = {host: _Record() for host in hosts}
+        self._elsewhere = elsewhere
+        #: Which host each job that is tried elsewhere speaks about.
+        self._probes: dict[Job, str] = {}
         #: Ends on hosts that are not in quarantine.
         self._passed = self._failed = 0
 
@@ -45,13 +59,18 @@ class HostHealth:
         """Take in a further host."""
         self._records[host] = _Record()
 
+    def is_suspect(self, host: str) -> bool:
+        """Tell whether a host is to get nothing more for now, whatever the reason."""
+        record = self._records[host]
+        return record.probe is not None or record.reason is not None
+
     def reason(self, host: str) -> str | None:
         """Return why a host is in quarantine, ``None`` where it is not."""
         return self._records[host].reason
 
-    def note(self, job: Job, attempt: Attempt, now: float) -> list[Job]:
-        """Take in an end. Returns the jobs whose ends are from now on blamed on the host, the newest last: none as
-        long as the host is not in quarantine."""
+    def note(self, job: Job, attempt: Attempt, now: float) -> dict[Job, Attempt]:
+        """Take in an end. Returns the attempts that are from now on blamed on their host, by their jobs."""
+        blamed = self._note_probe(job, attempt, now)
         record = self._records[attempt.host]
         if attempt.outcome not in _FAILURES or not _is_fast(attempt):
             if attempt.outcome is Outcome.SUCCEEDED:
@@ -59,44 +78,73 @@ class HostHealth:
                 self._passed += 1
             if attempt.outcome in (Outcome.SUCCEEDED, *_FAILURES):
                 self._recover(record)
-            return []
+            return blamed
         record.failed += 1
         self._failed += 1
-        record.row.append((job, attempt))
+        if not _failed_elsewhere(job, attempt):
+            record.row[job] = attempt
         if record.reason is not None:
             record.canary, record.canary_at = None, now + record.pause
             record.pause = min(2 * record.pause, LONGEST_PAUSE)
-        elif self._is_black_hole(record):
-            record.reason = (f"{len(record.row)} jobs in a row failed there at once while jobs pass elsewhere; "
-                             f"the last: {_words(attempt)}")
-            record.canary_at = now + record.pause
-        else:
-            return []
-        blamed, record.row = record.row, []
-        # What a quarantined host did says nothing about how jobs usually go.
-        record.failed -= len(blamed)
-        self._failed -= len(blamed)
-        return [one for one, end in blamed if one.attempts[-1] is end]
+            return blamed | self._blame(record)
+        if job in record.row and record.probe is None and self._is_odd(record) and self._elsewhere(job, attempt.host):
+            record.probe, record.canary_at = job, now + PATIENCE
+            self._probes[job] = attempt.host
+            return {**blamed, job: attempt}
+        return blamed
 
     def canary_due(self, now: float) -> list[str]:
-        """Return the hosts in quarantine that may get one job to prove themselves."""
+        """Return the hosts that may get one job to prove themselves."""
         return [host for host, record in self._records.items()
-                if record.reason is not None and record.canary is None and now >= record.canary_at]
+                if self.is_suspect(host) and record.canary is None and now >= record.canary_at]
 
     def send_canary(self, host: str, job: Job) -> None:
-        """Note which job a host in quarantine got."""
+        """Note which job such a host got."""
         self._records[host].canary = job
+
+    def _note_probe(self, job: Job, attempt: Attempt, now: float) -> dict[Job, Attempt]:
+        """Take in how a job ended elsewhere that had failed on a suspect host."""
+        host = self._probes.get(job)
+        if host is None or host == attempt.host:
+            return {}
+        del self._probes[job]
+        record = self._records[host]
+        if record.probe is not job:
+            return {}
+        record.probe = None
+        if attempt.outcome is not Outcome.SUCCEEDED:
+            # The jobs fail there as they fail here. It takes twice as many to arouse suspicion again.
+            record.least = 2 * max(len(record.row), record.least)
+            record.row.clear()
+            return {}
+        last = list(record.row.values())[-1]
+        record.reason = (f"{len(record.row)} jobs in a row failed there at once, and pass elsewhere; "
+                         f"the last: {_words(last)}")
+        record.canary_at = now + record.pause
+        return self._blame(record)
+
+    def _blame(self, record: _Record) -> dict[Job, Attempt]:
+        # What such a host did says nothing about how jobs usually go.
+        record.failed -= len(record.row)
+        self._failed -= len(record.row)
+        blamed, record.row = record.row, {}
+        return {job: end for job, end in blamed.items() if job.attempts[-1] is end}
 
     def _recover(self, record: _Record) -> None:
         record.row.clear()
-        record.reason, record.canary, record.pause = None, None, FIRST_PAUSE
+        record.reason, record.canary, record.probe, record.pause = None, None, None, FIRST_PAUSE
 
-    def _is_black_hole(self, record: _Record) -> bool:
+    def _is_odd(self, record: _Record) -> bool:
         passed, failed = self._passed - record.passed, self._failed - record.failed
-        if len(record.row) < LEAST or passed < LEAST:
+        if len(record.row) < record.least or passed < LEAST:
             return False
         usual = (failed + 1) / (passed + failed + 2)
         return bool(usual ** len(record.row) < CHANCE)
+
+
+def _failed_elsewhere(job: Job, attempt: Attempt) -> bool:
+    """Tell whether a job has shown on another host that it fails by itself."""
+    return any(one.host != attempt.host and one.outcome in _FAILURES for one in job.attempts)
 
 
 def _is_fast(attempt: Attempt) -> bool:

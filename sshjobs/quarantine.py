@@ -18,7 +18,11 @@ class Quarantine:
 
     def __init__(self, schedule: Schedule, hosts: Iterable[str], say: Callable[[str, bool, str], None]):
         self._schedule, self._say = schedule, say
-        self._health = HostHealth(hosts)
+        #: Hosts that get nothing because of us, not because a person said so.
+        self._drained: set[str] = set()
+        #: Whether any host has ever been suspect: nearly always none has, and then nothing is looked up.
+        self._any = False
+        self._health = HostHealth(hosts, self._may_go_elsewhere)
 
     def add(self, host: str) -> None:
         """Take in a further host."""
@@ -27,19 +31,30 @@ class Quarantine:
     def note(self, job: Job, attempt: Attempt, now: float) -> list[Job]:
         """Take in an end, before it is judged. Returns other jobs that had failed by the host's fault: they are to
         be tried again. The end of ``job`` itself carries the blame in its attempt's reason."""
-        before = self._health.reason(attempt.host)
+        suspects = {host for host in self._schedule.hosts if self._health.is_suspect(host)} if self._any else set()
+        quarantined = {host for host in suspects if self._health.reason(host) is not None}
         blamed = self._health.note(job, attempt, now)
-        reason = self._health.reason(attempt.host)
-        for one in blamed:
-            end = one.attempts[-1]
+        for end in blamed.values():
             end.reason = f"{BLAMED}, not the job's{f': {end.reason}' if end.reason else ''}"
-        if reason is not None and before is None:
-            self._schedule.drain(attempt.host, True)
-            self._say(attempt.host, False, f"in quarantine: {reason}; mend it, it is tried again by itself")
-        elif reason is None and before is not None:
-            self._schedule.drain(attempt.host, False)
-            self._say(attempt.host, True, "a job passed there: out of quarantine")
+        # Only these can have changed: the host of the end, and the one that the job spoke about.
+        for host in {attempt.host, *suspects}:
+            reason = self._health.reason(host)
+            if self._health.is_suspect(host) and host not in suspects and not self._schedule.is_drained(host):
+                self._schedule.drain(host, True)
+                self._drained.add(host)
+            elif not self._health.is_suspect(host) and host in self._drained:
+                self._drained.discard(host)
+                self._schedule.drain(host, False)
+            if reason is not None and host not in quarantined:
+                self._say(host, False, f"in quarantine: {reason}; mend it, it is tried again by itself")
+            elif reason is None and host in quarantined:
+                self._say(host, True, "a job passed there: out of quarantine")
+            self._any = self._any or self._health.is_suspect(host)
         return [one for one in blamed if one is not job]
+
+    def _may_go_elsewhere(self, job: Job, host: str) -> bool:
+        return any(self._schedule.is_up(other) and not self._schedule.is_drained(other) and other != host
+                   for other in self._schedule.eligible(job.spec, job.only_host))
 
     def canaries(self, now: float) -> list[tuple[Job, str]]:
         """Take from the line one job for each host in quarantine whose time has come."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sshjobs.health import FIRST_PAUSE, HostHealth
+from sshjobs.health import FIRST_PAUSE, PATIENCE, HostHealth
 from sshjobs.spec import Job, JobSpec
 from sshjobs.states import Outcome
 
@@ -18,18 +18,41 @@ def end(host: str, outcome: str = "failed", seconds: float = 0.01):
 
 
 def health(passes_elsewhere: int = 20) -> HostHealth:
-    made = HostHealth(["good", "bad"])
+    made = HostHealth(["good", "bad"], lambda job, host: True)
     for _ in range(passes_elsewhere):
         made.note(*end("good", "succeeded"), 0.0)
     return made
 
 
-def test_a_row_of_fast_failures_while_jobs_pass_elsewhere_is_the_hosts_fault():
+def again(job: Job, outcome: str, host: str = "good"):
+    attempt = job.new_attempt(host, "token")
+    attempt.outcome, attempt.started, attempt.ended = Outcome(outcome), 200.0, 200.01
+    return job, attempt
+
+
+def suspect(made: HostHealth) -> list[Job]:
+    ends = [end("bad") for _ in range(5)]
+    assert [list(made.note(*one, 0.0)) for one in ends] == [[], [], [], [], [ends[4][0]]]
+    assert made.is_suspect("bad") and made.reason("bad") is None
+    return [job for job, _ in ends]
+
+
+def test_a_row_of_fast_failures_makes_a_host_suspect_and_a_pass_elsewhere_proves_it():
     made = health()
-    ends = [end("bad") for _ in range(3)]
-    assert [made.note(*one, 0.0) for one in ends] == [[], [], [job for job, _ in ends]]
-    assert "3 jobs in a row" in (made.reason("bad") or "")
+    jobs = suspect(made)
+    assert list(made.note(*again(jobs[4], "succeeded"), 0.0)) == jobs[:4]
+    assert "5 jobs in a row" in (made.reason("bad") or "")
     assert made.reason("good") is None
+
+
+def test_a_host_is_cleared_when_the_job_fails_elsewhere_too():
+    made = health()
+    jobs = suspect(made)
+    assert made.note(*again(jobs[4], "failed"), 0.0) == {}
+    assert not made.is_suspect("bad")
+    for _ in range(5):
+        assert made.note(*end("bad"), 0.0) == {}
+    assert not made.is_suspect("bad")
 
 
 @pytest.mark.parametrize("between", [("succeeded", 0.01), ("failed", 60.0)])
@@ -39,38 +62,53 @@ def test_one_job_that_ran_breaks_the_row(between):
         made.note(*end("bad"), 0.0)
         made.note(*end("bad"), 0.0)
         made.note(*end("bad", *between), 0.0)
-    assert made.reason("bad") is None
+    assert not made.is_suspect("bad")
 
 
-def test_where_jobs_fail_as_often_elsewhere_the_host_is_not_blamed():
+def test_one_job_that_fails_again_and_again_is_one_job():
+    made = health()
+    job, attempt = end("bad")
+    made.note(job, attempt, 0.0)
+    for _ in range(20):
+        made.note(*again(job, "failed", "bad"), 0.0)
+    assert not made.is_suspect("bad")
+
+
+def test_where_jobs_fail_as_often_elsewhere_the_host_is_not_suspect():
     made = health()
     for _ in range(400):
         made.note(*end("good"), 0.0)
     for _ in range(8):
         made.note(*end("bad"), 0.0)
-    assert made.reason("bad") is None
+    assert not made.is_suspect("bad")
 
 
 def test_without_another_host_nobody_can_tell():
-    made = HostHealth(["bad"])
+    made = HostHealth(["bad"], lambda job, host: False)
     for _ in range(50):
         made.note(*end("bad"), 0.0)
-    assert made.reason("bad") is None
+    assert not made.is_suspect("bad")
 
 
 def test_a_canary_goes_alone_and_a_pass_ends_the_quarantine():
     made = health()
-    for _ in range(3):
-        made.note(*end("bad"), 0.0)
+    made.note(*again(suspect(made)[4], "succeeded"), 0.0)
     assert made.canary_due(FIRST_PAUSE - 1) == []
     assert made.canary_due(FIRST_PAUSE) == ["bad"]
     job, attempt = end("bad")
     made.send_canary("bad", job)
     assert made.canary_due(FIRST_PAUSE) == []
-    assert made.note(job, attempt, FIRST_PAUSE) == [job]
+    assert list(made.note(job, attempt, FIRST_PAUSE)) == [job]
     assert made.canary_due(2 * FIRST_PAUSE) == ["bad"]
     job, attempt = end("bad", "succeeded")
     made.send_canary("bad", job)
-    assert made.note(job, attempt, 3 * FIRST_PAUSE) == []
-    assert made.reason("bad") is None
+    assert made.note(job, attempt, 3 * FIRST_PAUSE) == {}
+    assert not made.is_suspect("bad")
     assert made.canary_due(1e9) == []
+
+
+def test_a_suspect_host_is_not_forgotten_when_the_job_elsewhere_takes_long():
+    made = health()
+    suspect(made)
+    assert made.canary_due(PATIENCE - 1) == []
+    assert made.canary_due(PATIENCE) == ["bad"]
