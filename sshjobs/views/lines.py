@@ -87,6 +87,8 @@ class Lines(View):
     _on_added = _on_again = _on_pause = _on_hosts = _on_act
 
     def _on_resumed(self, event: Event) -> None:
+        if self._quiet:
+            return
         text = ", ".join(f"{name} {event[key]}" for name, key in (
             ("adopted", "adopted"), ("collected", "collected"), ("to run", "to_run"), ("re-run", "re_run"),
             ("lost", "lost")))
