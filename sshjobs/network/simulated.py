@@ -100,7 +100,8 @@ class SimulatedNetwork(NetworkContract):
 
     def wait(self, timeout: float, linger: float = 0.0) -> News:
         world, news, changed = self.world, News(), dict[Job, None]()
-        world.run(world.now + timeout, lambda: bool(self._events))
+        # A wait too short to make a difference to the clock would be repeated for ever.
+        world.run(world.now + max(timeout, 1e-6), lambda: bool(self._events))
         if linger and self._events:
             world.run(world.now + linger)
         while self._events:

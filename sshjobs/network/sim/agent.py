@@ -35,6 +35,7 @@ class Agent:
     def __init__(self, machine: Machine, hello: dict[str, Any]):
         self.machine, self.world = machine, machine.world
         self.process = machine.spawn("agent")
+        self.process.owner = self
         machine.agent = self
         self._resumed = not machine.disk.is_empty
         self._history = History(machine)

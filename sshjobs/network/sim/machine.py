@@ -33,6 +33,8 @@ class Process:
         self.pid, self.start, self.kind, self.uid, self.token, self.stubborn = pid, start, kind, uid, token, stubborn
         self.alive = True
         self.parent: Parent | None = None
+        #: The agent or the runner that this is.
+        self.owner: Any = None
         self.status: int | None = None
         self.signal: int | None = None
         self.program: Program | None = None

@@ -44,6 +44,7 @@ class Runner:
     def __init__(self, machine: Machine, agent: Agent, slot: int):
         self.machine, self.world, self.slot = machine, machine.world, slot
         self.process = machine.spawn("runner")
+        self.process.owner = self
         self.agent: Agent | None = agent
         self.attempt_uid = ""
         self.journal_name, self.journal = machine.disk.new_journal()
@@ -55,6 +56,11 @@ class Runner:
     def alive(self) -> bool:
         """Whether its process is."""
         return self.process.alive
+
+    @property
+    def uid(self) -> str:
+        """The attempt that it has begun with, empty when there is none."""
+        return self._job.uid if self._job is not None else self.attempt_uid
 
     def give(self, launch: dict[str, Any]) -> None:
         """Take a launch, or an order about the one that it has; it comes to that in its own time."""

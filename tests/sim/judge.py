@@ -1,0 +1,152 @@
+"""The judge: sees what really happens on the machines, and holds against it what the run says.
+
+L nothing lost, D nothing doubled, B every byte, O no orphan, F it ends, T the state never lies.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from sshjobs.network.sim import Watcher, World
+from sshjobs.network.sim.files import VirtualFiles
+from sshjobs.network.sim.machine import Machine, Process
+from sshjobs.rundir import RunPaths
+from sshjobs.spec import Attempt, Job
+from sshjobs.states import FINAL_STATES, STATE_DONE, Outcome
+from sshjobs.store import RunReader
+
+
+class Violation(AssertionError):
+    """A promise was broken. The first letter says which."""
+
+
+class Judge(Watcher):
+    """Keeps the ledger: what every attempt did, as seen from outside."""
+
+    def __init__(self, world: World, files: VirtualFiles):
+        self.world, self.files = world, files
+        self.starts: dict[str, float] = {}
+        self.exits: dict[str, tuple[int | None, int | None]] = {}
+        self.wrote: defaultdict[tuple[str, int], bytearray] = defaultdict(bytearray)
+        self.running: dict[str, Process] = {}
+        #: Numbers of jobs whose success is on the disk.
+        self.succeeded: set[str] = set()
+        #: When hosts went down, when agents were killed, and which attempts' runners were.
+        self.reboots: defaultdict[str, list[float]] = defaultdict(list)
+        self.agent_deaths: defaultdict[str, list[float]] = defaultdict(list)
+        self.runner_deaths: set[str] = set()
+        self.launched: dict[str, float] = {}
+        self.recorded: dict[str, Outcome] = {}
+
+    # -- on the machines -----------------------------------------------------------------------------------------
+
+    def on_start(self, machine: Machine, process: Process) -> None:
+        uid = process.uid
+        number = uid.partition(".")[0]
+        self.world.say(f"{machine.name}: {uid} starts")
+        if uid in self.starts:
+            raise Violation(f"D: attempt {uid} started twice")
+        for other in self.running:
+            if other.partition(".")[0] == number:
+                raise Violation(f"D: attempt {uid} starts while {other} runs")
+        if number in self.succeeded:
+            raise Violation(f"D: attempt {uid} starts after the recorded success of its job")
+        self.starts[uid] = self.world.now
+        self.running[uid] = process
+
+    def on_write(self, machine: Machine, uid: str, stream: int, data: bytes) -> None:
+        self.wrote[uid, stream] += data
+
+    def on_exit(self, machine: Machine, process: Process) -> None:
+        self.world.say(f"{machine.name}: {process.uid} ends {process.status} {process.signal}")
+        self.running.pop(process.uid, None)
+        if process.status is not None or process.signal is not None:
+            self.exits[process.uid] = process.status, process.signal
+
+    def on_kill(self, machine: Machine, process: Process, why: str) -> None:
+        if process.uid != why:
+            raise Violation(f"O: {process.kind} {process.pid} of {process.uid or 'nobody'} was killed for {why}")
+
+    # -- what is recorded ----------------------------------------------------------------------------------------
+
+    def on_commit(self, jobs: Iterable[Job], attempts: Iterable[tuple[Attempt, Job]], paths: RunPaths) -> None:
+        """Hold what was just made durable against the ledger."""
+        for attempt, job in attempts:
+            self.launched.setdefault(attempt.uid, self.world.now)
+            if attempt.started is not None and attempt.uid not in self.starts:
+                raise Violation(f"T: attempt {attempt.uid} is said to run and never started")
+            if attempt.state in FINAL_STATES and attempt.uid not in self.recorded:
+                assert attempt.outcome is not None
+                self.recorded[attempt.uid] = attempt.outcome
+                self.world.say(f"recorded: {attempt.uid} {attempt.outcome} {attempt.reason or ''}")
+                self._check_end(attempt, job, paths)
+        for job in jobs:
+            if job.state == STATE_DONE:
+                self.succeeded.add(str(job.index + 1))
+            if job.outcome is Outcome.SKIPPED:
+                raise Violation(f"L: {job.name} was given up: {job.reason}")
+
+    def _check_end(self, attempt: Attempt, job: Job, paths: RunPaths) -> None:
+        uid, outcome = attempt.uid, attempt.outcome
+        exit_of = self.exits.get(uid)
+        if uid in self.running:
+            raise Violation(f"O: attempt {uid} ended {outcome}, and runs")
+        if outcome is Outcome.SUCCEEDED and exit_of != (0, None):
+            raise Violation(f"T: attempt {uid} succeeded, but its end was {exit_of}")
+        if outcome is Outcome.FAILED and (exit_of is None or exit_of != (attempt.exit_status, None)):
+            raise Violation(f"T: attempt {uid} failed with {attempt.exit_status}, but its end was {exit_of}")
+        if outcome is Outcome.SIGNALLED and (exit_of is None or exit_of != (None, attempt.signal)):
+            raise Violation(f"T: attempt {uid} died of {attempt.signal}, but its end was {exit_of}")
+        if outcome is Outcome.TIMED_OUT and job.spec.timeout is None:
+            raise Violation(f"T: attempt {uid} ran out of time, and had no limit")
+        if outcome is Outcome.NEVER_STARTED and uid in self.starts:
+            raise Violation(f"T: attempt {uid} never started, but it did")
+        if outcome is Outcome.LOST and not self.may_be_lost(attempt):
+            raise Violation(f"T: attempt {uid} is lost without need: {attempt.reason}")
+        directory = paths.job(job.name)
+        for stream, name in ((1, "stdout"), (2, "stderr")):
+            self.check_output(attempt, stream, self.files.read(directory / name))
+
+    def may_be_lost(self, attempt: Attempt) -> bool:
+        """Tell whether nobody can know how an attempt ended."""
+        since = self.launched[attempt.uid]
+        if any(when >= since for when in self.reboots[attempt.host]):
+            return True
+        return attempt.uid in self.runner_deaths and any(when >= since for when in self.agent_deaths[attempt.host])
+
+    def check_output(self, attempt: Attempt, stream: int, here: bytes) -> None:
+        """Hold an output that has come back against what was written."""
+        there = bytes(self.wrote[attempt.uid, stream])
+        whole = attempt.outcome in (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.SIGNALLED)
+        if here != there if whole else not there.startswith(here):
+            raise Violation(f"B: stream {stream} of {attempt.uid} ({attempt.outcome}) has {len(here)} bytes, not the "
+                            f"{len(there)} that it wrote")
+
+    # -- at the end ----------------------------------------------------------------------------------------------
+
+    def check_run(self, paths: RunPaths) -> None:
+        """Check everything once the run is over and all hosts are well."""
+        with RunReader.open(paths) as reader:
+            troubles = list(reader.contradictions())
+            jobs = reader.load(row.name for row in reader.jobs())
+        if troubles:
+            raise Violation(f"T: the store contradicts itself: {troubles}")
+        for job in jobs:
+            if job.state not in FINAL_STATES:
+                raise Violation(f"L: {job.name} is {job.state} at the end")
+            for attempt in job.attempts:
+                if attempt.state not in FINAL_STATES or not attempt.released:
+                    raise Violation(f"L: attempt {attempt.uid} is {attempt.state}, released: {attempt.released}")
+                directory = paths.job(job.name)
+                if attempt is not job.attempts[-1]:
+                    directory = paths.attempt(job.name, attempt.n)
+                for stream, name in ((1, "stdout"), (2, "stderr")):
+                    self.check_output(attempt, stream, self.files.read(directory / name))
+        unknown = set(self.starts) - {attempt.uid for job in jobs for attempt in job.attempts}
+        if unknown:
+            raise Violation(f"T: attempts ran of which the store knows nothing: {sorted(unknown)}")
+        for machine in self.world.machines.values():
+            left = [process for process in machine.processes.values() if process.uid]
+            if left:
+                raise Violation(f"O: {machine.name} still runs {[process.uid for process in left]}")

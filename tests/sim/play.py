@@ -1,0 +1,324 @@
+"""A play: one run, its hosts, its managers one after the other, and what befalls them; a function of its seed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from sshjobs.errors import SshjobsError
+from sshjobs.host import Host
+from sshjobs.manager import Manager
+from sshjobs.network.sim import Program, World
+from sshjobs.network.sim.files import VirtualFiles
+from sshjobs.network.sim.machine import Machine
+from sshjobs.network.simulated import SimulatedNetwork
+from sshjobs.operations import Operations, Request
+from sshjobs.rundir import RunPaths
+from sshjobs.spec import Job, JobSpec
+from sshjobs.states import FINAL_STATES
+from sshjobs.store import ManagerIdentity, StoreBlockedError
+from sshjobs.store.identity import _boot_id
+from tests.sim.judge import Judge, Violation
+
+#: Virtual seconds within which everything has to be over once nothing goes wrong any more.
+PATIENCE = 1200.0
+#: Virtual seconds in which every dead link is seen and every host is reached again.
+SETTLING = 150.0
+#: Commits on a file system in memory cost little, and a play needs no others: power is lost by its own rules.
+SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+class Killed(BaseException):
+    """The manager's process is gone, in the middle of whatever it did."""
+
+
+class StageNetwork(SimulatedNetwork):
+    """The simulated network, with points at which the manager may die."""
+
+    point: Callable[[str], None] = staticmethod(lambda name: None)
+
+    def LaunchJob(self, job: Job, host: str) -> str:
+        self.point("manager.launch")
+        return super().LaunchJob(job, host)
+
+    def flush(self) -> None:
+        if self._outbox:
+            self.point("manager.flush")
+        super().flush()
+        self.point("manager.flushed")
+
+    def release(self, attempts: Any) -> None:
+        self.point("manager.release")
+        super().release(attempts)
+
+    def open(self, run: Any, paths: RunPaths) -> None:
+        self.point("manager.open")
+        super().open(run, paths)
+
+
+class Play:
+    """See the module. Use it as a context manager.
+
+    :param seed: of everything
+    """
+
+    def __init__(self, seed: int | str, *, hosts: int = 3, slots: int = 2, latency: float = 0.02):
+        self.seed, self.rng = seed, random.Random(f"play {seed}")
+        self.world = World(seed, self.program_of, latency=latency, slow=True)
+        self.files = VirtualFiles()
+        self.judge = Judge(self.world, self.files)
+        self.world.watcher = self.judge
+        self.judge.on_point = self._pass_point  # type: ignore[method-assign]
+        self.hosts: list[Host] = []
+        for _ in range(hosts):
+            self.new_host(slots)
+        self.manager: Manager | None = None
+        self.paths: RunPaths
+        self.store_full = False
+        self.healed = False
+        self.managers = self.jobs = 0
+        #: What happens when a point is passed for the n-th time from now.
+        self.traps: dict[str, tuple[int, Callable[[Machine | None], None]]] = {}
+        #: Somebody is about to resume the run.
+        self.wants_manager = False
+        self._directory = ""
+        self._dead = True
+
+    def __enter__(self) -> Play:
+        self._directory = tempfile.mkdtemp(prefix="sshjobs-sim-", dir=SCRATCH)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.manager is not None:
+            self._drop()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    # -- who plays -----------------------------------------------------------------------------------------------
+
+    def new_host(self, slots: int) -> Host:
+        """Make one more machine and return the host that it is to a run."""
+        host = Host(f"h{len(self.hosts) + 1}", slots=slots)
+        self.hosts.append(host)
+        machine = self.world.machines[host.name] = Machine(self.world, host.name)
+        for _ in range(self.rng.randint(0, 4)):
+            machine.spawn("bystander")
+        return host
+
+    def spec(self) -> JobSpec:
+        """Return one more thing to run."""
+        self.jobs += 1
+        rng = self.rng
+        return JobSpec(argv=["x"], name=f"j{self.jobs}", retries=rng.choice((0, 0, 1, 2)),
+                       once=rng.random() < 0.1, timeout=2.0 if rng.random() < 0.1 else None)
+
+    def program_of(self, launch: dict[str, Any]) -> Program:
+        """Return what an attempt does: every attempt something of its own."""
+        rng = random.Random(f"{self.seed} {launch['id']}")
+        kind = rng.random()
+        seconds = (rng.uniform(0.001, 0.05) if kind < 0.5 else rng.uniform(0.1, 3.0) if kind < 0.85
+                   else rng.uniform(5.0, 30.0))
+        status: int | None = rng.choice((0, 0, 0, 0, 0, 0, 0, 1, 3, 255))
+        signal = rng.choice((9, 11, 15)) if rng.random() < 0.07 else None
+        size = rng.choice((0, 10, 300, 3000, 3000, 100_000 if rng.random() < 0.1 else 1000))
+        return Program(seconds, None if signal else status, signal, rng.randbytes(size), rng.randbytes(size // 7),
+                       rng.randint(1, 4), rng.random() < 0.15, rng.random() < 0.1)
+
+    # -- managers ------------------------------------------------------------------------------------------------
+
+    def begin(self, jobs: int) -> None:
+        """Make the run, with its first manager."""
+        specs = [self.spec() for _ in range(jobs)]
+        with contextlib.suppress(Killed):
+            self._raise_manager(lambda manager, network: manager.Setup(specs, network, name="run"))
+
+    def resume(self) -> None:
+        """Have another manager take the run over."""
+        if self.alive:
+            return
+        with contextlib.suppress(Killed):
+            self._raise_manager(lambda manager, network: manager.Resume(self.paths, network))
+
+    def _raise_manager(self, take: Callable[[Manager, SimulatedNetwork], None]) -> None:
+        self.managers += 1
+        self.world.say(f"manager {self.managers} begins")
+        self.paths = RunPaths(Path(self._directory), "run")
+        manager, self._dead = Manager(1.0), False
+        self.manager = manager
+        network = StageNetwork(self._directory, list(self.hosts), self.world, self.files)
+        network.point = self._manager_point  # type: ignore[method-assign]
+        with self._guard(), mock.patch.object(ManagerIdentity, "this_process", self._identity):
+            take(manager, network)
+        manager.schedule.host_queue.rng = random.Random(f"{self.seed} {self.managers}")
+        manager.stays_open = not self.healed
+        self._watch_store(manager)
+
+    def _identity(self) -> ManagerIdentity:
+        # As of a process that is gone by the time that anybody asks.
+        return ManagerIdentity(os.getpid(), 1, _boot_id(), socket.gethostname(), self.world.time())
+
+    def _watch_store(self, manager: Manager) -> None:
+        store = manager.store
+        real = store.commit
+
+        def commit() -> None:
+            jobs, attempts = list(store._jobs), list(store._attempts.items())
+            self._manager_point("manager.commit")
+            if self.store_full:
+                raise StoreBlockedError("full")
+            real()
+            self.judge.on_commit(jobs, attempts, self.paths)
+            self._manager_point("manager.committed")
+        store.commit = commit  # type: ignore[method-assign]
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a manager."""
+        return not self._dead
+
+    def kill_manager(self, *, power: bool = False) -> None:
+        """End the manager where it stands.
+
+        :raises Killed: always, for whoever is in the middle of something
+        """
+        if self._dead:
+            return
+        self.world.say(f"manager {self.managers} is killed{', with its power' if power else ''}")
+        self._drop()
+        if power:
+            self.files.lose_power(self.rng)
+        raise Killed
+
+    def _drop(self) -> None:
+        self._dead = True
+        assert self.manager is not None
+        network = getattr(self.manager, "network", None)
+        if network is not None:
+            network.vanish()
+        store = getattr(self.manager, "store", None)
+        if store is not None:
+            store._connection.close()
+        self.manager = None
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Turn whatever a dead manager stumbles over on its way out into its death."""
+        try:
+            yield
+        except Violation:
+            raise
+        except BaseException as error:
+            if self._dead:
+                raise Killed from error
+            raise
+
+    # -- acts ----------------------------------------------------------------------------------------------------
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, with the manager at work if there is one."""
+        until = self.world.now + seconds
+        while self.world.now < until:
+            if self.wants_manager:
+                self.wants_manager = False
+                self.resume()
+            manager = self.manager
+            if manager is None:
+                self.world.run(until, lambda: self.wants_manager)
+                continue
+            self.world.at(until - self.world.now, manager.network.wake)
+            try:
+                with self._guard():
+                    while self.world.now < until:
+                        manager.turn()
+            except Killed:
+                continue
+
+    def befall(self, disaster: Callable[[Play], None]) -> None:
+        """Let something happen now, between two acts."""
+        with contextlib.suppress(Killed):
+            disaster(self)
+
+    def ask(self, request: Request) -> None:
+        """Have the manager do something, as over its control socket; nothing where it cannot."""
+        manager = self.manager
+        if manager is None:
+            return
+
+        def act() -> None:
+            with contextlib.suppress(SshjobsError):
+                Operations(manager).handle(request)
+        self.world.say(f"asked: {request}")
+        manager.post(act)
+
+    def names(self, final: bool) -> list[str]:
+        """Return the names of jobs that have ended, or of those that have not."""
+        if self.manager is None:
+            return []
+        return [job.name for job in self.manager.jobs.objects if (job.state in FINAL_STATES) == final]
+
+    def _manager_point(self, name: str) -> None:
+        self._pass_point(name, None)
+
+    def _pass_point(self, name: str, machine: Machine | None) -> None:
+        if name not in self.traps:
+            return
+        left, act = self.traps[name]
+        if left > 1:
+            self.traps[name] = left - 1, act
+            return
+        del self.traps[name]
+        self.world.say(f"at {name}{f' on {machine.name}' if machine else ''}:")
+        act(machine)
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """Nothing goes wrong any more."""
+        self.world.say("all is well from now on")
+        self.healed = True
+        self.traps.clear()
+        self.store_full = self.files.full = False
+        for machine in self.world.machines.values():
+            machine.disk.full = False
+            machine.reachable = True
+
+    def finish(self) -> None:
+        """Let the run end, and check everything.
+
+        :raises Violation: a promise was broken
+        """
+        self.heal()
+        self.wants_manager = True
+        # Until every host that can be reached has been: at its end a run waits for none that is away.
+        self.advance(SETTLING)
+        limit = self.world.now + PATIENCE
+        self.world.at(PATIENCE, self._too_late)
+        while True:
+            self.resume()
+            manager = self.manager
+            if manager is None:
+                continue
+            manager.stays_open = False
+            for host in self.hosts:
+                self.ask({"do": "hosts-undrain", "hosts": [host.name]})
+            try:
+                with self._guard():
+                    manager.ProcessJobs()
+            except Killed:
+                continue
+            break
+        assert self.world.now <= limit
+        self._dead, self.manager = True, None
+        self.judge.check_run(self.paths)
+
+    def _too_late(self) -> None:
+        if self.manager is not None:
+            waiting = [f"{job.name}: {job.state} {job.reason or ''}" for job in self.manager.unfinished()]
+            raise Violation(f"F: {PATIENCE:.0f} s after the last trouble these have not ended: {waiting}")
