@@ -205,7 +205,7 @@ def test_a_released_attempt_leaves_nothing_on_the_host(rig):
     job = rig.job("echo x > file; echo out")
     attempt = rig.launch(job)
     rig.end(attempt)
-    released = []
+    released: list[Attempt] = []
     rig.network.release([attempt])
     rig.until(lambda: bool(released), lambda news: released.extend(news.released))
     assert released == [attempt] and attempt.released

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from sshjobs.health import FIRST_PAUSE, PATIENCE, HostHealth
-from sshjobs.spec import Job, JobSpec
+from sshjobs.spec import Attempt, Job, JobSpec
 from sshjobs.states import Outcome
 
 
-def end(host: str, outcome: str = "failed", seconds: float = 0.01):
+def end(host: str, outcome: str = "failed", seconds: float = 0.01) -> tuple[Job, Attempt]:
     job = Job(JobSpec("true"))
     attempt = job.new_attempt(host, "token")
     attempt.outcome, attempt.exit_status = Outcome(outcome), 127
@@ -20,11 +20,11 @@ def end(host: str, outcome: str = "failed", seconds: float = 0.01):
 def health(passes_elsewhere: int = 20) -> HostHealth:
     made = HostHealth(["good", "bad"], lambda job, host: True)
     for _ in range(passes_elsewhere):
-        made.note(*end("good", "succeeded"), 0.0)
+        made.note(*end("good", "succeeded"), now=0.0)
     return made
 
 
-def again(job: Job, outcome: str, host: str = "good"):
+def again(job: Job, outcome: str, host: str = "good") -> tuple[Job, Attempt]:
     attempt = job.new_attempt(host, "token")
     attempt.outcome, attempt.started, attempt.ended = Outcome(outcome), 200.0, 200.01
     return job, attempt
@@ -32,7 +32,7 @@ def again(job: Job, outcome: str, host: str = "good"):
 
 def suspect(made: HostHealth) -> list[Job]:
     ends = [end("bad") for _ in range(5)]
-    assert [list(made.note(*one, 0.0)) for one in ends] == [[], [], [], [], [ends[4][0]]]
+    assert [list(made.note(*one, now=0.0)) for one in ends] == [[], [], [], [], [ends[4][0]]]
     assert made.is_suspect("bad") and made.reason("bad") is None
     return [job for job, _ in ends]
 
@@ -40,7 +40,7 @@ def suspect(made: HostHealth) -> list[Job]:
 def test_a_row_of_fast_failures_makes_a_host_suspect_and_a_pass_elsewhere_proves_it():
     made = health()
     jobs = suspect(made)
-    assert list(made.note(*again(jobs[4], "succeeded"), 0.0)) == jobs[:4]
+    assert list(made.note(*again(jobs[4], "succeeded"), now=0.0)) == jobs[:4]
     assert "5 jobs in a row" in (made.reason("bad") or "")
     assert made.reason("good") is None
 
@@ -48,10 +48,10 @@ def test_a_row_of_fast_failures_makes_a_host_suspect_and_a_pass_elsewhere_proves
 def test_a_host_is_cleared_when_the_job_fails_elsewhere_too():
     made = health()
     jobs = suspect(made)
-    assert made.note(*again(jobs[4], "failed"), 0.0) == {}
+    assert made.note(*again(jobs[4], "failed"), now=0.0) == {}
     assert not made.is_suspect("bad")
     for _ in range(5):
-        assert made.note(*end("bad"), 0.0) == {}
+        assert made.note(*end("bad"), now=0.0) == {}
     assert not made.is_suspect("bad")
 
 
@@ -59,9 +59,9 @@ def test_a_host_is_cleared_when_the_job_fails_elsewhere_too():
 def test_one_job_that_ran_breaks_the_row(between):
     made = health()
     for _ in range(10):
-        made.note(*end("bad"), 0.0)
-        made.note(*end("bad"), 0.0)
-        made.note(*end("bad", *between), 0.0)
+        made.note(*end("bad"), now=0.0)
+        made.note(*end("bad"), now=0.0)
+        made.note(*end("bad", *between), now=0.0)
     assert not made.is_suspect("bad")
 
 
@@ -70,29 +70,29 @@ def test_one_job_that_fails_again_and_again_is_one_job():
     job, attempt = end("bad")
     made.note(job, attempt, 0.0)
     for _ in range(20):
-        made.note(*again(job, "failed", "bad"), 0.0)
+        made.note(*again(job, "failed", "bad"), now=0.0)
     assert not made.is_suspect("bad")
 
 
 def test_where_jobs_fail_as_often_elsewhere_the_host_is_not_suspect():
     made = health()
     for _ in range(400):
-        made.note(*end("good"), 0.0)
+        made.note(*end("good"), now=0.0)
     for _ in range(8):
-        made.note(*end("bad"), 0.0)
+        made.note(*end("bad"), now=0.0)
     assert not made.is_suspect("bad")
 
 
 def test_without_another_host_nobody_can_tell():
     made = HostHealth(["bad"], lambda job, host: False)
     for _ in range(50):
-        made.note(*end("bad"), 0.0)
+        made.note(*end("bad"), now=0.0)
     assert not made.is_suspect("bad")
 
 
 def test_a_canary_goes_alone_and_a_pass_ends_the_quarantine():
     made = health()
-    made.note(*again(suspect(made)[4], "succeeded"), 0.0)
+    made.note(*again(suspect(made)[4], "succeeded"), now=0.0)
     assert made.canary_due(FIRST_PAUSE - 1) == []
     assert made.canary_due(FIRST_PAUSE) == ["bad"]
     job, attempt = end("bad")

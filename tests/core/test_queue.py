@@ -74,7 +74,7 @@ class _Model:
     """The queue as the seed wrote it: a list for each state."""
 
     def __init__(self, objects):
-        self.lists = {state: [] for state in STATES}
+        self.lists: dict[str, list[int]] = {state: [] for state in STATES}
         self.lists[STATE_FREE] = list(objects)
 
     def set_state(self, obj, state):
