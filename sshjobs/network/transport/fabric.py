@@ -144,7 +144,7 @@ class FabricStream(Stream):
         return self._pieces.popleft()
 
     async def write(self, data: bytes) -> None:
-        if self._ended:
+        if self._ended and not self._pieces:
             raise BrokenPipeError("the stream is closed")
         done: asyncio.Future[None] = self._loop.create_future()
         self._to_write.put((data, done))
@@ -219,12 +219,10 @@ class FabricStream(Stream):
             reader.join()
 
     def _write(self, channel: Any, data: bytes, done: asyncio.Future[None]) -> None:
-        try:
+        # Where the host does not take it any more, whoever reads meets the end, after what it has said about it.
+        with contextlib.suppress(OSError, EOFError):
             channel.sendall(data)
-        except (OSError, EOFError) as error:
-            self._call(_settle, done, BrokenPipeError(str(error)))
-        else:
-            self._call(_settle, done, None)
+        self._call(_settle, done, None)
 
     def _say_goodbye(self, channel: Any) -> None:
         """End what is written and give the host a moment to end its side, so that nothing said last is lost."""
