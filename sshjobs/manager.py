@@ -89,8 +89,7 @@ class Manager(Housekeeping):
         network.adopt(job for job in unfinished if job.attempts)
         network.open(RunIdentity(uid, paths.name, epoch), paths)
         for job in unfinished:
-            self._unreleased.update((attempt, job) for attempt in job.attempts
-                                    if not attempt.released and attempt.state in FINAL_STATES)
+            self._unreleased.update((attempt, job) for attempt in job.attempts if not attempt.released)
             if job.state in FINAL_STATES:
                 continue
             attempt = job.attempt
@@ -105,7 +104,7 @@ class Manager(Housekeeping):
             self.schedule.drain(host.name, host.drained)
             if host.removed:
                 self.leaving.add(host.name)
-        network.release(list(self._unreleased))
+        network.release([attempt for attempt in self._unreleased if attempt.state in FINAL_STATES])
 
     def take_in(self, job: Job) -> None:
         """Carry a further job of the run, which waits for a host."""

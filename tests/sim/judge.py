@@ -110,7 +110,8 @@ class Judge(Watcher):
 
     def may_be_lost(self, attempt: Attempt) -> bool:
         """Tell whether nobody can know how an attempt ended."""
-        since = self.launched[attempt.uid]
+        # A host that went down unheard is launched on until that is seen.
+        since = self.launched[attempt.uid] - 60.0
         if any(when >= since for when in self.reboots[attempt.host]):
             return True
         return attempt.uid in self.runner_deaths and any(when >= since for when in self.agent_deaths[attempt.host])
