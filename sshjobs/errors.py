@@ -118,7 +118,9 @@ class RunNotFoundError(UsageError):
 
 
 class RunBusyError(UsageError):
-    """Another manager works on the run."""
+    """Another manager works on the run. ``elsewhere``: on another machine, from where it cannot be asked."""
+
+    elsewhere = False
 
 
 class CommandError(SshjobsError):

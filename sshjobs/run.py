@@ -29,6 +29,7 @@ from sshjobs.runmanager import Listener, RunManager, silent
 from sshjobs.spec import Job, JobSpec
 from sshjobs.states import FINAL_STATES
 from sshjobs.store import RunReader, Summary
+from sshjobs.unattended import patiently
 
 #: What sshjobs does with hosts when none are named: everything runs on this machine.
 EMBEDDED = [Host("localhost", local=True)]
@@ -325,16 +326,24 @@ def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener =
                 near = reader.near_names(name)
                 raise UsageError(f"no job is called {name!r}", where=paths.name,
                                  hint=f"did you mean {' or '.join(near)}?" if near else "see: sshjobs status")
-    if ask(summary.uid, {"do": "cancel", "jobs": None if names is None else list(names)}) is not None:
-        return
-    if not any(count for state, count in summary.counts.items() if state not in FINAL_STATES):
-        return
-    manager = Run.resume(paths, listener=listener).manager
-    manager.stop()
-    chosen = [job for job in manager.unfinished() if names is None or job.name in names]
-    manager.until = lambda: all(job.state in FINAL_STATES for job in chosen)
-    manager.cancel(chosen)
-    manager.ProcessJobs()
+    wanted = None if names is None else list(names)
+
+    def take() -> Run | None:
+        if ask(summary.uid, {"do": "cancel", "jobs": wanted}) is not None:
+            return None
+        now = summary_of(paths)
+        over = not any(count for state, count in now.counts.items() if state not in FINAL_STATES)
+        if over and not (wanted is None and now.options.get("stays_open")):
+            return None
+        return Run.resume(paths, listener=listener)
+
+    run = patiently(take)
+    if run is not None:
+        run.manager.stop()
+        chosen = [job for job in run.manager.unfinished() if wanted is None or job.name in wanted]
+        run.manager.until = lambda: all(job.state in FINAL_STATES for job in chosen)
+        run._operations.cancel(wanted)
+        run.manager.ProcessJobs()
 
 
 def specs_of(jobfile: str, data: bytes | None) -> list[JobSpec]:

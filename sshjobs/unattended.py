@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sshjobs.control import ask
 from sshjobs.errors import RunBusyError, UsageError
@@ -33,8 +33,10 @@ from sshjobs.spec import JobSpec, start_over
 from sshjobs.states import FINAL_STATES
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
 
+T = TypeVar("T")
+
 #: Seconds that a manager which begins or leaves, or somebody else who changes the store, is waited for.
-PATIENCE = 90.0
+PATIENCE = 45.0
 #: The longest pause between two tries, in seconds.
 PAUSE = 0.1
 
@@ -54,16 +56,26 @@ def carry_out(paths: RunPaths, request: Request) -> Answer:
     """
     with RunReader.open(paths) as reader:
         uid = reader.summary().uid
+
+    def act() -> Answer:
+        answer = ask(uid, request)
+        return Answer(change(paths, request), False) if answer is None else Answer(answer, True)
+
+    return patiently(act)
+
+
+def patiently(act: Callable[[], T]) -> T:
+    """Do something that somebody else's work on the run may stand in the way of, as soon as it does not.
+
+    :raises RunBusyError: it still does after :data:`PATIENCE` seconds, or is done on another machine
+    """
     deadline = time.monotonic() + PATIENCE
     while True:
-        answer = ask(uid, request)
-        if answer is not None:
-            return Answer(answer, True)
         try:
-            return Answer(change(paths, request), False)
-        except RunBusyError:
-            # It begins and does not listen yet, or leaves and listens no more, or is somebody like us.
-            if time.monotonic() >= deadline:
+            return act()
+        except RunBusyError as error:
+            # A manager begins and does not listen yet, or leaves and listens no more, or it is somebody like us.
+            if error.elsewhere or time.monotonic() >= deadline:
                 raise
         time.sleep(random.uniform(PAUSE / 5, PAUSE))
 

@@ -112,8 +112,10 @@ class RunStore:
             if row is not None and row[5] is None and not force:
                 recorded = ManagerIdentity(*row[:5])
                 if is_alive(recorded):
-                    raise RunBusyError("another manager works on this run", where=str(self.paths.root),
-                                       why=str(recorded), hint="attach to it, or end it first")
+                    error = RunBusyError("another manager works on this run", where=str(self.paths.root),
+                                         why=str(recorded), hint="attach to it, or end it first")
+                    error.elsewhere = recorded.hostname != identity.hostname
+                    raise error
             migrate(self._connection, self.paths.store)
             epoch = int(self._execute("select_commit").fetchone()[0]) + 1
             self._execute("update_epoch", {"epoch": epoch})

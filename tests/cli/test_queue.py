@@ -229,6 +229,20 @@ def test_retry_makes_a_further_attempt_and_never_of_what_is_done(machine: Machin
     assert ((paths / "stdout").read_text(), (paths / "attempt-1" / "stdout").read_text()) == ("2\n", "1\n")
 
 
+def test_a_retry_may_go_on_by_itself(machine: Machine) -> None:
+    (machine.cwd / "j.yaml").write_text("jobs: [{name: x, commands: test $SSHJOBS_ATTEMPT -eq 2}]")
+    machine.cli("run", "j.yaml", "--name", "r")
+    machine.detached("retry", "r", "--failed", "-d")
+    wait_until(lambda: machine.states("r") == {"x": "done"}, 30, "the second attempt to succeed")
+
+
+def test_cancelling_a_queue_that_nobody_manages_ends_it(machine: Machine) -> None:
+    machine.kill(machine.queue())
+    assert machine.ok("status").startswith("q interrupted: no jobs of 0 jobs\n")
+    assert machine.ok("cancel", "q", "--all") == "0 jobs cancelled; nothing of q runs any more\n"
+    assert machine.ok("status").startswith("q done: ")
+
+
 def test_retry_reaches_a_run_that_is_under_way(machine: Machine) -> None:
     machine.queue()
     machine.ok("add", "--name", "bad", "--", f"test -e {machine.cwd}/go")
@@ -290,7 +304,7 @@ def test_a_manager_that_dies_at_its_start_is_told_with_its_last_words(machine: M
     (paths.root / "run.db").write_bytes(b"no store\n" * 100)
     assert "this is not a store of sshjobs" in machine.refused("resume", "r", "-d", code=1) or True
     (paths.root / "good.db").rename(paths.store)
-    with edit(machine.cwd / "results", "busy", ["x"], attended=True):
+    with edit(machine.cwd / "results", "busy", ["x"]):
         told = machine.refused("resume", "busy", "-d", code=1)
     assert told.startswith("busy: its manager ended before it had taken the run: ")
     assert "another manager works on this run" in told and told.endswith("manager.log")

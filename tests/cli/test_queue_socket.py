@@ -227,6 +227,15 @@ def test_requests_of_many_to_a_run_without_a_manager_are_all_carried_out(tmp_pat
     assert sorted(added) == sorted(stored)
 
 
+def test_a_manager_on_another_machine_is_not_waited_for(tmp_path: Path) -> None:
+    paths = make_run(tmp_path / "results", "q")
+    store = RunStore.open(paths)
+    store.take_over(ManagerIdentity(1, 1, "another boot", "another-machine", 0.0))
+    store.close()
+    with pytest.raises(RunBusyError, match="process 1 on another-machine"):
+        carry_out(paths, {"do": "pause"})
+
+
 def test_a_manager_that_does_not_listen_yet_is_waited_for(tmp_path: Path, serve: Callable[..., ControlServer],
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     paths = make_run(tmp_path / "results", "q")
