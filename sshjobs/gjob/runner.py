@@ -157,12 +157,13 @@ class Runner:
             if job.over and (alone or (job.keep and job.killer is None)):
                 if self._subreaper or job.keep or self._seems_alone(job):
                     return
-            now = time.monotonic()
-            self._wait(max(0.0, self._act(job, now) - now))
+            # Orders first: some may have come together with the launch.
             for order in [order for order in self._orders if order["t"] != "launch"]:
                 self._orders.remove(order)
                 if order["id"] == job.uid:
                     self._obey(job, order)
+            now = time.monotonic()
+            self._wait(max(0.0, self._act(job, now) - now))
 
     def _seems_alone(self, job: Job) -> bool:
         """Look for what the kernel did not make ours; twice, as a process may fork just behind the back of a scan."""

@@ -41,8 +41,8 @@ print("up", flush=True)
 def hasty(**more: tuple[str, str]) -> str:
     """The far side with shorter times between TERM and KILL, and with other replacements by module."""
     modules = dict(payload.sources())
-    for name, (before, after) in {"runner": ("LEFTOVERS_GRACE = 1.0\nTIMEOUT_GRACE = 5.0",
-                                             "LEFTOVERS_GRACE = 0.1\nTIMEOUT_GRACE = 0.1"), **more}.items():
+    shorter = ("LEFTOVERS_GRACE = 1.0\nTIMEOUT_GRACE = 5.0", "LEFTOVERS_GRACE = 0.1\nTIMEOUT_GRACE = 0.1")
+    for name, (before, after) in [("runner", shorter), *more.items()]:
         assert before in modules[f"sshjobs.gjob.{name}"]
         modules[f"sshjobs.gjob.{name}"] = modules[f"sshjobs.gjob.{name}"].replace(before, after)
     return payload.pack(modules)
@@ -156,6 +156,18 @@ def test_cancel_of_what_has_not_started_fences_it(far: FarHost) -> None:
     assert link.end_of("1.1")["why"] == "cancelled"
     assert link.run("3.1", "true")["status"] == 0
     assert not (far.home / "ran").exists()
+
+
+def test_cancel_that_reaches_a_runner_together_with_its_launch_counts(make_far: Callable[..., FarHost]) -> None:
+    # A runner that is slow to come up, and then has nothing to wait for but the end.
+    begins = "        self._connected = True\n"
+    slowly = f"{begins}        global QUIET_START\n        QUIET_START = 0.0\n        time.sleep(0.3)\n"
+    link = make_far(hasty(runner=(begins, slowly))).connect()
+    link.launch("1.1", "sleep", "1000")
+    link.say("ping", seq=1)
+    link.until("pong")
+    link.say("cancel", id="1.1", grace=5)
+    assert link.end_of("1.1")["why"] == "cancelled"
 
 
 def test_cancel_of_what_is_over_tells_the_real_end(far: FarHost) -> None:
