@@ -152,5 +152,5 @@ def test_the_shell_completes_commands_and_options(sshjobs_cli: SshjobsCli) -> No
         env = {"_SSHJOBS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
         return sshjobs_cli(env=env).stdout.split()
 
-    assert completed("sshjobs r", 1) == ["plain,run", "plain,resume"]
+    assert completed("sshjobs r", 1) == ["plain,run", "plain,resume", "plain,retry", "plain,rm"]
     assert completed("sshjobs run --tr", 2) == ["plain,--transport"]
