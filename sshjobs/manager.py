@@ -84,9 +84,10 @@ class Manager(Housekeeping):
         with RunReader.open(paths) as reader:
             uid = reader.summary().uid
             unfinished = reader.load_unfinished()
+            boots = {row.host.name: row.facts["boot"] for row in reader.hosts() if row.facts}
         self.store.set_run_state("running")
         network.hold()
-        network.adopt(job for job in unfinished if job.attempts)
+        network.adopt((job for job in unfinished if job.attempts), boots)
         network.open(RunIdentity(uid, paths.name, epoch), paths)
         for job in unfinished:
             self._unreleased.update((attempt, job) for attempt in job.attempts if not attempt.released)

@@ -61,8 +61,13 @@ class HostBook:
         if self.open:
             self._say(attempt)
 
-    def adopt(self, attempt: LiveAttempt) -> None:
-        """Ask for an attempt of an earlier manager at the next connection."""
+    def adopt(self, attempt: LiveAttempt, boot: str | None) -> None:
+        """Ask for an attempt of an earlier manager at the next connection.
+
+        :param boot: boot id of the host as that manager knew it. It may have sent the launch then: should the host
+            have forgotten it since, it may have run
+        """
+        attempt.sent_on = self.boot = boot
         self.live[attempt.uid] = attempt
 
     def cancel(self, uid: str, grace: float) -> None:

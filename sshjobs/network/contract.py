@@ -6,7 +6,7 @@ One suite (``tests/contract``) runs over every implementation. All methods are c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -122,8 +122,11 @@ class NetworkContract(ABC):
         """Begin to contact every host, for a run. Does not block; the hosts' answers come as news."""
 
     @abstractmethod
-    def adopt(self, jobs: Iterable[Job]) -> None:
-        """Take over attempts of an earlier manager: ask their hosts what became of them. Before :meth:`open`."""
+    def adopt(self, jobs: Iterable[Job], boots: Mapping[str, str]) -> None:
+        """Take over attempts of an earlier manager: ask their hosts what became of them. Before :meth:`open`.
+
+        :param boots: by host, the boot id that it had when that manager last heard of it
+        """
 
     @abstractmethod
     def hold(self) -> None:

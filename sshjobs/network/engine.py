@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,10 @@ class Engine:
             self._sessions[host.name] = session(host)
         self._thread = threading.Thread(target=self._main, name="sshjobs-network", daemon=True)
 
-    def start(self, adopted: Iterable[tuple[str, LiveAttempt]]) -> None:
+    def start(self, adopted: Iterable[tuple[str, LiveAttempt]], boots: Mapping[str, str]) -> None:
         """Begin to contact the hosts, first of all about the attempts that are there already."""
         for host, attempt in adopted:
-            self._sessions[host].book.adopt(attempt)
+            self._sessions[host].book.adopt(attempt, boots.get(host))
         self._thread.start()
 
     def launch(self, attempts: Sequence[tuple[str, LiveAttempt]]) -> None:

@@ -61,6 +61,7 @@ class Network(NetworkContract):
         self._paths: RunPaths | None = None
         self._adopted: list[tuple[str, LiveAttempt]] = []
         self._adopted_jobs: list[Job] = []
+        self._boots: dict[str, str] = {}
         self._outbox: list[tuple[str, LiveAttempt]] = []
         self._holding = False
         self._records = Records(OutputFiles())
@@ -112,11 +113,12 @@ class Network(NetworkContract):
         self._engine = Engine(self.hosts.values(), self._transport_of, self._slots_of, run, paths.root)
         for job in self._adopted_jobs:
             self._adopted.extend(self._records.adopt(job, paths))
-        self._engine.start(self._adopted)
+        self._engine.start(self._adopted, self._boots)
         self._adopted_jobs, self._adopted = [], []
 
-    def adopt(self, jobs: Iterable[Job]) -> None:
+    def adopt(self, jobs: Iterable[Job], boots: Mapping[str, str]) -> None:
         self._adopted_jobs.extend(jobs)
+        self._boots = dict(boots)
 
     def hold(self) -> None:
         self._holding = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -46,6 +46,7 @@ class SimulatedNetwork(NetworkContract):
         self._events: deque[Any] = deque()
         self._outbox: list[tuple[str, LiveAttempt]] = []
         self._adopted_jobs: list[Job] = []
+        self._boots: dict[str, str] = {}
         self._to_release: list[tuple[str, str]] = []
         self._releasing = False
         self._closed = False
@@ -79,7 +80,7 @@ class SimulatedNetwork(NetworkContract):
             self._sessions[host.name] = self._new_session(host)
         for job in self._adopted_jobs:
             for name, attempt in self._records.adopt(job, paths):
-                self._sessions[name].book.adopt(attempt)
+                self._sessions[name].book.adopt(attempt, self._boots.get(name))
         self._adopted_jobs = []
         for session in self._sessions.values():
             session.start()
@@ -87,8 +88,9 @@ class SimulatedNetwork(NetworkContract):
     def _new_session(self, host: Host) -> SimSession:
         return SimSession(self.world, host, self.run, self.files, self._events.append, host.slots)
 
-    def adopt(self, jobs: Iterable[Job]) -> None:
+    def adopt(self, jobs: Iterable[Job], boots: Mapping[str, str]) -> None:
         self._adopted_jobs.extend(jobs)
+        self._boots = dict(boots)
 
     def hold(self) -> None:
         """Launches are always held back until :meth:`flush`."""

@@ -29,7 +29,7 @@ class Rig:
         self.count = 0
 
     def open(self, adopted: list[Job] | None = None) -> None:
-        self.network.adopt(adopted or [])
+        self.network.adopt(adopted or [], {})
         self.network.open(self.run, self.paths)
         up: set[str] = set()
         self.until(lambda: up >= set(self.hosts), lambda news: up.update(

@@ -41,7 +41,7 @@ def play_one(seed: str, *, tracing: bool = False, disasters: int = EACH) -> Told
             for _ in range(disasters):
                 play.advance(play.rng.choice((0.01, 0.1, play.rng.expovariate(1.0), 5.0)))
                 befallen += 1
-                befall(play, play.rng.choices(list(ALL), ALL.values())[0])
+                befall(play, play.rng.choices(list(ALL), list(ALL.values()))[0])
             play.finish()
         except (Exception, AssertionError) as error:  # noqa: BLE001 (whatever it is, it is a finding)
             where = "" if str(error)[1:2] == ":" else "".join(traceback.format_exception(error)[-6:])

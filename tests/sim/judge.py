@@ -6,7 +6,7 @@ L nothing lost, D nothing doubled, B every byte, O no orphan, F it ends, T the s
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sshjobs.network.sim import Watcher, World
 from sshjobs.network.sim.files import VirtualFiles
@@ -38,6 +38,12 @@ class Judge(Watcher):
         self.runner_deaths: set[str] = set()
         self.launched: dict[str, float] = {}
         self.recorded: dict[str, Outcome] = {}
+
+        #: Told of every point that is passed.
+        self.pass_point: Callable[[str, Machine | None], None] = lambda name, machine: None
+
+    def on_point(self, point: str, machine: Machine | None) -> None:
+        self.pass_point(point, machine)
 
     # -- on the machines -----------------------------------------------------------------------------------------
 

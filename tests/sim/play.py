@@ -76,7 +76,7 @@ class Play:
         self.files = VirtualFiles()
         self.judge = Judge(self.world, self.files)
         self.world.watcher = self.judge
-        self.judge.on_point = self._pass_point  # type: ignore[method-assign]
+        self.judge.pass_point = self._pass_point
         self.hosts: list[Host] = []
         for _ in range(hosts):
             self.new_host(slots)
@@ -153,7 +153,7 @@ class Play:
         manager, self._dead = Manager(1.0), False
         self.manager = manager
         network = StageNetwork(self._directory, list(self.hosts), self.world, self.files)
-        network.point = self._manager_point  # type: ignore[method-assign]
+        network.point = self._manager_point
         with self._guard(), mock.patch.object(ManagerIdentity, "this_process", self._identity):
             take(manager, network)
         manager.schedule.host_queue.rng = random.Random(f"{self.seed} {self.managers}")

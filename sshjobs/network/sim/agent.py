@@ -367,7 +367,16 @@ class Agent:
         if attempt is not None and attempt.runner is runner:
             attempt.runner = None
             self._history.refresh()
+            self._find_main(attempt)
             self._adopt(attempt)
+
+    def _find_main(self, attempt: Attempt) -> None:
+        """Find the main process of a job whose runner was killed before it could write down the pid."""
+        records = self._history.records.get(attempt.uid, {})
+        if "claim" in records and "start" not in records and "end" not in records:
+            for process in self.machine.processes.values():
+                if process.parent is self and process.kind == "main" and process.uid == attempt.uid:
+                    self._history.note_start(attempt.uid, process.pid, process.start)
 
     def child_ended(self, process: Process) -> None:
         """A process that came to us when its runner died has ended."""

@@ -92,6 +92,12 @@ class History:
         self.boots.add(self._machine.boot)
         self.note(k="epoch", epoch=epoch, boot=self._machine.boot)
 
+    def note_start(self, uid: str, pid: int, start: int) -> None:
+        """Keep the main process of an attempt, which its runner did not live to write down."""
+        record = {"k": "start", "id": uid, "pid": pid, "start": start, "at": self._machine.clock()}
+        self.records.setdefault(uid, {})["start"] = record
+        self.note(**record)
+
     def note_release(self, uids: list[str]) -> None:
         """Keep that these can never be launched again."""
         for uid in uids:
