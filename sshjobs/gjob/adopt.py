@@ -199,6 +199,14 @@ def take_end(attempt: Attempt, record: "dict[str, Any]") -> bytes:
     return dumps(frame).encode("ascii")[1:]
 
 
+def _is_whole(uid: str, records: "dict[str, dict[str, Any]]", places: "Places") -> bool:
+    """False when the host went down after the end, and what was not on the disk by then is missing in the outputs."""
+    claim, end = records.get("claim"), records["end"]
+    if claim is not None and claim["boot"] == procs.identity():
+        return True
+    return places.size(uid, 1) >= end["out"] and places.size(uid, 2) >= end["err"]
+
+
 def recover(history: History, places: "Places") -> "list[Attempt]":
     """Return every attempt that an earlier agent left here. Those whose end is not known yet are ``running``."""
     here = procs.identity()
@@ -212,11 +220,11 @@ def recover(history: History, places: "Places") -> "list[Attempt]":
         records = history.records.get(uid, {})
         claim = records.get("claim")
         attempt = Attempt(uid, claim["token"] if claim else "", state=attempts_.ENDED)
-        if "end" in records:
+        if "end" in records and _is_whole(uid, records, places):
             attempt.end = take_end(attempt, records["end"])
         elif "fence" in records:
             attempt.end = end_text(uid, "fenced")
-        elif (claim["boot"] != here) if claim else (here not in history.boots):
+        elif "end" in records or ((claim["boot"] != here) if claim else (here not in history.boots)):
             attempt.sizes = places.size(uid, 1), places.size(uid, 2)
             started = records.get("start", {}).get("at")
             attempt.end = end_text(uid, "reboot", _REBOOT, started=started, sizes=attempt.sizes)

@@ -120,6 +120,9 @@ class Judge(Watcher):
         since = self.launched[attempt.uid] - 60.0
         if any(when >= since for when in self.reboots[attempt.host]):
             return True
+        if attempt.uid in self.runner_deaths and attempt.uid not in self.starts:
+            # Claimed, and its runner killed before it could say whether it started.
+            return True
         return attempt.uid in self.runner_deaths and any(when >= since for when in self.agent_deaths[attempt.host])
 
     def check_output(self, attempt: Attempt, stream: int, here: bytes) -> None:

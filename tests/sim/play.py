@@ -16,6 +16,7 @@ from unittest import mock
 from sshjobs.errors import SshjobsError
 from sshjobs.host import Host
 from sshjobs.manager import Manager
+from sshjobs.network.contract import HostDown, HostUp, Warned
 from sshjobs.network.sim import Program, World
 from sshjobs.network.sim.files import VirtualFiles
 from sshjobs.network.sim.machine import Machine
@@ -151,6 +152,7 @@ class Play:
         self.world.say(f"manager {self.managers} begins")
         self.paths = RunPaths(Path(self._directory), "run")
         manager, self._dead = Manager(1.0), False
+        manager.handle_host = self._hear  # type: ignore[method-assign]
         self.manager = manager
         network = StageNetwork(self._directory, list(self.hosts), self.world, self.files)
         network.point = self._manager_point
@@ -159,6 +161,11 @@ class Play:
         manager.schedule.host_queue.rng = random.Random(f"{self.seed} {self.managers}")
         manager.stays_open = not self.healed
         self._watch_store(manager)
+
+    def _hear(self, event: HostUp | HostDown | Warned) -> None:
+        if not isinstance(event, HostUp):
+            what = event.error if isinstance(event, HostDown) else event.message
+            self.world.say(f"manager hears of {event.host}: {what}")
 
     def _identity(self) -> ManagerIdentity:
         # As of a process that is gone by the time that anybody asks.

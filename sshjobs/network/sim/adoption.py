@@ -125,6 +125,14 @@ class Adoption:
         return "claim" in records and bool(self.members())
 
 
+def _is_whole(uid: str, records: dict[str, Record], machine: Machine) -> bool:
+    """False when the host went down after the end, and outputs miss what was not on the disk by then."""
+    claim, end = records.get("claim"), records["end"]
+    if claim is not None and claim["boot"] == machine.boot:
+        return True
+    return machine.disk.size(uid, 1) >= end["out"] and machine.disk.size(uid, 2) >= end["err"]
+
+
 def recover(history: History, machine: Machine) -> list[Attempt]:
     """Return every attempt that an earlier agent left here. Those whose end is not known yet are running."""
     found = []
@@ -135,11 +143,11 @@ def recover(history: History, machine: Machine) -> list[Attempt]:
         records = history.records.get(uid, {})
         claim = records.get("claim")
         attempt = Attempt(uid, ENDED)
-        if "end" in records:
+        if "end" in records and _is_whole(uid, records, machine):
             attempt.end = {key: records["end"][key] for key in end_of("", "")}
         elif "fence" in records:
             attempt.end = end_of(uid, "fenced")
-        elif (claim["boot"] != machine.boot) if claim else (machine.boot not in history.boots):
+        elif "end" in records or ((claim["boot"] != machine.boot) if claim else machine.boot not in history.boots):
             attempt.end = end_of(uid, "reboot", "the host went down while it ran",
                                  started=records.get("start", {}).get("at"),
                                  out=machine.disk.size(uid, 1), err=machine.disk.size(uid, 2))
