@@ -20,11 +20,11 @@ class LiveAttempt:
     :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
     """
 
-    __slots__ = ("cancelling", "directory", "grace", "have", "job_name", "keys", "may_have_run", "over", "paused",
+    __slots__ = ("cancelling", "directory", "grace", "have", "keys", "may_have_run", "over", "paused",
                  "seen", "sent_on", "spec", "uid", "unwanted")
 
     def __init__(self, uid: str, job: Job, token: str, directory: Path):
-        self.uid, self.spec, self.job_name, self.directory = uid, job.spec, job.name, directory
+        self.uid, self.spec, self.directory = uid, job.spec, directory
         self.keys = {"id": uid, "token": token, "job": job.name, "index": job.spec.index}
         self.have = [0, 0]
         self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = False

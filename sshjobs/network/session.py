@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import os
 import random
@@ -50,10 +49,7 @@ class HostSession:
         self._gone: asyncio.Future[tuple[int, int]] | None = None
         self._heard = 0.0
         self._random = random.Random()
-        self._blocked = False
         self._leaving = False
-        #: Lets a person's act (a key accepted, a login made) be noticed at once.
-        self.retry_now = asyncio.Event()
 
     # -- what the manager asks for -------------------------------------------------------------------------------
 
@@ -75,14 +71,11 @@ class HostSession:
             error = await self._converse()
             if self._leaving:
                 return
-            self._blocked = error.lasting
             self._emit(HostDown(self.host.name, error))
             if error.lasting:
                 return
             pause = self._dialog.backoff.pause(error, began, loop.time(), self._random, heard=bool(self._heard))
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.retry_now.wait(), pause)
-            self.retry_now.clear()
+            await asyncio.sleep(pause)
 
     async def _converse(self) -> HostError:
         self._heard = 0.0

@@ -136,13 +136,15 @@ def test_output_grows_while_the_job_runs(rig):
 
 def test_a_cancelled_job_ends_with_all_of_its_tree(rig):
     rig.open()
-    job = rig.job("trap '' TERM; setsid sleep 299 & echo up; sleep 300")
+    # Lengths that nobody else on this machine sleeps for.
+    one, two = (f"30000.{secrets.randbelow(10**9):09}" for _ in range(2))
+    job = rig.job(f"trap '' TERM; setsid sleep {one} & echo up; sleep {two}")
     attempt = rig.launch(job)
     rig.until(lambda: rig.network.GetStdout(job) == "up\n")
     rig.network.cancel(job)
     rig.end(attempt)
     assert attempt.outcome is Outcome.CANCELLED
-    probe = rig.job("pgrep -f 'sleep (299|300)' || echo none")
+    probe = rig.job(f"pgrep -f '[s]leep ({one}|{two})' || echo none")
     rig.end(rig.launch(probe))
     assert rig.network.GetStdout(probe) == "none\n"
 
