@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import signal
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sshjobs.cli import main
 from sshjobs.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, EXIT_OK, EXIT_USAGE
 from sshjobs.store import RunReader
+from tests.cli.here import call_here
 from tests.cli.runs import edit, make_run
 from tests.cli.terminal import Terminal
 from tests.lab.waiting import wait_until
@@ -70,17 +67,6 @@ def is_gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
-
-
-def call_here(*words: str, input: str = "") -> subprocess.CompletedProcess[str]:
-    """Carry out a command line in this process: many are, and most of the time of each is the start of Python."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode()), "utf-8"))
-        patch.setattr(threading, "excepthook", threading.excepthook)
-        code = main(words)
-    told, said = (stream.buffer.getvalue().decode() for stream in (out, err))
-    return subprocess.CompletedProcess(words, code, told, said)
 
 
 @pytest.fixture
