@@ -107,6 +107,7 @@ class Housekeeping(Hooks):
             self.handle_host(event)
 
     def _take_released(self, news: News) -> None:
+        self._to_release += news.fetched
         for attempt in news.released:
             job = self._unreleased.pop(attempt, None)
             if job is not None:

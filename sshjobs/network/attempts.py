@@ -45,6 +45,16 @@ class Started(NamedTuple):
     at: float | None
 
 
+class Doubted(NamedTuple):
+    """The host has been down since the launch was sent: when it does not know the attempt, that may have run."""
+
+    uid: str
+
+
+#: What an attempt says of itself from then on, so that a later manager knows.
+MAY_HAVE_RUN = "the host went down after it was launched; it may have run"
+
+
 class Ended(NamedTuple):
     """An attempt is over and all of its output is in the local files."""
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from sshjobs.errors import ProtocolError
 from sshjobs.network import link as words
-from sshjobs.network.attempts import Ended, LiveAttempt, Started, ended_from
+from sshjobs.network.attempts import Doubted, Ended, LiveAttempt, Started, ended_from
 from sshjobs.network.contract import HostUp, Released
 from sshjobs.states import Outcome
 
@@ -98,7 +98,9 @@ class HostBook:
             self._say(lambda link: link.say("pause" if paused else "unpause", id=uid))
 
     def release(self, uids: list[str]) -> None:
-        """Tell the host to forget ended attempts, now or as soon as it can be reached."""
+        """Tell the host to forget ended attempts, now or as soon as it can be reached. What is still to be fetched
+        of one keeps it there."""
+        uids = [uid for uid in uids if uid not in self.live or self.live[uid].over]
         if not self.open:
             self._to_release += uids
             return
@@ -126,7 +128,9 @@ class HostBook:
             # What was sent before and is not known to the host now may have run all the same, if what the host
             # remembers is not what it remembered then.
             if not facts["resumed"] or known_boot not in (None, self.boot):
-                attempt.may_have_run |= attempt.sent_on is not None
+                if attempt.sent_on is not None and not attempt.may_have_run and not attempt.over:
+                    attempt.may_have_run = True
+                    self._emit(Doubted(attempt.uid))
         self.blobs = {sha for sha in facts["blobs"] if isinstance(sha, str)}
         self.open = True
         if self._to_release:

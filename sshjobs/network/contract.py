@@ -71,6 +71,7 @@ class News:
     :ivar jobs: jobs whose newest attempt has changed, in the order of the changes, each once
     :ivar hosts: events of hosts, in order
     :ivar round_trips: how long a word to a host and back took lately, in seconds
+    :ivar fetched: attempts that had ended before, and whose output is complete only now
     :ivar released: attempts whose outputs were synced and given up by their hosts
     """
 
@@ -78,9 +79,10 @@ class News:
     hosts: list[HostUp | HostDown | Warned] = field(default_factory=list)
     released: list[Attempt] = field(default_factory=list)
     round_trips: dict[str, float] = field(default_factory=dict)
+    fetched: list[Attempt] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.jobs or self.hosts or self.released)
+        return bool(self.jobs or self.hosts or self.released or self.fetched)
 
 
 class NetworkContract(ABC):

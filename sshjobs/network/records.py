@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sshjobs import failpoints
-from sshjobs.network.attempts import Ended, LiveAttempt, Started
+from sshjobs.network.attempts import MAY_HAVE_RUN, Doubted, Ended, LiveAttempt, Started
 from sshjobs.network.contract import HostDown, HostUp, News, Released, RoundTrip, Warned
 from sshjobs.rundir import RunPaths
 from sshjobs.spec import Attempt, Job
@@ -56,9 +56,11 @@ class Records:
             directory = paths.job(job.name) if attempt is newest else paths.attempt(job.name, attempt.n)
             live = LiveAttempt(attempt.uid, job, attempt.token, directory)
             live.seen = attempt.started is not None
-            live.over = attempt.state in FINAL_STATES
+            live.may_have_run = attempt.reason == MAY_HAVE_RUN
             for stream in (1, 2):
                 live.have[stream - 1] = self._files.size(live.path(stream))
+            # An end that is on the disk while its output is not (the power went between the two) is fetched again.
+            live.over = attempt.state in FINAL_STATES and live.have == [attempt.out_size or 0, attempt.err_size or 0]
             self._enter(job, attempt.host, attempt.uid)
             yield attempt.host, live
 
@@ -68,10 +70,12 @@ class Records:
 
     def apply(self, event: object, news: News, changed: dict[Job, None]) -> None:
         """Write an event into the job that it is about, and into the news."""
-        if isinstance(event, (Started, Ended)) and event.uid not in self._jobs:
+        if isinstance(event, (Started, Ended, Doubted)) and event.uid not in self._jobs:
             # Declared lost by a person while this was on its way.
             return
         match event:
+            case Ended() if _attempt_of(self._jobs[event.uid], event.uid).state in FINAL_STATES:
+                news.fetched.append(_attempt_of(self._jobs[event.uid], event.uid))
             case Ended():
                 self._end(event, changed)
             case Started():
@@ -79,6 +83,10 @@ class Records:
                 attempt = _attempt_of(job, event.uid)
                 attempt.state, attempt.started = STATE_BUSY, event.at or attempt.started
                 attempt.pid = event.pid or attempt.pid
+                changed[job] = None
+            case Doubted():
+                job = self._jobs[event.uid]
+                _attempt_of(job, event.uid).reason = MAY_HAVE_RUN
                 changed[job] = None
             case Released():
                 for uid in self._jobs.keys() & event.uids:

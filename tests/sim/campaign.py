@@ -1,4 +1,4 @@
-"""Plays many plays: ``python -m tests.sim.campaign --disasters 100000 --seed 1 --jobs 2``; one again: ``--replay SEED``.
+"""Plays many plays: ``python -m tests.sim.campaign --disasters 100000 --jobs 2``; one again: ``--replay SEED``.
 
 Each play has a seed of its own; a play that breaks a promise is told with its seed and what led to it.
 """

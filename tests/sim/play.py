@@ -201,6 +201,7 @@ class Play:
         self._drop()
         if power:
             self.files.lose_power(self.rng)
+            self.judge.lost_power = True
         raise Killed
 
     def _drop(self) -> None:

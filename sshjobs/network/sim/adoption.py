@@ -130,7 +130,7 @@ def _is_whole(uid: str, records: dict[str, Record], machine: Machine) -> bool:
     claim, end = records.get("claim"), records["end"]
     if claim is not None and claim["boot"] == machine.boot:
         return True
-    return machine.disk.size(uid, 1) >= end["out"] and machine.disk.size(uid, 2) >= end["err"]
+    return bool(machine.disk.size(uid, 1) >= end["out"] and machine.disk.size(uid, 2) >= end["err"])
 
 
 def recover(history: History, machine: Machine) -> list[Attempt]:
