@@ -8,6 +8,8 @@ import pytest
 
 from sshjobs.network import HostDown
 from sshjobs.network.transport import TRANSPORTS
+from sshjobs.rundir import RunPaths
+from sshjobs.store import RunReader
 from tests.network.meeting import kinds, meet
 
 SSH = [name for name in TRANSPORTS if name != "local"]
@@ -89,6 +91,9 @@ def test_cluster_files_are_taken_by_run_and_hosts_check(lab, sshjobs_cli, tmp_pa
     assert {job["name"]: job["host"] for job in jobs} == {
         f"job@{one.name}": one.name, f"job@{two.name}": two.name, "big": one.name}
     assert (logins_from(one, first), logins_from(two, second)) == (before[0] + 1, before[1] + 1)
+    with RunReader.open(RunPaths(tmp_path / "results", "jobs-1")) as reader:
+        # By which a resume finds the way.
+        assert {row.host.name: row.host.via for row in reader.hosts()} == {one.name: first.name, two.name: second.name}
     done = sshjobs_cli("run", "jobs.yaml", *arguments, "--direct")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (logins_from(one, first), logins_from(two, second)) == (before[0] + 1, before[1] + 1)
