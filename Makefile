@@ -1,6 +1,6 @@
 # Nothing here needs an activated environment: every target makes what it stands on.
 PYTHON ?= python3
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n 2
 export PYTHON
 .NOTPARALLEL:
 
