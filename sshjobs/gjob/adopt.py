@@ -26,7 +26,7 @@ UNLOADED = (127, 255)
 
 _NEVER = "its runner died before the job was started"
 _LOST = "its runner died, and its exit status is not known"
-_REBOOT = "the host went down while it ran"
+_REBOOT = "the host was restarted while it ran"
 
 
 class Adopted:

@@ -148,7 +148,7 @@ def recover(history: History, machine: Machine) -> list[Attempt]:
         elif "fence" in records:
             attempt.end = end_of(uid, "fenced")
         elif "end" in records or ((claim["boot"] != machine.boot) if claim else machine.boot not in history.boots):
-            attempt.end = end_of(uid, "reboot", "the host went down while it ran",
+            attempt.end = end_of(uid, "reboot", "the host was restarted while it ran",
                                  started=records.get("start", {}).get("at"),
                                  out=machine.disk.size(uid, 1), err=machine.disk.size(uid, 2))
             history.note(k="end", **attempt.end)
