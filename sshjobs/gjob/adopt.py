@@ -204,7 +204,7 @@ def _is_whole(uid: str, records: "dict[str, dict[str, Any]]", places: "Places") 
     claim, end = records.get("claim"), records["end"]
     if claim is not None and claim["boot"] == procs.identity():
         return True
-    return places.size(uid, 1) >= end["out"] and places.size(uid, 2) >= end["err"]
+    return bool(places.size(uid, 1) >= end["out"] and places.size(uid, 2) >= end["err"])
 
 
 def recover(history: History, places: "Places") -> "list[Attempt]":

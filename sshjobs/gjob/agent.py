@@ -202,7 +202,7 @@ class Agent(Listener):
         return left
 
     def _consider_leaving(self, now: float) -> None:
-        if self._talk is not None or self._crew.attempts:
+        if self._talk is not None or self._crew.works():
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now

@@ -137,6 +137,10 @@ class Crew:
             time.sleep(0.005)
         return len(left)
 
+    def works(self) -> bool:
+        """True while an attempt waits or runs. What has ended is on the disk, where another agent finds it."""
+        return any(attempt.state != ENDED for attempt in self.attempts.values())
+
     # -- the loop --------------------------------------------------------------------------------------------------
 
     def due(self, now: float) -> float:

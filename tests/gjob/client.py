@@ -224,10 +224,10 @@ class FarHost:
     def __init__(self, python: str, home: Path, packed: str | None = None):
         self.python, self.home, self.packed = python, home, packed
         self.run = os.urandom(16).hex()
-        self.environ = {**os.environ, "HOME": str(home)}
+        # The mark is in the environment of everything that is started here.
+        self.environ = {**os.environ, "HOME": str(home), "FAR_HOST": self.run}
         self.links: list[Link] = []
         self.welcome: dict[str, Any] = {}
-        self._agents: set[int] = set()
 
     def connect(self, *, epoch: int = 1, slots: int | None = 2, sync: list[list[Any]] | None = None,
                 offsets: Mapping[tuple[str, int], int] | None = None, **keys: Any) -> Link:
@@ -237,7 +237,6 @@ class FarHost:
         self.hello(link, epoch=epoch, slots=slots, **keys)
         link.say("sync", a=sync or [], last=True)
         self.welcome = link.until("welcome")
-        self._agents.add(self.welcome["pid"])
         return link
 
     def open(self) -> Link:
@@ -279,10 +278,7 @@ class FarHost:
         """End everything that was started here."""
         for link in self.links:
             link.close()
-        doomed = [pid for pid in self._agents if alive(pid)]
-        for pid in doomed:
-            doomed += children(pid)
-        doomed += holders(f"SSHJOBS_TOKEN=t{os.getpid()}x")
+        doomed = holders(f"FAR_HOST={self.run}")
         for pid in doomed:
             try:
                 os.kill(pid, signal.SIGKILL)

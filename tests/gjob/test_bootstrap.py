@@ -110,7 +110,7 @@ def test_nothing_is_written_before_the_marker_and_hello_follows_at_once(far: Far
     link.write(encode("hello", v=1, run=far.run, name="r", host="far", epoch=1, slots=1, root=None)
                + encode("sync", a=[], last=True)
                + encode("launch", id="1.1", token="t" * 16, job="j", index=1, spec={"argv": ["echo", "hi"]}))
-    far._agents.add(link.until("welcome")["pid"])
+    link.until("welcome")
     assert link.end_of("1.1")["out"] == 3
 
 

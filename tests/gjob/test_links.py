@@ -306,19 +306,20 @@ def test_an_agent_that_nobody_needs_goes_and_one_that_is_needed_stays(make_far: 
     modules[agent] = modules[agent].replace("IDLE_EXIT = 60.0", "IDLE_EXIT = 0.2")
     far = make_far(payload.pack(modules))
     link = far.connect()
-    link.run("1.1", "echo", "kept")
-    link.cut()
-    link = far.connect(sync=[["1.1", 0, 0]])
-    busy = far.agent
-    assert link.end_of("1.1")["out"] == 5
+    link.run("1.1", "echo", "released")
+    link.run("2.1", "echo", "kept")
     link.say("release", ids=["1.1"])
-    link.say("ping", seq=1)
-    link.until("pong")
+    link.launch("3.1", script=GO)
+    link.until("started", id="3.1")
+    busy = far.agent
     link.cut()
-    eventually(lambda: not alive(busy), "the agent's leave")
-    # What it must not forget is still there for the next one.
-    link = far.connect(sync=[["1.1", 0, 0]])
+    (far.home / "go").touch()
+    eventually(lambda: not alive(busy), "the agent's leave, once the job is over")
+    # What must not be forgotten is there for the next one.
+    link = far.connect(sync=[[f"{number}.1", 0, 0] for number in (1, 2, 3)])
     assert far.agent != busy and far.welcome["resumed"] is True
+    assert link.end_of("2.1")["out"] == 5 and link.end_of("3.1")["status"] == 0
+    assert {"t": "state", "id": "1.1", "s": "absent"} in link.frames
     link.say("bye")
     link.until("gone")
 
