@@ -65,15 +65,20 @@ class OutputFiles:
         return path.stat().st_size if path.exists() else 0
 
     def put_aside(self, directory: Path, aside: Path) -> None:
-        """Move the output of an earlier attempt out of the way of the next. Harmless when it is done already; from
-        any thread.
+        """Move the output of an earlier attempt out of the way of the next; where it was moved before, the longer
+        one is kept. From any thread.
 
         :raises OSError: the disk refused
         """
         for name in ("stdout", "stderr"):
-            if (directory / name).exists() and not (aside / name).exists():
+            old, new = directory / name, aside / name
+            if not old.exists():
+                continue
+            if self.size(new) > self.size(old):
+                old.unlink()
+            else:
                 aside.mkdir(mode=0o700, exist_ok=True)
-                os.rename(directory / name, aside / name)
+                os.replace(old, new)
 
     def close(self) -> None:
         """Close every file."""

@@ -53,16 +53,21 @@ class Records:
         for attempt in job.attempts:
             if attempt.released or (attempt.state in FINAL_STATES and attempt.outcome is None):
                 continue
-            directory = paths.job(job.name) if attempt is newest else paths.attempt(job.name, attempt.n)
+            directory = paths.attempt(job.name, attempt.n)
+            # What was about to be launched next may have put the newest one's output aside already.
+            if attempt is newest and not (attempt.state in FINAL_STATES and self._sizes(directory) != [0, 0]):
+                directory = paths.job(job.name)
             live = LiveAttempt(attempt.uid, job, attempt.token, directory)
             live.seen = attempt.started is not None
             live.may_have_run = attempt.reason == MAY_HAVE_RUN
-            for stream in (1, 2):
-                live.have[stream - 1] = self._files.size(live.path(stream))
+            live.have = self._sizes(directory)
             # An end that is on the disk while its output is not (the power went between the two) is fetched again.
             live.over = attempt.state in FINAL_STATES and live.have == [attempt.out_size or 0, attempt.err_size or 0]
             self._enter(job, attempt.host, attempt.uid)
             yield attempt.host, live
+
+    def _sizes(self, directory: Path) -> list[int]:
+        return [self._files.size(directory / name) for name in ("stdout", "stderr")]
 
     def forget_host(self, host: str) -> None:
         """Note that a host is let go of."""

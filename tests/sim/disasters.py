@@ -62,8 +62,7 @@ def kill_runner(play: Play, machine: Machine | None = None) -> None:
         runner = play.rng.choice(runners)
         assert isinstance(runner, Runner)
         play.world.say(f"{machine.name}: the runner of {runner.uid or 'nothing'} is killed")
-        if runner.uid:
-            play.judge.runner_deaths.add(runner.uid)
+        play.judge.runner_deaths.update(runner.knows())
         runner.die()
 
 
@@ -71,8 +70,7 @@ def kill_both(play: Play, machine: Machine | None = None) -> None:
     """kill -9 of agent and runners at once."""
     machine = machine or _machine(play)
     for runner in _owners(machine, "runner"):
-        if runner.uid:
-            play.judge.runner_deaths.add(runner.uid)
+        play.judge.runner_deaths.update(runner.knows())
         runner.die()
     kill_agent(play, machine)
 
@@ -104,8 +102,7 @@ def trap_runner(play: Play) -> None:
 def kill_those_at(play: Play, machine: Machine) -> None:
     """All runners of a host die."""
     for runner in _owners(machine, "runner"):
-        if runner.uid:
-            play.judge.runner_deaths.add(runner.uid)
+        play.judge.runner_deaths.update(runner.knows())
         play.world.say(f"{machine.name}: the runner of {runner.uid or 'nothing'} is killed")
         runner.die()
 

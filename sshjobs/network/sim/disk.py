@@ -17,25 +17,25 @@ class Journal:
     def __init__(self, disk: Disk):
         self._disk = disk
         self.records: list[tuple[float, Record]] = []
-        self._unwritten: list[Record] = []
+        self.unwritten: list[Record] = []
 
     def append(self, now: float, record: Record) -> bool:
         """Append a record; False where it is only in its writer's memory, because the disk is full."""
-        self._unwritten.append(record)
+        self.unwritten.append(record)
         return self.retry(now)
 
     def retry(self, now: float) -> bool:
         """Write what is still unwritten; True when nothing is."""
-        if self._unwritten and self._disk.full:
+        if self.unwritten and self._disk.full:
             return False
         if self._disk.remembers:
-            self.records += [(now, record) for record in self._unwritten]
-        self._unwritten.clear()
+            self.records += [(now, record) for record in self.unwritten]
+        self.unwritten.clear()
         return True
 
     def forget_unwritten(self) -> None:
         """Its writer is dead."""
-        self._unwritten.clear()
+        self.unwritten.clear()
 
 
 class Disk:

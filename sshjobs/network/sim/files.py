@@ -49,8 +49,11 @@ class VirtualFiles:
         """See :class:`sshjobs.network.records.Files`."""
         for name in ("stdout", "stderr"):
             old, new = f"{directory}/{name}", f"{aside}/{name}"
-            if old in self._data and new not in self._data:
-                self._data[new] = self._data.pop(old)
+            if old in self._data:
+                data = self._data.pop(old)
+                if len(data) < len(self._data.get(new, b"")):
+                    continue
+                self._data[new] = data
                 self._synced[new] = self._synced.pop(old, 0)
                 self._dirty[new] = None
 

@@ -62,6 +62,10 @@ class Runner:
         """The attempt that it has begun with, empty when there is none."""
         return self._job.uid if self._job is not None else self.attempt_uid
 
+    def knows(self) -> set[str]:
+        """Return the attempts of which nobody else may know all: the one that it has, and those not written down."""
+        return {self.uid, *(record["id"] for record in self.journal.unwritten if "id" in record)} - {""}
+
     def give(self, launch: dict[str, Any]) -> None:
         """Take a launch, or an order about the one that it has; it comes to that in its own time."""
         self._orders.append(launch)
