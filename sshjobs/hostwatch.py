@@ -24,6 +24,10 @@ class HostWatch:
         self._seen: set[str] = set()
         self._machines: dict[tuple[Any, ...], str] = {}
 
+    def know(self, hosts: Iterable[str]) -> None:
+        """Note hosts that an earlier manager of the run has reached: they are waited for like those that we have."""
+        self._seen.update(hosts)
+
     def add(self, host: str) -> None:
         """Take in a further host, or one that comes back."""
         self.trouble[host] = ""

@@ -87,6 +87,7 @@ class Manager(Housekeeping):
             boots = {row.host.name: row.facts["boot"] for row in reader.hosts() if row.facts}
         self.store.set_run_state("running")
         network.hold()
+        self.watch.know(boots)
         network.adopt((job for job in unfinished if job.attempts), boots)
         network.open(RunIdentity(uid, paths.name, epoch), paths)
         for job in unfinished:

@@ -28,8 +28,9 @@ class Stream:
     def __init__(self, path: str, uid: str, number: int, offset: int, lost: int = 0):
         self._path, self._uid, self._number = path, uid, number
         self._fd = -1
-        self.lost = lost
-        self._position = max(0, offset - lost)
+        # A manager that lost what it had asks for what is gone: there is only what is here.
+        self.lost = min(lost, offset)
+        self._position = offset - self.lost
         self._looked = False
 
     @property

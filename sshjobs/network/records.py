@@ -36,6 +36,8 @@ class Records:
         #: The same by host, so that one that comes or goes costs no look at the others.
         self._on_host: dict[str, dict[str, Job]] = {}
         self._away: set[str] = set()
+        #: Attempts that had ended before this manager came, and whose output is still to be fetched.
+        self._fetching: dict[str, LiveAttempt] = {}
 
     def launched(self, job: Job, host: str, attempt: Attempt, paths: RunPaths) -> LiveAttempt:
         """Take in a launch and return the attempt as the network is to know it.
@@ -43,7 +45,10 @@ class Records:
         :raises OSError: the output of the attempt before could not be put aside
         """
         if attempt.n > 1:
-            self._files.put_aside(paths.job(job.name), paths.attempt(job.name, attempt.n - 1))
+            aside = paths.attempt(job.name, attempt.n - 1)
+            self._files.put_aside(paths.job(job.name), aside)
+            if (before := self._fetching.get(job.attempts[-2].uid)) is not None:
+                before.directory = aside
         self._enter(job, host, attempt.uid)
         return LiveAttempt(attempt.uid, job, attempt.token, paths.job(job.name))
 
@@ -63,6 +68,8 @@ class Records:
             live.have = self._sizes(directory)
             # An end that is on the disk while its output is not (the power went between the two) is fetched again.
             live.over = attempt.state in FINAL_STATES and live.have == [attempt.out_size or 0, attempt.err_size or 0]
+            if attempt.state in FINAL_STATES and not live.over:
+                self._fetching[attempt.uid] = live
             self._enter(job, attempt.host, attempt.uid)
             yield attempt.host, live
 
@@ -96,6 +103,7 @@ class Records:
             case Released():
                 for uid in self._jobs.keys() & event.uids:
                     job = self._jobs.pop(uid)
+                    self._fetching.pop(uid, None)
                     attempt = _attempt_of(job, uid)
                     self._on_host[attempt.host].pop(uid, None)
                     attempt.released = True

@@ -236,6 +236,8 @@ class Agent:
 
     def _introduce(self, attempt: Attempt, sent: tuple[int, int]) -> None:
         self._feeds[attempt.uid] = list(sent)
+        # A manager that lost what it had asks for what is gone: there is only what is here.
+        attempt.lost = [min(attempt.lost[0], sent[0]), min(attempt.lost[1], sent[1])]
         self._unsent.add(attempt.uid)
         if attempt.state != QUEUED:
             self.world.at(0.0 if attempt.state == ENDED else LOOK_AFTER, lambda: self._stream(attempt.uid))
