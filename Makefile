@@ -44,6 +44,10 @@ lint: dev ## Check style, types, floors and the far side's Python 3.6
 	$(FLOORS)
 	$(VERMIN) --quiet --no-tips --violations -t=3.6- sshjobs/gjob
 
+.PHONY: faults
+faults: system dev ## Kill, cut, reboot and fill for an hour or so, as root, and write docs/reliability.md
+	$(BIN)/python -m tests.faults.report
+
 .PHONY: api
 api: dev ## Write down the public API as it is now (tests/house/public_api.txt)
 	$(BIN)/python -m tests.house.public_api > tests/house/public_api.new

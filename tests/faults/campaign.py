@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -11,10 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.faults import cuts, kills
+from tests.faults import cancels as cancelling
+from tests.faults import cuts, frames, kills, outputs
 from tests.faults.ledger import Findings
 from tests.faults.scene import Scene
-from tests.lab import Lab
+from tests.lab import HostOptions, Lab
 
 Result = tuple[Findings, dict[str, Any]]
 
@@ -50,31 +53,76 @@ def reboots(scene: Scene, options: argparse.Namespace) -> Result:
     return _measured(*cuts.reboot_hosts(scene, options.kills, jobs=options.jobs, pace=options.pace))
 
 
+def cancels(scene: Scene, options: argparse.Namespace) -> Result:
+    found, what = cancelling.cancel_trees(scene, options.kills, batch=len(scene.lab.hosts) * scene.slots)
+    return found, {"cancels": what["cancels"]}
+
+
+def output(scene: Scene, options: argparse.Namespace) -> Result:
+    jobs = outputs.big_jobs(scene.directory, options.mib << 20, 300, options.mib << 18, options.jobs, scene.seed)
+    found, figures = outputs.pour(scene, jobs, 30, 10)
+    return found, {"mib": options.mib, **figures}
+
+
+def homes(scene: Scene, options: argparse.Namespace) -> Result:
+    found, done = outputs.fill_homes(scene, options.kills, jobs=options.jobs)
+    return found, {"filled": done}
+
+
+def results(scene: Scene, options: argparse.Namespace) -> Result:
+    with outputs.small_results(scene, "96m"):
+        found, done = outputs.fill_results(scene, options.kills, jobs=options.jobs)
+    return found, {"filled": done}
+
+
+def launches(scene: Scene, options: argparse.Namespace) -> Result:
+    os.environ["HOME"] = str(scene.directory)
+    wrong, size = frames.break_launches(scene.directory, range(frames.LONGEST))
+    return Findings(wrong=wrong), {"bytes": size}
+
+
 CAMPAIGNS: dict[str, Callable[[Scene, argparse.Namespace], Result]] = {
-    "manager": manager, "agents": agents, "cuts": network, "lines": lines, "reboots": reboots}
+    "manager": manager, "agents": agents, "cuts": network, "lines": lines, "reboots": reboots, "cancels": cancels,
+    "output": output, "homes": homes, "results": results, "launches": launches}
+
+
+def commit() -> str:
+    """The commit that this is; of a copy without its history, the one that its file ``.commit`` names."""
+    here = Path(__file__).parents[2]
+    noted = here / ".commit"
+    if noted.exists():
+        return noted.read_text().strip()[:12]
+    told = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    return told.stdout.strip()[:12]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__)
     parser.add_argument("campaign", choices=CAMPAIGNS)
-    parser.add_argument("--kills", type=int, default=100, help="or cuts, or reboots")
+    parser.add_argument("--kills", type=int, default=100, help="or cuts, reboots, cancels")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1000, help="in each run")
+    parser.add_argument("--mib", type=int, default=2048, help="of output in all")
     parser.add_argument("--pace", type=float, default=1.0, help="factor on how long jobs take")
     parser.add_argument("--hosts", type=int, default=4)
     parser.add_argument("--slots", type=int, default=8)
+    parser.add_argument("--record", type=Path, metavar="FILE", help="append the figures to it")
     parser.add_argument("--keep", action="store_true", help="leave the run's directory there")
     options = parser.parse_args()
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="sshjobs-faults-"))
-    with Lab(options.hosts) as lab:
+    small = HostOptions(home_size="32M") if options.campaign == "homes" else None
+    with Lab(options.hosts, options=small) as lab:
         found, figures = CAMPAIGNS[options.campaign](Scene(lab, directory, options.seed, slots=options.slots), options)
-    figures.update(campaign=options.campaign, seed=options.seed, jobs=found.jobs, starts=found.starts,
+    figures.update(campaign=options.campaign, seed=options.seed, commit=commit(), day=time.strftime("%Y-%m-%d"), jobs=found.jobs, starts=found.starts,
                    repeated=found.repeated, minutes=round((time.monotonic() - began) / 60, 2),
                    **{key: len(getattr(found, key)) for key in ("lost", "doubled", "unexpected", "wrong", "digests")})
     for line in found.bad[:50]:
         print(line)
     print(json.dumps(figures))
+    if options.record is not None:
+        with open(options.record, "a") as file:
+            file.write(json.dumps(figures) + "\n")
     if found.bad or options.keep:
         print(f"the run is in {directory}")
     else:

@@ -79,9 +79,9 @@ class Victim:
 
     def __init__(self, host: LabHost, rng: random.Random):
         self.host, self._rng = host, rng
-        self.idle_until = rng.uniform(1.0, 8.0)
+        self.idle_until = rng.uniform(0.3, 4.0)
         self.back_at: float | None = None
-        self._kind = ""
+        self.kind = ""
         self._cut_at = 0.0
         self._healed: tuple[float, float] | None = None
         self._noticed = False
@@ -99,13 +99,13 @@ class Victim:
         elif self._healed is not None:
             if self._is_true(reader, run, self._healed[1]):
                 measured.truth.append(now - self._healed[0])
-                measured.what[self._kind] += 1
+                measured.what[self.kind] += 1
                 self._healed = None
                 self.idle_until = max(now + self._rng.uniform(1.0, 8.0), self._cut_at + CYCLE)
                 return True
         elif now >= self.idle_until:
             self._noticed, self._cut_at = False, now
-            self._kind, seconds = strike(self.host, self._rng)
+            self.kind, seconds = strike(self.host, self._rng)
             self.back_at = time.monotonic() + seconds
         return False
 
@@ -121,13 +121,14 @@ class Victim:
         here = [job for job in reader.jobs(("busy", "unknown")) if job.host == self.host.name]
         if any(job.state == "unknown" for job in here):
             return False
-        attempts = {number: rows[-1].n for number, rows in reader.attempts_of([job.number for job in here]).items() if rows}
+        known = reader.attempts_of([job.number for job in here])
+        attempts = {number: rows[-1].n for number, rows in known.items() if rows}
         over = {(line.job, line.attempt) for line in ledger.read([self.host], run)
                 if line.what == "end" and line.at < healed - ENDING}
         return not any((job.name, attempts.get(job.number)) in over for job in here)
 
 
-def _row(reader: RunReader, host: str) -> str:
+def _row(reader: RunReader, host: str) -> str | None:
     return next(row.state for row in reader.hosts() if row.host.name == host)
 
 
@@ -158,8 +159,8 @@ def torment(scene: Scene, count: int, strike: Callable[[LabHost, random.Random],
                 for victim in victims:
                     done += victim.act(now, reader, scene.name, measured, strike, mend)
                     if now - victim.waiting > limit:
-                        found.wrong.append(f"{victim.host.name}: {limit} s after {victim._kind} was undone the truth is "
-                                           f"not back: {scene.how()}")
+                        found.wrong.append(f"{victim.host.name}: {limit} s after {victim.kind} was undone the truth "
+                                           f"is not back: {scene.how()}")
                         done = count
         for victim in victims:
             if victim.back_at is not None:
@@ -181,12 +182,14 @@ def _finish(scene: Scene, manager: Manager, shakes: Handshakes) -> None:
     scene.finish()
 
 
-def cut_networks(scene: Scene, cuts: int, *, jobs: int, pace: float) -> tuple[ledger.Findings, Measured]:
+def cut_networks(scene: Scene, cuts: int, *, jobs: int, pace: float,
+                 longest: float = 50.0) -> tuple[ledger.Findings, Measured]:
     """Cut hosts off in each of the five ways, for moments and for most of a minute."""
     def strike(host: LabHost, rng: random.Random) -> tuple[str, float]:
         kind = rng.choice(CUTS)
         host.cut(kind)
-        return kind, rng.choice((rng.uniform(0.2, 3), rng.uniform(3, 15), rng.uniform(3, 15), rng.uniform(15, 50)))
+        seconds = rng.choice((rng.uniform(0.2, 3), rng.uniform(3, 15), rng.uniform(3, 15), rng.uniform(15, 50)))
+        return kind, min(seconds, longest)
 
     return torment(scene, cuts, strike, lambda host: host.heal(), jobs=jobs, pace=pace)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from collections import Counter
 
 from tests.faults import ledger
@@ -30,7 +29,8 @@ def _armed(rng: random.Random) -> str:
     return f"{name}:kill@{rng.choice((1, 1, 2, 3, rng.randint(1, 30)))}"
 
 
-def manager_kills(scene: Scene, kills: int, *, jobs: int = 1000, pace: float = 1.0) -> tuple[ledger.Findings, Counter[str]]:
+def manager_kills(scene: Scene, kills: int, *, jobs: int = 1000,
+                  pace: float = 1.0) -> tuple[ledger.Findings, Counter[str]]:
     """Kill so many managers, in as many runs as it takes; let every run end, and check it.
 
     :return: what was found, and how often managers died where (``random`` for any moment)
@@ -103,9 +103,3 @@ def _kill(pids: list[int], name: str) -> str | None:
         except ProcessLookupError:
             continue
     return name if done else None
-
-
-def elapsed(since: float) -> str:
-    """Minutes and seconds since a moment of the monotonic clock."""
-    seconds = round(time.monotonic() - since)
-    return f"{seconds // 60}:{seconds % 60:02}"

@@ -1,7 +1,8 @@
 """The truth about jobs, written by themselves, and the checker that holds a run against it.
 
-Each job appends a line of its own to a file on its host when it starts and when it ends: one write, then synced. sshjobs
-never touches that file. The checker counts as Jepsen's total-queue does: lost, doubled, unexpected, and what is told wrong.
+Each job appends a line of its own to a file on its host when it starts and when it ends: one write, then synced.
+sshjobs never touches that file. The checker counts as Jepsen's total-queue does: lost, doubled, unexpected, and what is
+told wrong.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sshjobs.rundir import RunPaths
+from sshjobs.schedule import BLAMED
 from sshjobs.store import RunReader
 from sshjobs.store.document import status
+from sshjobs.store.rows import AttemptRow
 from tests.lab import LabHost
 
 LEDGER = "ledger"
-#: The head of every job: ``note start`` and ``note end``. The environment names another file where the home may be full.
+#: The head of every job: ``note start`` and ``note end``. The environment names another file where the home is full.
 NOTE = (
     'note() { local boot; read -r boot < /proc/sys/kernel/random/boot_id; '
     "printf '%s %s %s %s %s %s %s\\n' \"$1\" \"$SSHJOBS_RUN\" \"$SSHJOBS_JOB\" \"$SSHJOBS_ATTEMPT\" \"$SSHJOBS_TOKEN\" "
@@ -64,11 +67,14 @@ class Jobs:
     expected: dict[str, Expected] = field(default_factory=dict)
 
     def add(self, name: str, commands: list[str], *, outcome: str = "succeeded", exit_status: int | None = 0,
-            signal: int | None = None, stdout: bytes = b"", stderr: bytes = b"", **keys: Any) -> None:
-        """Add a job. Its commands come after the start was noted, and note the end themselves where they do not
-        simply come to theirs."""
+            signal: int | None = None, stdout: bytes | str = b"", stderr: bytes = b"", **keys: Any) -> None:
+        """Add a job. Its commands come after the start was noted, and note the end themselves.
+
+        :param stdout: what it writes, or the digest of that
+        """
         self.jobs.append({"name": name, "commands": [NOTE, "note start", *commands], **keys})
-        self.expected[name] = Expected(outcome, exit_status, signal, sha(stdout), sha(stderr))
+        self.expected[name] = Expected(
+            outcome, exit_status, signal, stdout if isinstance(stdout, str) else sha(stdout), sha(stderr))
 
     def write(self, directory: Path) -> Path:
         """Write the jobfile and the file that its jobs are sent."""
@@ -101,8 +107,8 @@ def mixed(count: int, seed: int, *, pace: float = 1.0, host_retries: int = 20) -
                         f"cat {BLOB_NAME} {BLOB_NAME}", "note end"]
             made.add(f"binary-{n}", commands, files=[BLOB_NAME], **words)
         elif chosen < 0.9:
-            commands = [*said, "(setsid sleep 300 &)", "sleep 301 &", f"sleep {rng.uniform(0, 1) * pace:.3f}", "note end"]
-            made.add(f"tree-{n}", commands, **words)
+            left = ["(setsid sleep 300 &)", "sleep 301 &"]
+            made.add(f"tree-{n}", [*said, *left, f"sleep {rng.uniform(0, 1) * pace:.3f}", "note end"], **words)
         else:
             _add_failing(made, n, rng, [*said, f"sleep {rng.uniform(0, 0.5) * pace:.3f}", "note end"], words)
     return made
@@ -124,17 +130,24 @@ def read(hosts: Iterable[LabHost], run: str, name: str = LEDGER) -> list[Line]:
         path = host.home / name
         if not path.exists():
             continue
-        for text in path.read_text().splitlines():
-            words = text.split(" ")
-            if len(words) == 7 and words[1] == run:
-                lines.append(Line(words[0], run, words[2], int(words[3]), words[4], float(words[5]), words[6], host.name))
+        lines += parse(path.read_text(), run, host.name)
+    return lines
+
+
+def parse(text: str, run: str, host: str) -> list[Line]:
+    """Return the lines of a run in a ledger."""
+    lines = []
+    for line in text.splitlines():
+        words = line.split(" ")
+        if len(words) == 7 and words[1] == run:
+            lines.append(Line(words[0], run, words[2], int(words[3]), words[4], float(words[5]), words[6], host))
     return lines
 
 
 @dataclass
 class Findings:
     """What the checker found in one run. All lists must be empty; ``repeated`` counts attempts that were started again
-    because the one before was recorded as lost, which is allowed."""
+    because the one before was recorded as lost or as failed by its host's fault, which is allowed."""
 
     jobs: int = 0
     starts: int = 0
@@ -161,13 +174,13 @@ def check(paths: RunPaths, jobs: Jobs, lines: Iterable[Line]) -> Findings:
     """Hold a run that is over against the ledgers of its jobs."""
     with RunReader.open(paths) as reader:
         document = status(reader)
-        tokens = {(job.name, attempt.n): attempt.token
-                  for job, attempts in reader.jobs_with_attempts() for attempt in attempts}
+        rows = {(job.name, attempt.n): attempt for job, attempts in reader.jobs_with_attempts() for attempt in attempts}
         found = Findings(jobs=len(jobs.expected), wrong=[f"store: {text}" for text in reader.contradictions()])
     starts: dict[str, dict[int, list[Line]]] = defaultdict(lambda: defaultdict(list))
     ends: dict[str, dict[int, list[Line]]] = defaultdict(lambda: defaultdict(list))
     for line in lines:
-        if tokens.get((line.job, line.attempt)) != line.token:
+        row = rows.get((line.job, line.attempt))
+        if row is None or row.token != line.token:
             found.unexpected.append(f"{line.job}: attempt {line.attempt} ran on {line.host} with an unknown token")
         (starts if line.what == "start" else ends)[line.job][line.attempt].append(line)
         found.starts += line.what == "start"
@@ -175,20 +188,26 @@ def check(paths: RunPaths, jobs: Jobs, lines: Iterable[Line]) -> Findings:
     found.lost += [f"{name}: not in the store" for name in jobs.expected.keys() - told.keys()]
     found.unexpected += [f"{name}: nobody's job" for name in told.keys() - jobs.expected.keys()]
     for name in jobs.expected.keys() & told.keys():
-        _check_attempts(told[name], starts[name], ends[name], found)
+        excused = {attempt["n"] for attempt in told[name]["attempts"] if _is_excused(rows[name, attempt["n"]])}
+        _check_attempts(told[name], starts[name], ends[name], excused, found)
         _check_end(paths, told[name], jobs.expected[name], ends[name], found)
     return found
 
 
+def _is_excused(row: AttemptRow) -> bool:
+    """Whether a job may run again after this attempt: it is recorded as lost, or as failed by its host's fault."""
+    return row.outcome == "lost" or bool(row.reason and row.reason.startswith(BLAMED))
+
+
 def _check_attempts(job: dict[str, Any], starts: dict[int, list[Line]], ends: dict[int, list[Line]],
-                    found: Findings) -> None:
+                    excused: set[int], found: Findings) -> None:
     name, attempts = job["name"], {attempt["n"]: attempt for attempt in job["attempts"]}
     for n, lines in starts.items():
         if len(lines) > 1:
             found.doubled.append(f"{name}: attempt {n} started {len(lines)} times on {[line.host for line in lines]}")
     started = sorted(starts)
     for n, later in zip(started, started[1:], strict=False):
-        if attempts.get(n, {}).get("outcome") != "lost":
+        if n not in excused:
             found.doubled.append(f"{name}: attempt {later} started after attempt {n} had {attempts.get(n)}")
         elif n in ends and ends[n][0].at > starts[later][0].at:
             found.doubled.append(f"{name}: attempts {n} and {later} ran at the same time")
@@ -217,6 +236,9 @@ def _check_end(paths: RunPaths, job: dict[str, Any], expected: Expected, ends: d
     if job["attempts"][-1]["n"] not in ends:
         found.wrong.append(f"{name}: is {job['outcome']} and never came to its end")
     for stream in ("stdout", "stderr"):
-        data = (paths.job(name) / stream).read_bytes()
-        if sha(data) != getattr(expected, stream):
-            found.digests.append(f"{name}: {stream} is wrong, {len(data)} bytes")
+        path, digest = paths.job(name) / stream, hashlib.sha256()
+        with open(path, "rb") as file:
+            while data := file.read(1 << 20):
+                digest.update(data)
+        if digest.hexdigest() != getattr(expected, stream):
+            found.digests.append(f"{name}: {stream} is wrong, {path.stat().st_size} bytes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import random
 import signal
@@ -13,18 +14,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sshjobs import cli, failpoints
-from sshjobs.rundir import RunPaths
-from sshjobs.store import RunReader
-from tests.faults import ledger
-from tests.lab import BaseLab, LabHost, wait_until
 
 # What a manager imports is imported once, before it is forked: a thousand of them start in a tenth of the time.
-from sshjobs.cli import carry as _carry  # noqa: F401, I001
+from sshjobs.cli import carry as _carry  # noqa: F401
 from sshjobs.cli import resume as _resume  # noqa: F401
 from sshjobs.cli import run as _run  # noqa: F401
+from sshjobs.rundir import RunPaths
+from sshjobs.store import RunReader
 from sshjobs.views import lines as _lines  # noqa: F401
+from tests.faults import ledger
+from tests.lab import BaseLab, LabHost
 
 _PDEATHSIG = 1
+_RUNS = itertools.count(1)
 #: Seconds that a run may take to its end once nothing is done to it any more.
 PATIENCE = 240.0
 
@@ -116,7 +118,6 @@ class Scene:
         self.jobs = ledger.Jobs()
         self.name = ""
         self.ssh_config = lab.ssh_config
-        self._runs = 0
         self.manager: Manager | None = None
         self.results = directory / "results"
 
@@ -126,12 +127,12 @@ class Scene:
 
     def begin(self, jobs: ledger.Jobs, armed: str = "", *words: str) -> Manager:
         """Start a further run of these jobs on all hosts of the lab."""
-        self._runs += 1
-        self.jobs, self.name = jobs, f"f{os.getpid()}-{self.seed}-{self._runs}"
+        # Runs of other tests write into the same ledgers.
+        self.jobs, self.name = jobs, f"f{os.getpid()}-{self.seed}-{next(_RUNS)}"
         path = jobs.write(self.directory)
         self.manager = Manager(
-            ["run", path, "--hosts", ",".join(self.lab.names), "--ssh-config", self.ssh_config, "--slots", str(self.slots),
-             "--name", self.name, "--results", self.results, "--quiet", *words], self.directory, armed)
+            ["run", path, "--hosts", ",".join(self.lab.names), "--ssh-config", self.ssh_config, "--slots",
+             str(self.slots), "--name", self.name, "--results", self.results, "--quiet", *words], self.directory, armed)
         return self.manager
 
     def resume(self, armed: str = "") -> Manager:
@@ -196,8 +197,3 @@ def agents(host: LabHost) -> tuple[list[int], list[int]]:
     leaders = [pid for pid in ours if os.getsid(pid) == pid]
     runners = [pid for pid in leaders if ours[pid].parent in leaders]
     return [pid for pid in leaders if pid not in runners], runners
-
-
-def quiet(scene: Scene) -> None:
-    """Wait until nothing of a run is on the hosts."""
-    wait_until(lambda: not any(survivors(host, scene.name) for host in scene.lab.hosts), 30, "the hosts to be empty")

@@ -1,0 +1,118 @@
+"""``make faults``: runs every campaign and writes ``docs/reliability.md`` from its figures.
+
+``python -m tests.faults.report --from FILE`` writes the page from figures that campaigns have recorded before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PAGE = ROOT / "docs" / "reliability.md"
+#: What is run, in this order; each is a command line of tests.faults.campaign.
+PLAN = (
+    "manager --kills 1000 --jobs 1000 --seed 11",
+    "agents --kills 300 --jobs 1000 --seed 24",
+    "cuts --kills 100 --jobs 3000 --pace 4 --seed 21",
+    "lines --kills 60 --jobs 1200 --pace 3 --seed 23",
+    "launches",
+    "reboots --kills 50 --jobs 700 --pace 3 --seed 22",
+    "cancels --kills 1000 --slots 12 --seed 31",
+    "output --mib 2048 --jobs 10000 --seed 32",
+    "homes --kills 40 --jobs 1000 --seed 33",
+    "results --kills 40 --jobs 1000 --seed 34",
+)
+_WHAT = {
+    "manager": "kill -9 of the manager",
+    "agents": "kill -9 of agents and runners",
+    "cuts": "networks cut in five ways",
+    "lines": "lines that stall or break after any byte",
+    "launches": "lines cut after every byte of a launch",
+    "reboots": "hosts that reboot",
+    "cancels": "cancels of hostile trees",
+    "output": "much output, with cuts and kills",
+    "homes": "full homes on the hosts",
+    "results": "full disk under the run itself",
+}
+_FOUND = ("lost", "doubled", "unexpected", "wrong", "digests")
+
+
+def _details(row: dict[str, Any]) -> str:
+    """What a campaign did and measured, in words."""
+    match row["campaign"]:
+        case "manager":
+            where = ", ".join(f"{count} {name}" for name, count in sorted(row["where"].items()))
+            return f"{row['kills']} kills, {row['inside']:.0%} of them between intent and answer or end and commit ({where})"
+        case "agents":
+            return f"{row['kills']} kills: " + ", ".join(f"{count} × {name}" for name, count in sorted(row["what"].items()))
+        case "cuts" | "lines" | "reboots":
+            kinds = ", ".join(f"{count} × {name}" for name, count in sorted(row["what"].items()))
+            truth, noticed = row["truth"], row["noticed"]
+            return (f"{row['faults']}: {kinds}; truth back after {truth['median']} s (median), {truth['p99']} s (p99), "
+                    f"{truth['longest']} s (longest); a host that is away was seen after {noticed['longest']} s at most; "
+                    f"at most {row['handshakes']} handshakes a minute and host; manager {row['resident_mib']} MiB")
+        case "launches":
+            return f"each of the {row['bytes']} bytes of a launch: every launch started once"
+        case "cancels":
+            return (f"{row['cancels']} cancels of six kinds of trees, each looked for at once; whatever survives, and any harm to "
+                    "a bystander, counts as wrong; with so few pids that the kernel used each again and again")
+        case "output":
+            return (f"{row['mib']} MiB in {row['jobs']} jobs, one of them {row['mib'] // 4} MiB; {row['cuts']} cuts, "
+                    f"{row['kills']} kills of the manager; manager {row['resident_mib']} MiB at most; {row['seconds']} s")
+        case _:
+            return f"{row['filled']} times full for some seconds"
+
+
+def page(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the page: what was run, what came of it, and the table of faults."""
+    lines = [(HERE / "page.md").read_text().replace("MACHINE", machine())]
+    lines.append("| campaign | what was done | jobs | starts | run again | lost | doubled | unexpected | wrong | digests "
+                 "| seed | commit |\n|---|---|---|---|---|---|---|---|---|---|---|---|")
+    for row in sorted(rows, key=lambda row: list(_WHAT).index(row["campaign"])):
+        found = " | ".join(str(row[key]) for key in _FOUND)
+        lines.append(f"| {_WHAT[row['campaign']]} | {_details(row)} | {row['jobs'] or '–'} | {row['starts'] or '–'} | "
+                     f"{row['repeated']} | {found} | {row['seed']} | {row['commit']}, {row['day']} |")
+    lines.append("\n## The matrix of faults\n")
+    lines.append((HERE / "matrix.md").read_text())
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """What this machine is, in a few words."""
+    with open("/proc/meminfo") as file:
+        memory = int(file.readline().split()[1]) // 2**20
+    ssh = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr.partition(",")[0]
+    return (f"{len(os.sched_getaffinity(0))} cores, {memory} GiB, Linux {platform.release().partition('-')[0]}, "
+            f"Python {platform.python_version()}, {ssh}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.report", description=__doc__)
+    parser.add_argument("--from", dest="source", type=Path, metavar="FILE", help="figures, a JSON object a line")
+    options = parser.parse_args()
+    source, failed = options.source, False
+    if source is None:
+        source = ROOT / "build" / "faults.jsonl"
+        source.parent.mkdir(exist_ok=True)
+        source.unlink(missing_ok=True)
+        for line in PLAN:
+            print(line, flush=True)
+            failed |= subprocess.run([sys.executable, "-m", "tests.faults.campaign", *line.split(), "--record", source],
+                                     cwd=ROOT, check=False).returncode != 0
+    rows = [json.loads(line) for line in source.read_text().splitlines()]
+    PAGE.write_text(page(rows))
+    print(f"{PAGE} is written")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
