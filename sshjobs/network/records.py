@@ -85,9 +85,12 @@ class Records:
         if isinstance(event, (Started, Ended, Doubted)) and event.uid not in self._jobs:
             # Declared lost by a person while this was on its way.
             return
-        match event:
-            case Ended() if _attempt_of(self._jobs[event.uid], event.uid).state in FINAL_STATES:
+        if isinstance(event, (Started, Ended, Doubted)) and event.uid in self._fetching:
+            # It has its end already; only its output was missing.
+            if isinstance(event, Ended):
                 news.fetched.append(_attempt_of(self._jobs[event.uid], event.uid))
+            return
+        match event:
             case Ended():
                 self._end(event, changed)
             case Started():

@@ -192,6 +192,8 @@ class SimSession:
 
         def again() -> None:
             self._waiting_for_room = False
+            if self._left:
+                return
             self._take()
             self._flush()
         self._world.at(FULL_RETRY, again)
