@@ -62,15 +62,21 @@ def kill_runner(play: Play, machine: Machine | None = None) -> None:
         runner = play.rng.choice(runners)
         assert isinstance(runner, Runner)
         play.world.say(f"{machine.name}: the runner of {runner.uid or 'nothing'} is killed")
-        play.judge.runner_deaths.update(runner.knows())
+        _note_death(play, runner)
         runner.die()
+
+
+def _note_death(play: Play, runner: Runner) -> None:
+    play.judge.runner_deaths.update(runner.knows())
+    if runner.journal.unwritten:
+        play.judge.silenced.update(runner.knows())
 
 
 def kill_both(play: Play, machine: Machine | None = None) -> None:
     """kill -9 of agent and runners at once."""
     machine = machine or _machine(play)
     for runner in _owners(machine, "runner"):
-        play.judge.runner_deaths.update(runner.knows())
+        _note_death(play, runner)
         runner.die()
     kill_agent(play, machine)
 
@@ -102,7 +108,7 @@ def trap_runner(play: Play) -> None:
 def kill_those_at(play: Play, machine: Machine) -> None:
     """All runners of a host die."""
     for runner in _owners(machine, "runner"):
-        play.judge.runner_deaths.update(runner.knows())
+        _note_death(play, runner)
         play.world.say(f"{machine.name}: the runner of {runner.uid or 'nothing'} is killed")
         runner.die()
 

@@ -36,6 +36,8 @@ class Judge(Watcher):
         self.reboots: defaultdict[str, list[float]] = defaultdict(list)
         self.agent_deaths: defaultdict[str, list[float]] = defaultdict(list)
         self.runner_deaths: set[str] = set()
+        #: Attempts whose runner was killed while a full disk kept it from writing down what it knew.
+        self.silenced: set[str] = set()
         self.launched: dict[str, float] = {}
         self.recorded: dict[str, Outcome] = {}
         #: The manager's machine went down: with a host that went down too, nobody may have an output any more.
@@ -121,6 +123,8 @@ class Judge(Watcher):
         # A host that went down unheard is launched on until that is seen.
         since = self.launched[attempt.uid] - 60.0
         if any(when >= since for when in self.reboots[attempt.host]):
+            return True
+        if attempt.uid in self.silenced:
             return True
         if attempt.uid in self.runner_deaths and attempt.uid not in self.starts:
             # Claimed, and its runner killed before it could say whether it started.
