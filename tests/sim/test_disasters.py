@@ -1,0 +1,137 @@
+"""Whatever dies: nothing lost, nothing doubled, every byte, no orphan, it ends, the state never lies.
+
+A short selection; ``make simulate`` plays 100,000 disasters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from tests.sim import disasters
+from tests.sim.campaign import play_one
+from tests.sim.judge import Violation
+from tests.sim.mutants import ALL as MUTANTS
+from tests.sim.mutants import hunt
+from tests.sim.play import Play
+
+#: Found soon enough for every run of the tests; `python -m tests.sim.mutants` hunts all twelve.
+QUICK = ("ack before claim", "retry on ssh's 255", "reuse an attempt number", "release before the outputs are safe",
+         "drop a resend", "resume without asking", "offset from the wrong stream")
+
+
+@pytest.mark.parametrize("first", range(0, 200, 50))
+def test_every_promise_is_kept_through_the_disasters_of_a_seed(first):
+    broken = [told for told in (play_one(f"test-{number}") for number in range(first, first + 50)) if told.trouble]
+    assert not broken, f"{broken[0].trouble}\npython -m tests.sim.campaign --replay {broken[0].seed}"
+
+
+def test_a_seed_is_played_the_same_way_again():
+    traces = []
+    for _ in range(2):
+        with Play("twice") as play:
+            play.world.tracing = True
+            play.begin(6)
+            for disaster in (disasters.cut, disasters.kill_agent, disasters.reboot, disasters.kill_manager):
+                play.advance(0.5)
+                play.befall(disaster)
+            play.finish()
+            traces.append(list(play.world.trace))
+    assert traces[0] == traces[1]
+
+
+def test_jobs_run_without_any_disaster():
+    with Play("peace", hosts=4) as play:
+        play.begin(100)
+        play.advance(100.0)
+        play.finish()
+        assert len(play.judge.succeeded) > 50
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_broken_rule_is_found(name):
+    plays, told = hunt(name, within=60)
+    assert told is not None, f"{name} was not found in {plays} plays"
+
+
+def test_there_are_twelve_mutants_and_each_changes_something():
+    assert len(MUTANTS) == 12
+    for make in MUTANTS.values():
+        where, what, how = make()
+        assert getattr(where, what) is not how
+
+
+def test_a_violation_is_told_with_its_promise():
+    with Play("orphan") as play:
+        play.begin(1)
+        machine = next(iter(play.world.machines.values()))
+        bystander = machine.spawn("bystander")
+        with pytest.raises(Violation, match="O: bystander"):
+            machine.kill(bystander, 9, "1.1")
+
+
+def _befalling(disaster: disasters.Disaster) -> Callable[[Disasters, float], None]:
+    def act(self: Disasters, seconds: float) -> None:
+        self.play.advance(seconds)
+        self.play.befall(disaster)
+    act.__name__ = disaster.__name__
+    chosen: Callable[[Disasters, float], None] = rule(seconds=st.sampled_from([0.0, 0.01, 0.2, 3.0, 60.0]))(act)
+    return chosen
+
+
+class Disasters(RuleBasedStateMachine):
+    """Hypothesis chooses what happens and when, and finds the shortest way to a broken promise."""
+
+    @initialize(seed=st.integers(0, 999), jobs=st.integers(1, 8), latency=st.sampled_from([0.0005, 0.02, 0.1]))
+    def begin(self, seed: int, jobs: int, latency: float) -> None:
+        self.play = Play(f"rules {seed}", latency=latency)
+        self.play.__enter__()
+        self.play.world.tracing = True
+        self.play.begin(jobs)
+
+    submit = _befalling(disasters.submit)
+    lose_ack = _befalling(disasters.lose_ack)
+    kill_manager = _befalling(disasters.kill_manager)
+    trap_manager = _befalling(disasters.trap_manager)
+    kill_agent = _befalling(disasters.kill_agent)
+    kill_runner = _befalling(disasters.kill_runner)
+    trap_runner = _befalling(disasters.trap_runner)
+    reboot = _befalling(disasters.reboot)
+    cancel = _befalling(disasters.cancel)
+    retry = _befalling(disasters.retry)
+    cut = _befalling(disasters.cut)
+    disk_full = _befalling(disasters.fill_host)
+    manager_disk_full = _befalling(disasters.fill_manager)
+    clock_jump = _befalling(disasters.jump_clock)
+    drain = _befalling(disasters.drain)
+
+    @rule(seconds=st.sampled_from([0.5, 30.0]))
+    def start(self, seconds: float) -> None:
+        self.play.resume()
+        self.play.advance(seconds)
+
+    @rule()
+    def heal(self) -> None:
+        for machine in self.play.world.machines.values():
+            machine.reachable, machine.disk.full = True, False
+        self.play.files.full = self.play.store_full = False
+
+    def teardown(self) -> None:
+        if hasattr(self, "play"):
+            try:
+                self.play.finish()
+            except Violation:
+                print("\n".join(self.play.world.trace))
+                raise
+            finally:
+                self.play.__exit__(None, None, None)
+
+
+TestDisasters = Disasters.TestCase
+TestDisasters.settings = settings(max_examples=40, stateful_step_count=20, deadline=None, derandomize=True,
+                                  phases=(Phase.explicit, Phase.generate, Phase.shrink),
+                                  suppress_health_check=list(HealthCheck))
