@@ -48,6 +48,11 @@ lint: dev ## Check style, types, floors and the far side's Python 3.6
 faults: system dev ## Kill, cut, reboot and fill for an hour or so, as root, and write docs/reliability.md
 	$(BIN)/python -m tests.faults.report
 
+.PHONY: simulate
+simulate: dev ## Play 100,000 disasters in a simulated world, and hunt the twelve mutants
+	PYTHONHASHSEED=0 $(BIN)/python -m tests.sim.campaign --disasters 100000 --jobs 2
+	PYTHONHASHSEED=0 $(BIN)/python -m tests.sim.mutants
+
 .PHONY: api
 api: dev ## Write down the public API as it is now (tests/house/public_api.txt)
 	$(BIN)/python -m tests.house.public_api > tests/house/public_api.new
