@@ -102,6 +102,12 @@ class HostHealth:
         """Note which job such a host got."""
         self._records[host].canary = job
 
+    def forgive(self, host: str) -> None:
+        """Drop all that is held against a host; it takes twice as many failures to arouse suspicion again."""
+        record = self._records[host]
+        record.least = 2 * max(len(record.row), record.least)
+        self._recover(record)
+
     def _note_probe(self, job: Job, attempt: Attempt, now: float) -> dict[Job, Attempt]:
         """Take in how a job ended elsewhere that had failed on a suspect host."""
         host = self._probes.get(job)
@@ -152,6 +158,6 @@ def _is_fast(attempt: Attempt) -> bool:
 
 
 def _words(attempt: Attempt) -> str:
-    if attempt.reason:
-        return attempt.reason
-    return f"exit {attempt.exit_status}" if attempt.exit_status is not None else str(attempt.outcome)
+    if attempt.exit_status is not None:
+        return f"exit {attempt.exit_status}"
+    return attempt.reason or str(attempt.outcome)

@@ -50,7 +50,19 @@ class Quarantine:
             elif reason is None and host in quarantined:
                 self._say(host, True, "a job passed there: out of quarantine")
             self._any = self._any or self._health.is_suspect(host)
+        self._forgive_all()
         return [one for one in blamed if one is not job]
+
+    def _forgive_all(self) -> None:
+        """Where no host is left that is beyond suspicion, it is the jobs that fail: none is kept away any more."""
+        if not self._drained or any(self._schedule.is_up(host) and not self._schedule.is_drained(host)
+                                    for host in self._schedule.hosts):
+            return
+        for host in self._drained:
+            self._health.forgive(host)
+            self._schedule.drain(host, False)
+            self._say(host, True, "used again: no host is left on which jobs do not fail")
+        self._drained.clear()
 
     def _may_go_elsewhere(self, job: Job, host: str) -> bool:
         return any(self._schedule.is_up(other) and not self._schedule.is_drained(other) and other != host

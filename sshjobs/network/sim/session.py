@@ -91,7 +91,7 @@ class SimSession:
 
     def _closed(self, number: int) -> None:
         if number == self._number:
-            self._down(HostError("cut", self.host.name, "the connection broke", hint="trying again"))
+            self._down(HostError("link-lost", self.host.name, "the connection broke", hint="trying again"))
 
     def _down(self, error: HostError) -> None:
         connection, self._connection = self._connection, None
@@ -119,7 +119,7 @@ class SimSession:
             return
         silence = self._world.now - self._heard
         if silence >= DEAD_AFTER:
-            self._down(HostError("silent", self.host.name, "nothing came for a while", hint="trying again"))
+            self._down(HostError("timeout", self.host.name, "nothing came for a while", hint="trying again"))
             return
         if silence >= PING_AFTER:
             self.dialog.ping(seq, self._world.now)

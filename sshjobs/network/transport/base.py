@@ -89,8 +89,12 @@ class ProcessStream(Stream):
     """A stream over the standard input and output of a child process."""
 
     def __init__(self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader,
-                 writer: asyncio.StreamWriter, stderr: asyncio.Task[bytes]):
-        self._process, self._reader, self._writer, self._stderr = process, reader, writer, stderr
+                 writer: asyncio.StreamWriter, errors: asyncio.StreamReader):
+        self._process, self._reader, self._writer = process, reader, writer
+        #: The end of standard error. Somebody else, such as a ProxyCommand, may hold it open for longer than the
+        #: process lives, so what there is counts, not only what there was at its end.
+        self._said = bytearray()
+        self._stderr = asyncio.ensure_future(self._listen(errors))
         self._ending: Ending | None = None
 
     @classmethod
@@ -110,7 +114,7 @@ class ProcessStream(Stream):
         transport, protocol = await loop.connect_write_pipe(
             lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), process.stdin)
         writer = asyncio.StreamWriter(transport, protocol, None, loop)
-        return cls(process, reader, writer, asyncio.ensure_future(_tail(errors)))
+        return cls(process, reader, writer, errors)
 
     async def read(self) -> bytes:
         return await self._reader.read(READ_SIZE)
@@ -131,10 +135,14 @@ class ProcessStream(Stream):
             status = await self._wait()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._stderr), CLOSE_PATIENCE)
-            stderr = self._stderr.result() if self._stderr.done() else b""
             self._stderr.cancel()
-            self._ending = Ending(status, stderr.decode("utf-8", "replace"))
+            self._ending = Ending(status, self._said.decode("utf-8", "replace"))
         return self._ending
+
+    async def _listen(self, errors: asyncio.StreamReader) -> None:
+        while data := await errors.read(READ_SIZE):
+            self._said += data
+            del self._said[:-STDERR_KEPT]
 
     async def _wait(self) -> int:
         delay, waited = 0.001, 0.0
@@ -145,12 +153,3 @@ class ProcessStream(Stream):
             waited += delay
             delay = min(delay * 2, 0.05)
         return status
-
-
-async def _tail(reader: asyncio.StreamReader) -> bytes:
-    kept = b""
-    while data := await reader.read(READ_SIZE):
-        kept = (kept + data)[-STDERR_KEPT:]
-    return kept
-
-
