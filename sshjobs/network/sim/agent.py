@@ -6,13 +6,14 @@ side's own rules, on data instead of processes and files.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
 from sshjobs.gjob import wire
-from sshjobs.network.sim.adoption import LOOK_INTERVAL, Adoption, recover
+from sshjobs.network.sim.adoption import recover
 from sshjobs.network.sim.disk import Record
+from sshjobs.network.sim.feeding import send_output
+from sshjobs.network.sim.foster import Foster
 from sshjobs.network.sim.history import ENDED, QUEUED, RUNNING, Attempt, History, end_of
 from sshjobs.network.sim.machine import Machine, Process
 from sshjobs.network.sim.pipe import Connection
@@ -22,8 +23,6 @@ from sshjobs.network.sim.runner import Runner
 IDLE_EXIT = 60.0
 #: Seconds after which output that was written is looked for.
 LOOK_AFTER = 0.05
-#: Bytes of one piece of output.
-PIECE = 1 << 16
 
 
 class Agent:
@@ -44,18 +43,16 @@ class Agent:
         self._slots = hello["slots"] or machine.cores
         self._runners: dict[int, Runner] = {}
         self._idle: list[Runner] = []
-        self._adopted: dict[str, Adoption] = {}
-        self._reaped: dict[int, Process] = {}
         self._link: Connection | None = None
         self._decoder = wire.Decoder()
         #: What the link was told of, with the offsets that it has; and of these the ones whose end was not sent.
         self._feeds: dict[str, list[int]] = {}
         self._unsent: set[str] = set()
-        self._looking = False
+        self._foster = Foster(self, self._history, machine, self._fostered_ended)
         for attempt in recover(self._history, machine):
             self.attempts[attempt.uid] = attempt
             if attempt.state == RUNNING:
-                self._adopt(attempt)
+                self._foster.take(attempt)
         self._consider_leaving()
 
     @property
@@ -181,16 +178,16 @@ class Agent:
             self._introduce(attempt, (0, 0))
         if attempt.runner is not None:
             attempt.runner.give({"t": "cancel", "id": uid, "grace": grace})
-        elif uid in self._adopted:
-            self._adopted[uid].cancel(grace)
+        elif uid in self._foster.attempts:
+            self._foster.attempts[uid].cancel(grace)
 
     def _on_pause(self, uid: str, kind: str) -> None:
         attempt = self.attempts.get(uid)
         if attempt is not None and attempt.state == RUNNING:
             if attempt.runner is not None:
                 attempt.runner.give({"t": kind, "id": uid})
-            elif uid in self._adopted:
-                (self.machine.stop if kind == "pause" else self.machine.go_on)(self._adopted[uid].members())
+            elif uid in self._foster.attempts:
+                (self.machine.stop if kind == "pause" else self.machine.go_on)(self._foster.attempts[uid].members())
 
     def _on_release(self, uids: list[str]) -> None:
         known = [uid for uid in uids if uid in self.attempts]
@@ -266,22 +263,7 @@ class Agent:
         attempt = self.attempts.get(uid)
         if attempt is None or uid not in self._unsent or self._link is None or not self.alive:
             return
-        feed = self._feeds[uid]
-        for index in (0, 1):
-            size = self.machine.disk.size(uid, index + 1)
-            position = feed[index] - attempt.lost[index]
-            if size < position:
-                # What was sent is not there any more; the manager's offset counts it all the same.
-                attempt.lost[index] += position - size
-                position = size
-            while position < size:
-                data = self.machine.disk.read(uid, index + 1, position, min(size, position + PIECE))
-                if self._link is not None:
-                    head = {"t": "out", "id": uid, "s": index + 1, "off": feed[index], "n": len(data),
-                            "crc": zlib.crc32(data)}
-                    self._link.down.write(wire.encode(head, data))
-                position += len(data)
-                feed[index] += len(data)
+        send_output(self._link, self.machine.disk, attempt, self._feeds[uid])
         if attempt.state == ENDED:
             self._unsent.discard(uid)
             self._say_end(attempt)
@@ -369,56 +351,27 @@ class Agent:
         if attempt is not None and attempt.runner is runner:
             attempt.runner = None
             self._history.refresh()
-            self._find_main(attempt)
-            self._adopt(attempt)
-
-    def _find_main(self, attempt: Attempt) -> None:
-        """Find the main process of a job whose runner was killed before it could write down the pid."""
-        records = self._history.records.get(attempt.uid, {})
-        if "claim" in records and "start" not in records and "end" not in records:
-            for process in self.machine.processes.values():
-                if process.parent is self and process.kind == "main" and process.uid == attempt.uid:
-                    self._history.note_start(attempt.uid, process.pid, process.start)
+            self._foster.find_main(attempt)
+            self._foster.take(attempt)
 
     def child_ended(self, process: Process) -> None:
         """A process that came to us when its runner died has ended."""
         if self.alive:
-            self._reaped[process.pid] = process
+            self._foster.reaped[process.pid] = process
 
     def _ended(self, attempt: Attempt) -> None:
         attempt.state = ENDED
-        self._adopted.pop(attempt.uid, None)
+        self._foster.attempts.pop(attempt.uid, None)
         self._stream(attempt.uid)
+
+    def _fostered_ended(self, attempt: Attempt, end: Record) -> None:
+        attempt.end = end
+        self._ended(attempt)
 
     def _taken(self, attempt: Attempt) -> None:
         attempt.state = RUNNING
         self._history.refresh()
-        self._adopt(attempt)
-
-    def _adopt(self, attempt: Attempt) -> None:
-        self._adopted[attempt.uid] = Adoption(attempt, self._history, self.machine, self)
-        if not self._looking:
-            self._looking = True
-            self.world.at(0.0, self._look)
-
-    def _look(self) -> None:
-        if not self.alive:
-            return
-        watched = list(self._adopted.values())
-        for one in watched:
-            one.see_runner()
-        self._history.refresh()
-        for one in watched:
-            end = one.look(self._reaped)
-            if end is not None:
-                one.attempt.end = end
-                self._ended(one.attempt)
-        self._looking = bool(self._adopted)
-        if self._looking:
-            self.world.at(LOOK_INTERVAL, self._look)
-        else:
-            self._reaped.clear()
-        self._history.journal.retry(self.world.now)
+        self._foster.take(attempt)
 
     def mine(self) -> set[int]:
         """Return the pids of our runners."""
@@ -445,26 +398,3 @@ class Agent:
         link, self._link = self._link, None
         if link is not None:
             link.close_far()
-
-
-def answer_door(machine: Machine, connection: Connection, nonce: str) -> None:
-    """Be the front process of a connection: say the marker, read the hello, find the agent or start one."""
-    decoder = wire.Decoder()
-
-    def on_hello(data: bytes) -> None:
-        try:
-            frames = decoder.feed(data)
-            hello = next(frames, None)
-            if hello is None:
-                return
-            machine.connection = connection
-            agent = machine.agent or Agent(machine, hello[0])
-            agent.welcome(connection, decoder, hello[0])
-        except wire.WireError:
-            connection.close_far()
-            return
-        # What came behind the hello in the same piece is the agent's to read.
-        agent.take(connection, frames)
-    connection.on_up = on_hello
-    machine.connection = connection
-    connection.down.write(f"\nSSHJOBS-READY {nonce}\n".encode())

@@ -12,7 +12,7 @@ from sshjobs.network.book import DISK_FULL, FULL_RETRY, Emit, HostBook, Item
 from sshjobs.network.contract import HostDown, RunIdentity, Warned
 from sshjobs.network.dialog import DEAD_AFTER, PING_AFTER, READY_TIMEOUT, Dialog
 from sshjobs.network.outputs import FULL
-from sshjobs.network.sim.agent import answer_door
+from sshjobs.network.sim.door import answer_door
 from sshjobs.network.sim.files import VirtualFiles
 from sshjobs.network.sim.pipe import Connection
 from sshjobs.network.sim.world import World
