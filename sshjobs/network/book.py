@@ -156,7 +156,8 @@ class HostBook:
         if state != "absent":
             if not attempt.seen and state == "running":
                 self._emit(Started(uid, None, None))
-            attempt.seen = True
+            # A queue dies with its agent, and what was in it has not started: it is sent again.
+            attempt.seen |= state == "running"
             if attempt.paused is not None and not attempt.cancelling:
                 word = "pause" if attempt.paused else "unpause"
                 self._say(lambda link: link.say(word, id=uid))
