@@ -1,0 +1,200 @@
+"""What all benchmarks share: commands timed with what they and their children cost, rounds, and what is told of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[2]
+#: The peers that come from PyPI live in an environment of their own, made by ``make bench``.
+PEERS_PYTHON = REPOSITORY / "build" / "bench-venv" / "bin" / "python"
+PEERS = Path(__file__).with_name("peers.py")
+#: Processes of a benchmark that take longer than this hang.
+LIMIT = 900.0
+#: Peers from PyPI whose versions are told.
+_PACKAGES = ("fabric", "asyncssh", "distributed", "hyperqueue")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command took: seconds by the clock, and CPU seconds of it and all the children that it waited for."""
+
+    seconds: float
+    cpu: float
+
+
+@dataclass
+class Figure:
+    """One line of the table.
+
+    :param figure: what was measured, in words
+    :param values: one for each round
+    :param unit: of the values
+    :param limit: what they should be, ``None`` where the figure only stands beside others
+    :param at_least: the limit is the least, not the most, that is good
+    """
+
+    figure: str
+    values: list[float]
+    unit: str
+    limit: float | None = None
+    at_least: bool = False
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    @property
+    def passes(self) -> bool | None:
+        """Whether the median keeps to the limit."""
+        if self.limit is None:
+            return None
+        return self.median >= self.limit if self.at_least else self.median <= self.limit
+
+    def __str__(self) -> str:
+        verdict = {None: "", True: "  ok", False: "  MISSED"}[self.passes]
+        bound = "" if self.limit is None else f"  ({'>=' if self.at_least else '<='} {self.limit:g})"
+        spread = f"{min(self.values):.3g} to {max(self.values):.3g}"
+        return f"{self.figure}: {self.median:.3g} {self.unit} [{spread}]{bound}{verdict}"
+
+
+@dataclass
+class Ledger:
+    """The rounds of several contestants, side by side."""
+
+    rounds: list[dict[str, float]] = field(default_factory=list)
+
+    def column(self, name: str) -> list[float]:
+        """The values of one contestant, one a round."""
+        return [one[name] for one in self.rounds]
+
+    def ratios(self, name: str, *others: str, best: Callable[[Sequence[float]], float] = max) -> list[float]:
+        """One contestant against the best of others, round by round: a machine's mood of the moment cancels out."""
+        return [one[name] / best([one[other] for other in others]) for one in self.rounds]
+
+
+def timed(argv: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None,
+          stdout: int | Any = subprocess.DEVNULL, input: bytes | None = None) -> Cost:
+    """Run a command to its end.
+
+    :raises RuntimeError: it failed, so that its time means nothing
+    """
+    with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as given:
+        given.write(input or b"")
+        given.seek(0)
+        began = time.perf_counter()
+        process = subprocess.Popen([str(word) for word in argv], cwd=cwd, env={**os.environ, **(env or {})},
+                                   stdin=given, stdout=stdout, stderr=errors)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            raise RuntimeError(f"{shlex.join(map(str, argv))}: exit {process.returncode}: "
+                               f"{errors.read()[-2000:].decode(errors='replace')}")
+    return Cost(seconds, usage.ru_utime + usage.ru_stime)
+
+
+def sshjobs(*words: str | Path | int) -> list[str]:
+    """The words of our command, from this checkout."""
+    return [sys.executable, "-m", "sshjobs", *map(str, words)]
+
+
+def sshjobs_env(home: Path) -> dict[str, str]:
+    """What our command needs to be found from any directory, with nothing of the user's own."""
+    return {"PYTHONPATH": str(REPOSITORY), "PYTHONSAFEPATH": "1", "HOME": str(home)}
+
+
+def peer(name: str, *words: object, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> float:
+    """Run one contestant of peers.py and return its seconds, its own set-up not counted."""
+    done = subprocess.run([str(PEERS_PYTHON), str(PEERS), name, *map(str, words)], capture_output=True, text=True,
+                          timeout=LIMIT, env={**os.environ, **(env or {})}, cwd=cwd, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{name}: exit {done.returncode}: {done.stderr[-2000:]}")
+    return float(done.stdout.split()[-1])
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A directory for all rounds of a benchmark, emptied when the last is over: on some file systems (ext4 without a
+    journal) making files costs several times as much for a minute after others were deleted.
+
+    Contestants find it as TMPDIR too.
+    """
+    with tempfile.TemporaryDirectory(prefix="sshjobs-bench-") as name:
+        before, os.environ["TMPDIR"] = os.environ.get("TMPDIR"), name
+        try:
+            yield Path(name)
+        finally:
+            if before is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before
+
+
+def fresh(work: Path) -> Path:
+    """A new directory for one contestant of one round."""
+    return Path(tempfile.mkdtemp(dir=work))
+
+
+def about() -> dict[str, Any]:
+    """The machine, the versions and the commit that a figure belongs to."""
+    return {"when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "cpu": _cpu(), "cores": os.cpu_count(),
+            "kernel": platform.release(), "load": round(os.getloadavg()[0], 1), "commit": _said("git", "describe",
+            "--always", "--dirty"), "versions": _versions()}
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _said(*argv: str) -> str:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, cwd=REPOSITORY, timeout=LIMIT, check=False)
+    except FileNotFoundError:
+        return "absent"
+    return ((done.stdout + done.stderr).strip().splitlines() or ["?"])[0]
+
+
+def _versions() -> dict[str, str]:
+    found = {"Python": platform.python_version(), "OpenSSH": _said("ssh", "-V").partition(",")[0],
+             "parallel": _said("parallel", "--version").rpartition(" ")[2],
+             "xargs": _said("xargs", "--version").rpartition(" ")[2],
+             "clush": _said("clush", "--version").rpartition(" ")[2],
+             "pdsh": _said("pdsh", "-V").partition(" (")[0].removeprefix("pdsh-")}
+    if PEERS_PYTHON.exists():
+        code = f"from importlib.metadata import version; print(*map(version, {_PACKAGES!r}))"
+        versions = _said(str(PEERS_PYTHON), "-c", code).split()
+        found.update(zip(_PACKAGES, versions, strict=False))
+    return found
+
+
+def main(module: str, measure: Callable[[int], list[Figure]], rounds: int) -> None:
+    """The command line of a benchmark: print its figures, and keep them for the report where that is asked for."""
+    parser = argparse.ArgumentParser(prog=f"python -m tests.benchmarks.{module}")
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"default: {rounds}")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    options = parser.parse_args()
+    before = about()
+    figures = measure(options.rounds)
+    for figure in figures:
+        print(figure, flush=True)
+    if options.json is not None:
+        options.json.write_text(json.dumps({"module": module, "rounds": options.rounds, "about": before,
+                                            "figures": [asdict(one) for one in figures]}, indent=1) + "\n")

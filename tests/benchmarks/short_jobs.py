@@ -1,0 +1,105 @@
+"""4,000 times ``/bin/true`` on four hosts: jobs a second of the whole command, and CPU of the manager and its ssh."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from pathlib import Path
+
+from sshjobs.rundir import RunPaths
+from sshjobs.store import RunReader
+from tests.benchmarks.measure import Cost, Figure, Ledger, fresh, main, peer, scratch, sshjobs, sshjobs_env, timed
+from tests.lab import BaseLab, Lab
+
+JOBS = 4000
+#: Those that start an ssh or a channel for each job are so slow that fewer jobs tell as much.
+FEWER = {"parallel": 60, "parallel, ControlMaster": 300, "fabric": 400, "asyncssh": 2000}
+HOSTS = 4
+
+
+def ours(lab: BaseLab, slots: int, work: Path, jobs: int = JOBS) -> Cost:
+    """Run the whole command, and see that nothing of the result is missing."""
+    home = fresh(work)
+    jobfile = home / "short.yaml"
+    jobfile.write_text(f"jobs: [{{name: short, argv: [/bin/true], repeat: {jobs}}}]\n")
+    cost = timed(sshjobs("run", jobfile, "--hosts", ",".join(lab.names), "-j", slots, "--ssh-config",
+                         lab.ssh_config, "--results", home / "results", "-q"), env=sshjobs_env(home))
+    check(home / "results" / "short-1", jobs)
+    return cost
+
+
+def check(directory: Path, jobs: int) -> None:
+    """See that every job succeeded and has its two files.
+
+    :raises RuntimeError: the figure would be that of a run that did less
+    """
+    with RunReader.open(RunPaths(directory.parent, directory.name)) as reader:
+        outcomes = reader.summary().outcomes
+    files = sum(1 for _ in (directory / "jobs").glob("*/std*"))
+    if outcomes.get("succeeded") != jobs or files != 2 * jobs:
+        raise RuntimeError(f"{outcomes}, {files} files, of {jobs} jobs")
+
+
+def xargs(workers: int) -> float:
+    """The bare limit: a process for each job, and nothing else."""
+    return timed(["xargs", f"-P{workers}", "-n1", "/bin/true"],
+                 input="".join(f"{n}\n" for n in range(JOBS)).encode()).seconds
+
+
+def parallel(lab: BaseLab, slots: int, jobs: int, *, master: bool) -> float:
+    """GNU parallel, over connections that are open before with ``master``."""
+    # Not in the scratch directory: the path of a control socket must be short.
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        home = Path(name)
+        config = lab.ssh_config
+        if master:
+            options = f"Host *\n    ControlMaster auto\n    ControlPath {home}/%n\n    ControlPersist 60\n"
+            config = lab.write_ssh_config(home / "config", extra=options)
+            for name in lab.names:
+                timed(["ssh", "-F", config, name, "true"])
+        ssh = shlex.join(["ssh", "-F", str(config)])
+        where = ",".join(f"1/{name}" for name in lab.names)
+        try:
+            return timed(["parallel", "--ssh", ssh, "-S", where, "-j", str(slots), "-n0", "/bin/true"],
+                         input="".join(f"{n}\n" for n in range(jobs)).encode(), env={"HOME": str(home)}).seconds
+        finally:
+            for name in lab.names if master else ():
+                timed(["ssh", "-F", config, "-O", "exit", name])
+
+
+def round_of(lab: BaseLab, slots: int, work: Path) -> dict[str, float]:
+    """Jobs a second of everybody, and our CPU in milliseconds a job."""
+    cost = ours(lab, slots, work)
+    over_ssh = (slots, lab.ssh_config, *lab.names)
+    seconds = {
+        "hyperqueue": JOBS / peer("hyperqueue", JOBS, HOSTS, slots),
+        "dask": JOBS / peer("dask", JOBS, HOSTS, slots),
+        "xargs": JOBS / xargs(4),
+        **{name: FEWER[name] / parallel(lab, slots, FEWER[name], master=name != "parallel")
+           for name in ("parallel", "parallel, ControlMaster")},
+        **{name: FEWER[name] / peer(name, FEWER[name], *over_ssh) for name in ("fabric", "asyncssh")},
+    }
+    return {"sshjobs": JOBS / cost.seconds, "cpu": 1000 * cost.cpu / JOBS, **seconds}
+
+
+def measure(rounds: int) -> list[Figure]:
+    figures = []
+    with scratch() as work, Lab(HOSTS) as lab:
+        for slots in (1, 2):
+            ledger = Ledger([round_of(lab, slots, work) for _ in range(rounds)])
+            what = f"{JOBS:,} × `/bin/true`, {HOSTS} hosts × {slots} slot{'s' * (slots > 1)}"
+            figures += [
+                Figure(f"{what}: best of HyperQueue and Dask", ledger.ratios("sshjobs", "hyperqueue", "dask"), "×", 1.5,
+                       at_least=True),
+                Figure(f"{what}: xargs -P4", ledger.ratios("sshjobs", "xargs"), "×", 0.6, at_least=True),
+                Figure(f"{what}: parallel with ControlMaster", ledger.ratios("sshjobs", "parallel, ControlMaster"), "×",
+                       15, at_least=True),
+                Figure(f"{what}: CPU of manager and ssh", ledger.column("cpu"), "ms a job", 0.35),
+                *(Figure(f"{what}: {name}", ledger.column(name), "jobs/s") for name in ledger.rounds[0]
+                  if name != "cpu"),
+            ]
+    return figures
+
+
+if __name__ == "__main__":
+    main("short_jobs", measure, 3)
