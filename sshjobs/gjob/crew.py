@@ -5,13 +5,13 @@ import time
 
 from . import adopt, procs, wire
 from .attempts import ENDED, QUEUED, RUNNING, Attempt, History, end_text
-from .light import deque
 from .loop import READ, WRITE
 from .pool import Pool
+from .rubbish import Rubbish
 
 MYPY = False
 if MYPY:
-    from typing import Any, Deque
+    from typing import Any
 
     from .loop import Loop
     from .places import Places
@@ -21,8 +21,6 @@ if MYPY:
 FORK_RETRY = 1.0
 #: Seconds to wait for idle runners to exit when the run is over.
 DISMISSED_WITHIN = 1.0
-#: How many attempts' files are deleted in one turn of the loop.
-TIDY_AT_ONCE = 8
 
 
 class Listener:
@@ -63,7 +61,7 @@ class Crew:
         self._ever_kept = False
         #: Orphans of our descendants become our children.
         self.inherits = False
-        self._rubbish: "Deque[str]" = deque()
+        self._rubbish = Rubbish(places)
         self._next_look = 0.0
         self._fork_at = 0.0
         loop.watch_children(self._on_child)
@@ -122,7 +120,7 @@ class Crew:
         self._history.note_release(uids)
         for uid in uids:
             self.pool.forget(self.attempts.pop(uid))
-        self._rubbish.extend(uids)
+        self._rubbish.add(uids)
 
     def dismiss(self) -> int:
         """Let all runners go, which have nothing; return how many processes there are besides them."""
@@ -145,7 +143,7 @@ class Crew:
 
     def due(self, now: float) -> float:
         """Return when to call :meth:`act`, by the monotonic clock."""
-        if self._rubbish:
+        if self._rubbish.waits(self._busy()):
             return now
         due = now + 3600.0
         if self._adopted:
@@ -175,9 +173,11 @@ class Crew:
             self._watch(worker)
 
     def tidy(self) -> None:
-        """Delete some of what was released: a few at a time, because jobs that wait to be started come first."""
-        for _ in range(min(len(self._rubbish), TIDY_AT_ONCE)):
-            self._places.discard(self._rubbish.popleft())
+        """Delete some of what was released."""
+        self._rubbish.tidy(self._busy())
+
+    def _busy(self) -> bool:
+        return bool(self._queue or self._adopted) or self.pool.busy
 
     # -- runners ---------------------------------------------------------------------------------------------------
 

@@ -98,6 +98,11 @@ class Pool:
         return len(self._workers) - len(self._idle) < self._slots
 
     @property
+    def busy(self) -> bool:
+        """True when a runner has a job."""
+        return len(self._workers) > len(self._idle)
+
+    @property
     def unused(self) -> bool:
         """True when no runner was ever forked."""
         return not self._unreleased and not self._closed and not self._workers
