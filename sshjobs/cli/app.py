@@ -32,6 +32,7 @@ COMMANDS = {
     "ls": ("List the runs.", "ls"),
     "rm": ("Remove runs from the disk.", "rm"),
     "hosts": ("Look at hosts, and change those of a run.", "hosts"),
+    "simulate": ("Show how long jobs would take on hosts.", "simulate"),
     "version": ("Print the version.", "version"),
 }
 
