@@ -64,6 +64,17 @@ def kill_runner(play: Play, machine: Machine | None = None) -> None:
         play.world.say(f"{machine.name}: the runner of {runner.uid or 'nothing'} is killed")
         _note_death(play, runner)
         runner.die()
+        _others_come(play, machine)
+
+
+def _others_come(play: Play, machine: Machine) -> None:
+    """Programs that are none of ours begin, and take the pids that are free."""
+    others = [machine.spawn("bystander") for _ in range(play.rng.choice((0, 6, 12)))]
+
+    def leave() -> None:
+        for one in others:
+            machine.end(one, 0)
+    play.world.at(play.rng.choice((5.0, 5000.0)), leave)
 
 
 def _note_death(play: Play, runner: Runner) -> None:

@@ -11,7 +11,7 @@ from sshjobs.network.sim.world import Program, World
 
 TERM, KILL = 15, 9
 #: Processes that are none of ours live with such pids and above; pids below are used again soon.
-_PIDS = 48
+_PIDS = 12
 
 
 class Parent(Protocol):
