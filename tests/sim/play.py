@@ -177,6 +177,8 @@ class Play:
 
         def commit() -> None:
             jobs, attempts = list(store._jobs), list(store._attempts.items())
+            # The disk takes its time, and the network's thread does not wait for it.
+            self.world.run(self.world.now + 0.002)
             self._manager_point("manager.commit")
             if self.store_full:
                 raise StoreBlockedError("full")
