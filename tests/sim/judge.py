@@ -114,7 +114,8 @@ class Judge(Watcher):
             raise Violation(f"T: attempt {uid} never started, but it did")
         if outcome is Outcome.LOST and not self.may_be_lost(attempt):
             raise Violation(f"T: attempt {uid} is lost without need: {attempt.reason}")
-        directory = paths.job(job.name)
+        # The next attempt may be about to be launched by the same commit: then the output of this one is aside.
+        directory = paths.job(job.name) if attempt is job.attempts[-1] else paths.attempt(job.name, attempt.n)
         for stream, name in ((1, "stdout"), (2, "stderr")):
             self.check_output(attempt, stream, self.files.read(directory / name))
 
