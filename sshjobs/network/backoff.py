@@ -9,8 +9,9 @@ from sshjobs.errors import HostError
 
 #: Pauses between attempts, in seconds: the first, growing by half each time up to the longest; each with jitter.
 FIRST, LONGEST = 0.5, 10.0
-#: Handshakes with one sshd within a :data:`MINUTE`, at most.
-HANDSHAKES, MINUTE = 6, 60.0
+#: Handshakes with one sshd within a :data:`MINUTE`, at most. We know when each began; sshd sees it up to so many seconds
+#: later, one sooner than another.
+HANDSHAKES, MINUTE, LATE = 6, 60.0, 5.0
 #: A connection that lasted so many seconds was a good one: the next pause is the first again.
 STEADY = 10.0
 #: A host that was up in this run is tried every so many seconds while it cannot be reached, which costs it nothing...
@@ -42,12 +43,13 @@ class Backoff:
             if now - began >= STEADY:
                 self._pause = FIRST
         jitter = rng.uniform(0.7, 1.3)
-        if not heard and error.kind in _UNREACHED:
+        # A banner is the sshd's: where its exchange takes too long, there was one.
+        if not heard and error.kind in _UNREACHED and "banner" not in str(error):
             if self._heard_at is not None and now - self._heard_at < SEARCH_FOR:
                 return max(FIRST, SEARCH - (now - began)) * jitter
         else:
             self._handshakes.append(began)
         chosen, self._pause = self._pause * jitter, min(self._pause * 1.5, LONGEST)
         if len(self._handshakes) == HANDSHAKES:
-            chosen = max(chosen, self._handshakes[0] + MINUTE - now)
+            chosen = max(chosen, self._handshakes[0] + MINUTE + LATE - now)
         return chosen

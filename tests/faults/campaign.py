@@ -35,6 +35,7 @@ def agents(scene: Scene, options: argparse.Namespace) -> Result:
 def _measured(found: Findings, measured: cuts.Measured) -> Result:
     return found, {
         "faults": sum(measured.what.values()), "what": dict(measured.what), "handshakes": measured.handshakes,
+        "handshakes_of_all": measured.handshakes_of_all,
         "truth": {"median": cuts.share(measured.truth, 0.5), "p99": cuts.share(measured.truth, 0.99),
                   "longest": cuts.share(measured.truth, 1)},
         "noticed": {"median": cuts.share(measured.noticed, 0.5), "longest": cuts.share(measured.noticed, 1)},

@@ -27,12 +27,14 @@ CYCLE = 12.0
 @dataclass
 class Measured:
     """What was seen: seconds from each healing to the truth, and from each long cut to the word that the host is away;
-    the most handshakes that a host saw within a minute; the most memory that a manager had resident."""
+    the most handshakes that a host saw within a minute from one manager, and from all; the most memory that a manager
+    had resident."""
 
     what: Counter[str] = field(default_factory=Counter)
     truth: list[float] = field(default_factory=list)
     noticed: list[float] = field(default_factory=list)
     handshakes: int = 0
+    handshakes_of_all: int = 0
     resident: int = 0
 
 
@@ -141,10 +143,11 @@ def torment(scene: Scene, count: int, strike: Callable[[LabHost, random.Random],
     :param mend: undoes it
     :param limit: seconds that the truth may take
     """
-    found, measured, shakes = ledger.Findings(), Measured(), Handshakes(scene.lab.hosts)
-    done = 0
+    found, measured, done, of_all = ledger.Findings(), Measured(), 0, Handshakes(scene.lab.hosts)
     while done < count and not found.bad:
+        shakes = Handshakes(scene.lab.hosts)
         manager = scene.begin(ledger.mixed(jobs, scene.rng.randrange(1 << 30), pace=pace))
+        shakes.look(time.monotonic())
         while not scene.is_there() or not _all_up(scene):
             assert not manager.ended(TICK), manager.said()
         now = time.monotonic()
@@ -155,6 +158,7 @@ def torment(scene: Scene, count: int, strike: Callable[[LabHost, random.Random],
             while not manager.ended(TICK) and done < count:
                 now = time.monotonic()
                 shakes.look(now)
+                of_all.look(now)
                 measured.resident = max(measured.resident, manager.resident())
                 for victim in victims:
                     done += victim.act(now, reader, scene.name, measured, strike, mend)
@@ -165,9 +169,10 @@ def torment(scene: Scene, count: int, strike: Callable[[LabHost, random.Random],
         for victim in victims:
             if victim.back_at is not None:
                 mend(victim.host)
-        _finish(scene, manager, shakes)
+        _finish(scene, manager, shakes, of_all)
         found.add(scene.check())
-    measured.handshakes = shakes.most()
+        measured.handshakes = max(measured.handshakes, shakes.most())
+        measured.handshakes_of_all = of_all.most()
     return found, measured
 
 
@@ -176,9 +181,10 @@ def _all_up(scene: Scene) -> bool:
         return all(row.state == "up" for row in reader.hosts())
 
 
-def _finish(scene: Scene, manager: Manager, shakes: Handshakes) -> None:
-    while not manager.ended(1.0) and scene.how():
-        shakes.look(time.monotonic())
+def _finish(scene: Scene, manager: Manager, *counts: Handshakes) -> None:
+    while not manager.ended(1.0):
+        for shakes in counts:
+            shakes.look(time.monotonic())
     scene.finish()
 
 

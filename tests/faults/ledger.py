@@ -233,6 +233,10 @@ def _check_end(paths: RunPaths, job: dict[str, Any], expected: Expected, ends: d
     if told != (expected.outcome, expected.exit_status, expected.signal):
         found.wrong.append(f"{name}: is {told}, its attempts {job['attempts']}")
         return
+    if not job["attempts"]:
+        if expected.outcome != "cancelled":
+            found.wrong.append(f"{name}: is {job['outcome']} and was never launched")
+        return
     if job["attempts"][-1]["n"] not in ends:
         found.wrong.append(f"{name}: is {job['outcome']} and never came to its end")
     for stream in ("stdout", "stderr"):

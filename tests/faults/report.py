@@ -59,7 +59,8 @@ def _details(row: dict[str, Any]) -> str:
             truth, noticed = row["truth"], row["noticed"]
             return (f"{row['faults']}: {kinds}; truth back after {truth['median']} s (median), {truth['p99']} s (p99), "
                     f"{truth['longest']} s (longest); a host that is away was seen after {noticed['longest']} s at most; "
-                    f"at most {row['handshakes']} handshakes a minute and host; manager {row['resident_mib']} MiB")
+                    f"at most {row['handshakes']} handshakes a minute and host from one manager, "
+                    f"{row.get('handshakes_of_all', row['handshakes'])} where one run followed another; manager {row['resident_mib']} MiB")
         case "launches":
             return f"each of the {row['bytes']} bytes of a launch: every launch started once"
         case "cancels":

@@ -40,6 +40,24 @@ def test_a_host_that_was_up_is_tried_again_and_again_while_it_cannot_be_reached(
     assert max(later - at for at, later in zip(begun, begun[1:], strict=False)) <= max(SEARCH, takes + 0.5) * 1.3
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_an_sshd_that_sees_some_handshakes_later_than_others_still_sees_six_a_minute(seed):
+    begun, rng = attempts(Backoff(), "link-lost", 0.3, 600, heard=True, seed=seed), random.Random(seed)
+    seen = sorted(at + rng.uniform(0, 4) for at in begun)
+    assert max(sum(1 for other in seen if at <= other < at + MINUTE) for at in seen) <= HANDSHAKES
+
+
+def test_a_connection_that_came_as_far_as_the_banner_counts_as_a_handshake():
+    backoff, rng, now, begun = Backoff(), random.Random(1), 0.0, []
+    backoff.pause(error("link-lost"), 0.0, 20.0, rng, heard=True)
+    slow = HostError("timeout", "node01", "no answer in time", why="Connection timed out during banner exchange")
+    while now < 300:
+        begun.append(now)
+        now += 1.0
+        now += backoff.pause(slow, begun[-1], now, rng, heard=False)
+    assert max(sum(1 for other in begun if at <= other < at + MINUTE) for at in begun) <= HANDSHAKES
+
+
 def test_a_host_that_was_never_there_is_tried_more_and_more_seldom():
     begun = attempts(Backoff(), "refused", 0.0, 600, heard=False)
     pauses = [later - at for at, later in zip(begun, begun[1:], strict=False)]
