@@ -9,8 +9,8 @@ from sshjobs.errors import HostError
 
 #: Pauses between attempts, in seconds: the first, growing by half each time up to the longest; each with jitter.
 FIRST, LONGEST = 0.5, 10.0
-#: Handshakes with one sshd within a :data:`MINUTE`, at most. We know when each began; sshd sees it up to so many seconds
-#: later, one sooner than another.
+#: Handshakes with one sshd within a :data:`MINUTE`, at most. We know when each began; sshd sees it up to so many
+#: seconds later, one sooner than another.
 HANDSHAKES, MINUTE, LATE = 6, 60.0, 5.0
 #: A connection that lasted so many seconds was a good one: the next pause is the first again.
 STEADY = 10.0

@@ -194,6 +194,14 @@ def agents(host: LabHost) -> tuple[list[int], list[int]]:
     ours = {process.pid: process for process in host.processes()
             if process.state not in "ZX" and "-ISc" in process.argv and not any(
                 word.startswith("SSHJOBS_TOKEN=") for word in process.environ)}
-    leaders = [pid for pid in ours if os.getsid(pid) == pid]
+    leaders = [pid for pid in ours if _leads(pid)]
     runners = [pid for pid in leaders if ours[pid].parent in leaders]
     return [pid for pid in leaders if pid not in runners], runners
+
+
+def _leads(pid: int) -> bool:
+    """Whether a process leads a session; one that is gone does not."""
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
