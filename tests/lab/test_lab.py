@@ -74,8 +74,7 @@ def test_a_host_sees_nothing_of_this_machine(lab_host: LabHost, tmp_path: Path) 
     (tmp_path / "here").touch()
     repository = Path(__file__).parents[2]
     # A checkout below /tmp is not even an empty directory there.
-    there = f"ls -A ~ /tmp; test ! -e {repository} || ls -A {repository}"
-    assert ask(lab_host, there).split() == ["/home/lab:", "/tmp:"]
+    assert ask(lab_host, f"test ! -e {repository} || ls -A {repository}") == ""
     assert ask(lab_host, "id -un; id -u").split() == ["lab", "20000"]
     assert int(ask(lab_host, "ls -d /proc/[0-9]* | wc -l")) < 12
 
