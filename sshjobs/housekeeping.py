@@ -21,6 +21,8 @@ from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedErro
 
 #: Seconds between attempts to commit while the disk of the store refuses.
 COMMIT_RETRY = 1.0
+#: Seconds between two releases while jobs wait for hosts: each costs a sync of the disk, however many it is for.
+RELEASE_EVERY = 0.25
 #: Seconds that the last outputs get to be released once every job is over.
 RELEASE_TIMEOUT = 30.0
 
@@ -43,6 +45,7 @@ class Housekeeping(Hooks):
         self._unreleased: dict[Attempt, Job] = {}
         #: Those of them that hosts may forget after the next commit.
         self._to_release: list[Attempt] = []
+        self._released_at = 0.0
         #: Hosts that leave the run as soon as nothing of it runs there.
         self.leaving: set[str] = set()
         #: Where the run stood at its end, ``None`` before.
@@ -84,8 +87,10 @@ class Housekeeping(Hooks):
                 self.clock.sleep(COMMIT_RETRY)
         self.network.flush()
         if self._to_release:
-            self.network.release(self._to_release)
-            self._to_release = []
+            now = self.clock.monotonic()
+            if not self.schedule.waiting or now - self._released_at >= RELEASE_EVERY:
+                self.network.release(self._to_release)
+                self._to_release, self._released_at = [], now
 
     def _take_hosts(self, news: News) -> None:
         for name, seconds in news.round_trips.items():

@@ -195,7 +195,7 @@ class Manager(Housekeeping):
         finished = False
         for job, state in zip(news.jobs, self.network.GetJobStatus(news.jobs), strict=True):
             finished |= self._take_state(job, state)
-        self.commit()
+        # Committed by the next turn, with what is launched in the place of what ended: one sync instead of two.
         return finished
 
     # -- for other threads and signals ---------------------------------------------------------------------------

@@ -30,9 +30,17 @@ class OutputFiles:
 
         :raises OSError: the disk is full, or somebody put something else in their place
         """
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in ("stdout", "stderr"):
-            os.close(os.open(directory / name, _FLAGS, 0o600))
+        # Plain calls and strings: this is done for every job, and Path would take as long as the disk.
+        path = str(directory)
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            if not os.path.isdir(path):
+                raise
+        except FileNotFoundError:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("/stdout", "/stderr"):
+            os.close(os.open(path + name, _FLAGS, 0o600))
 
     def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
         """Write ``data`` at ``offset`` of the file at ``path``, all of it.
