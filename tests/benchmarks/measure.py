@@ -24,6 +24,8 @@ PEERS_PYTHON = REPOSITORY / "build" / "bench-venv" / "bin" / "python"
 PEERS = Path(__file__).with_name("peers.py")
 #: Processes of a benchmark that take longer than this hang.
 LIMIT = 900.0
+#: Seconds that making a file takes at most where nothing was deleted lately, and how long to wait for that.
+USUAL_PRICE, SETTLED_WITHIN = 4e-5, 90.0
 #: Peers from PyPI whose versions are told.
 _PACKAGES = ("fabric", "asyncssh", "distributed", "hyperqueue")
 
@@ -146,8 +148,23 @@ def scratch() -> Iterator[Path]:
 
 
 def fresh(work: Path) -> Path:
-    """A new directory for one contestant of one round."""
-    return Path(tempfile.mkdtemp(dir=work))
+    """A new directory for one round, when making files costs what it should again: see :func:`scratch`."""
+    made = Path(tempfile.mkdtemp(dir=work))
+    deadline = time.monotonic() + SETTLED_WITHIN
+    while _price_of_a_file(made) > USUAL_PRICE and time.monotonic() < deadline:
+        time.sleep(2.0)
+    return made
+
+
+def _price_of_a_file(directory: Path) -> float:
+    """Seconds that it takes to make one, undisturbed."""
+    names = [directory / f".{time.monotonic_ns()}-{number}" for number in range(20)]
+    prices = []
+    for name in names:
+        began = time.perf_counter()
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT, 0o600))
+        prices.append(time.perf_counter() - began)
+    return min(prices)
 
 
 def about() -> dict[str, Any]:
