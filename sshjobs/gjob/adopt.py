@@ -104,15 +104,15 @@ class Adopted:
 
     def _over(self, records: "dict[str, dict[str, Any]]", claim: "dict[str, Any]", now: float) -> bytes:
         """The main process is over and so is its runner: see to what is left."""
-        if not (claim.get("keep") and self._killer is None):
-            if self.members():
-                self._clear = 0
-                if self._killer is None:
-                    self._killer = kill.Killer(self.members, LEFTOVERS_GRACE, now)
-                return b""
-            self._clear += 1
-            if self._clear < CLEAR_LOOKS:
-                return b""
+        if not (claim.get("keep") and self._killer is None) and self.members():
+            self._clear = 0
+            if self._killer is None:
+                self._killer = kill.Killer(self.members, LEFTOVERS_GRACE, now)
+            return b""
+        # Even where nothing is waited for: a child of ours that has ended is reaped between two looks.
+        self._clear += 1
+        if self._clear < CLEAR_LOOKS:
+            return b""
         noted = records.get("exit")
         if noted is not None:
             return self._finish(noted["why"], None, noted["status"], noted["signal"])
@@ -151,7 +151,8 @@ class Adopted:
         start = self._start()
         if start is not None:
             return procs.lives(start["pid"], start["start"])
-        return "claim" in records and bool(self.members())
+        # The main process leads a session as long as it lives: what is in its session without it was left behind.
+        return "claim" in records and any(proc.session == proc.pid for proc in self.members())
 
     def _start(self) -> "dict[str, Any] | None":
         """The record of its start. Where the start time is not in it yet, it is found out: a child of ours can be

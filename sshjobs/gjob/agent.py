@@ -209,7 +209,7 @@ class Agent(Listener):
         elif now - self._idle_since >= IDLE_EXIT:
             self._idle_since = now
             if self._door.try_close():
-                if self._crew.pool.unused:
+                if self._crew.unused and not self._history.released:
                     self._clean()
                 self._done = True
 

@@ -1,11 +1,13 @@
 """The attempts of a run on this host: what the agent knows, and what must be known after any crash."""
 
+import errno
 import os
 import time
 
 from . import procs
 from .journal import Journal, Reader
 from .light import dumps, loads
+from .places import Unusable
 
 MYPY = False
 if MYPY:
@@ -24,14 +26,16 @@ class Attempt:
     :ivar worker: the runner that has it, if that is ours
     :ivar journal: path of the journal of the runner that was given it
     :ivar keep: what it leaves running is left alone
+    :ivar lease: seconds that it may run on without a manager; ``None``: for ever
     :ivar end: the keys of its ``ended`` frame but for ``t``, as the rest of a JSON object
     :ivar sizes: of stdout and stderr at the end
     :ivar lost: bytes sent of stdout and stderr that the job itself removed from its files
+    :ivar missing: bytes of both that were there at its end and that somebody deleted before they were sent
     :ivar pid: of the main process, once it is known
     :ivar stuck: processes of it that do not die
     """
 
-    __slots__ = ("end", "journal", "keep", "line", "lost", "pid", "sizes", "started_line", "state", "stuck", "token",
+    __slots__ = ("end", "journal", "keep", "lease", "line", "lost", "missing", "pid", "sizes", "started_line", "state", "stuck", "token",
                  "uid", "worker")
 
     def __init__(self, uid: str, token: str, line: bytes = b"", state: str = QUEUED):
@@ -39,20 +43,32 @@ class Attempt:
         self.worker: "Worker | None" = None
         self.journal = ""
         self.keep = False
+        self.lease: "float | None" = None
         self.started_line = b""
         self.end = b""
         self.sizes = (0, 0)
-        self.lost = (0, 0)
+        self.lost = self.missing = (0, 0)
         self.pid = 0
         self.stuck: "list[int]" = []
 
     def ended_line(self) -> bytes:
-        """Return the ``ended`` frame; sizes count what the job removed from its own files as well."""
-        if self.lost == (0, 0):
+        """Return the ``ended`` frame; sizes count what the job removed from its own files as well. An end without all
+        of the output is not told as any other."""
+        if self.lost == self.missing == (0, 0):
             return b'{"t":"ended",' + self.end + b"\n"
         frame = loads((b"{" + self.end).decode("ascii"))
-        frame.update(t="ended", out=frame["out"] + self.lost[0], err=frame["err"] + self.lost[1])
+        frame.update(t="ended", out=frame["out"] + self.lost[0] - self.missing[0],
+                     err=frame["err"] + self.lost[1] - self.missing[1])
+        if max(self.missing) > 0 and frame["why"] != "lost":
+            frame.update(why="lost", msg="%s; %d bytes of its output were deleted on the host before they were fetched"
+                         % (_how(frame), sum(self.missing)))
         return dumps(frame).encode("ascii") + b"\n"
+
+
+def _how(frame: "dict[str, Any]") -> str:
+    if frame["why"] == "exited":
+        return "it exited with %s" % frame["status"]
+    return "it ended by signal %s" % frame["signal"] if frame["why"] == "signalled" else "it ended (%s)" % frame["why"]
 
 
 def end_text(uid: str, why: str, msg: "str | None" = None, status: "int | None" = None, signal: "int | None" = None,
@@ -80,6 +96,9 @@ class UidSet:
         """Add a uid."""
         key, bit = self._place(uid)
         self._bits[key] = self._bits.get(key, 0) | bit
+
+    def __len__(self) -> int:
+        return sum(bin(bits).count("1") for bits in self._bits.values())
 
     def __contains__(self, uid: str) -> bool:
         key, bit = self._place(uid)
@@ -120,6 +139,11 @@ class History:
                 return os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_APPEND, 0o600), path
             except FileExistsError:
                 continue
+            except FileNotFoundError:  # somebody has deleted where it was to be
+                try:
+                    self._places.restore()
+                except Unusable as error:
+                    raise OSError(errno.ENOTDIR, error.why)
 
     def refresh(self) -> None:
         """Read what came to the journals of earlier agents and their runners since the last time."""
@@ -165,6 +189,13 @@ class History:
         self.epoch = epoch
         self.boots.add(procs.identity())
         self.journal.append(b'{"k":"epoch","epoch":%d,"boot":"%s"}' % (epoch, procs.identity().encode("ascii")))
+
+    def note_found(self, uid: str, token: str) -> None:
+        """Keep that processes of an attempt are here of which nothing was written down, or no longer is."""
+        record = {"k": "claim", "id": uid, "token": token, "runner": 0, "rstart": 0, "boot": procs.identity(),
+                  "keep": False, "until": None}
+        self.records.setdefault(uid, {})["claim"] = record
+        self.journal.append(dumps(record).encode("ascii"))
 
     def note_start(self, uid: str, pid: int, start: int) -> None:
         """Keep which process the main one of an attempt was found to be; perhaps its program was never loaded."""

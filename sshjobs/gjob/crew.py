@@ -3,7 +3,7 @@
 import os
 import time
 
-from . import adopt, procs, wire
+from . import adopt, procs, room, wire
 from .attempts import ENDED, QUEUED, RUNNING, Attempt, History, end_text
 from .loop import READ, WRITE
 from .pool import Pool
@@ -64,6 +64,8 @@ class Crew:
         self._rubbish = Rubbish(places)
         self._next_look = 0.0
         self._fork_at = 0.0
+        #: It was said that there are fewer runners than slots.
+        self._short = False
         loop.watch_children(self._on_child)
         for attempt in adopt.recover(history, places):
             self.attempts[attempt.uid] = attempt
@@ -77,13 +79,21 @@ class Crew:
         self.attempts[attempt.uid] = self._queue[attempt.uid] = attempt
         self._ever_kept = self._ever_kept or attempt.keep
 
-    def fence(self, uid: str) -> "Attempt | None":
-        """Make sure that an attempt never starts; ``None`` when it is too late for that."""
+    def fence(self, uid: str, token: "str | None" = None) -> "Attempt | None":
+        """Make sure that an attempt never starts; ``None`` when it is too late for that.
+
+        :param token: of an attempt that may have been started here; where nothing is known of it (somebody has deleted
+            what was written down), what carries its token is looked for
+        """
         attempt = self.attempts.get(uid)
         if uid in self._history.released or (attempt is not None and attempt.state != QUEUED):
             return None
         if attempt is None:
-            attempt = self.attempts[uid] = Attempt(uid, "")
+            attempt = self.attempts[uid] = Attempt(uid, token or "")
+            if token is not None and procs.holders([token], procs.table()):
+                self._history.note_found(uid, token)
+                self._taken(attempt)
+                return None
         self._queue.pop(uid, None)
         try:
             os.mkdir(self._places.cwd(uid), 0o700)
@@ -139,6 +149,11 @@ class Crew:
         """True while an attempt waits or runs. What has ended is on the disk, where another agent finds it."""
         return any(attempt.state != ENDED for attempt in self.attempts.values())
 
+    @property
+    def unused(self) -> bool:
+        """True when no runner was ever forked, and nothing is known of attempts that an earlier agent had."""
+        return self.pool.unused and not self.attempts
+
     # -- the loop --------------------------------------------------------------------------------------------------
 
     def due(self, now: float) -> float:
@@ -161,8 +176,9 @@ class Crew:
                 worker = self.pool.get()
             except OSError as error:
                 self._fork_at = now + FORK_RETRY
-                self._listener.on_trouble("jobs wait, because no runner can be started: %s" % error.strerror)
+                self._without_runner(error)
                 return
+            self._short = False
             if worker.pid not in self._workers:
                 self._workers[worker.pid] = worker
                 self._loop.watch(worker.sock.fileno(), lambda worker=worker: self._on_worker(worker))  # type: ignore[misc]
@@ -171,6 +187,21 @@ class Crew:
             self.pool.assign(worker, attempt)
             self._listener.on_start(attempt)
             self._watch(worker)
+
+    def _without_runner(self, error: OSError) -> None:
+        """No runner can be started. While others are at work, jobs wait for those; else they are given back."""
+        why = room.words(error, self._places.root)
+        if self.pool.busy:
+            if not self._short:
+                self._listener.on_trouble("jobs wait for others to end: %s" % why)
+            self._short = True
+            return
+        for uid in list(self._queue):
+            attempt = self.fence(uid)
+            if attempt is not None:
+                attempt.end = end_text(uid, "no_room", why)
+                self._history.journal.append(b'{"k":"end",' + attempt.end)
+                self._ended(attempt)
 
     def tidy(self) -> None:
         """Delete some of what was released."""

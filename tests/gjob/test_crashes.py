@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import zlib
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from sshjobs.gjob import adopt, attempts, procs
 from tests.gjob.client import FarHost, Link, alive, children, eventually, holders, token_of
 
 GO = 'until [ -e "$HOME/go" ]; do sleep 0.02; done\n'
@@ -208,6 +212,22 @@ def test_an_earlier_agents_kept_leftovers_stay(far: FarHost) -> None:
     os.kill(kept, signal.SIGKILL)
 
 
+def test_an_end_that_is_seen_before_it_is_reaped_is_waited_for() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    eventually(lambda: not alive(child.pid), "a zombie")
+    seen = procs.look(child.pid)
+    assert seen is not None and seen.dead
+    records = {"claim": {"token": token_of("1.1"), "keep": True, "runner": child.pid, "rstart": -1},
+               "start": {"pid": child.pid, "start": seen.start, "at": 1.0}}
+    history = SimpleNamespace(records={"1.1": records}, journal=SimpleNamespace(append=lambda line: None))
+    places = SimpleNamespace(size=lambda uid, stream: 0)
+    watched = adopt.Adopted(attempts.Attempt("1.1", token_of("1.1")), history, places, set, list)  # type: ignore[arg-type]
+    watched.see_runner()
+    assert watched.look(0.0, {}) == b""
+    end = watched.look(0.1, {child.pid: (child.wait(), 0.0, 0)})
+    assert json.loads(b"{" + end)["why"] == "exited"
+
+
 def test_many_kills_lose_nothing_and_double_nothing(far: FarHost) -> None:
     """Agents and runners die all the time; every job runs once, and only a double death may hide an exit status."""
     uids = [f"{number}.1" for number in range(1, 61)]
@@ -333,6 +353,21 @@ def test_a_claim_without_a_start_is_lost_and_what_carries_its_token_dies(far: Fa
     second.say("cancel", id="1.1", grace=0)
     assert second.end_of("1.1")["why"] in ("lost", "cancelled")
     assert not alive(job)
+
+
+def test_what_a_job_without_a_noted_start_left_is_not_taken_for_the_job(far: FarHost) -> None:
+    link, runner, job = start(far, "sleep 1000 &\n" + GO)
+    path = runner_journal(far)
+    far.kill_agent()
+    kill(runner)
+    path.write_bytes(b"".join(line for line in path.read_bytes().splitlines(keepends=True) if b'"start"' not in line))
+    second = far.again(link, "1.1")
+    second.until("state", id="1.1", s="running")
+    assert alive(job)
+    (far.home / "go").touch()
+    # Nobody cancels it.
+    assert second.end_of("1.1")["why"] == "lost"
+    assert holders(token_of("1.1")) == []
 
 
 def test_what_ran_before_the_last_boot_ended_by_it(far: FarHost) -> None:

@@ -335,6 +335,38 @@ def test_an_unused_agent_leaves_nothing_when_it_goes(make_far: Callable[..., Far
     assert not (far.home / ".sshjobs").exists()
 
 
+@pytest.mark.parametrize("what", ["an end", "a fence", "a release"])
+def test_an_agent_that_started_nothing_leaves_what_must_be_remembered(make_far: Callable[..., FarHost],
+                                                                      what: str) -> None:
+    modules = dict(payload.sources())
+    agent = "sshjobs.gjob.agent"
+    modules[agent] = modules[agent].replace("IDLE_EXIT = 60.0", "IDLE_EXIT = 0.2")
+    far = make_far(payload.pack(modules))
+    link = far.connect()
+    if what == "a fence":
+        link.say("fence", id="1.1")
+        link.end_of("1.1")
+    else:
+        link.run("1.1", script=LEDGER)
+    if what == "a release":
+        link.say("release", ids=["1.1"])
+        link.say("ping", seq=1)
+        link.until("pong")
+    far.kill_agent()
+    # Another one, which has nothing to do before its link is lost as well.
+    link = far.connect()
+    link.cut()
+    eventually(lambda: not alive(far.agent), "the agent's leave")
+    link = far.connect()
+    assert far.welcome["resumed"] is True
+    link.launch("1.1", script=LEDGER)
+    if what == "a release":
+        assert link.until("state", id="1.1")["s"] == "absent"
+    else:
+        assert link.end_of("1.1")["why"] == ("fenced" if what == "a fence" else "exited")
+    assert len(ledger(far)) == (what != "a fence")
+
+
 def test_journals_do_not_grow_for_ever(make_far: Callable[..., FarHost]) -> None:
     modules = dict(payload.sources())
     pool = "sshjobs.gjob.pool"
