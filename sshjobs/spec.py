@@ -105,13 +105,15 @@ class Attempt:
     :ivar reason: in words, why it ended as it did, where the outcome alone does not tell
     :ivar pid: process id of its main process on the host; ``None`` until it is known
     :ivar out_size: bytes of its standard output, ``err_size`` of its standard error; ``None`` until it ended
+    :ivar out_crc: crc32 of its standard output, ``err_crc`` of its standard error; ``None`` until it ended, and where
+        several managers took it in
     :ivar cpu: seconds of processor time that it used; ``None`` where the host does not tell
     :ivar rss: the most memory that it had resident, in bytes; ``None`` where the host does not tell
     :ivar released: nothing of it that is needed is on its host any more
     """
 
-    __slots__ = ("cpu", "ended", "err_size", "exit_status", "host", "n", "out_size", "outcome", "pid", "reason",
-                 "released", "rss", "signal", "started", "state", "token", "uid")
+    __slots__ = ("cpu", "ended", "err_crc", "err_size", "exit_status", "host", "n", "out_crc", "out_size", "outcome",
+                 "pid", "reason", "released", "rss", "signal", "started", "state", "token", "uid")
 
     def __init__(self, n: int, uid: str, host: str, token: str):
         self.n, self.uid, self.host, self.token = n, uid, host, token
@@ -125,6 +127,8 @@ class Attempt:
         self.pid: int | None = None
         self.out_size: int | None = None
         self.err_size: int | None = None
+        self.out_crc: int | None = None
+        self.err_crc: int | None = None
         self.cpu: float | None = None
         self.rss: int | None = None
         self.released = False

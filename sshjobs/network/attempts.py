@@ -13,6 +13,7 @@ class LiveAttempt:
     """One attempt on one host, as the network's loop knows it. Survives every connection.
 
     :ivar have: bytes of stdout and stderr that are in the local files
+    :ivar crc: crc32 of those bytes, ``None`` where an earlier manager took in some of them
     :ivar seen: the host has said that it knows the attempt
     :ivar sent_on: boot id of the host when the launch was last sent, ``None`` before the first time
     :ivar over: its end has come; only its release is still to do
@@ -20,13 +21,14 @@ class LiveAttempt:
     :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
     """
 
-    __slots__ = ("cancelling", "directory", "grace", "have", "keys", "may_have_run", "over", "paused",
+    __slots__ = ("cancelling", "crc", "directory", "grace", "have", "keys", "may_have_run", "over", "paused",
                  "seen", "sent_on", "spec", "uid", "unwanted")
 
     def __init__(self, uid: str, job: Job, token: str, directory: Path):
         self.uid, self.spec, self.directory = uid, job.spec, directory
         self.keys = {"id": uid, "token": token, "job": job.name, "index": job.spec.index}
         self.have = [0, 0]
+        self.crc: list[int | None] = [0, 0]
         self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = False
         self.grace = 0.0
         self.sent_on: str | None = None
@@ -68,6 +70,7 @@ class Ended(NamedTuple):
     cpu: float | None
     rss: int | None
     sizes: tuple[int, int]
+    crcs: tuple[int | None, int | None] = (None, None)
 
 
 _OUTCOMES = {"signalled": Outcome.SIGNALLED, "timed_out": Outcome.TIMED_OUT, "oom": Outcome.OUT_OF_MEMORY,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from sshjobs.errors import ProtocolError
 from sshjobs.network import link as words
 from sshjobs.network.attempts import Doubted, Ended, LiveAttempt, Started, ended_from
+from sshjobs.network.checksum import combined
 from sshjobs.network.contract import HostUp, Released
 from sshjobs.states import Outcome
 
@@ -198,6 +199,7 @@ class HostBook:
     def end(self, attempt: LiveAttempt, end: Ended) -> None:
         """Note the end of an attempt and tell the manager."""
         attempt.over = True
+        end = end._replace(crcs=(attempt.crc[0], attempt.crc[1]))
         self._outputs.forget(attempt.uid)
         self._emit(end)
 
@@ -216,6 +218,9 @@ class HostBook:
         attempt.seen = True
         self._outputs.write(output.uid, output.stream, attempt.path(output.stream), output.off, output.data)
         attempt.have[output.stream - 1] += len(output.data)
+        before = attempt.crc[output.stream - 1]
+        if before is not None:
+            attempt.crc[output.stream - 1] = combined(before, output.crc, len(output.data)) if have else output.crc
 
     def create(self, attempt: LiveAttempt) -> None:
         """Make the files of an attempt's output.

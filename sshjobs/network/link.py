@@ -34,12 +34,13 @@ class Welcome(NamedTuple):
 
 
 class Output(NamedTuple):
-    """The next bytes of one stream (1 stdout, 2 stderr) of an attempt, at offset ``off``."""
+    """The next bytes of one stream (1 stdout, 2 stderr) of an attempt, at offset ``off``; ``crc`` is their crc32."""
 
     uid: str
     stream: int
     off: int
     data: bytes
+    crc: int
 
 
 class Frame(NamedTuple):
@@ -96,7 +97,7 @@ class Link:
             if kind == "out":
                 if len(body) != header["n"] or zlib.crc32(body) != header["crc"]:
                     raise ProtocolError("output that was damaged on its way", where=header["id"])
-                yield Output(header["id"], header["s"], header["off"], body)
+                yield Output(header["id"], header["s"], header["off"], body, header["crc"])
             elif kind == "welcome":
                 if header["v"] != frames.VERSION:
                     raise ProtocolError(f"an agent of version {header['v']}", why=f"this is {frames.VERSION}")

@@ -66,6 +66,7 @@ class Records:
             live.seen = attempt.started is not None
             live.may_have_run = attempt.reason == MAY_HAVE_RUN
             live.have = self._sizes(directory)
+            live.crc = [None if size else 0 for size in live.have]
             # An end that is on the disk while its output is not (the power went between the two) is fetched again.
             live.over = attempt.state in FINAL_STATES and live.have == [attempt.out_size or 0, attempt.err_size or 0]
             if attempt.state in FINAL_STATES and not live.over:
@@ -138,6 +139,7 @@ class Records:
         attempt.reason, attempt.cpu = event.reason, event.cpu
         attempt.rss = None if event.rss is None else event.rss * 1024
         attempt.out_size, attempt.err_size = event.sizes
+        attempt.out_crc, attempt.err_crc = event.crcs
         changed[job] = None
         failpoints.reach("exit_seen")
 

@@ -87,13 +87,13 @@ WHERE number = ?;
 -- name: write_attempt
 -- Write an attempt, whether it is new or known.
 INSERT INTO attempts (job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
-                      out_size, err_size, cpu, rss, released)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      out_size, err_size, cpu, rss, released, out_crc, err_crc)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job, n) DO UPDATE SET
     state = excluded.state, outcome = excluded.outcome, exit_status = excluded.exit_status,
     signal = excluded.signal, reason = excluded.reason, started = excluded.started, ended = excluded.ended,
     pid = excluded.pid, out_size = excluded.out_size, err_size = excluded.err_size, cpu = excluded.cpu,
-    rss = excluded.rss, released = excluded.released;
+    rss = excluded.rss, released = excluded.released, out_crc = excluded.out_crc, err_crc = excluded.err_crc;
 
 -- name: insert_host
 -- Add a host behind those that are there; of one that is there its description changes.
@@ -140,7 +140,7 @@ WHERE changed > 0 AND changed > ? AND changed <= ? ORDER BY changed, number;
 -- name: select_attempts
 -- The attempts of a range of jobs, in order.
 SELECT job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
-       out_size, err_size, cpu, rss, released
+       out_size, err_size, cpu, rss, released, out_crc, err_crc
 FROM attempts WHERE job BETWEEN ? AND ? ORDER BY job, n;
 
 -- name: select_names_from
@@ -165,7 +165,7 @@ SELECT ifnull(max(number), 0) FROM jobs;
 -- name: select_unfinished_attempts
 -- All attempts of those jobs.
 SELECT job, n, attempts.host, token, attempts.state, attempts.outcome, attempts.exit_status, attempts.signal,
-       attempts.reason, started, ended, pid, out_size, err_size, cpu, rss, released
+       attempts.reason, started, ended, pid, out_size, err_size, cpu, rss, released, out_crc, err_crc
 FROM attempts JOIN jobs ON jobs.number = attempts.job
 WHERE jobs.state NOT IN ('done', 'error') OR job IN (SELECT job FROM attempts WHERE released = 0)
 ORDER BY job, n;

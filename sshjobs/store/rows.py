@@ -56,6 +56,8 @@ class AttemptRow(NamedTuple):
     cpu: float | None
     rss: int | None
     released: int
+    out_crc: int | None
+    err_crc: int | None
 
 
 class HostRow(NamedTuple):
@@ -84,7 +86,8 @@ def attempt_row(job: Job, attempt: Attempt) -> tuple[Any, ...]:
     """Return the parameters of the query ``write_attempt``."""
     return (job.index + 1, attempt.n, attempt.host, attempt.token, attempt.state, attempt.outcome,
             attempt.exit_status, attempt.signal, clean_text(attempt.reason), attempt.started, attempt.ended,
-            attempt.pid, attempt.out_size, attempt.err_size, attempt.cpu, attempt.rss, int(attempt.released))
+            attempt.pid, attempt.out_size, attempt.err_size, attempt.cpu, attempt.rss, int(attempt.released),
+            attempt.out_crc, attempt.err_crc)
 
 
 def host_json(host: Host) -> str:
@@ -171,6 +174,7 @@ def read_attempt(row: AttemptRow) -> Attempt:
     attempt.out_size, attempt.err_size = row.out_size, row.err_size
     attempt.cpu, attempt.rss = row.cpu, row.rss
     attempt.released = bool(row.released)
+    attempt.out_crc, attempt.err_crc = row.out_crc, row.err_crc
     return attempt
 
 

@@ -80,6 +80,8 @@ CREATE TABLE attempts (
     cpu         REAL,                       -- seconds, user and system
     rss         INTEGER,                    -- bytes, the most that was resident
     released    INTEGER NOT NULL DEFAULT 0, -- 1: nothing of it is on the host any more that we need
+    out_crc     INTEGER,                    -- crc32 of stdout; NULL: several managers took it in
+    err_crc     INTEGER,                    -- crc32 of stderr
     PRIMARY KEY (job, n)
 ) WITHOUT ROWID;
 

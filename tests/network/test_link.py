@@ -93,7 +93,7 @@ def test_what_the_protocol_does_not_allow_ends_the_conversation(data):
 
 def test_output_that_looks_like_a_frame_is_output():
     data = line(ENDED) + MARKER
-    assert list(ready_link().receive(out(data))) == [Output("1.1", 1, 0, data)]
+    assert list(ready_link().receive(out(data))) == [Output("1.1", 1, 0, data, zlib.crc32(data))]
 
 
 def test_what_is_said_leaves_in_its_order_and_once():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -208,9 +209,10 @@ def test_a_store_of_a_newer_sshjobs_is_refused(tmp_path: Path) -> None:
             opening(store.paths)
 
 
+NOW = queries.newest_version()
 STEPS = {
-    2: "ALTER TABLE run ADD COLUMN note TEXT;\nUPDATE run SET note = 'a;b';\n",
-    3: "CREATE TRIGGER t AFTER UPDATE ON run BEGIN\n  SELECT 1;\nEND;\nUPDATE run SET note = note || '!';\n",
+    NOW + 1: "ALTER TABLE run ADD COLUMN note TEXT;\nUPDATE run SET note = 'a;b';\n",
+    NOW + 2: "CREATE TRIGGER t AFTER UPDATE ON run BEGIN\n  SELECT 1;\nEND;\nUPDATE run SET note = note || '!';\n",
 }
 
 
@@ -225,9 +227,9 @@ def test_an_older_store_is_read_without_a_change_and_migrated_by_its_next_manage
         assert len(reader.load_unfinished()) == 3
     assert store.paths.store.read_bytes() == before
     store = RunStore.open(store.paths)
-    assert store._connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert store._connection.execute("PRAGMA user_version").fetchone() == (NOW,)
     store.take_over(ManagerIdentity.this_process())
-    assert store._connection.execute("PRAGMA user_version").fetchone() == (3,)
+    assert store._connection.execute("PRAGMA user_version").fetchone() == (NOW + 2,)
     assert store._connection.execute("SELECT note FROM run").fetchone() == ("a;b!",)
     store.close()
 
@@ -236,17 +238,18 @@ def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: Path, monkeypatc
     store = make_store(tmp_path, make_jobs(1))
     store.close(until=CREATED)
     store = RunStore.open(store.paths)
-    for steps in ({2: STEPS[2], 3: "SELECT nonsense;"}, {2: STEPS[2], 4: STEPS[3]}):
+    for steps in ({NOW + 1: STEPS[NOW + 1], NOW + 2: "SELECT nonsense;"},
+                  {NOW + 1: STEPS[NOW + 1], NOW + 3: STEPS[NOW + 2]}):
         monkeypatch.setattr(queries, "migrations", lambda steps=steps: steps)
         with pytest.raises(StoreError):
             store.take_over(ManagerIdentity.this_process())
-        assert store._connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert store._connection.execute("PRAGMA user_version").fetchone() == (NOW,)
         assert len(store._connection.execute("SELECT * FROM run").fetchone()) == 8
     store.close()
 
 
 def shape(connection: sqlite3.Connection) -> set[str]:
-    return {" ".join(row[0].split()) for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql NOTNULL")}
+    return {" ".join(re.sub("--.*", "", row[0]).split()) for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql NOTNULL")}
 
 
 def test_the_steps_lead_from_the_first_version_to_the_schema(tmp_path: Path) -> None:
