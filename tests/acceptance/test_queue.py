@@ -80,6 +80,10 @@ def queue(lab: BaseLab, clean_home: Path, tmp_path: Path, monkeypatch: pytest.Mo
     made.close()
 
 
+def files_of_runs(host: LabHost) -> set[Path]:
+    return {path for path in (host.home / ".sshjobs").glob("*/*") if len(path.parent.name) == 32}
+
+
 def test_jobs_added_from_three_shells_at_once_all_run_once(queue: Queue) -> None:
     queue.start(queue.lab.hosts, 4)
     script = (f'echo "$SSHJOBS_JOB" >> ~/{LEDGER}', "sleep 0.05")
@@ -120,11 +124,15 @@ def test_a_host_drained_and_one_removed_in_mid_run_lose_nothing_and_get_nothing_
 
 def test_a_removed_host_keeps_nothing_of_the_run_and_may_come_again(queue: Queue) -> None:
     first, second, *_ = queue.lab.hosts
+    # What other runs have left there is theirs.
+    before = files_of_runs(second)
     queue.start([first, second], 2)
     queue.add("early", 8, "sleep 0.2")
     wait_until(lambda: queue.counts()["done"] == 8, 30, "the first jobs to end")
+    assert files_of_runs(second) > before
     queue.ok("hosts", "remove", "q", second.name)
-    wait_until(lambda: not list((second.home / ".sshjobs").glob("*/*")), 30, "the host to be clean")
+    wait_until(lambda: files_of_runs(second) <= before, 60,
+               lambda: f"{files_of_runs(second) - before} to go: {queue.ok('status', 'q', '--json')}")
     assert queue.cli("hosts", "remove", "q", first.name).returncode == 2
     queue.add("middle", 4, "sleep 0.1")
     wait_until(lambda: queue.counts()["done"] == 12, 30, "the jobs to end on the other host")
