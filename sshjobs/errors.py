@@ -93,7 +93,10 @@ class HostError(SshjobsError):
     :param kind: a short fixed word for the cause, such as ``refused`` or ``host-key-changed``
     :param host: the host's name
     :param lasting: true where trying again cannot help before somebody acts (keys, login, python)
+    :ivar reached: false where nothing came as far as an sshd, so that trying again costs it nothing
     """
+
+    reached = True
 
     def __init__(self, kind: str, host: str, what: str, *, why: str | None = None, hint: str | None = None,
                  lasting: bool = False):

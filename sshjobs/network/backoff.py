@@ -9,17 +9,15 @@ from sshjobs.errors import HostError
 
 #: Pauses between attempts, in seconds: the first, growing by half each time up to the longest; each with jitter.
 FIRST, LONGEST = 0.5, 10.0
-#: Handshakes with one sshd within a :data:`MINUTE`, at most. We know when each began; sshd sees it up to so many
-#: seconds later, one sooner than another.
-HANDSHAKES, MINUTE, LATE = 6, 60.0, 5.0
+#: Handshakes with one sshd within a :data:`MINUTE`, at most. Each is put at the last moment at which sshd can have met
+#: it, and may be so many seconds late in what sshd tells of it.
+HANDSHAKES, MINUTE, LATE = 6, 60.0, 2.0
 #: A connection that lasted so many seconds was a good one: the next pause is the first again.
 STEADY = 10.0
 #: A host that was up in this run is tried every so many seconds while it cannot be reached, which costs it nothing...
 SEARCH = 2.0
 #: ...for so many seconds; later as seldom as others.
 SEARCH_FOR = 600.0
-#: Causes that keep an attempt from coming to an sshd.
-_UNREACHED = ("timeout", "unreachable", "refused", "unresolvable")
 
 
 class Backoff:
@@ -27,28 +25,30 @@ class Backoff:
 
     def __init__(self) -> None:
         self._pause = FIRST
+        #: For each of the last connections, a moment by which its handshake had begun.
         self._handshakes: deque[float] = deque(maxlen=HANDSHAKES)
         #: When the host was last heard, and whether ever.
         self._heard_at: float | None = None
 
-    def pause(self, error: HostError, began: float, now: float, rng: random.Random, *, heard: bool) -> float:
+    def pause(self, error: HostError, began: float, now: float, rng: random.Random, *,
+              heard: float | None) -> float:
         """Return how many seconds to wait before the next attempt.
 
         :param error: why the last one is over
         :param began: when that began
-        :param heard: the host's agent had said something over it
+        :param heard: when the host first said something over it, ``None`` where it never did
         """
-        if heard:
+        if heard is not None:
             self._heard_at = now
             if now - began >= STEADY:
                 self._pause = FIRST
         jitter = rng.uniform(0.7, 1.3)
-        # A banner is the sshd's: where its exchange takes too long, there was one.
-        if not heard and error.kind in _UNREACHED and "banner" not in str(error):
+        if heard is None and not error.reached:
             if self._heard_at is not None and now - self._heard_at < SEARCH_FOR:
                 return max(FIRST, SEARCH - (now - began)) * jitter
         else:
-            self._handshakes.append(began)
+            # The next may be quick where this one was slow: spaced by when they begin, they would come closer.
+            self._handshakes.append(now if heard is None else heard)
         chosen, self._pause = self._pause * jitter, min(self._pause * 1.5, LONGEST)
         if len(self._handshakes) == HANDSHAKES:
             chosen = max(chosen, self._handshakes[0] + MINUTE + LATE - now)

@@ -48,6 +48,7 @@ class HostSession:
         self._kick = asyncio.Event()
         self._gone: asyncio.Future[tuple[int, int]] | None = None
         self._heard = 0.0
+        self._first_heard: float | None = None
         self._random = random.Random()
         self._leaving = False
 
@@ -74,11 +75,11 @@ class HostSession:
             self._emit(HostDown(self.host.name, error))
             if error.lasting:
                 return
-            pause = self._dialog.backoff.pause(error, began, loop.time(), self._random, heard=bool(self._heard))
+            pause = self._dialog.backoff.pause(error, began, loop.time(), self._random, heard=self._first_heard)
             await asyncio.sleep(pause)
 
     async def _converse(self) -> HostError:
-        self._heard = 0.0
+        self._heard, self._first_heard = 0.0, None
         self._link = link = words.Link(secrets.token_hex(16))
         try:
             return await self._connection(link)
@@ -190,6 +191,8 @@ class HostSession:
 
     async def _take(self, link: words.Link, data: bytes) -> None:
         now = self._heard = asyncio.get_running_loop().time()
+        if self._first_heard is None:
+            self._first_heard = now
         for event in link.receive(data):
             await self._patiently(functools.partial(self._dialog.take, link, event, now))
         if link.ready:

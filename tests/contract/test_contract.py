@@ -14,6 +14,7 @@ from sshjobs.network import HostUp, RunIdentity
 from sshjobs.network.transport import TRANSPORTS
 from sshjobs.rundir import create_run
 from sshjobs.states import FINAL_STATES
+from tests.lab import wait_until
 
 DEADLINE = 30.0
 
@@ -211,9 +212,14 @@ def test_a_released_attempt_leaves_nothing_on_the_host(rig):
     rig.network.release([attempt])
     rig.until(lambda: bool(released), lambda news: released.extend(news.released))
     assert released == [attempt] and attempt.released
-    probe = rig.job("find ~/.sshjobs -name '1.1*'")
-    rig.end(rig.launch(probe))
-    assert rig.network.GetStdout(probe) == ""
+
+    def left() -> str:
+        probe = rig.job("find ~/.sshjobs -name '1.1*'")
+        rig.end(rig.launch(probe))
+        return rig.network.GetStdout(probe)
+
+    # The host tidies when nothing runs there.
+    wait_until(lambda: left() == "", 30, "the host to forget it")
 
 
 def test_a_host_that_is_not_there_is_a_usage_error(rig):

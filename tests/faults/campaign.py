@@ -112,8 +112,8 @@ def main() -> int:
     options = parser.parse_args()
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="sshjobs-faults-"))
-    small = HostOptions(home_size="32M") if options.campaign == "homes" else None
-    with Lab(options.hosts, options=small) as lab:
+    how = HostOptions(home_size="32M") if options.campaign == "homes" else cuts.TALKATIVE
+    with Lab(options.hosts, options=how) as lab:
         found, figures = CAMPAIGNS[options.campaign](Scene(lab, directory, options.seed, slots=options.slots), options)
     figures.update(campaign=options.campaign, seed=options.seed, commit=commit(), day=time.strftime("%Y-%m-%d"), jobs=found.jobs, starts=found.starts,
                    repeated=found.repeated, minutes=round((time.monotonic() - began) / 60, 2),

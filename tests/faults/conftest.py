@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.cuts import TALKATIVE
 from tests.faults.scene import Scene
 from tests.lab import BaseLab, Lab
 
@@ -14,7 +15,7 @@ from tests.lab import BaseLab, Lab
 @pytest.fixture(scope="package")
 def rough_lab() -> Iterator[BaseLab]:
     """Four hosts whose power and network may be cut; what does it mends it."""
-    with Lab(4) as made:
+    with Lab(4, options=TALKATIVE) as made:
         yield made
 
 

@@ -4,22 +4,27 @@ is back, and how often each sshd is bothered."""
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from sshjobs.store import RunReader
 from tests.faults import ledger
 from tests.faults.scene import Manager, Scene
-from tests.lab import CUTS, DelayProxy, LabHost, NamespaceHost
+from tests.lab import CUTS, DelayProxy, HostOptions, LabHost, NamespaceHost
 
 #: Seconds between two looks.
 TICK = 0.1
 #: A job writes its end a little before it is over.
 ENDING = 0.5
 MINUTE = 60.0
+#: The sshd of a host whose handshakes are counted: it tells of each connection when it meets it, whatever comes of it.
+#: At the usual level it tells only how one ended, and nothing of one that ended at the banner.
+TALKATIVE = HostOptions(sshd={"LogLevel": "VERBOSE"})
+_MET = re.compile(r"^Connection from \S+ port \d+ on ", re.MULTILINE)
 #: Seconds from one cut of a host to the next, at least: more would need more handshakes than a host is to see.
 CYCLE = 12.0
 
@@ -44,36 +49,48 @@ def share(values: list[float], part: float) -> float:
 
 
 class Handshakes:
-    """Counts what each sshd was asked, from its own log."""
+    """Counts the connections that each sshd met, from its own log; from the moment on when this is made.
+
+    Between two looks nobody knows when one came, so it counts for every minute that it can have come in: the figure may be
+    too high, never too low.
+    """
 
     def __init__(self, hosts: list[LabHost]):
         self._hosts = hosts
-        self._seen: dict[str, list[tuple[float, int]]] = {host.name: [] for host in hosts}
-        self._next = 0.0
+        #: For each connection, the moments between which it came.
+        self._seen: dict[str, list[tuple[float, float]]] = {host.name: [] for host in hosts}
+        self._known = {host.name: _met(host) for host in hosts}
+        self._last = time.monotonic()
 
-    def look(self, now: float) -> None:
-        """Read the logs, once a second at most."""
-        if now < self._next:
+    def look(self) -> None:
+        """Read the logs, twice a second at most."""
+        began = time.monotonic()
+        if began < self._last + 0.5:
             return
-        self._next = now + 1.0
         for host in self._hosts:
-            self._seen[host.name].append((now, _handshakes(host)))
+            count = _met(host)
+            between = self._last, time.monotonic()
+            self._seen[host.name] += [between] * (count - self._known[host.name])
+            self._known[host.name] = count
+        self._last = began
 
     def most(self) -> int:
         """The most handshakes of a host within a minute."""
-        most = 0
-        for seen in self._seen.values():
-            first = 0
-            for now, count in seen:
-                while seen[first][0] < now - MINUTE:
-                    first += 1
-                most = max(most, count - seen[first][1])
-        return most
+        return max(most_within(MINUTE, seen) for seen in self._seen.values())
 
 
-def _handshakes(host: LabHost) -> int:
-    text = host.sshd_log.read_text(errors="replace")
-    return text.count("Accepted ") + text.count("[preauth]")
+def most_within(seconds: float, seen: Sequence[tuple[float, float]]) -> int:
+    """How many of the events, each known by the moments between which it came, can have come within so many seconds."""
+    most = first = 0
+    for last, (earliest, _) in enumerate(seen):
+        while seen[first][1] <= earliest - seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def _met(host: LabHost) -> int:
+    return len(_MET.findall(host.sshd_log.read_text(errors="replace")))
 
 
 class Victim:
@@ -147,8 +164,8 @@ def torment(scene: Scene, count: int, strike: Callable[[LabHost, random.Random],
     while done < count and not found.bad:
         shakes = Handshakes(scene.lab.hosts)
         manager = scene.begin(ledger.mixed(jobs, scene.rng.randrange(1 << 30), pace=pace))
-        shakes.look(time.monotonic())
         while not scene.is_there() or not _all_up(scene):
+            _look(shakes, of_all)
             assert not manager.ended(TICK), manager.said()
         now = time.monotonic()
         victims = [Victim(host, random.Random(scene.rng.random())) for host in scene.lab.hosts]
@@ -157,8 +174,7 @@ def torment(scene: Scene, count: int, strike: Callable[[LabHost, random.Random],
         with RunReader.open(scene.paths) as reader:
             while not manager.ended(TICK) and done < count:
                 now = time.monotonic()
-                shakes.look(now)
-                of_all.look(now)
+                _look(shakes, of_all)
                 measured.resident = max(measured.resident, manager.resident())
                 for victim in victims:
                     done += victim.act(now, reader, scene.name, measured, strike, mend)
@@ -171,8 +187,10 @@ def torment(scene: Scene, count: int, strike: Callable[[LabHost, random.Random],
                 mend(victim.host)
         _finish(scene, manager, shakes, of_all)
         found.add(scene.check())
+        _look(shakes, of_all)
         measured.handshakes = max(measured.handshakes, shakes.most())
         measured.handshakes_of_all = of_all.most()
+        assert measured.handshakes, "no sshd has told of a connection"
     return found, measured
 
 
@@ -181,10 +199,14 @@ def _all_up(scene: Scene) -> bool:
         return all(row.state == "up" for row in reader.hosts())
 
 
+def _look(*counts: Handshakes) -> None:
+    for shakes in counts:
+        shakes.look()
+
+
 def _finish(scene: Scene, manager: Manager, *counts: Handshakes) -> None:
-    while not manager.ended(1.0):
-        for shakes in counts:
-            shakes.look(time.monotonic())
+    while not manager.ended(TICK):
+        _look(*counts)
     scene.finish()
 
 

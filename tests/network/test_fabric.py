@@ -69,6 +69,8 @@ def test_both_transports_name_the_same_trouble(lab, first, tmp_path, transport, 
                               "behind-refusal": "jump", "silent": "timeout"}
     lasting = {name for name, answer in answers.items() if isinstance(answer, HostDown) and answer.error.lasting}
     assert lasting == {"stranger"}
+    unreached = {name for name, answer in answers.items() if isinstance(answer, HostDown) and not answer.error.reached}
+    assert unreached == {"refused", "no-such-name.invalid"}
 
 
 @pytest.mark.parametrize("transport", SSH)

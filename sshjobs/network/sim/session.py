@@ -36,6 +36,7 @@ class SimSession:
         self._link = words.Link("0" * 32)
         self._connection: Connection | None = None
         self._heard = self._began = 0.0
+        self._first_heard: float | None = None
         self._flushing = self._waiting_for_room = False
         self._left = False
         #: Counts connections, so that what belongs to an earlier one does nothing.
@@ -45,7 +46,7 @@ class SimSession:
         """Begin to connect."""
         self._number += 1
         number = self._number
-        self._heard, self._began = 0.0, self._world.now
+        self._heard, self._first_heard, self._began = 0.0, None, self._world.now
         self._link = words.Link(f"{self._world.rng.getrandbits(128):032x}")
         # Hosts do not answer in step.
         delay = self._world.handshake * self._world.rng.uniform(0.8, 1.2)
@@ -77,7 +78,9 @@ class SimSession:
             return
         machine = self._world.machines.get(self.host.name)
         if machine is None or not machine.reachable:
-            self._down(HostError("unreachable", self.host.name, "no route to the host", hint="trying again"))
+            error = HostError("unreachable", self.host.name, "no route to the host", hint="trying again")
+            error.reached = False
+            self._down(error)
             return
         connection = self._connection = Connection(self._world, machine.latency)
         connection.on_down = lambda data: self._receive(data, number)
@@ -111,7 +114,7 @@ class SimSession:
         def again() -> None:
             if number == self._number:
                 self.start()
-        pause = self.dialog.backoff.pause(error, self._began, self._world.now, self._world.rng, heard=bool(self._heard))
+        pause = self.dialog.backoff.pause(error, self._began, self._world.now, self._world.rng, heard=self._first_heard)
         self._world.at(pause, again)
 
     def _pulse(self, number: int, seq: int) -> None:
@@ -155,6 +158,8 @@ class SimSession:
         if number != self._number:
             return
         self._heard = self._world.now
+        if self._first_heard is None:
+            self._first_heard = self._heard
         was_open = self.book.open
         try:
             for event in self._link.receive(data):

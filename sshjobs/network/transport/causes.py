@@ -51,17 +51,21 @@ _SAID_BY_HOST = [
 ]
 
 
-def host_error(kind: str, host: Host, why: str | None = None, *, name: str | None = None) -> HostError:
+def host_error(kind: str, host: Host, why: str | None = None, *, name: str | None = None,
+               reached: bool = True) -> HostError:
     """Return the error for a cause.
 
     :param why: details, in the words of whoever noticed it
     :param name: the machine that it is about where that is not the host: its jump host
+    :param reached: whether an sshd may have been asked
     """
     cause = CAUSES[kind]
     login = f"ssh {name or host.name}" if name or host.via is None else f"ssh -J {host.via} {host.name}"
     what = f"its jump host {name}: {cause.what}" if name else cause.what
-    return HostError(kind, host.name, what, why=why, lasting=cause.lasting,
-                     hint=cause.hint.format(host=name or host.name, ssh=login))
+    error = HostError(kind, host.name, what, why=why, lasting=cause.lasting,
+                      hint=cause.hint.format(host=name or host.name, ssh=login))
+    error.reached = reached
+    return error
 
 
 def said_by_host(host: Host, text: str) -> HostError | None:

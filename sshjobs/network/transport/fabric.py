@@ -107,7 +107,7 @@ def _explain_cause(host: Host, cause: BaseException) -> HostError:
     if isinstance(cause, sshclient.JumpFailed):
         name, cause = cause.name, cause.__cause__ or cause
     why = str(cause) or type(cause).__name__
-    return host_error(sshclient.kind_of(cause), host, why, name=name)
+    return host_error(sshclient.kind_of(cause), host, why, name=name, reached=sshclient.may_have_reached(cause))
 
 
 class FabricStream(Stream):

@@ -60,6 +60,11 @@ _SAID_BY_SSH = [
     ("throttled", r"kex_exchange_identification"),
 ]
 
+# Where a name cannot be resolved or the kernel gives up on the connection, no sshd was asked. Only then: the same times
+# run out while sshd waits for the rest of a login.
+_NOT_REACHED = re.compile(r"\bconnect to ")
+_REFUSED = ("unresolvable", "refused")
+
 
 class OpensshTransport(Transport):
     """One ``ssh`` process a host.
@@ -106,7 +111,9 @@ def said_by_ssh(host: Host, text: str) -> HostError | None:
     """Return the error that ssh's own words stand for, ``None`` where they tell nothing known."""
     for kind, pattern in _SAID_BY_SSH:
         if re.search(pattern, text, re.IGNORECASE):
-            return host_error(kind, host, line_with(pattern, text))
+            line = line_with(pattern, text)
+            met = kind in ("timeout", "unreachable") and _NOT_REACHED.search(line or "") is not None
+            return host_error(kind, host, line, reached=kind not in _REFUSED and not met)
     return None
 
 

@@ -246,6 +246,12 @@ def kind_of(error: BaseException) -> str:
     return "ssh-failed"
 
 
+def may_have_reached(error: BaseException) -> bool:
+    """Tell whether an sshd may have been asked before such an exception."""
+    # What connect() itself says comes as the system says it; once a connection is there, paramiko words it.
+    return not isinstance(error, OSError) or isinstance(error, ConnectionResetError)
+
+
 def _kind_of_words(error: paramiko.SSHException) -> str:
     """Tell apart what paramiko has one exception for."""
     text = str(error)
