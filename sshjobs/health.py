@@ -3,14 +3,15 @@
 Such a host empties the queue: it is always free, and everything that it takes fails. A row of failures that would
 hardly come by chance makes a host suspect: it gets nothing more, and one of the jobs that failed there is tried
 elsewhere. If that job passes, the host is quarantined and the failures of the row are its own, not the jobs'; if it
-fails there too, the host is cleared. A host in quarantine gets one job at a time (a canary) until one passes. Pure
-bookkeeping.
+fails there too, the host is cleared. A host in quarantine gets one job at a time (a canary) until one passes. A host
+that says itself that it has no room for a job is full until a canary starts there. Pure bookkeeping.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from sshjobs.schedule import NO_ROOM, was_given_back
 from sshjobs.spec import Attempt, Job
 from sshjobs.states import Outcome
 
@@ -22,6 +23,8 @@ LEAST = 3
 CHANCE = 1e-6
 #: Seconds until the first canary, doubled with each that fails, up to the longest pause.
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 600.0
+#: The same for a host that has no room.
+FIRST_FULL, LONGEST_FULL = 1.0, 15.0
 #: Seconds after which a suspect host gets a canary, where the job that is tried elsewhere has not ended by then.
 PATIENCE = 60.0
 
@@ -39,6 +42,9 @@ class _Record:
         self.pause = FIRST_PAUSE
         self.canary_at = 0.0
         self.canary: Job | None = None
+        #: What there is no room for, as long as that is so.
+        self.full: str | None = None
+        self.full_pause = FIRST_FULL
 
 
 class HostHealth:
@@ -62,16 +68,24 @@ class HostHealth:
     def is_suspect(self, host: str) -> bool:
         """Tell whether a host is to get nothing more for now, whatever the reason."""
         record = self._records[host]
-        return record.probe is not None or record.reason is not None
+        return record.probe is not None or record.reason is not None or record.full is not None
 
     def reason(self, host: str) -> str | None:
         """Return why a host is in quarantine, ``None`` where it is not."""
         return self._records[host].reason
 
+    def full(self, host: str) -> str | None:
+        """Return what a host has no room for, ``None`` where it has some or nobody knows."""
+        return self._records[host].full
+
     def note(self, job: Job, attempt: Attempt, now: float) -> dict[Job, Attempt]:
         """Take in an end. Returns the attempts that are from now on blamed on their host, by their jobs."""
-        blamed = self._note_probe(job, attempt, now)
         record = self._records[attempt.host]
+        if was_given_back(attempt):
+            self._note_given_back(record, job, attempt.reason or "", now)
+            return {}
+        self.note_start(job, attempt)
+        blamed = self._note_probe(job, attempt, now)
         if attempt.outcome not in _FAILURES or not _is_fast(attempt):
             if attempt.outcome is Outcome.SUCCEEDED:
                 record.passed += 1
@@ -92,6 +106,23 @@ class HostHealth:
             self._probes[job] = attempt.host
             return {**blamed, job: attempt}
         return blamed
+
+    def note_start(self, job: Job, attempt: Attempt) -> None:
+        """Take in that an attempt has started: a host that could start its canary has room again."""
+        record = self._records[attempt.host]
+        if record.canary is job and record.full is not None:
+            record.full, record.full_pause = None, FIRST_FULL
+            if record.reason is None:
+                record.canary = None
+
+    def _note_given_back(self, record: _Record, job: Job, reason: str, now: float) -> None:
+        is_canary, room = record.canary is job, reason.startswith(NO_ROOM)
+        if is_canary:
+            record.canary = None
+        if room and (record.full is None or is_canary):
+            record.full = reason.removeprefix(NO_ROOM).removeprefix(": ")
+            record.canary_at = now + record.full_pause
+            record.full_pause = min(2 * record.full_pause, LONGEST_FULL)
 
     def canary_due(self, now: float) -> list[str]:
         """Return the hosts that may get one job to prove themselves."""

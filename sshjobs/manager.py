@@ -235,6 +235,8 @@ class Manager(Housekeeping):
         self.store.touch_attempt(job, attempt)
         if state not in FINAL_STATES:
             self._move(job, state)
+            if attempt.started is not None:
+                self.quarantine.note_start(job, attempt)
             self.handle_change(job)
             return False
         if job.state in FINAL_STATES:

@@ -35,8 +35,8 @@ class Attempt:
     :ivar stuck: processes of it that do not die
     """
 
-    __slots__ = ("end", "journal", "keep", "lease", "line", "lost", "missing", "pid", "sizes", "started_line", "state", "stuck", "token",
-                 "uid", "worker")
+    __slots__ = ("end", "journal", "keep", "lease", "line", "lost", "missing", "pid", "sizes", "started_line", "state",
+                 "stuck", "token", "uid", "worker")
 
     def __init__(self, uid: str, token: str, line: bytes = b"", state: str = QUEUED):
         self.uid, self.token, self.line, self.state = uid, token, line, state

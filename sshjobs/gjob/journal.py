@@ -3,6 +3,7 @@
 Nothing is synced: after the host itself went down, whatever had begun counts as ended by that.
 """
 
+import errno
 import os
 import zlib
 
@@ -27,6 +28,8 @@ class Journal:
     def __init__(self, fd: int):
         self.fd = fd
         self._unwritten = b""
+        #: Why the last record that could not be written could not.
+        self.trouble = OSError(errno.EIO, "nothing was written")
 
     def append(self, text: bytes) -> bool:
         """Append a JSON object in one write; False where it is only in memory so far."""
@@ -40,12 +43,14 @@ class Journal:
             return True
         try:
             written = os.write(self.fd, data)
-        except OSError:
+        except OSError as error:
+            self.trouble = error
             return False
         if written == len(data):
             self._unwritten = b""
             return True
         # Torn in the middle of a line: what follows starts on a line of its own, and the torn one is written again.
+        self.trouble = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._unwritten = b"\n" + data[data.rfind(b"\n", 0, written) + 1:]
         return False
 

@@ -71,6 +71,10 @@ class Stream:
         self._position += len(data)
         return head, data
 
+    def missing(self, size: int) -> int:
+        """Return how much of so many bytes at the job's end cannot be sent; less than 0: more was sent."""
+        return size - self._position
+
     def close(self) -> None:
         """Let the file go."""
         if self._fd >= 0:
@@ -121,6 +125,12 @@ class Feed:
     def lost(self) -> "tuple[int, int]":
         """How much was sent of what the job removed from its own stdout and stderr; 0 for nearly all jobs."""
         return self._streams[0].lost, self._streams[1].lost
+
+    @property
+    def missing(self) -> "tuple[int, int]":
+        """How much of what was there at the end is gone, once there is nothing more to send."""
+        sizes = self._sizes or (0, 0)
+        return self._streams[0].missing(sizes[0]), self._streams[1].missing(sizes[1])
 
     def close(self) -> None:
         """Let the files go."""

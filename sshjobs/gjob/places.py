@@ -49,6 +49,18 @@ class Places:
             except FileExistsError:
                 pass
 
+    def restore(self) -> None:
+        """Make again what somebody has deleted.
+
+        :raises OSError: it cannot be made
+        :raises Unusable: something else stands in its place
+        """
+        # Where everybody may write, somebody else may have been faster.
+        if not os.path.isdir(self.root) or os.path.dirname(self.root) == "/var/tmp":
+            own_directory(self.root)
+        own_directory(self.run)
+        self.make()
+
     def cwd(self, uid: str) -> str:
         """The working directory of an attempt. Making it is the claim."""
         return self.work + "/" + uid
@@ -102,7 +114,8 @@ def find(root: "str | None", run: str, host: str) -> Places:
     home = os.environ.get("HOME") or _home()
     shared = "/var/tmp/sshjobs-%d" % os.getuid()
     candidates = [root] if root is not None else [os.path.join(home, ".sshjobs"), shared]
-    candidates.sort(key=lambda path: not os.path.isdir(Places(path, run, host).base))
+    # What is there already knows what has run here: while it cannot be written, nothing else takes its place.
+    candidates = [path for path in candidates if os.path.isdir(Places(path, run, host).base)] or candidates
     trouble = None
     for path in candidates:
         places = Places(path, run, host)

@@ -8,10 +8,10 @@ import select
 import time
 
 from . import journal as journal_
-from . import oom, procs, start
+from . import oom, procs, room, start
 from .kill import Killer, go_on, halt
 from .light import dumps, loads, signal
-from .places import NEW
+from .places import NEW, Unusable
 
 MYPY = False
 if MYPY:
@@ -106,12 +106,12 @@ class Runner:
 
     def _run(self, job: Job) -> None:
         try:
-            os.mkdir(self._places.cwd(job.uid), 0o700)
+            self._make_directory(job)
         except FileExistsError:
             self._tell(b'{"t":"taken","id":"%s"}' % job.uid.encode("ascii"))
             return
-        except OSError as error:
-            self._end(job, "start_failed", "its directory cannot be made: %s" % error.strerror, 0, 0)
+        except (OSError, Unusable) as error:
+            self._turn_down(job, "its directory cannot be made", error)
             return
         files = []
         try:
@@ -121,14 +121,30 @@ class Runner:
             self._see_through(job)
             self._end(job, job.why or "exited", None, os.fstat(files[0]).st_size, os.fstat(files[1]).st_size)
         except start.StartError as error:
-            self._end(job, "start_failed", str(error), 0, 0)
+            self._end(job, "no_room" if error.passes else "start_failed", str(error), 0, 0)
         except OSError as error:
             if job.pid:
                 raise
-            self._end(job, "start_failed", "its output files cannot be made: %s" % error.strerror, 0, 0)
+            self._turn_down(job, "its output files cannot be made", error)
         finally:
             for fd in files:
                 os.close(fd)
+
+    def _make_directory(self, job: Job) -> None:
+        path = self._places.cwd(job.uid)
+        try:
+            os.mkdir(path, 0o700)
+        except FileNotFoundError:  # somebody has deleted what it was to be in
+            self._places.restore()
+            os.mkdir(path, 0o700)
+
+    def _turn_down(self, job: Job, what: str, error: "OSError | Unusable") -> None:
+        """Tell that a job was not started, by the host's fault or for want of room."""
+        if isinstance(error, OSError) and room.passes(error):
+            self._end(job, "no_room", room.words(error, self._places.root), 0, 0)
+        else:
+            why = error.why if isinstance(error, Unusable) else error.strerror
+            self._end(job, "start_failed", "%s: %s" % (what, why), 0, 0)
 
     def _start(self, job: Job, out: int, err: int) -> None:
         now = time.monotonic()
@@ -138,7 +154,7 @@ class Runner:
             job.uid, job.launch["token"], self._claim, "true" if job.keep else "false",
             "null" if job.deadline is None else "%.3f" % job.deadline)
         if not self._journal.append(claim.encode("ascii")):
-            raise start.StartError("the journal cannot be written: no space, or a disk that is read-only")
+            raise start.StartError(room.words(self._journal.trouble, self._places.root), True)
         job.pid = self._starter.start(job.launch, out, err)
         job.started_at = time.time()
         job.tell_at = now + QUIET_START

@@ -3,7 +3,7 @@
 import errno
 import os
 
-from . import wire
+from . import room, wire
 from .light import signal
 from .places import NEW, Places
 
@@ -11,7 +11,10 @@ MYPY = False
 if MYPY:
     from typing import Any
 
-_COPY = 1 << 20
+_COPY = 1 << 26
+#: From Python 3.8.
+_copy_file_range: "Any" = getattr(os, "copy_file_range", None)
+_CANNOT_SHARE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 _DEFAULT_PATH = os.fsencode(os.defpath)
 #: From Python 3.8, and only with a C library that can make a session on the way.
 _posix_spawn: "Any" = getattr(os, "posix_spawn", None)
@@ -21,7 +24,14 @@ _SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class StartError(Exception):
-    """No process came to be. The message says why."""
+    """No process came to be. The message says why.
+
+    :ivar passes: not by a fault of the job: the host has no room for it now
+    """
+
+    def __init__(self, why: str, passes: bool = False):
+        super().__init__(why)
+        self.passes = passes
 
 
 class Starter:
@@ -54,7 +64,7 @@ class Starter:
         spec = launch["spec"]
         home = self._places.cwd(launch["id"])
         try:
-            self._place_files(spec.get("files") or [], home)
+            self._place_files(self._files(spec), home)
             env = self._env(launch)
             argv = self._argv(launch["id"], spec, env)
             cwd = self._cwd(spec.get("cwd"), home, env)
@@ -79,6 +89,8 @@ class Starter:
                 return _popen(argv, env, files, nice)
             return self._posix_spawn(argv, env, files)
         except OSError as error:
+            if room.passes(error):
+                raise StartError(room.words(error, self._places.root), True)
             raise StartError(_why_not(error, argv[0]))
         finally:
             os.chdir("/")
@@ -129,7 +141,7 @@ class Starter:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise StartError("the script cannot be written: %s" % error.strerror)
+            raise self._not_placed("the script cannot be written", error)
         flags = [b"-l"] if login else [b"-e", b"-o", b"pipefail"] if strict else []
         return [bash] + flags + [os.fsencode(path)]
 
@@ -150,21 +162,44 @@ class Starter:
         try:
             return os.open(self._places.blob(sha), os.O_RDONLY | os.O_NOFOLLOW)
         except OSError as error:
-            raise StartError("its standard input is not here: %s" % error.strerror)
+            raise self._not_placed("its standard input is not here", error, sha)
+
+    def _not_placed(self, what: str, error: OSError, sha: "str | None" = None) -> StartError:
+        """Return what is in the way of a file of ours. An input that is not here was not kept (a full disk), or was
+        deleted since: it can be sent again."""
+        if room.passes(error):
+            return StartError(room.words(error, self._places.root), True)
+        gone = sha is not None and not os.path.exists(self._places.blob(sha))
+        return StartError("%s: %s" % (what, error.strerror), gone)
+
+    def _files(self, spec: "dict[str, Any]") -> "list[list[Any]]":
+        sha = spec.get("listing")
+        if sha is None:
+            return spec.get("files") or []
+        try:
+            with open(self._places.blob(sha), "rb") as file:
+                return wire.parse_listing(file.read())
+        except OSError as error:
+            raise self._not_placed("the list of its input files is not here", error, sha)
+        except wire.WireError as error:
+            raise StartError("the list of its input files cannot be read: %s" % error)
 
     def _place_files(self, files: "list[list[Any]]", home: str) -> None:
         """Copy input files in. Modes of directories come last: files must get into read-only ones."""
-        directories = []
+        directories, made = [], {os.fsencode(home)}
         for path, sha, mode in files:
             target = os.path.join(os.fsencode(home), wire.to_bytes(path))
+            directory = target if sha is None else os.path.dirname(target)
             try:
-                os.makedirs(target if sha is None else os.path.dirname(target), 0o700, exist_ok=True)
+                if directory not in made:
+                    os.makedirs(directory, 0o700, exist_ok=True)
+                    made.add(directory)
                 if sha is None:
                     directories.append((target, mode & 0o777))
                 else:
                     _copy(self._places.blob(sha), target, mode & 0o777)
             except OSError as error:
-                raise StartError("the input file %s cannot be placed: %s" % (path, error.strerror))
+                raise self._not_placed("the input file %s cannot be placed" % path, error, sha)
         for target, mode in sorted(directories, reverse=True):
             os.chmod(target, mode)
 
@@ -190,13 +225,25 @@ def _copy(source: str, target: bytes, mode: int) -> None:
     try:
         writing = os.open(target, NEW, 0o600)
         try:
-            while os.sendfile(writing, reading, None, _COPY):
-                pass
+            _fill(writing, reading)
             os.fchmod(writing, mode)
         finally:
             os.close(writing)
     finally:
         os.close(reading)
+
+
+def _fill(writing: int, reading: int) -> None:
+    """Copy a whole file. Where the file system can, both share their blocks until one of them is written to."""
+    try:
+        while _copy_file_range is not None and _copy_file_range(reading, writing, _COPY):
+            pass
+    except OSError as error:
+        if error.errno not in _CANNOT_SHARE:
+            raise
+    # Goes on where that ended: at the end, or at the beginning.
+    while os.sendfile(writing, reading, None, _COPY):
+        pass
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -229,6 +276,4 @@ def _why_not(error: OSError, program: bytes) -> str:
         return "%s cannot be executed: neither a program for this machine nor a script with #!" % name
     if error.errno == errno.E2BIG:
         return "its arguments and environment are too long for this host"
-    if error.errno in (errno.EAGAIN, errno.ENOMEM):
-        return "the host cannot make another process: %s" % error.strerror
     return "%s cannot be started: %s" % (name, error.strerror)

@@ -87,7 +87,7 @@ class Talk:
             self.warn(trouble)
 
     def _on_fence(self, frame: "dict[str, Any]", line: bytes, body: bytes) -> None:
-        attempt = self._crew.fence(frame["id"])
+        attempt = self._crew.fence(frame["id"], frame.get("token"))
         if attempt is None:
             self._answer(frame["id"])
         else:
@@ -201,7 +201,7 @@ class Talk:
                 feed.looked(now, news)
             elif not news:
                 attempt = self._crew.attempts[uid]
-                attempt.lost = feed.lost
+                attempt.lost, attempt.missing = feed.lost, feed.missing
                 self.link.say_line(attempt.ended_line())
                 feed.close()
                 del self._active[uid]

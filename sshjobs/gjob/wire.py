@@ -255,6 +255,8 @@ _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
     "ping": {"seq": _is_int},
     "bye": {},
 }
+#: Keys that may be missing.
+_MORE: "dict[str, dict[str, Callable[[Any], bool]]]" = {"fence": {"token": _is_token}}
 
 
 def check(frame: "dict[str, Any]") -> None:
@@ -271,6 +273,10 @@ def check(frame: "dict[str, Any]") -> None:
             raise WireError("%s: no %s" % (kind, key))
         if not keys[key](frame[key]):
             raise WireError("%s: bad %s %.50r" % (kind, key, frame[key]))
-    if len(frame) != len(keys) + 1:
-        unknown = sorted(set(frame) - set(keys) - {"t"})
+    more = _MORE.get(frame["t"], {})
+    for key in more:
+        if key in frame and not more[key](frame[key]):
+            raise WireError("%s: bad %s %.50r" % (kind, key, frame[key]))
+    unknown = sorted(set(frame) - set(keys) - set(more) - {"t"}) if len(frame) != len(keys) + 1 else []
+    if unknown:
         raise WireError("%s: unknown key %.50r" % (kind, unknown[0]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sshjobs.schedule import NO_ROOM
 from sshjobs.spec import Job, JobSpec
 from sshjobs.states import Outcome
 
@@ -75,6 +76,7 @@ class Ended(NamedTuple):
 
 _OUTCOMES = {"signalled": Outcome.SIGNALLED, "timed_out": Outcome.TIMED_OUT, "oom": Outcome.OUT_OF_MEMORY,
              "cancelled": Outcome.CANCELLED, "fenced": Outcome.NEVER_STARTED, "start_failed": Outcome.NEVER_STARTED,
+             "no_room": Outcome.NEVER_STARTED,
              "lost": Outcome.LOST, "reboot": Outcome.LOST}
 _REASONS = {"lost": "its exit status cannot be known any more", "reboot": "the host was restarted",
             "fenced": "it was taken back before it started"}
@@ -90,8 +92,11 @@ def ended_from(frame: dict[str, Any]) -> Ended:
     # Only how the main process went is its exit status or its signal; for other ends they are a by-product.
     status = frame["status"] if why == "exited" else None
     signal = frame["signal"] if why == "signalled" else None
-    return Ended(frame["id"], outcome, status, signal, frame["started"], frame["ended"],
-                 frame["msg"] or _REASONS.get(why), frame["cpu"], frame["rss"], (frame["out"], frame["err"]))
+    reason = frame["msg"] or _REASONS.get(why)
+    if why == "no_room":
+        reason = f"{NO_ROOM}: {reason}"
+    return Ended(frame["id"], outcome, status, signal, frame["started"], frame["ended"], reason,
+                 frame["cpu"], frame["rss"], (frame["out"], frame["err"]))
 
 
 def launch_spec(spec: JobSpec) -> dict[str, Any]:

@@ -166,7 +166,8 @@ class HostBook:
                 self._say(lambda link: link.say("cancel", id=uid, grace=attempt.grace))
         elif attempt.seen or attempt.may_have_run or attempt.cancelling or attempt.unwanted:
             attempt.may_have_run |= attempt.seen
-            self._say(lambda link: link.say("fence", id=uid))
+            # With its token: what runs of it is found even where nothing is written down of it any more.
+            self._say(lambda link: link.say("fence", id=uid, token=attempt.keys["token"]))
         else:
             self._say(attempt)
 
@@ -183,6 +184,9 @@ class HostBook:
             return
         if attempt.over:
             return
+        if keys["why"] == "no_room":
+            # Inputs may not have been kept either. Those that were are dropped when they come again.
+            self.blobs.clear()
         if keys["why"] == "fenced":
             # Of what the host has forgotten, what has come is all that there is.
             end = end._replace(sizes=(attempt.have[0], attempt.have[1]))

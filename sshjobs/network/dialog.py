@@ -23,6 +23,8 @@ READY_TIMEOUT = 60.0
 #: is on the host, and while something is. In a long silence TCP tries ever more seldom: a new connection is faster.
 PING_AFTER, DEAD_AFTER = 15.0, 40.0
 PING_BUSY, DEAD_BUSY = 3.0, 9.0
+#: Reasons of an agent for not serving that may pass by themselves.
+PASSING = ("disk-full", "read-only", "no-tmp", "no-agent")
 #: Broken conversations in a row after which a host is left alone until a person acts.
 MAX_NONSENSE = 5
 
@@ -94,7 +96,7 @@ class Dialog:
                             hint="look for another sshjobs that resumed this run", lasting=True)
         elif kind == "refused":
             raise HostError(keys["kind"], self._host, "the agent cannot work there", why=keys["why"],
-                            hint=keys["hint"], lasting=True)
+                            hint=keys["hint"], lasting=keys["kind"] not in PASSING)
         elif kind == "error":
             raise ProtocolError("the agent did not understand", why=keys["msg"])
 

@@ -42,7 +42,8 @@ _SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
 }
 _ENDED_NULLABLE: dict[str, tuple[type, ...]] = {"status": (int,), "signal": (int,), "started": _NUMBER,
                                                 "ended": _NUMBER, "msg": (str,), "cpu": _NUMBER, "rss": (int,)}
-_WHYS = frozenset(("exited", "signalled", "timed_out", "oom", "cancelled", "fenced", "start_failed", "lost", "reboot"))
+_WHYS = frozenset(("exited", "signalled", "timed_out", "oom", "cancelled", "fenced", "start_failed", "no_room", "lost",
+                   "reboot"))
 
 
 def encode(frame: Mapping[str, Any], body: bytes = b"") -> bytes:

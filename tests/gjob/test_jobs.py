@@ -164,7 +164,7 @@ def test_stdin_is_empty_or_the_given_file(link: Link) -> None:
     sha = put(link, b"from a file\n")
     link.run("2.1", "cat", stdin=sha)
     assert link.stdout("2.1") == b"from a file\n"
-    assert link.run("3.1", "cat", stdin="0" * 64)["why"] == "start_failed"
+    assert link.run("3.1", "cat", stdin="0" * 64)["why"] == "no_room"
 
 
 def test_files_are_there_with_their_modes_before_the_first_line_runs(far: FarHost) -> None:
@@ -187,9 +187,9 @@ def test_files_are_there_with_their_modes_before_the_first_line_runs(far: FarHos
     assert link.stdout("3.1") == b"#!/bin/sh\necho ran\n"
 
 
-def test_a_missing_input_file_is_named(link: Link) -> None:
+def test_a_missing_input_file_is_named_and_the_job_may_be_tried_again(link: Link) -> None:
     end = link.run("1.1", "true", files=[["data/x", "1" * 64, 0o600]])
-    assert end["why"] == "start_failed" and "data/x" in end["msg"]
+    assert end["why"] == "no_room" and "data/x" in end["msg"]
 
 
 def test_inputs_stay_for_the_next_link(far: FarHost) -> None:
