@@ -5,11 +5,15 @@ The order is what keeps the promises: first the commit, then launches leave and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK
 from sshjobs.hooks import Hooks
 from sshjobs.hostwatch import HostWatch
+from sshjobs.network.book import DISK_FULL
 from sshjobs.network.clock import Clock
 from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Warned
+from sshjobs.network.outputs import FULL
 from sshjobs.placement import Placement
 from sshjobs.quarantine import Quarantine
 from sshjobs.queue import Queue
@@ -76,16 +80,9 @@ class Housekeeping(Hooks):
 
     def commit(self) -> None:
         """Make everything that happened durable, then let launches leave and hosts forget."""
-        warned = False
-        while self.store.dirty:
-            try:
-                self.store.commit()
-            except StoreBlockedError as error:
-                if not warned:
-                    warned = True
-                    self.handle_host(Warned("this machine", f"{error}; waiting"))
-                self.clock.sleep(COMMIT_RETRY)
-        self.network.flush()
+        if self.store.dirty:
+            self._patiently(self.store.commit)
+        self._patiently(self.network.flush)
         if self._to_release:
             now = self.clock.monotonic()
             if not self.schedule.waiting or now - self._released_at >= RELEASE_EVERY:
@@ -96,6 +93,23 @@ class Housekeeping(Hooks):
         for name, seconds in news.round_trips.items():
             self.schedule.note_round_trip(name, seconds)
         # A host that was let go of may say a last word.
+    def _patiently(self, act: Callable[[], None]) -> None:
+        """Do what needs room on this machine's disk, waiting for that."""
+        warned = False
+        while True:
+            try:
+                return act()
+            except StoreBlockedError as error:
+                trouble = f"{error}; waiting"
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                trouble = DISK_FULL
+            if not warned:
+                warned = True
+                self.handle_host(Warned("this machine", trouble))
+            self.clock.sleep(COMMIT_RETRY)
+
         for event in (event for event in news.hosts if isinstance(event, Warned) or event.host in self.network.hosts):
             match event:
                 case HostUp(name, facts):

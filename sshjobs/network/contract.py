@@ -136,7 +136,11 @@ class NetworkContract(ABC):
 
     @abstractmethod
     def flush(self) -> None:
-        """Send what was held back, and hold again what comes after."""
+        """Send what was held back, and hold again what comes after.
+
+        :raises OSError: the disk has no room to put the output of earlier attempts aside; nothing has left, and this
+            may be called again
+        """
 
     @abstractmethod
     def wait(self, timeout: float, linger: float = 0.0) -> News:

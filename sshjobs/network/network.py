@@ -84,6 +84,7 @@ class Network(NetworkContract):
             attempt = job.new_attempt(host, secrets.token_hex(16))
         self._outbox.append((host, self._records.launched(job, host, attempt, paths)))
         if not self._holding:
+            self._records.make_way()
             engine.launch(self._outbox)
             self._outbox = []
         return f"{host}/{attempt.uid}"
@@ -126,6 +127,7 @@ class Network(NetworkContract):
     def flush(self) -> None:
         if self._outbox:
             failpoints.reach("after_intent")
+            self._records.make_way()
             self._opened()[0].launch(self._outbox)
             self._outbox = []
             failpoints.reach("after_flush")

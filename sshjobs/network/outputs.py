@@ -73,20 +73,20 @@ class OutputFiles:
         return path.stat().st_size if path.exists() else 0
 
     def put_aside(self, directory: Path, aside: Path) -> None:
-        """Move the output of an earlier attempt out of the way of the next; where it was moved before, the longer
-        one is kept. From any thread.
+        """See :class:`sshjobs.network.records.Files`. From any thread.
 
         :raises OSError: the disk refused
         """
-        for name in ("stdout", "stderr"):
-            old, new = directory / name, aside / name
-            if not old.exists():
-                continue
-            if self.size(new) > self.size(old):
-                old.unlink()
-            else:
-                aside.mkdir(mode=0o700, exist_ok=True)
-                os.replace(old, new)
+        aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("stderr", "stdout"):
+            try:
+                os.rename(directory / name, aside / name)
+            except FileNotFoundError:
+                os.close(os.open(aside / name, _FLAGS, 0o600))
+
+    def is_aside(self, aside: Path) -> bool:
+        """See :class:`sshjobs.network.records.Files`. From any thread."""
+        return (aside / "stdout").exists()
 
     def close(self) -> None:
         """Close every file."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sshjobs import failpoints
+from sshjobs.errors import SshjobsError
 from sshjobs.network.attempts import MAY_HAVE_RUN, Doubted, Ended, LiveAttempt, Started
 from sshjobs.network.contract import HostDown, HostUp, News, Released, RoundTrip, Warned
 from sshjobs.rundir import RunPaths
@@ -24,7 +25,11 @@ class Files(Protocol):
         """Return how long a file is; 0 where there is none."""
 
     def put_aside(self, directory: Path, aside: Path) -> None:
-        """Move the output of an earlier attempt out of the way of the next."""
+        """Move the output of an earlier attempt out of the way of the next. After an :class:`OSError`, or the death of
+        this process, the same may be done again; ``stdout`` is there last, whether there was any output or not."""
+
+    def is_aside(self, aside: Path) -> bool:
+        """Tell whether that was done."""
 
 
 class Records:
@@ -38,30 +43,48 @@ class Records:
         self._away: set[str] = set()
         #: Attempts that had ended before this manager came, and whose output is still to be fetched.
         self._fetching: dict[str, LiveAttempt] = {}
+        #: Jobs whose next attempt is about to leave: where their output is, and where it goes before that.
+        self._in_the_way: list[tuple[Path, Path, LiveAttempt | None]] = []
 
     def launched(self, job: Job, host: str, attempt: Attempt, paths: RunPaths) -> LiveAttempt:
-        """Take in a launch and return the attempt as the network is to know it.
-
-        :raises OSError: the output of the attempt before could not be put aside
-        """
+        """Take in a launch and return the attempt as the network is to know it. Before it leaves, :meth:`make_way`."""
         if attempt.n > 1:
-            aside = paths.attempt(job.name, attempt.n - 1)
-            self._files.put_aside(paths.job(job.name), aside)
-            if (before := self._fetching.get(job.attempts[-2].uid)) is not None:
-                before.directory = aside
+            self._in_the_way.append((paths.job(job.name), paths.attempt(job.name, attempt.n - 1),
+                                     self._fetching.get(job.attempts[-2].uid)))
         self._enter(job, host, attempt.uid)
         return LiveAttempt(attempt.uid, job, attempt.token, paths.job(job.name))
 
+    def make_way(self) -> None:
+        """Put the output of earlier attempts aside. Only when the next ones are on the disk: a manager that died
+        between the two would leave a newest attempt without its output.
+
+        :raises OSError: the disk refused; this may be called again
+        """
+        while self._in_the_way:
+            directory, aside, before = self._in_the_way[-1]
+            self._files.put_aside(directory, aside)
+            if before is not None:
+                before.directory = aside
+            self._in_the_way.pop()
+
     def adopt(self, job: Job, paths: RunPaths) -> Iterator[tuple[str, LiveAttempt]]:
-        """Take in a job of an earlier manager; yield its attempts that are not released, with their hosts."""
+        """Take in a job of an earlier manager; yield its attempts that are not released, with their hosts.
+
+        :raises SshjobsError: the disk is full
+        """
         newest = job.attempts[-1]
+        aside = paths.attempt(job.name, newest.n - 1)
+        if newest.n > 1 and not self._files.is_aside(aside):
+            # That manager died when the newest was on the disk, and before it left.
+            try:
+                self._files.put_aside(paths.job(job.name), aside)
+            except OSError as error:
+                raise SshjobsError("an earlier output cannot be put aside", where=str(aside), why=error.strerror,
+                                   hint="make room there, then resume once more") from error
         for attempt in job.attempts:
             if attempt.released or (attempt.state in FINAL_STATES and attempt.outcome is None):
                 continue
-            directory = paths.attempt(job.name, attempt.n)
-            # What was about to be launched next may have put the newest one's output aside already.
-            if attempt is newest and not (attempt.state in FINAL_STATES and self._sizes(directory) != [0, 0]):
-                directory = paths.job(job.name)
+            directory = paths.job(job.name) if attempt is newest else paths.attempt(job.name, attempt.n)
             live = LiveAttempt(attempt.uid, job, attempt.token, directory)
             live.seen = attempt.started is not None
             live.may_have_run = attempt.reason == MAY_HAVE_RUN

@@ -96,6 +96,7 @@ class SimulatedNetwork(NetworkContract):
         """Launches are always held back until :meth:`flush`."""
 
     def flush(self) -> None:
+        self._records.make_way()
         outbox, self._outbox = self._outbox, []
         for host, attempt in outbox:
             self._sessions[host].book.launch(attempt)

@@ -109,10 +109,11 @@ class _Tail:
     """What one attempt writes to one stream, as far as it was not printed yet.
 
     :param tag: before each line
+    :param before: where the output of the attempt before it is, as soon as ``path`` is not that one's any more
     """
 
-    def __init__(self, path: Path, stream: _Stream, tag: bytes):
-        self.path, self._stream, self._tag = path, stream, tag
+    def __init__(self, path: Path, stream: _Stream, tag: bytes, before: Path | None = None):
+        self.path, self._stream, self._tag, self._before = path, stream, tag, before
         self._offset, self._at_line_start = 0, True
         self._inode: int | None = None
 
@@ -135,6 +136,10 @@ class _Tail:
 
         :param unless: with a file there, the one at ``path`` is of another attempt
         """
+        if self._before is not None:
+            if not self._before.exists():
+                return
+            self._before = None
         try:
             file = open(path, "rb", buffering=0)
         except FileNotFoundError:
@@ -206,11 +211,17 @@ class _Printer:
     def close(self) -> None:
         """Let go of everything."""
 
-    def tails(self, name: str) -> tuple[_Tail, _Tail]:
-        """Return both streams of a job's newest attempt."""
+    def tails(self, name: str, attempt: int = 1) -> tuple[_Tail, _Tail]:
+        """Return both streams of a job's newest attempt.
+
+        :param attempt: its number, where it was only just launched
+        """
         tag = b"" if self._tag is None else printable(self._tag(name)).encode() + b"\t"
-        paths = self.paths.stdout(name), self.paths.stderr(name)
-        return _Tail(paths[0], self._streams[0], tag), _Tail(paths[1], self._streams[1], tag)
+
+        def tail(path: Path, stream: _Stream) -> _Tail:
+            before = self.paths.attempt(name, attempt - 1) / path.name if attempt > 1 else None
+            return _Tail(path, stream, tag, before)
+        return tail(self.paths.stdout(name), self._streams[0]), tail(self.paths.stderr(name), self._streams[1])
 
     def print_whole(self, name: str) -> None:
         """Print all that a job's newest attempt wrote."""
@@ -265,7 +276,7 @@ class _Line(_Printer):
         self._pause, self._looked = _INTERVAL, time.monotonic()
 
     def launched(self, name: str, attempt: int) -> None:
-        self._live[name] = self.tails(name)
+        self._live[name] = self.tails(name, attempt)
 
     def failed(self, name: str, attempt: int) -> None:
         for tail in self._live.pop(name, ()):

@@ -168,6 +168,25 @@ def test_lines_of_every_attempt_come_once(stage: Callable[..., Stage]) -> None:
     assert on.out.data == b"seen\nrest of 1\nall of 2\n3"
 
 
+def test_the_next_attempt_is_told_of_before_the_output_of_the_last_is_aside(stage: Callable[..., Stage]) -> None:
+    on = stage("line")
+    on.launch("one")
+    on.write("one", b"of 1\n")
+    on.tell("retry", job="one", attempts=1)
+    on.tell("launch", job="one", host="a", attempt=2)
+    # Lines of another job show that a look was taken meanwhile.
+    on.launch("two")
+    on.write("two", b"look\n")
+    wait_until(lambda: on.out.data == b"of 1\nlook\n", 10, "a look")
+    aside = on.paths.attempt("one", 1)
+    aside.mkdir()
+    for stream in ("stdout", "stderr"):
+        (on.paths.job("one") / stream).rename(aside / stream)
+    on.end("one", b"of 2\n")
+    on.close()
+    assert on.out.data == b"of 1\nlook\nof 2\n"
+
+
 def test_a_line_without_end_is_printed_in_pieces(stage: Callable[..., Stage]) -> None:
     on = stage("line", tag=lambda name: "x")
     on.launch("one")

@@ -15,8 +15,8 @@ Disaster = Callable[[Play], None]
 
 _MANY = 1 << 40
 #: Points of the manager and of the far side that a trap can wait at.
-MANAGER_POINTS = ("manager.launch", "manager.commit", "manager.committed", "manager.flush", "manager.flushed",
-                  "manager.release", "manager.open")
+MANAGER_POINTS = ("manager.launch", "manager.commit", "manager.committed", "manager.flush", "manager.aside",
+                  "manager.flushed", "manager.release", "manager.open")
 RUNNER_POINTS = ("runner.given", "runner.claimed", "runner.noted", "runner.started", "runner.running", "runner.over",
                  "runner.reaped", "runner.ended")
 

@@ -21,6 +21,10 @@ class Violation(AssertionError):
     """A promise was broken. The first letter says which."""
 
 
+def _lease_ran_out(attempt: Attempt, job: Job) -> bool:
+    return job.spec.lease is not None and "its lease of" in (attempt.reason or "")
+
+
 class Judge(Watcher):
     """Keeps the ledger: what every attempt did, as seen from outside."""
 
@@ -112,10 +116,12 @@ class Judge(Watcher):
             raise Violation(f"T: attempt {uid} ran out of time, and had no limit")
         if outcome is Outcome.NEVER_STARTED and uid in self.starts:
             raise Violation(f"T: attempt {uid} never started, but it did")
-        if outcome is Outcome.LOST and not self.may_be_lost(attempt):
+        if outcome is Outcome.LOST and not self.may_be_lost(attempt) and not _lease_ran_out(attempt, job):
             raise Violation(f"T: attempt {uid} is lost without need: {attempt.reason}")
-        # The next attempt may be about to be launched by the same commit: then the output of this one is aside.
-        directory = paths.job(job.name) if attempt is job.attempts[-1] else paths.attempt(job.name, attempt.n)
+        # The next attempt may be in the same commit, and this one's output is put aside behind that.
+        directory = paths.attempt(job.name, attempt.n)
+        if not self.files.is_aside(directory):
+            directory = paths.job(job.name)
         for stream, name in ((1, "stdout"), (2, "stderr")):
             self.check_output(attempt, stream, self.files.read(directory / name))
 

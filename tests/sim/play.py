@@ -145,7 +145,15 @@ class Play:
         if self.alive:
             return
         with contextlib.suppress(Killed):
-            self._raise_manager(lambda manager, network: manager.Resume(self.paths, network))
+            try:
+                self._raise_manager(lambda manager, network: manager.Resume(self.paths, network))
+            except SshjobsError as error:
+                if not self.files.full:
+                    raise
+                # A person reads why, and tries again later.
+                self.world.say(str(error))
+                self._drop()
+                self.world.at(1.0, lambda: setattr(self, "wants_manager", True))
 
     def _raise_manager(self, take: Callable[[Manager, SimulatedNetwork], None]) -> None:
         self.managers += 1
@@ -155,7 +163,7 @@ class Play:
         manager.handle_host = self._hear  # type: ignore[method-assign]
         self.manager = manager
         network = StageNetwork(self._directory, list(self.hosts), self.world, self.files)
-        network.point = self._manager_point
+        network.point = self.files.point = self._manager_point
         with self._guard(), mock.patch.object(ManagerIdentity, "this_process", self._identity):
             take(manager, network)
         manager.schedule.host_queue.rng = random.Random(f"{self.seed} {self.managers}")

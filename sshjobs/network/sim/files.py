@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -18,6 +19,10 @@ class VirtualFiles:
         self._data: dict[str, bytearray] = {}
         self._synced: dict[str, int] = {}
         self._dirty: dict[str, None] = {}
+        #: What was moved since the last sync: from where, to where, and whether there was anything.
+        self._moved: list[tuple[str, str, bool]] = []
+        #: Passes a point at which whoever works here may die.
+        self.point: Callable[[str], None] = lambda name: None
 
     def create(self, directory: Path) -> None:
         """See :class:`sshjobs.network.book.Outputs`."""
@@ -47,15 +52,22 @@ class VirtualFiles:
 
     def put_aside(self, directory: Path, aside: Path) -> None:
         """See :class:`sshjobs.network.records.Files`."""
-        for name in ("stdout", "stderr"):
+        for name in ("stderr", "stdout"):
+            self._check(aside)
+            self.point("manager.aside")
             old, new = f"{directory}/{name}", f"{aside}/{name}"
             if old in self._data:
-                data = self._data.pop(old)
-                if len(data) < len(self._data.get(new, b"")):
-                    continue
-                self._data[new] = data
+                self._moved.append((old, new, True))
+                self._data[new] = self._data.pop(old)
                 self._synced[new] = self._synced.pop(old, 0)
                 self._dirty[new] = None
+            elif new not in self._data:
+                self._moved.append((old, new, False))
+                self._data[new] = bytearray()
+
+    def is_aside(self, aside: Path) -> bool:
+        """See :class:`sshjobs.network.records.Files`."""
+        return f"{aside}/stdout" in self._data
 
     def read(self, path: Path) -> bytes:
         """Return what is in a file; nothing where there is none."""
@@ -66,9 +78,18 @@ class VirtualFiles:
         for path in self._dirty:
             self._synced[path] = len(self._data.get(path, b""))
         self._dirty.clear()
+        self._moved.clear()
 
     def lose_power(self, rng: random.Random) -> None:
-        """Lose what was not synced, or some of it."""
+        """Lose what was not synced, or some of it; moves from the last back to some moment, as a journal does."""
+        for old, new, was_there in reversed(self._moved[rng.randint(0, len(self._moved)):]):
+            # What was made in the old place since then is later still.
+            self._data.pop(old, None)
+            self._synced.pop(old, None)
+            data, synced = self._data.pop(new), self._synced.pop(new, 0)
+            if was_there:
+                self._data[old], self._synced[old], self._dirty[old] = data, synced, None
+        self._moved.clear()
         for path, data in self._data.items():
             synced = min(self._synced.get(path, 0), len(data))
             del data[rng.randint(synced, len(data)):]
@@ -85,3 +106,9 @@ class NoFiles(VirtualFiles):
 
     def sync(self) -> None:
         pass
+
+    def put_aside(self, directory: Path, aside: Path) -> None:
+        pass
+
+    def is_aside(self, aside: Path) -> bool:
+        return True
