@@ -34,7 +34,7 @@ class Builder:
                retries: int = 0, host_retries: int = DEFAULT_HOST_RETRIES, once: bool = False,
                stdin: str | os.PathLike[str] | None = None, nice: int = 0, login: bool = False, strict: bool = True,
                leftovers: str = "kill", hosts: Sequence[str] = (), per_host: bool = False,
-               base_dir: str | Path | None = None) -> Builder:
+               base_dir: str | Path | None = None, lease: float | str | None = None) -> Builder:
         """Add a job; with ``repeat`` above 1, as many jobs called ``name-1``, ``name-2`` and so on.
 
         What is given is copied. Files are not looked at before they are sent.
@@ -42,7 +42,7 @@ class Builder:
         :param commands: lines of a script; a string is one line
         :param files: files and directories to send, relative to ``base_dir``
         :param repeat: how many jobs to make, 0 included; ``None`` for what :meth:`SetRepeat` said
-        :param timeout: seconds, or text such as ``2h30m``
+        :param timeout: seconds, or text such as ``2h30m``; ``lease`` the same
         :param base_dir: what relative paths are relative to; ``None`` is the current directory
         :return: the builder itself
         :raises UsageError: nothing to run, a value of the wrong type or out of its limits, or too many jobs.
@@ -50,7 +50,7 @@ class Builder:
         """
         given: dict[str, Any] = {
             "commands": commands, "files": files, "name": name, "repeat": self.repeat if repeat is None else repeat,
-            "argv": argv, "env": env, "cwd": cwd, "timeout": timeout, "retries": retries,
+            "argv": argv, "env": env, "cwd": cwd, "timeout": timeout, "lease": lease, "retries": retries,
             "host_retries": host_retries, "once": once, "stdin": stdin, "nice": nice, "login": login,
             "strict": strict, "leftovers": leftovers, "hosts": hosts, "per_host": per_host,
         }

@@ -9,6 +9,9 @@ from sshjobs.errors import HostError
 
 #: Failures to reach a host, from the first on, after which nothing waits for it any more. It is still tried.
 FIRST_CONTACT_TRIES = 3
+#: A lease is over for certain when a host has been away for so many times its length, and so many seconds more: no
+#: clock is slower than that, and it takes the host a while to end what runs.
+LEASE_DRIFT, LEASE_MARGIN = 1.1, 30.0
 
 
 class HostWatch:
@@ -58,6 +61,19 @@ class HostWatch:
     def away_since(self, host: str) -> float | None:
         """Return since when a host could not be used, ``None`` where it can or nobody knows yet."""
         return self._away_since.get(host)
+
+    def away(self) -> list[str]:
+        """Return the hosts that have been seen to be away."""
+        return list(self._away_since)
+
+    def lease_is_over(self, host: str, lease: float, now: float) -> bool:
+        """Tell whether a host that is away has certainly ended what has such a lease.
+
+        Counted from when it was found to be away, which is later than when it last heard of us; by a clock that stands
+        still while this machine sleeps; and after a resume from anew. All three err on the side of waiting.
+        """
+        since = self._away_since.get(host)
+        return since is not None and now - since >= lease * LEASE_DRIFT + LEASE_MARGIN
 
     def usable(self, host: str) -> bool:
         """Tell whether nothing is known against a host."""

@@ -27,6 +27,8 @@ from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedErro
 COMMIT_RETRY = 1.0
 #: Seconds between two releases while jobs wait for hosts: each costs a sync of the disk, however many it is for.
 RELEASE_EVERY = 0.25
+#: Seconds between two looks for leases that are over, while a job with one is on a host that is away.
+LEASE_LOOK = 1.0
 #: Seconds that the last outputs get to be released once every job is over.
 RELEASE_TIMEOUT = 30.0
 
@@ -50,6 +52,8 @@ class Housekeeping(Hooks):
         #: Those of them that hosts may forget after the next commit.
         self._to_release: list[Attempt] = []
         self._released_at = 0.0
+        #: When to look at leases next; ``None`` while nothing with one is on a host that is away.
+        self._lease_look: float | None = None
         #: Hosts that leave the run as soon as nothing of it runs there.
         self.leaving: set[str] = set()
         #: Where the run stood at its end, ``None`` before.
@@ -89,10 +93,6 @@ class Housekeeping(Hooks):
                 self.network.release(self._to_release)
                 self._to_release, self._released_at = [], now
 
-    def _take_hosts(self, news: News) -> None:
-        for name, seconds in news.round_trips.items():
-            self.schedule.note_round_trip(name, seconds)
-        # A host that was let go of may say a last word.
     def _patiently(self, act: Callable[[], None]) -> None:
         """Do what needs room on this machine's disk, waiting for that."""
         warned = False
@@ -110,6 +110,10 @@ class Housekeeping(Hooks):
                 self.handle_host(Warned("this machine", trouble))
             self.clock.sleep(COMMIT_RETRY)
 
+    def _take_hosts(self, news: News) -> None:
+        for name, seconds in news.round_trips.items():
+            self.schedule.note_round_trip(name, seconds)
+        # A host that was let go of may say a last word.
         for event in (event for event in news.hosts if isinstance(event, Warned) or event.host in self.network.hosts):
             match event:
                 case HostUp(name, facts):
@@ -122,6 +126,7 @@ class Housekeeping(Hooks):
                 case HostDown(name, error):
                     self.schedule.host_down(name, lasting=self.watch.down(name, error, self.clock.monotonic()))
                     state = "blocked" if error.lasting else "away"
+                    self._lease_look = self.clock.monotonic()
                     self.store.set_host(name, state, str(error), since=self.clock.time())
             self.handle_host(event)
 
@@ -131,6 +136,21 @@ class Housekeeping(Hooks):
             job = self._unreleased.pop(attempt, None)
             if job is not None:
                 self.store.touch_attempt(job, attempt)
+
+    def _leases_over(self) -> list[Job]:
+        """Return the jobs on hosts that are away whose lease is over there for certain; looks now and then."""
+        now, found = self.clock.monotonic(), list[Job]()
+        if self._lease_look is None or now < self._lease_look:
+            return found
+        self._lease_look = None
+        for host in self.watch.away():
+            for job in self.placement.on(host):
+                if job.spec.lease is None:
+                    continue
+                self._lease_look = now + LEASE_LOOK
+                if self.watch.lease_is_over(host, job.spec.lease, now):
+                    found.append(job)
+        return found
 
     def _part_from_hosts(self) -> None:
         for host in [host for host in self.leaving if not self.schedule.load[host]]:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from sshjobs.errors import NoHostError, UsageError
-from sshjobs.housekeeping import Housekeeping
+from sshjobs.housekeeping import LEASE_LOOK, Housekeeping
+from sshjobs.inputs.durations import format_duration
 from sshjobs.network.contract import NetworkContract, RunIdentity
 from sshjobs.newrun import new_run
 from sshjobs.rundir import RunPaths
-from sshjobs.schedule import HELD, Schedule, retry_wanted
+from sshjobs.schedule import HELD, Schedule, may_be_lost, retry_wanted
 from sshjobs.spec import Attempt, Job, JobSpec, start_over
 from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, Outcome, state_for
 from sshjobs.store import RunReader, RunStore
@@ -154,6 +155,7 @@ class Manager(Housekeeping):
         elif self.clock.monotonic() - self._last_news >= self.sleep_time_in_secs:
             self.HandleSleep()
             self._last_news = self.clock.monotonic()
+        self._take_leases_back()
         self._give_up_hopeless()
         self._part_from_hosts()
         for job in self.placement.to_take_back(self.clock.monotonic()):
@@ -187,7 +189,9 @@ class Manager(Housekeeping):
         left = max(0.0, self._last_news + self.sleep_time_in_secs - self.clock.monotonic())
         patience = self.placement.patience()
         linger = LINGER if self.schedule.is_sated() else 0.0
-        news = self.network.wait(left if patience is None else min(left, patience), linger)
+        for soon in (patience, None if self._lease_look is None else LEASE_LOOK):
+            left = left if soon is None else min(left, soon)
+        news = self.network.wait(left, linger)
         while self._requests:
             self._requests.popleft()()
         self._take_hosts(news)
@@ -247,7 +251,8 @@ class Manager(Housekeeping):
         return self._conclude(job, attempt)
 
     def give_up(self, job: Job, reason: str) -> None:
-        """Take the newest attempt of a job for lost, because a person says that its host will not come back."""
+        """Take the newest attempt of a job for lost: a person says that its host will not come back, or its lease is
+        over."""
         attempt = job.attempts[-1]
         self.network.condemn(job, reason)
         attempt.released = True
@@ -255,6 +260,17 @@ class Manager(Housekeeping):
         self.store.touch_attempt(job, attempt)
         self.placement.leave(job, attempt)
         self._conclude(job, attempt)
+
+    def _take_leases_back(self) -> None:
+        """Let jobs run elsewhere whose host is away, and has ended them by now because their lease is over.
+
+        What gains nothing by that is left alone: its host may come back and tell how it really ended.
+        """
+        for job in self._leases_over():
+            elsewhere = self.schedule.eligible(job.spec, job.only_host) != {job.attempts[-1].host}
+            if job in self._cancelled or (elsewhere and may_be_lost(job)):
+                lease = format_duration(job.spec.lease or 0.0)
+                self.give_up(job, f"its lease of {lease} ran out while its host was away")
 
     def _conclude(self, job: Job, attempt: Attempt) -> bool:
         """Let a job end, or be tried again, after its newest attempt ended; tell whether it ended."""

@@ -31,6 +31,8 @@ class JobSpec:
     :param env: environment variables, literal text
     :param cwd: directory on the host to run in; ``None`` is the attempt's own working directory
     :param timeout: seconds after which the job is ended with outcome ``timed_out``; ``None`` is no limit
+    :param lease: seconds without a manager after which its host ends the job by itself, so that it may run elsewhere;
+        ``None``: a job runs on for ever
     :param retries: how often an end that is the job's own (failed, signalled, timed out) is tried again
     :param host_retries: the same for ends that are nobody's fault (lost, never started, reboot)
     :param once: forbids every second start, whatever happened to the first
@@ -46,15 +48,15 @@ class JobSpec:
     :raises UsageError: nothing to run, or both ``cmds`` and ``argv``
     """
 
-    __slots__ = ("argv", "base_dir", "cmds", "cwd", "env", "files", "host_retries", "hosts", "index", "leftovers",
-                 "login", "name", "nice", "once", "per_host", "retries", "stdin", "strict", "timeout")
+    __slots__ = ("argv", "base_dir", "cmds", "cwd", "env", "files", "host_retries", "hosts", "index", "lease",
+                 "leftovers", "login", "name", "nice", "once", "per_host", "retries", "stdin", "strict", "timeout")
 
     def __init__(self, cmds: str | Sequence[str] = (), files: Sequence[str] = (), name: str | None = None, *,
                  argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None, cwd: str | None = None,
                  timeout: float | None = None, retries: int = 0, host_retries: int = DEFAULT_HOST_RETRIES,
                  once: bool = False, stdin: str | None = None, nice: int = 0, login: bool = False,
                  strict: bool = True, leftovers: str = "kill", hosts: Sequence[str] = (), per_host: bool = False,
-                 index: int = 1, base_dir: str | Path | None = None):
+                 index: int = 1, base_dir: str | Path | None = None, lease: float | None = None):
         lines = [cmds] if isinstance(cmds, str) else list(cmds)
         if bool(lines) == bool(argv):
             what = "takes commands or argv, not both" if lines else "has nothing to run"
@@ -63,7 +65,7 @@ class JobSpec:
             raise UsageError(f"leftovers cannot be {leftovers!r}", where=name, hint="use kill or keep")
         self.cmds, self.files, self.name = lines, list(files), name
         self.argv = list(argv) if argv else None
-        self.env, self.cwd, self.timeout = dict(env or {}), cwd, timeout
+        self.env, self.cwd, self.timeout, self.lease = dict(env or {}), cwd, timeout, lease
         self.retries, self.host_retries, self.once = retries, host_retries, once
         self.stdin, self.nice, self.login, self.strict = stdin, nice, login, strict
         self.leftovers, self.hosts, self.per_host = leftovers, list(hosts), per_host
@@ -77,6 +79,7 @@ class JobSpec:
         other.name, other.index = name, index
         other.cmds, other.files, other.argv, other.env = self.cmds, self.files, self.argv, self.env
         other.cwd, other.timeout, other.stdin, other.base_dir = self.cwd, self.timeout, self.stdin, self.base_dir
+        other.lease = self.lease
         other.retries, other.host_retries, other.once = self.retries, self.host_retries, self.once
         other.nice, other.login, other.strict = self.nice, self.login, self.strict
         other.leftovers, other.hosts, other.per_host = self.leftovers, self.hosts, self.per_host

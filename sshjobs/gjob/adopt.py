@@ -5,6 +5,7 @@ import time
 
 from . import attempts as attempts_
 from . import kill, procs
+from . import lease as lease_
 from .attempts import Attempt, History, end_text
 from .light import dumps
 from .wire import is_id
@@ -13,6 +14,7 @@ MYPY = False
 if MYPY:
     from typing import Any, Callable
 
+    from .lease import Leases
     from .places import Places
 
 #: Seconds between two looks.
@@ -37,8 +39,9 @@ class Adopted:
     """
 
     def __init__(self, attempt: Attempt, history: History, places: "Places", mine: "Callable[[], set[int]]",
-                 strays: "Callable[[], list[procs.Proc]]"):
+                 strays: "Callable[[], list[procs.Proc]]", leases: "Leases"):
         self.attempt = attempt
+        self._leases = leases
         self._history, self._places, self._mine, self._strays = history, places, mine, strays
         self._status: "tuple[int | None, int | None] | None" = None
         self._why: "str | None" = None
@@ -54,13 +57,16 @@ class Adopted:
     def _records(self) -> "dict[str, dict[str, Any]]":
         return self._history.records.get(self.attempt.uid, {})
 
-    def cancel(self, grace: float, now: float) -> None:
-        """End it."""
+    def cancel(self, grace: float, now: float, why: str = "cancelled") -> None:
+        """End it.
+
+        :param why: of its end, unless it is over already
+        """
         if self._killer is not None:
             self._killer.hurry(grace, now)
             return
         if self._running():
-            self._why = "cancelled"
+            self._why = why
         self._killer = kill.Killer(self.members, grace, now)
 
     def pause(self, stop: bool) -> None:
@@ -96,6 +102,8 @@ class Adopted:
         if self._runner_lives:
             return b""
         if self._running():
+            if not self._leases.covers(self.attempt.uid):
+                self.cancel(lease_.GRACE, now, "lease")
             if self._killer is None and claim.get("until") is not None and now >= claim["until"]:
                 self._why = "timed_out"
                 self._killer = kill.Killer(self.members, TIMEOUT_GRACE, now)
@@ -119,8 +127,8 @@ class Adopted:
         if self._status is not None and not self._never_loaded(records):
             status, number = self._status
             return self._finish(self._why or ("exited" if number is None else "signalled"), None, status, number)
-        if self._why == "cancelled":
-            return self._finish("cancelled", None)
+        if self._why in ("cancelled", "lease"):
+            return self._finish(self._why, None)
         return self._finish("lost", _LOST)
 
     def _never_loaded(self, records: "dict[str, dict[str, Any]]") -> bool:
@@ -140,8 +148,8 @@ class Adopted:
 
     def _told(self, record: "dict[str, Any]") -> bytes:
         """Take the end that its own runner wrote; it does not know that we cancelled."""
-        if self._why == "cancelled" and record["why"] in ("exited", "signalled"):
-            record = dict(record, why="cancelled")
+        if self._why in ("cancelled", "lease") and record["why"] in ("exited", "signalled"):
+            record = dict(record, why=self._why)
         return take_end(self.attempt, record)
 
     def _running(self) -> bool:
@@ -232,5 +240,6 @@ def recover(history: History, places: "Places") -> "list[Attempt]":
             history.journal.append(b'{"k":"end",' + attempt.end)
         else:
             attempt.state = attempts_.RUNNING
+            attempt.lease = claim.get("lease") if claim else None
         found.append(attempt)
     return found

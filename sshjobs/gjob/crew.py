@@ -3,7 +3,7 @@
 import os
 import time
 
-from . import adopt, procs, room, wire
+from . import adopt, lease, procs, room, wire
 from .attempts import ENDED, QUEUED, RUNNING, Attempt, History, end_text
 from .loop import READ, WRITE
 from .pool import Pool
@@ -62,6 +62,7 @@ class Crew:
         #: Orphans of our descendants become our children.
         self.inherits = False
         self._rubbish = Rubbish(places)
+        self.leases = lease.Leases(lease.Heard(places.lease))
         self._next_look = 0.0
         self._fork_at = 0.0
         #: It was said that there are fewer runners than slots.
@@ -70,6 +71,7 @@ class Crew:
         for attempt in adopt.recover(history, places):
             self.attempts[attempt.uid] = attempt
             if attempt.state == RUNNING:
+                self.leases.add(attempt.uid, attempt.lease)
                 self._adopt(attempt)
 
     # -- orders ----------------------------------------------------------------------------------------------------
@@ -78,6 +80,7 @@ class Crew:
         """Run it when there is a slot."""
         self.attempts[attempt.uid] = self._queue[attempt.uid] = attempt
         self._ever_kept = self._ever_kept or attempt.keep
+        self.leases.add(attempt.uid, attempt.lease)
 
     def fence(self, uid: str, token: "str | None" = None) -> "Attempt | None":
         """Make sure that an attempt never starts; ``None`` when it is too late for that.
@@ -104,16 +107,30 @@ class Crew:
             pass  # no room for a directory: only we could start it, and from now on we will not
         self._history.journal.append(b'{"k":"fence","id":"%s"}' % uid.encode("ascii"))
         attempt.state, attempt.end = ENDED, end_text(uid, "fenced")
+        self.leases.drop(uid)
         return attempt
 
-    def cancel(self, uid: str, grace: float) -> None:
+    def cancel(self, uid: str, grace: float, why: str = "cancelled") -> None:
         """End an attempt that has started. Its end is told like any other."""
         attempt = self.attempts[uid]
         if attempt.worker is not None:
-            attempt.worker.order(t="cancel", id=uid, grace=grace)
+            attempt.worker.order(t="cancel", id=uid, grace=grace, why=why)
         elif uid in self._adopted:
-            self._adopted[uid].cancel(grace, time.monotonic())
+            self._adopted[uid].cancel(grace, time.monotonic(), why)
             self._next_look = 0.0
+
+    def renew(self, at: float) -> None:
+        """A manager has answered what it was asked then. Whose lease was over before it came, is over."""
+        over, trouble = self.leases.renew(at)
+        if trouble is not None:
+            self._listener.on_trouble("leases cannot be renewed: %s" % room.words(trouble, self._places.root))
+        for uid in over:
+            attempt = self.fence(uid)
+            if attempt is not None:
+                attempt.end = end_text(uid, "fenced", lease.words(attempt.lease or 0.0, started=False))
+                self._listener.on_end(attempt)
+            elif self.attempts[uid].state == RUNNING:
+                self.cancel(uid, lease.GRACE, "lease")
 
     def pause(self, uid: str, stop: bool) -> None:
         """Stop what runs of an attempt, or let it go on."""
@@ -147,7 +164,8 @@ class Crew:
 
     def works(self) -> bool:
         """True while an attempt waits or runs. What has ended is on the disk, where another agent finds it."""
-        return any(attempt.state != ENDED for attempt in self.attempts.values())
+        return any(attempt.state == RUNNING or (attempt.state == QUEUED and self.leases.covers(attempt.uid))
+                   for attempt in self.attempts.values())
 
     @property
     def unused(self) -> bool:
@@ -163,7 +181,7 @@ class Crew:
         due = now + 3600.0
         if self._adopted:
             due = self._next_look
-        if self._queue and self.pool.free():
+        if self._queue and self.pool.free() and self._first() is not None:
             due = min(due, self._fork_at)
         return due
 
@@ -172,6 +190,9 @@ class Crew:
         if self._adopted and now >= self._next_look:
             self._look_after_adopted(now)
         while self._queue and self.pool.free() and now >= self._fork_at:
+            uid = self._first()
+            if uid is None:
+                return
             try:
                 worker = self.pool.get()
             except OSError as error:
@@ -182,11 +203,17 @@ class Crew:
             if worker.pid not in self._workers:
                 self._workers[worker.pid] = worker
                 self._loop.watch(worker.sock.fileno(), lambda worker=worker: self._on_worker(worker))  # type: ignore[misc]
-            attempt = self._queue.pop(next(iter(self._queue)))
+            attempt = self._queue.pop(uid)
             attempt.state = RUNNING
             self.pool.assign(worker, attempt)
             self._listener.on_start(attempt)
             self._watch(worker)
+
+    def _first(self) -> "str | None":
+        """Return which attempt is to run next; one with a lease waits until a manager answers."""
+        if not self.leases:
+            return next(iter(self._queue))
+        return next((uid for uid in self._queue if self.leases.covers(uid)), None)
 
     def _without_runner(self, error: OSError) -> None:
         """No runner can be started. While others are at work, jobs wait for those; else they are given back."""
@@ -309,6 +336,7 @@ class Crew:
 
     def _ended(self, attempt: Attempt) -> None:
         attempt.state, attempt.stuck = ENDED, []
+        self.leases.drop(attempt.uid)
         self._adopted.pop(attempt.uid, None)
         self._listener.on_end(attempt)
 
@@ -320,7 +348,7 @@ class Crew:
         self._adopt(attempt)
 
     def _adopt(self, attempt: Attempt, never: bool = False) -> None:
-        watched = adopt.Adopted(attempt, self._history, self._places, self._mine, self._strays)
+        watched = adopt.Adopted(attempt, self._history, self._places, self._mine, self._strays, self.leases)
         watched.never = never
         self._adopted[attempt.uid] = watched
         self._next_look = 0.0
@@ -366,4 +394,5 @@ def launched(frame: "dict[str, Any]", line: bytes) -> Attempt:
     """Return the attempt of a launch frame."""
     attempt = Attempt(frame["id"], frame["token"], line)
     attempt.keep = frame["spec"].get("leftovers") == "keep"
+    attempt.lease = frame["spec"].get("lease")
     return attempt

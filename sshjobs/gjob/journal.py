@@ -73,12 +73,13 @@ class Reader:
         end = data.rfind(b"\n") + 1
         self._offset += end
         for line in data[:end].split(b"\n"):
-            found = _parse(line)
+            found = parse(line)
             if found is not None:
                 yield found
 
 
-def _parse(line: bytes) -> "dict[str, Any] | None":
+def parse(line: bytes) -> "dict[str, Any] | None":
+    """Return what a line holds, without its newline; ``None`` for a torn or damaged one."""
     if len(line) < 11 or line[8:9] != b" ":
         return None
     try:

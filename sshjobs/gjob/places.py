@@ -37,6 +37,7 @@ class Places:
         self.outputs = self.base + "/o"
         self.blobs = self.base + "/b"
         self.journals = self.base + "/j"
+        self.lease = self.base + "/lease"
 
     def make(self) -> None:
         """Make what is missing.

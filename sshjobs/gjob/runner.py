@@ -8,7 +8,7 @@ import select
 import time
 
 from . import journal as journal_
-from . import oom, procs, room, start
+from . import lease, oom, procs, room, start
 from .kill import Killer, go_on, halt
 from .light import dumps, loads, signal
 from .places import NEW, Unusable
@@ -41,6 +41,7 @@ class Job:
         spec = launch["spec"]
         self.keep = spec.get("leftovers") == "keep"
         self.timeout: "float | None" = spec.get("timeout")
+        self.lease: "float | None" = spec.get("lease")
         self.deadline: "float | None" = None
         self.pid = 0
         self.started_at: "float | None" = None
@@ -75,6 +76,7 @@ class Runner:
         journal.append(('{"k":"runner"%s}' % self._claim).encode("ascii"))
         self._subreaper = procs.become_subreaper()
         self._oom = oom.Watch()
+        self._heard = lease.Heard(places.lease)
         self._input = b""
         self._orders: "list[dict[str, Any]]" = []
         self._connected = True
@@ -119,7 +121,10 @@ class Runner:
                 files.append(os.open(self._places.stream(job.uid, number), NEW | os.O_APPEND, 0o600))
             self._start(job, files[0], files[1])
             self._see_through(job)
-            self._end(job, job.why or "exited", None, os.fstat(files[0]).st_size, os.fstat(files[1]).st_size)
+            msg = lease.words(job.lease) if job.why == "lease" and job.lease is not None else None
+            self._end(job, job.why or "exited", msg, os.fstat(files[0]).st_size, os.fstat(files[1]).st_size)
+        except lease.RanOut as error:
+            self._end(job, "fenced", str(error), 0, 0)
         except start.StartError as error:
             self._end(job, "no_room" if error.passes else "start_failed", str(error), 0, 0)
         except OSError as error:
@@ -150,9 +155,12 @@ class Runner:
         now = time.monotonic()
         if job.timeout is not None:
             job.deadline = now + job.timeout
-        claim = '{"k":"claim","id":"%s","token":"%s"%s,"keep":%s,"until":%s}' % (
+        if job.lease is not None and not self._heard.covers(job.lease):
+            raise lease.RanOut(lease.words(job.lease, started=False))
+        claim = '{"k":"claim","id":"%s","token":"%s"%s,"keep":%s,"until":%s%s}' % (
             job.uid, job.launch["token"], self._claim, "true" if job.keep else "false",
-            "null" if job.deadline is None else "%.3f" % job.deadline)
+            "null" if job.deadline is None else "%.3f" % job.deadline,
+            "" if job.lease is None else ',"lease":%.3f' % job.lease)
         if not self._journal.append(claim.encode("ascii")):
             raise start.StartError(room.words(self._journal.trouble, self._places.root), True)
         job.pid = self._starter.start(job.launch, out, err)
@@ -228,6 +236,10 @@ class Runner:
                     job.uid.encode("ascii"), job.pid, job.started_at or 0.0))
             else:
                 due = job.tell_at
+        if job.lease is not None and not job.over:
+            if not self._heard.covers(job.lease):
+                self._finish_off(job, "lease", lease.GRACE, now)
+            due = min(due, now + lease.LOOK_INTERVAL)
         if job.killer is None:
             if job.over:
                 job.killer = self._killer(job, LEFTOVERS_GRACE, now)
@@ -254,13 +266,15 @@ class Runner:
         elif order["t"] == "unpause":
             go_on(lambda: self._members(job))
         elif order["t"] == "cancel":
-            now = time.monotonic()
-            if job.killer is not None:
-                job.killer.hurry(order["grace"], now)
-                return
-            if not job.over:
-                job.why = "cancelled"
-            job.killer = self._killer(job, order["grace"], now)
+            self._finish_off(job, order.get("why", "cancelled"), order["grace"], time.monotonic())
+
+    def _finish_off(self, job: Job, why: str, grace: float, now: float) -> None:
+        if job.killer is not None:
+            job.killer.hurry(grace, now)
+            return
+        if not job.over:
+            job.why = why
+        job.killer = self._killer(job, grace, now)
 
     def _members(self, job: Job) -> "list[procs.Proc]":
         found = procs.table()

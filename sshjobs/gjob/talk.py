@@ -5,6 +5,7 @@ import time
 from . import wire
 from .attempts import ENDED, QUEUED
 from .crew import launched
+from .lease import clock
 from .link import ENOUGH
 from .outputs import Feed
 
@@ -38,10 +39,12 @@ class Talk:
         self._answers: "dict[str, Callable[[dict[str, Any], bytes, bytes], None]]" = {
             "launch": self._on_launch, "release": self._on_release, "sync": self._on_sync, "put": self._on_put,
             "fence": self._on_fence, "cancel": self._on_cancel, "slots": self._on_slots, "ping": self._on_ping,
+            "lease": self._on_lease,
             "pause": lambda frame, line, body: crew.pause(frame["id"], True),
             "unpause": lambda frame, line, body: crew.pause(frame["id"], False),
             "bye": lambda frame, line, body: bye(),
         }
+        crew.leases.new_link()
 
     def obey(self, frame: "dict[str, Any]", line: bytes, body: bytes) -> None:
         """Do what a frame asks.
@@ -126,6 +129,11 @@ class Talk:
     def _on_ping(self, frame: "dict[str, Any]", line: bytes, body: bytes) -> None:
         self.link.say(t="pong", seq=frame["seq"])
 
+    def _on_lease(self, frame: "dict[str, Any]", line: bytes, body: bytes) -> None:
+        if frame["at"] > clock():
+            raise wire.WireError("lease: answered before it was asked")
+        self._crew.renew(frame["at"])
+
     def _introduce(self, attempt: "Attempt", sent: "tuple[int, int]") -> None:
         """Tell of an attempt from now on, and of its outputs from where the manager has them."""
         uid = attempt.uid
@@ -182,12 +190,16 @@ class Talk:
 
     def due(self, now: float) -> float:
         """Return when to call :meth:`stream`, by the monotonic clock."""
+        due = self._crew.leases.ask_at if self._crew.leases else now + 3600.0
         if self.link.waiting >= ENOUGH or not self._active:
-            return now + 3600.0
-        return min(feed.next for feed in self._active.values())
+            return due
+        return min(due, min(feed.next for feed in self._active.values()))
 
     def stream(self, now: float) -> None:
         """Send what is new in the files that are due, one piece each in turn, as long as the link takes it."""
+        asked = self._crew.leases.ask(now)
+        if asked is not None:
+            self.link.say(t="lease", at=asked)
         for uid, feed in list(self._active.items()):
             if self.link.waiting >= ENOUGH:
                 return

@@ -198,6 +198,10 @@ def _is_timeout(value: "Any") -> bool:
     return value is None or _is_seconds(value)
 
 
+def _is_lease(value: "Any") -> bool:
+    return value is None or (_is_seconds(value) and value > 0)
+
+
 def _is_nice(value: "Any") -> bool:
     return type(value) is int and -20 <= value <= 19
 
@@ -225,7 +229,8 @@ def _is_files(value: "Any") -> bool:
 
 _SPEC: "dict[str, Callable[[Any], bool]]" = {
     "argv": _is_argv, "script": is_text, "strict": _is_bool, "login": _is_bool, "env": _is_env, "cwd": _is_cwd,
-    "timeout": _is_timeout, "nice": _is_nice, "leftovers": _is_leftovers, "stdin": _is_blob, "files": _is_files,
+    "timeout": _is_timeout, "lease": _is_lease, "nice": _is_nice, "leftovers": _is_leftovers, "stdin": _is_blob,
+    "files": _is_files,
 }
 
 
@@ -253,6 +258,7 @@ _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
     "release": {"ids": _is_ids},
     "slots": {"slots": _is_slots},
     "ping": {"seq": _is_int},
+    "lease": {"at": _is_seconds},
     "bye": {},
 }
 #: Keys that may be missing.

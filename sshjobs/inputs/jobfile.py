@@ -279,7 +279,7 @@ def _as_written(data: Map) -> Mapping[str, Any]:
         value = data[key]
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             continue
-        if key in ("commands", "timeout") or (key in _COUNTS and not is_plain_decimal(source)):
+        if key in ("commands", "timeout", "lease") or (key in _COUNTS and not is_plain_decimal(source)):
             changed[key] = source
     for key in _TEXT_OR_NUMBER:
         found = data.get(key)

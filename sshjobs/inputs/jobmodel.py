@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from sshjobs.errors import UsageError
-from sshjobs.inputs.durations import parse_duration
+from sshjobs.inputs.durations import format_duration, parse_duration
 from sshjobs.inputs.jobnames import check_name
 from sshjobs.spec import DEFAULT_HOST_RETRIES, JobSpec
 
@@ -19,6 +19,8 @@ MAX_WORD = 131_071
 MAX_JOB = 900_000
 #: How often one job may be tried again.
 MAX_RETRIES = 1000
+#: The shortest lease, in seconds: a link that is silent is given up after nine.
+MIN_LEASE = 30.0
 #: Environment variables of this beginning are ours.
 RESERVED = "SSHJOBS_"
 
@@ -81,6 +83,12 @@ def _seconds(value: Any) -> float:
         raise mistake(error) from None
 
 
+def _lease(seconds: float) -> float:
+    if seconds < MIN_LEASE:
+        raise mistake(f"must be at least {format_duration(MIN_LEASE)}, because networks have hiccups; take minutes")
+    return seconds
+
+
 def _name(value: str) -> str:
     try:
         check_name(value, "a job's name")
@@ -113,6 +121,7 @@ Timeout = Annotated[
     float, BeforeValidator(_seconds),
     WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
 ]
+Lease = Annotated[Timeout, AfterValidator(_lease)]
 Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
 
 
@@ -126,6 +135,7 @@ class Settings(BaseModel):
     env: Env = Field({}, description="Environment variables, literal text.")
     cwd: Text | None = Field(None, description="Directory on the host to run in.")
     timeout: Timeout | None = Field(None, description="When the job is ended: 90, 1s, 2h30m, 1d.")
+    lease: Lease | None = Field(None, description="How long it may run on while no manager is heard of: 30m, 2h.")
     retries: Retries = Field(0, description="How often a job that failed is tried again.")
     host_retries: Retries = Field(DEFAULT_HOST_RETRIES, description="The same for ends that are its host's fault.")
     once: bool = Field(False, description="Never start it a second time, whatever happened to the first.")

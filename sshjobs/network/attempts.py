@@ -77,8 +77,9 @@ class Ended(NamedTuple):
 _OUTCOMES = {"signalled": Outcome.SIGNALLED, "timed_out": Outcome.TIMED_OUT, "oom": Outcome.OUT_OF_MEMORY,
              "cancelled": Outcome.CANCELLED, "fenced": Outcome.NEVER_STARTED, "start_failed": Outcome.NEVER_STARTED,
              "no_room": Outcome.NEVER_STARTED,
-             "lost": Outcome.LOST, "reboot": Outcome.LOST}
+             "lost": Outcome.LOST, "lease": Outcome.LOST, "reboot": Outcome.LOST}
 _REASONS = {"lost": "its exit status cannot be known any more", "reboot": "the host was restarted",
+            "lease": "its lease ran out while no manager was there",
             "fenced": "it was taken back before it started"}
 
 
@@ -103,6 +104,8 @@ def launch_spec(spec: JobSpec) -> dict[str, Any]:
     """Return what a launch frame says of a spec; its files are added when they are known."""
     keys: dict[str, Any] = {"env": spec.env, "cwd": spec.cwd, "timeout": spec.timeout, "nice": spec.nice,
                             "leftovers": spec.leftovers, "stdin": None, "files": []}
+    if spec.lease is not None:
+        keys["lease"] = spec.lease
     if spec.argv:
         keys["argv"] = spec.argv
     else:

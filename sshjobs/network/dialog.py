@@ -83,6 +83,9 @@ class Dialog:
             self.book.started(keys)
         elif kind == "pong":
             self._emit(RoundTrip(self._host, now - self._asked))
+        elif kind == "lease":
+            # Never over a later link: from the moment that this one is known to be down, leases run out.
+            self._say(lambda link: link.say("lease", at=keys["at"]))
         elif kind == "warn":
             self._emit(Warned(self._host, keys["msg"]))
         elif kind == "stuck":

@@ -37,13 +37,14 @@ _SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
     "stuck": {"id": (str,), "pids": (list,)},
     "warn": {"msg": (str,)},
     "pong": {"seq": (int,)},
+    "lease": {"at": _NUMBER},
     "gone": {"processes": (int,), "files": (int,)},
     "error": {"msg": (str,)},
 }
 _ENDED_NULLABLE: dict[str, tuple[type, ...]] = {"status": (int,), "signal": (int,), "started": _NUMBER,
                                                 "ended": _NUMBER, "msg": (str,), "cpu": _NUMBER, "rss": (int,)}
 _WHYS = frozenset(("exited", "signalled", "timed_out", "oom", "cancelled", "fenced", "start_failed", "no_room", "lost",
-                   "reboot"))
+                   "lease", "reboot"))
 
 
 def encode(frame: Mapping[str, Any], body: bytes = b"") -> bytes:

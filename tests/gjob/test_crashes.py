@@ -221,7 +221,9 @@ def test_an_end_that_is_seen_before_it_is_reaped_is_waited_for() -> None:
                "start": {"pid": child.pid, "start": seen.start, "at": 1.0}}
     history = SimpleNamespace(records={"1.1": records}, journal=SimpleNamespace(append=lambda line: None))
     places = SimpleNamespace(size=lambda uid, stream: 0)
-    watched = adopt.Adopted(attempts.Attempt("1.1", token_of("1.1")), history, places, set, list)  # type: ignore[arg-type]
+    leases = SimpleNamespace(covers=lambda uid: True)
+    watched = adopt.Adopted(attempts.Attempt("1.1", token_of("1.1")), history, places, set, list,  # type: ignore[arg-type]
+                            leases)  # type: ignore[arg-type]
     watched.see_runner()
     assert watched.look(0.0, {}) == b""
     end = watched.look(0.1, {child.pid: (child.wait(), 0.0, 0)})

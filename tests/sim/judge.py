@@ -22,7 +22,7 @@ class Violation(AssertionError):
 
 
 def _lease_ran_out(attempt: Attempt, job: Job) -> bool:
-    return job.spec.lease is not None and "its lease of" in (attempt.reason or "")
+    return job.spec.lease is not None and "its lease" in (attempt.reason or "")
 
 
 class Judge(Watcher):

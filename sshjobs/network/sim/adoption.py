@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sshjobs.gjob.lease import GRACE
 from sshjobs.network.sim.disk import Record
 from sshjobs.network.sim.history import ENDED, RUNNING, Attempt, History, end_of
 from sshjobs.network.sim.killing import Killer
@@ -34,13 +35,13 @@ class Adoption:
     def _records(self) -> dict[str, Record]:
         return self._history.records.get(self.attempt.uid, {})
 
-    def cancel(self, grace: float) -> None:
+    def cancel(self, grace: float, why: str = "cancelled") -> None:
         """End it."""
         if self._killer is not None:
             self._killer.hurry(grace)
             return
         if self._is_running():
-            self._why = "cancelled"
+            self._why = why
         self._kill(grace)
 
     def _kill(self, grace: float) -> None:
@@ -76,6 +77,8 @@ class Adoption:
         if self._runner_lives:
             return None
         if self._is_running():
+            if self._killer is None and not self._agent.leasing.leases.covers(self.attempt.uid):
+                self.cancel(GRACE, "lease")
             if self._killer is None and claim.get("until") is not None and self._machine.world.now >= claim["until"]:
                 self._why = "timed_out"
                 self._kill(TIMEOUT_GRACE)
@@ -98,8 +101,8 @@ class Adoption:
             status, signal = self._status.status, self._status.signal
             return self._finish(self._why or ("exited" if signal is None else "signalled"), None, status=status,
                                 signal=signal)
-        if self._why == "cancelled":
-            return self._finish("cancelled", None)
+        if self._why in ("cancelled", "lease"):
+            return self._finish(self._why, None)
         return self._finish("lost", "the exit status is not known")
 
     def _finish(self, why: str, msg: str | None, **keys: Any) -> Record:
@@ -111,8 +114,8 @@ class Adoption:
 
     def _told(self, record: Record) -> Record:
         end = {key: record[key] for key in end_of("", "")}
-        if self._why == "cancelled" and end["why"] in ("exited", "signalled"):
-            end["why"] = "cancelled"
+        if self._why in ("cancelled", "lease") and end["why"] in ("exited", "signalled"):
+            end["why"] = self._why
         return end
 
     def _is_running(self) -> bool:
@@ -154,5 +157,6 @@ def recover(history: History, machine: Machine) -> list[Attempt]:
             history.note(k="end", **attempt.end)
         else:
             attempt.state = RUNNING
+            attempt.lease = claim.get("lease") if claim else None
         found.append(attempt)
     return found

@@ -6,7 +6,7 @@ side's own rules, on data instead of processes and files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sshjobs.gjob import wire
@@ -15,6 +15,7 @@ from sshjobs.network.sim.disk import Record
 from sshjobs.network.sim.feeding import send_output
 from sshjobs.network.sim.foster import Foster
 from sshjobs.network.sim.history import ENDED, QUEUED, RUNNING, Attempt, History, end_of
+from sshjobs.network.sim.leasing import Leasing
 from sshjobs.network.sim.machine import Machine, Process
 from sshjobs.network.sim.pipe import Connection
 from sshjobs.network.sim.runner import Runner
@@ -48,10 +49,20 @@ class Agent:
         #: What the link was told of, with the offsets that it has; and of these the ones whose end was not sent.
         self._feeds: dict[str, list[int]] = {}
         self._unsent: set[str] = set()
+        self.leasing = Leasing(self, machine)
+        self._answers: dict[str, Callable[[dict[str, Any]], None]] = {
+            "launch": self._on_launch, "sync": self._on_sync, "fence": lambda frame: self._on_fence(frame["id"]),
+            "cancel": lambda frame: self._on_cancel(frame["id"], frame["grace"]),
+            "release": lambda frame: self._on_release(frame["ids"]),
+            "slots": lambda frame: setattr(self, "_slots", frame["slots"]),
+            "ping": lambda frame: self.say(t="pong", seq=frame["seq"]), "lease": self.leasing.answered,
+            "pause": self._on_pause, "unpause": self._on_pause, "bye": lambda frame: self._on_bye(),
+        }
         self._foster = Foster(self, self._history, machine, self._fostered_ended)
         for attempt in recover(self._history, machine):
             self.attempts[attempt.uid] = attempt
             if attempt.state == RUNNING:
+                self.leasing.add(attempt.uid, attempt.lease)
                 self._foster.take(attempt)
         self._consider_leaving()
 
@@ -72,18 +83,12 @@ class Agent:
             self._history.note_epoch(hello["epoch"])
         self.drop_link()
         self._link, self._decoder = connection, decoder
-        connection.far_closed = lambda: self._lost(connection)
+        connection.far_closed = lambda: self.drop_link() if self._link is connection else None
         connection.on_up = lambda data: self.receive(connection, data)
         self._slots = hello["slots"] or self.machine.cores
-        machine = self.machine
-        self.say(t="welcome", v=wire.VERSION, pid=self.process.pid, boot=machine.boot, pidns=1, machine=machine.name,
-                 hostname=machine.name, python="3.11", cores=machine.cores, memory=1 << 33, gpus=[],
-                 clock=machine.clock(), disk=1 << 40, root="/sim", home="/sim", blobs=[], resumed=self._resumed)
+        self.say(t="welcome", v=wire.VERSION, pid=self.process.pid, resumed=self._resumed, **self.machine.facts())
         self._resumed = True
-
-    def _lost(self, connection: Connection) -> None:
-        if self._link is connection:
-            self.drop_link()
+        self.leasing.new_link()
 
     def drop_link(self) -> None:
         """Let go of the link; what was sent over it is asked for again by the next."""
@@ -118,27 +123,10 @@ class Agent:
             self.act()
 
     def _obey(self, frame: dict[str, Any]) -> None:
-        kind, uid = frame["t"], frame.get("id", "")
-        if kind == "launch":
-            self._on_launch(frame)
-        elif kind == "sync":
-            self._on_sync(frame)
-        elif kind == "fence":
-            self._on_fence(uid)
-        elif kind == "cancel":
-            self._on_cancel(uid, frame["grace"])
-        elif kind == "release":
-            self._on_release(frame["ids"])
-        elif kind == "slots":
-            self._slots = frame["slots"]
-        elif kind == "ping":
-            self.say(t="pong", seq=frame["seq"])
-        elif kind in ("pause", "unpause"):
-            self._on_pause(uid, kind)
-        elif kind == "bye":
-            self._on_bye()
-        else:
-            raise wire.WireError(f"{kind}: not here and now")
+        answer = self._answers.get(frame["t"])
+        if answer is None:
+            raise wire.WireError(f"{frame['t']}: not here and now")
+        answer(frame)
 
     def _on_launch(self, frame: dict[str, Any]) -> None:
         uid = frame["id"]
@@ -146,6 +134,7 @@ class Agent:
             self._answer(uid)
             return
         attempt = self.attempts[uid] = self.queue[uid] = Attempt(uid, QUEUED, frame)
+        self.leasing.add(uid, attempt.lease)
         self._introduce(attempt, (0, 0))
         self.world.point("agent.launch", self.machine)
 
@@ -176,12 +165,18 @@ class Agent:
             return
         if uid not in self._feeds:
             self._introduce(attempt, (0, 0))
-        if attempt.runner is not None:
-            attempt.runner.give({"t": "cancel", "id": uid, "grace": grace})
-        elif uid in self._foster.attempts:
-            self._foster.attempts[uid].cancel(grace)
+        self.cancel(uid, grace)
 
-    def _on_pause(self, uid: str, kind: str) -> None:
+    def cancel(self, uid: str, grace: float, why: str = "cancelled") -> None:
+        """End an attempt that has started."""
+        runner = self.attempts[uid].runner
+        if runner is not None:
+            runner.give({"t": "cancel", "id": uid, "grace": grace, "why": why})
+        elif uid in self._foster.attempts:
+            self._foster.attempts[uid].cancel(grace, why)
+
+    def _on_pause(self, frame: dict[str, Any]) -> None:
+        kind, uid = frame["t"], frame["id"]
         attempt = self.attempts.get(uid)
         if attempt is not None and attempt.state == RUNNING:
             if attempt.runner is not None:
@@ -237,7 +232,7 @@ class Agent:
         attempt.lost = [min(attempt.lost[0], sent[0]), min(attempt.lost[1], sent[1])]
         self._unsent.add(attempt.uid)
         if attempt.state != QUEUED:
-            self.world.at(0.0 if attempt.state == ENDED else LOOK_AFTER, lambda: self._stream(attempt.uid))
+            self.world.at(0.0 if attempt.state == ENDED else LOOK_AFTER, lambda: self.stream(attempt.uid))
 
     def _answer(self, uid: str) -> None:
         attempt = self.attempts.get(uid)
@@ -256,9 +251,9 @@ class Agent:
     def output_grew(self, uid: str) -> None:
         """A job has written something."""
         if uid in self._unsent:
-            self.world.at(LOOK_AFTER, lambda: self._stream(uid))
+            self.world.at(LOOK_AFTER, lambda: self.stream(uid))
 
-    def _stream(self, uid: str) -> None:
+    def stream(self, uid: str) -> None:
         """Send what is new of an attempt's output, and its end after the last of it."""
         attempt = self.attempts.get(uid)
         if attempt is None or uid not in self._unsent or self._link is None or not self.alive:
@@ -292,12 +287,16 @@ class Agent:
             pass
         self._history.note(k="fence", id=uid)
         attempt.state, attempt.end = ENDED, end_of(uid, "fenced")
+        self.leasing.leases.drop(uid)
         return attempt
 
     def act(self) -> None:
         """Give what waits to runners that have nothing."""
         while self.queue and len(self._runners) - len(self._idle) < self._slots:
-            attempt = self.queue.pop(next(iter(self.queue)))
+            uid = self.leasing.first()
+            if uid is None:
+                return
+            attempt = self.queue.pop(uid)
             runner = self._idle.pop() if self._idle else self._fork()
             attempt.state, attempt.runner, runner.attempt_uid = RUNNING, runner, attempt.uid
             assert attempt.launch is not None
@@ -361,8 +360,9 @@ class Agent:
 
     def _ended(self, attempt: Attempt) -> None:
         attempt.state = ENDED
+        self.leasing.leases.drop(attempt.uid)
         self._foster.attempts.pop(attempt.uid, None)
-        self._stream(attempt.uid)
+        self.stream(attempt.uid)
 
     def _fostered_ended(self, attempt: Attempt, end: Record) -> None:
         attempt.end = end

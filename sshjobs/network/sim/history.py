@@ -24,6 +24,7 @@ class Attempt:
         self.runner: Any = None
         self.end: Record = {}
         self.started: Record | None = None
+        self.lease: float | None = launch["spec"].get("lease") if launch is not None else None
         #: Bytes that were sent and then lost from the files.
         self.lost = [0, 0]
 

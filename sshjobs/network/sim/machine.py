@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from sshjobs.gjob.lease import NEVER
 from sshjobs.network.sim.disk import Disk
 from sshjobs.network.sim.pipe import Connection
 from sshjobs.network.sim.world import Program, World
@@ -62,6 +63,8 @@ class Machine:
         self.clock_error = 0.0
         #: Whoever answers at its door; set by the far side.
         self.agent: Any = None
+        #: When a manager was last heard of, for what has a lease.
+        self.heard = NEVER
         self.connection: Connection | None = None
         self._boots = 1
         self._ticks = 0
@@ -75,6 +78,12 @@ class Machine:
     def clock(self) -> float:
         """The time since the epoch, as this machine has it."""
         return self.world.now + 1.7e9 + self.clock_error
+
+    def facts(self) -> dict[str, Any]:
+        """Return what its agent says of it in a welcome."""
+        return {"boot": self.boot, "pidns": 1, "machine": self.name, "hostname": self.name, "python": "3.11",
+                "cores": self.cores, "memory": 1 << 33, "gpus": [], "clock": self.clock(), "disk": 1 << 40,
+                "root": "/sim", "home": "/sim", "blobs": []}
 
     # -- processes -----------------------------------------------------------------------------------------------
 
@@ -198,6 +207,7 @@ class Machine:
         if power:
             self.disk.lose_power(self.world.now, self.world.rng)
         self._boots += 1
+        self.heard = NEVER
         self._next_pid = 1
         for _ in range(self.world.rng.randint(0, 5)):
             self.spawn("bystander")

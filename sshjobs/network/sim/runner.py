@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from sshjobs.gjob.lease import GRACE, LOOK_INTERVAL, words
 from sshjobs.network.sim.disk import Record
 from sshjobs.network.sim.killing import Killer
+from sshjobs.network.sim.leasing import SimHeard
 from sshjobs.network.sim.machine import Machine, Process
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class Runner:
         self.journal_name, self.journal = machine.disk.new_journal()
         self._orders: deque[dict[str, Any]] = deque()
         self._job: _Job | None = None
+        self._heard = SimHeard(machine)
         self._note(k="runner")
 
     @property
@@ -125,9 +128,12 @@ class Runner:
         job = self._job = _Job(launch)
         if not self._point("claimed"):
             return
-        timeout = launch["spec"].get("timeout")
+        timeout, lease = launch["spec"].get("timeout"), launch["spec"].get("lease")
+        if lease is not None and not self._heard.covers(lease):
+            self._over(job, "fenced", words(lease, started=False), (0, 0))
+            return
         if not self._note(k="claim", id=uid, token=launch["token"], keep=False,
-                          until=None if timeout is None else self.world.now + timeout):
+                          until=None if timeout is None else self.world.now + timeout, lease=lease):
             self._over(job, "no_room", "no room for its journal", (0, 0))
             return
         if not self._point("noted"):
@@ -149,6 +155,8 @@ class Runner:
             self.world.at(QUIET_START, lambda: self._tell_start(job))
         if timeout is not None:
             self.world.at(timeout, lambda: self._time_out(job))
+        if (lease := job.launch["spec"].get("lease")) is not None:
+            self._watch_lease(job, lease)
 
     def before_claim(self, launch: dict[str, Any]) -> None:
         """Nothing is said of a launch before it is claimed."""
@@ -169,18 +177,29 @@ class Runner:
             job.why = "timed_out"
             job.killer = Killer(self.machine, job.uid, lambda: self._members(job), TIMEOUT_GRACE, self._alive_and(job))
 
+    def _watch_lease(self, job: _Job, lease: float) -> None:
+        if not self.alive or self._job is not job or job.over:
+            return
+        if self._heard.covers(lease):
+            self.world.at(LOOK_INTERVAL, lambda: self._watch_lease(job, lease))
+        else:
+            self._finish_off(job, "lease", GRACE)
+
     def _obey(self, job: _Job, order: dict[str, Any]) -> None:
         if order["t"] == "pause":
             self.machine.stop(self._members(job))
         elif order["t"] == "unpause":
             self.machine.go_on(self._members(job))
-        elif job.killer is not None:
-            job.killer.hurry(order["grace"])
         else:
-            if not job.over:
-                job.why = "cancelled"
-            job.killer = Killer(self.machine, job.uid, lambda: self._members(job), order["grace"],
-                                self._alive_and(job))
+            self._finish_off(job, order.get("why", "cancelled"), order["grace"])
+
+    def _finish_off(self, job: _Job, why: str, grace: float) -> None:
+        if job.killer is not None:
+            job.killer.hurry(grace)
+            return
+        if not job.over:
+            job.why = why
+        job.killer = Killer(self.machine, job.uid, lambda: self._members(job), grace, self._alive_and(job))
 
     def _alive_and(self, job: _Job) -> Any:
         return lambda: self.alive and self._job is job
