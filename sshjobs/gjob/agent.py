@@ -35,7 +35,7 @@ class Agent(Listener):
         self._places, self._door = places, door
         self._resumed = bool(os.listdir(places.journals))
         self._history = History(places)
-        self._blobs = Blobs(places)
+        self._blobs = Blobs(places, kept=hello["root"] is None)
         self._loop = Loop()
         pool = Pool(places, self._history, hello["name"], hello["host"], hello["slots"])
         self._crew = Crew(places, self._history, self._loop, self, pool)
@@ -122,7 +122,7 @@ class Agent(Listener):
     def _welcome(self, link: Link) -> None:
         if not self._facts:
             self._facts = facts.gather()
-        link.say(t="welcome", v=wire.VERSION, pid=os.getpid(), root=self._places.root, blobs=self._blobs.here(),
+        link.say(t="welcome", v=wire.VERSION, pid=os.getpid(), root=self._places.root,
                  resumed=self._resumed, **dict(self._facts, **facts.passing(self._places.base)))
         self._resumed = True
 
@@ -188,6 +188,7 @@ class Agent(Listener):
             if attempt.state == "running":
                 raise wire.WireError("bye: %s runs" % uid)
         processes = self._crew.dismiss()
+        self._blobs.close()
         files = self._door.close_and(self._clean)
         assert self._talk is not None
         self._talk.link.say(t="gone", processes=processes, files=files)

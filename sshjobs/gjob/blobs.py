@@ -2,28 +2,47 @@
 
 import os
 
-from .wire import WireError, is_sha
+from .wire import WireError
 
 MYPY = False
 if MYPY:
+    from .cache import Cache
     from .places import Places
+    from .wire import Body
 
 
 class Blobs:
-    """The inputs of one run on one host. A file appears under its name when it is complete and its digest is right."""
+    """The inputs of one run on one host. A file appears under its name when it is complete and its digest is right.
 
-    def __init__(self, places: "Places"):
-        self._places = places
+    :param kept: large ones outlive the run
+    """
+
+    def __init__(self, places: "Places", kept: bool = True):
+        self._places, self._kept = places, kept
         self._half: "dict[str, Half]" = {}
+        self._opened: "Cache | None" = None
 
-    def here(self) -> "list[str]":
-        """Return the digests of what is complete."""
-        try:
-            return sorted(filter(is_sha, os.listdir(self._places.blobs)))
-        except OSError:
-            return []
+    def _cache(self) -> "Cache":
+        if self._opened is None:
+            from .cache import Cache  # only where there are inputs
 
-    def put(self, sha: str, size: int, offset: int, data: bytes) -> "str | None":
+            self._opened = Cache(self._places.root)
+        return self._opened
+
+    def _lasts(self, size: int) -> bool:
+        from .cache import LEAST
+
+        return self._kept and size >= LEAST
+
+    def lacking(self, wanted: "list[list[object]]") -> "list[str]":
+        """Return the digests of those of (digest, size) that have to be sent."""
+        return [str(sha) for sha, size in wanted if not self._has(str(sha), int(str(size)))]
+
+    def _has(self, sha: str, size: int) -> bool:
+        path = self._places.blob(sha)
+        return os.path.exists(path) or (self._lasts(size) and self._cache().fetch(sha, size, path))
+
+    def put(self, sha: str, size: int, offset: int, data: "Body") -> "str | None":
         """Take a piece. A piece at offset 0 begins anew; one of what is here already is dropped.
 
         :return: why it cannot be kept (disk full), in words, once; ``None`` when all is well
@@ -50,6 +69,8 @@ class Blobs:
             del self._half[sha]
             if half.finish() != sha:
                 raise WireError("put: the digest is another")
+            if self._lasts(size) and not half.failed:
+                self._cache().keep(self._places.blob(sha), sha, size)
         return trouble
 
     def forget_halves(self) -> None:
@@ -58,28 +79,37 @@ class Blobs:
             half.drop()
         self._half.clear()
 
+    def close(self) -> None:
+        """The run is over: what outlives it is brought within its bounds."""
+        self.forget_halves()
+        if self._opened is not None:
+            self._opened.trim()
+
 
 class Half:
-    """An input on its way."""
+    """An input on its way.
+
+    :ivar failed: it could not be written
+    """
 
     def __init__(self, path: str):
         self.size = 0
+        self.failed = False
         self._path = path
         self._part = path + ".part"
         import hashlib  # only where there are inputs: it loads all of OpenSSL
 
         self._digest = hashlib.sha256()
-        self._failed = False
         try:
             os.unlink(self._part)
         except OSError:
             pass
         self._fd = -1
 
-    def add(self, data: bytes) -> "str | None":
+    def add(self, data: "Body") -> "str | None":
         """Append; what cannot be written is only counted, so that the link stays in step."""
         self.size += len(data)
-        if self._failed:
+        if self.failed:
             return None
         try:
             if self._fd < 0:
@@ -88,18 +118,20 @@ class Half:
             while data:
                 data = data[os.write(self._fd, data):]
         except OSError as error:
-            self._failed = True
+            self.failed = True
             self._discard()
             return "an input file cannot be kept: %s" % error.strerror
         return None
 
     def finish(self) -> str:
-        """Give it its name if its digest is the one in the name. Return the digest, "" ones being never wrong."""
+        """Give it its name, for nobody to write to any more, if its digest is the one in the name. Return the digest,
+        that of what could not be written being never wrong."""
         wanted = os.path.basename(self._path)
-        if self._failed:
+        if self.failed:
             return wanted
         found = self._digest.hexdigest()
         if found == wanted:
+            os.fchmod(self._fd, 0o400)
             os.close(self._fd)
             os.rename(self._part, self._path)
         else:
@@ -108,7 +140,7 @@ class Half:
 
     def drop(self) -> None:
         """Give up."""
-        if not self._failed:
+        if not self.failed:
             self._discard()
 
     def _discard(self) -> None:

@@ -12,6 +12,7 @@ if MYPY:
     from typing import Any, Deque, Iterator
 
 _READ = 1 << 18
+_BEHIND = 1 << 12
 _PIECES = 64
 #: Bytes waiting to be written above which no output is read, and above which nothing is taken in any more.
 ENOUGH = 1 << 20
@@ -35,26 +36,38 @@ class Link:
         self.reading, self.writing, self.front = reading, writing, front
         self.waiting = 0
         self._decoder = wire.Decoder()
+        self._behind = bytearray(_BEHIND)
         self._queue: "Deque[bytes]" = deque()
         for fd in (reading, writing):
             os.set_blocking(fd, False)
 
-    def receive(self) -> "Iterator[tuple[dict[str, Any], bytes, bytes]]":
+    def receive(self) -> "Iterator[tuple[dict[str, Any], bytes, wire.Body]]":
         """Yield the frames that are there.
 
         :raises LinkLost: end of the stream
         :raises wire.WireError: what came is no frame
         """
+        space = self._decoder.space()
+        size = 0
         try:
-            data = os.read(self.reading, _READ)
+            if space is None:
+                data = os.read(self.reading, _READ)
+            else:
+                # Bodies are large: they are read to where they are needed, and a little of what follows.
+                size = os.readv(self.reading, [space, self._behind])
+                data = bytes(self._behind[:max(0, size - len(space))])
         except BlockingIOError:
             return
         except OSError as error:
             raise LinkLost(str(error))
-        if not data:
+        if not data and not size:
             raise LinkLost("end of the stream")
-        for item in self._decoder.feed(data):
-            yield item
+        if space is not None:
+            for item in self._decoder.filled(min(size, len(space))):
+                yield item
+        if data:
+            for frame in self._decoder.feed(data):
+                yield frame
 
     def say(self, **frame: "Any") -> None:
         """Queue a frame."""

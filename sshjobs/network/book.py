@@ -132,12 +132,13 @@ class HostBook:
                 if attempt.sent_on is not None and not attempt.may_have_run and not attempt.over:
                     attempt.may_have_run = True
                     self._emit(Doubted(attempt.uid))
-        self.blobs = {sha for sha in facts["blobs"] if isinstance(sha, str)}
+        # What was on its way when the link broke may not have come: it is asked again.
+        self.blobs.clear()
         self.open = True
         if self._to_release:
             self.release(self._to_release)
             self._to_release = []
-        self._emit(HostUp(self._host, {key: facts[key] for key in facts if key not in ("t", "blobs")}))
+        self._emit(HostUp(self._host, {key: facts[key] for key in facts if key != "t"}))
 
     def started(self, keys: dict[str, Any]) -> None:
         """Take in that an attempt runs."""

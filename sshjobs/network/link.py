@@ -71,6 +71,8 @@ class Link:
         self._noise_size = 0
         self._decoder: frames.Decoder | None = None
         self._out: list[bytes] = []
+        #: Bytes that are to be written.
+        self.waiting = 0
 
     @property
     def ready(self) -> bool:
@@ -133,15 +135,19 @@ class Link:
         """Return what is to be written to the host, and forget it."""
         data = b"".join(self._out)
         self._out.clear()
+        self.waiting = 0
         return data
 
     def say(self, kind: str, body: bytes = b"", **keys: Any) -> None:
         """Add a frame to what is to be written."""
-        self._out.append(frames.encode({"t": kind, **keys}, body))
+        self.say_bytes(frames.encode({"t": kind, **keys}))
+        if body:
+            self.say_bytes(body)
 
-    def say_frame(self, frame: dict[str, Any]) -> None:
-        """Add a frame that is put together already."""
-        self._out.append(frames.encode(frame))
+    def say_bytes(self, data: bytes) -> None:
+        """Add a frame, or its body, that is put together already."""
+        self._out.append(data)
+        self.waiting += len(data)
 
     def hello(self, *, run: str, name: str, host: str, epoch: int, slots: int | None) -> None:
         """Begin the conversation."""

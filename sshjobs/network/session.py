@@ -8,22 +8,22 @@ import os
 import random
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from sshjobs import failpoints
 from sshjobs.errors import HostError, SshjobsError
 from sshjobs.host import Host
 from sshjobs.network import link as words
-from sshjobs.network.attempts import Ended, LiveAttempt
+from sshjobs.network.attempts import LiveAttempt
 from sshjobs.network.book import DISK_FULL, FULL_RETRY, Emit, HostBook, Item
 from sshjobs.network.contract import HostDown, RunIdentity, Warned
 from sshjobs.network.dialog import READY_TIMEOUT, Dialog
 from sshjobs.network.handshakes import Handshakes
 from sshjobs.network.outputs import FULL, OutputFiles
 from sshjobs.network.payload import first_stage
-from sshjobs.network.staging import Manifest, Staging, pieces
+from sshjobs.network.staging import Manifest, Staging
 from sshjobs.network.transport import Stream, Transport
-from sshjobs.states import Outcome
+from sshjobs.network.upload import Upload
 
 #: Seconds that a host gets to remove what is left of a run.
 BYE_TIMEOUT = 10.0
@@ -46,6 +46,7 @@ class HostSession:
         self._stream: Stream | None = None
         self._todo: deque[Item] = deque()
         self._kick = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._gone: asyncio.Future[tuple[int, int]] | None = None
         self._heard = 0.0
         self._first_heard: float | None = None
@@ -88,7 +89,7 @@ class HostSession:
         finally:
             self.book.open = False
             self._todo.clear()
-            self._link = None
+            self._link = self._dialog.upload = None
             if self._stream is not None:
                 await asyncio.shield(self._stream.close())
                 self._stream = None
@@ -102,7 +103,11 @@ class HostSession:
                 return await self._why_ended(link, stream, timed_out=isinstance(error, asyncio.TimeoutError))
         if not link.ready:
             return await self._why_ended(link, stream)
-        helpers = [asyncio.ensure_future(task) for task in (self._write(link, stream), self._pulse(stream))]
+        send = functools.partial(self._send, link, stream)
+        upload = self._dialog.upload = Upload(self._staging, self.book, link, send,
+                                              functools.partial(self._word_launch, link))
+        helpers = [asyncio.ensure_future(task)
+                   for task in (self._write(link, send, upload), upload.serve(), self._pulse(stream))]
         try:
             while not self._done_here() and (data := await stream.read()):
                 await self._take(link, data)
@@ -142,7 +147,16 @@ class HostSession:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    async def _write(self, link: words.Link, stream: Stream) -> None:
+    async def _send(self, link: words.Link, stream: Stream) -> None:
+        """Write what there is to write, in the order in which it was said, waiting while the host is slow.
+
+        :raises OSError: the stream has ended
+        """
+        async with self._writing:
+            if data := link.take():
+                await stream.write(data)
+
+    async def _write(self, link: words.Link, send: Callable[[], Awaitable[None]], upload: Upload) -> None:
         """Word what there is to say, in order, and write it; a burst of small things goes out in one piece."""
         while True:
             await self._kick.wait()
@@ -152,40 +166,21 @@ class HostSession:
                 if not isinstance(item, LiveAttempt):
                     item(link)
                 elif self._dialog.is_wanted(item):
-                    await self._word_launch(link, stream, item)
-            if data := link.take():
+                    if item.spec.files or item.spec.stdin is not None:
+                        upload.add(item)
+                    else:
+                        await self._word_launch(link, item)
+            if link.waiting:
                 try:
-                    await stream.write(data)
+                    await send()
                 except OSError:
                     # The reader meets the end of the stream too, and knows more about it.
                     return
                 failpoints.reach("after_send")
 
-    async def _word_launch(self, link: words.Link, stream: Stream, attempt: LiveAttempt) -> None:
+    async def _word_launch(self, link: words.Link, attempt: LiveAttempt, manifest: Manifest | None = None) -> None:
         await self._patiently(lambda: self.book.create(attempt))
-        manifest = None
-        if attempt.spec.files or attempt.spec.stdin is not None:
-            loop = asyncio.get_running_loop()
-            try:
-                manifest = await loop.run_in_executor(None, self._staging.manifest, attempt.spec)
-                await self._put(link, stream, manifest)
-            except SshjobsError as error:
-                self.book.end(attempt, Ended(attempt.uid, Outcome.NEVER_STARTED, None, None, None, None, str(error),
-                                         None, None, (0, 0)))
-                return
         self._dialog.word_launch(link, attempt, manifest)
-
-    async def _put(self, link: words.Link, stream: Stream, manifest: Manifest) -> None:
-        for sha, blob in manifest.blobs.items():
-            if sha in self.book.blobs:
-                continue
-            try:
-                for offset, piece in pieces(blob):
-                    link.say("put", piece, sha=sha, size=blob.size, off=offset, n=len(piece))
-                    await stream.write(link.take())
-            except FileNotFoundError as error:
-                raise SshjobsError("a file of the job is gone", where=blob.path, hint="put it back") from error
-            self.book.blobs.add(sha)
 
     # -- reading -------------------------------------------------------------------------------------------------
 

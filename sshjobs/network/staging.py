@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from sshjobs.errors import SshjobsError
+from sshjobs.network.digests import Digests, Identity, identity_of, usual_store
 from sshjobs.spec import JobSpec
 
 #: Bytes of a file sent in one frame.
 PIECE = 1 << 18
+#: So many bytes of names are part of a launch; where they are more, a file of its own has them.
+NAMED_IN_LAUNCH = 1 << 17
+#: It is not looked again whether the files of a job have changed for so many times the time that looking took.
+FRESH = 3.0
 
 
 class Placed(NamedTuple):
@@ -26,33 +34,66 @@ class Placed(NamedTuple):
 
 
 class Blob(NamedTuple):
-    """The content of one local file."""
+    """Content that a host is to have: that of a local file, or some that is only here.
+
+    :ivar identity: of the file when it was read
+    """
 
     sha: str
     path: str
     size: int
+    identity: Identity | None = None
+    data: bytes | None = None
 
 
 @dataclass
 class Manifest:
-    """What a spec's ``files`` and ``stdin`` put on a host, and the contents that it takes."""
+    """What a spec's ``files`` and ``stdin`` put on a host, and the contents that it takes.
+
+    :ivar listing: digest of the content that names what is placed, where that is too much for a launch
+    """
 
     placed: list[Placed] = field(default_factory=list)
     stdin: str | None = None
+    listing: str | None = None
     blobs: dict[str, Blob] = field(default_factory=dict)
+
+    def keys(self) -> dict[str, object]:
+        """Return what a launch says of it."""
+        if self.listing is not None:
+            return {"files": [], "listing": self.listing, "stdin": self.stdin}
+        return {"files": self.placed, "stdin": self.stdin}
 
 
 class Staging:
-    """Turns the ``files`` of specs into manifests. Each file is read once as long as it does not change."""
+    """Turns the ``files`` of specs into manifests. Each file is read once as long as it does not change.
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, int, int, int], str] = {}
+    May be asked by several threads at once.
+    """
+
+    def __init__(self, digests: Digests | None = None) -> None:
+        self._digests = Digests(usual_store()) if digests is None else digests
+        self._lock = threading.Lock()
+        #: The manifest made last, what it is of, and until when it holds: thousands of jobs may have the same files.
+        self._latest: tuple[object, float, Manifest] = (None, 0.0, Manifest())
 
     def manifest(self, spec: JobSpec) -> Manifest:
         """Return what to place for a spec. Reads files: for a thread of its own.
 
         :raises SshjobsError: a file is gone or cannot be read
         """
+        key = (spec.base_dir, tuple(spec.files), spec.stdin)
+        with self._lock:
+            known, until, manifest = self._latest
+            if key == known and time.monotonic() < until:
+                return manifest
+        began = time.monotonic()
+        manifest = self._look(spec)
+        with self._lock:
+            self._latest = (key, time.monotonic() + FRESH * (time.monotonic() - began), manifest)
+        return manifest
+
+    def _look(self, spec: JobSpec) -> Manifest:
         result = Manifest()
         base = Path(spec.base_dir or os.curdir)
         try:
@@ -65,6 +106,9 @@ class Staging:
         except OSError as error:
             raise SshjobsError("a file of the job cannot be read", where=error.filename,
                                why=os.strerror(error.errno or 0), hint="put it back, then resume") from error
+        blob = _listing(result.placed)
+        if blob.size > NAMED_IN_LAUNCH:
+            result.blobs[blob.sha], result.listing = blob, blob.sha
         return result
 
     def _place(self, source: Path, target: str, result: Manifest) -> None:
@@ -80,18 +124,13 @@ class Staging:
             result.placed.append(Placed(target, blob.sha, mode))
 
     def _blob(self, path: Path) -> Blob:
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode):
-            raise SshjobsError("only files and directories can be sent", where=str(path), hint="leave it out of files")
-        key = (str(path), info.st_ino, info.st_size, info.st_mtime_ns)
-        sha = self._known.get(key)
-        if sha is None:
-            digest = hashlib.sha256()
-            with path.open("rb") as file:
-                while piece := file.read(1 << 20):
-                    digest.update(piece)
-            sha = self._known[key] = digest.hexdigest()
-        return Blob(sha, str(path), info.st_size)
+        digest = self._digests.of(path)
+        return Blob(digest.sha, str(path), digest.size, digest.identity)
+
+
+def _listing(placed: list[Placed]) -> Blob:
+    data = json.dumps({"files": placed}, separators=(",", ":")).encode("ascii")
+    return Blob(hashlib.sha256(data).hexdigest(), "the list of its files", len(data), data=data)
 
 
 def placed_name(name: str) -> str:
@@ -103,17 +142,34 @@ def placed_name(name: str) -> str:
 
 
 def pieces(blob: Blob) -> Iterator[tuple[int, bytes]]:
-    """Yield a file's bytes piece by piece with their offsets; one empty piece for an empty file.
+    """Yield a blob's bytes piece by piece with their offsets; one empty piece for an empty file.
 
-    :raises OSError: it cannot be read
-    :raises SshjobsError: it has changed its size since it was named
+    The last is yielded only when the file has not changed since it was named, so that no host gets all of another one.
+
+    :raises SshjobsError: it has changed, or cannot be read any more
     """
+    if blob.data is not None:
+        yield from ((offset, blob.data[offset:offset + PIECE]) for offset in range(0, max(blob.size, 1), PIECE))
+        return
+    try:
+        yield from _pieces_of_file(blob)
+    except FileNotFoundError as error:
+        raise SshjobsError("a file of the job is gone", where=blob.path, hint="put it back") from error
+    except OSError as error:
+        raise SshjobsError("a file of the job cannot be read any more", where=blob.path,
+                           why=os.strerror(error.errno or 0)) from error
+
+
+def _pieces_of_file(blob: Blob) -> Iterator[tuple[int, bytes]]:
     offset = 0
-    with open(blob.path, "rb") as file:
-        while piece := file.read(PIECE):
+    with open(blob.path, "rb", buffering=0) as file:
+        while offset < blob.size or not blob.size:
+            piece = file.read(min(PIECE, blob.size - offset))
+            last = offset + len(piece) == blob.size
+            if (not piece and blob.size) or (last and identity_of(os.fstat(file.fileno())) != blob.identity):
+                raise SshjobsError("a file of the job changed while it was sent", where=blob.path,
+                                   hint="resume the run")
             yield offset, piece
             offset += len(piece)
-    if offset != blob.size:
-        raise SshjobsError("a file of the job changed while it was sent", where=blob.path, hint="resume the run")
-    if not blob.size:
-        yield 0, b""
+            if last:
+                return

@@ -197,8 +197,9 @@ def test_inputs_stay_for_the_next_link(far: FarHost) -> None:
     sha = put(link, b"kept")
     link.run("1.1", "true")
     link.cut()
-    far.connect()
-    assert far.welcome["blobs"] == [sha]
+    link = far.connect()
+    link.say("want", blobs=[[sha, 4], ["0" * 64, 4]])
+    assert link.until("lack")["shas"] == ["0" * 64]
 
 
 def test_binary_output_of_a_mebibyte_comes_byte_exact(link: Link) -> None:

@@ -15,7 +15,7 @@ NONCE = "0123456789abcdef" * 2
 MARKER = f"\nSSHJOBS-READY {NONCE}\n".encode()
 WELCOME = {"t": "welcome", "v": 1, "pid": 7, "boot": "b", "pidns": 1, "machine": "m", "hostname": "h",
            "python": "3.6.15", "cores": 4, "memory": 1, "gpus": [], "clock": 1.5, "disk": 1, "root": "/r",
-           "home": "/h", "blobs": [], "resumed": False}
+           "home": "/h", "resumed": False}
 ENDED = {"t": "ended", "id": "1.1", "why": "exited", "status": 0, "out": 3, "err": 0}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ from sshjobs.host import Host, split_login
 READ_SIZE = 1 << 18
 #: How much of what the transport writes to its standard error is kept, in bytes: the end of it tells the cause.
 STDERR_KEPT = 1 << 16
+#: Bytes that may wait in a pipe to a child process, where the system lets us choose (Linux).
+PIPE_SIZE = 1 << 18
+_SET_SIZE: int | None = getattr(fcntl, "F_SETPIPE_SZ", None)
 #: Seconds that a child process gets to go by itself after its pipes were closed, before it is killed.
 CLOSE_PATIENCE = 2.0
 
@@ -85,6 +89,14 @@ class Transport(ABC):
         """
 
 
+def _widen(pipe: int) -> None:
+    """Let more wait in a pipe than usual: inputs are large, and each time that it is full costs."""
+    if _SET_SIZE is not None:
+        # Only within what the system allows a user for all pipes.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, _SET_SIZE, PIPE_SIZE)
+
+
 class ProcessStream(Stream):
     """A stream over the standard input and output of a child process."""
 
@@ -106,6 +118,8 @@ class ProcessStream(Stream):
         loop = asyncio.get_running_loop()
         process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    start_new_session=True, bufsize=0)
+        assert process.stdin is not None
+        _widen(process.stdin.fileno())
         # Popen and not asyncio's own: that one needs a thread a child on some of our Pythons.
         reader = asyncio.StreamReader(limit=2 * READ_SIZE)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)

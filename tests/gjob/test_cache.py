@@ -1,0 +1,150 @@
+"""Large inputs outlive their run on a host, and nothing that a job does reaches them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sshjobs.gjob import cache as cache_
+from sshjobs.gjob.cache import LEAST, Cache
+from tests.gjob.client import FarHost, Link, eventually
+
+BIG = bytes(range(256)) * (LEAST // 256) + b"end"
+SHA = hashlib.sha256(BIG).hexdigest()
+
+
+def put(link: Link, data: bytes) -> str:
+    sha = hashlib.sha256(data).hexdigest()
+    for offset in range(0, len(data), 1 << 18):
+        piece = data[offset:offset + (1 << 18)]
+        link.say("put", piece, sha=sha, size=len(data), off=offset, n=len(piece))
+    return sha
+
+
+def lacking(link: Link, *blobs: bytes) -> list[str]:
+    link.say("want", blobs=[[hashlib.sha256(data).hexdigest(), len(data)] for data in blobs])
+    shas: list[str] = link.until("lack")["shas"]
+    return shas
+
+
+def end(link: Link, *uids: str) -> None:
+    """Let the run be over."""
+    link.say("release", ids=list(uids))
+    link.say("bye")
+    assert link.until("gone")["files"] == 0
+
+
+@pytest.fixture
+def next_run(make_far: Callable[..., FarHost]) -> Callable[[FarHost], Link]:
+    """Another run on the same host, by the same user."""
+    def make(far: FarHost) -> Link:
+        other = make_far()
+        other.environ["HOME"] = str(far.home)
+        return other.connect()
+    return make
+
+
+def test_a_large_input_is_there_for_the_next_run_and_a_small_one_is_not(
+        far: FarHost, next_run: Callable[[FarHost], Link]) -> None:
+    link = far.connect()
+    put(link, BIG)
+    put(link, b"a password")
+    assert lacking(link, BIG, b"a password") == []
+    end(link)
+    link = next_run(far)
+    assert lacking(link, BIG, b"a password") == [hashlib.sha256(b"a password").hexdigest()]
+    link.run("1.1", script="cat big | wc -c\n", files=[["big", SHA, 0o644]])
+    assert link.stdout("1.1").split() == [str(len(BIG)).encode()]
+
+
+def test_a_job_that_changes_its_input_changes_nobody_elses(
+        far: FarHost, next_run: Callable[[FarHost], Link]) -> None:
+    link = far.connect()
+    put(link, BIG)
+    spoil = "echo spoilt >> in; : > in; chmod 777 in; echo spoilt > /dev/stdin || true\n"
+    link.run("1.1", script=spoil, files=[["in", SHA, 0o644]], stdin=SHA)
+    # As root may write to what is read-only, what was spoilt must not be what others get.
+    if os.getuid() != 0:
+        link.run("2.1", script="sha256sum < in\n", files=[["in", SHA, 0o644]])
+        assert link.stdout("2.1").split()[0] == SHA.encode()
+    end(link, "1.1")
+    link = next_run(far)
+    if not lacking(link, BIG):
+        link.run("1.1", script="sha256sum < in\n", files=[["in", SHA, 0o644]])
+        assert link.stdout("1.1").split()[0] == SHA.encode()
+
+
+def test_a_file_that_is_not_as_it_was_left_is_sent_again(far: FarHost, next_run: Callable[[FarHost], Link]) -> None:
+    link = far.connect()
+    put(link, BIG)
+    end(link)
+    [kept] = (far.home / ".sshjobs" / "cache").glob("*/*")
+    assert kept.stat().st_mode & 0o777 == 0o400
+    kept.chmod(0o600)
+    kept.write_bytes(BIG[:-1])
+    kept.chmod(0o400)
+    link = next_run(far)
+    assert lacking(link, BIG) == [SHA]
+    put(link, BIG)
+    assert lacking(link, BIG) == []
+
+
+def test_what_a_run_needs_stays_when_the_cache_is_cleared(far: FarHost) -> None:
+    link = far.connect()
+    put(link, BIG)
+    assert lacking(link, BIG) == []
+    assert Cache(str(far.home / ".sshjobs")).clear() == (1, len(BIG))
+    assert lacking(link, BIG) == []
+    link.run("1.1", script="wc -c < in\n", files=[["in", SHA, 0o644]])
+    assert link.stdout("1.1").split() == [str(len(BIG)).encode()]
+    end(link, "1.1")
+    eventually(lambda: not (far.home / ".sshjobs").exists(), "nothing to be left")
+
+
+def _keep(cache: Cache, root: Path, name: str, age: float) -> Path:
+    path = root / name
+    path.write_bytes(b"x" * 100)
+    path.chmod(0o400)
+    cache.keep(str(path), name, 100)
+    then = path.stat().st_mtime - age
+    os.utime(path, (then, then))
+    path.unlink()
+    return path
+
+
+def test_what_was_not_needed_for_long_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Cache(str(tmp_path))
+    for number in range(6):
+        _keep(cache, tmp_path, f"{number}", number * 60.0)
+    _keep(cache, tmp_path, "old", cache_.KEPT_FOR + 60)
+    monkeypatch.setattr(cache_, "MOST", 400)
+    cache.trim()
+    assert sorted(path.name for path in (tmp_path / "cache").glob("*/*")) == ["0", "1", "2", "3"]
+    monkeypatch.setattr(cache_, "MOST_FILES", 2)
+    assert cache.fetch("3", 100, str(tmp_path / "used"))
+    cache.trim()
+    assert sorted(path.name for path in (tmp_path / "cache").glob("*/*")) == ["0", "3"]
+
+
+def test_nothing_is_taken_from_before_the_last_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _keep(Cache(str(tmp_path)), tmp_path, "a", 0.0)
+    monkeypatch.setattr("sshjobs.gjob.procs.boot_id", lambda: "another")
+    assert not Cache(str(tmp_path)).fetch("a", 100, str(tmp_path / "b"))
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_link_in_the_place_of_a_cached_file_leads_nowhere(tmp_path: Path) -> None:
+    cache = Cache(str(tmp_path))
+    _keep(cache, tmp_path, "a", 0.0)
+    [kept] = (tmp_path / "cache").glob("*/a")
+    kept.unlink()
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"x" * 100)
+    secret.chmod(0o400)
+    kept.symlink_to(secret)
+    assert not cache.fetch("a", 100, str(tmp_path / "b"))
+    assert not os.path.lexists(tmp_path / "b") and secret.exists()
