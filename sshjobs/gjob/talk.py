@@ -18,6 +18,7 @@ if MYPY:
     from .crew import Crew
     from .link import Link
     from .places import Places
+    from .wire import Body
 
 
 class Talk:
@@ -36,8 +37,9 @@ class Talk:
         self._feeds: "dict[str, Feed]" = {}
         self._unsent: "set[str]" = set()
         self._active: "dict[str, Feed]" = {}
-        self._answers: "dict[str, Callable[[dict[str, Any], bytes, bytes], None]]" = {
+        self._answers: "dict[str, Callable[[dict[str, Any], bytes, Body], None]]" = {
             "launch": self._on_launch, "release": self._on_release, "sync": self._on_sync, "put": self._on_put,
+            "want": lambda frame, line, body: self.link.say(t="lack", shas=blobs.lacking(frame["blobs"])),
             "fence": self._on_fence, "cancel": self._on_cancel, "slots": self._on_slots, "ping": self._on_ping,
             "lease": self._on_lease,
             "pause": lambda frame, line, body: crew.pause(frame["id"], True),
@@ -46,7 +48,7 @@ class Talk:
         }
         crew.leases.new_link()
 
-    def obey(self, frame: "dict[str, Any]", line: bytes, body: bytes) -> None:
+    def obey(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
         """Do what a frame asks.
 
         :raises wire.WireError: it may not come here and now
@@ -66,7 +68,7 @@ class Talk:
 
     # -- frames ----------------------------------------------------------------------------------------------------
 
-    def _on_launch(self, frame: "dict[str, Any]", line: bytes, body: bytes) -> None:
+    def _on_launch(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
         uid = frame["id"]
         if uid in self._crew.attempts or uid in self._history.released:
             self._answer(uid)
@@ -75,7 +77,7 @@ class Talk:
         self._crew.launch(attempt)
         self._introduce(attempt, (0, 0))
 
-    def _on_sync(self, frame: "dict[str, Any]", line: bytes, body: bytes) -> None:
+    def _on_sync(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
         for uid, out, err in frame["a"]:
             if uid in self._crew.attempts:
                 self._introduce(self._crew.attempts[uid], (out, err))
@@ -84,19 +86,19 @@ class Talk:
             for uid in [uid for uid in self._crew.attempts if uid not in self._feeds]:
                 self._answer(uid)
 
-    def _on_put(self, frame: "dict[str, Any]", line: bytes, body: bytes) -> None:
+    def _on_put(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
         trouble = self._blobs.put(frame["sha"], frame["size"], frame["off"], body)
         if trouble is not None:
             self.warn(trouble)
 
-    def _on_fence(self, frame: "dict[str, Any]", line: bytes, body: bytes) -> None:
+    def _on_fence(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
         attempt = self._crew.fence(frame["id"], frame.get("token"))
         if attempt is None:
             self._answer(frame["id"])
         else:
             self._introduce(attempt, (0, 0))
 
-    def _on_cancel(self, frame: "dict[str, Any]", line: bytes, body: bytes) -> None:
+    def _on_cancel(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
         uid = frame["id"]
         fenced = self._crew.fence(uid)
         if fenced is not None:
@@ -110,7 +112,7 @@ class Talk:
             self._introduce(attempt, (0, 0))
         self._crew.cancel(uid, frame["grace"])
 
-    def _on_release(self, frame: "dict[str, Any]", line: bytes, body: bytes) -> None:
+    def _on_release(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
         known = [uid for uid in frame["ids"] if uid in self._crew.attempts]
         for uid in known:
             if self._crew.attempts[uid].state != ENDED:
@@ -123,13 +125,13 @@ class Talk:
                 feed.close()
         self._crew.release(list(dict.fromkeys(known)))
 
-    def _on_slots(self, frame: "dict[str, Any]", line: bytes, body: bytes) -> None:
+    def _on_slots(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
         self._crew.pool.set_slots(frame["slots"])
 
-    def _on_ping(self, frame: "dict[str, Any]", line: bytes, body: bytes) -> None:
+    def _on_ping(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
         self.link.say(t="pong", seq=frame["seq"])
 
-    def _on_lease(self, frame: "dict[str, Any]", line: bytes, body: bytes) -> None:
+    def _on_lease(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
         if frame["at"] > clock():
             raise wire.WireError("lease: answered before it was asked")
         self._crew.renew(frame["at"])

@@ -7,7 +7,10 @@ from .light import dumps, make_loads
 
 MYPY = False
 if MYPY:
-    from typing import Any, Callable, Iterator
+    from typing import Any, Callable, Iterator, Union
+
+    #: A body is good until more is read.
+    Body = Union[bytes, memoryview]
 
 #: Longest line, its newline included, and longest body, in bytes.
 MAX_LINE = 1 << 20
@@ -71,38 +74,63 @@ class Decoder:
 
     def __init__(self) -> None:
         self._rest = b""
+        #: The frame whose body is not complete, with its line and the size of its body; and what of that has come.
         self._head: "tuple[dict[str, Any], bytes, int] | None" = None
+        self._body = bytearray()
+        self._have = 0
+
+    def space(self) -> "memoryview | None":
+        """Return room for the rest of a body, to be read into and told of by :meth:`filled`; ``None``: there is none
+        that has begun."""
+        return None if self._head is None else memoryview(self._body)[self._have:self._head[2]]
+
+    def filled(self, size: int) -> "Iterator[tuple[dict[str, Any], bytes, Body]]":
+        """Note that so much was read into the space, and yield the frame that it completes."""
+        self._have += size
+        if self._head is not None and self._have == self._head[2]:
+            frame, line, size = self._head
+            self._head = None
+            yield frame, line, memoryview(self._body)[:size]
 
     def feed(self, data: bytes) -> "Iterator[tuple[dict[str, Any], bytes, bytes]]":
         """Yield each frame that is complete now as (object, its line, its body), checked.
 
         :raises WireError: after the last good frame; the decoder is of no use from then on
         """
+        space = self.space()
+        if space is not None:
+            part = data[:len(space)]
+            space[:len(part)] = part
+            for frame, line, body in self.filled(len(part)):
+                yield frame, line, bytes(body)
+            data = data[len(part):]
         data = self._rest + data if self._rest else data
         position = 0
-        while True:
-            if self._head is None:
-                end = data.find(b"\n", position) + 1
-                if (end or len(data)) - position > MAX_LINE:
-                    raise WireError("a line longer than %d bytes" % MAX_LINE)
-                if not end:
-                    break
-                line = data[position:end]
-                position = end
-                frame = parse(line)
-                check(frame)
-                if "n" not in frame:
-                    yield frame, line, b""
-                    continue
-                self._head = frame, line, frame["n"]
-            frame, line, size = self._head
-            if len(data) - position < size:
+        while self._head is None:
+            end = data.find(b"\n", position) + 1
+            if (end or len(data)) - position > MAX_LINE:
+                raise WireError("a line longer than %d bytes" % MAX_LINE)
+            if not end:
                 break
-            self._head = None
-            body = data[position:position + size]
+            line = data[position:end]
+            position = end
+            frame = parse(line)
+            check(frame)
+            size = frame.get("n", 0)
+            if len(data) - position < size:
+                self._begin(frame, line, size, data[position:])
+                position = len(data)
+                break
             position += size
-            yield frame, line, body
+            yield frame, line, data[position - size:position]
         self._rest = data[position:]
+
+    def _begin(self, frame: "dict[str, Any]", line: bytes, size: int, data: bytes) -> None:
+        if not self._body:
+            # Made once: what is as large as that is dear to make.
+            self._body = bytearray(MAX_BODY)
+        self._head, self._have = (frame, line, size), len(data)
+        self._body[:len(data)] = data
 
 
 def _is_int(value: "Any") -> bool:
@@ -177,6 +205,22 @@ def _is_synced(value: "Any") -> bool:
         for item in value)
 
 
+def parse_listing(text: bytes) -> "list[list[Any]]":
+    """Return what a file with the ``files`` of a launch says, where they are too many for the launch itself.
+
+    :raises WireError: it is none
+    """
+    files: "Any" = parse(text).get("files")
+    if not is_files(files):
+        raise WireError("a bad list of files")
+    return list(files)
+
+
+def _is_wanted(value: "Any") -> bool:
+    return type(value) is list and len(value) <= MAX_SYNC and all(
+        type(item) is list and len(item) == 2 and is_sha(item[0]) and _is_count(item[1]) for item in value)
+
+
 def _is_body_size(value: "Any") -> bool:
     return type(value) is int and 0 <= value <= MAX_BODY
 
@@ -221,7 +265,8 @@ def is_inner_path(value: "Any") -> bool:
     return all(part not in ("", ".", "..") for part in value.split("/"))
 
 
-def _is_files(value: "Any") -> bool:
+def is_files(value: "Any") -> bool:
+    """True for what a launch may place in a working directory: a list of (path, digest or null, mode)."""
     return type(value) is list and all(
         type(item) is list and len(item) == 3 and is_inner_path(item[0]) and _is_blob(item[1])
         and type(item[2]) is int and 0 <= item[2] <= 0o7777 for item in value)
@@ -230,7 +275,8 @@ def _is_files(value: "Any") -> bool:
 _SPEC: "dict[str, Callable[[Any], bool]]" = {
     "argv": _is_argv, "script": is_text, "strict": _is_bool, "login": _is_bool, "env": _is_env, "cwd": _is_cwd,
     "timeout": _is_timeout, "lease": _is_lease, "nice": _is_nice, "leftovers": _is_leftovers, "stdin": _is_blob,
-    "files": _is_files,
+    "files": is_files,
+    "listing": _is_blob,
 }
 
 
@@ -250,6 +296,7 @@ _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
               "slots": _is_slots, "root": _is_root},
     "sync": {"a": _is_synced, "last": _is_bool},
     "launch": {"id": is_id, "token": _is_token, "job": _is_name, "index": _is_int, "spec": _is_spec},
+    "want": {"blobs": _is_wanted},
     "put": {"sha": is_sha, "size": _is_count, "off": _is_count, "n": _is_body_size},
     "fence": {"id": is_id},
     "cancel": {"id": is_id, "grace": _is_seconds},

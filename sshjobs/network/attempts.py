@@ -100,6 +100,11 @@ def ended_from(frame: dict[str, Any]) -> Ended:
                  frame["cpu"], frame["rss"], (frame["out"], frame["err"]))
 
 
+def never_started(attempt: LiveAttempt, reason: str) -> Ended:
+    """Return the end of an attempt that was not sent to its host."""
+    return Ended(attempt.uid, Outcome.NEVER_STARTED, None, None, None, None, reason, None, None, (0, 0))
+
+
 def launch_spec(spec: JobSpec) -> dict[str, Any]:
     """Return what a launch frame says of a spec; its files are added when they are known."""
     keys: dict[str, Any] = {"env": spec.env, "cwd": spec.cwd, "timeout": spec.timeout, "nice": spec.nice,

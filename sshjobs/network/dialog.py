@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from sshjobs.errors import HostError, ProtocolError, SshjobsError
+from sshjobs.network import frames
 from sshjobs.network import link as words
-from sshjobs.network.attempts import LiveAttempt, launch_spec
+from sshjobs.network.attempts import LiveAttempt, launch_spec, never_started
 from sshjobs.network.backoff import Backoff
 from sshjobs.network.book import Emit, HostBook, Item
 from sshjobs.network.contract import RoundTrip, RunIdentity, Warned
 from sshjobs.network.staging import Manifest
+from sshjobs.network.upload import MARK, Upload
 
 #: Seconds from the start of a connection to the agent's first word; slow start-up files are normal.
 READY_TIMEOUT = 60.0
@@ -23,6 +25,8 @@ READY_TIMEOUT = 60.0
 #: is on the host, and while something is. In a long silence TCP tries ever more seldom: a new connection is faster.
 PING_AFTER, DEAD_AFTER = 15.0, 40.0
 PING_BUSY, DEAD_BUSY = 3.0, 9.0
+#: The second while inputs are on their way: megabytes of them may be in the buffers between us and the host.
+DEAD_UPLOAD = 60.0
 #: Reasons of an agent for not serving that may pass by themselves.
 PASSING = ("disk-full", "read-only", "no-tmp", "no-agent")
 #: Broken conversations in a row after which a host is left alone until a person acts.
@@ -36,6 +40,7 @@ class Dialog:
     :param emit: takes each event for the manager
     :ivar backoff: when to connect again
     :ivar slots: how many jobs the host takes at a time, ``None`` for as many as it has cores
+    :ivar upload: what brings inputs over the connection that there is
     :ivar on_gone: called with what the host said was left of the run, once it has hung up for good
     """
 
@@ -43,6 +48,7 @@ class Dialog:
                  slots: int | None):
         self.book, self.slots = book, slots
         self.on_gone: Callable[[int, int], None] | None = None
+        self.upload: Upload | None = None
         self._host, self._run, self._say, self._emit = host, run, say, emit
         self._asked = 0.0
         self._nonsense = 0
@@ -82,7 +88,10 @@ class Dialog:
         elif kind == "started":
             self.book.started(keys)
         elif kind == "pong":
-            self._emit(RoundTrip(self._host, now - self._asked))
+            self._take_pong(keys["seq"], now)
+        elif kind == "lack":
+            if self.upload is not None:
+                self.upload.lack([sha for sha in keys["shas"] if isinstance(sha, str)])
         elif kind == "lease":
             # Never over a later link: from the moment that this one is known to be down, leases run out.
             self._say(lambda link: link.say("lease", at=keys["at"]))
@@ -102,6 +111,14 @@ class Dialog:
                             hint=keys["hint"], lasting=keys["kind"] not in PASSING)
         elif kind == "error":
             raise ProtocolError("the agent did not understand", why=keys["msg"])
+
+    def _take_pong(self, seq: int, now: float) -> None:
+        if seq == MARK:
+            if self.upload is not None:
+                self.upload.mark()
+        elif self.upload is None or not self.upload.busy:
+            # Behind an upload it says nothing about the way.
+            self._emit(RoundTrip(self._host, now - self._asked))
 
     # -- what it is told -----------------------------------------------------------------------------------------
 
@@ -124,9 +141,15 @@ class Dialog:
         """Add a launch to what is to be written; the files that it names have gone before."""
         spec = launch_spec(attempt.spec)
         if manifest is not None:
-            spec["files"], spec["stdin"] = manifest.placed, manifest.stdin
+            spec.update(manifest.keys())
+        line = frames.encode({"t": "launch", **attempt.keys, "spec": spec})
+        if len(line) > frames.MAX_LINE:
+            error = SshjobsError("its script, arguments and environment are too long to be sent",
+                                 why=f"{len(line):,} bytes of at most {frames.MAX_LINE:,}", hint="put them into files")
+            self.book.end(attempt, never_started(attempt, str(error)))
+            return
         attempt.sent_on = self.book.boot
-        link.say_frame({"t": "launch", **attempt.keys, "spec": spec})
+        link.say_bytes(line)
 
     # -- its ends ------------------------------------------------------------------------------------------------
 
@@ -141,6 +164,8 @@ class Dialog:
 
     def patience(self) -> tuple[float, float]:
         """Return after how many seconds of silence to ask for a sign of life, and after how many the link is dead."""
+        if self.upload is not None and self.upload.busy:
+            return PING_BUSY, DEAD_UPLOAD
         return (PING_BUSY, DEAD_BUSY) if self.book.live else (PING_AFTER, DEAD_AFTER)
 
 

@@ -27,7 +27,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 _SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
     "welcome": {"v": (int,), "pid": (int,), "boot": (str,), "pidns": (int,), "machine": (str,), "hostname": (str,),
                 "python": (str,), "cores": (int,), "memory": (int,), "gpus": (list,), "clock": _NUMBER,
-                "disk": (int,), "root": (str,), "home": (str,), "blobs": (list,), "resumed": (bool,)},
+                "disk": (int,), "root": (str,), "home": (str,), "resumed": (bool,)},
     "stale": {"epoch": (int,)},
     "refused": {"kind": (str,), "why": (str,), "hint": (str,)},
     "state": {"id": (str,), "s": (str,)},
@@ -37,6 +37,7 @@ _SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
     "stuck": {"id": (str,), "pids": (list,)},
     "warn": {"msg": (str,)},
     "pong": {"seq": (int,)},
+    "lack": {"shas": (list,)},
     "lease": {"at": _NUMBER},
     "gone": {"processes": (int,), "files": (int,)},
     "error": {"msg": (str,)},

@@ -83,7 +83,7 @@ class Machine:
         """Return what its agent says of it in a welcome."""
         return {"boot": self.boot, "pidns": 1, "machine": self.name, "hostname": self.name, "python": "3.11",
                 "cores": self.cores, "memory": 1 << 33, "gpus": [], "clock": self.clock(), "disk": 1 << 40,
-                "root": "/sim", "home": "/sim", "blobs": []}
+                "root": "/sim", "home": "/sim"}
 
     # -- processes -----------------------------------------------------------------------------------------------
 
