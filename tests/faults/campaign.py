@@ -34,7 +34,7 @@ def agents(scene: Scene, options: argparse.Namespace) -> Result:
 
 def _measured(found: Findings, measured: cuts.Measured) -> Result:
     return found, {
-        "faults": sum(measured.what.values()), "what": dict(measured.what), "handshakes": measured.handshakes,
+        "faults": sum(measured.what.values()), "what": dict(measured.what), "handshakes": measured.handshakes, "counted": "when met",
         "handshakes_of_all": measured.handshakes_of_all,
         "truth": {"median": cuts.share(measured.truth, 0.5), "p99": cuts.share(measured.truth, 0.99),
                   "longest": cuts.share(measured.truth, 1)},
@@ -116,7 +116,7 @@ def main() -> int:
     with Lab(options.hosts, options=how) as lab:
         found, figures = CAMPAIGNS[options.campaign](Scene(lab, directory, options.seed, slots=options.slots), options)
     figures.update(campaign=options.campaign, seed=options.seed, commit=commit(), day=time.strftime("%Y-%m-%d"), jobs=found.jobs, starts=found.starts,
-                   repeated=found.repeated, minutes=round((time.monotonic() - began) / 60, 2),
+                   repeated=found.repeated, because=dict(found.because), minutes=round((time.monotonic() - began) / 60, 2),
                    **{key: len(getattr(found, key)) for key in ("lost", "doubled", "unexpected", "wrong", "digests")})
     for line in found.bad[:50]:
         print(line)

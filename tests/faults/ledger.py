@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,11 +147,13 @@ def parse(text: str, run: str, host: str) -> list[Line]:
 @dataclass
 class Findings:
     """What the checker found in one run. All lists must be empty; ``repeated`` counts attempts that were started again
-    because the one before was recorded as lost or as failed by its host's fault, which is allowed."""
+    because the one before was recorded as lost or as failed by its host's fault, which is allowed; ``because`` counts
+    them by the reason that is recorded."""
 
     jobs: int = 0
     starts: int = 0
     repeated: int = 0
+    because: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
@@ -188,31 +190,35 @@ def check(paths: RunPaths, jobs: Jobs, lines: Iterable[Line]) -> Findings:
     found.lost += [f"{name}: not in the store" for name in jobs.expected.keys() - told.keys()]
     found.unexpected += [f"{name}: nobody's job" for name in told.keys() - jobs.expected.keys()]
     for name in jobs.expected.keys() & told.keys():
-        excused = {attempt["n"] for attempt in told[name]["attempts"] if _is_excused(rows[name, attempt["n"]])}
+        excused = {attempt["n"]: _excuse(rows[name, attempt["n"]]) for attempt in told[name]["attempts"]}
         _check_attempts(told[name], starts[name], ends[name], excused, found)
         _check_end(paths, told[name], jobs.expected[name], ends[name], found)
     return found
 
 
-def _is_excused(row: AttemptRow) -> bool:
-    """Whether a job may run again after this attempt: it is recorded as lost, or as failed by its host's fault."""
-    return row.outcome == "lost" or bool(row.reason and row.reason.startswith(BLAMED))
+def _excuse(row: AttemptRow) -> str | None:
+    """Why a job may run again after this attempt: it is recorded as lost, or as failed by its host's fault."""
+    if row.reason and row.reason.startswith(BLAMED):
+        return BLAMED
+    return (row.reason or "lost") if row.outcome == "lost" else None
 
 
 def _check_attempts(job: dict[str, Any], starts: dict[int, list[Line]], ends: dict[int, list[Line]],
-                    excused: set[int], found: Findings) -> None:
+                    excused: dict[int, str | None], found: Findings) -> None:
     name, attempts = job["name"], {attempt["n"]: attempt for attempt in job["attempts"]}
     for n, lines in starts.items():
         if len(lines) > 1:
             found.doubled.append(f"{name}: attempt {n} started {len(lines)} times on {[line.host for line in lines]}")
     started = sorted(starts)
     for n, later in zip(started, started[1:], strict=False):
-        if n not in excused:
+        excuse = excused.get(n)
+        if excuse is None:
             found.doubled.append(f"{name}: attempt {later} started after attempt {n} had {attempts.get(n)}")
         elif n in ends and ends[n][0].at > starts[later][0].at:
             found.doubled.append(f"{name}: attempts {n} and {later} ran at the same time")
         else:
             found.repeated += 1
+            found.because[excuse] += 1
     for n, attempt in attempts.items():
         ran = n in starts
         if attempt["state"] not in ("done", "error"):
