@@ -55,8 +55,8 @@ def reboots(scene: Scene, options: argparse.Namespace) -> Result:
 
 
 def cancels(scene: Scene, options: argparse.Namespace) -> Result:
-    found, what = cancelling.cancel_trees(scene, options.kills, batch=len(scene.lab.hosts) * scene.slots)
-    return found, {"cancels": what["cancels"]}
+    found, done, rounds = cancelling.cancel_trees(scene, options.kills, batch=len(scene.lab.hosts) * scene.slots)
+    return found, {"cancels": done, "rounds": rounds}
 
 
 def output(scene: Scene, options: argparse.Namespace) -> Result:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from tests.faults import ledger
 from tests.faults.scene import Manager, Scene, survivors
 from tests.lab import LabHost, wait_until
@@ -23,8 +21,9 @@ TREES = {
     "fork storm": "trap '' TERM; while :; do (sleep 0.5 &); sleep 0.02; done",
     "stops itself": "sleep {hostile} & kill -STOP $$; wait",
 }
-#: Counts what died of a signal around it, which nobody here sends to it.
-_CHURN = ("while :; do sleep 0.05; s=$?; if [ $s -ge 128 ]; then echo killed by $((s-128)) >> /tmp/innocents; fi; done")
+#: Uses pids up, notes how many, and what died of a signal around it, which nobody here sends to it.
+_CHURN = ("n=0; while :; do sleep 0.05; s=$?; n=$((n+1)); echo $n > /tmp/churned.$$; "
+          "if [ $s -ge 128 ]; then echo killed by $((s-128)) >> /tmp/innocents; fi; done")
 
 
 def hostile(count: int, seed: int) -> ledger.Jobs:
@@ -57,13 +56,22 @@ def harmed(host: LabHost, churners: int = CHURNERS) -> list[str]:
     return found
 
 
+def rounds(host: LabHost) -> float:
+    """Return how often each pid of a host was given out, at least: what the bystanders used alone."""
+    used = sum(int(path.read_text() or 0) for path in host.path("/tmp").glob("churned.*"))
+    return round(used / PID_MAX, 1)
+
+
 def cancel_trees(scene: Scene, cancels: int, *, batch: int,
-                 churners: int = CHURNERS) -> tuple[ledger.Findings, Counter[str]]:
-    """Start hostile trees, cancel them all, and look at once what is left; until so many were cancelled."""
-    found, what = ledger.Findings(), Counter[str]()
+                 churners: int = CHURNERS) -> tuple[ledger.Findings, int, float]:
+    """Start hostile trees, cancel them all, and look at once what is left; until so many were cancelled.
+
+    :return: what was found, how many were cancelled, and how often each pid was given out, at least
+    """
+    found, done = ledger.Findings(), 0
     for host in scene.lab.hosts:
         invite(host, churners)
-    while sum(what.values()) < cancels and not found.bad:
+    while done < cancels and not found.bad:
         manager = scene.begin(hostile(batch, scene.rng.randrange(100)))
         wait_until(scene.is_there, 60, "the run to be made")
         if scene.rng.random() < 0.8:
@@ -80,10 +88,10 @@ def cancel_trees(scene: Scene, cancels: int, *, batch: int,
             found.wrong += [f"{host.name}: survived its cancel: {argv}" for argv in left]
         scene.finish()
         found.add(_check(scene))
-        what["cancels"] += batch
+        done += batch
     for host in scene.lab.hosts:
         found.wrong += [f"innocent: {text}" for text in harmed(host, churners)]
-    return found, what
+    return found, done, min(rounds(host) for host in scene.lab.hosts)
 
 
 def _check(scene: Scene) -> ledger.Findings:
