@@ -13,7 +13,7 @@ from sshjobs import failpoints
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
 from tests.conftest import cli_environment, sshjobs_argv
 from tests.faults import cancels, cuts, frames, kills, ledger, outputs
-from tests.lab import wait_until
+from tests.lab import HostOptions, wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="namespaces, nft and mounts need root")]
 
@@ -102,6 +102,13 @@ def test_every_byte_comes_though_networks_are_cut_and_managers_killed(make_scene
     assert figures["resident_mib"] <= 150
 
 
+def test_a_home_that_is_full_for_a_while_loses_and_doubles_nothing(make_scene, fresh_lab):
+    lab = fresh_lab(hosts=2, options=HostOptions(home_size="24M"))
+    found, times = outputs.fill_homes(make_scene(seed=110, lab=lab), 2, jobs=30)
+    assert found.bad == []
+    assert found.repeated == 0
+    assert times == 2
+
 
 def test_a_run_whose_own_disk_is_full_for_a_while_goes_on_by_itself(make_scene):
     scene = make_scene(seed=111)
@@ -153,3 +160,16 @@ def test_an_sshd_that_is_restarted_costs_nothing_but_the_link(make_scene, fresh_
     found = scene.check()
     assert found.bad == []
     assert found.repeated == 0
+
+
+def test_what_a_person_deletes_under_running_jobs_is_told_and_nothing_runs_twice_at_once(make_scene, fresh_lab):
+    lab = fresh_lab(hosts=2)
+    scene = make_scene(seed=114, lab=lab)
+    scene.begin(ledger.mixed(30, 114, pace=2))
+    wait_until(lambda: scene.is_there() and len(scene.ledger()) > 8, 30, "jobs to run")
+    lab.hosts[0].run(["rm", "-rf", f"/home/{lab.hosts[0].user}/.sshjobs"])
+    scene.finish()
+    found = scene.check()
+    # What was deleted cannot come back, so jobs may end otherwise than they would have; but what is told as an end
+    # like any other has all of its output.
+    assert found.lost + found.doubled + found.unexpected + found.digests == [], found.wrong
