@@ -14,7 +14,7 @@ from sshjobs.errors import UsageError
 from sshjobs.host import Host
 from sshjobs.manager import Manager
 from sshjobs.rundir import job_directory_name
-from sshjobs.schedule import HELD, Schedule, jobs_from
+from sshjobs.schedule import GOES_ON, HELD, Schedule, jobs_from
 from sshjobs.spec import Job, JobSpec, may_start_over
 from sshjobs.states import FINAL_STATES, STATE_ERROR, STATE_FREE
 from sshjobs.store import RunReader
@@ -53,15 +53,16 @@ class Operations:
         return dispatch(self._verbs, request)
 
     def hold_again(self, paused: bool) -> None:
-        """Take over from an earlier manager what a person holds back.
+        """Take over from an earlier manager what a person holds back, or has let go of while its host was away.
 
         :param paused: nothing was to be launched
         """
         self._manager.schedule.paused = paused
         for job in self._manager.unfinished():
             if job.reason == HELD:
-                self._manager.held.add(job)
-                self._manager.schedule.remove(job)
+                self._hold(job)
+            elif job.reason == GOES_ON:
+                self._manager.network.pause(job, False)
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
@@ -138,10 +139,11 @@ class Operations:
     def _let_go(self, job: Job) -> None:
         manager = self._manager
         manager.held.discard(job)
-        manager.note(job, None)
         if job.state == STATE_FREE:
+            manager.note(job, None)
             manager.schedule.add(job)
         else:
+            manager.note(job, GOES_ON)
             manager.network.pause(job, False)
 
     def _ask_back(self, jobs: Iterable[Job]) -> None:

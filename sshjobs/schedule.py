@@ -24,6 +24,8 @@ MAX_HELD = 64
 _NEWEST = 0.2
 #: What a job that a person holds back says of itself.
 HELD = "paused by hand"
+#: What one that was launched says from then on that it is let go of, so that a later manager has its host hear of it.
+GOES_ON = "goes on after a pause"
 #: Reason of an attempt that was taken back from a host that held it.
 TAKEN_BACK = "taken back before it started"
 #: How the reason of an attempt begins that was not started because its host has no room for any.

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from sshjobs.network.sim import Program
 from sshjobs.network.sim.agent import Agent
 from sshjobs.network.sim.machine import Machine
 from sshjobs.network.sim.runner import Runner
+from sshjobs.operations import host_data
 from tests.sim.play import Play
 
 Disaster = Callable[[Play], None]
@@ -86,10 +88,14 @@ def _note_death(play: Play, runner: Runner) -> None:
 def kill_both(play: Play, machine: Machine | None = None) -> None:
     """kill -9 of agent and runners at once."""
     machine = machine or _machine(play)
+    # The first to die is seen by the other, or it is not.
+    if agent_first := play.rng.random() < 0.5:
+        kill_agent(play, machine)
     for runner in _owners(machine, "runner"):
         _note_death(play, runner)
         runner.die()
-    kill_agent(play, machine)
+    if not agent_first:
+        kill_agent(play, machine)
 
 
 def reboot(play: Play, machine: Machine | None = None) -> None:
@@ -189,7 +195,7 @@ def jump_clock(play: Play) -> None:
 
 def submit(play: Play) -> None:
     """A person adds jobs."""
-    specs = [play.spec().as_dict() for _ in range(play.rng.randint(1, 4))]
+    specs = [play.spec().as_dict() for _ in range(play.rng.randint(1, 16 if play.healthy else 4))]
     play.ask({"do": "add", "specs": specs})
 
 
@@ -212,16 +218,76 @@ def drain(play: Play) -> None:
 
 
 def hold(play: Play) -> None:
-    """A person stops a job where it is, for a while."""
-    if names := play.names(final=False):
+    """A person stops a job where it is, or all launches, for a while or until all is well."""
+    names = play.names(final=False)
+    chosen = [play.rng.choice(names)] if names and play.rng.random() < 0.8 else None
+    play.ask({"do": "pause", "jobs": chosen})
+    if play.rng.random() < 0.8:
+        play.world.at(play.rng.uniform(0.1, 5.0), lambda: play.ask({"do": "unpause", "jobs": chosen}))
+
+
+def have_second_thoughts(play: Play) -> None:
+    """A person cancels a job and wants it all the same, or the other way round, again and again."""
+    if names := [*play.names(final=False), *play.names(final=True)]:
         name = play.rng.choice(names)
-        play.ask({"do": "pause", "jobs": [name]})
-        play.world.at(play.rng.uniform(0.1, 5.0), lambda: play.ask({"do": "unpause", "jobs": [name]}))
+        for verb in play.rng.choices(("cancel", "retry", "pause", "unpause"), k=play.rng.randint(2, 4)):
+            play.world.at(play.rng.choice((0.0, 0.01, 0.5)), partial(play.ask, {"do": verb, "jobs": [name]}))
+
+
+def add_host(play: Play) -> None:
+    """A person brings one more host."""
+    if len(play.hosts) < 6:
+        play.ask({"do": "hosts-add", "hosts": [host_data(play.new_host(play.rng.randint(1, 3)))]})
+
+
+def remove_host(play: Play) -> None:
+    """A person takes a host out of the run."""
+    play.ask({"do": "hosts-remove", "hosts": [play.rng.choice(play.hosts).name]})
+
+
+def lose_host(play: Play) -> None:
+    """A person says that a host that is away will not come back."""
+    manager = play.manager
+    away = [host.name for host in play.hosts if manager is None or not manager.schedule.is_up(host.name)]
+    if away:
+        play.ask({"do": "hosts-lost", "hosts": [play.rng.choice(away)]})
+
+
+def change_slots(play: Play) -> None:
+    """A person has a host take more jobs at a time, or fewer."""
+    play.ask({"do": "hosts-slots", "hosts": [play.rng.choice(play.hosts).name], "slots": play.rng.randint(1, 4)})
+
+
+def break_host(play: Play) -> None:
+    """Every job fails at once on a host, for a while."""
+    machine = _machine(play)
+    play.world.say(f"{machine.name}: fails every job")
+    machine.spoils = Program(0.003, 127)
+    play.world.at(play.rng.uniform(1.0, 60.0), lambda: setattr(machine, "spoils", None))
+
+
+def sleep(play: Play) -> None:
+    """Nothing befalls anybody for more than a minute."""
+    play.advance(play.rng.uniform(30.0, 130.0))
+
+
+def forsake(play: Play) -> None:
+    """A host is out of reach for longer than its agent waits, is back for a moment, and is out of reach again."""
+    machine = _machine(play)
+    if play.rng.random() < 0.7:
+        kill_agent(play, machine)
+    for _ in range(2):
+        machine.cut(0, 0, heard=True)
+        _part(play, machine, 70.0)
+        play.advance(70.0)
+        while machine.agent is None and play.rng.random() < 0.98:
+            play.advance(0.05)
 
 
 #: Every disaster, with how often it comes relative to the others.
 ALL: dict[Disaster, int] = {
     kill_manager: 3, trap_manager: 4, kill_agent: 3, kill_runner: 3, kill_both: 1, reboot: 3, trap_runner: 6,
     trap_agent: 2, cut: 6, lose_ack: 2, fill_host: 2, fill_manager: 2, jump_clock: 1, submit: 6, cancel: 3, retry: 2,
-    drain: 2,
+    drain: 2, hold: 2, have_second_thoughts: 2, add_host: 1, remove_host: 1, lose_host: 2, change_slots: 1,
+    break_host: 3, sleep: 1, forsake: 1,
 }

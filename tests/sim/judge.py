@@ -16,6 +16,9 @@ from sshjobs.spec import Attempt, Job
 from sshjobs.states import FINAL_STATES, STATE_DONE, Outcome
 from sshjobs.store import RunReader
 
+#: What is said of an attempt that a person took for lost.
+DECLARED_LOST = "its host was declared lost by hand"
+
 
 class Violation(AssertionError):
     """A promise was broken. The first letter says which."""
@@ -40,8 +43,14 @@ class Judge(Watcher):
         self.reboots: defaultdict[str, list[float]] = defaultdict(list)
         self.agent_deaths: defaultdict[str, list[float]] = defaultdict(list)
         self.runner_deaths: set[str] = set()
+        #: When an agent to which nothing had come removed the run's directory: nobody can tell that from a loss of it.
+        self.forgotten: defaultdict[str, list[float]] = defaultdict(list)
         #: Attempts whose runner was killed while a full disk kept it from writing down what it knew.
         self.silenced: set[str] = set()
+        #: Attempts that a person took for lost, because their host would not come back. It may come back.
+        self.condemned: set[str] = set()
+        #: Hosts that a manager has ever heard of. Where it was none, the run may end without having begun.
+        self.reached: set[str] = set()
         self.launched: dict[str, float] = {}
         self.recorded: dict[str, Outcome] = {}
         #: The manager's machine went down: with a host that went down too, nobody may have an output any more.
@@ -51,6 +60,8 @@ class Judge(Watcher):
         self.pass_point: Callable[[str, Machine | None], None] = lambda name, machine: None
 
     def on_point(self, point: str, machine: Machine | None) -> None:
+        if point == "agent.forgotten" and machine is not None:
+            self.forgotten[machine.name].append(self.world.now)
         self.pass_point(point, machine)
 
     # -- on the machines -----------------------------------------------------------------------------------------
@@ -62,9 +73,9 @@ class Judge(Watcher):
         if uid in self.starts:
             raise Violation(f"D: attempt {uid} started twice")
         for other in self.running:
-            if other.partition(".")[0] == number:
+            if other.partition(".")[0] == number and not self.condemned & {uid, other}:
                 raise Violation(f"D: attempt {uid} starts while {other} runs")
-        if number in self.succeeded:
+        if number in self.succeeded and uid not in self.condemned:
             raise Violation(f"D: attempt {uid} starts after the recorded success of its job")
         self.starts[uid] = self.world.now
         self.running[uid] = process
@@ -93,18 +104,20 @@ class Judge(Watcher):
             if attempt.state in FINAL_STATES and attempt.uid not in self.recorded:
                 assert attempt.outcome is not None
                 self.recorded[attempt.uid] = attempt.outcome
+                if attempt.reason == DECLARED_LOST:
+                    self.condemned.add(attempt.uid)
                 self.world.say(f"recorded: {attempt.uid} {attempt.outcome} {attempt.reason or ''}")
                 self._check_end(attempt, job, paths)
         for job in jobs:
             if job.state == STATE_DONE:
                 self.succeeded.add(str(job.index + 1))
-            if job.outcome is Outcome.SKIPPED:
+            if job.outcome is Outcome.SKIPPED and self.reached:
                 raise Violation(f"L: {job.name} was given up: {job.reason}")
 
     def _check_end(self, attempt: Attempt, job: Job, paths: RunPaths) -> None:
         uid, outcome = attempt.uid, attempt.outcome
         exit_of = self.exits.get(uid)
-        if uid in self.running:
+        if uid in self.running and uid not in self.condemned:
             raise Violation(f"O: attempt {uid} ended {outcome}, and runs")
         if outcome is Outcome.SUCCEEDED and exit_of != (0, None):
             raise Violation(f"T: attempt {uid} succeeded, but its end was {exit_of}")
@@ -127,9 +140,13 @@ class Judge(Watcher):
 
     def may_be_lost(self, attempt: Attempt) -> bool:
         """Tell whether nobody can know how an attempt ended."""
+        if attempt.uid in self.condemned:
+            return True
         # A host that went down unheard is launched on until that is seen.
         since = self.launched[attempt.uid] - 60.0
         if any(when >= since for when in self.reboots[attempt.host]):
+            return True
+        if attempt.uid not in self.starts and any(when >= since for when in self.forgotten[attempt.host]):
             return True
         if attempt.uid in self.silenced:
             return True
@@ -155,13 +172,16 @@ class Judge(Watcher):
         with RunReader.open(paths) as reader:
             troubles = list(reader.contradictions())
             jobs = reader.load(row.name for row in reader.jobs())
+            removed = {row.host.name for row in reader.hosts() if row.host.removed}
         if troubles:
             raise Violation(f"T: the store contradicts itself: {troubles}")
         for job in jobs:
             if job.state not in FINAL_STATES:
                 raise Violation(f"L: {job.name} is {job.state} at the end")
             for attempt in job.attempts:
-                if attempt.state not in FINAL_STATES or not attempt.released:
+                # A host that was away when it was taken out of the run keeps what it has.
+                released = attempt.released or attempt.host in removed
+                if attempt.state not in FINAL_STATES or not released:
                     raise Violation(f"L: attempt {attempt.uid} is {attempt.state}, released: {attempt.released}")
                 directory = paths.job(job.name)
                 if attempt is not job.attempts[-1]:

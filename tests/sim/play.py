@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from sshjobs.errors import SshjobsError
+from sshjobs.errors import NoHostError, SshjobsError
 from sshjobs.host import Host
 from sshjobs.manager import Manager
 from sshjobs.network.contract import HostDown, HostUp, Warned
@@ -25,8 +25,9 @@ from sshjobs.operations import Operations, Request
 from sshjobs.rundir import RunPaths
 from sshjobs.spec import Job, JobSpec
 from sshjobs.states import FINAL_STATES
-from sshjobs.store import ManagerIdentity, StoreBlockedError
+from sshjobs.store import ManagerIdentity, RunReader, StoreBlockedError
 from sshjobs.store.identity import _boot_id
+from sshjobs.unattended import change
 from tests.sim.judge import Judge, Violation
 
 #: Virtual seconds within which everything has to be over once nothing goes wrong any more.
@@ -85,6 +86,8 @@ class Play:
         self.paths: RunPaths
         self.store_full = False
         self.healed = False
+        #: Jobs of some plays succeed unless something keeps them from it: what fails there is a host.
+        self.healthy = self.rng.random() < 0.3
         self.managers = self.jobs = 0
         #: What happens when a point is passed for the n-th time from now.
         self.traps: dict[str, tuple[int, Callable[[Machine | None], None]]] = {}
@@ -129,8 +132,10 @@ class Play:
         status: int | None = rng.choice((0, 0, 0, 0, 0, 0, 0, 1, 3, 255))
         signal = rng.choice((9, 11, 15)) if rng.random() < 0.07 else None
         size = rng.choice((0, 10, 300, 3000, 3000, 100_000 if rng.random() < 0.1 else 1000))
+        if self.healthy:
+            status, signal = 0, None
         return Program(seconds, None if signal else status, signal, rng.randbytes(size), rng.randbytes(size // 7),
-                       rng.randint(1, 4), rng.random() < 0.15, rng.random() < 0.1)
+                       rng.randint(1, 4), rng.random() < 0.15, rng.random() < 0.1, rng.random() < 0.3)
 
     # -- managers ------------------------------------------------------------------------------------------------
 
@@ -146,14 +151,31 @@ class Play:
             return
         with contextlib.suppress(Killed):
             try:
-                self._raise_manager(lambda manager, network: manager.Resume(self.paths, network))
+                self._raise_manager(self._take_over)
             except SshjobsError as error:
                 if not self.files.full:
                     raise
-                # A person reads why, and tries again later.
-                self.world.say(str(error))
-                self._drop()
-                self.world.at(1.0, lambda: setattr(self, "wants_manager", True))
+                self._resume_after(error)
+
+    def _resume_after(self, error: SshjobsError) -> None:
+        """The manager has ended, and said why; a person reads that, and resumes the run a while later."""
+        self.world.say(str(error))
+        self._drop()
+        self.world.at(1.0, lambda: setattr(self, "wants_manager", True))
+
+    def _take_over(self, manager: Manager, network: SimulatedNetwork) -> None:
+        manager.Resume(self.paths, network)
+        with RunReader.open(self.paths) as reader:
+            paused = bool(reader.summary().options.get("paused"))
+        Operations(manager).hold_again(paused)
+
+    def _hosts_of_the_run(self) -> list[Host]:
+        """Return the hosts as a resume finds them."""
+        if self.managers == 1:
+            return list(self.hosts)
+        with RunReader.open(self.paths) as reader:
+            in_use = reader.hosts_in_use()
+            return [row.host for row in reader.hosts() if not row.host.removed or row.host.name in in_use]
 
     def _raise_manager(self, take: Callable[[Manager, SimulatedNetwork], None]) -> None:
         self.managers += 1
@@ -162,7 +184,7 @@ class Play:
         manager, self._dead = Manager(1.0), False
         manager.handle_host = self._hear  # type: ignore[method-assign]
         self.manager = manager
-        network = StageNetwork(self._directory, list(self.hosts), self.world, self.files)
+        network = StageNetwork(self._directory, self._hosts_of_the_run(), self.world, self.files)
         network.point = self.files.point = self._manager_point
         with self._guard(), mock.patch.object(ManagerIdentity, "this_process", self._identity):
             take(manager, network)
@@ -171,7 +193,9 @@ class Play:
         self._watch_store(manager)
 
     def _hear(self, event: HostUp | HostDown | Warned) -> None:
-        if not isinstance(event, HostUp):
+        if isinstance(event, HostUp):
+            self.judge.reached.add(event.host)
+        else:
             what = event.error if isinstance(event, HostDown) else event.message
             self.world.say(f"manager hears of {event.host}: {what}")
 
@@ -257,6 +281,8 @@ class Play:
                         manager.turn()
             except Killed:
                 continue
+            except NoHostError as error:
+                self._resume_after(error)
 
     def befall(self, disaster: Callable[[Play], None]) -> None:
         """Let something happen now, between two acts."""
@@ -264,21 +290,26 @@ class Play:
             disaster(self)
 
     def ask(self, request: Request) -> None:
-        """Have the manager do something, as over its control socket; nothing where it cannot."""
+        """Have the manager do something, as over its control socket, or leave it to the next one; nothing where it
+        cannot be done."""
         manager = self.manager
+        self.world.say(f"asked: {request}")
         if manager is None:
+            if not self.store_full:
+                with contextlib.suppress(SshjobsError), mock.patch.object(ManagerIdentity, "this_process", self._identity):
+                    change(self.paths, request)
             return
 
         def act() -> None:
             with contextlib.suppress(SshjobsError):
                 Operations(manager).handle(request)
-        self.world.say(f"asked: {request}")
         manager.post(act)
 
     def names(self, final: bool) -> list[str]:
         """Return the names of jobs that have ended, or of those that have not."""
         if self.manager is None:
-            return []
+            with RunReader.open(self.paths) as reader:
+                return [row.name for row in reader.jobs() if (row.state in FINAL_STATES) == final]
         return [job.name for job in self.manager.jobs.objects if (job.state in FINAL_STATES) == final]
 
     def _manager_point(self, name: str) -> None:
@@ -306,6 +337,7 @@ class Play:
         for machine in self.world.machines.values():
             machine.disk.full = False
             machine.reachable = True
+            machine.spoils = None
 
     def finish(self) -> None:
         """Let the run end, and check everything.
@@ -316,8 +348,8 @@ class Play:
         self.wants_manager = True
         # Until every host that can be reached has been: at its end a run waits for none that is away.
         self.advance(SETTLING)
-        limit = self.world.now + PATIENCE
-        self.world.at(PATIENCE, self._too_late)
+        limit = self.world.now + 2 * PATIENCE
+        self.world.at(PATIENCE, self._end_what_cannot_be_told)
         while True:
             self.resume()
             manager = self.manager
@@ -326,6 +358,8 @@ class Play:
             manager.stays_open = False
             for host in self.hosts:
                 self.ask({"do": "hosts-undrain", "hosts": [host.name]})
+            self.ask({"do": "unpause", "jobs": None})
+            self.ask({"do": "unpause", "jobs": self.names(final=False)})
             try:
                 with self._guard():
                     manager.ProcessJobs()
@@ -335,6 +369,14 @@ class Play:
         assert self.world.now <= limit
         self._dead, self.manager = True, None
         self.judge.check_run(self.paths)
+
+    def _end_what_cannot_be_told(self) -> None:
+        """Where runner and agent were killed before the start was noted, a daemon that a job has left cannot be told from
+        the job: it is shown as running until a person cancels it."""
+        for process in [one for machine in self.world.machines.values() for one in machine.processes.values()]:
+            if process.leads and process.kind == "stray" and process.uid in self.judge.runner_deaths:
+                self.ask({"do": "cancel", "jobs": [f"j{process.uid.partition('.')[0]}"]})
+        self.world.at(PATIENCE, self._too_late)
 
     def _too_late(self) -> None:
         if self.manager is not None:

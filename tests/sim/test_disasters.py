@@ -108,6 +108,13 @@ class Disasters(RuleBasedStateMachine):
     manager_disk_full = _befalling(disasters.fill_manager)
     clock_jump = _befalling(disasters.jump_clock)
     drain = _befalling(disasters.drain)
+    hold = _befalling(disasters.hold)
+    second_thoughts = _befalling(disasters.have_second_thoughts)
+    add_host = _befalling(disasters.add_host)
+    remove_host = _befalling(disasters.remove_host)
+    lose_host = _befalling(disasters.lose_host)
+    slots = _befalling(disasters.change_slots)
+    broken_host = _befalling(disasters.break_host)
 
     @rule(seconds=st.sampled_from([0.5, 30.0]))
     def start(self, seconds: float) -> None:

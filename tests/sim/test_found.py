@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import count
+from typing import Any
+
 import pytest
 
 from sshjobs.network.sim import Program
+from sshjobs.spec import JobSpec
+from sshjobs.states import Outcome
 from tests.sim import disasters
 from tests.sim.play import Play
 
@@ -12,23 +17,25 @@ WRITES = Program(0.5, 1, None, b"o" * 300, b"e" * 40)
 
 
 def play_of(name: str, program: Program, *, hosts: int = 1) -> Play:
-    """A play in which every attempt does the same."""
+    """A play in which every attempt does the same, and no job asks for anything of its own."""
     play = Play(name, hosts=hosts)
+    numbers = count(1)
+    play.spec = lambda: JobSpec(argv=["x"], name=f"j{next(numbers)}")  # type: ignore[method-assign]
     play.world.program_of = lambda launch: program
     return play
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("time", [1, 2])
 @pytest.mark.parametrize("power", [False, True])
 @pytest.mark.parametrize("point", ["manager.launch", "manager.commit", "manager.committed", "manager.flush",
                                    "manager.aside", "manager.flushed"])
 def test_an_output_is_not_lost_when_the_manager_dies_around_the_next_launch(point: str, power: bool,
-                                                                            count: int) -> None:
+                                                                            time: int) -> None:
     with play_of("aside", WRITES) as play:
         play.begin(1)
         play.advance(30.0)
         play.befall(disasters.retry)
-        play.traps[point] = count, lambda machine: play.kill_manager(power=power)
+        play.traps[point] = time, lambda machine: play.kill_manager(power=power)
         play.advance(5.0)
         play.resume()
         play.advance(30.0)
@@ -47,3 +54,96 @@ def test_a_full_disk_of_the_manager_holds_a_second_attempt_up_and_loses_nothing(
         play.advance(40.0)
         assert [at >= room_at for uid, at in play.judge.starts.items() if uid not in began] == [True]
         play.finish()
+
+
+def kill_all_at(play: Play, point: str) -> None:
+    """Have agent and runners die at a point of their work."""
+    def spring(machine: Any) -> None:
+        disasters.kill_agent(play, machine)
+        disasters.kill_those_at(play, machine)
+    play.traps[point] = 1, spring
+
+
+@pytest.mark.parametrize("point", ["runner.started", "runner.running", "runner.over", "runner.reaped"])
+def test_what_a_job_left_is_not_taken_for_the_job(point: str) -> None:
+    with play_of("stray", Program(0.5, 0, None, b"out", stray=True, stubborn=True)) as play:
+        kill_all_at(play, point)
+        play.begin(1)
+        play.advance(60.0)
+        assert "1.1" in play.judge.recorded
+        play.finish()
+
+
+def test_a_daemon_that_cannot_be_told_from_its_job_is_shown_and_can_be_cancelled() -> None:
+    with play_of("daemon", Program(0.5, 0, None, b"out", stray=True, daemon=True)) as play:
+        kill_all_at(play, "runner.started")
+        play.begin(1)
+        play.advance(600.0)
+        assert play.judge.recorded == {}
+        play.ask({"do": "cancel", "jobs": ["j1"]})
+        play.advance(60.0)
+        assert play.judge.recorded == {"1.1": Outcome.CANCELLED}
+        play.finish()
+
+
+def test_an_agent_with_nothing_to_do_leaves_what_an_earlier_one_had() -> None:
+    with play_of("idle", Program(0.5, 0, None, b"out")) as play:
+        (machine,) = play.world.machines.values()
+        play.begin(1)
+        play.advance(0.3)
+        play.befall(lambda play: play.kill_manager())
+        # The job ends, and nobody hears of it.
+        play.advance(5.0)
+        disasters.kill_agent(play, machine)
+        # Another manager comes and has an agent begin, and is gone before that has said anything.
+        play.resume()
+        while machine.agent is None:
+            play.advance(0.001)
+        play.befall(lambda play: play.kill_manager())
+        play.advance(200.0)
+        assert machine.agent is None
+        play.resume()
+        play.advance(30.0)
+        assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
+        play.finish()
+
+
+def test_jobs_that_a_broken_host_has_failed_run_elsewhere() -> None:
+    with play_of("broken", Program(0.05, 0, None, b"out"), hosts=4) as play:
+        broken = play.world.machines["h1"]
+        broken.spoils = Program(0.003, 127)
+        play.begin(200)
+        play.advance(30.0)
+        assert len(play.judge.succeeded) == 200
+        # Mended, it is used again by itself.
+        broken.spoils = None
+        play.ask({"do": "add", "specs": [play.spec().as_dict() for _ in range(400)]})
+        play.advance(60.0)
+        assert any(attempt.host == "h1" for job in play.manager.jobs.objects if job.index >= 200
+                   for attempt in job.attempts if attempt.outcome is Outcome.SUCCEEDED)
+        play.finish()
+
+
+@pytest.mark.parametrize("verb", ["pause", "unpause"])
+def test_what_a_person_asks_while_a_host_is_away_outlives_the_manager(verb: str) -> None:
+    with play_of("pause", Program(20.0, 0, None, b"out")) as play:
+        (machine,) = play.world.machines.values()
+        play.begin(1)
+        play.advance(1.0)
+        (process,) = (one for one in machine.processes.values() if one.kind == "main")
+        if verb == "unpause":
+            play.ask({"do": "pause", "jobs": ["j1"]})
+            play.advance(1.0)
+            assert process.left is not None
+        machine.reachable = False
+        machine.cut(0, 0, heard=True)
+        play.advance(1.0)
+        play.ask({"do": verb, "jobs": ["j1"]})
+        play.advance(1.0)
+        play.befall(lambda play: play.kill_manager())
+        machine.reachable = True
+        play.resume()
+        play.advance(10.0)
+        assert (process.left is not None) == (verb == "pause")
+        play.finish()
+        assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}

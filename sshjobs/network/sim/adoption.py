@@ -125,7 +125,7 @@ class Adoption:
         start = records.get("start")
         if start is not None:
             return self._history.is_alive(start["pid"], start["start"])
-        return "claim" in records and bool(self.members())
+        return "claim" in records and any(process.leads for process in self.members())
 
 
 def _is_whole(uid: str, records: dict[str, Record], machine: Machine) -> bool:

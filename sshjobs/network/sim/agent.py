@@ -16,12 +16,11 @@ from sshjobs.network.sim.feeding import send_output
 from sshjobs.network.sim.foster import Foster
 from sshjobs.network.sim.history import ENDED, QUEUED, RUNNING, Attempt, History, end_of
 from sshjobs.network.sim.leasing import Leasing
+from sshjobs.network.sim.leaving import Leaving
 from sshjobs.network.sim.machine import Machine, Process
 from sshjobs.network.sim.pipe import Connection
 from sshjobs.network.sim.runner import Runner
 
-#: Seconds without a link and without anything to do after which it goes.
-IDLE_EXIT = 60.0
 #: Seconds after which output that was written is looked for.
 LOOK_AFTER = 0.05
 
@@ -64,12 +63,18 @@ class Agent:
             if attempt.state == RUNNING:
                 self.leasing.add(attempt.uid, attempt.lease)
                 self._foster.take(attempt)
-        self._consider_leaving()
+        self._leaving = Leaving(self, self._history)
+        self._leaving.consider()
 
     @property
     def alive(self) -> bool:
         """Whether its process is."""
         return self.process.alive
+
+    @property
+    def linked(self) -> bool:
+        """Whether a manager is in conversation with it."""
+        return self._link is not None
 
     # -- links ---------------------------------------------------------------------------------------------------
 
@@ -97,7 +102,7 @@ class Agent:
             link.close_far()
         self._feeds.clear()
         self._unsent.clear()
-        self._consider_leaving()
+        self._leaving.consider()
 
     def say(self, **frame: Any) -> None:
         """Send a frame, where there is somebody to hear it."""
@@ -203,26 +208,16 @@ class Agent:
         self.machine.disk.clear()
         self.say(t="gone", processes=0, files=0)
         self.drop_link()
-        self._leave()
+        self.leave()
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Go, in good order."""
         if self.machine.agent is self:
             self.machine.agent = None
         for runner in list(self._runners.values()):
             runner.hang_up()
         self._runners.clear()
         self.machine.end(self.process, 0)
-
-    def _consider_leaving(self) -> None:
-        if self._link is not None or self.attempts:
-            return
-
-        def leave() -> None:
-            if self.alive and self._link is None and not self.attempts:
-                if not self._runners and not self.machine.disk.claims:
-                    self.machine.disk.clear()
-                self._leave()
-        self.world.at(IDLE_EXIT, leave)
 
     # -- what the manager is told --------------------------------------------------------------------------------
 
@@ -310,6 +305,7 @@ class Agent:
         while slot in self._runners:
             slot += 1
         runner = self._runners[slot] = Runner(self.machine, self, slot)
+        self._leaving.used = True
         return runner
 
     def told(self, runner: Runner, frame: Record) -> None:
@@ -362,6 +358,7 @@ class Agent:
         attempt.state = ENDED
         self.leasing.leases.drop(attempt.uid)
         self._foster.attempts.pop(attempt.uid, None)
+        self._leaving.consider()
         self.stream(attempt.uid)
 
     def _fostered_ended(self, attempt: Attempt, end: Record) -> None:

@@ -19,8 +19,8 @@ class VirtualFiles:
         self._data: dict[str, bytearray] = {}
         self._synced: dict[str, int] = {}
         self._dirty: dict[str, None] = {}
-        #: What was moved since the last sync: from where, to where, and whether there was anything.
-        self._moved: list[tuple[str, str, bool]] = []
+        #: What names were made since the last sync: where from (empty for what is new), and where.
+        self._named: list[tuple[str, str]] = []
         #: Passes a point at which whoever works here may die.
         self.point: Callable[[str], None] = lambda name: None
 
@@ -28,12 +28,18 @@ class VirtualFiles:
         """See :class:`sshjobs.network.book.Outputs`."""
         self._check(directory)
         for name in ("stdout", "stderr"):
-            self._data.setdefault(f"{directory}/{name}", bytearray())
+            self._file(f"{directory}/{name}")
+
+    def _file(self, path: str) -> bytearray:
+        if path not in self._data:
+            self._data[path] = bytearray()
+            self._named.append(("", path))
+        return self._data[path]
 
     def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
         """See :class:`sshjobs.network.book.Outputs`."""
         self._check(path)
-        file = self._data.setdefault(str(path), bytearray())
+        file = self._file(str(path))
         if len(file) < offset:
             file.extend(bytes(offset - len(file)))
         file[offset:offset + len(data)] = data
@@ -57,13 +63,12 @@ class VirtualFiles:
             self.point("manager.aside")
             old, new = f"{directory}/{name}", f"{aside}/{name}"
             if old in self._data:
-                self._moved.append((old, new, True))
+                self._named.append((old, new))
                 self._data[new] = self._data.pop(old)
                 self._synced[new] = self._synced.pop(old, 0)
                 self._dirty[new] = None
-            elif new not in self._data:
-                self._moved.append((old, new, False))
-                self._data[new] = bytearray()
+            else:
+                self._file(new)
 
     def is_aside(self, aside: Path) -> bool:
         """See :class:`sshjobs.network.records.Files`."""
@@ -78,18 +83,15 @@ class VirtualFiles:
         for path in self._dirty:
             self._synced[path] = len(self._data.get(path, b""))
         self._dirty.clear()
-        self._moved.clear()
+        self._named.clear()
 
     def lose_power(self, rng: random.Random) -> None:
-        """Lose what was not synced, or some of it; moves from the last back to some moment, as a journal does."""
-        for old, new, was_there in reversed(self._moved[rng.randint(0, len(self._moved)):]):
-            # What was made in the old place since then is later still.
-            self._data.pop(old, None)
-            self._synced.pop(old, None)
+        """Lose what was not synced, or some of it; of the names all from some moment on, as with a journal."""
+        for old, new in reversed(self._named[rng.choice((0, rng.randint(0, len(self._named)), len(self._named))):]):
             data, synced = self._data.pop(new), self._synced.pop(new, 0)
-            if was_there:
+            if old:
                 self._data[old], self._synced[old], self._dirty[old] = data, synced, None
-        self._moved.clear()
+        self._named.clear()
         for path, data in self._data.items():
             synced = min(self._synced.get(path, 0), len(data))
             del data[rng.randint(synced, len(data)):]

@@ -39,6 +39,8 @@ class Process:
         self.status: int | None = None
         self.signal: int | None = None
         self.program: Program | None = None
+        #: Whether it leads a session: a main process does as long as it lives.
+        self.leads = kind == "main"
         #: How much longer it runs, while it is stopped.
         self.left: float | None = None
         self.ends_at = 0.0
@@ -59,6 +61,8 @@ class Machine:
         #: Whether new connections come through.
         self.reachable = True
         self.latency = world.latency
+        #: What every job does here, whatever it is to do elsewhere, while something is broken.
+        self.spoils: Program | None = None
         #: How far its wall clock is off.
         self.clock_error = 0.0
         #: Whoever answers at its door; set by the far side.
@@ -137,7 +141,7 @@ class Machine:
 
     def start_job(self, parent: Parent, launch: dict[str, Any]) -> Process:
         """Start the main process of an attempt and let it do what it does."""
-        program = self.world.program_of(launch)
+        program = self.spoils or self.world.program_of(launch)
         process = self.spawn("main", launch["id"], launch["token"], program.stubborn)
         process.parent, process.program = parent, program
         self.world.watcher.on_start(self, process)
@@ -156,7 +160,7 @@ class Machine:
             if process.alive and process._turn == turn:
                 if program.stray:
                     stray = self.spawn("stray", process.uid, process.token, program.stubborn)
-                    stray.parent = process.parent
+                    stray.parent, stray.leads = process.parent, program.daemon
                 self.end(process, program.status, program.signal)
         self.world.at(seconds, over)
 

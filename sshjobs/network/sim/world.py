@@ -29,6 +29,7 @@ class Program(NamedTuple):
     :ivar out: what it writes to stdout, in ``pieces`` spread over its time; ``err`` to stderr
     :ivar stubborn: it does not die of TERM
     :ivar stray: it leaves a process running when it ends
+    :ivar daemon: what it leaves has a session of its own
     """
 
     seconds: float
@@ -39,6 +40,7 @@ class Program(NamedTuple):
     pieces: int = 1
     stubborn: bool = False
     stray: bool = False
+    daemon: bool = False
 
 
 class Watcher:

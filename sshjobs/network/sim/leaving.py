@@ -1,0 +1,43 @@
+"""When an agent goes of itself: as ``sshjobs/gjob/agent.py`` decides it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sshjobs.network.sim.history import ENDED, History
+
+if TYPE_CHECKING:
+    from sshjobs.network.sim.agent import Agent
+
+#: Seconds without a link and without anything to do after which it goes.
+IDLE_EXIT = 60.0
+
+
+class Leaving:
+    """Belongs to one agent.
+
+    :ivar used: it has forked a runner
+    """
+
+    def __init__(self, agent: Agent, history: History):
+        self._agent, self._history = agent, history
+        self.used = False
+        self._turn = 0
+
+    def consider(self) -> None:
+        """Begin to count, where there is neither a link nor work; what has ended waits on the disk."""
+        self._turn += 1
+        turn, agent = self._turn, self._agent
+
+        def leave() -> None:
+            if turn == self._turn and agent.alive and not self._is_needed():
+                # What an earlier agent has left must be remembered.
+                if not self.used and not agent.attempts and not self._history.released:
+                    agent.machine.disk.clear()
+                    agent.world.point("agent.forgotten", agent.machine)
+                agent.leave()
+        if not self._is_needed():
+            agent.world.at(IDLE_EXIT, leave)
+
+    def _is_needed(self) -> bool:
+        return self._agent.linked or any(attempt.state != ENDED for attempt in self._agent.attempts.values())
