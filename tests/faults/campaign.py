@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults import cancels as cancelling
-from tests.faults import cuts, frames, kills, outputs
+from tests.faults import chaos, cuts, frames, kills, outputs
 from tests.faults.ledger import Findings
 from tests.faults.scene import Scene
 from tests.lab import HostOptions, Lab
@@ -54,6 +54,11 @@ def reboots(scene: Scene, options: argparse.Namespace) -> Result:
     return _measured(*cuts.reboot_hosts(scene, options.kills, jobs=options.jobs, pace=options.pace))
 
 
+def everything(scene: Scene, options: argparse.Namespace) -> Result:
+    found, what = chaos.unleash(scene, options.kills, jobs=options.jobs, pace=options.pace)
+    return found, {"faults": what.total(), "what": dict(what)}
+
+
 def cancels(scene: Scene, options: argparse.Namespace) -> Result:
     found, done, rounds = cancelling.cancel_trees(scene, options.kills, batch=len(scene.lab.hosts) * scene.slots)
     return found, {"cancels": done, "rounds": rounds}
@@ -83,7 +88,7 @@ def launches(scene: Scene, options: argparse.Namespace) -> Result:
 
 
 CAMPAIGNS: dict[str, Callable[[Scene, argparse.Namespace], Result]] = {
-    "manager": manager, "agents": agents, "cuts": network, "lines": lines, "reboots": reboots, "cancels": cancels,
+    "manager": manager, "agents": agents, "cuts": network, "lines": lines, "reboots": reboots, "chaos": everything, "cancels": cancels,
     "output": output, "homes": homes, "results": results, "launches": launches}
 
 

@@ -21,7 +21,7 @@ MEAN_LIFE = 0.8
 LONGEST_LIFE = 4.0
 
 
-def _armed(rng: random.Random) -> str:
+def armed(rng: random.Random) -> str:
     """Choose a failpoint for the next manager, or none."""
     if rng.random() < 0.35:
         return ""
@@ -39,17 +39,17 @@ def manager_kills(scene: Scene, kills: int, *, jobs: int = 1000,
     while sum(where.values()) < kills:
         manager = scene.begin(ledger.mixed(jobs, scene.rng.randrange(1 << 30), pace=pace))
         wait_until(scene.is_there, 60, "the run to be made")
-        armed = ""
+        name = ""
         while sum(where.values()) < kills:
-            life = LONGEST_LIFE if armed else 0.05 + scene.rng.expovariate(1 / MEAN_LIFE)
+            life = LONGEST_LIFE if name else 0.05 + scene.rng.expovariate(1 / MEAN_LIFE)
             if not manager.ended(life):
                 manager.kill()
-                armed = ""
+                name = ""
             if manager.code != -signal.SIGKILL:
                 break
-            where[armed.partition(":")[0] or "random"] += 1
-            armed = _armed(scene.rng)
-            manager = scene.resume(armed)
+            where[name.partition(":")[0] or "random"] += 1
+            name = armed(scene.rng)
+            manager = scene.resume(name)
         scene.finish()
         found.add(scene.check())
         if found.bad:
@@ -72,7 +72,7 @@ def far_kills(scene: Scene, kills: int, *, jobs: int = 1000, pace: float = 1.0,
     while sum(what.values()) < kills:
         manager = scene.begin(ledger.mixed(jobs, scene.rng.randrange(1 << 30), pace=pace))
         while sum(what.values()) < kills and not manager.ended(scene.rng.expovariate(1 / interval)):
-            victim = _kill_something(scene.rng.choice(scene.lab.hosts), scene.rng)
+            victim = kill_something(scene.rng.choice(scene.lab.hosts), scene.rng)
             if victim:
                 what[victim] += 1
         scene.finish()
@@ -82,7 +82,8 @@ def far_kills(scene: Scene, kills: int, *, jobs: int = 1000, pace: float = 1.0,
     return found, what
 
 
-def _kill_something(host: LabHost, rng: random.Random) -> str | None:
+def kill_something(host: LabHost, rng: random.Random) -> str | None:
+    """kill -9 of an agent, a runner, or an agent with all its runners; returns what died, if anything."""
     talkers, runners = agents(host)
     choice = rng.random()
     if choice < 0.45 and talkers:

@@ -28,6 +28,7 @@ PLAN = (
     "lines --kills 60 --jobs 2400 --pace 5 --seed 23",
     "launches",
     "reboots --kills 50 --jobs 2000 --pace 5 --seed 22",
+    "chaos --kills 300 --jobs 1000 --pace 3 --seed 25",
     "cancels --kills 1000 --slots 12 --seed 31",
     "output --mib 2048 --jobs 10000 --seed 32",
     "homes --kills 40 --jobs 1000 --seed 33",
@@ -40,6 +41,7 @@ _WHAT = {
     "lines": "lines that stall or break after any byte",
     "launches": "lines cut after every byte of a launch",
     "reboots": "hosts that reboot",
+    "chaos": "all of these at once",
     "cancels": "cancels of hostile trees",
     "output": "much output, with cuts and kills",
     "homes": "full homes on the hosts",
@@ -62,6 +64,8 @@ def _details(row: dict[str, Any]) -> str:
             return (f"{row['faults']}: {kinds}; truth back after {truth['median']} s (median), {truth['p99']} s (p99), "
                     f"{truth['longest']} s (longest); a host that is away was seen after {noticed['longest']} s at most; "
                     f"{_handshakes(row)}; manager {row['resident_mib']} MiB")
+        case "chaos":
+            return f"{row['faults']}: " + ", ".join(f"{count} × {name}" for name, count in sorted(row["what"].items()))
         case "launches":
             return f"each of the {row['bytes']} bytes of a launch: every launch started once"
         case "cancels":

@@ -12,7 +12,7 @@ import pytest
 from sshjobs import failpoints
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
 from tests.conftest import cli_environment, sshjobs_argv
-from tests.faults import cancels, cuts, frames, kills, ledger, outputs
+from tests.faults import cancels, chaos, cuts, frames, kills, ledger, outputs
 from tests.lab import HostOptions, wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="namespaces, nft and mounts need root")]
@@ -84,6 +84,12 @@ def test_what_died_with_its_host_says_so_and_is_not_run_twice_where_it_must_not(
     assert all(len(job["attempts"]) == 1 for job in document["jobs"])
     with RunReader.open(scene.paths) as reader:
         assert {job.reason for job in reader.jobs()} == {"the host was restarted while it ran"}
+
+
+def test_everything_at_once_loses_nothing_either(make_scene):
+    found, what = chaos.unleash(make_scene(seed=114), 8, jobs=60, pace=2)
+    assert found.bad == []
+    assert what.total() == 8
 
 
 def test_cancelled_trees_leave_no_survivor_and_harm_no_bystander(make_scene, fresh_lab):
