@@ -13,8 +13,8 @@ from sshjobs.errors import EXIT_USAGE, InputError
 from sshjobs.inputs import jobfile
 from sshjobs.inputs.jobfile import load_jobfile
 
-SETTINGS = ("files, repeat, env, cwd, timeout, retries, host_retries, once, stdin, nice, login, strict, leftovers, "
-            "hosts, per_host")
+SETTINGS = ("files, repeat, env, cwd, timeout, lease, retries, host_retries, once, stdin, nice, login, strict, "
+            "leftovers, hosts, per_host")
 DURATION = "write seconds (90) or units (1s, 2h30m, 1d)"
 
 
@@ -118,6 +118,7 @@ KEYS = [
     ("cwd: ''", "4:8: cwd cannot be empty; leave the key out"),
     ("cwd: 5", "4:8: cwd must be text, got the number 5; quote it"),
     ("timeout: 1:30", "4:12: timeout: '1:30' is not a duration; write 1m30s or 1h30m"),
+    ("lease: 5s", "4:10: lease must be at least 30s, because networks have hiccups; take minutes"),
     ("timeout: -5", f"4:12: timeout: '-5' is not a duration; {DURATION}"),
     ("timeout: 0", f"4:12: timeout: a duration must be above zero, got '0'; {DURATION}"),
     ("timeout: .nan", f"4:12: timeout: '.nan' is not a duration; {DURATION}"),

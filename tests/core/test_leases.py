@@ -1,0 +1,64 @@
+"""When a manager takes a lease for over, and for which jobs."""
+
+from __future__ import annotations
+
+import pytest
+
+from sshjobs.errors import HostError
+from sshjobs.hostwatch import HostWatch
+from sshjobs.network.attempts import ended_from, launch_spec
+from sshjobs.schedule import may_be_lost
+from sshjobs.spec import Job, JobSpec
+from sshjobs.states import STATE_ERROR, Outcome
+
+FACTS = {"machine": "m", "boot": "b", "pidns": 1}
+AWAY = HostError("timeout", "h", "nothing came for a while")
+
+
+def test_a_lease_counts_from_when_its_host_was_found_to_be_away_with_a_margin():
+    watch = HostWatch(["h"])
+    assert not watch.lease_is_over("h", 600.0, 1e9)
+    watch.down("h", AWAY, 1000.0)
+    watch.down("h", AWAY, 1500.0)
+    assert watch.away() == ["h"]
+    assert not watch.lease_is_over("h", 600.0, 1000.0 + 689.0)
+    assert watch.lease_is_over("h", 600.0, 1000.0 + 691.0)
+
+
+def test_a_host_that_was_there_in_between_is_counted_anew():
+    watch = HostWatch(["h"])
+    watch.down("h", AWAY, 1000.0)
+    watch.up("h", FACTS)
+    assert not watch.lease_is_over("h", 600.0, 1e9)
+    watch.down("h", AWAY, 2000.0)
+    assert not watch.lease_is_over("h", 600.0, 2000.0 + 689.0)
+
+
+def test_a_job_is_lost_for_its_lease_only_where_it_would_be_tried_again():
+    def job(*outcomes: Outcome, **keys: object) -> Job:
+        made = Job(JobSpec(["x"], lease=600.0, **keys))  # type: ignore[arg-type]
+        for outcome in outcomes:
+            attempt = made.new_attempt("h", "t")
+            attempt.state, attempt.outcome = STATE_ERROR, outcome
+        made.new_attempt("h", "t")
+        return made
+    assert may_be_lost(job())
+    assert may_be_lost(job(Outcome.LOST, host_retries=2))
+    assert may_be_lost(job(Outcome.FAILED, Outcome.FAILED, host_retries=1))
+    assert not may_be_lost(job(Outcome.LOST, host_retries=1))
+    assert not may_be_lost(job(host_retries=0))
+    assert not may_be_lost(job(once=True))
+
+
+@pytest.mark.parametrize("msg", [None, "its lease of 30m ran out while no manager was there"])
+def test_an_end_by_lease_is_the_hosts(msg):
+    frame = {"id": "1.1", "why": "lease", "status": None, "signal": 15, "started": 1.0, "ended": 2.0, "msg": msg,
+             "cpu": None, "rss": None, "out": 0, "err": 0}
+    end = ended_from(frame)
+    assert (end.outcome, end.signal) == (Outcome.LOST, None)
+    assert "lease" in (end.reason or "")
+
+
+def test_a_launch_says_nothing_of_a_lease_that_a_job_has_not():
+    assert "lease" not in launch_spec(JobSpec(["x"]))
+    assert launch_spec(JobSpec(["x"], lease=60.0))["lease"] == 60.0
