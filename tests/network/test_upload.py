@@ -160,6 +160,7 @@ sys.exit(far.wait())
 
 def test_an_upload_that_takes_its_time_is_not_taken_for_a_dead_link(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialog, "PING_AFTER", 0.15)
     monkeypatch.setattr(dialog, "PING_BUSY", 0.15)
     monkeypatch.setattr(dialog, "DEAD_BUSY", 0.6)
     python = tmp_path / "slow-python"
