@@ -46,7 +46,7 @@ class Upload:
     @property
     def busy(self) -> bool:
         """Whether something that was sent may still be on its way: an answer may take its time behind it."""
-        return self._marks > 0
+        return self._marks > 0 or self._unmarked > 0
 
     def add(self, attempt: LiveAttempt) -> None:
         """Bring the inputs of an attempt, then have it launched."""
