@@ -209,7 +209,8 @@ class Agent(Listener):
             self._idle_since = now
         elif now - self._idle_since >= IDLE_EXIT:
             self._idle_since = now
-            if self._door.try_close():
+            # What the disk has no room for would be forgotten with us.
+            if self._history.journal.retry() and self._door.try_close():
                 if self._crew.unused and not self._history.released:
                     self._clean()
                 self._done = True

@@ -73,14 +73,7 @@ class Records:
         :raises SshjobsError: the disk is full
         """
         newest = job.attempts[-1]
-        aside = paths.attempt(job.name, newest.n - 1)
-        if newest.n > 1 and not self._files.is_aside(aside):
-            # That manager died when the newest was on the disk, and before it left.
-            try:
-                self._files.put_aside(paths.job(job.name), aside)
-            except OSError as error:
-                raise SshjobsError("an earlier output cannot be put aside", where=str(aside), why=error.strerror,
-                                   hint="make room there, then resume once more") from error
+        self._put_rest_aside(job, paths)
         for attempt in job.attempts:
             if attempt.released or (attempt.state in FINAL_STATES and attempt.outcome is None):
                 continue
@@ -96,6 +89,22 @@ class Records:
                 self._fetching[attempt.uid] = live
             self._enter(job, attempt.host, attempt.uid)
             yield attempt.host, live
+
+    def _put_rest_aside(self, job: Job, paths: RunPaths) -> None:
+        """Put aside what the manager before had no time for: it died when the newest attempt was on the disk and before
+        that left, or with its power, which undid what it had done last. The first that is missing is what is there."""
+        missing = []
+        for attempt in reversed(job.attempts[:-1]):
+            aside = paths.attempt(job.name, attempt.n)
+            if self._files.is_aside(aside):
+                break
+            missing.append(aside)
+        for aside in reversed(missing):
+            try:
+                self._files.put_aside(paths.job(job.name), aside)
+            except OSError as error:
+                raise SshjobsError("an earlier output cannot be put aside", where=str(aside), why=error.strerror,
+                                   hint="make room there, then resume once more") from error
 
     def _sizes(self, directory: Path) -> list[int]:
         return [self._files.size(directory / name) for name in ("stdout", "stderr")]

@@ -58,6 +58,13 @@ def test_what_a_manager_that_died_had_no_time_to_put_aside_the_next_one_does(pat
     assert read(paths.attempt("a", 1)) == OF_1
 
 
+def test_what_a_loss_of_power_undid_goes_to_the_attempt_that_it_is_of(paths: RunPaths) -> None:
+    # Two attempts have followed since the last sync; of all that was moved and made for them nothing is left.
+    list(Records(OutputFiles()).adopt(job_with(3), paths))
+    assert (read(paths.attempt("a", 1)), read(paths.attempt("a", 2))) == (OF_1, ["", ""])
+    assert read(paths.job("a")) == [None, None]
+
+
 def test_putting_aside_is_taken_up_where_it_broke_off(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     job, records, rename = job_with(2), Records(OutputFiles()), os.rename
     records.launched(job, "h", job.attempts[-1], paths)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import sys
 import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.sim.disasters import ALL, Disaster
@@ -23,10 +25,11 @@ EACH = 25
 
 
 class Told(NamedTuple):
-    """What came of one play. ``trouble`` is ``None`` where every promise was kept."""
+    """What came of one play: ``starts`` of attempts in it; ``trouble`` is ``None`` where every promise was kept."""
 
     seed: str
     disasters: int
+    starts: int
     trouble: str | None
     trace: list[str]
 
@@ -45,8 +48,8 @@ def play_one(seed: str, *, tracing: bool = False, disasters: int = EACH) -> Told
             play.finish()
         except (Exception, AssertionError) as error:  # noqa: BLE001 (whatever it is, it is a finding)
             where = "" if str(error)[1:2] == ":" else "".join(traceback.format_exception(error)[-6:])
-            return Told(seed, befallen, f"{type(error).__name__}: {error}\n{where}", list(play.world.trace))
-    return Told(seed, befallen, None, [])
+            return Told(seed, befallen, len(play.judge.starts), f"{type(error).__name__}: {error}\n{where}", list(play.world.trace))
+        return Told(seed, befallen, len(play.judge.starts), None, [])
 
 
 def _made(seed: str) -> Play:
@@ -80,16 +83,17 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--replay", metavar="SEED", help="one play again, with all that happens in it")
     parser.add_argument("--most", type=int, default=5, help="troubles after which to stop")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="append the figures to it")
     options = parser.parse_args()
     if options.replay is not None:
         told = play_one(options.replay, tracing=True)
         print("\n".join(told.trace))
         print(told.trouble or "every promise was kept")
         return int(told.trouble is not None)
-    began, count, plays, troubles = time.monotonic(), 0, 0, 0
+    began, count, plays, starts, troubles = time.monotonic(), 0, 0, 0, 0
     with ProcessPoolExecutor(options.jobs) as pool:
         for told in _played(pool, options):
-            count, plays = count + told.disasters, plays + 1
+            count, plays, starts = count + told.disasters, plays + 1, starts + told.starts
             if told.trouble is not None:
                 troubles += 1
                 print(f"seed {told.seed}: {told.trouble}\n  again: python -m tests.sim.campaign --replay {told.seed}",
@@ -97,7 +101,15 @@ def main() -> int:
             if count >= options.disasters or troubles >= options.most:
                 break
         pool.shutdown(cancel_futures=True)
-    print(f"{count} disasters in {plays} plays, {time.monotonic() - began:.0f} s: {troubles} promises broken")
+    seconds = round(time.monotonic() - began)
+    print(f"{count} disasters in {plays} plays, {seconds} s: {troubles} promises broken")
+    if options.record is not None:
+        from tests.faults.campaign import commit
+
+        row = {"seed": options.seed, "disasters": count, "plays": plays, "starts": starts, "broken": troubles,
+               "seconds": seconds, "commit": commit(), "day": time.strftime("%Y-%m-%d")}
+        with open(options.record, "a") as file:
+            file.write(json.dumps(row) + "\n")
     return int(troubles > 0)
 
 

@@ -147,3 +147,21 @@ def test_what_a_person_asks_while_a_host_is_away_outlives_the_manager(verb: str)
         assert (process.left is not None) == (verb == "pause")
         play.finish()
         assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
+
+
+def test_an_agent_whose_disk_is_full_does_not_leave_with_what_it_could_not_write_down() -> None:
+    with play_of("full host", Program(5.0, 3)) as play:
+        (machine,) = play.world.machines.values()
+        play.begin(1)
+        play.advance(1.0)
+        disasters.kill_runner(play, machine)
+        play.befall(lambda play: play.kill_manager())
+        machine.disk.full = True
+        play.advance(150.0)
+        machine.disk.full = False
+        play.advance(100.0)
+        assert machine.agent is None
+        play.resume()
+        play.advance(30.0)
+        assert play.judge.recorded == {"1.1": Outcome.FAILED}
+        play.finish()

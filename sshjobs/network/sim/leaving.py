@@ -31,6 +31,9 @@ class Leaving:
 
         def leave() -> None:
             if turn == self._turn and agent.alive and not self._is_needed():
+                if not self._history.journal.retry(agent.world.now):
+                    self.consider()
+                    return
                 # What an earlier agent has left must be remembered.
                 if not self.used and not agent.attempts and not self._history.released:
                     agent.machine.disk.clear()
