@@ -10,7 +10,7 @@ from collections.abc import Callable
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK
 from sshjobs.hooks import Hooks
 from sshjobs.hostwatch import HostWatch
-from sshjobs.network.book import DISK_FULL
+from sshjobs.network.book import waits_for
 from sshjobs.network.clock import Clock
 from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Warned
 from sshjobs.network.outputs import FULL
@@ -104,7 +104,7 @@ class Housekeeping(Hooks):
             except OSError as error:
                 if error.errno not in FULL:
                     raise
-                trouble = DISK_FULL
+                trouble = waits_for(error)
             if not warned:
                 warned = True
                 self.handle_host(Warned("this machine", trouble))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +19,14 @@ from sshjobs.states import Outcome
 FULL_RETRY = 1.0
 #: What is said of that.
 DISK_FULL = "the disk of this machine is full; waiting for room"
+
+
+def waits_for(error: OSError) -> str:
+    """Say what this machine waits for when it cannot write output."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DISK_FULL
+    return f"output cannot be written on this machine ({os.strerror(error.errno or 0)}); waiting"
+
 
 Emit = Callable[[Any], None]
 #: Something to say to the host: a launch, or words for the link.

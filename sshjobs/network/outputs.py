@@ -13,8 +13,9 @@ from sshjobs import failpoints
 
 #: Open files kept, over all hosts: two for each of the attempts that last had news.
 MAX_OPEN = 256
-#: Errors of a full disk: waiting helps, and nothing is lost meanwhile.
-FULL = (errno.ENOSPC, errno.EDQUOT)
+#: Errors of a full disk, one that became read-only, too many files: waiting helps, and nothing is lost meanwhile.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
+_TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -40,7 +41,7 @@ class OutputFiles:
         except FileNotFoundError:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("/stdout", "/stderr"):
-            os.close(os.open(path + name, _FLAGS, 0o600))
+            os.close(self._opened(path + name))
 
     def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
         """Write ``data`` at ``offset`` of the file at ``path``, all of it.
@@ -50,7 +51,7 @@ class OutputFiles:
         key = (uid, stream)
         descriptor = self._open.get(key)
         if descriptor is None:
-            descriptor = os.open(path, _FLAGS, 0o600)
+            descriptor = self._opened(path)
             self._open[key] = descriptor
             if len(self._open) > MAX_OPEN:
                 os.close(self._open.popitem(last=False)[1])
@@ -60,6 +61,16 @@ class OutputFiles:
         while done < len(data):
             done += os.pwrite(descriptor, data[done:] if done else data, offset + done)
         failpoints.reach("output")
+
+    def _opened(self, path: str | Path) -> int:
+        """Open a file; where this process may have no more, others of ours are closed for it."""
+        while True:
+            try:
+                return os.open(path, _FLAGS, 0o600)
+            except OSError as error:
+                if error.errno not in _TOO_MANY or not self._open:
+                    raise
+                os.close(self._open.popitem(last=False)[1])
 
     def forget(self, uid: str) -> None:
         """Close the files of an attempt."""

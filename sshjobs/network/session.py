@@ -15,7 +15,7 @@ from sshjobs.errors import HostError, SshjobsError
 from sshjobs.host import Host
 from sshjobs.network import link as words
 from sshjobs.network.attempts import LiveAttempt
-from sshjobs.network.book import DISK_FULL, FULL_RETRY, Emit, HostBook, Item
+from sshjobs.network.book import FULL_RETRY, Emit, HostBook, Item, waits_for
 from sshjobs.network.contract import HostDown, RunIdentity, Warned
 from sshjobs.network.dialog import READY_TIMEOUT, Dialog
 from sshjobs.network.handshakes import Handshakes
@@ -205,7 +205,7 @@ class HostSession:
                                        why=os.strerror(error.errno or 0)) from error
                 if not said:
                     said = True
-                    self._emit(Warned(self.host.name, DISK_FULL))
+                    self._emit(Warned(self.host.name, waits_for(error)))
                 await asyncio.sleep(FULL_RETRY)
                 # It is us who do not listen.
                 self._heard = asyncio.get_running_loop().time()

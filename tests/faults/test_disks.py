@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
@@ -193,3 +195,62 @@ def test_hosts_that_share_one_home_keep_apart_in_it_and_lose_nothing(make_scene,
     assert found.bad == []
     assert found.repeated > 0
     assert not (lab.hosts[0].home / ".sshjobs").exists()
+
+
+# -- the manager's machine -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def results_without_inodes(scene: Scene) -> Iterator[None]:
+    filler = scene.results / "many"
+    filler.mkdir()
+    with suppress(OSError):
+        for number in range(1000):
+            (filler / str(number)).touch()
+    yield
+    shutil.rmtree(filler)
+
+
+@contextmanager
+def results_read_only(scene: Scene) -> Iterator[None]:
+    results = str(scene.results)
+    subprocess.run(["mount", "--bind", results, results], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", results], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "-l", results], check=True)
+
+
+@contextmanager
+def without_files(scene: Scene) -> Iterator[None]:
+    """Let the manager open nothing more, not even a connection."""
+    assert scene.manager is not None
+    pid = scene.manager.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    yield
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize(("take_room", "words"), [
+    (results_without_inodes, "the disk of this machine is full; waiting for room"),
+    (results_read_only, r"output cannot be written on this machine \(Read-only file system\); waiting"),
+    (without_files, r"output cannot be written on this machine \(Too many open files\); waiting"),
+])
+def test_a_run_waits_for_its_own_machine_and_goes_on_by_itself(make_scene, take_room, words):
+    scene = make_scene(seed=125)
+    with outputs.small_results(scene, "48m,nr_inodes=600"):
+        begin_here(scene)
+        with take_room(scene):
+            wait_until(lambda: re.search(words, scene.manager.said()), 60, lambda: scene.how() + scene.manager.said())
+            assert not scene.manager.ended()
+        scene.finish()
+        found = scene.check()
+    assert found.bad == []
+    assert found.repeated == 0
+
+
+def begin_here(scene: Scene) -> None:
+    scene.begin(ledger.mixed(60, scene.seed, pace=2))
+    wait_until(lambda: scene.is_there() and len(scene.ledger()) > 8, 60, "jobs to run")
