@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults import cancels as cancelling
-from tests.faults import chaos, cuts, frames, kills, outputs
+from tests.faults import chaos, cuts, frames, kills, late, outputs
 from tests.faults.ledger import Findings
 from tests.faults.scene import Scene
 from tests.lab import HostOptions, Lab
@@ -44,6 +44,11 @@ def _measured(found: Findings, measured: cuts.Measured) -> Result:
 
 def network(scene: Scene, options: argparse.Namespace) -> Result:
     return _measured(*cuts.cut_networks(scene, options.kills, jobs=options.jobs, pace=options.pace))
+
+
+def connections(scene: Scene, options: argparse.Namespace) -> Result:
+    found, most = late.flap(scene)
+    return found, {"handshakes": most, "counted": "when met"}
 
 
 def lines(scene: Scene, options: argparse.Namespace) -> Result:
@@ -88,7 +93,7 @@ def launches(scene: Scene, options: argparse.Namespace) -> Result:
 
 
 CAMPAIGNS: dict[str, Callable[[Scene, argparse.Namespace], Result]] = {
-    "manager": manager, "agents": agents, "cuts": network, "lines": lines, "reboots": reboots, "chaos": everything, "cancels": cancels,
+    "manager": manager, "agents": agents, "cuts": network, "late": connections, "lines": lines, "reboots": reboots, "chaos": everything, "cancels": cancels,
     "output": output, "homes": homes, "results": results, "launches": launches}
 
 

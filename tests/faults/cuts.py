@@ -204,6 +204,12 @@ def _look(*counts: Handshakes) -> None:
         shakes.look()
 
 
+def is_up(scene: Scene, host: LabHost) -> bool:
+    """Whether the store has a host as up."""
+    with RunReader.open(scene.paths) as reader:
+        return _row(reader, host.name) == "up"
+
+
 def _finish(scene: Scene, manager: Manager, *counts: Handshakes) -> None:
     while not manager.ended(TICK):
         _look(*counts)

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.sim import figures
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "reliability.md"
@@ -25,6 +27,7 @@ PLAN = (
     "manager --kills 1000 --jobs 1000 --seed 11",
     "agents --kills 300 --jobs 1000 --pace 2 --seed 24",
     "cuts --kills 100 --jobs 5000 --pace 6 --seed 21",
+    "late --hosts 1",
     "lines --kills 60 --jobs 2400 --pace 5 --seed 23",
     "launches",
     "reboots --kills 50 --jobs 2000 --pace 5 --seed 22",
@@ -38,6 +41,7 @@ _WHAT = {
     "manager": "kill -9 of the manager",
     "agents": "kill -9 of agents and runners",
     "cuts": "networks cut in five ways",
+    "late": "a connection held up, then many that break",
     "lines": "lines that stall or break after any byte",
     "launches": "lines cut after every byte of a launch",
     "reboots": "hosts that reboot",
@@ -66,6 +70,8 @@ def _details(row: dict[str, Any]) -> str:
                     f"{_handshakes(row)}; manager {row['resident_mib']} MiB")
         case "chaos":
             return f"{row['faults']}: " + ", ".join(f"{count} × {name}" for name, count in sorted(row["what"].items()))
+        case "late":
+            return (f"the first reaches sshd 7 s after it was begun, each later one at once; {_handshakes(row)}")
         case "launches":
             return f"each of the {row['bytes']} bytes of a launch: every launch started once"
         case "cancels":
@@ -102,7 +108,8 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
         found = " | ".join(str(row[key]) for key in _FOUND)
         lines.append(f"| {_WHAT[row['campaign']]} | {_details(row)} | {row['jobs'] or '–'} | {row['starts'] or '–'} | "
                      f"{_repeated(row)} | {found} | {row['seed']} | {row['commit']}, {row['day']} |")
-    lines.append("\n## The matrix of faults\n")
+    lines += ["", figures.section()]
+    lines.append("## The matrix of faults\n")
     lines.append((HERE / "matrix.md").read_text())
     return "\n".join(lines)
 
