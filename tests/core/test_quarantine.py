@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from sshjobs.health import FIRST_FULL, LONGEST_FULL
 from sshjobs.host import Host
 from sshjobs.quarantine import Quarantine
-from sshjobs.schedule import Schedule
+from sshjobs.schedule import NO_ROOM, TAKEN_BACK, Schedule, retry_wanted
 from sshjobs.spec import Attempt, Job, JobSpec
 from sshjobs.states import Outcome
 
@@ -60,3 +61,77 @@ def test_what_a_person_drained_stays_drained():
         quarantine.note(*end("a", "failed"), 0.0)
     quarantine.note(*end("a", "succeeded"), 0.0)
     assert schedule.is_drained("a")
+
+
+# -- hosts without room ----------------------------------------------------------------------------------------------
+
+
+def given_back(host: str, reason: str = f"{NO_ROOM}: the disk is full") -> tuple[Job, Attempt]:
+    job = Job(JobSpec("true", host_retries=0, once=True))
+    attempt = job.new_attempt(host, "token")
+    attempt.outcome, attempt.reason = Outcome.NEVER_STARTED, reason
+    return job, attempt
+
+
+def one_host() -> tuple[Schedule, Quarantine, list[tuple[str, bool, str]]]:
+    schedule, said = Schedule([Host("a")]), list[tuple[str, bool, str]]()
+    schedule.host_up("a", 4)
+    return schedule, Quarantine(schedule, "a", lambda *words: said.append(words)), said
+
+
+def test_a_host_without_room_gets_nothing_until_its_canary_has_started_even_if_it_is_the_only_one():
+    schedule, quarantine, said = one_host()
+    for _ in range(3):
+        quarantine.note(*given_back("a"), 0.0)
+    assert schedule.is_drained("a")
+    assert said == [("a", False, "the disk is full: waits; make room, it goes on by itself")]
+    schedule.add(Job(JobSpec("true")))
+    assert quarantine.canaries(FIRST_FULL / 2) == []
+    ((canary, host),) = quarantine.canaries(FIRST_FULL)
+    assert host == "a"
+    attempt = canary.new_attempt("a", "token")
+    quarantine.note_start(canary, attempt)
+    assert not schedule.is_drained("a")
+    assert said[-1] == ("a", True, "there is room again")
+
+
+def test_a_host_that_stays_full_is_tried_ever_more_seldom_and_never_given_up():
+    schedule, quarantine, said = one_host()
+    quarantine.note(*given_back("a"), 0.0)
+    now, tries = 0.0, []
+    while now < 600.0:
+        schedule.add(Job(JobSpec("true")))
+        for job, host in quarantine.canaries(now):
+            tries.append(now)
+            attempt = job.new_attempt(host, "token")
+            attempt.outcome, attempt.reason = Outcome.NEVER_STARTED, f"{NO_ROOM}: the disk is full"
+            quarantine.note(job, attempt, now)
+        now += 0.5
+    pauses = [later - at for at, later in zip(tries, tries[1:], strict=False)]
+    assert pauses == sorted(pauses) and pauses[-1] == LONGEST_FULL
+    assert len(said) == 1
+
+
+def test_an_end_of_what_ran_there_before_says_nothing_about_room():
+    schedule, quarantine, _ = one_host()
+    quarantine.note(*given_back("a"), 0.0)
+    for outcome in ("succeeded", "failed"):
+        quarantine.note(*end("a", outcome), 0.0)
+    assert schedule.is_drained("a")
+
+
+def test_what_was_given_back_counts_against_no_job_and_no_host():
+    job, attempt = given_back("a")
+    for _ in range(20):
+        assert retry_wanted(job, Outcome.NEVER_STARTED)
+        attempt = job.new_attempt("a", "token")
+        attempt.outcome, attempt.reason = Outcome.NEVER_STARTED, f"{NO_ROOM}: the disk is full"
+    schedule = Schedule([Host("a"), Host("b")])
+    for host in "ab":
+        schedule.host_up(host, 1)
+    quarantine = Quarantine(schedule, "ab", lambda *words: None)
+    for host in "ab" * 30:
+        quarantine.note(*end(host, "succeeded"), 0.0)
+    for _ in range(30):
+        quarantine.note(*given_back("a", TAKEN_BACK), 0.0)
+    assert not schedule.is_drained("a")
