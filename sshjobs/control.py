@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import stat
 import threading
@@ -33,6 +34,8 @@ LOOK_EVERY = 2.0
 CLOSING = 2.0
 #: Conversations that may wait to be taken up.
 BACKLOG = 128
+#: What sockets are called, by the run's uid.
+CONTROL_SOCKET = re.compile(r"run-[0-9a-f]{32}\.sock")
 _GREETING = {"sshjobs": "run"}
 _GONE = {"gone": True}
 
@@ -69,6 +72,16 @@ def _places() -> Iterator[Path]:
 def _is_ours(directory: Path) -> bool:
     info = directory.lstat()
     return stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o077
+
+
+def socket_directories() -> list[Path]:
+    """Return where sockets of this user's managers may be: the directories that are there, and the user's alone."""
+    found = []
+    for directory in dict.fromkeys(_places()):
+        with contextlib.suppress(OSError):
+            if _is_ours(directory):
+                found.append(directory)
+    return found
 
 
 def socket_path(uid: str) -> Path:
@@ -191,6 +204,15 @@ def listens(uid: str) -> bool:
 def _greeted(path: Path) -> bool:
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as connection:
         return _connect(connection, path) and bool(connection.recv(1))
+
+
+def is_kept(path: Path) -> bool:
+    """Tell whether a process has a socket open, though it may stand still and not answer."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as connection:
+        try:
+            return _connect(connection, path)
+        except (OSError, SshjobsError):
+            return True
 
 
 def ask(uid: str, request: Request) -> Request | None:

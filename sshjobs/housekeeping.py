@@ -178,9 +178,14 @@ class Housekeeping(Hooks):
             self._take_released(news)
         self.commit()
 
-    def _close(self, *, finished: bool) -> None:
+    def _close(self, *, finished: bool, clean: bool = False) -> None:
+        """End the conversations and close the books.
+
+        :param finished: the run is over
+        :param clean: hosts are to remove all that is left of it, also where more will be launched by another manager
+        """
         try:
-            for line in self.network.close(finished=finished):
+            for line in self.network.close(finished=clean):
                 self.handle_host(Warned(line.partition(":")[0], line.partition(": ")[2]))
             self.store.set_run_state(self._count_up() if finished else "interrupted")
             self.store.commit()

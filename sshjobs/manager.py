@@ -141,7 +141,8 @@ class Manager(Housekeeping):
             # Whatever happened here, hosts go on with what they have, and a resume finds it.
             self._close(finished=False)
             raise
-        self._close(finished=self._all_final() and not self.stays_open)
+        finished = self._all_final() and not self.stays_open
+        self._close(finished=finished, clean=finished or self._left_nothing())
 
     def turn(self) -> None:
         """Launch what fits, take in what happened and see to what follows: what ProcessJobs does until the end."""
@@ -336,6 +337,10 @@ class Manager(Housekeeping):
         since = [self.watch.away_since(job.attempts[-1].host) for job in away]
         now = self.clock.monotonic()
         return all(one is not None and now - one >= seconds for one in since)
+
+    def _left_nothing(self) -> bool:
+        """Whether all that was launched was carried to its end and released, so that hosts need remember nothing."""
+        return self._stopping and not any(self.watch.usable(attempt.host) for attempt in self._unreleased)
 
     def _all_final(self) -> bool:
         return not any(self.jobs.AnyInState(state) for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN))

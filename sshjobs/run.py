@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+from sshjobs.audit.receipts import receipt
 from sshjobs.builder import Builder
 from sshjobs.control import ControlServer, ManagerGoneError, ask, socket_directory
 from sshjobs.errors import EXIT_INTERRUPTED, SshjobsError, UsageError
@@ -54,6 +55,8 @@ class Run:
         self.name = manager.paths.name
         self._operations = Operations(manager)
         self._interrupts = 0
+        #: All that runs was cancelled, so that people want to know what is left.
+        self._cancelled = False
         self._thread: threading.Thread | None = None
         self._result: Future[int] = Future()
 
@@ -198,6 +201,8 @@ class Run:
         finally:
             self.manager.accepting = False
             server.close()
+        if self._cancelled and self._interrupts <= 2:
+            self.manager.listener({"event": "receipt", **receipt(self.paths).as_dict()})
         summary = summary_of(self.paths)
         code = EXIT_INTERRUPTED if self._interrupts else self.manager.exit_code
         self.manager.listener({"event": "end", "run": self.name, "directory": str(self.paths.root),
@@ -214,6 +219,7 @@ class Run:
 
         def act() -> None:
             if answer.set_running_or_notify_cancel():
+                self._cancelled |= request.get("do") == "cancel" and request.get("jobs") is None
                 try:
                     answer.set_result(self._operations.handle(request))
                 except SshjobsError as error:
@@ -272,6 +278,7 @@ class Run:
 
     def _cancel_launched(self) -> None:
         self.manager.listener({"event": "interrupt", "reason": "cancelling what runs; Ctrl-C again leaves at once"})
+        self._cancelled = True
         self._operations.cancel([job.name for job in self.manager.unfinished() if job.state != "free"])
 
 

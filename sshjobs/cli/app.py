@@ -31,6 +31,8 @@ COMMANDS = {
     "unpause": ("Launch again, or let paused jobs go on.", "unpause"),
     "ls": ("List the runs.", "ls"),
     "rm": ("Remove runs from the disk.", "rm"),
+    "verify": ("Say whether store, files and hosts agree.", "verify"),
+    "gc": ("Remove what runs left on hosts and here.", "gc"),
     "hosts": ("Look at hosts, and change those of a run.", "hosts"),
     "simulate": ("Show how long jobs would take on hosts.", "simulate"),
     "version": ("Print the version.", "version"),

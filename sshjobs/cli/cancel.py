@@ -15,17 +15,22 @@ from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle, need_job, run_and_jobs
-from sshjobs.errors import EXIT_OK, UsageError
+from sshjobs.errors import EXIT_OK, UsageError, printable
 from sshjobs.rundir import RunPaths
 from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
+from sshjobs.views import wording
 from sshjobs.views.wording import count
 
 #: Seconds between two looks at the run.
 INTERVAL = 0.1
 #: Seconds after which, and then as often, it is said what is waited for.
 PATIENCE = 2.0
+#: Seconds after which the processes that do not die are asked for: TERM and KILL have had their time.
+STUCK_AFTER = 15.0
+#: Seconds that the manager of a cancelled run gets to clear up and leave.
+PARTING = 45.0
 #: Jobs that are named in a line.
 MAX_NAMES = 5
 _UNFINISHED = (STATE_BUSY, STATE_UNKNOWN, STATE_FREE)
@@ -52,10 +57,13 @@ def command(words: tuple[str, ...], everything: bool, verbose: int, results: Pat
         jobs = [need_job(reader, name) for name in names]
         ended = [job.name for job in jobs if job.state in FINAL_STATES]
         before = reader.summary().outcomes.get("cancelled", 0)
-        if everything or len(ended) < len(jobs):
+        acts = everything or len(ended) < len(jobs)
+        if acts:
             _cancel(paths, names or None)
             _wait(reader, names)
         click.echo(_told(reader, names, ended, before))
+        if acts:
+            _tell_what_is_left(reader, names)
     return EXIT_OK
 
 
@@ -71,6 +79,7 @@ def _cancel(paths: RunPaths, names: Sequence[str] | None) -> None:
 def _wait(reader: RunReader, names: Sequence[str]) -> None:
     """Return when the jobs (none named: all) are over; say from time to time what that takes."""
     spoke, said = time.monotonic(), ""
+    stuck_at = spoke + STUCK_AFTER
     # A look at thousands of named jobs costs something.
     pause = min(2.0, max(INTERVAL, len(names) / 5_000))
     while _any_left(reader, names):
@@ -82,9 +91,36 @@ def _wait(reader: RunReader, names: Sequence[str]) -> None:
         if text not in ("", said):
             complain(text)
             said = text
+        if time.monotonic() >= stuck_at:
+            stuck_at = float("inf")
+            _tell_stuck(reader, names)
         if reader.summary().state in ("unattended", "interrupted"):
             # The manager that had promised it is gone: then it is up to us.
             _cancel(reader.paths, names or None)
+
+
+def _tell_what_is_left(reader: RunReader, names: Sequence[str]) -> None:
+    """Print what the hosts say is left of the jobs (none named: of the run, once its manager has cleared up)."""
+    from sshjobs.audit.receipts import receipt
+
+    deadline = time.monotonic() + PARTING
+    while not names and time.monotonic() < deadline:
+        summary = reader.summary()
+        if summary.manager is None or summary.until is not None or not summary.manager.is_alive():
+            break
+        time.sleep(INTERVAL)
+    made = receipt(reader.paths, names or None)
+    for line in wording.receipt(made.as_dict()) if made.hosts or made.unasked else ():
+        click.echo(printable(line))
+
+
+def _tell_stuck(reader: RunReader, names: Sequence[str]) -> None:
+    """Say which processes keep jobs from ending."""
+    from sshjobs.audit.receipts import receipt
+
+    jobs = [job.name for job in _unfinished(reader, names, MAX_NAMES) if job.state == STATE_BUSY]
+    for line in receipt(reader.paths, jobs, looks=1).left if jobs else ():
+        complain(f"still alive: {line}")
 
 
 def _any_left(reader: RunReader, names: Sequence[str]) -> bool:

@@ -28,8 +28,7 @@ def runtime_directory() -> str:
     :raises Unusable: there is none that only we can enter
     """
     trouble = None
-    for parent in ("/tmp", "/dev/shm"):
-        path = "%s/sshjobs-%d" % (parent, os.getuid())
+    for path in runtime_directories():
         try:
             own_directory(path)
             return path
@@ -39,6 +38,11 @@ def runtime_directory() -> str:
             trouble = trouble or error
     assert trouble is not None
     raise trouble
+
+
+def runtime_directories() -> "list[str]":
+    """Return where the directory of sockets may be; the first that can be used is."""
+    return ["%s/sshjobs-%d" % (parent, os.getuid()) for parent in ("/tmp", "/dev/shm")]
 
 
 class Address:

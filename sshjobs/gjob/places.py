@@ -112,9 +112,8 @@ def find(root: "str | None", run: str, host: str) -> Places:
     :param root: where the user wants it; ``None`` is ``~/.sshjobs``, or below /var/tmp if the home cannot be written
     :raises Unusable: nowhere
     """
-    home = os.environ.get("HOME") or _home()
-    shared = "/var/tmp/sshjobs-%d" % os.getuid()
-    candidates = [root] if root is not None else [os.path.join(home, ".sshjobs"), shared]
+    shared = usual_roots()[-1]
+    candidates = [root] if root is not None else usual_roots()
     # What is there already knows what has run here: while it cannot be written, nothing else takes its place.
     candidates = [path for path in candidates if os.path.isdir(Places(path, run, host).base)] or candidates
     trouble = None
@@ -136,6 +135,12 @@ def find(root: "str | None", run: str, host: str) -> Places:
             trouble = trouble or error
     assert trouble is not None
     raise trouble
+
+
+def usual_roots() -> "list[str]":
+    """Return where a root is when nobody says where: in the home, else where everybody may write."""
+    home = os.environ.get("HOME") or _home()
+    return [os.path.join(home, ".sshjobs"), "/var/tmp/sshjobs-%d" % os.getuid()]
 
 
 def _home() -> str:

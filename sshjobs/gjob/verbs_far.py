@@ -219,7 +219,22 @@ def _install(request: "Request", body: "BinaryIO") -> int:
     return OK
 
 
+def _survey(request: "Request", body: "BinaryIO") -> int:
+    from . import verbs_traces
+
+    say(json.dumps(verbs_traces.survey(request["run"])))
+    return OK
+
+
+def _sweep(request: "Request", body: "BinaryIO") -> int:
+    from . import verbs_traces
+
+    say(json.dumps(verbs_traces.sweep(request["tokens"], request["directories"])))
+    return OK
+
+
 _VERBS: "dict[str, Callable[[Request, BinaryIO], int]]" = {
     "start": _start, "status": _status, "kill": _kill, "pause": _pause, "unpause": _unpause,
     "is-paused": _is_paused, "delete": _delete, "cmd": _cmd, "install": _install,
+    "survey": _survey, "sweep": _sweep,
 }

@@ -11,7 +11,7 @@ from sshjobs.views.base import Event, Output, View
 from sshjobs.views.closing import closing, paths_of
 from sshjobs.views.hostnews import HostNews
 from sshjobs.views.progress import Progress
-from sshjobs.views.wording import clock, count, counts, ending_of
+from sshjobs.views.wording import clock, count, counts, ending_of, receipt
 
 #: Seconds of silence after which a line says what is waited for.
 SILENCE = 60.0
@@ -100,6 +100,10 @@ class Lines(View):
     def _on_wait(self, event: Event) -> None:
         if not self._quiet and self._monotonic() - self._last >= SILENCE:
             self._say("wait", f"{counts(self._progress.counts)}; {self._progress.waits_for()}")
+
+    def _on_receipt(self, event: Event) -> None:
+        for line in receipt(event):
+            self._say("left", line)
 
     def _on_end(self, event: Event) -> None:
         for line in closing(event, self._progress.elapsed(), self._handle(paths_of(event))):

@@ -17,7 +17,7 @@ from sshjobs.views.closing import closing, paths_of
 from sshjobs.views.frame import Frame
 from sshjobs.views.hostnews import HostNews
 from sshjobs.views.progress import Progress
-from sshjobs.views.wording import clock
+from sshjobs.views.wording import clock, receipt
 
 #: Seconds between two drawings at least; and at most, so that clocks go on.
 FASTEST, SLOWEST = 0.125, 1.0
@@ -73,6 +73,8 @@ class LiveView(View):
             news = self._hosts.line(event)
         elif event["event"] == "interrupt":
             news = "stop", event["reason"]
+        elif event["event"] == "receipt":
+            news = "left", "; ".join(line.strip() for line in receipt(event))
         if news is not None and (news[0] != "up" or "back" in news[1]):
             text = printable(f"{clock(time.time())} {news[0]:<7} {news[1]}")
             self._lasting.append(Text(text, style=_STYLES.get(news[0], "")))

@@ -55,6 +55,13 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def receipt(event: Mapping[str, Any]) -> list[str]:
+    """Return what an event ``receipt`` says: in a line how much is left, then each process, and who was not asked."""
+    processes, hosts = event["processes"], count(event["hosts"], "host")
+    lines = [f"{processes:,} process{'' if processes == 1 else 'es'}, {count(event['files'], 'file')} left on {hosts}"]
+    return [*lines, *(f"  {line}" for line in event["left"]), *(f"  not asked: {line}" for line in event["unasked"])]
+
+
 def counts(numbers: Mapping[str, int]) -> str:
     """Return the states that occur: ``198 done, 2 error``."""
     return ", ".join(f"{numbers[state]:,} {state}" for state in STATE_ORDER if numbers.get(state)) or "no jobs"

@@ -249,7 +249,8 @@ def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: Path, monkeypatc
 
 
 def shape(connection: sqlite3.Connection) -> set[str]:
-    return {" ".join(re.sub("--.*", "", row[0]).split()) for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql NOTNULL")}
+    rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql NOTNULL")
+    return {" ".join(re.sub("--.*", "", row[0]).split()) for row in rows}
 
 
 def test_the_steps_lead_from_the_first_version_to_the_schema(tmp_path: Path) -> None:

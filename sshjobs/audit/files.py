@@ -1,0 +1,114 @@
+"""Compares the files of a run directory with its store. Only reads."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from sshjobs.audit.findings import Disagreement
+from sshjobs.rundir import RunPaths
+from sshjobs.states import FINAL_STATES, Outcome
+from sshjobs.store import AttemptRow, JobRow
+
+_PIECE = 1 << 20
+_STREAMS = ("stdout", "stderr")
+_NOT_OURS = "it is none of the run's"
+_MOVE_AWAY = "move it elsewhere"
+_NO_COPY = "bring it back from a copy; nothing else has it"
+
+
+class FileCheck:
+    """Compares job by job.
+
+    :ivar files: how many outputs were compared
+    :ivar unsummed: how many of them by their size only, because the store has no checksum of them
+    :param word: what to type for the run
+    """
+
+    def __init__(self, paths: RunPaths, word: str):
+        self._paths, self._word = paths, word
+        self._names: set[str] = set()
+        self.files = self.unsummed = 0
+
+    def job(self, job: JobRow, attempts: list[AttemptRow]) -> Iterator[Disagreement]:
+        """Compare the files of a job. What belongs to an attempt that has not ended is left alone."""
+        self._names.add(job.name)
+        directory = self._paths.job(job.name)
+        allowed = {"outputs"}
+        for attempt in attempts:
+            aside = self._paths.attempt(job.name, attempt.n)
+            newest = attempt is attempts[-1]
+            # What was about to be launched next may have put the newest one's output aside already.
+            here = newest and (directory / "stdout").exists() or (newest and not aside.is_dir())
+            allowed.update(_STREAMS if here else (aside.name,))
+            if attempt.state in FINAL_STATES:
+                yield from self._attempt(attempt, directory if here else aside)
+            if not here:
+                yield from self._strangers(aside, {*_STREAMS, "outputs"})
+        yield from self._strangers(directory, allowed)
+
+    def rest(self) -> Iterator[Disagreement]:
+        """Name what lies where only jobs should. To be called after all jobs were."""
+        if not self._paths.marker.is_file():
+            yield Disagreement(str(self._paths.marker), "is missing", "every run directory has one", _NO_COPY)
+        yield from self._strangers(self._paths.jobs, self._names)
+
+    def _attempt(self, attempt: AttemptRow, directory: Path) -> Iterator[Disagreement]:
+        sizes = zip(_STREAMS, (attempt.out_size, attempt.err_size), (attempt.out_crc, attempt.err_crc), strict=True)
+        for name, size, crc in sizes:
+            # Files are made with the launch; of what never left, and of what was empty and put aside, there are none.
+            may_lack = not size and (attempt.outcome in (Outcome.NEVER_STARTED, Outcome.CANCELLED, Outcome.LOST)
+                                     or directory.name == f"attempt-{attempt.n}")
+            trouble = self._stream(directory / name, size, crc, may_lack)
+            if trouble is not None:
+                what, why, shorter = trouble
+                fetch = shorter and not attempt.released
+                hint = f"its host has it still; fetch it: sshjobs resume {self._word}" if fetch else _NO_COPY
+                yield Disagreement(str(directory / name), what, why, hint)
+
+    def _stream(self, path: Path, size: int | None, crc: int | None,
+                may_lack: bool) -> tuple[str, str, bool] | None:
+        """Return what is wrong with a file, why, and whether bytes of it are missing."""
+        said = f"the store says {size:,} bytes" if size is not None else "the attempt has ended"
+        try:
+            info = path.lstat()
+            if not stat.S_ISREG(info.st_mode):
+                return "is not a file", said, False
+            self.files += 1
+            if size is None:
+                return None
+            if info.st_size != size:
+                return f"has {info.st_size:,} bytes", said, info.st_size < size
+            if crc is None:
+                self.unsummed += size > 0
+            elif _checksum(path) != crc:
+                return "has other bytes than came from the host", f"their crc32 is not {crc:08x}", False
+        except FileNotFoundError:
+            return None if may_lack else ("is missing", said, True)
+        except OSError as error:
+            return "cannot be read", error.strerror or str(error), False
+        return None
+
+    def _strangers(self, directory: Path, allowed: set[str]) -> Iterator[Disagreement]:
+        try:
+            names = [entry.name for entry in os.scandir(directory) if entry.name not in allowed]
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            yield Disagreement(str(directory), "cannot be read", error.strerror or str(error), "see to its rights")
+            return
+        for name in sorted(names):
+            yield Disagreement(str(directory / name), "should not be there", _NOT_OURS, _MOVE_AWAY)
+
+
+def _checksum(path: Path) -> int:
+    crc = 0
+    # Opened as it was looked at: no link.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as file:
+        while data := file.read(_PIECE):
+            crc = zlib.crc32(data, crc)
+    return crc

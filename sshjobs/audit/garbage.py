@@ -1,0 +1,253 @@
+"""``sshjobs gc``: what earlier runs left on hosts. Whatever may still be needed is kept, and named.
+
+A directory on a host is removed when nothing in it can be missed: its run is over and all outputs are here, or, of a
+run that is not among those here, nothing is in it but what was released long ago.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sshjobs.audit.checks import hosts_of_run
+from sshjobs.errors import HostError, RunBusyError, StoreError
+from sshjobs.host import Host
+from sshjobs.network.traces import Broom, DirectoryTrace, HostTraces, host_key, survey, sweep
+from sshjobs.rundir import RunPaths
+from sshjobs.spec import Job
+from sshjobs.states import FINAL_STATES, STATE_DONE
+from sshjobs.store import ManagerIdentity, RunReader, RunStore, Summary
+
+#: Seconds that a directory of an unknown run was left alone before nobody is thought to be about to use it.
+QUIET = 3600.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """How hosts are reached."""
+
+    transport: str | None = None
+    ssh_config: str | None = None
+
+
+@dataclass
+class KnownRun:
+    """A run that is here.
+
+    :ivar reason: why nothing of it may be touched, ``None`` where it is over
+    """
+
+    paths: RunPaths
+    uid: str
+    hosts: list[Host]
+    way: Way
+    reason: str | None
+
+
+@dataclass
+class Plan:
+    """What is to be done on one host.
+
+    :ivar runs: uids of the runs here that it is about
+    :ivar kept: what is left there, in words, one line each
+    :ivar error: why the host could not be asked
+    """
+
+    host: Host
+    way: Way
+    broom: Broom = field(default_factory=Broom)
+    runs: set[str] = field(default_factory=set)
+    processes: int = 0
+    kept: list[str] = field(default_factory=list)
+    error: HostError | None = None
+
+    @property
+    def files(self) -> int:
+        """How many files are to be removed."""
+        return sum(directory.files for directory, _ in self.broom.directories)
+
+
+def known_run(paths: RunPaths) -> KnownRun:
+    """Return what is to be known of a run that is here.
+
+    :raises StoreError: its store cannot be read
+    """
+    with RunReader.open(paths) as reader:
+        summary = reader.summary()
+        return KnownRun(paths, summary.uid, hosts_of_run(reader),
+                        Way(summary.options.get("transport"), summary.options.get("ssh_config")), _reason(summary))
+
+
+def _reason(summary: Summary) -> str | None:
+    if summary.manager is not None and summary.until is None and summary.manager.is_alive():
+        return "a manager works on it"
+    left = _left(summary)
+    if left:
+        return f"{left:,} of its jobs are not over; resume it, or cancel them"
+    return "it stays open for jobs; end it with sshjobs queue finish" if summary.options.get("stays_open") else None
+
+
+def _left(summary: Summary) -> int:
+    return sum(number for state, number in summary.counts.items() if state not in FINAL_STATES)
+
+
+def look(hosts: Sequence[tuple[Host, Way]], runs: Sequence[KnownRun], *, only: bool, force: bool) -> list[Plan]:
+    """Ask hosts what is there, and decide about each thing. Changes nothing.
+
+    :param only: nothing of other runs than these is to be touched
+    :param force: also outputs that were not collected, and processes that jobs have kept on purpose
+    """
+    by_way: dict[Way, list[Host]] = {}
+    for host, way in hosts:
+        by_way.setdefault(way, []).append(host)
+    plans = []
+    for way, some in by_way.items():
+        one = runs[0].uid if only and len(runs) == 1 else None
+        answers = survey(some, one, transport=way.transport, ssh_config=way.ssh_config)
+        for host, told in zip(some, answers, strict=True):
+            plan = Plan(host, way)
+            if isinstance(told, HostError):
+                plan.error = told
+            else:
+                _Decision(plan, told, runs, only=only, force=force).decide()
+            plans.append(plan)
+    return plans
+
+
+class _Decision:
+    """Decides what becomes of what one host told."""
+
+    def __init__(self, plan: Plan, told: HostTraces, runs: Sequence[KnownRun], *, only: bool, force: bool):
+        self._plan, self._told, self._only, self._force = plan, told, only, force
+        self._runs = {run.uid: run for run in runs}
+        self._tokens: list[str] = []
+        self._directories: list[tuple[DirectoryTrace, bool]] = []
+
+    def decide(self) -> None:
+        here = host_key(self._plan.host.name)
+        for directory in self._told.directories:
+            known = self._runs.get(directory.run)
+            if known is None:
+                if not self._only:
+                    self._unknown(directory)
+            elif directory.host == here:
+                self._known(known, directory)
+        for known in self._runs.values():
+            if known.reason is None:
+                self._processes(known)
+        self._plan.broom = Broom(tuple(dict.fromkeys(self._tokens)), tuple(self._directories))
+
+    def _known(self, known: KnownRun, directory: DirectoryTrace) -> None:
+        if known.reason is not None:
+            self._keep(f"{known.paths.name}: {known.reason}")
+            return
+        missing = self._uncollected(known, directory)
+        if missing and not self._force:
+            self._keep(f"{known.paths.name}: outputs in {directory.base}/o were not collected: {', '.join(missing)}")
+            return
+        self._directories.append((directory, True))
+        self._plan.runs.add(known.uid)
+        self._plan.processes += sum(process.base == directory.base for process in self._told.processes)
+
+    def _uncollected(self, known: KnownRun, directory: DirectoryTrace) -> list[str]:
+        """Return the attempts there of which something would be lost."""
+        missing = []
+        with RunReader.open(known.paths) as reader:
+            numbers = {int(attempt.uid.partition(".")[0]) for attempt in directory.attempts}
+            rows = {f"{row.job}.{row.n}": row for found in reader.attempts_of(numbers).values() for row in found}
+            done = {job.number for job in reader.jobs([STATE_DONE])} if numbers else set()
+        for there in directory.attempts:
+            row = rows.get(there.uid)
+            if row is None:
+                missing.append(f"attempt {there.uid}, which the store does not know")
+            elif row.job not in done and row.out_size is None and there.out + there.err:
+                missing.append(f"attempt {there.uid}, which was given up")
+        return missing
+
+    def _unknown(self, directory: DirectoryTrace) -> None:
+        """Decide about a run that is not here: it may be another machine's, and under way."""
+        busy = directory.agent or any(process.base == directory.base for process in self._told.processes)
+        if busy:
+            return
+        why = None
+        if not directory.boots <= {self._told.boot}:
+            why = "it may be another host's that shares this home"
+        elif directory.attempts and not self._force:
+            why = f"{len(directory.attempts):,} of its attempts were not collected"
+        elif any(attempt.state == "running" for attempt in directory.attempts):
+            why = "jobs of it may run"
+        elif directory.idle < QUIET:
+            why = "it was in use within the last hour"
+        if why is None:
+            self._directories.append((directory, False))
+        else:
+            self._keep(f"{directory.base}, of a run that is not here: {why}")
+
+    def _processes(self, known: KnownRun) -> None:
+        """End what lives of attempts that the store says are over."""
+        tokens = {process.token for process in self._told.processes if process.token}
+        if not tokens:
+            return
+        with RunReader.open(known.paths) as reader:
+            found = {attempt.token: job.name for job, attempts in reader.jobs_with_attempts()
+                     for attempt in attempts if attempt.token in tokens}
+            kept = {job.name for job in reader.load(set(found.values())) if _keeps(job)}
+        for token, name in found.items():
+            number = sum(process.token == token for process in self._told.processes)
+            if name in kept and not self._force:
+                self._keep(f"{known.paths.name}: {number} processes that {name} keeps alive on purpose")
+            else:
+                self._tokens.append(token)
+                self._plan.runs.add(known.uid)
+                self._plan.processes += number
+
+    def _keep(self, line: str) -> None:
+        self._plan.kept.append(line)
+
+
+def _keeps(job: Job) -> bool:
+    return job.spec.leftovers == "keep"
+
+
+def clean(plans: Sequence[Plan], runs: Sequence[KnownRun]) -> Iterator[tuple[Plan, int, int, int]]:
+    """Do what was planned; yield for each host how many directories, files and processes were removed.
+
+    No manager can take one of the runs meanwhile.
+    """
+    with contextlib.ExitStack() as held:
+        touched = set[str]().union(*(plan.runs for plan in plans))
+        lost = {run.uid for run in runs if run.uid in touched and not _hold(run.paths, held)}
+        by_way: dict[Way, list[Plan]] = {}
+        for plan in plans:
+            if plan.runs & lost:
+                # Somebody has come to work on one of them: nothing is certain any more.
+                plan.broom = Broom()
+            if plan.error is None:
+                by_way.setdefault(plan.way, []).append(plan)
+        for way, some in by_way.items():
+            answers = sweep({plan.host: plan.broom for plan in some}, transport=way.transport,
+                            ssh_config=way.ssh_config)
+            for plan, told in zip(some, answers, strict=True):
+                if isinstance(told, HostError):
+                    plan.error = told
+                    continue
+                plan.kept += [f"{path}: {why}" for path, why in told.kept]
+                yield plan, told.directories, told.files + told.doors, told.processes
+
+
+def _hold(paths: RunPaths, held: contextlib.ExitStack) -> bool:
+    """Keep managers away from a run until the end; False where one has come, or has been there."""
+    try:
+        store = RunStore.open(paths)
+    except StoreError:
+        return False
+    try:
+        store.take_over(ManagerIdentity.this_process())
+    except (RunBusyError, StoreError):
+        store.close()
+        return False
+    held.callback(lambda: store.close(time.time()))
+    with RunReader.open(paths) as reader:
+        return _left(reader.summary()) == 0

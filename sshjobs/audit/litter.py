@@ -1,0 +1,80 @@
+"""What runs that were cut short left on this machine: sockets that nobody answers at, half-made directories."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from sshjobs.control import CONTROL_SOCKET, is_kept, socket_directories
+from sshjobs.rundir import MARKER
+
+#: Seconds that something must have been left alone before it counts as left behind.
+QUIET = 3600.0
+#: The same for a socket: its manager makes it and listens at once.
+SOCKET_QUIET = 60.0
+_ASIDE = re.compile(r"\..+\.[0-9a-f]{8}\Z")
+_SCRATCH = re.compile(r"sshjobs-(?:check|simulate)-\w+\Z")
+
+
+def litter(results: Path) -> Iterator[tuple[Path, str]]:
+    """Yield what can go, each with what it is. Only looks.
+
+    :param results: directory that runs are in
+    """
+    for directory in socket_directories():
+        for path in _listed(directory):
+            if CONTROL_SOCKET.fullmatch(path.name) and _idle(path, SOCKET_QUIET) and not is_kept(path):
+                yield path, "socket of a manager that is gone"
+    for path in _listed(results):
+        if not _is_ours(path) or not _idle(path, QUIET) or not (path / MARKER).is_file():
+            continue
+        if _ASIDE.fullmatch(path.name):
+            yield path, "rest of a run that was removed"
+        elif not (path / "run.db").exists():
+            yield path, "run whose start was cut short"
+    for path in _listed(Path(tempfile.gettempdir())):
+        if _SCRATCH.fullmatch(path.name) and _is_ours(path) and _idle(path, QUIET):
+            yield path, "scratch directory"
+
+
+def remove(path: Path) -> int:
+    """Remove it and return how many files that were; 0 where it could not be."""
+    if not path.is_dir():
+        with contextlib.suppress(OSError):
+            path.unlink()
+            return 1
+        return 0
+    files = sum(len(names) for _, _, names in os.walk(path))
+    shutil.rmtree(path, ignore_errors=True)
+    return 0 if path.exists() else max(1, files)
+
+
+def _listed(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir())
+    except OSError:
+        return []
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        info = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid()
+
+
+def _idle(path: Path, seconds: float) -> bool:
+    """Tell whether a path, and what is right below it, was left alone for so long."""
+    times = []
+    for one in (path, *(_listed(path) if path.is_dir() else ())):
+        with contextlib.suppress(OSError):
+            times.append(one.lstat().st_mtime)
+    return bool(times) and time.time() - max(times) >= seconds

@@ -1,0 +1,139 @@
+"""``sshjobs gc``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sshjobs.cli.failures import complain
+from sshjobs.cli.logsetup import configure
+from sshjobs.cli.options import TRANSPORTS, hosts_of, results_option
+from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, StoreError, printable
+from sshjobs.rundir import find_run, list_runs
+from sshjobs.views.wording import count
+
+if TYPE_CHECKING:
+    from sshjobs.audit.garbage import KnownRun, Plan, Way
+    from sshjobs.host import Host
+
+
+@click.command("gc")
+@click.argument("run", metavar="[RUN]", required=False)
+@click.option("--hosts", multiple=True, metavar="HOSTS",
+              help="Look on these hosts, not on those of the runs: a hosts file, or a list such as h1,node[01-16].")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option("--force", is_flag=True,
+              help="Also outputs that were not collected, and processes that jobs keep on purpose.")
+@click.option("--ssh-config", metavar="FILE", help="For --hosts: use this ssh configuration instead of your own.")
+@click.option("--transport", type=click.Choice(TRANSPORTS), help="For --hosts: how to reach them.")
+@click.option("-v", "--verbose", count=True, help="Say more.")
+@results_option
+def command(run: str | None, hosts: tuple[str, ...], dry_run: bool, force: bool, ssh_config: str | None,
+            transport: str | None, verbose: int, results: Path) -> int:
+    """Remove what runs that are over left on hosts and here; what RUN left only, if it is named.
+
+    Nothing is lost: runs that are not over are left alone, and so is every output that is not here yet. What is
+    kept is named with the reason. Exit codes: 0 nothing is left, 1 something is, or a host could not be asked.
+    """
+    configure(verbose)
+    from sshjobs.audit.garbage import Way, look
+
+    runs = _runs(results, run)
+    places = _places(hosts, runs, Way(transport, ssh_config))
+    plans = look(places, runs, only=run is not None, force=force)
+    found = [] if run is not None else _litter(results)
+    if dry_run:
+        return _show(plans, found)
+    return _remove(plans, runs, found, places, only=run is not None, force=force)
+
+
+def _runs(results: Path, run: str | None) -> list[KnownRun]:
+    from sshjobs.audit.garbage import known_run
+
+    if run is not None:
+        return [known_run(find_run(results, run))]
+    known = []
+    for paths in list_runs(results):
+        try:
+            known.append(known_run(paths))
+        except StoreError as error:
+            complain(str(error))
+    return known
+
+
+def _places(hosts: Sequence[str], runs: Sequence[KnownRun], way: Way) -> list[tuple[Host, Way]]:
+    if hosts:
+        return [(host, way) for host in hosts_of(hosts)]
+    found: dict[tuple[str, Way], Host] = {}
+    for run in runs:
+        for host in run.hosts:
+            found.setdefault((host.name, run.way), host)
+    return [(host, way) for (_, way), host in found.items()]
+
+
+def _litter(results: Path) -> list[tuple[Path, str]]:
+    from sshjobs.audit.litter import litter
+
+    return list(litter(results))
+
+
+def _show(plans: Sequence[Plan], found: Sequence[tuple[Path, str]]) -> int:
+    runs = files = processes = 0
+    for plan in plans:
+        for directory, _ in plan.broom.directories:
+            click.echo(printable(f"would remove {directory.base} on {plan.host.name}: "
+                                 f"{count(directory.files, 'file')}"))
+        if plan.processes:
+            click.echo(f"would end {_processes(plan.processes)} on {printable(plan.host.name)}")
+        runs, files = runs + len(plan.broom.directories), files + plan.files
+        processes += plan.processes
+        _tell_kept(plan)
+    for path, what in found:
+        click.echo(printable(f"would remove {path}: {what}"))
+    click.echo(f"would remove {runs:,} director{'y' if runs == 1 else 'ies'}, {count(files + len(found), 'file')}, "
+               f"{_processes(processes)} on {count(len(plans), 'host')}")
+    return EXIT_JOBS_FAILED if any(plan.error for plan in plans) else EXIT_OK
+
+
+def _remove(plans: Sequence[Plan], runs: Sequence[KnownRun], found: Sequence[tuple[Path, str]],
+            places: Sequence[tuple[Host, Way]], *, only: bool, force: bool) -> int:
+    from sshjobs.audit.garbage import clean, look
+    from sshjobs.audit.litter import remove
+
+    touched, files, processes = set[str](), 0, 0
+    for plan, gone, removed, ended in clean(plans, runs):
+        touched.update(directory.run for directory, _ in plan.broom.directories if gone)
+        files, processes = files + removed, processes + ended
+    files += sum(remove(path) for path, _ in found)
+    # Not what we believe to have done, but what is there now.
+    left = look([place for place, plan in zip(places, _in_order(plans, places), strict=True) if plan.error is None],
+                runs, only=only, force=force)
+    for plan in plans:
+        _tell_kept(plan)
+    asked = sum(plan.error is None for plan in left)
+    remain = sum(plan.processes for plan in left), sum(plan.files for plan in left)
+    click.echo(f"removed {count(len(touched), 'run')}, {count(files, 'file')}, {_processes(processes)} on "
+               f"{count(len(plans), 'host')}; {_processes(remain[0])}, {count(remain[1], 'file')} left on "
+               f"{count(asked, 'host')}")
+    return EXIT_JOBS_FAILED if any(remain) or asked < len(plans) else EXIT_OK
+
+
+def _in_order(plans: Sequence[Plan], places: Sequence[tuple[Host, Way]]) -> list[Plan]:
+    by_place = {(plan.host.name, plan.way): plan for plan in plans}
+    return [by_place[host.name, way] for host, way in places]
+
+
+def _tell_kept(plan: Plan) -> None:
+    if plan.error is not None:
+        complain(str(plan.error))
+    for line in plan.kept:
+        click.echo(printable(f"kept on {plan.host.name}: {line}"))
+
+
+def _processes(number: int) -> str:
+    return f"{number:,} process{'' if number == 1 else 'es'}"
+
+

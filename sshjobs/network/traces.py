@@ -1,0 +1,203 @@
+"""What runs have left on hosts: asked of the hosts themselves, each over a connection of its own, without an agent.
+
+What a host answers is hostile until it is checked here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sshjobs.errors import HostError, ProtocolError, printable
+from sshjobs.gjob.wire import is_id
+from sshjobs.host import Host
+from sshjobs.network.oneshot import Result, ask_hosts
+
+#: Hosts at a time: a stock sshd, or a jump host, turns more logins at once away.
+AT_ONCE = 8
+#: Seconds for one host to answer, and to end what is to be ended there.
+PATIENCE, SWEEP_PATIENCE = 30.0, 90.0
+
+
+@dataclass(frozen=True)
+class AttemptTrace:
+    """What a host keeps of an attempt that was not released.
+
+    :ivar uid: ``<job number>.<attempt number>``
+    :ivar state: ``running``, ``ended``, or ``reboot``: the host went down since
+    :ivar why: as in ``ended`` (docs/protocol.md), ``None`` before the end or after a fence
+    :ivar out: bytes in its file of stdout there; ``err`` those of stderr
+    """
+
+    uid: str
+    state: str
+    token: str
+    why: str | None
+    status: int | None
+    signal: int | None
+    out: int
+    err: int
+
+
+@dataclass(frozen=True)
+class DirectoryTrace:
+    """The directory of one run and host.
+
+    :ivar run: uid of the run
+    :ivar host: by what :func:`host_key` is of the host's name
+    :ivar base: its path there
+    :ivar agent: an agent serves it
+    :ivar boots: identities of the boots in which something was done there
+    :ivar idle: seconds since something was written down
+    """
+
+    run: str
+    host: str
+    base: str
+    agent: bool
+    boots: frozenset[str]
+    idle: float
+    files: int
+    attempts: tuple[AttemptTrace, ...]
+
+
+@dataclass(frozen=True)
+class ProcessTrace:
+    """A living process: of a job (``token``), or an agent or runner (``base`` is its directory), or below one.
+
+    :ivar user: whose it is, where it is not of the user who asks
+    """
+
+    pid: int
+    start: int
+    state: str
+    token: str
+    job: str
+    run: str
+    base: str | None
+    user: int | None
+
+
+@dataclass(frozen=True)
+class HostTraces:
+    """All that a host has told. ``boot`` is the identity of its present boot."""
+
+    boot: str
+    directories: tuple[DirectoryTrace, ...]
+    processes: tuple[ProcessTrace, ...]
+
+
+@dataclass
+class Swept:
+    """What was removed from a host, and what was not: paths with the reason."""
+
+    processes: int = 0
+    directories: int = 0
+    files: int = 0
+    doors: int = 0
+    kept: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Broom:
+    """What is to be removed from a host.
+
+    :ivar tokens: of attempts whose processes are to end
+    :ivar directories: with whether an agent there is to end too
+    """
+
+    tokens: tuple[str, ...] = ()
+    directories: tuple[tuple[DirectoryTrace, bool], ...] = ()
+
+
+def host_key(name: str) -> str:
+    """Return what the directory of a host of this name is called, below that of a run."""
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def survey(hosts: Sequence[Host], run: str | None = None, *, transport: str | None = None,
+           ssh_config: str | None = None) -> list[HostTraces | HostError]:
+    """Ask hosts what they have of a run (``None``: of every run) and return their answers in order.
+
+    Changes nothing there. Blocks until all have answered or their time is over.
+
+    :param transport: as for :class:`sshjobs.network.Network`
+    """
+    told = asyncio.run(ask_hosts(hosts, lambda host: {"verb": "survey", "run": run}, transport=transport,
+                                 ssh_config=ssh_config, at_once=AT_ONCE, patience=PATIENCE))
+    return [_checked(host, result, _traces) for host, result in zip(hosts, told, strict=True)]
+
+
+def sweep(brooms: Mapping[Host, Broom], *, transport: str | None = None,
+          ssh_config: str | None = None) -> list[Swept | HostError]:
+    """Have hosts remove what is named, and doors of agents that are gone; return what they did, in order."""
+    def request(host: Host) -> dict[str, Any]:
+        broom = brooms[host]
+        return {"verb": "sweep", "tokens": broom.tokens, "directories": [
+            {"run": one.run, "host": one.host, "ids": [attempt.uid for attempt in one.attempts], "staff": staff}
+            for one, staff in broom.directories]}
+
+    told = asyncio.run(ask_hosts(list(brooms), request, transport=transport, ssh_config=ssh_config, at_once=AT_ONCE,
+                                 patience=SWEEP_PATIENCE))
+    return [_checked(host, result, _swept) for host, result in zip(brooms, told, strict=True)]
+
+
+def _checked(host: Host, result: Result | HostError, parse: Any) -> Any:
+    if isinstance(result, HostError):
+        return result
+    status, out, err = result
+    if status:
+        why = printable(err.decode("utf-8", "replace").strip().removeprefix("gjob: "))
+        return HostError("nonsense", host.name, "it cannot tell what is there", why=why, hint="see to its processes")
+    try:
+        return parse(json.loads(out))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, ProtocolError) as error:
+        return HostError("nonsense", host.name, "the host said what it must not say", why=repr(error)[:200],
+                         hint="see what runs there")
+
+
+def _traces(told: dict[str, Any]) -> HostTraces:
+    clock = float(told["clock"])
+    return HostTraces(_text(told["boot"]), tuple(_directory(one, clock) for one in told["directories"]),
+                      tuple(_process(one) for one in told["processes"]))
+
+
+def _directory(told: dict[str, Any], clock: float) -> DirectoryTrace:
+    return DirectoryTrace(_text(told["run"]), _text(told["host"]), _text(told["base"]), told["agent"] is True,
+                          frozenset(_text(boot) for boot in told["boots"]), clock - float(told["changed"]),
+                          int(told["files"]), tuple(_attempt(one) for one in told["attempts"]))
+
+
+def _attempt(told: dict[str, Any]) -> AttemptTrace:
+    if not is_id(told["id"]) or told["state"] not in ("running", "ended", "reboot"):
+        raise ProtocolError("an attempt that cannot be")
+    why = None if told["why"] is None else _text(told["why"])
+    return AttemptTrace(told["id"], told["state"], _text(told["token"]), why, _number(told["status"]),
+                        _number(told["signal"]), int(told["out"]), int(told["err"]))
+
+
+def _process(told: dict[str, Any]) -> ProcessTrace:
+    return ProcessTrace(int(told["pid"]), int(told["start"]), _text(told["state"]), _text(told["token"]),
+                        _text(told["job"]), _text(told["run"]), None if told["base"] is None else _text(told["base"]),
+                        _number(told["user"]))
+
+
+def _swept(told: dict[str, Any]) -> Swept:
+    return Swept(int(told["processes"]), int(told["directories"]), int(told["files"]), int(told["doors"]),
+                 [(_text(path), _text(why)) for path, why in told["kept"]])
+
+
+def _number(value: object) -> int | None:
+    if value is not None and not isinstance(value, int):
+        raise TypeError(f"{value!r} is no number")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value

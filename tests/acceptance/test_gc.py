@@ -1,0 +1,214 @@
+"""``sshjobs gc`` and the receipt of a cancel, over real ssh: what is left is found, and what is needed stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+
+import pytest
+
+from sshjobs.audit.receipts import describe, receipt
+from sshjobs.network.traces import ProcessTrace, host_key
+from sshjobs.rundir import RunPaths
+from sshjobs.store import RunReader
+from tests.conftest import cli_environment, sshjobs_argv
+from tests.lab.waiting import wait_until
+
+NOTHING_LEFT = "0 processes, 0 files left on 2 hosts"
+#: A job whose children carry its token only by descent, ignore TERM, and leave its session.
+HOSTILE = "trap '' TERM; (trap '' TERM; setsid sleep 3000 & exec sleep 3001) & sleep 3002"
+
+
+@pytest.fixture
+def pair(fresh_lab):
+    return fresh_lab(hosts=2)
+
+
+def start(lab, tmp_path, commands: str, repeat: int = 4) -> subprocess.Popen[bytes]:
+    (tmp_path / "nap.yaml").write_text(json.dumps({"jobs": [{"name": "nap", "repeat": repeat, "commands": commands}]}))
+    return subprocess.Popen(
+        sshjobs_argv(["run", "nap.yaml", "--hosts", ",".join(lab.names), "--slots", "2", "--name", "r",
+                      "--ssh-config", lab.ssh_config]),
+        cwd=tmp_path, env={**os.environ, **cli_environment()}, stdout=(tmp_path / "out.txt").open("w"),
+        stderr=subprocess.STDOUT)
+
+
+def count(sshjobs_cli, state: str) -> int:
+    text = sshjobs_cli("status", "r", "--json").stdout
+    return json.loads(text)["counts"][state] if text else 0
+
+
+def tokens(tmp_path) -> dict[str, tuple[str, str]]:
+    """Host and token of each job's newest attempt."""
+    with sqlite3.connect(tmp_path / "results" / "r" / "run.db") as connection:
+        rows = connection.execute("SELECT name, attempts.host, token FROM attempts JOIN jobs ON job = number").fetchall()
+    connection.close()
+    return {name: (host, token) for name, host, token in rows}
+
+
+def of_ours(lab) -> list[str]:
+    """What is on the hosts: files below ~/.sshjobs, and processes of agents and jobs."""
+    found = [str(path) for host in lab.hosts for path in host.home.glob(".sshjobs/**/*")]
+    return found + [words(process) for host in lab.hosts for process in host.processes()
+                    if process.state not in "ZX" and ("ISc" in words(process) or "sleep" in words(process))]
+
+
+def words(process) -> str:
+    return " ".join(process.argv)
+
+
+def output(tmp_path) -> str:
+    return (tmp_path / "out.txt").read_text()
+
+
+def test_a_second_interrupt_leaves_nothing_and_says_so(pair, sshjobs_cli, tmp_path):
+    run = start(pair, tmp_path, HOSTILE, repeat=6)
+    try:
+        wait_until(lambda: count(sshjobs_cli, "busy") == 4, 30, "all slots to be in use")
+        run.send_signal(signal.SIGINT)
+        wait_until(lambda: " stop " in output(tmp_path), 10, "the first to be heard")
+        run.send_signal(signal.SIGINT)
+        run.wait(60)
+    finally:
+        run.kill()
+        run.wait()
+    assert f" left   {NOTHING_LEFT}\n" in output(tmp_path)
+    assert (run.returncode, of_ours(pair)) == (130, [])
+    assert count(sshjobs_cli, "free") == 2
+    assert sshjobs_cli("verify", "r").returncode == 0
+
+
+def test_cancel_asks_the_hosts_what_is_left(pair, sshjobs_cli, tmp_path):
+    run = start(pair, tmp_path, HOSTILE)
+    try:
+        wait_until(lambda: count(sshjobs_cli, "busy") == 4, 30, "all jobs to run")
+        one = sshjobs_cli("cancel", "r", "nap-1")
+        assert (one.returncode, one.stdout) == (0, "1 job cancelled\n0 processes, 0 files left on 1 host\n"), one.stderr
+        rest = sshjobs_cli("cancel", "r", "--all")
+        assert rest.stdout == f"3 jobs cancelled; nothing of r runs any more\n{NOTHING_LEFT}\n", rest.stderr
+        run.wait(30)
+        assert f" left   {NOTHING_LEFT}\n" in output(tmp_path)
+    finally:
+        run.kill()
+        run.wait()
+    assert of_ours(pair) == []
+
+
+def orphan(machine, token: str, seconds: int) -> None:
+    """Start what only its token ties to a job."""
+    told = machine.ssh(f"SSHJOBS_TOKEN={token} setsid sleep {seconds} >/dev/null 2>&1 </dev/null &")
+    assert told.returncode == 0, told.stderr
+
+
+def sleepers(machine) -> list[str]:
+    return [words(process) for process in machine.processes() if process.state not in "ZX" and "sleep" in words(process)]
+
+
+def test_a_survivor_is_named_with_job_and_host_and_so_is_who_cannot_be_asked(pair, sshjobs_cli, tmp_path):
+    run = start(pair, tmp_path, "echo done")
+    assert run.wait(60) == 0
+    host, token = tokens(tmp_path)["nap-1"]
+    machine = pair.host(host)
+    orphan(machine, token, 4000)
+    paths = RunPaths(tmp_path / "results", "r")
+    left = receipt(paths, looks=1)
+    assert (left.hosts, left.processes, left.files, left.unasked) == (2, 1, 0, [])
+    assert re.fullmatch(rf"process \d+ of nap-1 on {host}", left.left[0])
+    other = next(one for one in pair.hosts if one is not machine)
+    other.power_off()
+    assert [line.partition(":")[0] for line in receipt(paths, looks=1).unasked] == [other.name]
+    told = sshjobs_cli("gc", "r")
+    assert (told.returncode, sleepers(machine)) == (1, [])
+    assert f"{other.name}: " in told.stderr
+    assert told.stdout.endswith("; 0 processes, 0 files left on 1 host\n"), told.stdout
+
+
+def test_what_cannot_be_killed_is_told_with_the_reason():
+    theirs = ProcessTrace(12, 1, "S", "t", "nap", "r", None, 0)
+    waits = ProcessTrace(13, 1, "D", "t", "nap", "r", None, None)
+    assert describe(theirs, "nap", "h1") == "process 12 of nap on h1: it belongs to user 0, whom we cannot signal"
+    assert describe(waits, None, "h1") == (
+        "process 13 of the agent on h1: it waits for a disk or a file server, and cannot be killed before")
+
+
+def kill_agents(lab) -> None:
+    """Let agents and runners die as at a power failure; jobs go on."""
+    for host in lab.hosts:
+        host.run(["pkill", "-9", "-f", "ISc"])
+
+
+def test_what_an_ended_run_left_is_removed_and_proved_to_be(pair, sshjobs_cli, tmp_path):
+    run = start(pair, tmp_path, "echo done")
+    assert run.wait(60) == 0
+    assert of_ours(pair) == []
+    with RunReader.open(RunPaths(tmp_path / "results", "r")) as reader:
+        uid = reader.summary().uid
+    # A directory, a socket, and an orphan in a session of its own, as hosts have them that were away at the end.
+    host, token = tokens(tmp_path)["nap-1"]
+    machine = pair.host(host)
+    base = f".sshjobs/{uid}/{host_key(host)}"
+    assert machine.ssh(f"mkdir -p -m 700 ~/{base}/w/1.1 ~/{base}/o ~/{base}/j; echo done > ~/{base}/o/1.1.out; "
+                       "sleep 3001 >/dev/null 2>&1 </dev/null & true").returncode == 0
+    orphan(machine, token, 3000)
+    dry = sshjobs_cli("gc", "r", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert dry.stdout.splitlines()[-1] == "would remove 1 directory, 1 file, 1 process on 2 hosts"
+    assert machine.pids_with(token)
+    told = sshjobs_cli("gc", "r")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert re.fullmatch(rf"removed 1 run, \d+ files?, 1 process on 2 hosts; {NOTHING_LEFT}\n", told.stdout), told.stdout
+    assert sleepers(machine) == ["sleep 3001"]
+    assert not (machine.home / base).exists()
+
+
+def test_nothing_of_a_run_that_is_not_over_is_touched(pair, sshjobs_cli, tmp_path):
+    run = start(pair, tmp_path, "until test -e ~/go; do sleep 0.1; done; echo $SSHJOBS_JOB")
+    try:
+        wait_until(lambda: count(sshjobs_cli, "busy") == 4, 30, "all jobs to run")
+        live = sshjobs_cli("gc")
+        assert live.returncode == 0, live.stderr
+        assert live.stdout.count(": r: a manager works on it\n") == 2
+        run.send_signal(signal.SIGKILL)
+    finally:
+        run.kill()
+        run.wait()
+    kept = sshjobs_cli("gc", "--force")
+    assert kept.stdout.count(": r: 4 of its jobs are not over; resume it, or cancel them\n") == 2
+    # Nor by somebody who does not have the run here at all.
+    foreign = sshjobs_cli("gc", "--results", tmp_path / "elsewhere", "--hosts", ",".join(pair.names), "--ssh-config",
+                          pair.ssh_config)
+    assert foreign.returncode == 0, foreign.stderr
+    # Files there may be: this machine's own litter.
+    assert re.fullmatch(rf"removed 0 runs, \d+ files?, 0 processes on 2 hosts; {NOTHING_LEFT}\n", foreign.stdout)
+    for host in pair.hosts:
+        (host.home / "go").touch()
+    resumed = sshjobs_cli("resume", "r")
+    assert resumed.returncode == 0, resumed.stdout
+    assert {(tmp_path / "results/r/jobs" / f"nap-{n}" / "stdout").read_text() for n in range(1, 5)} == {
+        f"nap-{n}\n" for n in range(1, 5)}
+
+
+def test_outputs_that_nobody_collected_are_kept_unless_forced(pair, sshjobs_cli, tmp_path):
+    run = start(pair, tmp_path, "until test -e ~/go; do sleep 0.1; done; echo precious")
+    try:
+        wait_until(lambda: count(sshjobs_cli, "busy") == 4, 30, "all jobs to run")
+        run.send_signal(signal.SIGKILL)
+    finally:
+        run.kill()
+        run.wait()
+    for host in pair.hosts:
+        (host.home / "go").touch()
+    wait_until(lambda: sshjobs_cli("verify", "r").stdout.count("has ended there") == 4, 30, "the jobs to end")
+    kill_agents(pair)
+    elsewhere = ["gc", "--results", tmp_path / "elsewhere", "--hosts", ",".join(pair.names), "--ssh-config",
+                 pair.ssh_config]
+    told = sshjobs_cli(*elsewhere)
+    assert told.stdout.count("of a run that is not here: 2 of its attempts were not collected") == 2, told.stdout
+    assert "removed 0 runs" in told.stdout
+    resumed = sshjobs_cli("resume", "r")
+    assert resumed.returncode == 0, resumed.stdout
+    assert (tmp_path / "results/r/jobs/nap-1/stdout").read_text() == "precious\n"
