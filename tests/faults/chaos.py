@@ -64,6 +64,7 @@ def unleash(scene: Scene, faults: int, *, jobs: int, pace: float) -> tuple[ledge
                 what["manager"] += 1
                 manager = scene.resume()
             hosts.mend()
+            found.doubled += scene.twice()
             manager = _strike(scene, manager, hosts, what)
         hosts.mend(everything=True)
         scene.finish()

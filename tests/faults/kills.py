@@ -75,6 +75,7 @@ def far_kills(scene: Scene, kills: int, *, jobs: int = 1000, pace: float = 1.0,
             victim = kill_something(scene.rng.choice(scene.lab.hosts), scene.rng)
             if victim:
                 what[victim] += 1
+            found.doubled += scene.twice()
         scene.finish()
         found.add(scene.check())
         if found.bad:

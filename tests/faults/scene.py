@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from sshjobs.store import RunReader
 from sshjobs.views import lines as _lines  # noqa: F401
 from tests.faults import ledger
 from tests.lab import BaseLab, LabHost
+from tests.lab.process import Process, is_alive, start_time
 
 _PDEATHSIG = 1
 _RUNS = itertools.count(1)
@@ -181,6 +183,23 @@ class Scene:
     def ledger(self) -> list[ledger.Line]:
         """What the run's jobs have written so far."""
         return ledger.read(self.lab.hosts, self.name)
+
+
+    def twice(self) -> list[str]:
+        """Jobs of which processes of two attempts are alive at this moment, anywhere."""
+        alive: dict[str, dict[str, list[Process]]] = defaultdict(lambda: defaultdict(list))
+        for host in self.lab.hosts:
+            for process in host.processes():
+                words = dict(word.split("=", 1) for word in process.environ if word.startswith("SSHJOBS_") and "=" in word)
+                if words.get("SSHJOBS_RUN") == self.name and process.state not in "ZX":
+                    alive[words["SSHJOBS_JOB"]][words["SSHJOBS_ATTEMPT"]].append(process)
+        # One may have ended before the other was looked at: a process counts if it is still there after all were seen.
+        return [f"{job}: attempts {' and '.join(attempts)} are alive at the same time" for job, attempts in alive.items()
+                if len(attempts) > 1 and sum(any(map(_still, group)) for group in attempts.values()) > 1]
+
+
+def _still(process: Process) -> bool:
+    return start_time(process.pid) == process.start_time and is_alive(process.pid)
 
 
 def survivors(host: LabHost, run: str) -> list[tuple[str, ...]]:
