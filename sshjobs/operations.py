@@ -58,10 +58,10 @@ class Operations:
         :param paused: nothing was to be launched
         """
         self._manager.schedule.paused = paused
-        for job in self._manager.unfinished():
-            if job.reason == HELD:
-                self._hold(job)
-            elif job.reason == GOES_ON:
+        unfinished = self._manager.unfinished()
+        self._hold([job for job in unfinished if job.reason == HELD])
+        for job in unfinished:
+            if job.reason == GOES_ON:
                 self._manager.network.pause(job, False)
 
     # -- jobs ----------------------------------------------------------------------------------------------------
@@ -120,31 +120,34 @@ class Operations:
             changed = None
         else:
             jobs = [job for job in self._unfinished(names) if (job in manager.held) != paused]
-            for job in jobs:
-                (self._hold if paused else self._let_go)(job)
+            (self._hold if paused else self._let_go)(jobs)
             changed = [job.name for job in jobs]
         if changed != []:
             manager.handle_act({"event": "pause", "paused": paused, "jobs": changed})
         return {"ok": True, "jobs": changed}
 
-    def _hold(self, job: Job) -> None:
+    def _hold(self, jobs: Sequence[Job]) -> None:
         manager = self._manager
-        manager.held.add(job)
-        if not manager.schedule.remove(job):
-            if job.attempts[-1].started is None:
-                self._ask_back([job])
+        launched = [job for job in jobs if not manager.schedule.remove(job)]
+        for job in jobs:
+            manager.held.add(job)
+            manager.note(job, HELD)
+        # What stands still has to be known to the next manager.
+        manager.commit()
+        self._ask_back(job for job in launched if job.attempts[-1].started is None)
+        for job in launched:
             manager.network.pause(job, True)
-        manager.note(job, HELD)
 
-    def _let_go(self, job: Job) -> None:
+    def _let_go(self, jobs: Sequence[Job]) -> None:
         manager = self._manager
-        manager.held.discard(job)
-        if job.state == STATE_FREE:
-            manager.note(job, None)
-            manager.schedule.add(job)
-        else:
-            manager.note(job, GOES_ON)
-            manager.network.pause(job, False)
+        for job in jobs:
+            manager.held.discard(job)
+            if job.state == STATE_FREE:
+                manager.note(job, None)
+                manager.schedule.add(job)
+            else:
+                manager.note(job, GOES_ON)
+                manager.network.pause(job, False)
 
     def _ask_back(self, jobs: Iterable[Job]) -> None:
         for job in self._manager.placement.ask_back(jobs):

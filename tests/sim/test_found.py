@@ -165,3 +165,17 @@ def test_an_agent_whose_disk_is_full_does_not_leave_with_what_it_could_not_write
         play.advance(30.0)
         assert play.judge.recorded == {"1.1": Outcome.FAILED}
         play.finish()
+
+
+@pytest.mark.parametrize("point", ["manager.commit", "manager.committed"])
+def test_nothing_stands_still_that_the_next_manager_does_not_know_of(point: str) -> None:
+    with play_of("unknown pause", Program(20.0, 0, None, b"out")) as play:
+        play.begin(1)
+        play.advance(1.0)
+        play.traps[point] = 1, lambda machine: play.kill_manager()
+        play.ask({"do": "pause", "jobs": ["j1"]})
+        play.advance(2.0)
+        play.resume()
+        play.advance(10.0)
+        play.finish()
+        assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
