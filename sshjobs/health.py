@@ -55,6 +55,8 @@ class HostHealth:
 
     def __init__(self, hosts: Iterable[str], elsewhere: Callable[[Job, str], bool]):
         self._records = {host: _Record() for host in hosts}
+        #: Hosts among which all suspects are. Asked at every turn, so it must not be all hosts.
+        self._doubted: dict[str, None] = {}
         self._elsewhere = elsewhere
         #: Which host each job that is tried elsewhere speaks about.
         self._probes: dict[Job, str] = {}
@@ -83,6 +85,7 @@ class HostHealth:
         record = self._records[attempt.host]
         if was_given_back(attempt):
             self._note_given_back(record, job, attempt.reason or "", now)
+            self._doubted[attempt.host] = None
             return {}
         self.note_start(job, attempt)
         blamed = self._note_probe(job, attempt, now)
@@ -103,6 +106,7 @@ class HostHealth:
             return blamed | self._blame(record)
         if job in record.row and record.probe is None and self._is_odd(record) and self._elsewhere(job, attempt.host):
             record.probe, record.canary_at = job, now + PATIENCE
+            self._doubted[attempt.host] = None
             self._probes[job] = attempt.host
             return {**blamed, job: attempt}
         return blamed
@@ -126,8 +130,11 @@ class HostHealth:
 
     def canary_due(self, now: float) -> list[str]:
         """Return the hosts that may get one job to prove themselves."""
-        return [host for host, record in self._records.items()
-                if self.is_suspect(host) and record.canary is None and now >= record.canary_at]
+        if not self._doubted:
+            return []
+        self._doubted = {host: None for host in self._doubted if self.is_suspect(host)}
+        records = ((host, self._records[host]) for host in self._doubted)
+        return [host for host, record in records if record.canary is None and now >= record.canary_at]
 
     def send_canary(self, host: str, job: Job) -> None:
         """Note which job such a host got."""
@@ -154,6 +161,7 @@ class HostHealth:
             record.least = 2 * max(len(record.row), record.least)
             record.row.clear()
             return {}
+        self._doubted[host] = None
         last = list(record.row.values())[-1]
         record.reason = (f"{len(record.row)} jobs in a row failed there at once, and pass elsewhere; "
                          f"the last: {_words(last)}")

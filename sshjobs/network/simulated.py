@@ -185,7 +185,13 @@ class SimulatedNetwork(NetworkContract):
         if finished:
             self.world.run(self.world.now + BYE_TIMEOUT, lambda: not self._releasing)
             asked = [session for session in self._sessions.values() if session.bye()]
-            self.world.run(self.world.now + BYE_TIMEOUT, lambda: all(session.gone for session in asked))
+
+            def all_gone() -> bool:
+                # Asked after every event: each session is looked at until it is gone, and not again.
+                while asked and asked[-1].gone:
+                    asked.pop()
+                return not asked
+            self.world.run(self.world.now + BYE_TIMEOUT, all_gone)
             lines = [f"{session.host.name}: not reachable at the end; files of the run stay there"
                      for session in self._sessions.values() if session.gone is None]
         self.vanish()
