@@ -48,6 +48,12 @@ lint: dev ## Check style, types, floors and the far side's Python 3.6
 faults: system dev ## Kill, cut, reboot and fill for an hour or so, as root, and write docs/reliability.md
 	$(BIN)/python -m tests.faults.report
 
+.PHONY: bench
+bench: system dev ## Measure sshjobs beside its peers for half an hour or so, as root, and write docs/performance.md
+	@.ci/system bench
+	@.ci/peers
+	$(BIN)/python -m tests.benchmarks.report
+
 .PHONY: simulate
 simulate: dev ## Play 100,000 disasters in a simulated world, and hunt the twelve mutants
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.sim.campaign --disasters 100000 --jobs 2

@@ -31,7 +31,7 @@ def measure(rounds: int) -> list[Figure]:
     with scratch() as work, Lab(1) as lab:
         ledger = Ledger([round_of(lab, work) for _ in range(rounds)])
     what = f"{MIB} MiB of stdout into its file"
-    return [Figure(f"{what}: `ssh host cat`", ledger.ratios("sshjobs", "ssh"), "×", 1.5),
+    return [Figure(f"{what}: against `ssh host cat`", ledger.ratios("sshjobs", "ssh"), "×", 1.5),
             Figure(f"{what}: sshjobs", ledger.column("sshjobs"), "s"),
             Figure(f"{what}: ssh", ledger.column("ssh"), "s"),
             Figure(f"{what}: CPU of manager and ssh", ledger.column("cpu"), "s")]

@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.benchmarks.measure import Figure, Ledger, fresh, main, scratch, sshjobs, sshjobs_env, timed
+from tests.benchmarks.measure import Figure, Ledger, ended_in_time, fresh, main, scratch, sshjobs, sshjobs_env, timed
 from tests.lab import Lab
 
 JOBS = 1_000_000
@@ -18,7 +18,7 @@ JOBS = 1_000_000
 def until_launch(argv: list[str], env: dict[str, str], launches: int) -> tuple[float, float]:
     """Kill a manager after so many launches; return the seconds until the first, and its memory in MiB then."""
     began, first, memory = time.perf_counter(), 0.0, 0.0
-    with subprocess.Popen(argv, env={**os.environ, **env}, stdout=subprocess.PIPE) as manager:
+    with subprocess.Popen(argv, env={**os.environ, **env}, stdout=subprocess.PIPE) as manager, ended_in_time(manager):
         assert manager.stdout is not None
         for line in manager.stdout:
             if json.loads(line)["event"] == "launch":

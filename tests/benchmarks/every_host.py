@@ -29,8 +29,8 @@ def measure(rounds: int) -> list[Figure]:
         ledger = Ledger([round_of(lab, work) for _ in range(rounds)])
     what = f"`true` once on each of {HOSTS} hosts"
     return [
-        Figure(f"{what}: clush", ledger.ratios("sshjobs", "clush"), "×", 1.3),
-        Figure(f"{what}: pdsh", ledger.ratios("sshjobs", "pdsh"), "×"),
+        Figure(f"{what}: against clush", ledger.ratios("sshjobs", "clush"), "×", 1.3),
+        Figure(f"{what}: against pdsh", ledger.ratios("sshjobs", "pdsh"), "×"),
         *(Figure(f"{what}: {name}", ledger.column(name), "s") for name in ("sshjobs", "clush", "pdsh")),
     ]
 

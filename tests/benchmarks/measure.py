@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,17 +26,19 @@ PEERS = Path(__file__).with_name("peers.py")
 #: Processes of a benchmark that take longer than this hang.
 LIMIT = 900.0
 #: Seconds that making a file takes at most where nothing was deleted lately, and how long to wait for that.
-USUAL_PRICE, SETTLED_WITHIN = 4e-5, 90.0
+USUAL_PRICE, SETTLED_WITHIN = 4e-5, 30.0
 #: Peers from PyPI whose versions are told.
 _PACKAGES = ("fabric", "asyncssh", "distributed", "hyperqueue")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took: seconds by the clock, and CPU seconds of it and all the children that it waited for."""
+    """What a command took: seconds by the clock, CPU seconds of it and all the children that it waited for, and CPU
+    seconds of all processes of this machine meanwhile (the hosts of a lab are among them)."""
 
     seconds: float
     cpu: float
+    machine: float
 
 
 @dataclass
@@ -92,22 +95,40 @@ def timed(argv: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[s
           stdout: int | Any = subprocess.DEVNULL, input: bytes | None = None) -> Cost:
     """Run a command to its end.
 
-    :raises RuntimeError: it failed, so that its time means nothing
+    :raises RuntimeError: it failed or took too long, so that its time means nothing
     """
     with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as given:
         given.write(input or b"")
         given.seek(0)
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), _busy()
         process = subprocess.Popen([str(word) for word in argv], cwd=cwd, env={**os.environ, **(env or {})},
                                    stdin=given, stdout=stdout, stderr=errors)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
+        with ended_in_time(process):
+            _, status, usage = os.wait4(process.pid, 0)
+        seconds, busy = time.perf_counter() - began, _busy() - busy
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             errors.seek(0)
             raise RuntimeError(f"{shlex.join(map(str, argv))}: exit {process.returncode}: "
                                f"{errors.read()[-2000:].decode(errors='replace')}")
-    return Cost(seconds, usage.ru_utime + usage.ru_stime)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, busy)
+
+
+@contextmanager
+def ended_in_time(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Kill a process that hangs, so that whoever waits for it in the body goes on."""
+    timer = threading.Timer(LIMIT, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _busy() -> float:
+    """CPU seconds that this machine has spent since it was started, what another machine took from it left out."""
+    user, nice, system, _idle, _waiting, irq, softirq = map(int, Path("/proc/stat").read_text().split()[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def sshjobs(*words: str | Path | int) -> list[str]:
@@ -209,9 +230,16 @@ def main(module: str, measure: Callable[[int], list[Figure]], rounds: int) -> No
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     options = parser.parse_args()
     before = about()
-    figures = measure(options.rounds)
+    tell(module, options.rounds, before, measure(options.rounds), options.json)
+
+
+def tell(module: str, rounds: int, before: Mapping[str, Any], figures: Sequence[Figure], into: Path | None) -> None:
+    """Print figures, and write them to a file where one is named.
+
+    :param before: what :func:`about` said when the benchmark began
+    """
     for figure in figures:
         print(figure, flush=True)
-    if options.json is not None:
-        options.json.write_text(json.dumps({"module": module, "rounds": options.rounds, "about": before,
-                                            "figures": [asdict(one) for one in figures]}, indent=1) + "\n")
+    if into is not None:
+        told = {"module": module, "rounds": rounds, "about": before, "figures": [asdict(one) for one in figures]}
+        into.write_text(json.dumps(told, indent=1) + "\n")

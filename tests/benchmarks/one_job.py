@@ -31,7 +31,7 @@ def measure(rounds: int) -> list[Figure]:
             one["ours"] - one["ssh"] for one in ledger.rounds], "s", 0.35),
         Figure("one `true` on one host: whole command", ledger.column("ours"), "s"),
         Figure("one `true` on one host: `ssh host true`", ledger.column("ssh"), "s"),
-        Figure("`sshjobs --help`: `python3 -c pass`", ledger.ratios("help", "python"), "×", 6),
+        Figure("`sshjobs --help` against `python3 -c pass`", ledger.ratios("help", "python"), "×", 6),
     ]
 
 

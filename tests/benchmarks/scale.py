@@ -1,16 +1,19 @@
 """What a job costs the manager as work grows, on the simulated network: ``python -m tests.benchmarks.scale``.
 
 Prints CPU per job (simulated hosts included) and the memory that a job takes, for growing numbers of jobs and hosts.
+What a host costs once (to be contacted, to be let go of) is taken off: each figure is the difference between a run and
+one of half its jobs on the same hosts. Every run has a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
+import multiprocessing
 import os
+import resource
 import tempfile
 import time
-import tracemalloc
+from typing import NamedTuple
 
 from sshjobs.host import Host
 from sshjobs.manager import Manager
@@ -20,43 +23,62 @@ from sshjobs.network.sim.machine import Machine
 from sshjobs.network.simulated import SimulatedNetwork
 from sshjobs.spec import JobSpec
 
+SLOTS = 8
 
-def measure(jobs: int, hosts: int, *, seconds: float = 10.0, memory: bool = False) -> tuple[float, float]:
-    """Carry out a run; return microseconds of CPU a job, and bytes a job (0 where they were not asked for)."""
+
+class Cost(NamedTuple):
+    """What a run took: CPU seconds, those until the first launch could leave included, and bytes of memory."""
+
+    cpu: float
+    memory: float
+
+    def a_job(self, half: Cost, jobs: int) -> Cost:
+        """Return what each of the jobs took that the half of this run did not have."""
+        return Cost((self.cpu - half.cpu) / jobs, (self.memory - half.memory) / jobs)
+
+
+def measure(jobs: int, hosts: int, seconds: float = 10.0) -> Cost:
+    """Carry out a run."""
     world = World(1, lambda launch: Program(seconds))
-    chosen = [Host(f"h{number}", slots=8) for number in range(hosts)]
+    chosen = [Host(f"h{number}", slots=SLOTS) for number in range(hosts)]
     for host in chosen:
         world.machines[host.name] = Machine(world, host.name)
     scratch = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
+        before, began = _most_memory(), time.process_time()
         manager = Manager(60.0)
         spec = JobSpec(argv=["true"], name="job")
-        gc.collect()
-        if memory:
-            tracemalloc.start()
         manager.Setup((spec for _ in range(jobs)), SimulatedNetwork(directory, chosen, world, NoFiles()))
-        size = tracemalloc.get_traced_memory()[0] if memory else 0
-        tracemalloc.stop()
-        began = time.process_time()
         manager.ProcessJobs()
         assert manager.summary is not None and manager.summary.counts["done"] == jobs
-        return (time.process_time() - began) / jobs * 1e6, size / jobs
+        return Cost(time.process_time() - began, _most_memory() - before)
+
+
+def _most_memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def marginal(jobs: int, hosts: int) -> Cost:
+    """Return what a job costs in a run of so many on so many hosts: CPU seconds and bytes."""
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as fresh:
+        half = fresh.apply(measure, (jobs // 2, hosts))
+        return fresh.apply(measure, (jobs, hosts)).a_job(half, jobs - jobs // 2)
 
 
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale")
-    parser.add_argument("--jobs", type=int, nargs="+", default=[1_000, 10_000, 100_000, 1_000_000])
-    parser.add_argument("--hosts", type=int, nargs="+", default=[10, 100, 1_000, 10_000])
+    parser.add_argument("--jobs", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--hosts", type=int, nargs="*", default=[10, 100, 1_000, 10_000])
     options = parser.parse_args()
-    print("jobs on 100 hosts   CPU a job   memory a job")
+    print("  jobs on 100 hosts   CPU a job   memory a job")
     for jobs in options.jobs:
-        cost, _ = measure(jobs, 100)
-        _, size = measure(jobs, 100, memory=True) if jobs <= 10_000 else (0.0, 0.0)
-        print(f"{jobs:17,}   {cost:6.0f} us   {f'{size:6.0f} bytes' if size else ''}", flush=True)
-    print("hosts, 100,000 jobs   CPU a job")
+        # So few jobs take too little time for one run to tell it.
+        cost = marginal(jobs, 100 if jobs > 1_000 else 10)
+        print(f"{jobs:19,}   {cost.cpu * 1e6:6.0f} us   {cost.memory:6.0f} bytes", flush=True)
+    print("hosts, 40 jobs each (at least 20,000)   CPU a job")
     for hosts in options.hosts:
-        print(f"{hosts:19,}   {measure(100_000, hosts)[0]:6.0f} us", flush=True)
+        print(f"{hosts:37,}   {marginal(max(20_000, 40 * hosts), hosts).cpu * 1e6:6.0f} us", flush=True)
 
 
 if __name__ == "__main__":

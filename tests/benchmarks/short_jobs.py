@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sshjobs.rundir import RunPaths
@@ -40,10 +42,10 @@ def check(directory: Path, jobs: int) -> None:
         raise RuntimeError(f"{outcomes}, {files} files, of {jobs} jobs")
 
 
-def xargs(workers: int) -> float:
+def xargs(workers: int) -> Cost:
     """The bare limit: a process for each job, and nothing else."""
     return timed(["xargs", f"-P{workers}", "-n1", "/bin/true"],
-                 input="".join(f"{n}\n" for n in range(JOBS)).encode()).seconds
+                 input="".join(f"{n}\n" for n in range(JOBS)).encode())
 
 
 def parallel(lab: BaseLab, slots: int, jobs: int, *, master: bool) -> float:
@@ -67,36 +69,55 @@ def parallel(lab: BaseLab, slots: int, jobs: int, *, master: bool) -> float:
                 timed(["ssh", "-F", config, "-O", "exit", name])
 
 
-def round_of(lab: BaseLab, slots: int, work: Path) -> dict[str, float]:
-    """Jobs a second of everybody, and our CPU in milliseconds a job."""
-    cost = ours(lab, slots, work)
+def round_of(lab: BaseLab, slots: int, work: Path, *, backwards: bool) -> dict[str, float]:
+    """Jobs a second of everybody, and CPU in milliseconds a job: of our manager and its ssh, and of all processes.
+
+    :param backwards: begin with the last, so that nobody is always the first after a pause
+    """
     over_ssh = (slots, lab.ssh_config, *lab.names)
-    seconds = {
-        "hyperqueue": JOBS / peer("hyperqueue", JOBS, HOSTS, slots),
-        "dask": JOBS / peer("dask", JOBS, HOSTS, slots),
-        "xargs": JOBS / xargs(4),
-        **{name: FEWER[name] / parallel(lab, slots, FEWER[name], master=name != "parallel")
+    told: dict[str, float] = {}
+
+    def run_ours() -> float:
+        cost = ours(lab, slots, work)
+        told.update(cpu=1000 * cost.cpu / JOBS, machine=1000 * cost.machine / JOBS)
+        return JOBS / cost.seconds
+
+    def run_xargs() -> float:
+        cost = xargs(4)
+        told["machine of xargs"] = 1000 * cost.machine / JOBS
+        return JOBS / cost.seconds
+
+    contestants: dict[str, Callable[[], float]] = {
+        "sshjobs": run_ours,
+        "hyperqueue": lambda: JOBS / peer("hyperqueue", JOBS, HOSTS, slots),
+        "xargs": run_xargs,
+        "dask": lambda: JOBS / peer("dask", JOBS, HOSTS, slots),
+        **{name: partial(lambda name: FEWER[name] / parallel(lab, slots, FEWER[name], master=name != "parallel"), name)
            for name in ("parallel", "parallel, ControlMaster")},
-        **{name: FEWER[name] / peer(name, FEWER[name], *over_ssh) for name in ("fabric", "asyncssh")},
+        **{name: partial(lambda name: FEWER[name] / peer(name, FEWER[name], *over_ssh), name)
+           for name in ("fabric", "asyncssh")},
     }
-    return {"sshjobs": JOBS / cost.seconds, "cpu": 1000 * cost.cpu / JOBS, **seconds}
+    rates = {name: contestants[name]() for name in (reversed(contestants) if backwards else contestants)}
+    return {**{name: rates[name] for name in contestants}, **told}
 
 
 def measure(rounds: int) -> list[Figure]:
     figures = []
     with scratch() as work, Lab(HOSTS) as lab:
         for slots in (1, 2):
-            ledger = Ledger([round_of(lab, slots, work) for _ in range(rounds)])
+            ledger = Ledger([round_of(lab, slots, work, backwards=bool(n % 2)) for n in range(rounds)])
             what = f"{JOBS:,} × `/bin/true`, {HOSTS} hosts × {slots} slot{'s' * (slots > 1)}"
             figures += [
-                Figure(f"{what}: best of HyperQueue and Dask", ledger.ratios("sshjobs", "hyperqueue", "dask"), "×", 1.5,
+                Figure(f"{what}: against the best of HyperQueue and Dask", ledger.ratios("sshjobs", "hyperqueue", "dask"), "×", 1.5,
                        at_least=True),
-                Figure(f"{what}: xargs -P4", ledger.ratios("sshjobs", "xargs"), "×", 0.6, at_least=True),
-                Figure(f"{what}: parallel with ControlMaster", ledger.ratios("sshjobs", "parallel, ControlMaster"), "×",
+                Figure(f"{what}: against `xargs -P4`", ledger.ratios("sshjobs", "xargs"), "×", 0.6, at_least=True),
+                Figure(f"{what}: against parallel with ControlMaster", ledger.ratios("sshjobs", "parallel, ControlMaster"), "×",
                        15, at_least=True),
                 Figure(f"{what}: CPU of manager and ssh", ledger.column("cpu"), "ms a job", 0.35),
+                Figure(f"{what}: CPU of all processes, hosts and jobs too", ledger.column("machine"), "ms a job"),
+                Figure(f"{what}: CPU of all processes with xargs", ledger.column("machine of xargs"), "ms a job"),
                 *(Figure(f"{what}: {name}", ledger.column(name), "jobs/s") for name in ledger.rounds[0]
-                  if name != "cpu"),
+                  if name not in ("cpu", "machine", "machine of xargs")),
             ]
     return figures
 
