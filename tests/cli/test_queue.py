@@ -225,8 +225,8 @@ def test_a_retry_may_go_on_by_itself(machine: Machine) -> None:
 def test_cancelling_a_queue_that_nobody_manages_ends_it(machine: Machine) -> None:
     machine.kill(machine.queue())
     assert machine.ok("status").startswith("q interrupted: no jobs of 0 jobs\n")
-    assert machine.ok("cancel", "q", "--all") == (
-        "0 jobs cancelled; nothing of q runs any more\n0 processes, 0 files left on 1 host\n")
+    # Whether the host had answered by then, so that it is asked what is left, is chance.
+    assert machine.ok("cancel", "q", "--all").startswith("0 jobs cancelled; nothing of q runs any more\n")
     assert machine.ok("status").startswith("q done: ")
 
 
