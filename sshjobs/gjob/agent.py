@@ -22,6 +22,9 @@ if MYPY:
 
 #: Seconds without a link and without anything to do after which the agent goes.
 IDLE_EXIT = 60.0
+#: While so many jobs wait here, nobody waits for news: what is no longer than SMALL_NEWS bytes is gathered for so many
+#: seconds. Each write wakes an sshd, an ssh and the manager, which costs them more than the news of ten jobs.
+PLENTY, SMALL_NEWS, GATHER = 8, 1 << 15, 0.03
 
 
 class Agent(Listener):
@@ -42,6 +45,9 @@ class Agent(Listener):
         self._talk: "Talk | None" = None
         self._facts: "dict[str, Any]" = {}
         self._idle_since: "float | None" = None
+        #: When what is gathered is to be written; and whether all went out at the last write.
+        self._write_at: "float | None" = None
+        self._flows = True
         self._done = False
         self._loop.watch(door.fileno(), self._on_door)
 
@@ -64,6 +70,8 @@ class Agent(Listener):
         due = self._crew.due(now)
         if self._talk is not None:
             due = min(due, self._talk.due(now))
+        if self._write_at is not None:
+            due = min(due, self._write_at)
         if self._idle_since is not None:
             due = min(due, self._idle_since + IDLE_EXIT)
         return max(0.0, due - now)
@@ -75,12 +83,21 @@ class Agent(Listener):
         self._history.journal.retry()
         if self._talk is not None:
             self._talk.stream(now)
-            self._write(self._talk.link)
+            if not self._gathers(self._talk.link, now):
+                self._write(self._talk.link)
         self._crew.tidy()
         self._consider_leaving(now)
 
+    def _gathers(self, link: Link, now: float) -> bool:
+        """True while what is to be written may wait for more."""
+        if not link.waiting or link.waiting > SMALL_NEWS or len(self._crew.queue) < PLENTY or not self._flows:
+            return False
+        if self._write_at is None:
+            self._write_at = now + GATHER
+        return now < self._write_at
+
     def _write(self, link: Link) -> None:
-        link.flush()
+        self._write_at, self._flows = None, link.flush()
         reads = READ if link.waiting <= TOO_MUCH else 0
         writes = WRITE if link.waiting else 0
         if link.reading == link.writing:
@@ -155,7 +172,7 @@ class Agent(Listener):
             self._drop_link()
 
     def _drop_link(self) -> None:
-        talk, self._talk = self._talk, None
+        talk, self._talk, self._write_at, self._flows = self._talk, None, None, True
         if talk is None:
             return
         for fd in (talk.link.reading, talk.link.writing, talk.link.front.fileno()):

@@ -53,7 +53,7 @@ class Crew:
         self._places, self._history, self._loop, self._listener = places, history, loop, listener
         self.pool = pool
         self.attempts: "dict[str, Attempt]" = {}
-        self._queue: "dict[str, Attempt]" = {}
+        self.queue: "dict[str, Attempt]" = {}
         self._workers: "dict[int, Worker]" = {}
         self._adopted: "dict[str, adopt.Adopted]" = {}
         #: Wait statuses of children that are no runners: main processes whose runner was killed, and their orphans.
@@ -78,7 +78,7 @@ class Crew:
 
     def launch(self, attempt: Attempt) -> None:
         """Run it when there is a slot."""
-        self.attempts[attempt.uid] = self._queue[attempt.uid] = attempt
+        self.attempts[attempt.uid] = self.queue[attempt.uid] = attempt
         self._ever_kept = self._ever_kept or attempt.keep
         self.leases.add(attempt.uid, attempt.lease)
 
@@ -97,7 +97,7 @@ class Crew:
                 self._history.note_found(uid, token)
                 self._taken(attempt)
                 return None
-        self._queue.pop(uid, None)
+        self.queue.pop(uid, None)
         try:
             os.mkdir(self._places.cwd(uid), 0o700)
         except FileExistsError:
@@ -181,7 +181,7 @@ class Crew:
         due = now + 3600.0
         if self._adopted:
             due = self._next_look
-        if self._queue and self.pool.free() and self._first() is not None:
+        if self.queue and self.pool.free() and self._first() is not None:
             due = min(due, self._fork_at)
         return due
 
@@ -189,7 +189,7 @@ class Crew:
         """Give launches to runners, and look after attempts that have none."""
         if self._adopted and now >= self._next_look:
             self._look_after_adopted(now)
-        while self._queue and self.pool.free() and now >= self._fork_at:
+        while self.queue and self.pool.free() and now >= self._fork_at:
             uid = self._first()
             if uid is None:
                 return
@@ -203,7 +203,7 @@ class Crew:
             if worker.pid not in self._workers:
                 self._workers[worker.pid] = worker
                 self._loop.watch(worker.sock.fileno(), lambda worker=worker: self._on_worker(worker))  # type: ignore[misc]
-            attempt = self._queue.pop(uid)
+            attempt = self.queue.pop(uid)
             attempt.state = RUNNING
             self.pool.assign(worker, attempt)
             self._listener.on_start(attempt)
@@ -212,8 +212,8 @@ class Crew:
     def _first(self) -> "str | None":
         """Return which attempt is to run next; one with a lease waits until a manager answers."""
         if not self.leases:
-            return next(iter(self._queue))
-        return next((uid for uid in self._queue if self.leases.covers(uid)), None)
+            return next(iter(self.queue))
+        return next((uid for uid in self.queue if self.leases.covers(uid)), None)
 
     def _without_runner(self, error: OSError) -> None:
         """No runner can be started. While others are at work, jobs wait for those; else they are given back."""
@@ -223,7 +223,7 @@ class Crew:
                 self._listener.on_trouble("jobs wait for others to end: %s" % why)
             self._short = True
             return
-        for uid in list(self._queue):
+        for uid in list(self.queue):
             attempt = self.fence(uid)
             if attempt is not None:
                 attempt.end = end_text(uid, "no_room", why)
@@ -235,7 +235,7 @@ class Crew:
         self._rubbish.tidy(self._busy())
 
     def _busy(self) -> bool:
-        return bool(self._queue or self._adopted) or self.pool.busy
+        return bool(self.queue or self._adopted) or self.pool.busy
 
     # -- runners ---------------------------------------------------------------------------------------------------
 

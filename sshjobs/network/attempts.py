@@ -106,13 +106,17 @@ def never_started(attempt: LiveAttempt, reason: str) -> Ended:
 
 
 def launch_spec(spec: JobSpec) -> dict[str, Any]:
-    """Return what a launch frame says of a spec; its files are added when they are known."""
-    keys: dict[str, Any] = {"env": spec.env, "cwd": spec.cwd, "timeout": spec.timeout, "nice": spec.nice,
-                            "leftovers": spec.leftovers, "stdin": None, "files": []}
-    if spec.lease is not None:
-        keys["lease"] = spec.lease
-    if spec.argv:
-        keys["argv"] = spec.argv
-    else:
-        keys.update(script="".join(f"{line}\n" for line in spec.cmds), strict=spec.strict, login=spec.login)
+    """Return what a launch frame says of a spec, and nothing of what goes without saying; its files are added when
+    they are known."""
+    keys: dict[str, Any] = {"argv": spec.argv} if spec.argv else {
+        "script": "".join(f"{line}\n" for line in spec.cmds), "strict": spec.strict, "login": spec.login}
+    if spec.env:
+        keys["env"] = spec.env
+    if spec.nice:
+        keys["nice"] = spec.nice
+    if spec.leftovers != "kill":
+        keys["leftovers"] = spec.leftovers
+    for key in ("cwd", "timeout", "lease"):
+        if (value := getattr(spec, key)) is not None:
+            keys[key] = value
     return keys

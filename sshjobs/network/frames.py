@@ -22,6 +22,7 @@ MAX_NOISE = 16 << 20
 _UID = re.compile(r"[1-9][0-9]{0,8}\.[1-9][0-9]{0,5}\Z")
 _NUMBER = (int, float)
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
 
 #: Keys that a frame must have, with their types. A trailing "?" allows null.
 _SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
@@ -101,14 +102,15 @@ def parse_header(line: bytes) -> dict[str, Any]:
     if len(line) > MAX_LINE:
         raise ProtocolError(f"a frame of {len(line):,} bytes", why=f"the limit is {MAX_LINE:,}")
     try:
-        frame: dict[str, Any] = json.loads(line)
+        frame: dict[str, Any] = _decode(line.decode("ascii"))
     except (ValueError, RecursionError):
         raise ProtocolError("something that is not a frame", why=_sample(line)) from None
     shape = _SHAPES.get(frame.get("t", "")) if isinstance(frame, dict) and isinstance(frame.get("t"), str) else None
     if shape is None:
         raise ProtocolError("a frame of an unknown type", why=_sample(line))
+    # The exact type, here and below: bool is an int to Python, not to the protocol, and this is done for every job.
     for key, types in shape.items():
-        if not _is(frame.get(key), types):
+        if type(frame.get(key)) not in types:
             raise ProtocolError(f"a {frame['t']} frame with a bad {key}", why=_sample(line))
     if "id" in shape and not _UID.match(frame["id"]):
         raise ProtocolError(f"a {frame['t']} frame with a bad id", why=_sample(line))
@@ -124,7 +126,7 @@ def parse_header(line: bytes) -> dict[str, Any]:
 
 def _check_end(frame: dict[str, Any], line: bytes) -> None:
     for key, types in _ENDED_NULLABLE.items():
-        if frame.setdefault(key, None) is not None and not _is(frame[key], types):
+        if frame.setdefault(key, None) is not None and type(frame[key]) not in types:
             raise ProtocolError(f"an ended frame with a bad {key}", why=_sample(line))
     status, signal, why = frame["status"], frame["signal"], frame["why"]
     if (
@@ -134,11 +136,6 @@ def _check_end(frame: dict[str, Any], line: bytes) -> None:
         or (why == "exited" and status is None) or (why == "signalled" and signal is None)
     ):
         raise ProtocolError("an ended frame that cannot be", why=_sample(line))
-
-
-def _is(value: object, types: tuple[type, ...]) -> bool:
-    # bool is an int to Python, not to the protocol.
-    return isinstance(value, types) and (bool in types or not isinstance(value, bool))
 
 
 def _sample(data: bytes) -> str:

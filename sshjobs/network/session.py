@@ -179,7 +179,10 @@ class HostSession:
                 failpoints.reach("after_send")
 
     async def _word_launch(self, link: words.Link, attempt: LiveAttempt, manifest: Manifest | None = None) -> None:
-        await self._patiently(lambda: self.book.create(attempt))
+        try:
+            self.book.create(attempt)
+        except OSError:
+            await self._patiently(lambda: self.book.create(attempt))
         self._dialog.word_launch(link, attempt, manifest)
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -189,7 +192,10 @@ class HostSession:
         if self._first_heard is None:
             self._first_heard = now
         for event in link.receive(data):
-            await self._patiently(functools.partial(self._dialog.take, link, event, now))
+            try:
+                self._dialog.take(link, event, now)
+            except OSError:
+                await self._patiently(functools.partial(self._dialog.take, link, event, now))
         if link.ready:
             self._kick.set()
 
