@@ -167,7 +167,7 @@ class Manager(Housekeeping):
 
         The launch leaves when its intent is committed.
         """
-        match = self._canary or self.schedule.next()
+        match = self._canary or self.schedule.next(self.clock.monotonic())
         if match is None:
             return None
         self._canary = None

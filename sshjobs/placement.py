@@ -33,9 +33,9 @@ class Placement:
     def leave(self, job: Job, attempt: Attempt) -> None:
         """Note the end of an attempt: its place is free, and the schedule learns how long it took."""
         del self._on_host[attempt.host][job]
-        self._schedule.vacate(attempt.host)
         if attempt.started is not None and attempt.ended is not None:
-            self._schedule.note_duration(attempt.host, max(0.0, attempt.ended - attempt.started))
+            self._schedule.note_duration(job.spec, attempt.host, max(0.0, attempt.ended - attempt.started))
+        self._schedule.vacate(attempt.host)
         if job in self._asked_back:
             self._asked_back.discard(job)
             if attempt.outcome is Outcome.NEVER_STARTED:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from itertools import islice
 
+from sshjobs.durations import SLOW, Durations, Line
 from sshjobs.errors import UsageError
 from sshjobs.host import Host
 from sshjobs.queue import Queue
 from sshjobs.spec import Attempt, Job, JobSpec
 from sshjobs.states import HOST_OUTCOMES, JOB_OUTCOMES, STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, Outcome
 
-#: How many jobs further down the line are looked at to spare a job the host on which it has just failed to start.
-LOOK_AHEAD = 8
 #: A host holds more jobs than it has slots, so that a slot that falls free starts the next one with no round trip:
 #: as many as it ends in so many seconds, on top of two round trips. Jobs held are jobs that no other host can take.
 HORIZON = 0.06
 #: Most jobs held for a slot.
 MAX_HELD = 64
-#: How much the newest job tells about the next: weight in the running mean of durations.
-_NEWEST = 0.2
 #: What a job that a person holds back says of itself.
 HELD = "paused by hand"
 #: What one that was launched says from then on that it is let go of, so that a later manager has its host hear of it.
@@ -34,27 +29,6 @@ NO_ROOM = "the host cannot take it"
 BLAMED = "the host's fault"
 #: State of a host whose slots are taken but which may hold more.
 _FILLING = "filling"
-
-
-class _Line:
-    """Jobs that wait for a host of the same selection, in their order."""
-
-    def __init__(self, hosts: set[str]):
-        self.hosts = hosts
-        self.jobs: OrderedDict[Job, int] = OrderedDict()
-
-    def head(self) -> int:
-        return next(iter(self.jobs.values()))
-
-    def take(self, host: str, spare: bool) -> Job:
-        chosen = next(iter(self.jobs))
-        if spare and chosen.attempts and chosen.attempts[-1].host == host:
-            for job in islice(self.jobs, LOOK_AHEAD):
-                if not job.attempts or job.attempts[-1].host != host:
-                    chosen = job
-                    break
-        del self.jobs[chosen]
-        return chosen
 
 
 class Schedule:
@@ -77,15 +51,21 @@ class Schedule:
         self.slots: dict[str, int] = dict.fromkeys(self.hosts, 0)
         self.load: dict[str, int] = dict.fromkeys(self.hosts, 0)
         self._round_trip: dict[str, float] = {}
-        self._duration: dict[str, float] = {}
-        self._ended: dict[str, int] = {}
+        self.durations = Durations()
+        #: Slow hosts that get nothing at the end, each with the time from which on that makes no sense any more.
+        self._held_back: dict[str, float] = {}
+        #: Those that were held back for as long as that, until a job ends there.
+        self._in_vain: set[str] = set()
+        #: The slots of each usable host that is not slow, and their sum.
+        self._brisk: dict[str, int] = {}
+        self._brisk_slots = 0
         self._up: set[str] = set()
         self._dry: set[str] = set()
         self._drained: set[str] = set()
         #: Hosts with a free slot; with jobs that they cannot start yet; with less than half of what they may hold.
         self._idle, self._holding, self._hungry = set[str](), set[str](), set[str]()
-        self._lines: dict[tuple[tuple[str, ...], str | None], _Line] = {}
-        self._lines_of: dict[str, list[_Line]] = {name: [] for name in self.hosts}
+        self._lines: dict[tuple[tuple[str, ...], str | None], Line] = {}
+        self._lines_of: dict[str, list[Line]] = {name: [] for name in self.hosts}
         self._entered = 0
         self.waiting = 0
         #: Launch nothing for now.
@@ -100,7 +80,7 @@ class Schedule:
         """
         return frozenset(self._line(spec, only_host).hosts)
 
-    def _line(self, spec: JobSpec, only_host: str | None) -> _Line:
+    def _line(self, spec: JobSpec, only_host: str | None) -> Line:
         key = (tuple(spec.hosts), only_host)
         line = self._lines.get(key)
         if line is None:
@@ -109,7 +89,7 @@ class Schedule:
             if not chosen:
                 raise UsageError(f"no host matches {', '.join(spec.hosts) or only_host}", where=spec.name,
                                  hint=f"the hosts are {', '.join(list(self.hosts)[:8])}")
-            line = self._lines[key] = _Line(chosen)
+            line = self._lines[key] = Line(chosen, self.durations)
             for name in chosen:
                 self._lines_of[name].append(line)
         return line
@@ -120,7 +100,7 @@ class Schedule:
         :raises UsageError: its ``hosts`` match none
         """
         line = self._line(job.spec, job.only_host)
-        line.jobs[job] = self._entered
+        line.add(job, self._entered)
         self._entered += 1
         self.waiting += 1
         for name in self._dry & line.hosts if self._dry else ():
@@ -129,46 +109,79 @@ class Schedule:
 
     def remove(self, job: Job) -> bool:
         """Take a job out of its line; tell whether it waited there."""
-        if self._line(job.spec, job.only_host).jobs.pop(job, None) is None:
+        if not self._line(job.spec, job.only_host).remove(job):
             return False
         self.waiting -= 1
         return True
 
-    def next(self) -> tuple[Job, str] | None:
-        """Take the job out of its line that is to be launched now; with the host for it. ``None``: no match."""
+    def next(self, now: float = 0.0) -> tuple[Job, str] | None:
+        """Take the job out of its line that is to be launched now; with the host for it. ``None``: no match.
+
+        :param now: seconds of any clock that never goes back
+        """
         while self.waiting and not self.paused:
             state = STATE_FREE if self.host_queue.AnyInState(STATE_FREE) else _FILLING
             if not self.host_queue.AnyInState(state):
+                if self._held_back and self._give_up_holding_back(now):
+                    continue
                 break
             host = self.host_queue.ChooseRandom(state)
-            lines = [line for line in self._lines_of[host] if line.jobs]
-            if not lines:
-                self._dry.add(host)
+            lines = sorted((line for line in self._lines_of[host] if line), key=Line.head)
+            line = next((line for line in lines if self._too_slow(host, line) is None), None)
+            if line is None:
+                if lines:
+                    self._held_back[host] = now + (self._too_slow(host, lines[0]) or 0.0)
+                else:
+                    self._dry.add(host)
                 self._settle(host)
                 continue
-            line = min(lines, key=_Line.head)
-            job = line.take(host, spare=len(line.hosts & self._up) > 1)
+            job = line.take(host, spare=len(line.hosts) > 1 and any(
+                name in self._up for name in line.hosts if name != host))
             self.waiting -= 1
             self.occupy(host)
             return job, host
         return None
 
+    def _too_slow(self, host: str, line: Line) -> float | None:
+        """Return the seconds that the next job of a line would take on a host, if others are likely to be through
+        with all that waits before that; else ``None``."""
+        slowness = self.durations.slowness(host)
+        if slowness <= SLOW or not self._brisk_slots or host in self._in_vain:
+            return None
+        usual = self.durations.of_kind(line.next_kind())
+        # In units of one such job elsewhere: all that waits shared out, and one more that runs already.
+        if usual is None or slowness <= self.waiting / self._brisk_slots + 2.0 or line.hosts.isdisjoint(self._brisk):
+            return None
+        return usual * slowness
+
+    def _give_up_holding_back(self, now: float) -> bool:
+        """Let hosts have jobs again for which there is no reason to be held back any more; tell whether any was."""
+        freed = []
+        for host, until in self._held_back.items():
+            if now >= until:
+                self._in_vain.add(host)
+            if any(line and self._too_slow(host, line) is None for line in self._lines_of[host]):
+                freed.append(host)
+        for host in freed:
+            del self._held_back[host]
+            self._settle(host)
+        return bool(freed)
+
     def next_for(self, host: str) -> Job | None:
         """Take the next job out of its line that may run on a host, whether the host has room or not."""
-        lines = [line for line in self._lines_of.get(host, ()) if line.jobs]
+        lines = [line for line in self._lines_of.get(host, ()) if line]
         if not lines:
             return None
         self.waiting -= 1
         self.occupy(host)
-        return min(lines, key=_Line.head).take(host, spare=False)
+        return min(lines, key=Line.head).take(host, spare=False)
 
     def hopeless(self) -> list[Job]:
         """Take out and return the jobs none of whose hosts can be used any more."""
         lost: list[Job] = []
         for line in self._lines.values():
-            if line.jobs and all(self.host_queue.StateOf(name) == STATE_ERROR for name in line.hosts):
-                lost.extend(line.jobs)
-                line.jobs.clear()
+            if line and all(self.host_queue.StateOf(name) == STATE_ERROR for name in line.hosts):
+                lost.extend(line.clear())
         self.waiting -= len(lost)
         return lost
 
@@ -217,7 +230,7 @@ class Schedule:
     def held(self, host: str) -> int:
         """Return how many jobs a host may hold beyond its slots: none as long as nobody knows how long jobs take,
         and none of long ones."""
-        duration = self._duration.get(host)
+        duration = self.durations.on(host)
         if duration is None:
             return 0
         horizon = HORIZON + 2 * self._round_trip.get(host, 0.0)
@@ -225,17 +238,16 @@ class Schedule:
             return 0
         each = min(MAX_HELD, int(horizon / max(duration, horizon / MAX_HELD)) + 1)
         # A few short jobs do not promise that the next ones are short.
-        return min(self.slots[host] * each, self._ended[host])
+        return min(self.slots[host] * each, self.durations.ended(host))
 
     def note_round_trip(self, host: str, seconds: float) -> None:
         """Take in how long a word to a host and back takes."""
         self._round_trip[host] = seconds
 
-    def note_duration(self, host: str, seconds: float) -> None:
-        """Take in how long a job took on a host."""
-        self._ended[host] = self._ended.get(host, 0) + 1
-        before = self._duration.get(host, seconds)
-        self._duration[host] = before + _NEWEST * (seconds - before)
+    def note_duration(self, spec: JobSpec, host: str, seconds: float) -> None:
+        """Take in how long a job took on a host, before that is vacated."""
+        self.durations.note(spec, host, seconds)
+        self._in_vain.discard(host)
 
     def is_sated(self) -> bool:
         """Tell whether every host has enough to do for the moment, so that there is no hurry."""
@@ -268,7 +280,8 @@ class Schedule:
         for line in self._lines_of.pop(host):
             line.hosts.discard(host)
         del self.hosts[host], self.slots[host], self.load[host]
-        self._duration.pop(host, None)
+        self.durations.forget_host(host)
+        self._held_back.pop(host, None)
         self._drained.discard(host)
         self._dry.discard(host)
 
@@ -276,19 +289,22 @@ class Schedule:
         load, slots, up = self.load[host], self.slots[host], host in self._up
         held = self.held(host)
         usable = up and host not in self._drained
-        _put(self._idle, host, usable and load < slots)
-        _put(self._holding, host, up and load > slots)
-        _put(self._hungry, host, usable and load <= slots + held // 2)
+        brisk = slots if usable and self.durations.slowness(host) <= SLOW else 0
+        if brisk != self._brisk.get(host, 0):
+            self._brisk_slots += brisk - self._brisk.pop(host, 0)
+            if brisk:
+                self._brisk[host] = brisk
+        usable = usable and host not in self._held_back
+        # Spelled out: this is done twice for every job.
+        (self._idle.add if usable and load < slots else self._idle.discard)(host)
+        (self._holding.add if up and load > slots else self._holding.discard)(host)
+        (self._hungry.add if usable and load <= slots + held // 2 else self._hungry.discard)(host)
         if up:
             state = STATE_BUSY
             if usable and host not in self._dry:
                 state = STATE_FREE if load < slots else _FILLING if load < slots + held else STATE_BUSY
             if self.host_queue.StateOf(host) != state:
                 self.host_queue.SetState(host, state)
-
-
-def _put(members: set[str], host: str, belongs: bool) -> None:
-    (members.add if belongs else members.discard)(host)
 
 
 def retry_wanted(job: Job, outcome: Outcome) -> bool:
