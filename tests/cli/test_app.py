@@ -31,6 +31,14 @@ def loaded(*arguments: str, cwd: Path) -> set[str]:
     return set(told.stderr.split())
 
 
+def test_help_loads_few_modules_beyond_those_of_python(tmp_path: Path) -> None:
+    bare = subprocess.run([sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True,
+                          timeout=60, check=True, cwd=tmp_path)
+    more = loaded("--help", cwd=tmp_path) - set(bare.stdout.split())
+    assert len(more) <= 90, sorted(more)
+    assert "importlib.metadata" not in more
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["version"], ["run", "--help"], ["status", "r"],
                                        ["status", "r", "--json"], ["logs", "r", "sim-1"]])
 def test_light_commands_load_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
