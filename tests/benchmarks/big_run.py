@@ -56,6 +56,8 @@ def measure(rounds: int) -> list[Figure]:
     return [Figure(f"{what}: `status`", ledger.column("text"), "s", 0.5),
             Figure(f"{what}: `status --json --summary`", ledger.column("json"), "s", 0.5),
             Figure(f"{what}: `resume` until the first launch", ledger.column("resume"), "s", 10),
+            Figure(f"{what}: memory of the manager, a job", [one * 2**20 / JOBS for one in ledger.column("memory")],
+                   "bytes", 1024),
             Figure(f"{what}: `run` until the first launch", [start], "s"),
             Figure(f"{what}: memory of the manager", ledger.column("memory"), "MiB")]
 
