@@ -360,8 +360,13 @@ class Crew:
         """Children of ours that are no runners: orphans of the one job whose runner died, if it can only be that."""
         if len(self._adopted) != 1 or self._ever_kept:
             return []
-        me = os.getpid()
-        return [proc for proc in procs.table().values()
+        me, found = os.getpid(), procs.table()
+        # A runner that has died since children were last looked after has left us its job, which is not this one's.
+        # The kernel hands over and buries at one go: after a question to it about children, who is dead can be seen.
+        procs.children()
+        if not all(map(procs.runs, self._workers)):
+            return []
+        return [proc for proc in found.values()
                 if proc.ppid == me and proc.pid not in self._workers and not proc.dead]
 
     def _look_after_adopted(self, now: float) -> None:

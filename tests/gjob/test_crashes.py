@@ -202,6 +202,17 @@ def test_an_earlier_agents_job_can_be_cancelled(far: FarHost) -> None:
     assert not alive(job)
 
 
+def test_a_cancel_that_the_runner_did_not_live_to_hear_is_carried_out(far: FarHost) -> None:
+    link, runner, job = start(far)
+    os.kill(runner, signal.SIGSTOP)
+    link.say("cancel", id="1.1", grace=0.1)
+    link.say("ping", seq=1)
+    link.until("pong", seq=1)
+    kill(runner)
+    assert link.end_of("1.1")["why"] == "cancelled"
+    assert not alive(job)
+
+
 def test_an_earlier_agents_kept_leftovers_stay(far: FarHost) -> None:
     link, runner, _ = start(far, GO + "sleep 1000 & echo $!\n", leftovers="keep")
     kill(runner)
@@ -210,6 +221,46 @@ def test_an_earlier_agents_kept_leftovers_stay(far: FarHost) -> None:
     kept = int(link.stdout("1.1"))
     assert alive(kept)
     os.kill(kept, signal.SIGKILL)
+
+
+#: An agent that looks after the job of one runner when another dies, before it has heard of that.
+TWO_RUNNERS = """
+import os, signal, sys, time, types
+from sshjobs.gjob import crew, procs
+
+def runner():
+    answer, said = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        job = os.fork()
+        if job == 0:
+            os.setsid()
+            time.sleep(60)
+        os.write(said, b"%d" % job)
+        time.sleep(60)
+    return pid, int(os.read(answer, 20))
+
+assert procs.become_subreaper()
+first, orphan = runner()
+second, job = runner()
+agent = types.SimpleNamespace(_adopted={"1.1": None}, _ever_kept=False, _workers={first: None, second: None})
+strays = lambda: [proc.pid for proc in crew.Crew._strays(agent)]
+os.kill(first, signal.SIGKILL)
+os.waitpid(first, 0)
+del agent._workers[first]
+assert strays() == [orphan], (strays(), orphan)
+os.kill(second, signal.SIGKILL)
+while procs.runs(second):
+    time.sleep(0.001)
+print(strays())
+for pid in (orphan, job):
+    os.kill(pid, signal.SIGKILL)
+"""
+
+
+def test_the_job_of_a_runner_that_just_died_is_not_taken_for_what_another_left() -> None:
+    done = subprocess.run([sys.executable, "-c", TWO_RUNNERS], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "[]\n", done.stderr
 
 
 def test_an_end_that_is_seen_before_it_is_reaped_is_waited_for() -> None:
