@@ -98,7 +98,7 @@ class Dialog:
         elif kind == "warn":
             self._emit(Warned(self._host, keys["msg"]))
         elif kind == "stuck":
-            self._emit(Warned(self._host, f"processes of attempt {keys['id']} do not die: {keys['pids']}"))
+            self._emit(Warned(self._host, self._stuck(keys["id"], keys["pids"])))
         elif kind == "gone":
             # The agent is about to hang up; that must not look like a broken connection.
             if self.on_gone is not None:
@@ -119,6 +119,12 @@ class Dialog:
         elif self.upload is None or not self.upload.busy:
             # Behind an upload it says nothing about the way.
             self._emit(RoundTrip(self._host, now - self._asked))
+
+    def _stuck(self, uid: str, pids: list[Any]) -> str:
+        attempt = self.book.live.get(uid)
+        name = f"attempt {uid}" if attempt is None else attempt.keys["job"]
+        alive = ", ".join(str(pid) for pid in pids if isinstance(pid, int))
+        return f"processes of {name} cannot be killed: {alive}; its slot stays taken until they are gone"
 
     # -- what it is told -----------------------------------------------------------------------------------------
 
