@@ -233,7 +233,21 @@ def without_files(scene: Scene) -> Iterator[None]:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
+@contextmanager
+def without_sync(scene: Scene) -> Iterator[None]:
+    """Let every sync of the store fail, as on a disk that is about to die."""
+    assert scene.manager is not None
+    tracer = subprocess.Popen(["strace", "-qq", "-o", os.devnull, "-p", str(scene.manager.pid), "-e",
+                               "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"])
+    try:
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait(30)
+
+
 @pytest.mark.parametrize(("take_room", "words"), [
+    (without_sync, "the store cannot be used at present: disk I/O error.*; waiting"),
     (results_without_inodes, "the disk of this machine is full; waiting for room"),
     (results_read_only, r"output cannot be written on this machine \(Read-only file system\); waiting"),
     (without_files, r"output cannot be written on this machine \(Too many open files\); waiting"),
