@@ -84,13 +84,15 @@ def far_kills(scene: Scene, kills: int, *, jobs: int = 1000, pace: float = 1.0,
 
 
 def kill_something(host: LabHost, rng: random.Random) -> str | None:
-    """kill -9 of an agent, a runner, or an agent with all its runners; returns what died, if anything."""
+    """kill -9 of an agent, one runner or two, or an agent with all its runners; returns what died, if anything."""
     talkers, runners = agents(host)
     choice = rng.random()
     if choice < 0.45 and talkers:
         return _kill([rng.choice(talkers)], "agent")
-    if choice < 0.9 and runners:
+    if choice < 0.75 and runners:
         return _kill([rng.choice(runners)], "runner")
+    if choice < 0.9 and runners:
+        return _kill(rng.sample(runners, min(2, len(runners))), "two runners" if len(runners) > 1 else "runner")
     if talkers and runners:
         return _kill([*talkers, *runners], "agent and runners")
     return None
