@@ -105,7 +105,7 @@ class HostSession:
             return await self._why_ended(link, stream)
         send = functools.partial(self._send, link, stream)
         upload = self._dialog.upload = Upload(self._staging, self.book, link, send,
-                                              functools.partial(self._word_launch, link))
+                                              functools.partial(self._word_launch, link), stream.widen)
         helpers = [asyncio.ensure_future(task)
                    for task in (self._write(link, send, upload), upload.serve(), self._pulse(stream))]
         try:

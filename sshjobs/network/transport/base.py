@@ -17,8 +17,9 @@ from sshjobs.host import Host, split_login
 READ_SIZE = 1 << 18
 #: How much of what the transport writes to its standard error is kept, in bytes: the end of it tells the cause.
 STDERR_KEPT = 1 << 16
-#: Bytes that may wait in a pipe to a child process, where the system lets us choose (Linux).
-PIPE_SIZE = 1 << 18
+#: Bytes that may wait in a pipe to a child process, usually and while much is to be written, where the system lets us
+#: choose (Linux). It grants a user so many for all pipes together, hence not always.
+PIPE_SIZE, WIDE_PIPE_SIZE = 1 << 16, 1 << 18
 _SET_SIZE: int | None = getattr(fcntl, "F_SETPIPE_SZ", None)
 #: Seconds that a child process gets to go by itself after its pipes were closed, before it is killed.
 CLOSE_PATIENCE = 2.0
@@ -49,6 +50,9 @@ class Stream(ABC):
 
         :raises OSError: the stream has ended
         """
+
+    def widen(self, much: bool) -> None:  # noqa: B027  (nothing is a fine answer)
+        """Prepare for much to be written, or for no more of that."""
 
     @abstractmethod
     def abort(self) -> None:
@@ -89,14 +93,6 @@ class Transport(ABC):
         """
 
 
-def _widen(pipe: int) -> None:
-    """Let more wait in a pipe than usual: inputs are large, and each time that it is full costs."""
-    if _SET_SIZE is not None:
-        # Only within what the system allows a user for all pipes.
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(pipe, _SET_SIZE, PIPE_SIZE)
-
-
 class ProcessStream(Stream):
     """A stream over the standard input and output of a child process."""
 
@@ -118,8 +114,6 @@ class ProcessStream(Stream):
         loop = asyncio.get_running_loop()
         process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    start_new_session=True, bufsize=0)
-        assert process.stdin is not None
-        _widen(process.stdin.fileno())
         # Popen and not asyncio's own: that one needs a thread a child on some of our Pythons.
         reader = asyncio.StreamReader(limit=2 * READ_SIZE)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
@@ -138,6 +132,13 @@ class ProcessStream(Stream):
             raise BrokenPipeError("the stream is closed")
         self._writer.write(data)
         await self._writer.drain()
+
+    def widen(self, much: bool) -> None:
+        pipe = self._process.stdin
+        if _SET_SIZE is not None and pipe is not None and not self._writer.is_closing():
+            # Refused when a user's pipes have all that they may have, and while more is in it.
+            with contextlib.suppress(OSError, ValueError):
+                fcntl.fcntl(pipe.fileno(), _SET_SIZE, WIDE_PIPE_SIZE if much else PIPE_SIZE)
 
     def abort(self) -> None:
         if self._process.poll() is None:
