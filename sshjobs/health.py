@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from sshjobs.schedule import NO_ROOM, was_given_back
 from sshjobs.spec import Attempt, Job
-from sshjobs.states import Outcome
+from sshjobs.states import FINAL_STATES, Outcome
 
 #: An end after more seconds than this shows that the host can run jobs, whatever became of this one.
 FAST = 2.0
@@ -134,7 +134,7 @@ class HostHealth:
             return []
         self._doubted = {host: None for host in self._doubted if self.is_suspect(host)}
         records = ((host, self._records[host]) for host in self._doubted)
-        return [host for host, record in records if record.canary is None and now >= record.canary_at]
+        return [host for host, record in records if now >= record.canary_at and not _is_on(record.canary, host)]
 
     def send_canary(self, host: str, job: Job) -> None:
         """Note which job such a host got."""
@@ -190,6 +190,11 @@ class HostHealth:
 def _failed_elsewhere(job: Job, attempt: Attempt) -> bool:
     """Tell whether a job has shown on another host that it fails by itself."""
     return any(one.host != attempt.host and one.outcome in _FAILURES for one in job.attempts)
+
+
+def _is_on(canary: Job | None, host: str) -> bool:
+    """Tell whether a canary is under way; one that was given up with its host never comes to an end there."""
+    return canary is not None and canary.attempts[-1].host == host and canary.attempts[-1].state not in FINAL_STATES
 
 
 def _is_fast(attempt: Attempt) -> bool:

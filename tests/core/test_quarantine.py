@@ -7,7 +7,7 @@ from sshjobs.host import Host
 from sshjobs.quarantine import Quarantine
 from sshjobs.schedule import NO_ROOM, TAKEN_BACK, Schedule, retry_wanted
 from sshjobs.spec import Attempt, Job, JobSpec
-from sshjobs.states import Outcome
+from sshjobs.states import STATE_ERROR, Outcome
 
 
 def end(host: str, outcome: str) -> tuple[Job, Attempt]:
@@ -110,6 +110,18 @@ def test_a_host_that_stays_full_is_tried_ever_more_seldom_and_never_given_up():
     pauses = [later - at for at, later in zip(tries, tries[1:], strict=False)]
     assert pauses == sorted(pauses) and pauses[-1] == LONGEST_FULL
     assert len(said) == 1
+
+
+def test_a_canary_that_was_given_up_with_its_host_makes_room_for_another():
+    schedule, quarantine, _ = one_host()
+    quarantine.note(*given_back("a"), 0.0)
+    for _ in range(2):
+        schedule.add(Job(JobSpec("true")))
+    ((canary, host),) = quarantine.canaries(10.0)
+    attempt = canary.new_attempt(host, "token")
+    assert quarantine.canaries(20.0) == []
+    attempt.state, attempt.outcome = STATE_ERROR, Outcome.LOST
+    assert len(quarantine.canaries(30.0)) == 1
 
 
 def test_an_end_of_what_ran_there_before_says_nothing_about_room():
