@@ -49,7 +49,7 @@ class Judge(Watcher):
         self.silenced: set[str] = set()
         #: Attempts that a person took for lost, because their host would not come back. It may come back.
         self.condemned: set[str] = set()
-        #: Hosts that a manager has ever heard of. Where it was none, the run may end without having begun.
+        #: Hosts that have ever answered. What may run on none of them may be given up.
         self.reached: set[str] = set()
         self.launched: dict[str, float] = {}
         self.recorded: dict[str, Outcome] = {}
@@ -111,7 +111,7 @@ class Judge(Watcher):
         for job in jobs:
             if job.state == STATE_DONE:
                 self.succeeded.add(str(job.index + 1))
-            if job.outcome is Outcome.SKIPPED and self.reached:
+            if job.outcome is Outcome.SKIPPED and self.reached & set((job.reason or "").rpartition(": ")[2].split(", ")):
                 raise Violation(f"L: {job.name} was given up: {job.reason}")
 
     def _check_end(self, attempt: Attempt, job: Job, paths: RunPaths) -> None:

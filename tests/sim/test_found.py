@@ -119,6 +119,7 @@ def test_jobs_that_a_broken_host_has_failed_run_elsewhere() -> None:
         broken.spoils = None
         play.ask({"do": "add", "specs": [play.spec().as_dict() for _ in range(400)]})
         play.advance(60.0)
+        assert play.manager is not None
         assert any(attempt.host == "h1" for job in play.manager.jobs.objects if job.index >= 200
                    for attempt in job.attempts if attempt.outcome is Outcome.SUCCEEDED)
         play.finish()
