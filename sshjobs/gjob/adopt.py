@@ -4,7 +4,7 @@ import os
 import time
 
 from . import attempts as attempts_
-from . import kill, procs
+from . import cgroup, kill, procs
 from . import lease as lease_
 from .attempts import Attempt, History, end_text
 from .light import dumps
@@ -67,7 +67,15 @@ class Adopted:
             return
         if self._running():
             self._why = why
-        self._killer = kill.Killer(self.members, grace, now)
+        self._killer = self._kill(grace, now)
+
+    def _kill(self, grace: float, now: float) -> "kill.Killer":
+        return kill.Killer(self.members, grace, now, at_once=self._kill_cgroup)
+
+    def _kill_cgroup(self) -> None:
+        # With a runner that lives it would end that as well, and with it what is known of the end.
+        if not self._runner_lives:
+            cgroup.kill(self._records.get("claim", {}).get("cgroup"))
 
     def pause(self, stop: bool) -> None:
         """Stop it, or let it go on."""
@@ -106,7 +114,7 @@ class Adopted:
                 self.cancel(lease_.GRACE, now, "lease")
             if self._killer is None and claim.get("until") is not None and now >= claim["until"]:
                 self._why = "timed_out"
-                self._killer = kill.Killer(self.members, TIMEOUT_GRACE, now)
+                self._killer = self._kill(TIMEOUT_GRACE, now)
             return b""
         return self._over(records, claim, now)
 
@@ -115,7 +123,7 @@ class Adopted:
         if not (claim.get("keep") and self._killer is None) and self.members():
             self._clear = 0
             if self._killer is None:
-                self._killer = kill.Killer(self.members, LEFTOVERS_GRACE, now)
+                self._killer = self._kill(LEFTOVERS_GRACE, now)
             return b""
         # Even where nothing is waited for: a child of ours that has ended is reaped between two looks.
         self._clear += 1
@@ -143,6 +151,7 @@ class Adopted:
         sizes = self._places.size(uid, 1), self._places.size(uid, 2)
         self.attempt.sizes = sizes
         text = end_text(uid, why, msg, status, number, started, time.time(), sizes, self._usage)
+        cgroup.remove(self._records.get("claim", {}).get("cgroup"))
         self._history.journal.append(b'{"k":"end",' + text)
         return text
 
@@ -181,12 +190,14 @@ class Adopted:
         self._usage = cpu, rss
 
     def members(self) -> "list[procs.Proc]":
-        """Scan for the living processes of the attempt: by token, by descent, and those seen before."""
+        """Scan for the living processes of the attempt: by token, by cgroup, by descent, and those seen before."""
         found = procs.table()
         claim, start = self._records.get("claim"), self._start()
         members = {}
         if claim is not None:
             members = {proc.pid: proc for proc in procs.holders([claim["token"]], found)}
+            members.update((pid, found[pid]) for pid in cgroup.pids(claim.get("cgroup"))
+                           if pid in found and pid != claim["runner"])
         roots = dict(self._known)
         if start is not None:
             roots[start["pid"]] = start["start"]

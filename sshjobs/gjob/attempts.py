@@ -80,6 +80,14 @@ def end_text(uid: str, why: str, msg: "str | None" = None, status: "int | None" 
     return dumps(frame).encode("ascii")[1:]
 
 
+def launched(frame: "dict[str, Any]", line: bytes) -> Attempt:
+    """Return the attempt of a launch frame."""
+    attempt = Attempt(frame["id"], frame["token"], line)
+    attempt.keep = frame["spec"].get("leftovers") == "keep"
+    attempt.lease = frame["spec"].get("lease")
+    return attempt
+
+
 class UidSet:
     """A set of uids in a few bits each: it holds every attempt of the run that was ever released here."""
 

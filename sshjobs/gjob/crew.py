@@ -3,7 +3,7 @@
 import os
 import time
 
-from . import adopt, lease, procs, room, wire
+from . import adopt, cgroup, lease, procs, room, wire
 from .attempts import ENDED, QUEUED, RUNNING, Attempt, History, end_text
 from .loop import READ, WRITE
 from .pool import Pool
@@ -11,8 +11,6 @@ from .rubbish import Rubbish
 
 MYPY = False
 if MYPY:
-    from typing import Any
-
     from .loop import Loop
     from .places import Places
     from .pool import Worker
@@ -114,7 +112,7 @@ class Crew:
         """End an attempt that has started. Its end is told like any other."""
         attempt = self.attempts[uid]
         if attempt.worker is not None:
-            attempt.worker.order(t="cancel", id=uid, grace=grace, why=why)
+            attempt.worker.cancel(uid, grace, why)
         elif uid in self._adopted:
             self._adopted[uid].cancel(grace, time.monotonic(), why)
             self._next_look = 0.0
@@ -160,12 +158,12 @@ class Crew:
         deadline = time.monotonic() + DISMISSED_WITHIN
         while time.monotonic() < deadline and any(map(procs.runs, mine)):
             time.sleep(0.005)
+        cgroup.tidy(self._places)
         return len(left)
 
     def works(self) -> bool:
         """True while an attempt waits or runs. What has ended is on the disk, where another agent finds it."""
-        return any(attempt.state == RUNNING or (attempt.state == QUEUED and self.leases.covers(attempt.uid))
-                   for attempt in self.attempts.values())
+        return any(one.state == RUNNING for one in self.attempts.values()) or any(map(self.leases.covers, self.queue))
 
     @property
     def unused(self) -> bool:
@@ -292,6 +290,8 @@ class Crew:
             never = not self._find_main(attempt, worker)
             attempt.pid = self._history.records.get(attempt.uid, {}).get("start", {}).get("pid", 0)
             self._adopt(attempt, never)
+            if worker.ending is not None:
+                self.cancel(attempt.uid, *worker.ending)
 
     def _on_child(self) -> None:
         # At the very moment of a runner's death its job becomes our child, perhaps dead already. So who is on a list
@@ -393,11 +393,3 @@ def _ended(pid: int) -> bool:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         return True
-
-
-def launched(frame: "dict[str, Any]", line: bytes) -> Attempt:
-    """Return the attempt of a launch frame."""
-    attempt = Attempt(frame["id"], frame["token"], line)
-    attempt.keep = frame["spec"].get("leftovers") == "keep"
-    attempt.lease = frame["spec"].get("lease")
-    return attempt

@@ -27,11 +27,13 @@ class Killer:
     :param now: by the monotonic clock
     :param children: returns the children of this process, all of which are to end, without a scan
     :param gently: with TERM first
+    :param at_once: called before each round of KILL: ends what it can in one stroke
     """
 
     def __init__(self, members: "Members", grace: float, now: float,
-                 children: "Callable[[], list[int]] | None" = None, gently: bool = True):
-        self._members, self._children = members, children
+                 children: "Callable[[], list[int]] | None" = None, gently: bool = True,
+                 at_once: "Callable[[], None] | None" = None):
+        self._members, self._children, self._at_once = members, children, at_once
         self._kill_at = now + grace
         self._next = now
         self._pause = FIRST_PAUSE
@@ -67,6 +69,8 @@ class Killer:
 
     def _kill(self) -> None:
         self._rounds += 1
+        if self._at_once is not None:
+            self._at_once()
         if self._rounds > _CALM_ROUNDS:
             # It multiplies faster than it dies: what is stopped does not fork.
             halt(self._members)

@@ -24,6 +24,7 @@ class Worker:
     :ivar attempt: what it has now
     :ivar last: it exits after this attempt
     :ivar given: how many attempts it was given
+    :ivar ending: with what grace its attempt is to be ended, and why; ``None`` where nobody has asked for that
     """
 
     def __init__(self, pid: int, sock: socket.socket, slot: int, journal: str):
@@ -31,6 +32,7 @@ class Worker:
         self.attempt: "Attempt | None" = None
         self.last = False
         self.given = 0
+        self.ending: "tuple[float, str] | None" = None
         self._input = b""
         self._output = b""
 
@@ -58,6 +60,11 @@ class Worker:
     def order(self, **frame: "Any") -> bool:
         """Send an order about its attempt."""
         return self.give(dumps(frame).encode("ascii") + b"\n")
+
+    def cancel(self, uid: str, grace: float, why: str) -> None:
+        """Have its attempt ended. A runner that dies of something else meanwhile may not hear it."""
+        self.ending = grace, why
+        self.order(t="cancel", id=uid, grace=grace, why=why)
 
     def listen(self) -> "tuple[list[bytes], bool]":
         """Return the lines that it sent, and whether it is still there."""
@@ -128,6 +135,7 @@ class Pool:
         attempt.journal = worker.journal
         self._unreleased[worker.journal] = self._unreleased.get(worker.journal, 0) + 1
         worker.given += 1
+        worker.ending = None
         # Its journal is deleted when it is gone and all in it is released, so none grows for ever.
         worker.last = attempt.keep or worker.given >= JOBS_PER_JOURNAL
         line, attempt.line = attempt.line, b""

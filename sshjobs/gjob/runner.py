@@ -7,8 +7,8 @@ import os
 import select
 import time
 
+from . import cgroup, lease, oom, procs, room, start
 from . import journal as journal_
-from . import lease, oom, procs, room, start
 from .kill import Killer, go_on, halt
 from .light import dumps, loads, signal
 from .places import NEW, Unusable
@@ -72,10 +72,14 @@ class Runner:
         self._pid = os.getpid()
         me = procs.look(self._pid)
         self._claim = ',"runner":%d,"rstart":%d,"boot":"%s"' % (self._pid, me.start if me else 0, procs.identity())
+        # After a look at whose memory counts: the child cgroup has no counters of its own.
+        self._oom = oom.Watch()
+        self._cgroup = cgroup.enter(places, me.start if me else 0)
+        if self._cgroup is not None:
+            self._claim += ',"cgroup":%s' % dumps([self._cgroup])[1:-1]
         # Before any claim: whoever finds a directory without a record knows by this whether its maker may live.
         journal.append(('{"k":"runner"%s}' % self._claim).encode("ascii"))
         self._subreaper = procs.become_subreaper()
-        self._oom = oom.Watch()
         self._heard = lease.Heard(places.lease)
         self._input = b""
         self._orders: "list[dict[str, Any]]" = []
@@ -103,6 +107,7 @@ class Runner:
                     break
         while not self._journal.retry():
             time.sleep(RETRY_INTERVAL)
+        cgroup.leave(self._cgroup)
 
     # -- one job ---------------------------------------------------------------------------------------------------
 

@@ -3,8 +3,7 @@
 import time
 
 from . import wire
-from .attempts import ENDED, QUEUED
-from .crew import launched
+from .attempts import ENDED, QUEUED, launched
 from .lease import clock
 from .link import ENOUGH
 from .outputs import Feed

@@ -13,9 +13,9 @@ from sshjobs.gjob.ship import bootstrap_code as bootstrap_code
 from sshjobs.gjob.ship import pack as pack
 
 #: The modules of gjob that front, agent and runners consist of. Its verbs stay at home.
-CORE = ("adopt", "agent", "attempts", "blobs", "cache", "crew", "door", "facts", "front", "journal", "kill", "lease",
-        "light", "link", "loop", "oom", "outputs", "places", "pool", "procs", "room", "rubbish", "runner", "start",
-        "talk", "wire")
+CORE = ("adopt", "agent", "attempts", "blobs", "cache", "cgroup", "crew", "door", "facts", "front", "journal", "kill",
+        "lease", "light", "link", "loop", "oom", "outputs", "places", "pool", "procs", "room", "rubbish", "runner",
+        "start", "talk", "wire")
 
 _PYTHON = re.compile(r"~?[A-Za-z0-9_./+-]+")
 #: Modules that only the gjob command needs: they do not travel with the agent.

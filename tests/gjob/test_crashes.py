@@ -202,6 +202,17 @@ def test_an_earlier_agents_job_can_be_cancelled(far: FarHost) -> None:
     assert not alive(job)
 
 
+def test_a_cancel_that_the_runner_did_not_live_to_hear_is_carried_out(far: FarHost) -> None:
+    link, runner, job = start(far)
+    os.kill(runner, signal.SIGSTOP)
+    link.say("cancel", id="1.1", grace=0.1)
+    link.say("ping", seq=1)
+    link.until("pong", seq=1)
+    kill(runner)
+    assert link.end_of("1.1")["why"] == "cancelled"
+    assert not alive(job)
+
+
 def test_an_earlier_agents_kept_leftovers_stay(far: FarHost) -> None:
     link, runner, _ = start(far, GO + "sleep 1000 & echo $!\n", leftovers="keep")
     kill(runner)

@@ -1,0 +1,145 @@
+"""A delegated cgroup (version 2): one more way to find all processes of a job, which none of them can leave unseen.
+
+Where our own cgroup was given to us (``Delegate=`` of a unit, or a directory that we own), each runner moves into a
+child of it, and so its jobs are born there: no job costs anything more. It counts once agent and runner are both dead,
+when a process that wiped its environment and left its parents could be found by nothing else. Outside our own
+cgroup nothing is written, no controller is switched on, and where anything is in the way there is none of this.
+"""
+
+import os
+
+MYPY = False
+if MYPY:
+    from .places import Places
+
+_PREFIX = "sshjobs-"
+_XATTRS = ("user.delegate", "trusted.delegate")
+
+
+def delegated() -> "str | None":
+    """Return the directory of our own cgroup, if it was given to us; ``None`` where not, or where it cannot be told."""
+    try:
+        with open("/proc/self/cgroup") as file:
+            paths = [line[3:].rstrip("\n") for line in file if line.startswith("0::")]
+        if not paths or paths[0] == "/" or "/.." in paths[0]:
+            return None
+        directory = _directory(paths[0])
+        if directory is None or not os.access(directory + "/cgroup.procs", os.W_OK):
+            return None
+        return directory if _is_ours(directory) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _directory(path: str) -> "str | None":
+    """Return where a cgroup is mounted. Only the part below what the mount shows can be seen."""
+    with open("/proc/self/mountinfo") as file:
+        for line in file:
+            fields, _, kind = line.partition(" - ")
+            root, place = fields.split()[3:5]
+            if kind.split()[0] == "cgroup2" and (path + "/").startswith(root.rstrip("/") + "/"):
+                return place + path[len(root.rstrip("/")):]
+    return None
+
+
+def _is_ours(directory: str) -> bool:
+    """True where the cgroup was given away for the likes of us. Everything is root's: there only its mark counts."""
+    if os.getuid():
+        return os.stat(directory).st_uid == os.getuid()
+    for name in _XATTRS:
+        try:
+            if os.getxattr(directory, name) == b"1":
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _tag(places: "Places") -> str:
+    return "%s%s-%s-" % (_PREFIX, os.path.basename(places.run)[:8], os.path.basename(places.base)[:8])
+
+
+def enter(places: "Places", start: int) -> "str | None":
+    """Move this process, a runner, into a child cgroup of its own; return its directory, ``None`` where there is none.
+
+    :param start: when this process started: with its pid it is a name that is never used again
+    """
+    parent = delegated()
+    if parent is None:
+        return None
+    path = "%s/%s%d-%d" % (parent, _tag(places), os.getpid(), start)
+    try:
+        os.mkdir(path, 0o755)
+    except OSError:
+        return None
+    try:
+        _write(path + "/cgroup.procs", b"%d" % os.getpid())
+    except OSError:
+        remove(path)
+        return None
+    return path
+
+
+def _is_child(path: str) -> bool:
+    """True for what a runner of ours has made: its record may be older than what is there now."""
+    try:
+        return os.path.basename(path).startswith(_PREFIX) and os.stat(path + "/cgroup.procs").st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+def pids(path: "str | None") -> "list[int]":
+    """Return the processes in a runner's cgroup; none where it is gone."""
+    if path is None or not _is_child(path):
+        return []
+    try:
+        with open(path + "/cgroup.procs", "rb") as file:
+            # 0 stands for a process that this pid namespace does not see.
+            return [int(word) for word in file.read().split() if word != b"0"]
+    except OSError:
+        return []
+
+
+def kill(path: "str | None") -> None:
+    """End at once all that is in the cgroup of a runner that is dead; where the kernel is too old for that, nothing."""
+    if path is not None and _is_child(path):
+        try:
+            _write(path + "/cgroup.kill", b"1")
+        except OSError:
+            pass
+
+
+def leave(path: "str | None") -> None:
+    """Move this process, a runner, back and remove its cgroup, if its last job has left nothing there."""
+    if path is not None:
+        try:
+            _write(os.path.dirname(path) + "/cgroup.procs", b"%d" % os.getpid())
+        except OSError:
+            return
+        remove(path)
+
+
+def remove(path: "str | None") -> None:
+    """Remove the cgroup of a runner, if nothing is left in it."""
+    if path is not None:
+        try:
+            os.rmdir(path)
+        except OSError:  # what a job was allowed to leave is still there
+            pass
+
+
+def tidy(places: "Places") -> None:
+    """Remove what runners of this run have left of theirs in our own cgroup."""
+    parent = delegated()
+    if parent is not None:
+        for name in os.listdir(parent):
+            if name.startswith(_tag(places)):
+                remove(parent + "/" + name)
+
+
+def _write(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
