@@ -51,11 +51,15 @@ def without_inodes(host: LabHost) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def read_only(host: LabHost) -> Iterator[Callable[[], None]]:
-    """Let nothing new be written in the home. What is open for writing keeps a mount writable: another one over it."""
-    assert host.run(["mount", "--bind", files.HOME, files.HOME]).returncode == 0
-    assert host.run(["mount", "-o", "remount,ro,bind", files.HOME]).returncode == 0
+    """Let nothing new be written in the home. What is open for writing keeps a mount writable: another one over it,
+    which is read-only before anybody can see it."""
+    side = "/tmp/read-only-home"
+    for words in (["mkdir", side], ["mount", "--bind", files.HOME, side], ["mount", "-o", "remount,ro,bind", side],
+                  ["mount", "--bind", side, files.HOME]):
+        assert host.run(words).returncode == 0
     yield lambda: None
-    assert host.run(["umount", "-l", files.HOME]).returncode == 0
+    for words in (["umount", "-l", files.HOME], ["umount", "-l", side]):
+        assert host.run(words).returncode == 0
 
 
 @contextmanager
@@ -213,13 +217,18 @@ def results_without_inodes(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def results_read_only(scene: Scene) -> Iterator[None]:
-    results = str(scene.results)
-    subprocess.run(["mount", "--bind", results, results], check=True)
+    results, side = str(scene.results), str(scene.directory / "side")
+    os.mkdir(side)
+    subprocess.run(["mount", "--bind", results, side], check=True)
     try:
-        subprocess.run(["mount", "-o", "remount,ro,bind", results], check=True)
-        yield
+        subprocess.run(["mount", "-o", "remount,ro,bind", side], check=True)
+        subprocess.run(["mount", "--bind", side, results], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", "-l", results], check=True)
     finally:
-        subprocess.run(["umount", "-l", results], check=True)
+        subprocess.run(["umount", "-l", side], check=True)
 
 
 @contextmanager

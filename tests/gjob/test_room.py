@@ -52,10 +52,13 @@ def without_inodes(far: FarHost) -> Iterator[None]:
 
 @contextmanager
 def read_only(far: FarHost) -> Iterator[None]:
-    # What is open for writing keeps a mount writable: another one over it.
-    with mounted(far.home, "--bind", str(far.home)):
-        subprocess.run(["mount", "-o", "remount,ro,bind", str(far.home)], check=True)
-        yield
+    # What is open for writing keeps a mount writable: another one over it, read-only before anybody can see it.
+    side = far.home.parent / "side"
+    side.mkdir()
+    with mounted(side, "--bind", str(far.home)):
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(side)], check=True)
+        with mounted(far.home, "--bind", str(side)):
+            yield
 
 
 TROUBLES = {
