@@ -13,7 +13,7 @@ import pytest
 from tests.house.source import ROOT
 
 SYSTEM = ROOT / ".ci" / "system"
-TESTS_NEED = {"sshd", "ssh", "ip", "nft", "tmux", "ps", "unshare", "mount", "bash", "zsh", "csh", "tcsh", "fish",
+TESTS_NEED = {"sshd", "ssh", "ip", "nft", "tmux", "ps", "unshare", "mount", "strace", "bash", "zsh", "csh", "tcsh", "fish",
               "parallel"}
 
 
