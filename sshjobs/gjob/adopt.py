@@ -50,6 +50,8 @@ class Adopted:
         self._known: "dict[int, int]" = {}
         self._clear = 0
         self._runner_lives = True
+        #: Its runner was this agent's, so its main process became a child of the agent's.
+        self.inherited = False
         #: Its runner was killed between the claim and the start: there is no process, and there was none.
         self.never = False
 

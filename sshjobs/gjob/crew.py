@@ -289,7 +289,10 @@ class Crew:
             self._history.read(worker.journal)
             never = not self._find_main(attempt, worker)
             attempt.pid = self._history.records.get(attempt.uid, {}).get("start", {}).get("pid", 0)
+            # Its main process has become our child at this moment: who was reaped under its pid before was another.
+            self._reaped.pop(attempt.pid, None)
             self._adopt(attempt, never)
+            self._adopted[attempt.uid].inherited = True
             if worker.ending is not None:
                 self.cancel(attempt.uid, *worker.ending)
 
@@ -378,7 +381,7 @@ class Crew:
         for one in watched:
             attempt = one.attempt
             before = attempt.stuck
-            text = one.look(now, self._reaped)
+            text = one.look(now, self._reaped if one.inherited else {})
             if text:
                 attempt.end = text
                 self._ended(attempt)

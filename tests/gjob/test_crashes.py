@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sshjobs.gjob import adopt, attempts, procs
+from sshjobs.gjob import adopt, attempts, crew, procs
 from tests.gjob.client import FarHost, Link, alive, children, eventually, holders, token_of
 
 GO = 'until [ -e "$HOME/go" ]; do sleep 0.02; done\n'
@@ -261,6 +261,35 @@ for pid in (orphan, job):
 def test_the_job_of_a_runner_that_just_died_is_not_taken_for_what_another_left() -> None:
     done = subprocess.run([sys.executable, "-c", TWO_RUNNERS], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_a_status_that_was_reaped_under_the_same_pid_before_is_another_process_s() -> None:
+    mains = {"1.1": 4242, "2.1": 4243}
+    history = SimpleNamespace(read=lambda path: None, refresh=lambda: None, records={
+        uid: {"claim": {"token": token_of(uid), "runner": 7, "rstart": 1}, "start": {"pid": pid, "start": 1, "at": 1.0}}
+        for uid, pid in mains.items()})
+    agent = crew.Crew.__new__(crew.Crew)
+    seen: dict[str, dict[int, Any]] = {}
+
+    def adopt_it(attempt: attempts.Attempt, never: bool = False) -> None:
+        def look(now: float, reaped: dict[int, Any]) -> bytes:
+            seen[attempt.uid] = dict(reaped)
+            return b""
+        agent._adopted[attempt.uid] = SimpleNamespace(  # type: ignore[assignment]
+            look=look, attempt=attempt, inherited=False, see_runner=lambda: None)
+
+    ours, earlier = (attempts.Attempt(uid, token_of(uid)) for uid in mains)
+    worker = SimpleNamespace(pid=7, journal="", attempt=ours, ending=None, listen=lambda: ([], False),
+                             sock=SimpleNamespace(fileno=lambda: 3))
+    state = {"_workers": {7: worker}, "_adopted": {}, "attempts": {}, "_history": history, "_adopt": adopt_it,
+             "_loop": SimpleNamespace(forget=lambda fd: None), "pool": SimpleNamespace(remove=lambda worker: None)}
+    for name, value in state.items():
+        setattr(agent, name, value)
+    adopt_it(earlier)
+    agent._reaped = dict.fromkeys(mains.values(), (0, 0.0, 0))
+    agent._gone(worker)  # type: ignore[arg-type]
+    agent._look_after_adopted(1.0)
+    assert seen == {"1.1": {4243: (0, 0.0, 0)}, "2.1": {}}
 
 
 def test_an_end_that_is_seen_before_it_is_reaped_is_waited_for() -> None:
