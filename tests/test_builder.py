@@ -52,11 +52,12 @@ def test_every_option_of_a_spec_can_be_given(tmp_path):
     (spec,) = Builder().AddJob(
         argv=["prog", "a b"], name="n", env={"A": "b"}, cwd="/w", timeout="1m", retries=1, host_retries=2, once=True,
         stdin=Path("in"), nice=3, login=True, strict=False, leftovers="keep", hosts=["h*"], per_host=True,
-        files=[Path("d")], base_dir=tmp_path,
+        files=[Path("d")], base_dir=tmp_path, lease="10m",
     ).MakeJobSpecs()
     assert spec.as_dict() == {
         "argv": ["prog", "a b"], "base_dir": str(tmp_path), "cmds": [], "cwd": "/w", "env": {"A": "b"},
-        "files": ["d"], "host_retries": 2, "hosts": ["h*"], "index": 1, "leftovers": "keep", "login": True,
+        "files": ["d"], "host_retries": 2, "hosts": ["h*"], "index": 1, "lease": 600.0, "leftovers": "keep",
+        "login": True,
         "name": "n", "nice": 3, "once": True, "per_host": True, "retries": 1, "stdin": "in", "strict": False,
         "timeout": 60.0,
     }
