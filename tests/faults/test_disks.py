@@ -149,9 +149,9 @@ def test_jobs_that_find_no_room_run_on_another_host(make_scene, fresh_lab):
     assert found.bad == []
     assert found.repeated == 0
     with RunReader.open(scene.paths) as reader:
-        moved = [attempts for _, attempts in reader.jobs_with_attempts()
-                 if attempts[-1].host == other.name and any((one.reason or "").startswith(NO_ROOM) for one in attempts)]
-    assert moved
+        ends = [one for _, attempts in reader.jobs_with_attempts() for one in attempts]
+    first = min(one.ended or 0.0 for one in ends if (one.reason or "").startswith(NO_ROOM))
+    assert any(one.host == other.name and one.outcome == "succeeded" and (one.started or 0.0) > first for one in ends)
 
 
 def test_tmp_without_the_right_to_execute_hinders_nothing(make_scene, fresh_lab):
