@@ -25,8 +25,11 @@ PEERS_PYTHON = REPOSITORY / "build" / "bench-venv" / "bin" / "python"
 PEERS = Path(__file__).with_name("peers.py")
 #: Processes of a benchmark that take longer than this hang.
 LIMIT = 900.0
-#: Seconds that making a file takes at most where nothing was deleted lately, and how long to wait for that.
-USUAL_PRICE, SETTLED_WITHIN = 4e-5, 30.0
+#: Seconds that making a file takes at most where nothing was deleted lately, and how much of the machine's CPU others
+#: take at most where it is quiet.
+USUAL_PRICE, QUIET = 4e-5, 0.1
+#: Seconds that a benchmark waits in all for both, before its rounds.
+PATIENCE = 120.0
 #: Peers from PyPI whose versions are told.
 _PACKAGES = ("fabric", "asyncssh", "distributed", "hyperqueue")
 
@@ -168,13 +171,39 @@ def scratch() -> Iterator[Path]:
                 os.environ["TMPDIR"] = before
 
 
+#: How much of the machine's CPU others took just before each round, of 1.
+others: list[float] = []
+
+
 def fresh(work: Path) -> Path:
-    """A new directory for one round, when making files costs what it should again: see :func:`scratch`."""
+    """A new directory for one round, when making files costs what it should again (see :func:`scratch`) and the machine
+    has nothing else to do; or when patience is over."""
     made = Path(tempfile.mkdtemp(dir=work))
-    deadline = time.monotonic() + SETTLED_WITHIN
-    while _price_of_a_file(made) > USUAL_PRICE and time.monotonic() < deadline:
-        time.sleep(2.0)
-    return made
+    while True:
+        taken, price = _taken_by_others(), _price_of_a_file(made)
+        if (taken <= QUIET and price <= USUAL_PRICE) or not _waited(2.0):
+            others.append(taken)
+            return made
+
+
+_left = PATIENCE
+
+
+def _waited(seconds: float) -> bool:
+    """Wait, unless all the time for that is used up."""
+    global _left
+    if _left <= 0:
+        return False
+    _left -= seconds
+    time.sleep(seconds)
+    return True
+
+
+def _taken_by_others() -> float:
+    """The share of all cores that is busy while this process does nothing."""
+    busy, began = _busy(), time.perf_counter()
+    time.sleep(0.5)
+    return (_busy() - busy) / (time.perf_counter() - began) / (os.cpu_count() or 1)
 
 
 def _price_of_a_file(directory: Path) -> float:
@@ -241,5 +270,5 @@ def tell(module: str, rounds: int, before: Mapping[str, Any], figures: Sequence[
     for figure in figures:
         print(figure, flush=True)
     if into is not None:
-        told = {"module": module, "rounds": rounds, "about": before, "figures": [asdict(one) for one in figures]}
+        told = {"module": module, "rounds": rounds, "about": before, "others": others, "figures": [asdict(one) for one in figures]}
         into.write_text(json.dumps(told, indent=1) + "\n")
