@@ -35,7 +35,7 @@ def send_before_commit() -> Patch:
     real = Housekeeping.commit
 
     def commit(self: Housekeeping) -> None:
-        self.network.flush()
+        self._patiently(self.network.flush)
         real(self)
     return Housekeeping, "commit", commit
 
