@@ -195,6 +195,8 @@ class Judge(Watcher):
         if unknown:
             raise Violation(f"T: attempts ran of which the store knows nothing: {sorted(unknown)}")
         for machine in self.world.machines.values():
-            left = [process for process in machine.processes.values() if process.uid]
+            # A host that a person has declared lost and then taken out of the run is never asked again.
+            given_up = self.condemned if machine.name in removed else set()
+            left = [process for process in machine.processes.values() if process.uid and process.uid not in given_up]
             if left:
                 raise Violation(f"O: {machine.name} still runs {[process.uid for process in left]}")
