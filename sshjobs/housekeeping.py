@@ -158,6 +158,7 @@ class Housekeeping(Hooks):
                 continue
             self.leaving.discard(host)
             self.schedule.remove_host(host)
+            self.quarantine.remove(host)
             self.network.remove_host(host)
             self.handle_act({"event": "hosts", "change": "removed", "hosts": [host], "slots": None})
 

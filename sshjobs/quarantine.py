@@ -28,6 +28,10 @@ class Quarantine:
         """Take in a further host."""
         self._health.add(host)
 
+    def remove(self, host: str) -> None:
+        """Note that a host has left the run."""
+        self._drained.discard(host)
+
     def note(self, job: Job, attempt: Attempt, now: float) -> list[Job]:
         """Take in an end, before it is judged. Returns other jobs that had failed by the host's fault: they are to
         be tried again. The end of ``job`` itself carries the blame in its attempt's reason."""

@@ -44,6 +44,11 @@ def test_a_seed_is_played_the_same_way_again():
     assert traces[0] == traces[1]
 
 
+def test_a_host_that_leaves_while_it_is_in_quarantine_is_forgotten_there_too():
+    told = play_one("16000936")
+    assert told.trouble is None, told.trouble
+
+
 def test_jobs_run_without_any_disaster():
     with Play("peace", hosts=4) as play:
         play.begin(100)
