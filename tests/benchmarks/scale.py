@@ -13,6 +13,7 @@ import os
 import resource
 import tempfile
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 from sshjobs.host import Host
@@ -22,6 +23,7 @@ from sshjobs.network.sim.files import NoFiles
 from sshjobs.network.sim.machine import Machine
 from sshjobs.network.simulated import SimulatedNetwork
 from sshjobs.spec import JobSpec
+from tests.benchmarks.measure import Figure, about, tell
 
 SLOTS = 8
 
@@ -65,20 +67,38 @@ def marginal(jobs: int, hosts: int) -> Cost:
         return fresh.apply(measure, (jobs, hosts)).a_job(half, jobs - jobs // 2)
 
 
+def figures(by_jobs: dict[int, Cost], by_hosts: dict[int, Cost]) -> list[Figure]:
+    """Return what the page shows of both tables."""
+    what, told = "a job in a simulated run", []
+    for costs, of in ((by_jobs, "jobs"), (by_hosts, "hosts")):
+        if costs:
+            dearest = max(cost.cpu for cost in costs.values()) / costs[min(costs)].cpu
+            told.append(Figure(f"{what}: CPU, the dearest of {min(costs):,} to {max(costs):,} {of} against the fewest",
+                               [dearest], "×", 1.3))
+    if by_jobs:
+        told.append(Figure(f"{what}: memory, {max(by_jobs):,} jobs", [by_jobs[max(by_jobs)].memory], "bytes", 1024))
+    return told + [Figure(f"{what}: CPU, {number:,} {of}", [cost.cpu * 1e6], "µs")
+                   for costs, of in ((by_jobs, "jobs"), (by_hosts, "hosts")) for number, cost in costs.items()]
+
+
 def main() -> None:
-    """Print both tables."""
+    """Print both tables, and keep the figures for the report where that is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale")
     parser.add_argument("--jobs", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--hosts", type=int, nargs="*", default=[10, 100, 1_000, 10_000])
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
     options = parser.parse_args()
+    before, by_jobs, by_hosts = about(), {}, {}
     print("  jobs on 100 hosts   CPU a job   memory a job")
     for jobs in options.jobs:
         # So few jobs take too little time for one run to tell it.
-        cost = marginal(jobs, 100 if jobs > 1_000 else 10)
+        cost = by_jobs[jobs] = marginal(jobs, 100 if jobs > 1_000 else 10)
         print(f"{jobs:19,}   {cost.cpu * 1e6:6.0f} us   {cost.memory:6.0f} bytes", flush=True)
     print("hosts, 40 jobs each (at least 20,000)   CPU a job")
     for hosts in options.hosts:
-        print(f"{hosts:37,}   {marginal(max(20_000, 40 * hosts), hosts).cpu * 1e6:6.0f} us", flush=True)
+        cost = by_hosts[hosts] = marginal(max(20_000, 40 * hosts), hosts)
+        print(f"{hosts:37,}   {cost.cpu * 1e6:6.0f} us", flush=True)
+    tell("scale", 1, before, figures(by_jobs, by_hosts), options.json)
 
 
 if __name__ == "__main__":
