@@ -244,7 +244,8 @@ class Manager(Housekeeping):
                 self.quarantine.note_start(job, attempt)
             self.handle_change(job)
             return False
-        if job.state in FINAL_STATES:
+        if job.state in FINAL_STATES or attempt.released:
+            # Over already: a person may have declared it lost since.
             return False
         self.placement.leave(job, attempt)
         self._to_release.append(attempt)
@@ -255,6 +256,9 @@ class Manager(Housekeeping):
         """Take the newest attempt of a job for lost: a person says that its host will not come back, or its lease is
         over."""
         attempt = job.attempts[-1]
+        if attempt.state in FINAL_STATES:
+            # Its end has just come, and is about to be taken in.
+            return
         self.network.condemn(job, reason)
         attempt.released = True
         self._unreleased.pop(attempt, None)

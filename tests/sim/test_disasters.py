@@ -44,8 +44,12 @@ def test_a_seed_is_played_the_same_way_again():
     assert traces[0] == traces[1]
 
 
-def test_a_host_that_leaves_while_it_is_in_quarantine_is_forgotten_there_too():
-    told = play_one("16000936")
+@pytest.mark.parametrize("seed", [
+    pytest.param("16000936", id="a host leaves while it is in quarantine"),
+    pytest.param("16003947", id="a host is declared lost in the moment in which a job's end comes from it"),
+])
+def test_what_made_a_manager_fail_is_played_again(seed):
+    told = play_one(seed)
     assert told.trouble is None, told.trouble
 
 
