@@ -51,6 +51,7 @@ class Plan:
     """What is to be done on one host.
 
     :ivar runs: uids of the runs here that it is about
+    :ivar inputs: how many files kept for later runs are to go
     :ivar kept: what is left there, in words, one line each
     :ivar error: why the host could not be asked
     """
@@ -60,13 +61,14 @@ class Plan:
     broom: Broom = field(default_factory=Broom)
     runs: set[str] = field(default_factory=set)
     processes: int = 0
+    inputs: int = 0
     kept: list[str] = field(default_factory=list)
     error: HostError | None = None
 
     @property
     def files(self) -> int:
         """How many files are to be removed."""
-        return sum(directory.files for directory, _ in self.broom.directories)
+        return self.inputs + sum(directory.files for directory, _ in self.broom.directories)
 
 
 def known_run(paths: RunPaths) -> KnownRun:
@@ -137,7 +139,8 @@ class _Decision:
         for known in self._runs.values():
             if known.reason is None:
                 self._processes(known)
-        self._plan.broom = Broom(tuple(dict.fromkeys(self._tokens)), tuple(self._directories))
+        self._plan.inputs = 0 if self._only else self._told.inputs
+        self._plan.broom = Broom(tuple(dict.fromkeys(self._tokens)), tuple(self._directories), not self._only)
 
     def _known(self, known: KnownRun, directory: DirectoryTrace) -> None:
         if known.reason is not None:

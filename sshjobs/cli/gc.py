@@ -86,6 +86,8 @@ def _show(plans: Sequence[Plan], found: Sequence[tuple[Path, str]]) -> int:
         for directory, _ in plan.broom.directories:
             click.echo(printable(f"would remove {directory.base} on {plan.host.name}: "
                                  f"{count(directory.files, 'file')}"))
+        if plan.inputs:
+            click.echo(f"would remove {count(plan.inputs, 'input')} kept for later runs on {printable(plan.host.name)}")
         if plan.processes:
             click.echo(f"would end {_processes(plan.processes)} on {printable(plan.host.name)}")
         runs, files = runs + len(plan.broom.directories), files + plan.files

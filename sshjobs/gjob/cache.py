@@ -99,6 +99,10 @@ class Cache:
                 found.append((info.st_mtime, info.st_size, path))
         return found
 
+    def count(self) -> int:
+        """Return how many files are kept."""
+        return len(self._files())
+
     def clear(self) -> "tuple[int, int]":
         """Throw everything out; return how many files that were, and how many bytes."""
         found = self._files()

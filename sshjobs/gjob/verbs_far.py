@@ -229,7 +229,7 @@ def _survey(request: "Request", body: "BinaryIO") -> int:
 def _sweep(request: "Request", body: "BinaryIO") -> int:
     from . import verbs_traces
 
-    say(json.dumps(verbs_traces.sweep(request["tokens"], request["directories"])))
+    say(json.dumps(verbs_traces.sweep(request["tokens"], request["directories"], request["inputs"])))
     return OK
 
 

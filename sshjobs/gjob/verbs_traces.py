@@ -10,6 +10,7 @@ import stat
 import time
 
 from . import door, kill, procs
+from .cache import Cache
 from .journal import Reader
 from .places import Places, remove_tree, usual_roots
 from .wire import is_id
@@ -31,7 +32,8 @@ def survey(run: "str | None") -> "dict[str, Any]":
     """Return what of one run, or of every run, is on this host. Changes nothing."""
     found = procs.table()
     directories = [_describe(places) for places in _directories(run)]
-    return {"boot": procs.identity(), "clock": time.time(), "directories": directories,
+    inputs = sum(Cache(root).count() for root in usual_roots()) if run is None else 0
+    return {"boot": procs.identity(), "clock": time.time(), "directories": directories, "inputs": inputs,
             "processes": _processes(found, [one["base"] for one in directories])}
 
 
@@ -184,11 +186,12 @@ def _is_served(address: door.Address) -> bool:
 
 # -- removing --------------------------------------------------------------------------------------------------------
 
-def sweep(tokens: "list[str]", directories: "list[dict[str, Any]]") -> "dict[str, Any]":
+def sweep(tokens: "list[str]", directories: "list[dict[str, Any]]", inputs: bool) -> "dict[str, Any]":
     """End what carries one of the tokens and all below it, delete directories, and remove doors that nobody keeps.
 
     :param directories: ``run``, ``host``, and ``ids``: the attempts that may be in it; ``staff``: an agent that is
         there is ended too
+    :param inputs: throw out the inputs that are kept for later runs; runs that use one have it by a name of their own
     :return: how much was removed, and what was not, with the reason
     """
     ended = _end(lambda: _tree(procs.holders(tokens, procs.table()))) if tokens else 0
@@ -197,6 +200,8 @@ def sweep(tokens: "list[str]", directories: "list[dict[str, Any]]") -> "dict[str
         for places in _directories(wish["run"]):
             if os.path.basename(places.base) == wish["host"]:
                 _remove(places, wish, told)
+    if inputs:
+        told["files"] += sum(Cache(root).clear()[0] for root in usual_roots())
     told["doors"] = sum(map(_clear_doors, door.runtime_directories()))
     return told
 

@@ -84,9 +84,14 @@ class ProcessTrace:
 
 @dataclass(frozen=True)
 class HostTraces:
-    """All that a host has told. ``boot`` is the identity of its present boot."""
+    """All that a host has told.
+
+    :ivar boot: identity of its present boot
+    :ivar inputs: how many files are kept there for later runs
+    """
 
     boot: str
+    inputs: int
     directories: tuple[DirectoryTrace, ...]
     processes: tuple[ProcessTrace, ...]
 
@@ -108,10 +113,12 @@ class Broom:
 
     :ivar tokens: of attempts whose processes are to end
     :ivar directories: with whether an agent there is to end too
+    :ivar inputs: also the inputs that are kept for later runs
     """
 
     tokens: tuple[str, ...] = ()
     directories: tuple[tuple[DirectoryTrace, bool], ...] = ()
+    inputs: bool = False
 
 
 def host_key(name: str) -> str:
@@ -137,7 +144,7 @@ def sweep(brooms: Mapping[Host, Broom], *, transport: str | None = None,
     """Have hosts remove what is named, and doors of agents that are gone; return what they did, in order."""
     def request(host: Host) -> dict[str, Any]:
         broom = brooms[host]
-        return {"verb": "sweep", "tokens": broom.tokens, "directories": [
+        return {"verb": "sweep", "tokens": broom.tokens, "inputs": broom.inputs, "directories": [
             {"run": one.run, "host": one.host, "ids": [attempt.uid for attempt in one.attempts], "staff": staff}
             for one, staff in broom.directories]}
 
@@ -162,7 +169,8 @@ def _checked(host: Host, result: Result | HostError, parse: Any) -> Any:
 
 def _traces(told: dict[str, Any]) -> HostTraces:
     clock = float(told["clock"])
-    return HostTraces(_text(told["boot"]), tuple(_directory(one, clock) for one in told["directories"]),
+    return HostTraces(_text(told["boot"]), int(told["inputs"]),
+                      tuple(_directory(one, clock) for one in told["directories"]),
                       tuple(_process(one) for one in told["processes"]))
 
 

@@ -165,6 +165,22 @@ def test_what_an_ended_run_left_is_removed_and_proved_to_be(pair, sshjobs_cli, t
     assert not (machine.home / base).exists()
 
 
+def test_inputs_kept_for_later_runs_go_when_no_run_is_named(pair, sshjobs_cli, tmp_path):
+    (tmp_path / "large.bin").write_bytes(os.urandom(300_000))
+    jobs = [{"name": "nap", "per_host": True, "files": ["large.bin"], "commands": "cmp large.bin large.bin"}]
+    (tmp_path / "nap.yaml").write_text(json.dumps({"jobs": jobs}))
+    done = sshjobs_cli("run", "nap.yaml", "--hosts", ",".join(pair.names), "--ssh-config", pair.ssh_config, "--name", "r")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sshjobs_cli("gc", "r").stdout.startswith("removed 0 runs, 0 files")
+    assert len([path for path in of_ours(pair) if path.count("/cache/") and len(path.split("/")[-1]) == 64]) == 2
+    dry = sshjobs_cli("gc", "--dry-run")
+    assert dry.stdout.count("would remove 1 input kept for later runs on ") == 2
+    told = sshjobs_cli("gc")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.endswith(f"0 processes on 2 hosts; {NOTHING_LEFT}\n")
+    assert of_ours(pair) == []
+
+
 def test_nothing_of_a_run_that_is_not_over_is_touched(pair, sshjobs_cli, tmp_path):
     run = start(pair, tmp_path, "until test -e ~/go; do sleep 0.1; done; echo $SSHJOBS_JOB")
     try:
