@@ -82,7 +82,7 @@ def measure(rounds: int) -> list[Figure]:
         ledger = Ledger([round_of(lab, big, work) for _ in range(rounds)])
     what = f"{MIB} MiB of input to {HOSTS} hosts"
     whole = HOSTS * MIB << 20
-    return [Figure(f"{what}: {HOSTS} scp in parallel", ledger.ratios("first", "scp"), "×", 1.2),
+    return [Figure(f"{what}: against {HOSTS} scp in parallel", ledger.ratios("first", "scp"), "×", 1.2),
             Figure(f"{what}: again, unchanged", ledger.column("again"), "s", 1),
             Figure(f"{what}: again, of the bytes", [100 * one / whole for one in ledger.column("bytes")], "%", 1),
             Figure(f"{what}: again, in another run, whole command", ledger.column("another"), "s"),

@@ -88,7 +88,7 @@ def _runs(told: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> Iterator
 
 def _others(one: Mapping[str, Any]) -> float:
     """How much of the CPU others took before the rounds, in the median."""
-    return statistics.median(one["others"]) if one["others"] else min(1.0, one["about"]["load"] / one["about"]["cores"])
+    return statistics.median(one["others"]) if one.get("others") else min(1.0, one["about"]["load"] / one["about"]["cores"])
 
 
 def _warning(told: Sequence[Mapping[str, Any]]) -> str:
