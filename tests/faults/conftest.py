@@ -26,7 +26,8 @@ def make_scene(rough_lab: BaseLab, tmp_path: Path, clean_home: Path) -> Iterator
 
     def make(seed: int, *, lab: BaseLab | None = None, slots: int = 4) -> Scene:
         print(f"seed {seed}")
-        made.append(Scene(lab or rough_lab, tmp_path, seed, slots=slots))
+        # Less than a test may take, so that one that does not come to its end can say how it stands.
+        made.append(Scene(lab or rough_lab, tmp_path, seed, slots=slots, patience=90.0))
         return made[-1]
 
     yield make

@@ -112,9 +112,11 @@ class Scene:
     """A lab, a directory and a seed. Makes runs one after the other.
 
     :param slots: jobs at a time on each host
+    :param patience: seconds that a run gets to come to its end
     """
 
-    def __init__(self, lab: BaseLab, directory: Path, seed: int, *, slots: int = 8):
+    def __init__(self, lab: BaseLab, directory: Path, seed: int, *, slots: int = 8, patience: float = PATIENCE):
+        self.patience = patience
         self.lab, self.directory, self.seed, self.slots = lab, directory, seed, slots
         self.rng = random.Random(seed)
         self.jobs = ledger.Jobs()
@@ -146,10 +148,10 @@ class Scene:
         """Tell whether the run has been made."""
         return self.paths.store.exists()
 
-    def finish(self, patience: float = PATIENCE) -> None:
+    def finish(self) -> None:
         """Let the run come to its end; a manager that was killed gets a successor."""
         assert self.manager is not None
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + self.patience
         while not (self.manager.ended(max(0.0, deadline - time.monotonic())) and self.manager.code in (0, 1)
                    and self.is_over()):
             if time.monotonic() >= deadline or self.manager.code not in (0, 1, -signal.SIGKILL):
