@@ -230,9 +230,23 @@ class HostSession:
         if self._gone is not None and not self._gone.done():
             self._gone.set_result((processes, files))
 
+    async def _greeted(self) -> bool:
+        """Wait for an agent that knows its run, but has not answered yet: it is about to make files. True if it stays
+        silent. Before the greeting, a host has nothing of the run, and nothing is waited for."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + BYE_TIMEOUT
+        while self._link is not None and self._link.ready and not self.book.open:
+            if loop.time() >= deadline:
+                return True
+            await asyncio.sleep(0.01)
+        return False
+
     async def bye(self) -> str | None:
         """Have everything of the run removed from the host. Returns what a person should know if it was not."""
+        greeted = await self._greeted()
         if not self.book.open:
+            if greeted:
+                return f"{self.host.name}: no answer at the end; files of the run may stay there"
             line = f"{self.host.name}: not reachable at the end; files of the run stay there"
             return line if self.book.boot is not None else None
         self._gone = asyncio.get_running_loop().create_future()

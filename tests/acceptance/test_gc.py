@@ -28,10 +28,10 @@ def pair(fresh_lab):
     return fresh_lab(hosts=2)
 
 
-def start(lab, tmp_path, commands: str, repeat: int = 4) -> subprocess.Popen[bytes]:
+def start(lab, tmp_path, commands: str, repeat: int = 4, hosts: str | None = None) -> subprocess.Popen[bytes]:
     (tmp_path / "nap.yaml").write_text(json.dumps({"jobs": [{"name": "nap", "repeat": repeat, "commands": commands}]}))
     return subprocess.Popen(
-        sshjobs_argv(["run", "nap.yaml", "--hosts", ",".join(lab.names), "--slots", "2", "--name", "r",
+        sshjobs_argv(["run", "nap.yaml", "--hosts", hosts or ",".join(lab.names), "--slots", "2", "--name", "r",
                       "--ssh-config", lab.ssh_config]),
         cwd=tmp_path, env={**os.environ, **cli_environment()}, stdout=(tmp_path / "out.txt").open("w"),
         stderr=subprocess.STDOUT)
@@ -141,10 +141,37 @@ def kill_agents(lab) -> None:
         host.run(["pkill", "-9", "-f", "ISc"])
 
 
+#: A python whose agent is heard with a delay: its first words at once, the others when somebody has said so.
+SLOW = """#!/bin/sh
+python3 "$@" | { IFS= read -r none; IFS= read -r marker; printf '\\n%s\\n' "$marker"; : > ~/greeted
+until [ -e ~/go ]; do sleep 0.05; done; cat; }
+"""
+
+
+def test_a_host_that_came_too_late_for_a_job_keeps_nothing_of_the_run(pair, sshjobs_cli, tmp_path):
+    quick, late = pair.hosts
+    (late.home / "slow").write_text(SLOW)
+    (late.home / "slow").chmod(0o755)
+    slow = late.ssh("echo ~/slow").stdout.strip()
+    (tmp_path / "hosts").write_text(f"{quick.name}\n{late.name} python={slow}\n")
+    run = start(pair, tmp_path, "until test -e ~/go; do sleep 0.05; done", hosts=str(tmp_path / "hosts"))
+    try:
+        wait_until((late.home / "greeted").exists, 30, "the late host to be greeted")
+        (quick.home / "go").touch()
+        wait_until(lambda: count(sshjobs_cli, "done") == 4, 30, "the jobs to end")
+        (late.home / "go").touch()
+        assert run.wait(60) == 0
+    finally:
+        run.kill()
+        run.wait()
+    assert not list(late.home.glob(".sshjobs/*")), output(tmp_path)
+
+
 def test_what_an_ended_run_left_is_removed_and_proved_to_be(pair, sshjobs_cli, tmp_path):
     run = start(pair, tmp_path, "echo done")
     assert run.wait(60) == 0
-    assert of_ours(pair) == []
+    # A host that was still logging in at the end has nothing of the run, but perhaps a process that is told so.
+    wait_until(lambda: of_ours(pair) == [], 10, "the hosts to be as they were")
     with RunReader.open(RunPaths(tmp_path / "results", "r")) as reader:
         uid = reader.summary().uid
     # A directory, a socket, and an orphan in a session of its own, as hosts have them that were away at the end.
