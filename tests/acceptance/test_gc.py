@@ -42,6 +42,19 @@ def count(sshjobs_cli, state: str) -> int:
     return json.loads(text)["counts"][state] if text else 0
 
 
+def run_on_both(lab, sshjobs_cli, tmp_path) -> None:
+    """Have a run that is over, and that has had jobs on every host."""
+    run = start(lab, tmp_path, "until test -e ~/go; do sleep 0.05; done; echo done")
+    try:
+        wait_until(lambda: count(sshjobs_cli, "busy") == 4, 30, "all slots to be in use")
+        for host in lab.hosts:
+            (host.home / "go").touch()
+        assert run.wait(60) == 0
+    finally:
+        run.kill()
+        run.wait()
+
+
 def tokens(tmp_path) -> dict[str, tuple[str, str]]:
     """Host and token of each job's newest attempt."""
     with sqlite3.connect(tmp_path / "results" / "r" / "run.db") as connection:
@@ -109,8 +122,7 @@ def sleepers(machine) -> list[str]:
 
 
 def test_a_survivor_is_named_with_job_and_host_and_so_is_who_cannot_be_asked(pair, sshjobs_cli, tmp_path):
-    run = start(pair, tmp_path, "echo done")
-    assert run.wait(60) == 0
+    run_on_both(pair, sshjobs_cli, tmp_path)
     host, token = tokens(tmp_path)["nap-1"]
     machine = pair.host(host)
     orphan(machine, token, 4000)
@@ -168,10 +180,8 @@ def test_a_host_that_came_too_late_for_a_job_keeps_nothing_of_the_run(pair, sshj
 
 
 def test_what_an_ended_run_left_is_removed_and_proved_to_be(pair, sshjobs_cli, tmp_path):
-    run = start(pair, tmp_path, "echo done")
-    assert run.wait(60) == 0
-    # A host that was still logging in at the end has nothing of the run, but perhaps a process that is told so.
-    wait_until(lambda: of_ours(pair) == [], 10, "the hosts to be as they were")
+    run_on_both(pair, sshjobs_cli, tmp_path)
+    assert of_ours(pair) == []
     with RunReader.open(RunPaths(tmp_path / "results", "r")) as reader:
         uid = reader.summary().uid
     # A directory, a socket, and an orphan in a session of its own, as hosts have them that were away at the end.
