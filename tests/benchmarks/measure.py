@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.disk import in_a_mount_namespace, mounted
+
 REPOSITORY = Path(__file__).parents[2]
 #: The peers that come from PyPI live in an environment of their own, made by ``make bench``.
 PEERS_PYTHON = REPOSITORY / "build" / "bench-venv" / "bin" / "python"
@@ -155,20 +157,21 @@ def peer(name: str, *words: object, env: Mapping[str, str] | None = None, cwd: P
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A directory for all rounds of a benchmark, emptied when the last is over: on some file systems (ext4 without a
-    journal) making files costs several times as much for a minute after others were deleted.
+    """A directory for all rounds of a benchmark, on a disk of its own where that can be had.
 
     Contestants find it as TMPDIR too.
     """
-    with tempfile.TemporaryDirectory(prefix="sshjobs-bench-") as name:
-        before, os.environ["TMPDIR"] = os.environ.get("TMPDIR"), name
+    with mounted() as directory:
+        before, os.environ["TMPDIR"] = os.environ.get("TMPDIR"), str(directory)
+        tempfile.tempdir = None
         try:
-            yield Path(name)
+            yield directory
         finally:
             if before is None:
                 del os.environ["TMPDIR"]
             else:
                 os.environ["TMPDIR"] = before
+            tempfile.tempdir = None
 
 
 #: How much of the machine's CPU others took just before each round, of 1.
@@ -176,8 +179,8 @@ others: list[float] = []
 
 
 def fresh(work: Path) -> Path:
-    """A new directory for one round, when making files costs what it should again (see :func:`scratch`) and the machine
-    has nothing else to do; or when patience is over."""
+    """A new directory for one round, when making files costs what it should (where there is no disk of its own) and the
+    machine has nothing else to do; or when patience is over."""
     made = Path(tempfile.mkdtemp(dir=work))
     while True:
         taken, price = _taken_by_others(), _price_of_a_file(made)
@@ -258,6 +261,7 @@ def main(module: str, measure: Callable[[int], list[Figure]], rounds: int) -> No
     parser.add_argument("--rounds", type=int, default=rounds, help=f"default: {rounds}")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     options = parser.parse_args()
+    in_a_mount_namespace()
     before = about()
     tell(module, options.rounds, before, measure(options.rounds), options.json)
 

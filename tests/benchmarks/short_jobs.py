@@ -50,8 +50,7 @@ def xargs(workers: int) -> Cost:
 
 def parallel(lab: BaseLab, slots: int, jobs: int, *, master: bool) -> float:
     """GNU parallel, over connections that are open before with ``master``."""
-    # Not in the scratch directory: the path of a control socket must be short.
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+    with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         config = lab.ssh_config
         if master:
