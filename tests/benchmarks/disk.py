@@ -50,8 +50,9 @@ def mounted() -> Iterator[Path]:
         labs.mkdir(mode=0o700)
         _do("mount", "--bind", labs, registry())
         yield directory
-        _do("umount", registry())
-        _do("umount", directory)
+        # Lazily: something that is about to end may still have a file there, and then it goes with that.
+        _do("umount", "--lazy", registry())
+        _do("umount", "--lazy", directory)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
