@@ -234,8 +234,8 @@ def test_what_a_person_has_paused_stays_so_over_another_manager(queue: Queue, ki
     assert "nobody manages q at present" in queue.ok("add", "q", "--", "true")
 
     queue.pid = int(json.loads(queue.ok("resume", "q", "-d", "--json"))["pid"])
-    wait_until(lambda: queue.counts()["busy"] == 1, 30, "the job to be adopted")
-    assert (states(), queue.counts()["free"]) == ({"T"}, 1)
+    wait_until(lambda: [queue.counts()[state] for state in ("busy", "free")] == [1, 1], 30, "both jobs to be known")
+    assert states() == {"T"}
     queue.ok("unpause", "q")
     wait_until(lambda: queue.counts()["done"] == 1, 30, "the added job to end")
     assert states() == {"T"}
