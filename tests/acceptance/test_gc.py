@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sqlite3
-import subprocess
 
 import pytest
 
@@ -15,7 +14,7 @@ from sshjobs.audit.receipts import describe, receipt
 from sshjobs.network.traces import ProcessTrace, host_key
 from sshjobs.rundir import RunPaths
 from sshjobs.store import RunReader
-from tests.conftest import cli_environment, sshjobs_argv
+from tests.acceptance.naps import UNTIL_GO, abandon, count, let_them_end, start, wait_for_naps
 from tests.lab.waiting import wait_until
 
 NOTHING_LEFT = "0 processes, 0 files left on 2 hosts"
@@ -28,27 +27,12 @@ def pair(fresh_lab):
     return fresh_lab(hosts=2)
 
 
-def start(lab, tmp_path, commands: str, repeat: int = 4, hosts: str | None = None) -> subprocess.Popen[bytes]:
-    (tmp_path / "nap.yaml").write_text(json.dumps({"jobs": [{"name": "nap", "repeat": repeat, "commands": commands}]}))
-    return subprocess.Popen(
-        sshjobs_argv(["run", "nap.yaml", "--hosts", hosts or ",".join(lab.names), "--slots", "2", "--name", "r",
-                      "--ssh-config", lab.ssh_config]),
-        cwd=tmp_path, env={**os.environ, **cli_environment()}, stdout=(tmp_path / "out.txt").open("w"),
-        stderr=subprocess.STDOUT)
-
-
-def count(sshjobs_cli, state: str) -> int:
-    text = sshjobs_cli("status", "r", "--json").stdout
-    return json.loads(text)["counts"][state] if text else 0
-
-
 def run_on_both(lab, sshjobs_cli, tmp_path) -> None:
     """Have a run that is over, and that has had jobs on every host."""
-    run = start(lab, tmp_path, "until test -e ~/go; do sleep 0.05; done; echo done")
+    run = start(lab, tmp_path, f"{UNTIL_GO}; echo done")
     try:
-        wait_until(lambda: count(sshjobs_cli, "busy") == 4, 30, "all slots to be in use")
-        for host in lab.hosts:
-            (host.home / "go").touch()
+        wait_for_naps(sshjobs_cli)
+        let_them_end(lab)
         assert run.wait(60) == 0
     finally:
         run.kill()
@@ -81,7 +65,7 @@ def output(tmp_path) -> str:
 def test_a_second_interrupt_leaves_nothing_and_says_so(pair, sshjobs_cli, tmp_path):
     run = start(pair, tmp_path, HOSTILE, repeat=6)
     try:
-        wait_until(lambda: count(sshjobs_cli, "busy") == 4, 30, "all slots to be in use")
+        wait_for_naps(sshjobs_cli)
         run.send_signal(signal.SIGINT)
         wait_until(lambda: " stop " in output(tmp_path), 10, "the first to be heard")
         run.send_signal(signal.SIGINT)
@@ -98,7 +82,7 @@ def test_a_second_interrupt_leaves_nothing_and_says_so(pair, sshjobs_cli, tmp_pa
 def test_cancel_asks_the_hosts_what_is_left(pair, sshjobs_cli, tmp_path):
     run = start(pair, tmp_path, HOSTILE)
     try:
-        wait_until(lambda: count(sshjobs_cli, "busy") == 4, 30, "all jobs to run")
+        wait_for_naps(sshjobs_cli)
         one = sshjobs_cli("cancel", "r", "nap-1")
         assert (one.returncode, one.stdout) == (0, "1 job cancelled\n0 processes, 0 files left on 1 host\n"), one.stderr
         rest = sshjobs_cli("cancel", "r", "--all")
@@ -166,7 +150,7 @@ def test_a_host_that_came_too_late_for_a_job_keeps_nothing_of_the_run(pair, sshj
     (late.home / "slow").chmod(0o755)
     slow = late.ssh("echo ~/slow").stdout.strip()
     (tmp_path / "hosts").write_text(f"{quick.name}\n{late.name} python={slow}\n")
-    run = start(pair, tmp_path, "until test -e ~/go; do sleep 0.05; done", hosts=str(tmp_path / "hosts"))
+    run = start(pair, tmp_path, UNTIL_GO, hosts=str(tmp_path / "hosts"))
     try:
         wait_until((late.home / "greeted").exists, 30, "the late host to be greeted")
         (quick.home / "go").touch()
@@ -219,13 +203,12 @@ def test_inputs_kept_for_later_runs_go_when_no_run_is_named(pair, sshjobs_cli, t
 
 
 def test_nothing_of_a_run_that_is_not_over_is_touched(pair, sshjobs_cli, tmp_path):
-    run = start(pair, tmp_path, "until test -e ~/go; do sleep 0.1; done; echo $SSHJOBS_JOB")
+    run = start(pair, tmp_path, f"{UNTIL_GO}; echo $SSHJOBS_JOB")
     try:
-        wait_until(lambda: count(sshjobs_cli, "busy") == 4, 30, "all jobs to run")
+        wait_for_naps(sshjobs_cli)
         live = sshjobs_cli("gc")
         assert live.returncode == 0, live.stderr
         assert live.stdout.count(": r: a manager works on it\n") == 2
-        run.send_signal(signal.SIGKILL)
     finally:
         run.kill()
         run.wait()
@@ -237,8 +220,7 @@ def test_nothing_of_a_run_that_is_not_over_is_touched(pair, sshjobs_cli, tmp_pat
     assert foreign.returncode == 0, foreign.stderr
     # Files there may be: this machine's own litter.
     assert re.fullmatch(rf"removed 0 runs, \d+ files?, 0 processes on 2 hosts; {NOTHING_LEFT}\n", foreign.stdout)
-    for host in pair.hosts:
-        (host.home / "go").touch()
+    let_them_end(pair)
     resumed = sshjobs_cli("resume", "r")
     assert resumed.returncode == 0, resumed.stdout
     assert {(tmp_path / "results/r/jobs" / f"nap-{n}" / "stdout").read_text() for n in range(1, 5)} == {
@@ -246,15 +228,8 @@ def test_nothing_of_a_run_that_is_not_over_is_touched(pair, sshjobs_cli, tmp_pat
 
 
 def test_outputs_that_nobody_collected_are_kept_unless_forced(pair, sshjobs_cli, tmp_path):
-    run = start(pair, tmp_path, "until test -e ~/go; do sleep 0.1; done; echo precious")
-    try:
-        wait_until(lambda: count(sshjobs_cli, "busy") == 4, 30, "all jobs to run")
-        run.send_signal(signal.SIGKILL)
-    finally:
-        run.kill()
-        run.wait()
-    for host in pair.hosts:
-        (host.home / "go").touch()
+    abandon(pair, sshjobs_cli, tmp_path, f"{UNTIL_GO}; echo precious")
+    let_them_end(pair)
     wait_until(lambda: sshjobs_cli("verify", "r").stdout.count("has ended there") == 4, 30, "the jobs to end")
     kill_agents(pair)
     elsewhere = ["gc", "--results", tmp_path / "elsewhere", "--hosts", ",".join(pair.names), "--ssh-config",

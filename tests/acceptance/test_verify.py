@@ -7,12 +7,11 @@ import os
 import re
 import signal
 import sqlite3
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import cli_environment, sshjobs_argv
+from tests.acceptance.naps import UNTIL_GO, abandon, count, let_them_end, start, wait_for_naps
 from tests.lab.waiting import wait_until
 
 JOBS = {"jobs": [
@@ -92,29 +91,14 @@ def test_bad_usage_is_told_apart(run, sshjobs_cli):
     assert sshjobs_cli("verify", "--frob").returncode == 2
 
 
-def start(lab, tmp_path, commands: str, *, repeat: int = 4) -> subprocess.Popen[bytes]:
-    """A run ``r`` of jobs ``nap-1``, … that goes on."""
-    (tmp_path / "nap.yaml").write_text(json.dumps(
-        {"jobs": [{"name": "nap", "repeat": repeat, "commands": commands}]}))
-    return subprocess.Popen(
-        sshjobs_argv(["run", "nap.yaml", "--hosts", ",".join(lab.names[:2]), "--slots", "2", "--name", "r",
-                      "--ssh-config", lab.ssh_config]),
-        cwd=tmp_path, env={**os.environ, **cli_environment()}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def counts(sshjobs_cli) -> dict[str, int]:
-    text = sshjobs_cli("status", "r", "--json").stdout
-    return json.loads(text)["counts"] if text else {}
-
-
 def test_what_is_under_way_is_no_disagreement(lab, sshjobs_cli, tmp_path):
     manager = start(lab, tmp_path, "for i in $(seq 2000); do echo line $i; sleep 0.01; done")
     try:
-        wait_until(lambda: counts(sshjobs_cli).get("busy") == 4, 30, "all jobs to run")
+        wait_for_naps(sshjobs_cli)
         code, lines = verify(sshjobs_cli)
         assert (code, len(lines)) == (0, 1), lines
         assert re.fullmatch(r"r: 4 jobs, \d+ files?, 2 hosts: all agree; in motion, and not compared: 4 jobs", lines[0])
-        assert counts(sshjobs_cli)["busy"] == 4
+        assert count(sshjobs_cli, "busy") == 4
         assert sshjobs_cli("cancel", "r", "--all").returncode == 0
         manager.wait(30)
     finally:
@@ -125,15 +109,8 @@ def test_what_is_under_way_is_no_disagreement(lab, sshjobs_cli, tmp_path):
 
 def test_without_a_manager_each_end_that_nobody_collected_is_named(fresh_lab, sshjobs_cli, tmp_path):
     lab = fresh_lab(hosts=2)
-    manager = start(lab, tmp_path, "until test -e ~/go; do sleep 0.1; done")
-    try:
-        wait_until(lambda: counts(sshjobs_cli).get("busy") == 4, 30, "all jobs to run")
-        manager.send_signal(signal.SIGKILL)
-    finally:
-        manager.kill()
-        manager.wait()
-    for host in lab.hosts:
-        (host.home / "go").touch()
+    abandon(lab, sshjobs_cli, tmp_path, UNTIL_GO)
+    let_them_end(lab)
     wait_until(lambda: verify(sshjobs_cli)[0] == 1 and len(verify(sshjobs_cli)[1]) == 5, 30, "the ends to be named")
     lines = verify(sshjobs_cli)[1]
     assert all(re.fullmatch(r"nap-\d, attempt 1, on node0\d: has ended there: the store says busy; "

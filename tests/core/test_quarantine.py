@@ -18,8 +18,9 @@ def end(host: str, outcome: str) -> tuple[Job, Attempt]:
     return job, attempt
 
 
-def test_when_every_host_is_suspect_none_is():
-    schedule, said = Schedule([Host("a"), Host("b")]), []
+def a_spoils_jobs() -> tuple[Schedule, Quarantine, list[tuple[str, bool, str]]]:
+    """Two hosts that have done well, and one of them, a, that is kept away since it has failed many."""
+    schedule, said = Schedule([Host("a"), Host("b")]), list[tuple[str, bool, str]]()
     for host in "ab":
         schedule.host_up(host, 1)
     quarantine = Quarantine(schedule, "ab", lambda *words: said.append(words))
@@ -28,6 +29,11 @@ def test_when_every_host_is_suspect_none_is():
     for _ in range(20):
         quarantine.note(*end("a", "failed"), 0.0)
     assert schedule.is_drained("a")
+    return schedule, quarantine, said
+
+
+def test_when_every_host_is_suspect_none_is():
+    schedule, quarantine, _ = a_spoils_jobs()
     # The last host is never suspected while no other is left to try a job on.
     for _ in range(40):
         quarantine.note(*end("b", "failed"), 0.0)
@@ -35,14 +41,7 @@ def test_when_every_host_is_suspect_none_is():
 
 
 def test_a_host_that_goes_away_does_not_leave_only_suspects():
-    schedule, said = Schedule([Host("a"), Host("b")]), []
-    for host in "ab":
-        schedule.host_up(host, 1)
-    quarantine = Quarantine(schedule, "ab", lambda *words: said.append(words))
-    for host in "ab" * 30:
-        quarantine.note(*end(host, "succeeded"), 0.0)
-    for _ in range(20):
-        quarantine.note(*end("a", "failed"), 0.0)
+    schedule, quarantine, said = a_spoils_jobs()
     schedule.host_down("b", lasting=False)
     quarantine.note(*end("b", "failed"), 0.0)
     assert not schedule.is_drained("a")

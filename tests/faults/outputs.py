@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +12,7 @@ from pathlib import Path
 
 from tests.faults import ledger
 from tests.faults.scene import Scene
-from tests.lab import CUTS, LabHost, wait_until
+from tests.lab import CUTS, LabHost, disks, wait_until
 
 MIB = 1 << 20
 #: 1 MiB of all byte values that each big job is sent, and writes as often as it has to.
@@ -124,11 +122,8 @@ def fill_homes(scene: Scene, times: int, *, jobs: int) -> tuple[ledger.Findings,
 def small_results(scene: Scene, size: str = "16m") -> Iterator[None]:
     """Have the scene's results on a small disk of their own."""
     scene.results.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(scene.results)], check=True)
-    try:
+    with disks.small_disk(scene.results, size):
         yield
-    finally:
-        subprocess.run(["umount", "-l", str(scene.results)], check=True)
 
 
 def fill_results(scene: Scene, times: int, *, jobs: int) -> tuple[ledger.Findings, int]:
@@ -137,21 +132,9 @@ def fill_results(scene: Scene, times: int, *, jobs: int) -> tuple[ledger.Finding
     wait_until(scene.is_there, 60, "the run to be made")
     filler, done = scene.results / "filler", 0
     while done < times and not manager.ended(scene.rng.uniform(0.3, 1)):
-        fill(filler)
+        disks.fill(filler)
         manager.ended(scene.rng.uniform(0.5, 4))
         filler.unlink()
         done += 1
     scene.finish()
     return scene.check(), done
-
-
-def fill(path: Path) -> None:
-    """Make a file that leaves no free byte on its disk."""
-    with open(path, "ab", buffering=0) as file:
-        for size in (MIB, 4096, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue  # full for pieces of this size
-        os.fsync(file.fileno())

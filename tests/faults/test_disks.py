@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
@@ -17,7 +17,7 @@ from sshjobs.schedule import NO_ROOM
 from sshjobs.store import RunReader
 from tests.faults import ledger, outputs
 from tests.faults.scene import Scene, agents
-from tests.lab import HostOptions, LabHost, files, wait_until
+from tests.lab import HostOptions, LabHost, disks, files, wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root")]
 
@@ -37,15 +37,8 @@ def without_inodes(host: LabHost) -> Iterator[Callable[[], None]]:
     """Take all that are left of the home's; they are few, because it is remounted so."""
     host.run(["mount", "-o", "remount,nr_inodes=400", files.HOME])
     filler = host.home / "many"
-    filler.mkdir()
-
-    def more() -> None:
-        with suppress(OSError):
-            for number in range(1000):
-                (filler / str(number)).touch()
-
-    more()
-    yield more
+    disks.take_inodes(filler)
+    yield lambda: disks.take_inodes(filler)
     shutil.rmtree(filler)
 
 
@@ -205,33 +198,6 @@ def test_hosts_that_share_one_home_keep_apart_in_it_and_lose_nothing(make_scene,
 
 
 @contextmanager
-def results_without_inodes(scene: Scene) -> Iterator[None]:
-    filler = scene.results / "many"
-    filler.mkdir()
-    with suppress(OSError):
-        for number in range(1000):
-            (filler / str(number)).touch()
-    yield
-    shutil.rmtree(filler)
-
-
-@contextmanager
-def results_read_only(scene: Scene) -> Iterator[None]:
-    results, side = str(scene.results), str(scene.directory / "side")
-    os.mkdir(side)
-    subprocess.run(["mount", "--bind", results, side], check=True)
-    try:
-        subprocess.run(["mount", "-o", "remount,ro,bind", side], check=True)
-        subprocess.run(["mount", "--bind", side, results], check=True)
-        try:
-            yield
-        finally:
-            subprocess.run(["umount", "-l", results], check=True)
-    finally:
-        subprocess.run(["umount", "-l", side], check=True)
-
-
-@contextmanager
 def without_files(scene: Scene) -> Iterator[None]:
     """Let the manager open nothing more, not even a connection."""
     assert scene.manager is not None
@@ -257,8 +223,9 @@ def without_sync(scene: Scene) -> Iterator[None]:
 
 @pytest.mark.parametrize(("take_room", "words"), [
     (without_sync, "the store cannot be used at present: disk I/O error.*; waiting"),
-    (results_without_inodes, "the disk of this machine is full; waiting for room"),
-    (results_read_only, r"output cannot be written on this machine \(Read-only file system\); waiting"),
+    (lambda scene: disks.without_inodes(scene.results), "the disk of this machine is full; waiting for room"),
+    (lambda scene: disks.read_only(scene.results, scene.directory / "side"),
+     r"output cannot be written on this machine \(Read-only file system\); waiting"),
     (without_files, r"output cannot be written on this machine \(Too many open files\); waiting"),
 ])
 def test_a_run_waits_for_its_own_machine_and_goes_on_by_itself(make_scene, take_room, words):

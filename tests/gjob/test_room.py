@@ -5,66 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from sshjobs.network import payload
 from tests.gjob.client import FarHost, Link, alive, eventually, holders, token_of
+from tests.lab import disks
 
 GO = 'until [ -e "$GO" ]; do sleep 0.02; done\n'
 needs_mounts = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
 
-@contextmanager
-def mounted(path: Path, *words: str) -> Iterator[None]:
-    """Mount something over a directory."""
-    subprocess.run(["mount", *words, str(path)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
-
-
-@contextmanager
-def without_bytes(far: FarHost) -> Iterator[None]:
-    filler = far.home / "filler"
-    with open(filler, "wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    yield
-    filler.unlink()
-
-
-@contextmanager
-def without_inodes(far: FarHost) -> Iterator[None]:
-    filler = far.home / "filler"
-    filler.mkdir()
-    with suppress(OSError):
-        for number in range(10_000):
-            (filler / str(number)).touch()
-    yield
-    shutil.rmtree(filler)
-
-
-@contextmanager
-def read_only(far: FarHost) -> Iterator[None]:
-    # What is open for writing keeps a mount writable: another one over it, read-only before anybody can see it.
-    side = far.home.parent / "side"
-    side.mkdir()
-    with mounted(side, "--bind", str(far.home)):
-        subprocess.run(["mount", "-o", "remount,ro,bind", str(side)], check=True)
-        with mounted(far.home, "--bind", str(side)):
-            yield
-
-
 TROUBLES = {
-    "bytes": (without_bytes, "disk-full", "no room in {root} (0 of 4 MiB free)"),
-    "inodes": (without_inodes, "disk-full", "no room in {root} (0 of 200 files free)"),
-    "read-only": (read_only, "read-only", "{root} is read-only"),
+    "bytes": (disks.without_bytes, "disk-full", "no room in {root} (0 of 4 MiB free)"),
+    "inodes": (disks.without_inodes, "disk-full", "no room in {root} (0 of 200 files free)"),
+    "read-only": (lambda home: disks.read_only(home, home.parent / "side"), "read-only", "{root} is read-only"),
 }
 
 
@@ -72,7 +29,7 @@ TROUBLES = {
 def small(far: FarHost, tmp_path: Path) -> Iterator[FarHost]:
     """A host with a small disk of its own for the home."""
     far.environ["GO"] = str(tmp_path / "go")
-    with mounted(far.home, "-t", "tmpfs", "-o", "size=4M,nr_inodes=200", "tmpfs"):
+    with disks.small_disk(far.home, "4m,nr_inodes=200"):
         yield far
         far.close()
 
@@ -100,7 +57,7 @@ def test_a_job_without_room_is_given_back_with_the_reason_and_runs_when_there_is
     link = small.connect()
     link.run("1.1", "true")
     take_room, _, words = TROUBLES[trouble]
-    with take_room(small):
+    with take_room(small.home):
         end = link.run("2.1", script="echo out\n")
         assert (end["why"], end["msg"]) == ("no_room", words.format(root=small.welcome["root"]))
         assert end["started"] is None
@@ -156,9 +113,9 @@ def test_while_the_directory_of_a_run_cannot_be_written_no_other_takes_its_place
         small: FarHost, trouble: str, tmp_path: Path) -> None:
     link = small.connect()
     link.launch("1.1", script="echo before\n" + GO + "echo after\nexit 4\n")
-    link.until("started", id="1.1")
+    link.until("out", id="1.1")
     take_room, kind, _ = TROUBLES[trouble]
-    with take_room(small):
+    with take_room(small.home):
         small.kill_agent()
         refused = small.open()
         small.hello(refused)
@@ -189,7 +146,7 @@ def test_an_input_that_was_not_kept_for_want_of_room_can_be_sent_again(small: Fa
     link = small.connect()
     data = os.urandom(1 << 20)
     sha = hashlib.sha256(data).hexdigest()
-    with without_bytes(small):
+    with disks.without_bytes(small.home):
         link.say("put", data, sha=sha, size=len(data), off=0, n=len(data))
         assert "an input file cannot be kept" in link.until("warn")["msg"]
     end = link.run("1.1", "cat", stdin=sha)

@@ -25,6 +25,14 @@ def play_of(name: str, program: Program, *, hosts: int = 1) -> Play:
     return play
 
 
+def resume_and_end(play: Play, outcome: Outcome) -> None:
+    """Have another manager find out how the only attempt ended, and the run end."""
+    play.resume()
+    play.advance(30.0)
+    assert play.judge.recorded == {"1.1": outcome}
+    play.finish()
+
+
 @pytest.mark.parametrize("time", [1, 2])
 @pytest.mark.parametrize("power", [False, True])
 @pytest.mark.parametrize("point", ["manager.launch", "manager.commit", "manager.committed", "manager.flush",
@@ -102,10 +110,7 @@ def test_an_agent_with_nothing_to_do_leaves_what_an_earlier_one_had() -> None:
         play.befall(lambda play: play.kill_manager())
         play.advance(200.0)
         assert machine.agent is None
-        play.resume()
-        play.advance(30.0)
-        assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
-        play.finish()
+        resume_and_end(play, Outcome.SUCCEEDED)
 
 
 def test_jobs_that_a_broken_host_has_failed_run_elsewhere() -> None:
@@ -162,10 +167,7 @@ def test_an_agent_whose_disk_is_full_does_not_leave_with_what_it_could_not_write
         machine.disk.full = False
         play.advance(100.0)
         assert machine.agent is None
-        play.resume()
-        play.advance(30.0)
-        assert play.judge.recorded == {"1.1": Outcome.FAILED}
-        play.finish()
+        resume_and_end(play, Outcome.FAILED)
 
 
 @pytest.mark.parametrize("point", ["manager.commit", "manager.committed"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,34 +87,6 @@ def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"{condition} did not come true in {seconds} s"
         time.sleep(0.002)
-
-
-@contextmanager
-def small_disk(where: Path, size: str = "1m") -> Iterator[None]:
-    """Let a directory be a file system of its own with little room (needs root)."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "sshjobs-test", str(where)], check=True,
-                   capture_output=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(where)], check=True)
-
-
-@contextmanager
-def no_room_on_disk(where: Path) -> Iterator[None]:
-    """Fill a small disk."""
-    filler = where / "filler"
-    with open(filler, "wb", buffering=0) as file:
-        for size in (65536, 4096, 1):
-            try:
-                while file.write(b"x" * size) == size:
-                    pass
-            except OSError:
-                continue
-    try:
-        yield
-    finally:
-        filler.unlink()
 
 
 @contextmanager

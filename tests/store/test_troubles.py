@@ -17,6 +17,7 @@ import pytest
 from sshjobs.errors import StoreError
 from sshjobs.rundir import RunPaths, create_run
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedError, database, disk, queries
+from tests.lab import disks
 from tests.store.helpers import (
     CREATED,
     UID,
@@ -27,8 +28,6 @@ from tests.store.helpers import (
     make_jobs,
     make_store,
     no_file_may_grow,
-    no_room_on_disk,
-    small_disk,
 )
 
 
@@ -36,7 +35,7 @@ def can_mount() -> bool:
     """Whether a small disk can be made here: it takes root, and in a container more than that."""
     with tempfile.TemporaryDirectory() as where:
         try:
-            with small_disk(Path(where)):
+            with disks.small_disk(Path(where), "1m"):
                 return True
         except (OSError, subprocess.CalledProcessError):
             return False
@@ -55,8 +54,8 @@ def trouble(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Pa
         if request.param == "no file may grow":
             yield results, no_file_may_grow(results)
         else:
-            stack.enter_context(small_disk(results))
-            yield results, no_room_on_disk(results)
+            stack.enter_context(disks.small_disk(results, "1m"))
+            yield results, disks.without_bytes(results)
 
 
 @pytest.mark.parametrize("network_disk", [False, True], ids=["local disk", "network disk"])
