@@ -9,8 +9,8 @@ from typing import Any
 
 from sshjobs.errors import UsageError
 from sshjobs.inputs.jobfile import MAX_JOBS, checked_values, load_jobfile
-from sshjobs.inputs.jobmodel import MAX_JOB, too_large
 from sshjobs.inputs.jobnames import check_repeated, repeated
+from sshjobs.inputs.limits import MAX_JOB, too_large
 from sshjobs.spec import DEFAULT_HOST_RETRIES, JobSpec
 
 #: What a job without a name is called; the manager tells those of one name apart.

@@ -15,10 +15,8 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sshjobs.audit.receipts import receipt
-from sshjobs.builder import Builder
 from sshjobs.control import ControlServer, ManagerGoneError, ask, socket_directory
 from sshjobs.errors import EXIT_INTERRUPTED, SshjobsError, UsageError
 from sshjobs.host import Host
@@ -31,6 +29,9 @@ from sshjobs.spec import Job, JobSpec
 from sshjobs.states import FINAL_STATES
 from sshjobs.store import RunReader, Summary
 from sshjobs.unattended import patiently
+
+if TYPE_CHECKING:
+    from sshjobs.builder import Builder
 
 #: What sshjobs does with hosts when none are named: everything runs on this machine.
 EMBEDDED = [Host("localhost", local=True)]
@@ -106,6 +107,9 @@ class Run:
         :param listener: called in that thread with each event
         :raises SshjobsError: as :meth:`create`; nothing was started
         """
+        # Here and in specs_of, because what reads jobfiles takes long to load, and `exec` needs none of it.
+        from sshjobs.builder import Builder
+
         stem, jobfile = "run", None
         if isinstance(jobs, (str, Path)):
             stem, jobfile = Path(jobs).stem, Path(jobs).read_bytes() if Path(jobs).is_file() else None
@@ -202,6 +206,8 @@ class Run:
             self.manager.accepting = False
             server.close()
         if self._cancelled and self._interrupts <= 2:
+            from sshjobs.audit.receipts import receipt
+
             self.manager.listener({"event": "receipt", **receipt(self.paths).as_dict()})
         summary = summary_of(self.paths)
         code = EXIT_INTERRUPTED if self._interrupts else self.manager.exit_code
@@ -359,6 +365,8 @@ def specs_of(jobfile: str, data: bytes | None) -> list[JobSpec]:
     :param data: its content where it was read already (standard input), else ``None``
     :raises InputError: it has mistakes
     """
+    from sshjobs.builder import Builder
+
     return Builder().AddJobFile(jobfile, data=data).MakeJobSpecs()
 
 

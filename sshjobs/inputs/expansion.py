@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from sshjobs.errors import UsageError
 from sshjobs.inputs.arguments import Arguments
 from sshjobs.inputs.commandline import Command, Line, Words
-from sshjobs.inputs.jobmodel import MAX_JOB, MAX_WORD, too_large
 from sshjobs.inputs.jobpaths import PathChecker, same_place
+from sshjobs.inputs.limits import MAX_JOB, MAX_WORD, too_large
 from sshjobs.inputs.placeholders import TextTemplate
 from sshjobs.spec import JobSpec
 

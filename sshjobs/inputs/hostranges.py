@@ -6,8 +6,6 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
-
 from sshjobs.errors import UsageError
 
 #: How many hosts one hosts file or specification may name.
@@ -89,6 +87,9 @@ def _ranges(text: str) -> list[str]:
 
 def _numbers(inner: str) -> list[str]:
     """What stands between two brackets, each number once."""
+    # Here, because it takes long to load, and most hosts are not named by ranges.
+    from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
+
     found: dict[str, None] = {}
     for part in inner.split(","):
         try:

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from sshjobs.errors import InputError, Problem, UsageError
 from sshjobs.inputs import yamlevents
 from sshjobs.inputs.explain import complaints, problems_of, suggestion
-from sshjobs.inputs.jobmodel import JOB_KEYS, MAX_JOB, JobEntry, Jobfile, Settings, jobfile_schema, too_large
+from sshjobs.inputs.jobmodel import JOB_KEYS, JobEntry, Jobfile, Settings, jobfile_schema
 from sshjobs.inputs.jobnames import Register, check_repeated, repeated
 from sshjobs.inputs.jobpaths import PathChecker, same_place
+from sshjobs.inputs.limits import MAX_JOB, too_large
 from sshjobs.inputs.scalars import describe, is_plain_decimal
 from sshjobs.inputs.source import read_input
 from sshjobs.inputs.yamltree import Document, Map, Place, Seq

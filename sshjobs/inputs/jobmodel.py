@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -11,12 +10,9 @@ from pydantic_core import PydanticCustomError
 from sshjobs.errors import UsageError
 from sshjobs.inputs.durations import format_duration, parse_duration
 from sshjobs.inputs.jobnames import check_name
-from sshjobs.spec import DEFAULT_HOST_RETRIES, JobSpec
+from sshjobs.inputs.limits import MAX_WORD
+from sshjobs.spec import DEFAULT_HOST_RETRIES
 
-#: The longest word, environment variable (with its name) in bytes: Linux takes no more.
-MAX_WORD = 131_071
-#: The most bytes of one job, as JSON: it travels to its host in one frame of 1 MiB, with the names of its files.
-MAX_JOB = 900_000
 #: How often one job may be tried again.
 MAX_RETRIES = 1000
 #: The shortest lease, in seconds: a link that is silent is given up after nine.
@@ -187,10 +183,3 @@ def jobfile_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a jobfile, for editors."""
     schema = Jobfile.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def too_large(spec: JobSpec) -> bool:
-    """Tell whether a job has more text than is sent to a host, or any program can be given."""
-    texts = [*spec.cmds, *(spec.argv or ()), *spec.env, *spec.env.values()]
-    # No letter takes more than twelve bytes of JSON: most jobs need not be spelled out to know.
-    return sum(map(len, texts)) * 12 > MAX_JOB and len(json.dumps(texts)) > MAX_JOB

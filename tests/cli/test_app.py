@@ -46,6 +46,12 @@ def test_light_commands_load_nothing_heavy(tmp_path: Path, arguments: list[str])
     assert loaded(*arguments, cwd=tmp_path) & set(HEAVY) == set()
 
 
+def test_a_command_on_a_host_waits_for_nothing_heavy_to_load(tmp_path: Path) -> None:
+    """What reads jobfiles and ranges of hosts takes longer to load than all else together."""
+    there = loaded("exec", "-q", "--per-host", "--hosts", "localhost", "--transport", "local", "true", cwd=tmp_path)
+    assert there & {*HEAVY, "importlib.metadata", "zoneinfo", "sshjobs.audit"} == {"asyncio"}
+
+
 def test_the_overview_says_what_each_command_says_of_itself() -> None:
     import click
 

@@ -1,0 +1,19 @@
+"""How much text a job may have, for whoever makes jobs. Loads nothing: the models of jobfiles take long to load."""
+
+from __future__ import annotations
+
+import json
+
+from sshjobs.spec import JobSpec
+
+#: The longest word, environment variable (with its name) in bytes: Linux takes no more.
+MAX_WORD = 131_071
+#: The most bytes of one job, as JSON: it travels to its host in one frame of 1 MiB, with the names of its files.
+MAX_JOB = 900_000
+
+
+def too_large(spec: JobSpec) -> bool:
+    """Tell whether a job has more text than is sent to a host, or any program can be given."""
+    texts = [*spec.cmds, *(spec.argv or ()), *spec.env, *spec.env.values()]
+    # No letter takes more than twelve bytes of JSON: most jobs need not be spelled out to know.
+    return sum(map(len, texts)) * 12 > MAX_JOB and len(json.dumps(texts)) > MAX_JOB
