@@ -43,6 +43,9 @@ STEM = "exec"
               help="Environment variable of the jobs; without a value, as it is here. May be repeated.")
 @click.option("--cwd", metavar="DIR", help="Directory on the host to run in.")
 @click.option("--timeout", metavar="TIME", help="When a job is ended: 90, 1s, 2h30m.")
+@click.option("--lease", metavar="TIME",
+              help="How long a job may run on while no manager is heard of, before it may run elsewhere: 30m.  "
+                   "[default: it waits for its host]")
 @click.option("--retries", type=int, default=0, metavar="N", help="How often a job that failed is tried again.")
 @click.option("--nice", type=int, default=0, metavar="N", help="What to add to the niceness of the jobs, 0 to 19.")
 @click.option("--strict", is_flag=True, help="End a line at the first command that fails (bash -e -o pipefail).")
@@ -137,8 +140,8 @@ def _prototype(options: dict[str, Any]) -> JobSpec:
         if not given and name not in os.environ:
             raise UsageError(f"--env {name}: there is no such variable here", hint=f"write --env {name}=VALUE")
         env[name] = value if given else os.environ[name]
-    common = {key: options[key] for key in ("cwd", "timeout", "retries", "nice", "strict", "per_host")}
-    if not env and options["cwd"] is options["timeout"] is None and options["retries"] == options["nice"] == 0:
+    common = {key: options[key] for key in ("cwd", "timeout", "lease", "retries", "nice", "strict", "per_host")}
+    if not env and all(options[key] in (None, 0) for key in ("cwd", "timeout", "lease", "retries", "nice")):
         # Nothing that needs a check: what checks it takes as long to load as all else.
         return JobSpec(argv=["true"], strict=options["strict"], per_host=options["per_host"], base_dir=os.getcwd())
     from sshjobs.builder import Builder

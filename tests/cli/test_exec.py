@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sshjobs.rundir import RunPaths
+from sshjobs.store import RunReader
 from tests.cli.terminal import Terminal, plain
 from tests.conftest import SshjobsCli, cli_environment, sshjobs_argv
 from tests.lab import BaseLab
@@ -68,10 +70,13 @@ def test_options_of_jobs_reach_them(sshjobs_cli: SshjobsCli, tmp_path: Path) -> 
     line = ('cat {}; cat; echo "$ONE/$TWO/$(nice)"; [ "$SSHJOBS_ATTEMPT" = 2 ] && false | cat && '
             'echo "attempt $SSHJOBS_ATTEMPT, job $SSHJOBS_INDEX"')
     told = sshjobs_cli("exec", "-j", "1", "--send", "{}", "--stdin", "in/{/}", "--env", "ONE=a=b", "--env", "TWO",
-                       "--nice", "3", "--retries", "1", "--timeout", "30s", "--", line, ":::", "in/a b.txt",
+                       "--nice", "3", "--retries", "1", "--timeout", "30s", "--lease", "30m", "--", line, ":::", "in/a b.txt",
                        env={"TWO": "$HOME"})
     assert (told.returncode, told.stderr) == (0, "")
     assert told.stdout == "content\ncontent\na=b/$HOME/3\nattempt 2, job 1\n"
+    with RunReader.open(RunPaths(tmp_path / "results", "exec-1")) as reader:
+        (job,) = reader.load(row.name for row in reader.jobs())
+    assert (job.spec.lease, job.spec.timeout, job.spec.retries) == (1800.0, 30.0, 1)
     told = sshjobs_cli("exec", "--cwd", "/usr", "--strict", "--", "pwd; false | cat; echo {}", ":::", "not reached")
     assert (told.returncode, told.stdout) == (1, "/usr\n")
 

@@ -191,6 +191,7 @@ def test_jobs_are_made_one_at_a_time(tmp_path: Path) -> None:
      "--env NOT_SET_HERE: there is no such variable here; write --env NOT_SET_HERE=VALUE"),
     (["--timeout", "soon", "echo", ":::", "a"], None),
     (["--retries", "-1", "echo", ":::", "a"], None),
+    (["--lease", "5s", "echo", ":::", "a"], None),
     (["--env", "SSHJOBS_SLOT=1", "echo", ":::", "a"], None),
     (["-k", "--output", "line", "echo", ":::", "a"],
      "-k is --output ordered, and --output line was said too; leave one out"),
