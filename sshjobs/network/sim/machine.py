@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from sshjobs.gjob.lease import NEVER
@@ -67,6 +67,8 @@ class Machine:
         self.clock_error = 0.0
         #: Whoever answers at its door; set by the far side.
         self.agent: Any = None
+        #: Who answers instead of an agent, given the connection and the nonce of its marker.
+        self.door: Callable[[Connection, str], None] | None = None
         #: When a manager was last heard of, for what has a lease.
         self.heard = NEVER
         self.connection: Connection | None = None

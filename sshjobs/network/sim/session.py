@@ -85,7 +85,10 @@ class SimSession:
         connection = self._connection = Connection(self._world, machine.latency)
         connection.on_down = lambda data: self._receive(data, number)
         connection.near_closed = lambda: self._closed(number)
-        answer_door(machine, connection, self._link.nonce)
+        if machine.door is None:
+            answer_door(machine, connection, self._link.nonce)
+        else:
+            machine.door(connection, self._link.nonce)
         self._world.at(READY_TIMEOUT, lambda: self._check_ready(number))
 
     def _check_ready(self, number: int) -> None:
