@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import SshjobsCli, cli_environment, sshjobs_argv
 from tests.lab import BaseLab, wait_until
@@ -15,9 +16,13 @@ UNTIL_GO = "until test -e ~/go; do sleep 0.1; done"
 
 
 def start(lab: BaseLab, directory: Path, commands: str, *, repeat: int = 4,
-          hosts: str | None = None) -> subprocess.Popen[bytes]:
-    """Begin a run on the first two hosts, or on ``hosts``; what its manager says goes to ``out.txt``."""
-    (directory / "nap.yaml").write_text(json.dumps({"jobs": [{"name": "nap", "repeat": repeat, "commands": commands}]}))
+          hosts: str | None = None, **keys: Any) -> subprocess.Popen[bytes]:
+    """Begin a run on the first two hosts, or on ``hosts``; what its manager says goes to ``out.txt``.
+
+    :param keys: what else the jobfile says of the job
+    """
+    job = {"name": "nap", "repeat": repeat, "commands": commands, **keys}
+    (directory / "nap.yaml").write_text(json.dumps({"jobs": [job]}))
     with (directory / "out.txt").open("w") as output:
         return subprocess.Popen(
             sshjobs_argv(["run", "nap.yaml", "--hosts", hosts or ",".join(lab.names[:2]), "--slots", "2", "--name", "r",

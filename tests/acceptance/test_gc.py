@@ -237,6 +237,37 @@ def test_outputs_that_nobody_collected_are_kept_unless_forced(pair, sshjobs_cli,
     told = sshjobs_cli(*elsewhere)
     assert told.stdout.count("of a run that is not here: 2 of its attempts were not collected") == 2, told.stdout
     assert "removed 0 runs" in told.stdout
+    # Not even then, as long as somebody else may be about to fetch them.
+    forced = sshjobs_cli(*elsewhere, "--force")
+    assert forced.stdout.count("of a run that is not here: it was in use within the last hour") == 2, forced.stdout
     resumed = sshjobs_cli("resume", "r")
     assert resumed.returncode == 0, resumed.stdout
     assert (tmp_path / "results/r/jobs/nap-1/stdout").read_text() == "precious\n"
+
+
+def test_outputs_of_jobs_that_were_given_up_are_kept_unless_forced(pair, sshjobs_cli, tmp_path):
+    here, away = pair.hosts
+    run = start(pair, tmp_path, f"{UNTIL_GO}; echo precious", once=True)
+    try:
+        wait_for_naps(sshjobs_cli)
+        away.cut("reset")
+        (here.home / "go").touch()
+        wait_until(lambda: count(sshjobs_cli, "unknown") == 2, 60, "two jobs to be unknown")
+        declared = sshjobs_cli("hosts", "lost", "r", away.name)
+        assert declared.returncode == 0, declared.stderr
+        assert run.wait(60) == 1
+    finally:
+        run.kill()
+        run.wait()
+    (away.home / "go").touch()
+    away.heal()
+    written = wait_until(lambda: [path for path in away.home.glob(".sshjobs/*/*/o/*.out")
+                                  if path.read_text() == "precious\n"] or None, 30, "the jobs to end")
+    kept = sshjobs_cli("gc", "r")
+    assert re.search(rf"^kept on {away.name}: r: outputs in \S+/o were not collected: "
+                     r"attempt \d\.1, which was given up, attempt \d\.1, which was given up$", kept.stdout, re.MULTILINE)
+    assert all(path.exists() for path in written)
+    forced = sshjobs_cli("gc", "r", "--force")
+    assert (forced.returncode, forced.stderr) == (0, "")
+    assert re.fullmatch(rf"removed 1 run, \d+ files?, \d+ process(es)? on 2 hosts; {NOTHING_LEFT}\n", forced.stdout)
+    assert of_ours(pair) == []
