@@ -143,9 +143,10 @@ class Crew:
     def release(self, uids: "list[str]") -> None:
         """Delete attempts that have ended; they can never be launched again."""
         self._history.note_release(uids)
-        for uid in uids:
-            self.pool.forget(self.attempts.pop(uid))
-        self._rubbish.add(uids)
+        attempts = [self.attempts.pop(uid) for uid in uids]
+        for attempt in attempts:
+            self.pool.forget(attempt)
+        self._rubbish.add(attempts)
 
     def dismiss(self) -> int:
         """Let all runners go, which have nothing; return how many processes there are besides them."""

@@ -97,6 +97,10 @@ class Feed:
         self._streams = tuple(Stream(places.stream(uid, index + 1), uid, index + 1, sent[index], lost[index])
                               for index in (0, 1))
 
+    def begin(self, now: float) -> None:
+        """Note that the job was given to a runner just now: most that end at once have written nothing."""
+        self.next = now + SOON
+
     def end(self, sizes: "tuple[int, int]") -> None:
         """Note that the job is over, and how much of stdout and stderr is its own."""
         self._sizes = sizes

@@ -8,6 +8,7 @@ MYPY = False
 if MYPY:
     from typing import Deque, Iterable
 
+    from .attempts import Attempt
     from .places import Places
 
 #: How many attempts' files are deleted in one turn of the loop.
@@ -28,12 +29,13 @@ class Rubbish:
 
     def __init__(self, places: "Places"):
         self._places = places
-        self._new: "Deque[str]" = deque()
+        #: Each with the bytes of its outputs.
+        self._new: "Deque[tuple[str, int]]" = deque()
         self._small: "Deque[str]" = deque()
 
-    def add(self, uids: "Iterable[str]") -> None:
+    def add(self, attempts: "Iterable[Attempt]") -> None:
         """Take in attempts that nobody needs any more."""
-        self._new.extend(uids)
+        self._new.extend((attempt.uid, sum(attempt.sizes)) for attempt in attempts)
 
     def waits(self, busy: bool) -> bool:
         """True when there is something for :meth:`tidy`.
@@ -45,17 +47,16 @@ class Rubbish:
     def tidy(self, busy: bool) -> None:
         """Delete some of it."""
         for _ in range(min(len(self._new), AT_ONCE)):
-            uid = self._new.popleft()
-            if busy and len(self._small) < KEPT and self._is_small(uid):
+            uid, size = self._new.popleft()
+            if busy and size <= SMALL and len(self._small) < KEPT and self._has_nothing_in_it(uid):
                 self._small.append(uid)
             else:
                 self._places.discard(uid)
         for _ in range(0 if busy else min(len(self._small), AT_ONCE)):
             self._places.discard(self._small.popleft())
 
-    def _is_small(self, uid: str) -> bool:
+    def _has_nothing_in_it(self, uid: str) -> bool:
         try:
-            empty = not os.listdir(self._places.cwd(uid))
+            return not os.listdir(self._places.cwd(uid))
         except OSError:
             return False
-        return empty and self._places.size(uid, 1) + self._places.size(uid, 2) <= SMALL

@@ -28,6 +28,8 @@ QUIET_START = 0.02
 #: Seconds between two looks for processes where the kernel does not make orphans ours, and how many must be empty.
 SCAN_INTERVAL = 0.05
 CLEAR_LOOKS = 2
+#: Bytes taken at a time from the agent; for more, memory would be mapped and unmapped with every launch.
+_PIECE = 1 << 16
 #: What is in the way of a record is tried again after so many seconds.
 RETRY_INTERVAL = 1.0
 
@@ -319,7 +321,7 @@ class Runner:
 
     def _listen(self) -> None:
         try:
-            data = self._sock.recv(1 << 20)
+            data = self._sock.recv(_PIECE)
         except OSError:
             data = b""
         if not data:

@@ -172,7 +172,8 @@ class Talk:
     def on_start(self, attempt: "Attempt") -> None:
         """An attempt was given to a runner: its files may grow from now on."""
         if attempt.uid in self._unsent:
-            self._active[attempt.uid] = self._feeds[attempt.uid]
+            feed = self._active[attempt.uid] = self._feeds[attempt.uid]
+            feed.begin(time.monotonic())
 
     def on_end(self, attempt: "Attempt") -> None:
         """An attempt has ended: its outputs follow, then its end."""
