@@ -12,6 +12,7 @@ from sshjobs.host import Host, Login, login_of, split_login
 from sshjobs.network.payload import remote_command
 from sshjobs.network.transport.base import Ending, ProcessStream, Stream, Transport
 from sshjobs.network.transport.causes import host_error, last_line, line_with, no_agent, said_by_host
+from sshjobs.network.transport.glance import glance_at
 from sshjobs.network.transport.settings import NotAccepted, ask_ssh
 
 #: Seconds for TCP and the exchange of versions, before a host counts as not answering.
@@ -145,10 +146,13 @@ def _through(manager: Login, ssh_config: str | None) -> str:
 
 
 def gates_of(host: Host, ssh_config: str | None) -> list[str]:
-    """Return what :meth:`Transport.gates` does, from what ``ssh -G`` tells. Blocks."""
+    """Return what :meth:`Transport.gates` does, from the user's configuration. Blocks."""
     if host.via is not None:
         return [split_login(host.via).address]
     login = login_of(host)
+    hostname = glance_at(ssh_config).hostname(login.address)
+    if hostname is not None:
+        return [hostname]
     try:
         settings = ask_ssh(login, ssh_config)
     except NotAccepted:

@@ -1,0 +1,131 @@
+"""Where connections lead, as far as the user's configuration of ssh says so plainly.
+
+``ssh -G`` knows it exactly, but is a process for each host. Most configurations name hosts and addresses, and no way
+through others: what those say is read here, and for everything else ssh is asked.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+#: What ssh reads when no file is named, and where it looks for what a file includes by a relative name.
+USUAL = (("~/.ssh/config", "~/.ssh"), ("/etc/ssh/ssh_config", "/etc/ssh"))
+_MAX_DEPTH = 16
+_LINE = re.compile(r"\s*([A-Za-z]\w*)(?:\s*=\s*|\s+)(.*?)\s*$")
+#: These may lead a connection through another machine or give it another name, depending on what only ssh knows.
+_INTRICATE = ("proxyjump", "proxycommand", "match", "canonicalizehostname")
+#: A value with one of these is more than its words.
+_SPECIAL = re.compile(r"[\"'\\$#\[]")
+
+
+class _NotPlain(Exception):
+    """Only ssh itself can tell."""
+
+
+@dataclass
+class Glance:
+    """What some files of configuration say.
+
+    :ivar files: what was read, with what :func:`os.stat` said of it; ``None`` where there was nothing
+    :ivar plain: no connection leads through another machine, and names are told in full
+    """
+
+    files: dict[str, tuple[int, int] | None] = field(default_factory=dict)
+    plain: bool = True
+    _names: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
+
+    @classmethod
+    def at(cls, ssh_config: str | None) -> Glance:
+        """Read the configuration. Blocks.
+
+        :param ssh_config: the only file that counts; ``None`` for those that ssh usually reads
+        """
+        glance = cls()
+        try:
+            for path, around in USUAL if ssh_config is None else ((ssh_config, "~/.ssh"),):
+                glance._read(os.path.expanduser(path), os.path.expanduser(around), 0)
+        except (_NotPlain, OSError, UnicodeDecodeError):
+            glance.plain = False
+        return glance
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the files are still what they were."""
+        return all(_stamp(path) == stamp for path, stamp in self.files.items())
+
+    def hostname(self, host: str) -> str | None:
+        """Return the name or address that a host is connected to at; ``None`` where only ssh knows."""
+        if not self.plain:
+            return None
+        for patterns, name in self._names:
+            if _matches(patterns, host):
+                return name.replace("%h", host).lower()
+        return host.lower()
+
+    def _read(self, path: str, around: str, depth: int) -> None:
+        stamp = self.files[path] = _stamp(path)
+        if stamp is None and depth == 0:
+            return
+        patterns: tuple[str, ...] | None = None
+        for keyword, value in _lines(Path(path).read_text(encoding="utf-8")):
+            if keyword in _INTRICATE:
+                raise _NotPlain
+            if keyword not in ("host", "hostname", "include"):
+                continue
+            if _SPECIAL.search(value) or "%" in value.replace("%h", ""):
+                raise _NotPlain
+            if keyword == "host":
+                patterns = tuple(value.split())
+            elif keyword == "hostname":
+                self._names.append((("*",) if patterns is None else patterns, value))
+            elif patterns is not None or depth >= _MAX_DEPTH:
+                raise _NotPlain  # it counts for some hosts only
+            else:
+                for word in value.split():
+                    self._include(os.path.join(around, os.path.expanduser(word)), around, depth)
+
+    def _include(self, pattern: str, around: str, depth: int) -> None:
+        # A file that comes to be here later is noticed by its directory.
+        self.files[os.path.dirname(pattern)] = _stamp(os.path.dirname(pattern))
+        for path in sorted(glob.glob(pattern)):
+            self._read(path, around, depth + 1)
+
+
+_seen: dict[tuple[str | None, str], Glance] = {}
+
+
+def glance_at(ssh_config: str | None) -> Glance:
+    """Return what the configuration says now, read again only where it has changed. Blocks."""
+    key = ssh_config, os.path.expanduser("~")
+    glance = _seen.get(key)
+    if glance is None or not glance.fresh:
+        glance = _seen[key] = Glance.at(ssh_config)
+    return glance
+
+
+def _lines(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        found = _LINE.match(line)
+        if found:
+            yield found[1].lower(), found[2]
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def _matches(patterns: tuple[str, ...], host: str) -> bool:
+    """Whether a line ``Host`` means a host: one of its patterns does, and none with ``!`` before it."""
+    if any(fnmatchcase(host, pattern[1:]) for pattern in patterns if pattern.startswith("!")):
+        return False
+    return any(fnmatchcase(host, pattern) for pattern in patterns if not pattern.startswith("!"))
