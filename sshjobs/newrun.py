@@ -11,7 +11,7 @@ from typing import Any
 
 from sshjobs.errors import NoHostError
 from sshjobs.host import Host
-from sshjobs.rundir import RunPaths, create_run, discard_run, write_private
+from sshjobs.rundir import RunPaths, create_run, discard_run, job_directory_name, write_private
 from sshjobs.schedule import Schedule, jobs_from
 from sshjobs.spec import Job, JobSpec
 from sshjobs.store import RunStore
@@ -37,7 +37,7 @@ def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, n
     """Make a run. It appears complete, or not at all.
 
     :raises NoHostError: there is no host
-    :raises UsageError: ``hosts`` of a job match no host, or the name is taken
+    :raises UsageError: ``hosts`` of a job match no host, a job cannot be called so, or the run's name is taken
     :raises StoreError: it cannot be written
     """
     if not hosts:
@@ -45,6 +45,7 @@ def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, n
     schedule = Schedule(hosts)
     jobs = list(jobs_from(specs, hosts))
     for job in jobs:
+        job_directory_name(job.name)
         schedule.add(job)
     paths = create_run(results, name=name, stem=stem)
     uid = secrets.token_hex(16)

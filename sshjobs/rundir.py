@@ -108,9 +108,13 @@ def job_directory_name(name: str) -> str:
 
     :raises UsageError: it is not
     """
-    if name in ("", ".", "..") or _NOT_IN_A_FILE_NAME.search(name) or _bytes(name) > MAX_NAME:
+    if name in ("", ".", "..") or _NOT_IN_A_FILE_NAME.search(name):
         raise UsageError(f"a job cannot be called {name!r}", why="a directory is named after it",
                          hint=f"use 1 to {MAX_NAME} bytes without / and control characters")
+    if _bytes(name) > MAX_NAME:
+        raise UsageError(f"a job cannot be called {name!r}", why=f"a directory is named after it, and it has "
+                         f"{_bytes(name)} bytes", hint=f"make it shorter: {MAX_NAME} bytes, with the host's name where "
+                                                       "each host has the job")
     return name
 
 

@@ -11,7 +11,7 @@ import click
 
 from sshjobs.errors import RunExistsError, UsageError, printable
 from sshjobs.host import Host
-from sshjobs.rundir import RunPaths, check_run_name
+from sshjobs.rundir import RunPaths, check_run_name, job_directory_name
 from sshjobs.schedule import Schedule, jobs_from
 from sshjobs.spec import Job, JobSpec
 from sshjobs.views.wording import count
@@ -39,12 +39,13 @@ def check(*, results: Path, name: str | None, ssh_config: str | None, transport:
 def show(specs: Iterable[JobSpec], hosts: Sequence[Host], *, as_json: bool) -> None:
     """Print each job that would run, with the hosts that it may run on.
 
-    :raises UsageError: the ``hosts`` of a job match none; nothing was printed
+    :raises UsageError: the ``hosts`` of a job match none, or a job cannot be called so; nothing was printed
     """
     schedule, order = Schedule(hosts), [host.name for host in hosts]
     texts: dict[tuple[tuple[str, ...], str | None], str] = {}
     jobs = list(jobs_from(specs, hosts))
     for job in jobs:
+        job_directory_name(job.name)
         if (key := _key(job)) not in texts:
             names = schedule.eligible(job.spec, job.only_host)
             texts[key] = _text([name for name in order if name in names], len(order), as_json)

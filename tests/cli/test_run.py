@@ -135,6 +135,21 @@ def test_a_dry_run_finds_a_job_that_no_host_may_run(sshjobs_cli: SshjobsCli, tmp
     assert told.stderr == "sshjobs: x: no host matches gpu; the hosts are a, b\n"
 
 
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["for real", "dry"])
+def test_a_job_whose_name_is_too_long_with_that_of_its_host_is_refused_before_anything_starts(
+        sshjobs_cli: SshjobsCli, tmp_path: Path, dry: list[str]) -> None:
+    name, host = "n" * 200, "h" * 39
+    jobs = json.dumps({"jobs": [{"name": name, "per_host": True, "argv": ["echo", "ran"]}]})
+    fits = ["run", "-", "--transport", "local", *dry, "--hosts"]
+    told = sshjobs_cli(*fits, f"{host}x,{host}", input=jobs)
+    assert (told.returncode, told.stdout) == (EXIT_USAGE, "")
+    assert told.stderr == (f"sshjobs: a job cannot be called '{name}@{host}x': a directory is named after it, and it has 241 "
+                           "bytes; make it shorter: 240 bytes, with the host's name where each host has the job\n")
+    assert not (tmp_path / "results").exists()
+    assert sshjobs_cli(*fits, host, input=jobs).returncode == EXIT_OK
+    assert dry or (tmp_path / f"results/stdin-1/jobs/{name}@{host}/stdout").read_text() == "ran\n"
+
+
 def test_a_name_that_is_taken_is_refused(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
     (tmp_path / "results" / "mine").mkdir(parents=True)
     for dry in ([], ["--dry-run"]):
