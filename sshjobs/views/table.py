@@ -65,15 +65,32 @@ class Table:
         total, states = sum(counts.values()), list(_ORDER)
         if not everything and total > MAX_ROWS:
             states.remove(STATE_DONE)
-        found = (job for state in states for job in self._reader.jobs([state]))
         shown, first = 0, True
-        rows = found if everything else islice(found, MAX_ROWS)
+        rows = self._all(states) if everything else islice(self._first(states, counts), MAX_ROWS)
         while page := list(islice(rows, _PAGE)):
             self._page([self._cells(job, tries) for job, tries in self._with_attempts(page)], first)
             shown, first = shown + len(page), False
         if shown < total:
             self._line("")
             self._line(f"{wording.count(total - shown, 'job')} not listed; for all: sshjobs status {self._word} --all")
+
+    def _all(self, states: list[str]) -> Iterator[JobRow]:
+        return (job for state in states for job in self._reader.jobs([state]))
+
+    def _first(self, states: list[str], counts: dict[str, int]) -> Iterator[JobRow]:
+        """Yield the same jobs, at most so many of a state as are listed. What a state has few of may be anywhere among
+        a million jobs: those are looked for together, and no further than to the last of them."""
+        rare = [state for state in states if 0 < counts[state] <= MAX_ROWS]
+        found: dict[str, list[JobRow]] | None = None
+        for state in states:
+            if state not in rare:
+                yield from self._reader.jobs([state], limit=MAX_ROWS) if counts[state] else ()
+                continue
+            if found is None:
+                found = {one: [] for one in rare}
+                for job in self._reader.jobs(rare, limit=sum(counts[one] for one in rare)):
+                    found[job.state].append(job)
+            yield from found[state]
 
     def _with_attempts(self, page: list[JobRow]) -> Iterator[tuple[JobRow, list[AttemptRow]]]:
         attempts = self._reader.attempts_of(job.number for job in page)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 from pathlib import Path
 
+from pytest_mock import MockerFixture
+
+from sshjobs.rundir import find_run
+from sshjobs.store import RunReader
+from sshjobs.views.table import MAX_ROWS, Table
 from tests.cli.runs import edit, make_run
 from tests.cli.terminal import Terminal
 from tests.conftest import SshjobsCli, sshjobs_argv
@@ -61,6 +67,22 @@ def test_a_large_run_is_not_poured_out(sshjobs_cli: SshjobsCli, tmp_path: Path) 
     everything = sshjobs_cli("status", "--all").stdout.splitlines()
     assert len(everything) > 3000
     assert sum(line.startswith("JOB ") for line in everything) == 1
+
+
+def test_few_jobs_of_a_state_are_looked_for_together_and_states_without_jobs_not_at_all(
+        tmp_path: Path, mocker: MockerFixture) -> None:
+    with edit(tmp_path, "large", [f"sim-{n}" for n in range(3000)]) as run:
+        run.busy("sim-5")
+        run.failed("sim-2999")
+        run.busy("sim-2998")
+    shown = io.StringIO()
+    with RunReader.open(find_run(tmp_path, "large")) as reader:
+        asked = mocker.spy(reader, "jobs")
+        Table(reader, "large", shown).jobs(everything=False)
+    lines = [line.split()[:2] for line in shown.getvalue().splitlines()]
+    assert lines[1:5] == [["sim-2999", "error"], ["sim-5", "busy"], ["sim-2998", "busy"], ["sim-0", "free"]]
+    assert len(lines) == 1 + MAX_ROWS + 2
+    assert asked.call_args_list == [mocker.call(["error", "busy"], limit=3), mocker.call(["free"], limit=MAX_ROWS)]
 
 
 def test_summary_leaves_the_jobs_out(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
