@@ -67,7 +67,8 @@ class Housekeeping(Hooks):
         self.watch, self.placement = HostWatch(network.hosts), Placement(schedule)
         self.quarantine = Quarantine(schedule, network.hosts, self._tell_health)
         try:
-            return store.take_over(ManagerIdentity.this_process())
+            # A new store is made with its manager in it.
+            return store.epoch or store.take_over(ManagerIdentity.this_process())
         except BaseException:
             store.close()
             raise
@@ -189,7 +190,7 @@ class Housekeeping(Hooks):
             for line in self.network.close(finished=clean):
                 self.handle_host(Warned(line.partition(":")[0], line.partition(": ")[2]))
             self.store.set_run_state(self._count_up() if finished else "interrupted")
-            self.store.commit()
+            self.store.commit(until=self.clock.time())
         finally:
             self.store.close(self.clock.time())
 

@@ -21,7 +21,7 @@ from sshjobs.rundir import RunPaths
 from sshjobs.schedule import HELD, Schedule, may_be_lost, retry_wanted
 from sshjobs.spec import Attempt, Job, JobSpec, start_over
 from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, Outcome, state_for
-from sshjobs.store import RunReader, RunStore
+from sshjobs.store import ManagerIdentity, RunReader, RunStore
 from sshjobs.verdict import judge
 
 #: Seconds that a turn of the loop waits for more events while every host has enough to do.
@@ -68,12 +68,14 @@ class Manager(Housekeeping):
         :raises UsageError: nothing to run on, ``hosts`` of a job that match no host, a name that is taken
         """
         made = new_run(job_specs, list(network.hosts.values()), Path(network.results_dir), name=name, stem=stem,
-                       jobfile=jobfile, options=options)
+                       jobfile=jobfile, options=options, manager=ManagerIdentity.this_process())
         epoch = self._begin(network, made.paths, made.store, made.schedule)
         for job in made.jobs:
             self.jobs.Add(job)
         network.hold()
         network.open(RunIdentity(made.uid, self.paths.name, epoch), self.paths)
+        # Something to commit while hosts are being contacted: the first commit takes longest, and launches wait for it.
+        self.store.set_run_state("running")
 
     def Resume(self, paths: RunPaths, network: NetworkContract) -> None:
         """Take a run over from a manager that is gone, and ask the hosts what became of what it had launched.

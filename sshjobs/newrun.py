@@ -14,7 +14,7 @@ from sshjobs.host import Host
 from sshjobs.rundir import RunPaths, create_run, discard_run, job_directory_name, write_private
 from sshjobs.schedule import Schedule, jobs_from
 from sshjobs.spec import Job, JobSpec
-from sshjobs.store import RunStore
+from sshjobs.store import ManagerIdentity, RunStore
 
 
 @dataclass
@@ -22,7 +22,7 @@ class NewRun:
     """A run that was just made.
 
     :ivar jobs: all of its jobs, each waiting in the schedule
-    :ivar store: open for writing, taken over by nobody yet
+    :ivar store: open for writing
     """
 
     paths: RunPaths
@@ -33,9 +33,11 @@ class NewRun:
 
 
 def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, name: str | None = None,
-            stem: str = "run", jobfile: bytes | None = None, options: Mapping[str, Any] | None = None) -> NewRun:
+            stem: str = "run", jobfile: bytes | None = None, options: Mapping[str, Any] | None = None,
+            manager: ManagerIdentity | None = None) -> NewRun:
     """Make a run. It appears complete, or not at all.
 
+    :param manager: who carries it out; ``None`` leaves that to whoever takes it over
     :raises NoHostError: there is no host
     :raises UsageError: ``hosts`` of a job match no host, a job cannot be called so, or the run's name is taken
     :raises StoreError: it cannot be written
@@ -54,7 +56,7 @@ def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, n
             write_private(paths.jobfile, jobfile)
         write_private(paths.hosts, "".join(f"{host.name}\n" for host in hosts))
         store = RunStore.create(paths, uid=uid, name=paths.name, jobs=jobs, hosts=hosts, options=dict(options or {}),
-                                created=time.time())
+                                created=time.time(), manager=manager)
     except BaseException:
         # The name is free again, and nothing half made is found by a later command.
         discard_run(paths)

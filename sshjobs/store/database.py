@@ -129,7 +129,8 @@ def create_database(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = OFF")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {queries.newest_version()}")
-            connection.executescript(queries.schema())
+            # In one transaction: each statement by itself would write the file's header again.
+            connection.executescript(f"BEGIN; {queries.schema()} COMMIT;")
         except BaseException:
             connection.close()
             path.unlink(missing_ok=True)

@@ -49,10 +49,12 @@ class RunStore:
         self._hosts: dict[str, tuple[str, str | None, float | None, str | None]] = {}
         self._state: str | None = None
         self._options: dict[str, Any] = {}
+        self._left = False
 
     @classmethod
     def create(cls, paths: RunPaths, *, uid: str, name: str, jobs: Iterable[Job], hosts: Sequence[Host],
-               options: Mapping[str, Any], created: float, network_disk: bool | None = None) -> RunStore:
+               options: Mapping[str, Any], created: float, manager: ManagerIdentity | None = None,
+               network_disk: bool | None = None) -> RunStore:
         """Make the store of a new run and open it. It appears complete and durable, or not at all.
 
         :param paths: the run's directory, which is there
@@ -60,6 +62,7 @@ class RunStore:
         :param jobs: taken one at a time, each once; their indexes count from 0
         :param options: what the run was started with; goes into the store as JSON
         :param created: seconds since the epoch
+        :param manager: who takes it over at once, as by :meth:`take_over`
         :param network_disk: whether the directory is on a network file system; ``None`` finds out
         :raises StoreError: it cannot be written, or two jobs have one name
         """
@@ -77,6 +80,8 @@ class RunStore:
                 _insert_hosts(connection, hosts)
                 _insert_jobs(connection, jobs)
                 connection.execute("CREATE UNIQUE INDEX jobs_by_name ON jobs (name)")
+                if manager is not None:
+                    _insert_manager(connection, 1, manager)
                 connection.execute("COMMIT")
                 set_journal(connection, aside, network_disk)
         except BaseException:
@@ -85,7 +90,9 @@ class RunStore:
             raise
         connection.close()
         _publish(aside, paths.store)
-        return cls.open(paths, network_disk=network_disk)
+        store = cls.open(paths, network_disk=network_disk)
+        store.epoch = 0 if manager is None else 1
+        return store
 
     @classmethod
     def open(cls, paths: RunPaths, *, network_disk: bool | None = None) -> RunStore:
@@ -118,11 +125,7 @@ class RunStore:
                     raise error
             migrate(self._connection, self.paths.store)
             epoch = int(self._execute("select_commit").fetchone()[0]) + 1
-            self._execute("update_epoch", {"epoch": epoch})
-            self._execute("insert_manager", {
-                "epoch": epoch, "pid": identity.pid, "start_ticks": identity.start_ticks,
-                "boot_id": identity.boot_id, "hostname": identity.hostname, "since": identity.since,
-            })
+            _insert_manager(self._connection, epoch, identity)
         self.epoch = epoch
         return epoch
 
@@ -180,14 +183,15 @@ class RunStore:
         """Whether anything is noted that is not committed."""
         return bool(self._jobs or self._attempts or self._hosts or self._options or self._state is not None)
 
-    def commit(self) -> None:
+    def commit(self, until: float | None = None) -> None:
         """Write all that is noted, in one transaction that is on the disk when this returns.
 
+        :param until: the manager leaves by itself at that time, as for :meth:`close`
         :raises StoreBlockedError: not now (disk full, I/O error); all stays noted
         :raises RunBusyError: another manager took the run; this one must stop
         :raises StoreError: never, for a job that was not added; all stays noted
         """
-        if not self.dirty:
+        if not self.dirty and until is None:
             return
         with self._transaction() as number:
             if self._jobs:
@@ -206,6 +210,9 @@ class RunStore:
             if self._options:
                 options = {**json.loads(self._execute("select_options").fetchone()[0]), **self._options}
                 self._execute("update_options", {"options": json.dumps(options)})
+            if until is not None:
+                self._execute("end_manager", {"until": until, "epoch": self.epoch})
+        self._left = until is not None
         # Only now: a transaction that failed leaves everything to be written again.
         self._jobs.clear()
         self._attempts.clear()
@@ -221,7 +228,7 @@ class RunStore:
         :raises StoreError: that it left could not be recorded; the store is closed all the same
         """
         try:
-            if until is not None and self.epoch:
+            if until is not None and self.epoch and not self._left:
                 with self._transaction():
                     self._execute("end_manager", {"until": until, "epoch": self.epoch})
         finally:
@@ -260,6 +267,14 @@ class RunStore:
 
 def _insert_hosts(connection: sqlite3.Connection, hosts: Iterable[Host]) -> None:
     connection.executemany(queries()["insert_host"], ((host.name, host_json(host)) for host in hosts))
+
+
+def _insert_manager(connection: sqlite3.Connection, epoch: int, manager: ManagerIdentity) -> None:
+    connection.execute(queries()["update_epoch"], {"epoch": epoch})
+    connection.execute(queries()["insert_manager"], {
+        "epoch": epoch, "pid": manager.pid, "start_ticks": manager.start_ticks,
+        "boot_id": manager.boot_id, "hostname": manager.hostname, "since": manager.since,
+    })
 
 
 def _insert_jobs(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:

@@ -207,14 +207,14 @@ class Play:
         store = manager.store
         real = store.commit
 
-        def commit() -> None:
+        def commit(until: float | None = None) -> None:
             jobs, attempts = list(store._jobs), list(store._attempts.items())
             # The disk takes its time, and the network's thread does not wait for it.
             self.world.run(self.world.now + 0.002)
             self._manager_point("manager.commit")
             if self.store_full:
                 raise StoreBlockedError("full")
-            real()
+            real(until)
             self.judge.on_commit(jobs, attempts, self.paths)
             self._manager_point("manager.committed")
         store.commit = commit  # type: ignore[method-assign]

@@ -235,6 +235,25 @@ def test_a_second_manager_is_refused_and_told_who_and_since_when(tmp_path: Path)
     second.close()
 
 
+def test_a_new_store_can_be_made_with_its_manager_in_it(tmp_path: Path) -> None:
+    paths, here = create_run(tmp_path, stem="r"), ManagerIdentity.this_process()
+    store = RunStore.create(paths, uid=UID, name="r", jobs=[], hosts=[], options={}, created=CREATED, manager=here)
+    assert store.epoch == 1
+    second = RunStore.open(paths)
+    with pytest.raises(RunBusyError):
+        second.take_over(here)
+    store.set_run_state("done")
+    store.commit(until=CREATED + 9)
+    with RunReader.open(paths) as reader:
+        assert (reader.summary().state, reader.summary().until) == ("done", CREATED + 9)
+    # It is noted once: closing changes nothing.
+    store.close(until=CREATED + 99)
+    with RunReader.open(paths) as reader:
+        assert reader.summary().until == CREATED + 9
+    assert second.take_over(here, is_alive=lambda manager: True) == 2
+    second.close()
+
+
 def test_an_older_manager_that_wakes_up_can_write_no_more(tmp_path: Path) -> None:
     jobs = make_jobs(2)
     old = make_store(tmp_path, jobs)
