@@ -25,6 +25,8 @@ IDLE_EXIT = 60.0
 #: While so many jobs wait here, nobody waits for news: what is no longer than SMALL_NEWS bytes is gathered for so many
 #: seconds. Each write wakes an sshd, an ssh and the manager, which costs them more than the news of ten jobs.
 PLENTY, SMALL_NEWS, GATHER = 8, 1 << 15, 0.03
+#: Seconds between two writes of much into a pipe that takes them.
+PAUSE = 0.001
 
 
 class Agent(Listener):
@@ -89,7 +91,9 @@ class Agent(Listener):
         self._consider_leaving(now)
 
     def _gathers(self, link: Link, now: float) -> bool:
-        """True while what is to be written may wait for more."""
+        """True while what is to be written may wait for more, or for more room."""
+        if link.paused and self._write_at is not None:
+            return now < self._write_at
         if not link.waiting or link.waiting > SMALL_NEWS or len(self._crew.queue) < PLENTY or not self._flows:
             return False
         if self._write_at is None:
@@ -99,7 +103,9 @@ class Agent(Listener):
     def _write(self, link: Link) -> None:
         self._write_at, self._flows = None, link.flush()
         reads = READ if link.waiting <= TOO_MUCH else 0
-        writes = WRITE if link.waiting else 0
+        if link.paused:
+            self._write_at = time.monotonic() + PAUSE
+        writes = WRITE if link.waiting and not link.paused else 0
         if link.reading == link.writing:
             self._loop.want(link.reading, reads | writes)
         else:

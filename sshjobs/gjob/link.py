@@ -1,5 +1,6 @@
 """The agent's end of a link: frames in and out without ever blocking."""
 
+import fcntl
 import itertools
 import os
 
@@ -11,9 +12,13 @@ if MYPY:
     import socket
     from typing import Any, Deque, Iterator
 
+    from .wire import Body
+
 _READ = 1 << 18
 _BEHIND = 1 << 12
 _PIECES = 64
+#: fcntl's F_SETPIPE_SZ (by name from Python 3.10), and the bytes that may wait in a pipe that is wide.
+_SET_SIZE, _WIDE = 1031, 1 << 20
 #: Bytes waiting to be written above which no output is read, and above which nothing is taken in any more.
 ENOUGH = 1 << 20
 TOO_MUCH = 1 << 22
@@ -30,14 +35,17 @@ class Link:
     :param writing: what the manager reads
     :param front: closed to let go of the connection; its other end closes when the connection is gone
     :ivar waiting: bytes not yet written
+    :ivar paused: the rest is better written a little later than at once when there is room: in larger pieces
     """
 
     def __init__(self, reading: int, writing: int, front: "socket.socket"):
         self.reading, self.writing, self.front = reading, writing, front
         self.waiting = 0
+        self.paused = False
+        self._wide: "bool | None" = None
         self._decoder = wire.Decoder()
         self._behind = bytearray(_BEHIND)
-        self._queue: "Deque[bytes]" = deque()
+        self._queue: "Deque[Body]" = deque()
         for fd in (reading, writing):
             os.set_blocking(fd, False)
 
@@ -84,11 +92,15 @@ class Link:
 
         :raises LinkLost: nobody reads any more
         """
-        queue = self._queue
+        queue, before = self._queue, self.waiting
         while queue:
             try:
                 written = os.writev(self.writing, list(itertools.islice(queue, _PIECES)))
             except BlockingIOError:
+                if self._wide is None:
+                    self._wide = self._widen()
+                # What brought nothing is not waited for: when there will be room again is not known.
+                self.paused = self._wide and self.waiting < before
                 return False
             except OSError as error:
                 raise LinkLost(str(error))
@@ -96,7 +108,15 @@ class Link:
             while queue and written >= len(queue[0]):
                 written -= len(queue.popleft())
             if written:
-                queue[0] = queue[0][written:]
+                queue[0] = memoryview(queue[0])[written:]
+        self.paused = False
+        return True
+
+    def _widen(self) -> bool:
+        try:
+            fcntl.fcntl(self.writing, _SET_SIZE, _WIDE)
+        except OSError:  # no pipe, or the user's pipes have all that they may have
+            return False
         return True
 
     def close(self) -> None:

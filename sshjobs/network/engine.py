@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,13 +14,15 @@ from sshjobs.host import Host
 from sshjobs.network.attempts import LiveAttempt
 from sshjobs.network.contract import RunIdentity, Warned
 from sshjobs.network.handshakes import Handshakes
-from sshjobs.network.outputs import OutputFiles, sync_tree
+from sshjobs.network.outputs import OutputFiles, sync_attempts, sync_tree
 from sshjobs.network.session import HostSession
 from sshjobs.network.staging import Staging
 from sshjobs.network.transport import Transport
 
 #: Seconds between attempts to sync outputs while the disk refuses.
 SYNC_RETRY = 5.0
+#: So few attempts, with so many bytes of output or more, are synced by themselves and not with the whole file system.
+FEW, LARGE = 8, 1 << 24
 
 
 class Engine:
@@ -165,7 +168,7 @@ class Engine:
         while self._to_release:
             now, self._to_release = self._to_release, []
             try:
-                await self._loop.run_in_executor(None, sync_tree, self._directory)
+                await self._sync(now)
             except OSError:
                 # Nothing was promised yet: the hosts keep their copies until the disk takes ours.
                 self._to_release = now + self._to_release
@@ -177,6 +180,18 @@ class Engine:
             for host, uids in by_host.items():
                 if host in self._sessions:
                     self._sessions[host].book.release(uids)
+
+    async def _sync(self, attempts: Sequence[tuple[str, str]]) -> None:
+        """Return once the outputs of attempts are on the disk."""
+        found = [self._sessions[host].book.live.get(uid) for host, uid in attempts if host in self._sessions]
+        large = [attempt for attempt in found if attempt is not None]
+        if len(large) == len(attempts) <= FEW and sum(map(sum, (attempt.have for attempt in large))) >= LARGE:
+            # What others have written to the same disk meanwhile may be much as well: it is not waited for.
+            with contextlib.suppress(FileNotFoundError):  # is being put aside
+                places = [(attempt.directory, attempt.directory / f"attempt-{attempt.uid.partition('.')[2]}")
+                          for attempt in large]
+                return await self._loop.run_in_executor(None, sync_attempts, self._directory, places)
+        await self._loop.run_in_executor(None, sync_tree, self._directory)
 
     async def _close(self, finished: bool) -> list[str]:
         if self._releasing is not None and finished:

@@ -61,37 +61,41 @@ class Decoder:
     """
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        #: A header line that is not complete; or a header whose body is not, with what has come of that.
+        self._line = b""
         self._waiting: dict[str, Any] | None = None
+        self._parts: list[bytes] = []
+        self._missing = 0
 
     def feed(self, data: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
         """Add bytes and yield each frame that they complete, with its body."""
-        buffer = self._buffer
-        buffer += data
+        if self._line:
+            data, self._line = self._line + data, b""
         position = 0
-        try:
-            while True:
-                if self._waiting is None:
-                    end = buffer.find(b"\n", position)
-                    if end < 0:
-                        if len(buffer) - position > MAX_LINE:
-                            raise ProtocolError(f"a frame of more than {MAX_LINE:,} bytes")
-                        return
-                    header = parse_header(bytes(buffer[position:end]))
-                    position = end + 1
-                    if "n" not in header:
-                        yield header, b""
-                        continue
-                    self._waiting = header
-                size = self._waiting["n"]
-                if len(buffer) - position < size:
+        while True:
+            if self._waiting is None:
+                end = data.find(b"\n", position)
+                if end < 0:
+                    self._line = data[position:]
+                    if len(self._line) > MAX_LINE:
+                        raise ProtocolError(f"a frame of more than {MAX_LINE:,} bytes")
                     return
-                body = bytes(memoryview(buffer)[position:position + size])
-                position += size
-                header, self._waiting = self._waiting, None
-                yield header, body
-        finally:
-            del buffer[:position]
+                header = parse_header(data[position:end])
+                position = end + 1
+                if "n" not in header:
+                    yield header, b""
+                    continue
+                self._waiting, self._missing = header, header["n"]
+            part = data[position:position + self._missing]
+            position += len(part)
+            self._missing -= len(part)
+            self._parts.append(part)
+            if self._missing:
+                return
+            header, body = self._waiting, b"".join(self._parts)
+            self._waiting = None
+            self._parts.clear()
+            yield header, body
 
 
 def parse_header(line: bytes) -> dict[str, Any]:

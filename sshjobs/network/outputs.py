@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import sys
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 
 from sshjobs import failpoints
@@ -103,6 +105,35 @@ class OutputFiles:
         """Close every file."""
         while self._open:
             os.close(self._open.popitem()[1])
+
+
+def sync_attempts(top: Path, places: Iterable[tuple[Path, Path]]) -> None:
+    """Return once the outputs of some attempts are on the disk. Blocks.
+
+    Unlike :func:`sync_tree` it does not wait for what others have written to the same file system.
+
+    :param top: everything is somewhere below it
+    :param places: directory of each attempt, and the one that its output is put aside into when another is to start
+    :raises OSError: the disk refused, or the output is on its way from the one to the other
+    """
+    with contextlib.ExitStack() as stack:
+        names = {top}
+        opened = []
+        for directory, aside in places:
+            opened += [_opened(stack, directory / name) for name in ("stdout", "stderr")]
+            names.update(path for path in (directory, *directory.parents) if top in path.parents)
+            # Looked at last: where it is, what was opened may be the next attempt's.
+            if (aside / "stdout").exists():
+                opened += [_opened(stack, aside / name) for name in ("stdout", "stderr")]
+                names.add(aside)
+        for descriptor in (*opened, *(_opened(stack, path) for path in names)):
+            os.fsync(descriptor)
+
+
+def _opened(stack: contextlib.ExitStack, path: Path) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    stack.callback(os.close, descriptor)
+    return descriptor
 
 
 def sync_tree(directory: Path) -> None:

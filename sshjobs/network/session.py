@@ -105,7 +105,7 @@ class HostSession:
             return await self._why_ended(link, stream)
         send = functools.partial(self._send, link, stream)
         upload = self._dialog.upload = Upload(self._staging, self.book, link, send,
-                                              functools.partial(self._word_launch, link), stream.widen)
+                                              functools.partial(self._word_launch, link))
         helpers = [asyncio.ensure_future(task)
                    for task in (self._write(link, send, upload), upload.serve(), self._pulse(stream))]
         try:
@@ -196,7 +196,7 @@ class HostSession:
                 self._dialog.take(link, event, now)
             except OSError:
                 await self._patiently(functools.partial(self._dialog.take, link, event, now))
-        if link.ready:
+        if link.waiting:
             self._kick.set()
 
     async def _patiently(self, act: Callable[[], None]) -> None:

@@ -32,13 +32,11 @@ class Upload:
 
     :param send: writes what the link has to say, waiting while the host is slow
     :param launch: words the launch of an attempt whose inputs are there
-    :param widen: told before and after much is sent
     """
 
     def __init__(self, staging: Staging, book: HostBook, link: words.Link, send: Callable[[], Awaitable[None]],
-                 launch: Callable[[LiveAttempt, Manifest], Awaitable[None]], widen: Callable[[bool], None]):
+                 launch: Callable[[LiveAttempt, Manifest], Awaitable[None]]):
         self._staging, self._book, self._link, self._send, self._launch = staging, book, link, send, launch
-        self._widen = widen
         self._waiting: deque[LiveAttempt] = deque()
         self._more = asyncio.Event()
         self._asked: deque[asyncio.Future[set[str]]] = deque()
@@ -127,8 +125,6 @@ class Upload:
     async def _put(self, blob: Blob) -> None:
         if blob.sha in self._book.blobs:
             return
-        if blob.size > PIECE:
-            self._widen(True)
         for offset, piece in pieces(blob):
             self._link.say("put", piece, sha=blob.sha, size=blob.size, off=offset, n=len(piece))
             self._unmarked += len(piece)
@@ -143,7 +139,6 @@ class Upload:
         if self._unmarked:
             self._say_mark()
         await self._send()
-        self._widen(False)
 
     def _say_mark(self) -> None:
         self._unmarked, self._marks = 0, self._marks + 1

@@ -41,8 +41,7 @@ class Scene:
         self.before_put: Callable[[dict[str, Any]], None] = lambda frame: None
         self._link = words.Link("0" * 32)
         self.book = HostBook("far", OutputFiles(), self.events.append, lambda item: None)
-        self.upload = Upload(Staging(Digests()), self.book, self._link, self._send, self._launch,
-                             lambda much: None)
+        self.upload = Upload(Staging(Digests()), self.book, self._link, self._send, self._launch)
 
     def bring(self, *specs: JobSpec) -> None:
         """Bring the inputs of jobs, to the end."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,15 +11,12 @@ from dataclasses import dataclass
 
 from sshjobs.errors import HostError
 from sshjobs.host import Host, split_login
+from sshjobs.network.transport.pipes import PipeReader, PipeWriter
 
 #: Bytes read from the host at a time.
 READ_SIZE = 1 << 18
 #: How much of what the transport writes to its standard error is kept, in bytes: the end of it tells the cause.
 STDERR_KEPT = 1 << 16
-#: Bytes that may wait in a pipe to a child process, usually and while much is to be written, where the system lets us
-#: choose (Linux). It grants a user so many for all pipes together, hence not always.
-PIPE_SIZE, WIDE_PIPE_SIZE = 1 << 16, 1 << 18
-_SET_SIZE: int | None = getattr(fcntl, "F_SETPIPE_SZ", None)
 #: Seconds that a child process gets to go by itself after its pipes were closed, before it is killed.
 CLOSE_PATIENCE = 2.0
 
@@ -50,9 +46,6 @@ class Stream(ABC):
 
         :raises OSError: the stream has ended
         """
-
-    def widen(self, much: bool) -> None:  # noqa: B027  (nothing is a fine answer)
-        """Prepare for much to be written, or for no more of that."""
 
     @abstractmethod
     def abort(self) -> None:
@@ -96,9 +89,9 @@ class Transport(ABC):
 class ProcessStream(Stream):
     """A stream over the standard input and output of a child process."""
 
-    def __init__(self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader,
-                 writer: asyncio.StreamWriter, errors: asyncio.StreamReader):
-        self._process, self._reader, self._writer = process, reader, writer
+    def __init__(self, process: subprocess.Popen[bytes], errors: asyncio.StreamReader):
+        assert process.stdin is not None and process.stdout is not None
+        self._process, self._reader, self._writer = process, PipeReader(process.stdout), PipeWriter(process.stdin)
         #: The end of standard error. Somebody else, such as a ProxyCommand, may hold it open for longer than the
         #: process lives, so what there is counts, not only what there was at its end.
         self._said = bytearray()
@@ -115,30 +108,15 @@ class ProcessStream(Stream):
         process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    start_new_session=True, bufsize=0)
         # Popen and not asyncio's own: that one needs a thread a child on some of our Pythons.
-        reader = asyncio.StreamReader(limit=2 * READ_SIZE)
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
         errors = asyncio.StreamReader(limit=STDERR_KEPT)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(errors), process.stderr)
-        transport, protocol = await loop.connect_write_pipe(
-            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), process.stdin)
-        writer = asyncio.StreamWriter(transport, protocol, None, loop)
-        return cls(process, reader, writer, errors)
+        return cls(process, errors)
 
     async def read(self) -> bytes:
-        return await self._reader.read(READ_SIZE)
+        return await self._reader.read()
 
     async def write(self, data: bytes) -> None:
-        if self._writer.is_closing():
-            raise BrokenPipeError("the stream is closed")
-        self._writer.write(data)
-        await self._writer.drain()
-
-    def widen(self, much: bool) -> None:
-        pipe = self._process.stdin
-        if _SET_SIZE is not None and pipe is not None and not self._writer.is_closing():
-            # Refused when a user's pipes have all that they may have, and while more is in it.
-            with contextlib.suppress(OSError, ValueError):
-                fcntl.fcntl(pipe.fileno(), _SET_SIZE, WIDE_PIPE_SIZE if much else PIPE_SIZE)
+        await self._writer.write(data)
 
     def abort(self) -> None:
         if self._process.poll() is None:
@@ -148,6 +126,7 @@ class ProcessStream(Stream):
         if self._ending is None:
             self._writer.close()
             status = await self._wait()
+            self._reader.close()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._stderr), CLOSE_PATIENCE)
             self._stderr.cancel()
