@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import secrets
 import time
@@ -18,6 +19,7 @@ from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.network.attempts import LiveAttempt
 from sshjobs.network.contract import NetworkContract, News, RunIdentity
 from sshjobs.network.engine import Engine
+from sshjobs.network.openfiles import make_room
 from sshjobs.network.outputs import OutputFiles
 from sshjobs.network.records import Records
 from sshjobs.network.transport import Transport, make_transport
@@ -47,7 +49,8 @@ class Network(NetworkContract):
     :param connect_kwargs: for the transport fabric: what counts more than the ssh configuration, such as ``user``,
         ``password``, ``pkey``, ``key_filename`` and ``gateway``; not kept with the run
     :raises InputError: the hosts cannot be understood
-    :raises UsageError: there is no such transport, or it takes no ``connect_kwargs``
+    :raises UsageError: there is no such transport, or it takes no ``connect_kwargs``; or this process may not open the
+        files that so many hosts take
     """
 
     def __init__(self, results_dir: str, clusters: Clusters, verbose: bool = False, *,
@@ -55,6 +58,7 @@ class Network(NetworkContract):
                  direct: bool = False, connect_kwargs: Mapping[str, Any] | None = None):
         self.results_dir, self.verbose, self.slots = str(results_dir), verbose, slots
         self.hosts = {host.name: host for host in _hosts(clusters, direct)}
+        make_room(len(self.hosts))
         remote = make_transport(transport or "openssh", ssh_config=ssh_config, connect_kwargs=connect_kwargs)
         self._transports: tuple[Transport, Transport] = (remote, make_transport("local"))
         self._engine: Engine | None = None
@@ -173,6 +177,8 @@ class Network(NetworkContract):
 
     def add_host(self, host: Host) -> None:
         self.hosts[host.name] = host
+        with contextlib.suppress(UsageError):  # The host itself will tell.
+            make_room(len(self.hosts))
         self._opened()[0].add_host(host)
 
     def remove_host(self, host: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sshjobs.errors import HostError
 from sshjobs.host import Host, split_login
+from sshjobs.network.openfiles import give_back
 from sshjobs.network.transport.pipes import PipeReader, PipeWriter
 
 #: Bytes read from the host at a time.
@@ -107,6 +108,7 @@ class ProcessStream(Stream):
         loop = asyncio.get_running_loop()
         process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    start_new_session=True, bufsize=0)
+        give_back(process.pid)
         # Popen and not asyncio's own: that one needs a thread a child on some of our Pythons.
         errors = asyncio.StreamReader(limit=STDERR_KEPT)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(errors), process.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ CAUSES = {
     "old-python": Cause(True, "its python is too old", "set python=PATH of Python 3.6 or newer in the hosts file"),
     "jump": Cause(False, "its jump host cannot reach it", "see ProxyJump in ssh_config, and that the machine is up"),
     "ssh-failed": Cause(False, "ssh could not connect", "try: {ssh}"),
+    "no-files": Cause(False, "too many files are open on this machine", "raise the limit (ulimit -n); trying again"),
     "no-agent": Cause(True, "the agent did not come up on it",
                       "a forced command or a start-up file may be in the way; try: {ssh} python3 --version"),
 }
@@ -78,6 +80,13 @@ def said_by_host(host: Host, text: str) -> HostError | None:
         if re.search(pattern, text, re.IGNORECASE):
             return host_error(kind, host, line_with(pattern, text))
     return None
+
+
+def too_many_files(host: Host, error: OSError) -> HostError | None:
+    """Return the error for a connection that could not be tried for want of open files here, ``None`` for others."""
+    if error.errno not in (errno.EMFILE, errno.ENFILE):
+        return None
+    return host_error("no-files", host, error.strerror, reached=False)
 
 
 def no_agent(host: Host, text: str, status: int | None) -> HostError:

@@ -11,7 +11,14 @@ from sshjobs.errors import HostError
 from sshjobs.host import Host, Login, login_of, split_login
 from sshjobs.network.payload import remote_command
 from sshjobs.network.transport.base import Ending, ProcessStream, Stream, Transport
-from sshjobs.network.transport.causes import host_error, last_line, line_with, no_agent, said_by_host
+from sshjobs.network.transport.causes import (
+    host_error,
+    last_line,
+    line_with,
+    no_agent,
+    said_by_host,
+    too_many_files,
+)
 from sshjobs.network.transport.glance import glance_at
 from sshjobs.network.transport.settings import NotAccepted, ask_ssh
 
@@ -89,7 +96,8 @@ class OpensshTransport(Transport):
         try:
             return await ProcessStream.start(self.argv(host))
         except OSError as error:
-            raise HostError("no-ssh", host.name, "ssh cannot be started", why=error.strerror) from error
+            raise too_many_files(host, error) or HostError("no-ssh", host.name, "ssh cannot be started",
+                                                           why=error.strerror) from error
 
     async def gates(self, host: Host) -> list[str]:
         return await asyncio.get_running_loop().run_in_executor(None, gates_of, host, self._ssh_config)

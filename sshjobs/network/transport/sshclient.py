@@ -243,6 +243,8 @@ def kind_of(error: BaseException) -> str:
             return "throttled"
         case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH | errno.EHOSTDOWN):
             return "unreachable"
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return "no-files"
     return "ssh-failed"
 
 

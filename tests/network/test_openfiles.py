@@ -1,0 +1,58 @@
+"""Many hosts and few open files: the limit is raised where that may be, and what cannot be is said before anything starts."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sshjobs.errors import EXIT_OK, EXIT_USAGE, HostError
+from sshjobs.host import Host
+from sshjobs.network.transport import make_transport
+from tests.conftest import cli_environment, sshjobs_argv
+
+HOSTS = [f"h{number}" for number in range(30)]
+
+
+def run_with(limits: tuple[int, int], where: Path) -> subprocess.CompletedProcess[str]:
+    """Have each of 30 hosts say how many files a job there may open, by a manager with such limits, soft and hard."""
+    jobs = {"jobs": [{"name": "say", "per_host": True, "commands": "ulimit -Sn"}]}
+    return subprocess.run(
+        ["prlimit", f"--nofile={limits[0]}:{limits[1]}",
+         *sshjobs_argv(["run", "-", "--transport", "local", "--hosts", ",".join(HOSTS), "--name", "r"])],
+        cwd=where, env={**os.environ, **cli_environment()}, input=json.dumps(jobs), capture_output=True, text=True,
+        timeout=120, check=False)
+
+
+def test_a_soft_limit_that_is_too_low_for_the_hosts_is_raised_for_the_manager_and_for_no_job(
+        clean_home: Path, tmp_path: Path) -> None:
+    told = run_with((64, 1024), tmp_path)
+    assert told.returncode == EXIT_OK, told.stdout + told.stderr
+    assert "no-files" not in told.stdout
+    assert [(tmp_path / f"results/r/jobs/say@{host}/stdout").read_text() for host in HOSTS] == ["64\n"] * 30
+
+
+def test_a_hard_limit_that_is_too_low_for_the_hosts_is_one_line_before_anything_starts(
+        clean_home: Path, tmp_path: Path) -> None:
+    told = run_with((64, 150), tmp_path)
+    assert (told.returncode, told.stdout) == (EXIT_USAGE, "")
+    assert told.stderr == ("sshjobs: 30 hosts take 154 open files, and this process may have 150; raise the hard limit "
+                           "(ulimit -Hn; LimitNOFILE= of a service), or name fewer hosts\n")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("transport", ["openssh", "local"])
+def test_a_host_for_which_no_file_is_left_is_tried_again(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_many(*args: object, **more: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(subprocess, "Popen", too_many)
+    with pytest.raises(HostError) as caught:
+        asyncio.run(make_transport(transport).open(Host("h")))
+    assert (caught.value.kind, caught.value.lasting, caught.value.reached) == ("no-files", False, False)
+    assert "too many files are open on this machine" in str(caught.value)
