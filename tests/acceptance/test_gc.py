@@ -262,7 +262,7 @@ def test_outputs_of_jobs_that_were_given_up_are_kept_unless_forced(pair, sshjobs
     (away.home / "go").touch()
     away.heal()
     written = wait_until(lambda: [path for path in away.home.glob(".sshjobs/*/*/o/*.out")
-                                  if path.read_text() == "precious\n"] or None, 30, "the jobs to end")
+                                  if path.read_text() == "precious\n"], 30, "the jobs to end")
     kept = sshjobs_cli("gc", "r")
     assert re.search(rf"^kept on {away.name}: r: outputs in \S+/o were not collected: "
                      r"attempt \d\.1, which was given up, attempt \d\.1, which was given up$", kept.stdout, re.MULTILINE)
