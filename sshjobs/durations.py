@@ -5,7 +5,8 @@ Pure bookkeeping, and hints only: whatever is wrong here costs time and nothing 
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 from sshjobs.spec import Job, JobSpec
@@ -19,6 +20,8 @@ SLOW = 1.5
 #: So many kinds of jobs in a line are told apart; the jobs of further kinds stay in their order.
 MAX_KINDS = 64
 _REST = 0
+#: So many jobs that have gone do not matter.
+_FEW = 64
 
 
 def kind_of(spec: JobSpec) -> int:
@@ -74,6 +77,52 @@ class Durations:
         return self._slowness.get(host, 1.0)
 
 
+class Row:
+    """Jobs with the places at which they came, in that order. Operations are O(1), and what has gone takes no memory,
+    where a dictionary would keep the room of its first million for the last job."""
+
+    def __init__(self) -> None:
+        self._places: dict[Job, int] = {}
+        #: Every job with its place, and some that have gone, or come again at another.
+        self._jobs, self._order = deque[Job](), deque[int]()
+        self._most = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[Job]:
+        return (job for job, place in zip(self._jobs, self._order, strict=True) if self._places.get(job) == place)
+
+    def add(self, job: Job, place: int) -> None:
+        """Add a job; places grow."""
+        self._places[job] = place
+        self._jobs.append(job)
+        self._order.append(place)
+        self._most = max(self._most, len(self._places))
+
+    def discard(self, job: Job) -> bool:
+        """Take a job out; tell whether it was in."""
+        places, order = self._places, self._order
+        if places.pop(job, None) is None:
+            return False
+        while order and places.get(self._jobs[0]) != order[0]:
+            self._jobs.popleft()
+            order.popleft()
+        if len(places) < self._most // 4 or len(order) > 2 * len(places) + _FEW:
+            jobs = list(self)
+            self._jobs, self._order = deque(jobs), deque(places[job] for job in jobs)
+            self._places, self._most = dict(places), len(places)
+        return True
+
+    def first(self) -> int:
+        """Return the lowest place."""
+        return self._order[0]
+
+    def items(self) -> Iterable[tuple[Job, int]]:
+        """Return each job with its place."""
+        return self._places.items()
+
+
 class Line:
     """Jobs that wait for a host of the same selection: kinds of which none has ended come first, in their order, then
     the longest, so that no long job is left for the end. Operations are O(1) in jobs."""
@@ -82,7 +131,7 @@ class Line:
         self.hosts = hosts
         self._durations = durations
         #: By kind: its jobs, with the place of each in the order in which all came.
-        self._rows: dict[int, OrderedDict[Job, int]] = {}
+        self._rows: dict[int, Row] = {}
 
     def __bool__(self) -> bool:
         return bool(self._rows)
@@ -92,13 +141,16 @@ class Line:
         kind = kind_of(job.spec)
         if kind not in self._rows and len(self._rows) >= MAX_KINDS:
             kind = _REST
-        self._rows.setdefault(kind, OrderedDict())[job] = number
+        row = self._rows.get(kind)
+        if row is None:
+            row = self._rows[kind] = Row()
+        row.add(job, number)
 
     def remove(self, job: Job) -> bool:
         """Take a job out; tell whether it waited here."""
         for kind in (kind_of(job.spec), _REST):
             row = self._rows.get(kind)
-            if row is not None and row.pop(job, None) is not None:
+            if row is not None and row.discard(job):
                 if not row:
                     del self._rows[kind]
                 return True
@@ -112,7 +164,7 @@ class Line:
 
     def head(self) -> int:
         """Return the number of the job that came first."""
-        return min(map(_first, self._rows.values()))
+        return min(map(Row.first, self._rows.values()))
 
     def next_kind(self) -> int:
         """Return the kind whose turn it is."""
@@ -121,7 +173,7 @@ class Line:
         known = {kind: self._durations.of_kind(kind) for kind in self._rows}
         new = [kind for kind, seconds in known.items() if seconds is None]
         if new:
-            return min(new, key=lambda kind: _first(self._rows[kind]))
+            return min(new, key=lambda kind: self._rows[kind].first())
         return max(known, key=lambda kind: known[kind] or 0.0)
 
     def take(self, host: str, *, spare: bool) -> Job:
@@ -140,7 +192,3 @@ class Line:
 
 def _was_on(job: Job, host: str) -> bool:
     return bool(job.attempts) and job.attempts[-1].host == host
-
-
-def _first(row: OrderedDict[Job, int]) -> int:
-    return next(iter(row.values()))

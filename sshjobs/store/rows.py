@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sshjobs.host import Host
@@ -17,9 +16,9 @@ from sshjobs.store.queries import queries
 #: So many specs are remembered at most: enough for any mix of repeated entries, little memory.
 _REMEMBERED_SPECS = 10_000
 
-_SHARED_SLOTS = tuple(slot for slot in JobSpec.__slots__ if slot not in ("name", "index"))
-_shared: Callable[[JobSpec], tuple[Any, ...]] = attrgetter(*_SHARED_SLOTS)
-_EMPTY_BY_DEFAULT = frozenset(key for key, value in JobSpec(["true"]).as_dict().items() if not value) | {"cmds"}
+_DEFAULTS = JobSpec(["true"]).as_dict()
+_SHARED = tuple(key for key in _DEFAULTS if key not in ("name", "index"))
+_EMPTY_BY_DEFAULT = frozenset(key for key, value in _DEFAULTS.items() if not value) | {"cmds"}
 
 
 class JobRow(NamedTuple):
@@ -110,14 +109,14 @@ class SpecWriter:
 
     def __init__(self, connection: sqlite3.Connection):
         self._connection = connection
-        self._last: tuple[tuple[Any, ...], int] = ((), 0)
+        self._last: tuple[JobSpec | None, int] = (None, 0)
         self._known: dict[str, int] = {}
 
     def number_of(self, spec: JobSpec) -> int:
         """Return the id of a spec's row, which is made where it is missing."""
-        values = _shared(spec)
-        if values == self._last[0]:
-            return self._last[1]
+        last, number_of_last = self._last
+        if last is not None and spec.repeats(last):
+            return number_of_last
         text = spec_json(spec)
         number = self._known.get(text)
         if number is None:
@@ -125,7 +124,7 @@ class SpecWriter:
             if len(self._known) >= _REMEMBERED_SPECS:
                 self._known.clear()
             self._known[text] = number
-        self._last = (values, number)
+        self._last = (spec, number)
         return number
 
 
@@ -149,7 +148,7 @@ class SpecReader:
 
 def spec_json(spec: JobSpec) -> str:
     """Return what repeats of a spec share as JSON; what is empty, and is so by default, is left out."""
-    values = zip(_SHARED_SLOTS, _shared(spec), strict=True)
+    values = ((key, getattr(spec, key)) for key in _SHARED)
     return json.dumps({key: value for key, value in values if value or key not in _EMPTY_BY_DEFAULT})
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 import random
+import tracemalloc
 
 import pytest
 
-from sshjobs.durations import MAX_KINDS
+from sshjobs.durations import MAX_KINDS, Row
 from sshjobs.host import Host
 from sshjobs.schedule import Schedule, jobs_from
 from sshjobs.spec import Job, JobSpec
@@ -99,6 +100,47 @@ def test_no_job_waits_for_ever_for_a_faster_host():
     specs = [*repeats("x", 30), *repeats("last", 1)]
     _, starts = play(specs, {"x": 1.0, "last": 1.0}, {"a": 1.0, "slow": 10.0}, never="x-20", until=200.0)
     assert len(starts) == 31
+
+
+def test_a_row_keeps_its_order_whatever_comes_and_goes():
+    rng, row, known = random.Random(3), Row(), dict[Job, int]()
+    jobs = [Job(JobSpec(argv=["x"]), n) for n in range(400)]
+    for place in range(20_000):
+        job = rng.choice(jobs)
+        if job in known:
+            # Some go while nothing before them does.
+            job = next(iter(known)) if rng.random() < 0.3 else job
+            del known[job]
+            assert row.discard(job)
+        else:
+            assert not row.discard(job)
+            known[job] = place
+            row.add(job, place)
+        assert len(row) == len(known)
+        if known:
+            assert row.first() == next(iter(known.values()))
+        if place % 100 == 0:
+            assert list(row) == list(known) and dict(row.items()) == known
+
+
+def test_a_row_holds_no_memory_for_jobs_that_have_gone():
+    row, jobs = Row(), [Job(JobSpec(argv=["x"]), n) for n in range(100_000)]
+    tracemalloc.start()
+    try:
+        for place, job in enumerate(jobs):
+            row.add(job, place)
+        full = tracemalloc.get_traced_memory()[0]
+        for job in jobs[:-1]:
+            row.discard(job)
+        assert tracemalloc.get_traced_memory()[0] < full / 50
+        # One that waits on and on, while others come and go behind it.
+        for place in range(100_000, 200_000):
+            row.add(jobs[0], place)
+            row.discard(jobs[0])
+        assert tracemalloc.get_traced_memory()[0] < full / 50
+    finally:
+        tracemalloc.stop()
+    assert list(row) == jobs[-1:]
 
 
 def test_every_job_is_taken_once_and_can_be_taken_out():

@@ -26,7 +26,9 @@ def rows(path: Path, query: str) -> list[tuple]:
 
 def everything(thing: Job | JobSpec) -> dict[str, object]:
     """The slots of an object, and of the objects in them."""
-    found = {slot: getattr(thing, slot) for slot in type(thing).__slots__}
+    if isinstance(thing, JobSpec):
+        return thing.as_dict()
+    found: dict[str, object] = {slot: getattr(thing, slot) for slot in type(thing).__slots__}
     if isinstance(thing, Job):
         found["spec"] = everything(thing.spec)
         found["attempts"] = [{slot: getattr(attempt, slot) for slot in type(attempt).__slots__}
