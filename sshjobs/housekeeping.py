@@ -136,7 +136,7 @@ class Housekeeping(Hooks):
         for attempt in news.released:
             job = self._unreleased.pop(attempt, None)
             if job is not None:
-                self.store.touch_attempt(job, attempt)
+                self.store.touch_released(job, attempt)
 
     def _leases_over(self) -> list[Job]:
         """Return the jobs on hosts that are away whose lease is over there for certain; looks now and then."""

@@ -39,6 +39,9 @@ class Quarantine:
         quarantined = {host for host in suspects if self._health.reason(host) is not None}
         full = {host for host in suspects if self._health.full(host) is not None}
         blamed = self._health.note(job, attempt, now)
+        if not blamed and not self._any and not self._health.is_suspect(attempt.host):
+            # As nearly always: nothing was ever wrong with any host.
+            return []
         for end in blamed.values():
             end.reason = f"{BLAMED}, not the job's{f': {end.reason}' if end.reason else ''}"
         # Only these can have changed: the host of the end, and the one that the job spoke about.

@@ -13,6 +13,7 @@ from sshjobs.states import Outcome
 class LiveAttempt:
     """One attempt on one host, as the network's loop knows it. Survives every connection.
 
+    :ivar place: the directory that its output goes to, as text: few attempts need more
     :ivar have: bytes of stdout and stderr that are in the local files
     :ivar crc: crc32 of those bytes, ``None`` where an earlier manager took in some of them
     :ivar seen: the host has said that it knows the attempt
@@ -22,11 +23,11 @@ class LiveAttempt:
     :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
     """
 
-    __slots__ = ("cancelling", "crc", "directory", "grace", "have", "keys", "may_have_run", "over", "paused",
+    __slots__ = ("cancelling", "crc", "grace", "have", "keys", "may_have_run", "over", "paused", "place",
                  "seen", "sent_on", "spec", "uid", "unwanted")
 
-    def __init__(self, uid: str, job: Job, token: str, directory: Path):
-        self.uid, self.spec, self.directory = uid, job.spec, directory
+    def __init__(self, uid: str, job: Job, token: str, directory: Path | str):
+        self.uid, self.spec, self.place = uid, job.spec, str(directory)
         self.keys = {"id": uid, "token": token, "job": job.name, "index": job.spec.index}
         self.have = [0, 0]
         self.crc: list[int | None] = [0, 0]
@@ -34,6 +35,11 @@ class LiveAttempt:
         self.grace = 0.0
         self.sent_on: str | None = None
         self.paused: bool | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The directory that its output goes to."""
+        return Path(self.place)
 
     def path(self, stream: int) -> Path:
         """Return the local file of a stream (1 stdout, 2 stderr)."""

@@ -36,7 +36,7 @@ Item = LiveAttempt | Callable[[words.Link], None]
 class Outputs(Protocol):
     """Where output lands on this machine. What raises :class:`OSError` may be tried again."""
 
-    def create(self, directory: Path) -> None:
+    def create(self, directory: str | Path) -> None:
         """Make the directory of an attempt and its two files."""
 
     def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
@@ -242,4 +242,4 @@ class HostBook:
 
         :raises OSError: they cannot be made; the same may be tried again
         """
-        self._outputs.create(attempt.directory)
+        self._outputs.create(attempt.place)

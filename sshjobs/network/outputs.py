@@ -28,7 +28,7 @@ class OutputFiles:
     def __init__(self) -> None:
         self._open: OrderedDict[tuple[str, int], int] = OrderedDict()
 
-    def create(self, directory: Path) -> None:
+    def create(self, directory: str | Path) -> None:
         """Make the directory of a job and its two files, so that they are there even when they stay empty.
 
         :raises OSError: the disk is full, or somebody put something else in their place
@@ -41,7 +41,7 @@ class OutputFiles:
             if not os.path.isdir(path):
                 raise
         except FileNotFoundError:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("/stdout", "/stderr"):
             os.close(self._opened(path + name))
 

@@ -52,7 +52,7 @@ class Records:
             self._in_the_way.append((paths.job(job.name), paths.attempt(job.name, attempt.n - 1),
                                      self._fetching.get(job.attempts[-2].uid)))
         self._enter(job, host, attempt.uid)
-        return LiveAttempt(attempt.uid, job, attempt.token, paths.job(job.name))
+        return LiveAttempt(attempt.uid, job, attempt.token, paths.job_text(job.name))
 
     def make_way(self) -> None:
         """Put the output of earlier attempts aside. Only when the next ones are on the disk: a manager that died
@@ -64,7 +64,7 @@ class Records:
             directory, aside, before = self._in_the_way[-1]
             self._files.put_aside(directory, aside)
             if before is not None:
-                before.directory = aside
+                before.place = str(aside)
             self._in_the_way.pop()
 
     def adopt(self, job: Job, paths: RunPaths) -> Iterator[tuple[str, LiveAttempt]]:

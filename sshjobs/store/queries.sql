@@ -95,6 +95,10 @@ ON CONFLICT (job, n) DO UPDATE SET
     pid = excluded.pid, out_size = excluded.out_size, err_size = excluded.err_size, cpu = excluded.cpu,
     rss = excluded.rss, released = excluded.released, out_crc = excluded.out_crc, err_crc = excluded.err_crc;
 
+-- name: release_attempt
+-- Note that nothing of an attempt is on its host any more.
+UPDATE attempts SET released = 1 WHERE job = ? AND n = ?;
+
 -- name: insert_host
 -- Add a host behind those that are there; of one that is there its description changes.
 INSERT INTO hosts (name, host) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET host = excluded.host;

@@ -46,6 +46,7 @@ class RunStore:
         self.epoch = 0
         self._jobs: dict[Job, None] = {}
         self._attempts: dict[Attempt, Job] = {}
+        self._released: dict[Attempt, Job] = {}
         self._hosts: dict[str, tuple[str, str | None, float | None, str | None]] = {}
         self._state: str | None = None
         self._options: dict[str, Any] = {}
@@ -153,6 +154,10 @@ class RunStore:
         """Note that an attempt is new or changed. Followers learn of it only when its job is touched too."""
         self._attempts[attempt] = job
 
+    def touch_released(self, job: Job, attempt: Attempt) -> None:
+        """Note that an attempt was released, and nothing else of it changed: this is done for every job."""
+        self._released[attempt] = job
+
     def set_host(self, name: str, state: str, reason: str | None = None, *,
                  facts: Mapping[str, Any] | None = None, since: float | None = None) -> None:
         """Note where a host stands.
@@ -181,7 +186,8 @@ class RunStore:
     @property
     def dirty(self) -> bool:
         """Whether anything is noted that is not committed."""
-        return bool(self._jobs or self._attempts or self._hosts or self._options or self._state is not None)
+        return bool(self._jobs or self._attempts or self._released or self._hosts or self._options
+                    or self._state is not None)
 
     def commit(self, until: float | None = None) -> None:
         """Write all that is noted, in one transaction that is on the disk when this returns.
@@ -201,6 +207,9 @@ class RunStore:
             if self._attempts:
                 rows = (attempt_row(job, attempt) for attempt, job in self._attempts.items())
                 self._connection.executemany(queries()["write_attempt"], rows)
+            if self._released:
+                self._connection.executemany(
+                    queries()["release_attempt"], ((job.index + 1, one.n) for one, job in self._released.items()))
             if self._hosts:
                 cursor = self._connection.executemany(
                     queries()["update_host"], ((*row, name) for name, row in self._hosts.items()))
@@ -216,6 +225,7 @@ class RunStore:
         # Only now: a transaction that failed leaves everything to be written again.
         self._jobs.clear()
         self._attempts.clear()
+        self._released.clear()
         self._hosts.clear()
         self._options.clear()
         self._state = None

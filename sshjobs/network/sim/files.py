@@ -24,7 +24,7 @@ class VirtualFiles:
         #: Passes a point at which whoever works here may die.
         self.point: Callable[[str], None] = lambda name: None
 
-    def create(self, directory: Path) -> None:
+    def create(self, directory: str | Path) -> None:
         """See :class:`sshjobs.network.book.Outputs`."""
         self._check(directory)
         for name in ("stdout", "stderr"):
@@ -45,7 +45,7 @@ class VirtualFiles:
         file[offset:offset + len(data)] = data
         self._dirty[str(path)] = None
 
-    def _check(self, path: Path) -> None:
+    def _check(self, path: str | Path) -> None:
         if self.full:
             raise OSError(errno.ENOSPC, "no space", str(path))
 
@@ -100,7 +100,7 @@ class VirtualFiles:
 class NoFiles(VirtualFiles):
     """Files of which nothing is kept, for questions about time alone."""
 
-    def create(self, directory: Path) -> None:
+    def create(self, directory: str | Path) -> None:
         pass
 
     def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
