@@ -20,7 +20,7 @@ if MYPY:
     from .door import Door
     from .places import Places
 
-#: Seconds without a link and without anything to do after which the agent goes.
+#: Seconds without a link and without anything to do after which the agent goes; at once where it was given nothing.
 IDLE_EXIT = 60.0
 #: While so many jobs wait here, nobody waits for news: what is no longer than SMALL_NEWS bytes is gathered for so many
 #: seconds. Each write wakes an sshd, an ssh and the manager, which costs them more than the news of ten jobs.
@@ -47,6 +47,7 @@ class Agent(Listener):
         self._talk: "Talk | None" = None
         self._facts: "dict[str, Any]" = {}
         self._idle_since: "float | None" = None
+        self._stays = IDLE_EXIT
         #: When what is gathered is to be written; and whether all went out at the last write.
         self._write_at: "float | None" = None
         self._flows = True
@@ -75,7 +76,7 @@ class Agent(Listener):
         if self._write_at is not None:
             due = min(due, self._write_at)
         if self._idle_since is not None:
-            due = min(due, self._idle_since + IDLE_EXIT)
+            due = min(due, self._idle_since + self._stays)
         return max(0.0, due - now)
 
     def _act(self) -> None:
@@ -185,6 +186,8 @@ class Agent(Listener):
             self._loop.forget(fd)
         self._blobs.forget_halves()
         talk.close()
+        # The manager may have parted from a host of which it had heard nothing yet: then nobody will say bye.
+        self._stays = 0.0 if self._unused() and _is_empty(self._places.blobs) else IDLE_EXIT
 
     # -- what becomes of attempts ----------------------------------------------------------------------------------
 
@@ -230,13 +233,23 @@ class Agent(Listener):
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
-        elif now - self._idle_since >= IDLE_EXIT:
-            self._idle_since = now
+        elif now - self._idle_since >= self._stays:
+            self._idle_since, self._stays = now, IDLE_EXIT
             # What the disk has no room for would be forgotten with us.
             if self._history.journal.retry() and self._door.try_close():
-                if self._crew.unused and not self._history.released:
+                if self._unused():
                     self._clean()
                 self._done = True
+
+    def _unused(self) -> bool:
+        return self._crew.unused and not self._history.released
+
+
+def _is_empty(directory: str) -> bool:
+    try:
+        return not os.listdir(directory)
+    except OSError:  # somebody has deleted it
+        return True
 
 
 def _try_flush(link: Link) -> None:

@@ -1,10 +1,11 @@
 """The front: what the remote command becomes. It brings the connection to the agent of the run, and waits.
 
-It writes the marker, reads the hello byte-exact, finds the agent or starts it, and passes the connection's standard
-input and output on. From then on it only keeps the connection open until the agent lets go.
+It writes the marker, finds the agent or starts it, and passes the hello and the connection's standard input and output
+on. From then on it only keeps the connection open until the agent lets go.
 """
 
 import os
+import select
 
 from . import door, procs, wire
 from .light import sha256, signal, socket
@@ -16,14 +17,23 @@ if MYPY:
 
 _LONGEST_HELLO = 1 << 16
 _TRIES = 5
+#: What poll says of a file whose other end is closed; the last is POLLRDHUP, which Python 3.6 has no name for.
+_CLOSED = select.POLLHUP | select.POLLERR | 0x2000
 
 
-def main(nonce: str) -> int:
-    """Serve one connection on standard input and output; return the exit status."""
+def main(nonce: str, hello: str = "") -> None:
+    """Serve one connection on standard input and output; does not return.
+
+    :param hello: the line of that frame; where it is empty it is read
+    """
     _say(b"\nSSHJOBS-READY " + nonce.encode("ascii") + b"\n")
-    line = _read_line()
-    if not line:
-        return 0
+    line = hello.encode("ascii") or _read_line()
+    # At once: to take all apart that was loaded would take longer than most of what was done.
+    os._exit(_answer(line) if line else 0)
+
+
+def _answer(line: bytes) -> int:
+    """Do what the hello asks for; return the exit status."""
     try:
         hello = wire.parse(line)
         wire.check(hello)
@@ -52,6 +62,8 @@ def _serve(hello: "dict[str, Any]", line: bytes) -> int:
         try:
             agent = address.connect()
             if agent is None:
+                if _alone():
+                    return 0
                 places = find(hello["root"], hello["run"], host)
                 _start(address.listen(), hello, places)
                 agent = address.connect()
@@ -88,6 +100,13 @@ def _start(entrance: door.Door, hello: "dict[str, Any]", places: Places) -> None
         raise
     finally:
         os._exit(1)
+
+
+def _alone() -> bool:
+    """True when whoever said hello is gone: nothing is to be made here for them."""
+    watch = select.poll()
+    watch.register(0, 0x2000)
+    return any(events & _CLOSED for _, events in watch.poll(0))
 
 
 def _wait(agent: socket.socket) -> None:

@@ -3,7 +3,6 @@
 Nothing is written to the host's disk. ``docs/protocol.md``, "Getting there", says what goes over the wire.
 """
 
-import base64
 import importlib.util
 import io
 import re
@@ -12,7 +11,7 @@ import zlib
 
 MYPY = False
 if MYPY:
-    from typing import Mapping
+    from typing import Mapping, Sequence
 
 #: How much of what came before the first word of ours is kept, in bytes: it tells why that word did not come.
 NOISE_KEPT = 1 << 16
@@ -25,26 +24,35 @@ FAR_MODULE, COMMAND_MODULE = "verbs_far", "verbs"
 _STAGE = """
 import sys
 
-def stage(nonce, entry, packed):
+def stage(nonce, entry, given, sizes, python):
     if not sys.platform.startswith("linux"):
         return refuse("NOT-LINUX", nonce, __import__("platform").system())
     if sys.version_info < (3, 6):
         return refuse("OLD", nonce, "%d.%d.%d" % sys.version_info[:3])
-    import binascii
     import zlib
-    texts = zlib.decompress(binascii.a2b_base64(packed)).decode("utf-8").split("\\0")
-    sys.meta_path.insert(0, Memory(dict(zip(texts[::2], texts[1::2]))))
+    packed, compiled = [sys.stdin.buffer.read(size) for size in sizes]
+    texts = zlib.decompress(packed).decode("utf-8").split("\\0")
+    codes = {}
+    if compiled and python == this_python():
+        import marshal
+        codes = marshal.loads(zlib.decompress(compiled))
+    sys.meta_path.insert(0, Memory(dict(zip(texts[::2], texts[1::2])), codes))
     __import__(entry)
-    sys.exit(sys.modules[entry].main(nonce))
+    sys.exit(sys.modules[entry].main(nonce, *given))
 
 def refuse(word, nonce, what):
     sys.stdout.write("\\nSSHJOBS-%s %s %s\\n" % (word, nonce, what))
     sys.stdout.flush()
     sys.exit(3)
 
+def this_python():
+    magic = getattr(sys.modules.get("_frozen_importlib_external"), "MAGIC_NUMBER", b"")
+    return "%s %r" % (sys.implementation.cache_tag, magic)
+
 class Memory:
-    def __init__(self, sources):
+    def __init__(self, sources, codes):
         self.sources = sources
+        self.codes = codes
 
     def find_spec(self, name, path=None, target=None):
         if name not in self.sources:
@@ -60,12 +68,17 @@ class Memory:
 
     def exec_module(self, module):
         name = module.__name__
-        exec(compile(self.sources[name], self.origin(name), "exec", dont_inherit=True), module.__dict__)
+        if name in self.codes:
+            import marshal
+            code = marshal.loads(self.codes[name])
+        else:
+            code = compile(self.sources[name], self.origin(name), "exec", dont_inherit=True)
+        exec(code, module.__dict__)
 
     def get_source(self, name):
         return self.sources[name]
 
-stage(NONCE, ENTRY, PACKED)
+stage(NONCE, ENTRY, GIVEN, SIZES, PYTHON)
 """
 
 # Read by every Python, the old ones too: the first to answer on a host may be 2.7.
@@ -82,21 +95,25 @@ def bootstrap_code() -> str:
     return "import sys;exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
 
 
-def pack(modules: "Mapping[str, str]") -> str:
-    """Return modules in the form in which the first stage takes them: ASCII without quotes."""
+def pack(modules: "Mapping[str, str]") -> bytes:
+    """Return modules in the form in which the first stage takes them."""
     text = "\0".join(part for name in sorted(modules) for part in (name, modules[name]))
-    return base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii")
+    return zlib.compress(text.encode("utf-8"), 9)
 
 
-def first_stage(nonce: str, entry: str, packed: str) -> bytes:
+def first_stage(nonce: str, entry: str, packed: bytes, given: "Sequence[str]" = (), python: str = "",
+                compiled: bytes = b"") -> bytes:
     """Return everything that is written to the far Python's input before it is ours.
 
     :param nonce: 32 hex digits; what the far side says first carries them
-    :param entry: the module whose ``main(nonce)`` is then called
+    :param entry: the module whose ``main(nonce, *given)`` is then called
     :param packed: modules, from :func:`pack`
+    :param python: names a Python that takes ``compiled`` instead, as the first stage's ``this_python`` does
+    :param compiled: the same modules for it; may lack some
     """
-    stage = ('NONCE = "%s"\nENTRY = "%s"\nPACKED = "%s"\n%s' % (nonce, entry, packed, _STAGE)).encode("ascii")
-    return b"%d\n%s" % (len(stage), stage)
+    known = (nonce, entry, tuple(given), (len(packed), len(compiled)), python)
+    stage = ("NONCE, ENTRY, GIVEN, SIZES, PYTHON = %a\n%s" % (known, _STAGE)).encode("ascii")
+    return b"%d\n%s%s%s" % (len(stage), stage, packed, compiled)
 
 
 def sources(*names: str) -> "dict[str, str]":

@@ -53,6 +53,8 @@ class Dialog:
         self._asked = 0.0
         self._nonsense = 0
         self.backoff = Backoff()
+        #: What the last hello said.
+        self._slots_said = slots
 
     # -- what the host says --------------------------------------------------------------------------------------
 
@@ -73,11 +75,11 @@ class Dialog:
             case words.Frame():
                 self._take_frame(event.type, event.keys, now)
             case words.Ready():
-                link.hello(run=self._run.uid, name=self._run.name, host=self._host, epoch=self._run.epoch,
-                           slots=self.slots)
                 link.sync(self.book.have())
             case words.Welcome(facts):
                 self.book.welcome(facts)
+                if self.slots is not None and self.slots != self._slots_said:
+                    self.set_slots(self.slots)
                 self.ping(0, now)
             case words.TooOld(kind, what):
                 raise _too_old(self._host, kind, what)
@@ -127,6 +129,12 @@ class Dialog:
         return f"processes of {name} cannot be killed: {alive}; its slot stays taken until they are gone"
 
     # -- what it is told -----------------------------------------------------------------------------------------
+
+    def hello(self) -> bytes:
+        """Return the frame that begins a conversation with the host."""
+        self._slots_said = self.slots
+        return words.hello(run=self._run.uid, name=self._run.name, host=self._host, epoch=self._run.epoch,
+                           slots=self.slots)
 
     def ping(self, seq: int, now: float) -> None:
         """Ask for a sign of life."""

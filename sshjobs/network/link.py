@@ -53,6 +53,12 @@ class Frame(NamedTuple):
 Event = Ready | TooOld | Welcome | Output | Frame
 
 
+def hello(*, run: str, name: str, host: str, epoch: int, slots: int | None) -> bytes:
+    """Return the frame that begins the conversation. It travels within the first stage."""
+    return frames.encode({"t": "hello", "v": frames.VERSION, "run": run, "name": name, "host": host, "epoch": epoch,
+                          "slots": slots, "root": None})
+
+
 class Link:
     """One conversation: parses what the host says, and words what it is told.
 
@@ -148,10 +154,6 @@ class Link:
         """Add a frame, or its body, that is put together already."""
         self._out.append(data)
         self.waiting += len(data)
-
-    def hello(self, *, run: str, name: str, host: str, epoch: int, slots: int | None) -> None:
-        """Begin the conversation."""
-        self.say("hello", v=frames.VERSION, run=run, name=name, host=host, epoch=epoch, slots=slots, root=None)
 
     def sync(self, attempts: Iterable[tuple[str, int, int]]) -> None:
         """Name every attempt that should be on the host, with the bytes of stdout and stderr that have come."""

@@ -116,7 +116,8 @@ class HostSession:
         return await self._why_ended(link, stream)
 
     async def _get_ready(self, link: words.Link, stream: Stream) -> None:
-        await stream.write(first_stage(link.nonce))
+        near = self._transport.near(self.host)
+        await stream.write(first_stage(link.nonce, hello=self._dialog.hello(), near=near))
         while not link.ready:
             data = await stream.read()
             if not data:
@@ -231,8 +232,9 @@ class HostSession:
             self._gone.set_result((processes, files))
 
     async def _greeted(self) -> bool:
-        """Wait for an agent that knows its run, but has not answered yet: it is about to make files. True if it stays
-        silent. Before the greeting, a host has nothing of the run, and nothing is waited for."""
+        """Wait for an agent whose marker has come, but not its welcome: it is about to make files. True if it stays
+        silent. For a marker nothing waits: what starts on the host makes nothing once the connection is closed, or
+        cleans up at once (an agent that was given nothing)."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + BYE_TIMEOUT
         while self._link is not None and self._link.ready and not self.book.open:

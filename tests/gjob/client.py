@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sshjobs.network import link as words
 from sshjobs.network import payload
 
 NONCE = "0123456789abcdef0123456789abcdef"
@@ -79,14 +80,15 @@ class Link:
     :param environ: of the login
     """
 
-    def __init__(self, python: str, environ: Mapping[str, str], packed: str | None = None):
+    def __init__(self, python: str, environ: Mapping[str, str], packed: bytes | None = None, hello: bytes = b"",
+                 near: bool = False):
         self.process = subprocess.Popen(["sh", "-c", payload.remote_command(python)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, env=dict(environ), bufsize=0)
         self._buffer = b""
         self.frames: list[dict[str, Any]] = []
         self.outputs: dict[tuple[str, int], bytearray] = {}
         self.offsets: dict[tuple[str, int], int] = {}
-        self.write(payload.first_stage(NONCE, packed))
+        self.write(payload.first_stage(NONCE, packed, hello, near=near))
         self.noise = self._until_marker()
 
     # -- raw -------------------------------------------------------------------------------------------------------
@@ -221,7 +223,7 @@ class FarHost:
     :param home: HOME of the login
     """
 
-    def __init__(self, python: str, home: Path, packed: str | None = None):
+    def __init__(self, python: str, home: Path, packed: bytes | None = None):
         self.python, self.home, self.packed = python, home, packed
         self.run = os.urandom(16).hex()
         # The mark is in the environment of everything that is started here.
@@ -244,6 +246,15 @@ class FarHost:
         link = Link(self.python, self.environ, self.packed)
         self.links.append(link)
         return link
+
+    def greet(self, *, near: bool = False) -> Link:
+        """Open a link as managers do: the first word travels with what starts the agent. Wait for nothing."""
+        link = Link(self.python, self.environ, self.packed, self.first_word(), near)
+        self.links.append(link)
+        return link
+
+    def first_word(self) -> bytes:
+        return words.hello(run=self.run, name="run-1", host="far", epoch=1, slots=2)
 
     def hello(self, link: Link, *, epoch: int = 1, slots: int | None = 2, root: str | None = None,
               host: str = "far", v: int = 1) -> None:

@@ -38,7 +38,7 @@ def make_far(python: str, tmp_path: Path) -> Iterator[Callable[..., FarHost]]:
     """Makes hosts; ends all that they started."""
     made: list[FarHost] = []
 
-    def make(packed: str | None = None) -> FarHost:
+    def make(packed: bytes | None = None) -> FarHost:
         home = tmp_path / f"home{len(made)}"
         home.mkdir()
         made.append(FarHost(python, home, packed))

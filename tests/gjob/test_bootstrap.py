@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import ast
+import json
+import marshal
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
 from sshjobs.errors import UsageError
 from sshjobs.network import payload
-from tests.gjob.client import NONCE, FarHost, eventually
+from tests.gjob.client import NONCE, FarHost, eventually, holders
 
 
 def stage_run(code: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run a first stage that was changed by a line before it."""
-    length, _, stage = payload.first_stage(NONCE).partition(b"\n")
-    assert int(length) == len(stage)
+    length, _, rest = payload.first_stage(NONCE).partition(b"\n")
+    stage, modules = rest[:int(length)], rest[int(length):]
     stage = code.encode() + b"\n" + stage
     return subprocess.run(["sh", "-c", payload.remote_command(sys.executable)], env=environ, capture_output=True,
-                          input=b"%d\n" % len(stage) + stage, timeout=20)
+                          input=b"%d\n" % len(stage) + stage + modules, timeout=20)
 
 
 def test_remote_command_is_one_constant_line_that_every_shell_reads_alike() -> None:
@@ -59,6 +63,65 @@ def test_the_start_of_an_agent_imports_no_large_module(far: FarHost) -> None:
     imported = set(far.welcome["gpus"])
     assert "sshjobs.gjob.agent" in imported
     assert large & imported == set()
+
+
+def test_nothing_but_words_for_people_is_left_out_of_what_travels() -> None:
+    for name, text in payload.sources().items():
+        trees = [ast.parse(text), ast.parse(payload.without_docstrings(text))]
+        for tree in trees:
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                    node.value = ast.copy_location(ast.Constant(""), node)
+        told = [[(type(node), getattr(node, "lineno", 0)) for node in ast.walk(tree)] for tree in trees]
+        assert told[0] == told[1], name
+        assert ast.dump(trees[0]) == ast.dump(trees[1]), name
+
+
+def test_compiled_code_keeps_its_lines_and_names_its_file_as_on_hosts() -> None:
+    codes = marshal.loads(zlib.decompress(payload.compiled()))
+    assert codes.keys() == payload.sources().keys() - {"sshjobs"}
+    todo = []
+    for name, data in codes.items():
+        file = name.replace(".", "/") + ".py"
+        todo.append((compile(payload.sources()[name], file, "exec", dont_inherit=True), marshal.loads(data)))
+    for meant, sent in todo:
+        assert (sent.co_filename, sent.co_code) == (meant.co_filename, meant.co_code)
+        assert list(sent.co_lines()) == list(meant.co_lines()), meant
+        todo += [pair for pair in zip(meant.co_consts, sent.co_consts, strict=True) if isinstance(pair[0], CodeType)]
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_compiled_code_serves_where_the_python_is_the_same(fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    hello = json.dumps({"a": "\u20ac'\"\\\n"}) + "\n"
+    code = compile("def main(nonce, *given): print('compiled', given)", "x", "exec")
+    front = "sshjobs.gjob.front"
+    monkeypatch.setattr(payload, "_packed", lambda: payload.pack({
+        "sshjobs": "", "sshjobs.gjob": "", front: "def main(nonce, *given): print('source', given)"}))
+    monkeypatch.setattr(payload, "compiled", lambda: zlib.compress(marshal.dumps({front: marshal.dumps(code)})))
+    if not fits:
+        monkeypatch.setattr(payload, "THIS_PYTHON", "cpython-27 b'old'")
+    done = subprocess.run(["sh", "-c", payload.remote_command(sys.executable)], capture_output=True, timeout=20,
+                          input=payload.first_stage(NONCE, hello=hello.encode(), near=True))
+    assert (done.stdout.decode(), done.stderr) == (f"{'compiled' if fits else 'source'} {(hello,)!r}\n", b"")
+
+
+def test_a_hello_in_the_first_stage_is_answered_without_another_word(far: FarHost) -> None:
+    link = far.greet(near=True)
+    assert link.until("welcome")["resumed"] is False
+    assert link.run("1.1", "true")["status"] == 0
+
+
+def test_nothing_is_made_for_a_manager_that_is_gone_before_its_agent_starts(far: FarHost) -> None:
+    done = subprocess.run(["sh", "-c", payload.remote_command(far.python)], env=far.environ, capture_output=True,
+                          input=payload.first_stage(NONCE, hello=far.first_word()), timeout=20)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == f"\nSSHJOBS-READY {NONCE}\n".encode()
+    assert not (far.home / ".sshjobs").exists()
+
+
+def test_an_agent_that_was_given_nothing_does_not_outlive_its_link(far: FarHost) -> None:
+    far.greet().cut()
+    eventually(lambda: not (far.home / ".sshjobs").exists() and not holders(far.run), "the end of the agent")
 
 
 @pytest.mark.parametrize("shell", [shell for shell in ("sh", "bash", "dash", "zsh", "csh", "tcsh", "fish", "ksh")
@@ -121,6 +184,7 @@ def test_source_lines_of_ours_stand_in_tracebacks(far: FarHost, make_far: Callab
     broken = make_far(payload.pack(modules))
     link = broken.connect()
     log = broken.directory / "log"
+    link.run("1.1", "true")
     link.say("ping", seq=1)
     frame = link.next()
     assert frame["t"] == "error" and "planted" in frame["msg"]
@@ -130,7 +194,7 @@ def test_source_lines_of_ours_stand_in_tracebacks(far: FarHost, make_far: Callab
     agent = broken.agent
     link = broken.connect()
     assert broken.agent == agent
-    assert link.run("1.1", "true")["status"] == 0
+    assert link.run("2.1", "true")["status"] == 0
 
 
 def test_a_home_that_cannot_be_written_is_replaced(far: FarHost) -> None:

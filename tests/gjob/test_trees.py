@@ -38,7 +38,7 @@ print("up", flush=True)
 """
 
 
-def hasty(**more: tuple[str, str]) -> str:
+def hasty(**more: tuple[str, str]) -> bytes:
     """The far side with shorter times between TERM and KILL, and with other replacements by module."""
     modules = dict(payload.sources())
     shorter = ("LEFTOVERS_GRACE = 1.0\nTIMEOUT_GRACE = 5.0", "LEFTOVERS_GRACE = 0.1\nTIMEOUT_GRACE = 0.1")

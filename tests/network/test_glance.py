@@ -10,7 +10,7 @@ import pytest
 
 from sshjobs.host import Host, split_login
 from sshjobs.network.transport import glance as module
-from sshjobs.network.transport.glance import Glance, glance_at
+from sshjobs.network.transport.glance import Glance, glance_at, is_near
 from sshjobs.network.transport.openssh import gates_of
 from sshjobs.network.transport.settings import ask_ssh
 
@@ -76,6 +76,22 @@ def test_a_change_of_the_configuration_is_seen(config: Path) -> None:
 def test_a_jump_host_is_a_gate(config: Path) -> None:
     config.write_text("Host a\n  ProxyJump gate\n")
     assert gates_of(Host("a"), str(config)) == ["gate"]
+
+
+@pytest.mark.parametrize("name, near", [
+    ("10.1.2.3", True), ("192.168.0.7", True), ("172.31.0.1", True), ("127.0.0.1", True), ("fe80::1", True),
+    ("fd00::7", True), ("node01", True), ("node01.lan", True), ("172.32.0.1", False), ("100.1.2.3", False),
+    ("2001:db8::1", False), ("10.example.org", False), ("node01.example.org", False),
+])
+def test_what_a_name_or_an_address_tells_of_how_near_a_host_is(config: Path, name: str, near: bool) -> None:
+    config.write_text(f"Host a\n  HostName {name}\n")
+    assert is_near(Host("a"), str(config)) is near
+
+
+def test_a_host_behind_another_is_not_taken_for_near(config: Path) -> None:
+    config.write_text("Host b\n  ProxyJump gate\n")
+    assert not is_near(Host("b"), str(config))
+    assert not is_near(Host("10.0.0.1", via="gate"), str(config))
 
 
 def test_many_hosts_do_not_need_a_process_each(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,11 +98,11 @@ def test_output_that_looks_like_a_frame_is_output():
 
 def test_what_is_said_leaves_in_its_order_and_once():
     link = ready_link()
-    link.hello(run="r", name="n", host="h", epoch=3, slots=None)
     link.sync([])
+    link.say("ping", seq=1)
     said = [json.loads(part) for part in link.take().splitlines()]
-    assert [frame["t"] for frame in said] == ["hello", "sync"]
-    assert said[1] == {"t": "sync", "a": [], "last": True}
+    assert [frame["t"] for frame in said] == ["sync", "ping"]
+    assert said[0] == {"t": "sync", "a": [], "last": True}
     assert link.take() == b""
 
 

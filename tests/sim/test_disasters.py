@@ -63,7 +63,7 @@ def test_jobs_run_without_any_disaster():
 
 @pytest.mark.parametrize("name", QUICK)
 def test_a_broken_rule_is_found(name):
-    plays, told = hunt(name, within=60)
+    plays, told = hunt(name, within=120)
     assert told is not None, f"{name} was not found in {plays} plays"
 
 

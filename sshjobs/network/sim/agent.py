@@ -102,7 +102,7 @@ class Agent:
             link.close_far()
         self._feeds.clear()
         self._unsent.clear()
-        self._leaving.consider()
+        self._leaving.consider(parted=link is not None)
 
     def say(self, **frame: Any) -> None:
         """Send a frame, where there is somebody to hear it."""

@@ -9,7 +9,8 @@ from sshjobs.network.sim.pipe import Connection
 
 
 def answer_door(machine: Machine, connection: Connection, nonce: str) -> None:
-    """Be the front process of a connection: say the marker, read the hello, find the agent or start one."""
+    """Be the front process of a connection: when the first stage with the hello arrives, say the marker, and find the
+    agent or start one."""
     decoder = wire.Decoder()
 
     def on_hello(data: bytes) -> None:
@@ -18,6 +19,7 @@ def answer_door(machine: Machine, connection: Connection, nonce: str) -> None:
             hello = next(frames, None)
             if hello is None:
                 return
+            connection.down.write(f"\nSSHJOBS-READY {nonce}\n".encode())
             machine.connection = connection
             agent = machine.agent or Agent(machine, hello[0])
             agent.welcome(connection, decoder, hello[0])
@@ -28,4 +30,3 @@ def answer_door(machine: Machine, connection: Connection, nonce: str) -> None:
         agent.take(connection, frames)
     connection.on_up = on_hello
     machine.connection = connection
-    connection.down.write(f"\nSSHJOBS-READY {nonce}\n".encode())

@@ -9,7 +9,7 @@ from sshjobs.network.sim.history import ENDED, History
 if TYPE_CHECKING:
     from sshjobs.network.sim.agent import Agent
 
-#: Seconds without a link and without anything to do after which it goes.
+#: Seconds without a link and without anything to do after which it goes; at once where it was given nothing.
 IDLE_EXIT = 60.0
 
 
@@ -24,8 +24,11 @@ class Leaving:
         self.used = False
         self._turn = 0
 
-    def consider(self) -> None:
-        """Begin to count, where there is neither a link nor work; what has ended waits on the disk."""
+    def consider(self, *, parted: bool = False) -> None:
+        """Begin to count, where there is neither a link nor work; what has ended waits on the disk.
+
+        :param parted: a link was lost just now
+        """
         self._turn += 1
         turn, agent = self._turn, self._agent
 
@@ -35,12 +38,15 @@ class Leaving:
                     self.consider()
                     return
                 # What an earlier agent has left must be remembered.
-                if not self.used and not agent.attempts and not self._history.released:
+                if self._is_unused():
                     agent.machine.disk.clear()
                     agent.world.point("agent.forgotten", agent.machine)
                 agent.leave()
         if not self._is_needed():
-            agent.world.at(IDLE_EXIT, leave)
+            agent.world.at(0.0 if parted and self._is_unused() else IDLE_EXIT, leave)
+
+    def _is_unused(self) -> bool:
+        return not self.used and not self._agent.attempts and not self._history.released
 
     def _is_needed(self) -> bool:
         return self._agent.linked or any(attempt.state != ENDED for attempt in self._agent.attempts.values())

@@ -89,6 +89,7 @@ class SimSession:
             answer_door(machine, connection, self._link.nonce)
         else:
             machine.door(connection, self._link.nonce)
+        connection.up.write(self.dialog.hello())
         self._world.at(READY_TIMEOUT, lambda: self._check_ready(number))
 
     def _check_ready(self, number: int) -> None:

@@ -78,6 +78,11 @@ class Transport(ABC):
         """
         return [split_login(host.via or host.name).address]
 
+    def near(self, host: Host) -> bool:
+        """Tell whether some hundred KiB more on the way to the host would not be noticed. A guess: ``False`` is always
+        right."""
+        return False
+
     @abstractmethod
     def explain(self, host: Host, ending: Ending, noise: str, *, was_ready: bool) -> HostError:
         """Tell why a stream ended: the cause by name, and what to do about it.

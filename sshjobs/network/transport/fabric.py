@@ -21,6 +21,7 @@ from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.network.payload import remote_command
 from sshjobs.network.transport.base import CLOSE_PATIENCE, READ_SIZE, STDERR_KEPT, Ending, Stream, Transport
 from sshjobs.network.transport.causes import host_error, last_line, no_agent, said_by_host
+from sshjobs.network.transport.glance import is_near
 from sshjobs.network.transport.openssh import gates_of
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ class FabricTransport(Transport):
         if gateway is not None:
             return [split_login(gateway).address]
         return await asyncio.get_running_loop().run_in_executor(None, gates_of, host, self._ssh_config)
+
+    def near(self, host: Host) -> bool:
+        return self._given.get("gateway") is None and is_near(host, self._ssh_config)
 
     def explain(self, host: Host, ending: Ending, noise: str, *, was_ready: bool) -> HostError:
         cause = ending.cause if isinstance(ending, FabricEnding) else None

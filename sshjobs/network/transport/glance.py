@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from sshjobs.host import Host, login_of
+
 #: What ssh reads when no file is named, and where it looks for what a file includes by a relative name.
 USUAL = (("~/.ssh/config", "~/.ssh"), ("/etc/ssh/ssh_config", "/etc/ssh"))
 _MAX_DEPTH = 16
@@ -22,6 +24,10 @@ _LINE = re.compile(r"\s*([A-Za-z]\w*)(?:\s*=\s*|\s+)(.*?)\s*$")
 _INTRICATE = ("proxyjump", "proxycommand", "match", "canonicalizehostname")
 #: A value with one of these is more than its words.
 _SPECIAL = re.compile(r"[\"'\\$#\[]")
+#: Addresses of loopback, of private networks, and of the same link.
+_NEAR_ADDRESS = re.compile(r"127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\."
+                           r"|::1$|f[cd][0-9a-f]{2}:|fe[89ab][0-9a-f]:")
+_NEAR_DOMAINS = (".local", ".lan", ".internal", ".localdomain", ".home.arpa")
 
 
 class _NotPlain(Exception):
@@ -95,6 +101,16 @@ class Glance:
         self.files[os.path.dirname(pattern)] = _stamp(os.path.dirname(pattern))
         for path in sorted(glob.glob(pattern)):
             self._read(path, around, depth + 1)
+
+
+def is_near(host: Host, ssh_config: str | None) -> bool:
+    """Guess whether a host is on the same network: a private address, or a name that only such a network knows."""
+    name = None if host.via is not None else glance_at(ssh_config).hostname(login_of(host).address)
+    if name is None:
+        return False
+    if ":" in name or name.rpartition(".")[2].isdigit():
+        return _NEAR_ADDRESS.match(name) is not None
+    return "." not in name or name.endswith(_NEAR_DOMAINS)
 
 
 _seen: dict[tuple[str | None, str], Glance] = {}

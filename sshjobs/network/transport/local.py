@@ -28,6 +28,9 @@ class LocalTransport(Transport):
                             why=f"{python}: {os.strerror(error.errno or 0)}",
                             hint="set python= of the host to an interpreter", lasting=True) from error
 
+    def near(self, host: Host) -> bool:
+        return True
+
     def explain(self, host: Host, ending: Ending, noise: str, *, was_ready: bool) -> HostError:
         if was_ready:
             return HostError("link-lost", host.name, "the agent on this machine went away", hint="trying again")

@@ -19,7 +19,7 @@ from sshjobs.network.transport.causes import (
     said_by_host,
     too_many_files,
 )
-from sshjobs.network.transport.glance import glance_at
+from sshjobs.network.transport.glance import glance_at, is_near
 from sshjobs.network.transport.settings import NotAccepted, ask_ssh
 
 #: Seconds for TCP and the exchange of versions, before a host counts as not answering.
@@ -101,6 +101,9 @@ class OpensshTransport(Transport):
 
     async def gates(self, host: Host) -> list[str]:
         return await asyncio.get_running_loop().run_in_executor(None, gates_of, host, self._ssh_config)
+
+    def near(self, host: Host) -> bool:
+        return is_near(host, self._ssh_config)
 
     def explain(self, host: Host, ending: Ending, noise: str, *, was_ready: bool) -> HostError:
         if was_ready:
