@@ -7,7 +7,7 @@ from . import facts, procs, wire
 from .attempts import Attempt, History
 from .blobs import Blobs
 from .crew import Crew, Listener
-from .link import TOO_MUCH, Link, LinkLost
+from .link import PAUSE, TOO_MUCH, Link, LinkLost
 from .loop import READ, WRITE, Loop
 from .places import remove_tree
 from .pool import Pool
@@ -25,8 +25,6 @@ IDLE_EXIT = 60.0
 #: While so many jobs wait here, nobody waits for news: what is no longer than SMALL_NEWS bytes is gathered for so many
 #: seconds. Each write wakes an sshd, an ssh and the manager, which costs them more than the news of ten jobs.
 PLENTY, SMALL_NEWS, GATHER = 8, 1 << 15, 0.03
-#: Seconds between two writes of much into a pipe that takes them.
-PAUSE = 0.001
 
 
 class Agent(Listener):

@@ -3,6 +3,7 @@
 import fcntl
 import itertools
 import os
+import time
 
 from . import wire
 from .light import deque
@@ -19,6 +20,8 @@ _BEHIND = 1 << 12
 _PIECES = 64
 #: fcntl's F_SETPIPE_SZ (by name from Python 3.10), and the bytes that may wait in a pipe that is wide.
 _SET_SIZE, _WIDE = 1031, 1 << 20
+#: Seconds that a wide pipe is left alone for after much went through it, or while less than so many bytes are in it.
+PAUSE, _MUCH = 0.001, 1 << 16
 #: Bytes waiting to be written above which no output is read, and above which nothing is taken in any more.
 ENOUGH = 1 << 20
 TOO_MUCH = 1 << 22
@@ -43,6 +46,7 @@ class Link:
         self.waiting = 0
         self.paused = False
         self._wide: "bool | None" = None
+        self._wide_in: "bool | None" = None
         self._decoder = wire.Decoder()
         self._behind = bytearray(_BEHIND)
         self._queue: "Deque[Body]" = deque()
@@ -71,11 +75,20 @@ class Link:
         if not data and not size:
             raise LinkLost("end of the stream")
         if space is not None:
+            self._breathe(size)
+        if space is not None:
             for item in self._decoder.filled(min(size, len(space))):
                 yield item
         if data:
             for frame in self._decoder.feed(data):
                 yield frame
+
+    def _breathe(self, size: int) -> None:
+        """Let more gather in the pipe while a large body comes: a look at it costs more than what it brings."""
+        if self._wide_in is None:
+            self._wide_in = _widen(self.reading)
+        if self._wide_in and size < _MUCH:
+            time.sleep(PAUSE)
 
     def say(self, **frame: "Any") -> None:
         """Queue a frame."""
@@ -98,7 +111,7 @@ class Link:
                 written = os.writev(self.writing, list(itertools.islice(queue, _PIECES)))
             except BlockingIOError:
                 if self._wide is None:
-                    self._wide = self._widen()
+                    self._wide = _widen(self.writing)
                 # What brought nothing is not waited for: when there will be room again is not known.
                 self.paused = self._wide and self.waiting < before
                 return False
@@ -112,15 +125,16 @@ class Link:
         self.paused = False
         return True
 
-    def _widen(self) -> bool:
-        try:
-            fcntl.fcntl(self.writing, _SET_SIZE, _WIDE)
-        except OSError:  # no pipe, or the user's pipes have all that they may have
-            return False
-        return True
-
     def close(self) -> None:
         """Let go: the front ends, and with it the connection."""
         for fd in {self.reading, self.writing}:
             os.close(fd)
         self.front.close()
+
+
+def _widen(fd: int) -> bool:
+    try:
+        fcntl.fcntl(fd, _SET_SIZE, _WIDE)
+    except OSError:  # no pipe, or the user's pipes have all that they may have
+        return False
+    return True

@@ -105,7 +105,8 @@ class HostSession:
             return await self._why_ended(link, stream)
         send = functools.partial(self._send, link, stream)
         upload = self._dialog.upload = Upload(self._staging, self.book, link, send,
-                                              functools.partial(self._word_launch, link))
+                                              functools.partial(self._word_launch, link),
+                                              functools.partial(self._send_file, link, stream))
         helpers = [asyncio.ensure_future(task)
                    for task in (self._write(link, send, upload), upload.serve(), self._pulse(stream))]
         try:
@@ -156,6 +157,16 @@ class HostSession:
         async with self._writing:
             if data := link.take():
                 await stream.write(data)
+
+    async def _send_file(self, link: words.Link, stream: Stream, line: bytes, file: int, offset: int,
+                         size: int) -> bool:
+        """Write a frame whose body is a part of a file, after what there is to write. False if not all could be read.
+
+        :raises OSError: the stream has ended
+        """
+        async with self._writing:
+            await stream.write(link.take() + line)
+            return await stream.write_file(file, offset, size)
 
     async def _write(self, link: words.Link, send: Callable[[], Awaitable[None]], upload: Upload) -> None:
         """Word what there is to say, in order, and write it; a burst of small things goes out in one piece."""

@@ -46,6 +46,14 @@ class Blob(NamedTuple):
     data: bytes | None = None
 
 
+class Piece(NamedTuple):
+    """A part of a file that is open as long as the piece is looked at: descriptor, offset, bytes."""
+
+    file: int
+    offset: int
+    size: int
+
+
 @dataclass
 class Manifest:
     """What a spec's ``files`` and ``stdin`` put on a host, and the contents that it takes.
@@ -141,7 +149,7 @@ def placed_name(name: str) -> str:
     return "/".join(parts)
 
 
-def pieces(blob: Blob) -> Iterator[tuple[int, bytes]]:
+def pieces(blob: Blob) -> Iterator[tuple[int, Piece | bytes]]:
     """Yield a blob's bytes piece by piece with their offsets; one empty piece for an empty file.
 
     The last is yielded only when the file has not changed since it was named, so that no host gets all of another one.
@@ -156,20 +164,22 @@ def pieces(blob: Blob) -> Iterator[tuple[int, bytes]]:
     except FileNotFoundError as error:
         raise SshjobsError("a file of the job is gone", where=blob.path, hint="put it back") from error
     except OSError as error:
-        raise SshjobsError("a file of the job cannot be read any more", where=blob.path,
-                           why=os.strerror(error.errno or 0)) from error
+        raise unreadable(blob, os.strerror(error.errno or 0)) from error
 
 
-def _pieces_of_file(blob: Blob) -> Iterator[tuple[int, bytes]]:
-    offset = 0
+def unreadable(blob: Blob, why: str | None = None) -> SshjobsError:
+    """Return what is said of a blob whose file could be read before."""
+    return SshjobsError("a file of the job cannot be read any more", where=blob.path, why=why,
+                        hint="resume the run when it can")
+
+
+def _pieces_of_file(blob: Blob) -> Iterator[tuple[int, Piece | bytes]]:
     with open(blob.path, "rb", buffering=0) as file:
-        while offset < blob.size or not blob.size:
-            piece = file.read(min(PIECE, blob.size - offset))
-            last = offset + len(piece) == blob.size
-            if (not piece and blob.size) or (last and identity_of(os.fstat(file.fileno())) != blob.identity):
+        for offset in range(0, max(blob.size, 1), PIECE):
+            piece = Piece(file.fileno(), offset, min(PIECE, blob.size - offset))
+            found = os.fstat(piece.file)
+            last = offset + piece.size == blob.size
+            if found.st_size < offset + piece.size or (last and identity_of(found) != blob.identity):
                 raise SshjobsError("a file of the job changed while it was sent", where=blob.path,
                                    hint="resume the run")
-            yield offset, piece
-            offset += len(piece)
-            if last:
-                return
+            yield offset, piece if blob.size >= PIECE else os.pread(piece.file, piece.size, offset)

@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 
 from sshjobs.errors import SshjobsError
+from sshjobs.network import frames
 from sshjobs.network import link as words
 from sshjobs.network.attempts import LiveAttempt, never_started
 from sshjobs.network.book import HostBook
-from sshjobs.network.staging import PIECE, Blob, Manifest, Staging, pieces
+from sshjobs.network.staging import PIECE, Blob, Manifest, Piece, Staging, pieces, unreadable
 
 #: Inputs from so many bytes on may be on the host from an earlier run: it is asked before they are sent.
 ASKED_FROM = 1 << 18
@@ -32,11 +33,15 @@ class Upload:
 
     :param send: writes what the link has to say, waiting while the host is slow
     :param launch: words the launch of an attempt whose inputs are there
+    :param send_file: writes the same, then a line and so many bytes of a file, from its descriptor and offset; tells
+        whether they could be read
     """
 
     def __init__(self, staging: Staging, book: HostBook, link: words.Link, send: Callable[[], Awaitable[None]],
-                 launch: Callable[[LiveAttempt, Manifest], Awaitable[None]]):
+                 launch: Callable[[LiveAttempt, Manifest], Awaitable[None]],
+                 send_file: Callable[[bytes, int, int, int], Awaitable[bool]]):
         self._staging, self._book, self._link, self._send, self._launch = staging, book, link, send, launch
+        self._send_file = send_file
         self._waiting: deque[LiveAttempt] = deque()
         self._more = asyncio.Event()
         self._asked: deque[asyncio.Future[set[str]]] = deque()
@@ -126,8 +131,14 @@ class Upload:
         if blob.sha in self._book.blobs:
             return
         for offset, piece in pieces(blob):
-            self._link.say("put", piece, sha=blob.sha, size=blob.size, off=offset, n=len(piece))
-            self._unmarked += len(piece)
+            size = piece.size if isinstance(piece, Piece) else len(piece)
+            put = {"t": "put", "sha": blob.sha, "size": blob.size, "off": offset, "n": size}
+            if isinstance(piece, Piece):
+                if not await self._send_file(frames.encode(put), *piece):
+                    raise unreadable(blob)
+            else:
+                self._link.say_bytes(frames.encode(put, piece))
+            self._unmarked += size
             if self._unmarked >= _MARKED:
                 self._say_mark()
             # What is small goes out together.

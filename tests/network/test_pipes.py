@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,19 +74,45 @@ def test_others_work_while_much_is_read() -> None:
     assert 0 < reads <= turns
 
 
-def test_much_is_written_in_order() -> None:
+def written(write: Callable[[PipeWriter], Awaitable[None]]) -> bytes:
+    """What comes out of a pipe when a scene writes into it."""
     async def play() -> bytes:
         far, near = a_pipe()
         found: list[bytes] = []
-        thread = in_a_thread(lambda: found.append(far.readall()))
-        writer = PipeWriter(near)
-        for start in range(0, len(DATA), 100_000):
-            await writer.write(DATA[start:start + 100_000])
+        thread, writer = in_a_thread(lambda: found.append(far.readall())), PipeWriter(near)
+        await write(writer)
         writer.close()
         await asyncio.get_running_loop().run_in_executor(None, thread.join)
         far.close()
         return found[0]
-    assert played(play) == DATA
+    return bytes(played(play))
+
+
+@pytest.mark.parametrize("splice", [True, False])
+def test_a_file_is_written_as_it_is_and_what_it_has_lost_as_nuls(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, splice: bool) -> None:
+    if not splice:
+        monkeypatch.setattr(pipes, "_splice", None)
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    length, part = len(DATA) + 300_000, 1 << 18
+
+    async def write(writer: PipeWriter) -> None:
+        with open(path, "rb") as file:
+            for offset in range(0, length, part):
+                await writer.write(b"%d" % offset)
+                there = await writer.write_file(file.fileno(), offset, min(part, length - offset))
+                assert there == (offset + part <= len(DATA))
+    whole = DATA + bytes(300_000)
+    assert written(write) == b"".join(b"%d" % offset + whole[offset:offset + part]
+                                      for offset in range(0, length, part))
+
+
+def test_much_is_written_in_order() -> None:
+    async def write(writer: PipeWriter) -> None:
+        for start in range(0, len(DATA), 100_000):
+            await writer.write(DATA[start:start + 100_000])
+    assert written(write) == DATA
 
 
 def test_whoever_waits_for_a_reader_that_goes_is_told() -> None:

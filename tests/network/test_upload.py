@@ -23,6 +23,7 @@ from sshjobs.network.book import HostBook
 from sshjobs.network.digests import RACY, Digests
 from sshjobs.network.outputs import OutputFiles
 from sshjobs.network.staging import Staging
+from sshjobs.network.transport.pipes import part_of
 from sshjobs.network.upload import ASKED_FROM, MARK, Upload
 from sshjobs.spec import Job
 from sshjobs.states import Outcome
@@ -41,7 +42,8 @@ class Scene:
         self.before_put: Callable[[dict[str, Any]], None] = lambda frame: None
         self._link = words.Link("0" * 32)
         self.book = HostBook("far", OutputFiles(), self.events.append, lambda item: None)
-        self.upload = Upload(Staging(Digests()), self.book, self._link, self._send, self._launch)
+        self.upload = Upload(Staging(Digests()), self.book, self._link, self._send, self._launch,
+                             self._send_file)
 
     def bring(self, *specs: JobSpec) -> None:
         """Bring the inputs of jobs, to the end."""
@@ -75,6 +77,12 @@ class Scene:
                 asyncio.get_running_loop().call_soon(
                     self.upload.lack, [sha for sha, _ in frame["blobs"] if not self.have(sha)])
         await asyncio.sleep(0)
+
+    async def _send_file(self, line: bytes, file: int, offset: int, size: int) -> bool:
+        data, whole = part_of(file, offset, size)
+        self._link.say_bytes(line + data)
+        await self._send()
+        return whole
 
     async def _launch(self, attempt: LiveAttempt, manifest: Any) -> None:
         self.launched.append(attempt.uid)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sshjobs.errors import HostError
 from sshjobs.host import Host, split_login
 from sshjobs.network.openfiles import give_back
-from sshjobs.network.transport.pipes import PipeReader, PipeWriter
+from sshjobs.network.transport.pipes import PipeReader, PipeWriter, part_of
 
 #: Bytes read from the host at a time.
 READ_SIZE = 1 << 18
@@ -47,6 +47,17 @@ class Stream(ABC):
 
         :raises OSError: the stream has ended
         """
+
+    async def write_file(self, file: int, offset: int, size: int) -> bool:
+        """Write so many bytes of a file. What of it cannot be read becomes NULs.
+
+        :param file: its descriptor
+        :return: whether all of it could be read
+        :raises OSError: the stream has ended
+        """
+        data, whole = part_of(file, offset, size)
+        await self.write(data)
+        return whole
 
     @abstractmethod
     def abort(self) -> None:
@@ -124,6 +135,9 @@ class ProcessStream(Stream):
 
     async def write(self, data: bytes) -> None:
         await self._writer.write(data)
+
+    async def write_file(self, file: int, offset: int, size: int) -> bool:
+        return await self._writer.write_file(file, offset, size)
 
     def abort(self) -> None:
         if self._process.poll() is None:
