@@ -1,5 +1,7 @@
 -- The store of one run, as it is now. migrations/ leads older stores here.
 -- Times are seconds since the epoch; those of attempts are by the host's clock, all others by the manager's.
+-- What is written for every job is checked by OR, which means the same as IN: SQLite would make a table of the words of
+-- an IN each time. Older stores have IN.
 
 -- The run itself: one row.
 CREATE TABLE run (
@@ -39,16 +41,17 @@ CREATE TABLE jobs (
     repeat      INTEGER NOT NULL,           -- the JobSpec's index
     only_host   TEXT,                       -- host that a per_host job belongs to
     state       TEXT NOT NULL
-                CHECK (state IN (
-        'free',     -- a: -> busy (launched)   b: -> error (given up before a launch)
-        'busy',     -- c: -> done   d: -> error   e: -> unknown (its host is away)   f: -> free (waits for a retry)
-        'done',     --
-        'unknown',  -- g: -> busy (its host is back)   h: -> done   i: -> error   j: -> free
-        'error'     -- k: -> free (a person asks for a retry)
-    )),
+                CHECK (
+        state = 'free' OR     -- a: -> busy (launched)   b: -> error (given up before a launch)
+        state = 'busy' OR     -- c: -> done   d: -> error   e: -> unknown (its host is away)   f: -> free (for a retry)
+        state = 'done' OR     --
+        state = 'unknown' OR  -- g: -> busy (its host is back)   h: -> done   i: -> error   j: -> free
+        state = 'error'       -- k: -> free (a person asks for a retry)
+    ),
     outcome     TEXT
-                CHECK (outcome IN ('succeeded', 'failed', 'signalled', 'timed_out', 'out_of_memory',
-                                   'never_started', 'lost', 'cancelled', 'skipped')),
+                CHECK (outcome = 'succeeded' OR outcome = 'failed' OR outcome = 'signalled' OR outcome = 'timed_out'
+                       OR outcome = 'out_of_memory' OR outcome = 'never_started' OR outcome = 'lost'
+                       OR outcome = 'cancelled' OR outcome = 'skipped'),
     exit_status INTEGER,
     signal      INTEGER,
     reason      TEXT,
@@ -67,7 +70,8 @@ CREATE TABLE attempts (
     n           INTEGER NOT NULL,           -- from 1, never reused
     host        TEXT NOT NULL,
     token       TEXT NOT NULL,
-    state       TEXT NOT NULL CHECK (state IN ('free', 'busy', 'done', 'unknown', 'error')),
+    state       TEXT NOT NULL
+                CHECK (state = 'free' OR state = 'busy' OR state = 'done' OR state = 'unknown' OR state = 'error'),
     outcome     TEXT,
     exit_status INTEGER,
     signal      INTEGER,

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 def moves(text: str) -> set[tuple[str, str, str]]:
     """The lettered moves in a text: (letter, from, to)."""
     found = set()
-    for state, comment in re.findall(r"^\s*'(\w+)',?\s*--(.*)$", text, re.MULTILINE):
+    for state, comment in re.findall(r"^\s*state = '(\w+)'(?: OR)?\s*--(.*)$", text, re.MULTILINE):
         found |= {(letter, state, to) for letter, to in re.findall(r"(\w): -> (\w+)", comment)}
     return found
 
