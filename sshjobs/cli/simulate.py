@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import re
+import signal
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,13 @@ import click
 
 from sshjobs.cli.options import hosts_of, results_option
 from sshjobs.errors import EXIT_OK, UsageError
+
+#: How often a run is played: as often as makes so many jobs, but no more and no less often than that.
+TIMES, FEWEST_TIMES, ENOUGH = 20, 3, 300_000
+#: What ends within so much of the time that a job takes is taken in at once; and how many jobs tell that time.
+AT_ONCE, SAMPLES = 0.002, 100
+#: Plays with so many jobs in all are worth processes of their own.
+WORTH_IT = 20_000
 
 _SECONDS = re.compile(r"([0-9]*\.?[0-9]+)(?:(?:±|\+-)([0-9]*\.?[0-9]+))?\Z")
 
@@ -27,12 +38,12 @@ _SECONDS = re.compile(r"([0-9]*\.?[0-9]+)(?:(?:±|\+-)([0-9]*\.?[0-9]+))?\Z")
               help="How many jobs a host takes at a time where its line does not say.")
 @click.option("--round-trip", type=float, default=0.02, show_default=True, metavar="SECONDS",
               help="How long a word to a host and back takes.")
-@click.option("--times", type=click.IntRange(1), default=20, show_default=True, metavar="N",
-              help="How often the run is played.")
+@click.option("--times", type=click.IntRange(1), metavar="N",
+              help="How often the run is played.  [default: 20, less often with more than 15,000 jobs]")
 @click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Of all that is left to chance.")
 @results_option
 def command(jobfile: str, hosts: tuple[str, ...], seconds: str | None, like: str | None, slots: int,
-            round_trip: float, times: int, seed: int, results: Path) -> int:
+            round_trip: float, times: int | None, seed: int, results: Path) -> int:
     """Show how long the jobs of JOBFILE would take on hosts, without any of them.
 
     The run is played several times on simulated hosts by the manager that would carry it out. Half of the plays ended
@@ -43,7 +54,11 @@ def command(jobfile: str, hosts: tuple[str, ...], seconds: str | None, like: str
     durations = _durations(seconds, like, results)
     specs = Builder().AddJobFile(jobfile).MakeJobSpecs()
     chosen = hosts_of(hosts) or []
-    ends = sorted(_play(specs, chosen, durations, slots, round_trip, f"{seed} {number}") for number in range(times))
+    if times is None:
+        times = min(TIMES, max(FEWEST_TIMES, ENOUGH // max(1, len(specs))))
+    with tempfile.TemporaryDirectory(prefix="sshjobs-simulate-", dir=_scratch()) as directory:
+        play = functools.partial(_play, specs, chosen, durations, slots, round_trip, directory)
+        ends = sorted(_plays(play, [f"{seed} {number}" for number in range(times)], times * len(specs)))
     half, most = ends[(times - 1) // 2], ends[min(times - 1, int(times * 0.9))]
     click.echo(f"{len(specs)} jobs on {len(chosen)} hosts: p50 {half:.1f} s, p90 {most:.1f} s")
     return EXIT_OK
@@ -70,22 +85,60 @@ def _durations(seconds: str | None, like: str | None, results: Path) -> Any:
     return lambda rng: max(0.0, rng.choice(taken))
 
 
-def _play(specs: list[Any], hosts: list[Any], durations: Any, slots: int, round_trip: float, seed: str) -> float:
+def _scratch() -> str | None:
+    """Return where the runs are best kept while they are played."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def _plays(play: Callable[[str], float], seeds: list[str], jobs: int) -> list[float]:
+    """Return when each play ended: the first here, which tells what is wrong with all, and long ones side by side.
+
+    :param jobs: how many there are in all plays together
+    """
+    ends = [play(seeds[0])]
+    rest, cores = seeds[1:], min(len(os.sched_getaffinity(0)), len(seeds) - 1) if sys.platform == "linux" else 1
+    if jobs < WORTH_IT or cores < 2:
+        return ends + [play(seed) for seed in rest]
+    import multiprocessing
+
+    with multiprocessing.get_context("fork").Pool(cores, _Player.begin, (play,)) as players:
+        return ends + players.map(_Player.play, rest, 1)
+
+
+class _Player:
+    """What a forked process knows: it is not told over a pipe what to play."""
+
+    _how: Callable[[str], float]
+
+    @classmethod
+    def begin(cls, play: Callable[[str], float]) -> None:
+        """Get ready. An interrupt is for the process that forked us to see."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        cls._how = staticmethod(play)
+
+    @classmethod
+    def play(cls, seed: str) -> float:
+        """Play once."""
+        return cls._how(seed)
+
+
+def _play(specs: list[Any], hosts: list[Any], durations: Any, slots: int, round_trip: float, directory: str,
+          seed: str) -> float:
     """Carry the run out once and return after how many seconds it ended."""
     from sshjobs.manager import Manager
     from sshjobs.network.sim import Program, World
+    from sshjobs.network.sim.clockwork import Clockwork
     from sshjobs.network.sim.files import NoFiles
-    from sshjobs.network.sim.machine import Machine
     from sshjobs.network.simulated import SimulatedNetwork
 
-    rng = random.Random(seed)
-    world = World(seed, lambda launch: Program(durations(rng)), latency=round_trip / 2)
+    rng, other = random.Random(seed), random.Random(seed)
+    world = World(seed, lambda launch: Program(0.0), latency=round_trip / 2)
     for host in hosts:
-        world.machines[host.name] = Machine(world, host.name, host.slots or slots)
-    scratch = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="sshjobs-simulate-", dir=scratch) as directory:
-        manager = Manager(60.0)
-        manager.Setup(specs, SimulatedNetwork(directory, hosts, world, NoFiles()))
+        world.machines[host.name] = Clockwork(world, host.name, host.slots or slots, lambda: durations(rng))
+    with tempfile.TemporaryDirectory(dir=directory) as results:
+        manager, network = Manager(60.0), SimulatedNetwork(results, hosts, world, NoFiles())
+        network.linger = AT_ONCE * sum(durations(other) for _ in range(SAMPLES)) / SAMPLES
+        manager.Setup(specs, network)
         manager.schedule.host_queue.rng = rng
         manager.ProcessJobs()
     return world.now

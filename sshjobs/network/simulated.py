@@ -34,7 +34,11 @@ class SimulatedNetwork(NetworkContract):
 
     :param world: where the hosts are, by name; a host that has no machine there is not reachable
     :param files: where output lands; outlives the network as well
+    :ivar linger: what happens within so many seconds is taken in together: fewer turns of the manager, for questions
+        about time alone
     """
+
+    linger = 0.0
 
     def __init__(self, results_dir: str, hosts: Iterable[Host], world: World, files: VirtualFiles):
         self.results_dir = results_dir
@@ -105,6 +109,7 @@ class SimulatedNetwork(NetworkContract):
         world, news, changed = self.world, News(), dict[Job, None]()
         # A wait too short to make a difference to the clock would be repeated for ever.
         world.run(world.now + max(timeout, 1e-6), lambda: bool(self._events))
+        linger = max(linger, self.linger)
         if linger and self._events:
             world.run(world.now + linger)
         while self._events:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from pathlib import Path
 
+from pytest_mock import MockerFixture
+
+from sshjobs.cli import main
+from sshjobs.cli import simulate as simulate_command
 from tests.cli.runs import edit
 from tests.conftest import SshjobsCli
 
@@ -67,3 +73,21 @@ def test_it_must_be_said_how_long_jobs_take_and_said_once(sshjobs_cli: SshjobsCl
     for words in ((), ("--seconds", "1", "--like", "x"), ("--seconds", "soon"), ("--seconds", "-1")):
         told = sshjobs_cli("simulate", "jobs.yaml", "--hosts", "n1", *words)
         assert told.returncode == 2 and told.stderr.count("\n") == 1, words
+
+
+def test_long_plays_run_side_by_side_and_give_the_same() -> None:
+    here, seeds = os.getpid(), ["1.5", "2.5", "3.5", "4.5"]
+    players: list[float] = simulate_command._plays(lambda seed: float(os.getpid() != here), seeds, 10**6)
+    several = sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1
+    assert players == [0.0, *[float(several)] * 3]
+    assert simulate_command._plays(float, seeds, 10**6) == simulate_command._plays(float, seeds, 1) == [1.5, 2.5, 3.5, 4.5]
+
+
+def test_the_more_jobs_the_fewer_plays(tmp_path: Path, mocker: MockerFixture) -> None:
+    play = mocker.patch.object(simulate_command, "_play", return_value=1.0)
+    for jobs, times in ((1, 20), (15_000, 20), (60_000, 5), (200_000, 3)):
+        play.reset_mock()
+        mocker.patch.object(simulate_command, "WORTH_IT", 10**9)
+        (tmp_path / "jobs.yaml").write_text(f"jobs: [{{name: a, argv: ['true'], repeat: {jobs}}}]\n")
+        assert main(["simulate", str(tmp_path / "jobs.yaml"), "--hosts", "h", "--seconds", "1"]) == 0
+        assert play.call_count == times
