@@ -61,7 +61,7 @@ class Agent(Listener):
                 self._act()
             except LinkLost:
                 self._drop_link()
-            if not subreaper and self._talk is not None:  # only now: ctypes is not to delay the welcome
+            if not subreaper and self._talk is not None:  # only now: it is not to delay the welcome
                 self._crew.inherits = procs.become_subreaper()
                 subreaper = True
 

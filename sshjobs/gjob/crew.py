@@ -156,9 +156,10 @@ class Crew:
         for worker in list(self._workers.values()):
             self._loop.forget(worker.sock.fileno())
             worker.sock.close()
-        deadline = time.monotonic() + DISMISSED_WITHIN
+        deadline, pause = time.monotonic() + DISMISSED_WITHIN, 0.0005
         while time.monotonic() < deadline and any(map(procs.runs, mine)):
-            time.sleep(0.005)
+            time.sleep(pause)
+            pause = min(2 * pause, 0.005)
         cgroup.tidy(self._places)
         return len(left)
 

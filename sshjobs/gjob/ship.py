@@ -29,14 +29,8 @@ def stage(nonce, entry, given, sizes, python):
         return refuse("NOT-LINUX", nonce, __import__("platform").system())
     if sys.version_info < (3, 6):
         return refuse("OLD", nonce, "%d.%d.%d" % sys.version_info[:3])
-    import zlib
     packed, compiled = [sys.stdin.buffer.read(size) for size in sizes]
-    texts = zlib.decompress(packed).decode("utf-8").split("\\0")
-    codes = {}
-    if compiled and python == this_python():
-        import marshal
-        codes = marshal.loads(zlib.decompress(compiled))
-    sys.meta_path.insert(0, Memory(dict(zip(texts[::2], texts[1::2])), codes))
+    sys.meta_path.insert(0, Memory(packed, compiled if python == this_python() else b""))
     __import__(entry)
     sys.exit(sys.modules[entry].main(nonce, *given))
 
@@ -50,14 +44,21 @@ def this_python():
     return "%s %r" % (sys.implementation.cache_tag, magic)
 
 class Memory:
-    def __init__(self, sources, codes):
-        self.sources = sources
-        self.codes = codes
+    def __init__(self, packed, compiled):
+        import zlib
+        self.unpack = zlib.decompress
+        self.packed = packed
+        self.sources = None
+        self.codes = {}
+        if compiled:
+            import marshal
+            self.load = marshal.loads
+            self.codes = marshal.loads(zlib.decompress(compiled))
 
     def find_spec(self, name, path=None, target=None):
-        if name not in self.sources:
+        if not name.startswith("sshjobs") or (name not in self.codes and name not in self.get_sources()):
             return None
-        package = any(other.startswith(name + ".") for other in self.sources)
+        package = name in ("sshjobs", "sshjobs.gjob")
         return type(sys.__spec__)(name, self, origin=self.origin(name), is_package=package)
 
     def origin(self, name):
@@ -69,14 +70,19 @@ class Memory:
     def exec_module(self, module):
         name = module.__name__
         if name in self.codes:
-            import marshal
-            code = marshal.loads(self.codes[name])
+            code = self.load(self.codes[name])
         else:
-            code = compile(self.sources[name], self.origin(name), "exec", dont_inherit=True)
+            code = compile(self.get_source(name), self.origin(name), "exec", dont_inherit=True)
         exec(code, module.__dict__)
 
     def get_source(self, name):
-        return self.sources[name]
+        return self.get_sources()[name]
+
+    def get_sources(self):
+        if self.sources is None:
+            texts = self.unpack(self.packed).decode("utf-8").split("\\0")
+            self.sources = dict(zip(texts[::2], texts[1::2]))
+        return self.sources
 
 stage(NONCE, ENTRY, GIVEN, SIZES, PYTHON)
 """
@@ -98,7 +104,7 @@ def bootstrap_code() -> str:
 def pack(modules: "Mapping[str, str]") -> bytes:
     """Return modules in the form in which the first stage takes them."""
     text = "\0".join(part for name in sorted(modules) for part in (name, modules[name]))
-    return zlib.compress(text.encode("utf-8"), 9)
+    return zlib.compress(text.encode("utf-8"), 6)
 
 
 def first_stage(nonce: str, entry: str, packed: bytes, given: "Sequence[str]" = (), python: str = "",

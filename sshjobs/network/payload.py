@@ -77,10 +77,10 @@ def compiled() -> bytes:
         spec = importlib.util.find_spec(name)
         # Not what has no code, and not what was loaded by something that does not tell it.
         get_code = getattr(spec.loader if spec is not None else None, "get_code", None)
-        code = get_code(name) if get_code is not None and name != "sshjobs" else None
+        code = compile("", name, "exec") if name == "sshjobs" else get_code(name) if get_code is not None else None
         if code is not None:
             codes[name] = marshal.dumps(_for_hosts(code, name.replace(".", "/") + ".py"))
-    return zlib.compress(marshal.dumps(codes), 6)
+    return zlib.compress(marshal.dumps(codes), 4)
 
 
 def _for_hosts(code: CodeType, filename: str) -> CodeType:
