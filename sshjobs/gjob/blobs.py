@@ -1,6 +1,7 @@
 """Input files that the manager puts here once, for any number of attempts of the run."""
 
 import os
+import zlib
 
 from .wire import WireError
 
@@ -12,7 +13,7 @@ if MYPY:
 
 
 class Blobs:
-    """The inputs of one run on one host. A file appears under its name when it is complete and its digest is right.
+    """The inputs of one run on one host. A file appears under its name when it is complete and came over whole.
 
     :param kept: large ones outlive the run
     """
@@ -42,11 +43,12 @@ class Blobs:
         path = self._places.blob(sha)
         return os.path.exists(path) or (self._lasts(size) and self._cache().fetch(sha, size, path))
 
-    def put(self, sha: str, size: int, offset: int, data: "Body") -> "str | None":
+    def put(self, sha: str, size: int, crc: int, offset: int, data: "Body") -> "str | None":
         """Take a piece. A piece at offset 0 begins anew; one of what is here already is dropped.
 
+        :param crc: crc32 of the whole content
         :return: why it cannot be kept (disk full), in words, once; ``None`` when all is well
-        :raises WireError: a hole, too much, or a wrong digest
+        :raises WireError: a hole, too much, or other bytes than were named
         """
         if offset + len(data) > size:
             raise WireError("put: more than the size")
@@ -67,8 +69,8 @@ class Blobs:
         trouble = half.add(data)
         if half.size == size:
             del self._half[sha]
-            if half.finish() != sha:
-                raise WireError("put: the digest is another")
+            if not half.finish(crc):
+                raise WireError("put: the crc32 is another")
             if self._lasts(size) and not half.failed:
                 self._cache().keep(self._places.blob(sha), sha, size)
         return trouble
@@ -97,9 +99,7 @@ class Half:
         self.failed = False
         self._path = path
         self._part = path + ".part"
-        import hashlib  # only where there are inputs: it loads all of OpenSSL
-
-        self._digest = hashlib.sha256()
+        self._crc = 0
         try:
             os.unlink(self._part)
         except OSError:
@@ -114,7 +114,7 @@ class Half:
         try:
             if self._fd < 0:
                 self._fd = os.open(self._part, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
-            self._digest.update(data)
+            self._crc = zlib.crc32(data, self._crc)
             while data:
                 data = data[os.write(self._fd, data):]
         except OSError as error:
@@ -123,20 +123,21 @@ class Half:
             return "an input file cannot be kept: %s" % error.strerror
         return None
 
-    def finish(self) -> str:
-        """Give it its name, for nobody to write to any more, if its digest is the one in the name. Return the digest,
-        that of what could not be written being never wrong."""
-        wanted = os.path.basename(self._path)
+    def finish(self, crc: int) -> bool:
+        """Give it its name, for nobody to write to any more; False if its crc32 is another. What could not be written
+        is never wrong.
+
+        :param crc: taken of the same bytes as the sha256 in its name: what has it came over whole
+        """
         if self.failed:
-            return wanted
-        found = self._digest.hexdigest()
-        if found == wanted:
-            os.fchmod(self._fd, 0o400)
-            os.close(self._fd)
-            os.rename(self._part, self._path)
-        else:
+            return True
+        if self._crc != crc:
             self._discard()
-        return found
+            return False
+        os.fchmod(self._fd, 0o400)
+        os.close(self._fd)
+        os.rename(self._part, self._path)
+        return True
 
     def drop(self) -> None:
         """Give up."""

@@ -52,7 +52,7 @@ class Cache:
         return False
 
     def keep(self, path: str, sha: str, size: int) -> None:
-        """Keep a file whose content was just checked. It is read-only, and stays so."""
+        """Keep a file that has just come over whole. It is read-only, and stays so."""
         try:
             own_directory(self.path)
             own_directory(self._here)

@@ -86,7 +86,7 @@ class Talk:
                 self._answer(uid)
 
     def _on_put(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
-        trouble = self._blobs.put(frame["sha"], frame["size"], frame["off"], body)
+        trouble = self._blobs.put(frame["sha"], frame["size"], frame["crc"], frame["off"], body)
         if trouble is not None:
             self.warn(trouble)
 

@@ -297,7 +297,7 @@ _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
     "sync": {"a": _is_synced, "last": _is_bool},
     "launch": {"id": is_id, "token": _is_token, "job": _is_name, "index": _is_int, "spec": _is_spec},
     "want": {"blobs": _is_wanted},
-    "put": {"sha": is_sha, "size": _is_count, "off": _is_count, "n": _is_body_size},
+    "put": {"sha": is_sha, "size": _is_count, "crc": _is_count, "off": _is_count, "n": _is_body_size},
     "fence": {"id": is_id},
     "cancel": {"id": is_id, "grace": _is_seconds},
     "pause": {"id": is_id},

@@ -10,6 +10,7 @@ import re
 import stat
 import threading
 import time
+import zlib
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
@@ -27,12 +28,19 @@ _SHA = re.compile(r"[0-9a-f]{64}")
 
 #: Device, inode, size, time of the last change of the content and of the inode, in nanoseconds.
 Identity = tuple[int, int, int, int, int]
+#: sha256 in hex digits, and crc32.
+Sums = tuple[str, int]
 
 
 class Digest(NamedTuple):
-    """The content of a local file as it was when its identity was that."""
+    """The content of a local file as it was when its identity was that.
+
+    :ivar sha: its sha256, which is its name
+    :ivar crc: its crc32, by which a host sees whether it came over whole
+    """
 
     sha: str
+    crc: int
     identity: Identity
 
     @property
@@ -60,9 +68,9 @@ class Digests:
 
     def __init__(self, store: Path | None = None):
         self._store = store
-        self._known: dict[Identity, str] = {}
+        self._known: dict[Identity, Sums] = {}
         self._loaded = False
-        self._reading: dict[Identity, Future[str]] = {}
+        self._reading: dict[Identity, Future[Sums]] = {}
         self._lock = threading.Lock()
 
     def of(self, path: Path) -> Digest:
@@ -78,37 +86,37 @@ class Digests:
         with self._lock:
             if info.st_size >= LARGE:
                 self._load()
-            sha = self._known.get(identity)
-            if sha is not None:
-                return Digest(sha, identity)
+            sums = self._known.get(identity)
+            if sums is not None:
+                return Digest(*sums, identity)
             reading = self._reading.get(identity)
             mine = reading is None
             if reading is None:
                 reading = self._reading[identity] = Future()
         if mine:
             self._read(path, identity, reading)
-        return Digest(reading.result(), identity)
+        return Digest(*reading.result(), identity)
 
-    def _read(self, path: Path, identity: Identity, reading: Future[str]) -> None:
+    def _read(self, path: Path, identity: Identity, reading: Future[Sums]) -> None:
         """Read a file for all who wait for its digest."""
         began = time.time()
         try:
-            sha = _sha256_of(path, identity)
+            sums = _sums_of(path, identity)
         except BaseException as error:  # noqa: BLE001  (whatever it is, it belongs to those who wait)
             reading.set_exception(error)
         else:
-            reading.set_result(sha)
+            reading.set_result(sums)
         with self._lock:
             del self._reading[identity]
             if reading.exception() is None and max(identity[3:]) <= (began - RACY) * 1e9:
-                self._remember(identity, sha)
+                self._remember(identity, sums)
 
-    def _remember(self, identity: Identity, sha: str) -> None:
+    def _remember(self, identity: Identity, sums: Sums) -> None:
         if len(self._known) >= MOST:
             self._known.clear()
-        self._known[identity] = sha
+        self._known[identity] = sums
         if self._store is not None and identity[2] >= LARGE:
-            self._append(self._store, [(identity, sha)], os.O_APPEND)
+            self._append(self._store, [(identity, sums)], os.O_APPEND)
 
     # -- for later runs ------------------------------------------------------------------------------------------
 
@@ -130,8 +138,8 @@ class Digests:
                 fresh.replace(self._store)
 
     @staticmethod
-    def _append(store: Path, entries: list[tuple[Identity, str]], flag: int) -> None:
-        text = "".join(json.dumps([*identity, sha]) + "\n" for identity, sha in entries)
+    def _append(store: Path, entries: list[tuple[Identity, Sums]], flag: int) -> None:
+        text = "".join(json.dumps([*identity, crc, sha]) + "\n" for identity, (sha, crc) in entries)
         # Without it later runs read the files again; nothing else depends on it.
         with contextlib.suppress(OSError):
             store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -142,27 +150,28 @@ class Digests:
                 os.close(fd)
 
 
-def _sha256_of(path: Path, identity: Identity) -> str:
-    digest, buffer = hashlib.sha256(), bytearray(1 << 20)
+def _sums_of(path: Path, identity: Identity) -> Sums:
+    digest, crc, buffer = hashlib.sha256(), 0, bytearray(1 << 20)
     view = memoryview(buffer)
     with path.open("rb", buffering=0) as file:
         while size := file.readinto(buffer):
             digest.update(view[:size])
+            crc = zlib.crc32(view[:size], crc)
         if identity_of(os.fstat(file.fileno())) != identity:
             raise SshjobsError("a file of the job changes while it is read", where=str(path),
                                hint="resume the run when it is complete")
-    return digest.hexdigest()
+    return digest.hexdigest(), crc
 
 
-def _parse(line: str) -> tuple[Identity, str] | None:
+def _parse(line: str) -> tuple[Identity, Sums] | None:
     try:
         *numbers, sha = json.loads(line)
     except (ValueError, TypeError):
         # Torn, or written by somebody else.
         return None
-    if len(numbers) != 5 or not all(type(number) is int for number in numbers):
+    if len(numbers) != 6 or not all(type(number) is int for number in numbers):
         return None
     if not isinstance(sha, str) or not _SHA.fullmatch(sha):
         return None
-    device, inode, size, modified, changed = numbers
-    return (device, inode, size, modified, changed), sha
+    device, inode, size, modified, changed, crc = numbers
+    return (device, inode, size, modified, changed), (sha, crc)

@@ -8,6 +8,7 @@ import os
 import stat
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ class Blob(NamedTuple):
     """
 
     sha: str
+    crc: int
     path: str
     size: int
     identity: Identity | None = None
@@ -133,12 +135,12 @@ class Staging:
 
     def _blob(self, path: Path) -> Blob:
         digest = self._digests.of(path)
-        return Blob(digest.sha, str(path), digest.size, digest.identity)
+        return Blob(digest.sha, digest.crc, str(path), digest.size, digest.identity)
 
 
 def _listing(placed: list[Placed]) -> Blob:
     data = json.dumps({"files": placed}, separators=(",", ":")).encode("ascii")
-    return Blob(hashlib.sha256(data).hexdigest(), "the list of its files", len(data), data=data)
+    return Blob(hashlib.sha256(data).hexdigest(), zlib.crc32(data), "the list of its files", len(data), data=data)
 
 
 def placed_name(name: str) -> str:

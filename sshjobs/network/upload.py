@@ -132,7 +132,7 @@ class Upload:
             return
         for offset, piece in pieces(blob):
             size = piece.size if isinstance(piece, Piece) else len(piece)
-            put = {"t": "put", "sha": blob.sha, "size": blob.size, "off": offset, "n": size}
+            put = {"t": "put", "sha": blob.sha, "size": blob.size, "crc": blob.crc, "off": offset, "n": size}
             if isinstance(piece, Piece):
                 if not await self._send_file(frames.encode(put), *piece):
                     raise unreadable(blob)

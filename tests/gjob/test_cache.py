@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def put(link: Link, data: bytes) -> str:
     sha = hashlib.sha256(data).hexdigest()
     for offset in range(0, len(data), 1 << 18):
         piece = data[offset:offset + (1 << 18)]
-        link.say("put", piece, sha=sha, size=len(data), off=offset, n=len(piece))
+        link.say("put", piece, sha=sha, size=len(data), crc=zlib.crc32(data), off=offset, n=len(piece))
     return sha
 
 

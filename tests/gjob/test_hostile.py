@@ -57,12 +57,12 @@ BAD: dict[str, bytes] = {
     "a sync of negative size": encode("sync", a=[["1.1", -1, 0]], last=True),
     "slots of none": encode("slots", slots=0),
     "grace below zero": encode("cancel", id="1.1", grace=-1),
-    "put of a name": encode("put", b"", sha="../../x".ljust(64, "x"), size=0, off=0, n=0),
-    "put with a hole": encode("put", b"x", sha=SHA, size=9, off=5, n=1),
-    "put of too much": encode("put", b"xx", sha=SHA, size=1, off=0, n=2),
-    "put of other bytes": encode("put", b"x", sha=SHA, size=1, off=0, n=1),
-    "put of a huge piece": encode("put", b"", sha=SHA, size=1 << 40, off=0, n=(1 << 20) + 1),
-    "put below zero": encode("put", b"", sha=SHA, size=1, off=0, n=-1),
+    "put of a name": encode("put", b"", sha="../../x".ljust(64, "x"), size=0, crc=0, off=0, n=0),
+    "put with a hole": encode("put", b"x", sha=SHA, size=9, crc=0, off=5, n=1),
+    "put of too much": encode("put", b"xx", sha=SHA, size=1, crc=0, off=0, n=2),
+    "put of other bytes": encode("put", b"x", sha=SHA, size=1, crc=0, off=0, n=1),
+    "put of a huge piece": encode("put", b"", sha=SHA, size=1 << 40, crc=0, off=0, n=(1 << 20) + 1),
+    "put below zero": encode("put", b"", sha=SHA, size=1, crc=0, off=0, n=-1),
     "token with a space": encode("launch", **{**LAUNCH, "token": "a b c d e f g h"}, spec={"argv": ["true"]}),
     "neither argv nor script": encode("launch", **LAUNCH, spec={}),
     "argv and script": launch(script="true"),
@@ -174,8 +174,8 @@ def test_json_is_the_same_with_and_without_the_c_parts(monkeypatch: pytest.Monke
 
 
 def test_frames_may_be_cut_anywhere() -> None:
-    frames = [encode("ping", seq=5), encode("put", b"\n{}\n", sha=SHA, size=4, off=0, n=4),
-              launch(env={"A": "é\udc80"}), encode("put", b"", sha=SHA, size=0, off=0, n=0), encode("bye")]
+    frames = [encode("ping", seq=5), encode("put", b"\n{}\n", sha=SHA, size=4, crc=0, off=0, n=4),
+              launch(env={"A": "é\udc80"}), encode("put", b"", sha=SHA, size=0, crc=0, off=0, n=0), encode("bye")]
     stream = b"".join(frames)
     whole = list(wire.Decoder().feed(stream))
     assert [frame["t"] for frame, _, _ in whole] == ["ping", "put", "launch", "put", "bye"]

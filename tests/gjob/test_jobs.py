@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import zlib
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def put(link: Link, data: bytes) -> str:
     sha = hashlib.sha256(data).hexdigest()
     for offset in range(0, max(1, len(data)), 1 << 20):
         piece = data[offset:offset + (1 << 20)]
-        link.say("put", piece, sha=sha, size=len(data), off=offset, n=len(piece))
+        link.say("put", piece, sha=sha, size=len(data), crc=zlib.crc32(data), off=offset, n=len(piece))
     return sha
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -147,11 +148,11 @@ def test_an_input_that_was_not_kept_for_want_of_room_can_be_sent_again(small: Fa
     data = os.urandom(1 << 20)
     sha = hashlib.sha256(data).hexdigest()
     with disks.without_bytes(small.home):
-        link.say("put", data, sha=sha, size=len(data), off=0, n=len(data))
+        link.say("put", data, sha=sha, size=len(data), crc=zlib.crc32(data), off=0, n=len(data))
         assert "an input file cannot be kept" in link.until("warn")["msg"]
     end = link.run("1.1", "cat", stdin=sha)
     assert (end["why"], end["started"]) == ("no_room", None)
-    link.say("put", data, sha=sha, size=len(data), off=0, n=len(data))
+    link.say("put", data, sha=sha, size=len(data), crc=zlib.crc32(data), off=0, n=len(data))
     assert link.run("1.2", "cat", stdin=sha)["why"] == "exited"
     assert link.stdout("1.2") == data
 

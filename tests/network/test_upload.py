@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -99,6 +100,7 @@ def test_a_host_is_asked_for_what_is_large_and_sent_what_is_small(tmp_path: Path
     scene.bring(_spec(tmp_path, big=BIG, small=b"1"), _spec(tmp_path, big=BIG, other=b"2"))
     assert [[size for _, size in frame["blobs"]] for frame in scene.of("want")] == [[len(BIG)]]
     assert sorted(frame["size"] for frame in scene.of("put") if frame["off"] == 0) == [1, 1, len(BIG)]
+    assert all(frame["crc"] == zlib.crc32(BIG) for frame in scene.of("put") if frame["size"] == len(BIG))
     assert scene.launched == ["1.1", "2.1"]
 
 
@@ -191,12 +193,12 @@ def test_an_upload_that_takes_its_time_is_not_taken_for_a_dead_link(
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that were read for their digests."""
     found: list[Path] = []
-    real = digests._sha256_of
+    real = digests._sums_of
 
-    def counted(path: Path, identity: Any) -> str:
+    def counted(path: Path, identity: Any) -> tuple[str, int]:
         found.append(path)
         return real(path, identity)
-    monkeypatch.setattr(digests, "_sha256_of", counted)
+    monkeypatch.setattr(digests, "_sums_of", counted)
     return found
 
 
