@@ -137,6 +137,8 @@ class Housekeeping(Hooks):
             job = self._unreleased.pop(attempt, None)
             if job is not None:
                 self.store.touch_released(job, attempt)
+                # No process there has it any more, and a million take 80 MB.
+                attempt.token = ""
 
     def _leases_over(self) -> list[Job]:
         """Return the jobs on hosts that are away whose lease is over there for certain; looks now and then."""

@@ -156,7 +156,7 @@ class Attempt:
 
     :ivar n: its number within the job, from 1, never reused
     :ivar uid: its name on the wire and on the host, ``<job number>.<n>``
-    :ivar token: random text in the job's environment, by which its processes are recognised
+    :ivar token: random text in the job's environment, by which its processes are recognised; empty once it is released
     :ivar started: seconds since the epoch by the host's clock; ``None`` until it is known
     :ivar reason: in words, why it ended as it did, where the outcome alone does not tell
     :ivar pid: process id of its main process on the host; ``None`` until it is known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cProfile
 import pstats
+import tracemalloc
 
 from tests.benchmarks import scale
 
@@ -26,3 +27,19 @@ def calls_a_job(hosts: int) -> float:
 
 def test_a_job_costs_no_more_where_there_are_more_hosts() -> None:
     assert calls_a_job(80) < 1.3 * calls_a_job(10)
+
+
+def most_memory(jobs: int) -> int:
+    """Bytes that a run has held at most."""
+    tracemalloc.start()
+    try:
+        scale.measure(jobs, 10)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_job_takes_less_than_a_kibibyte_of_memory() -> None:
+    most_memory(500)
+    # Both of a size just behind that at which dictionaries have grown.
+    assert (most_memory(9_000) - most_memory(4_500)) / 4_500 < 1024

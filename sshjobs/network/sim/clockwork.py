@@ -42,6 +42,7 @@ class Clockwork(Machine):
         #: What has started and is not told of yet, each with the time of its start: all wait for as long.
         self._started: list[tuple[str, float]] = []
         self._link: Connection | None = None
+        self._nonce = ""
         self._answers: dict[str, Callable[[dict[str, Any]], None]] = {
             "hello": self._on_hello, "launch": self._on_launch, "release": lambda frame: None, "sync": self._on_sync,
             "fence": self._on_fence, "slots": self._on_slots, "bye": self._on_bye,
@@ -50,9 +51,8 @@ class Clockwork(Machine):
 
     def answer(self, connection: Connection, nonce: str) -> None:
         """Take a connection."""
-        self._link = self.connection = connection
+        self._link, self._nonce = connection, nonce
         connection.on_up = self.receive
-        connection.down.write(f"\nSSHJOBS-READY {nonce}\n".encode())
 
     def receive(self, data: bytes) -> None:
         """Obey frame by frame. What is written at one moment arrives in one piece, so that no line comes in two.
@@ -69,6 +69,7 @@ class Clockwork(Machine):
 
     def _on_hello(self, frame: dict[str, Any]) -> None:
         self._slots = frame["slots"] or self.cores
+        self._write([f"\nSSHJOBS-READY {self._nonce}\n"])
         self._say(t="welcome", v=wire.VERSION, pid=1, resumed=False, **self.facts())
 
     def _on_sync(self, frame: dict[str, Any]) -> None:
