@@ -225,7 +225,11 @@ class Job:
         """Add the record of a further attempt and return it. Its number is one more than any before."""
         n = self.attempts[-1].n + 1 if self.attempts else 1
         attempt = Attempt(n, f"{self.index + 1}.{n}", host, token)
-        self.attempts.append(attempt)
+        if self.attempts:
+            self.attempts.append(attempt)
+        else:
+            # Most jobs have one, and a list that grows takes room for four.
+            self.attempts = [attempt]
         self.host = host
         return attempt
 
