@@ -42,7 +42,7 @@ def _count_frames() -> None:
 
 
 def _count_bytes() -> None:
-    read, write = ProcessStream.read, ProcessStream.write
+    read, write, write_file = ProcessStream.read, ProcessStream.write, ProcessStream.write_file
 
     async def counted_read(self: ProcessStream) -> bytes:
         data = await read(self)
@@ -55,7 +55,12 @@ def _count_bytes() -> None:
         COUNTS["bytes_out"] += len(data)
         await write(self, data)
 
+    async def counted_write_file(self: ProcessStream, file: int, offset: int, size: int) -> bool:
+        COUNTS["bytes_out"] += size
+        return await write_file(self, file, offset, size)
+
     ProcessStream.read, ProcessStream.write = counted_read, counted_write  # type: ignore[method-assign]
+    ProcessStream.write_file = counted_write_file  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
