@@ -143,7 +143,8 @@ def sshjobs(*words: str | Path | int) -> list[str]:
 
 def sshjobs_env(home: Path) -> dict[str, str]:
     """What our command needs to be found from any directory, with nothing of the user's own."""
-    return {"PYTHONPATH": str(REPOSITORY), "PYTHONSAFEPATH": "1", "HOME": str(home)}
+    # Compiled once and not in every run, as an installed program is, whatever the caller has its own Python do.
+    return {"PYTHONPATH": str(REPOSITORY), "PYTHONSAFEPATH": "1", "HOME": str(home), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def peer(name: str, *words: object, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> float:
