@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from sshjobs.__main__ import GARBAGE_AFTER
 from sshjobs.builder import Builder
 from sshjobs.host import Host
 from sshjobs.manager import Manager
@@ -36,7 +37,7 @@ HOSTS, JOBS_A_HOST, FEWEST_JOBS = 100, 40, 20_000
 #: Jobs that are measured for one figure at least, in as many runs as that takes, up to the most.
 ENOUGH, MOST_RUNS = 60_000, 5
 #: How often the command looks for garbage.
-GARBAGE = (100_000, 20, 50)
+GARBAGE = (GARBAGE_AFTER, 20, 50)
 
 
 class Cost(NamedTuple):
