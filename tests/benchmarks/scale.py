@@ -127,7 +127,8 @@ def figures(by_jobs: dict[int, list[Cost]], by_hosts: dict[int, list[Cost]]) -> 
                                [dearest], "×", 1.3 if max(costs) >= WHOLE[of] else None))
     if by_jobs:
         most = by_jobs[max(by_jobs)]
-        told.append(Figure(f"{what}: memory, {max(by_jobs):,} jobs", [cost.memory for cost in most], "bytes", 1024))
+        told.append(Figure(f"{what}: memory, {max(by_jobs):,} jobs", [cost.memory for cost in most], "bytes",
+                           1024 if max(by_jobs) >= WHOLE["jobs"] else None))
     return told + [Figure(f"{what}: CPU, {number:,} {of}", [cost.cpu * 1e6 for cost in some], "µs")
                    for costs, of in ((by_jobs, "jobs"), (by_hosts, "hosts")) for number, some in costs.items()]
 
