@@ -20,7 +20,7 @@ if MYPY:
     from .door import Door
     from .places import Places
 
-#: Seconds without a link and without anything to do after which the agent goes; at once where it was given nothing.
+#: Seconds without a link and without anything to do after which the agent goes; at once where nobody has spoken to it.
 IDLE_EXIT = 60.0
 #: While so many jobs wait here, nobody waits for news: what is no longer than SMALL_NEWS bytes is gathered for so many
 #: seconds. Each write wakes an sshd, an ssh and the manager, which costs them more than the news of ten jobs.
@@ -46,6 +46,8 @@ class Agent(Listener):
         self._facts: "dict[str, Any]" = {}
         self._idle_since: "float | None" = None
         self._stays = IDLE_EXIT
+        #: Something was said to us after a hello.
+        self._spoken_to = False
         #: When what is gathered is to be written; and whether all went out at the last write.
         self._write_at: "float | None" = None
         self._flows = True
@@ -154,6 +156,7 @@ class Agent(Listener):
             return
         try:
             for frame, line, body in talk.link.receive():
+                self._spoken_to = True
                 talk.obey(frame, line, body)
                 if self._talk is not talk:
                     return
@@ -184,8 +187,8 @@ class Agent(Listener):
             self._loop.forget(fd)
         self._blobs.forget_halves()
         talk.close()
-        # The manager may have parted from a host of which it had heard nothing yet: then nobody will say bye.
-        self._stays = 0.0 if self._unused() and _is_empty(self._places.blobs) else IDLE_EXIT
+        # A manager that has heard nothing of a host by the end of its run parts from it without a word, not even bye.
+        self._stays = IDLE_EXIT if self._spoken_to or not self._unused() else 0.0
 
     # -- what becomes of attempts ----------------------------------------------------------------------------------
 
@@ -241,13 +244,6 @@ class Agent(Listener):
 
     def _unused(self) -> bool:
         return self._crew.unused and not self._history.released
-
-
-def _is_empty(directory: str) -> bool:
-    try:
-        return not os.listdir(directory)
-    except OSError:  # somebody has deleted it
-        return True
 
 
 def _try_flush(link: Link) -> None:

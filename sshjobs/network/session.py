@@ -245,7 +245,7 @@ class HostSession:
     async def _greeted(self) -> bool:
         """Wait for an agent whose marker has come, but not its welcome: it is about to make files. True if it stays
         silent. For a marker nothing waits: what starts on the host makes nothing once the connection is closed, or
-        cleans up at once (an agent that was given nothing)."""
+        cleans up at once (an agent that nobody has spoken to)."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + BYE_TIMEOUT
         while self._link is not None and self._link.ready and not self.book.open:

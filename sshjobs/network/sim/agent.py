@@ -29,6 +29,7 @@ class Agent:
     """Everything of the run on one machine.
 
     :ivar process: its own; with its death everything here stops
+    :ivar spoken_to: a link has brought a frame
     """
 
     def __init__(self, machine: Machine, hello: dict[str, Any]):
@@ -43,6 +44,7 @@ class Agent:
         self._slots = hello["slots"] or machine.cores
         self._runners: dict[int, Runner] = {}
         self._idle: list[Runner] = []
+        self.spoken_to = False
         self._link: Connection | None = None
         self._decoder = wire.Decoder()
         #: What the link was told of, with the offsets that it has; and of these the ones whose end was not sent.
@@ -128,6 +130,7 @@ class Agent:
             self.act()
 
     def _obey(self, frame: dict[str, Any]) -> None:
+        self.spoken_to = True
         answer = self._answers.get(frame["t"])
         if answer is None:
             raise wire.WireError(f"{frame['t']}: not here and now")

@@ -9,7 +9,7 @@ from sshjobs.network.sim.history import ENDED, History
 if TYPE_CHECKING:
     from sshjobs.network.sim.agent import Agent
 
-#: Seconds without a link and without anything to do after which it goes; at once where it was given nothing.
+#: Seconds without a link and without anything to do after which it goes; at once where nobody has spoken to it.
 IDLE_EXIT = 60.0
 
 
@@ -43,7 +43,8 @@ class Leaving:
                     agent.world.point("agent.forgotten", agent.machine)
                 agent.leave()
         if not self._is_needed():
-            agent.world.at(0.0 if parted and self._is_unused() else IDLE_EXIT, leave)
+            at_once = parted and not agent.spoken_to and self._is_unused()
+            agent.world.at(0.0 if at_once else IDLE_EXIT, leave)
 
     def _is_unused(self) -> bool:
         return not self.used and not self._agent.attempts and not self._history.released
