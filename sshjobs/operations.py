@@ -46,11 +46,14 @@ class Operations:
         }
 
     def handle(self, request: Request) -> Request:
-        """Carry out one request.
+        """Carry out one request. What it changes is on the disk when this returns: whoever asked counts on it from then
+        on, whatever becomes of this manager.
 
         :raises SshjobsError: it cannot be done; nothing of it was
         """
-        return dispatch(self._verbs, request)
+        answer = dispatch(self._verbs, request)
+        self._manager.commit()
+        return answer
 
     def hold_again(self, paused: bool) -> None:
         """Take over from an earlier manager what a person holds back, or has let go of while its host was away.

@@ -198,6 +198,15 @@ def test_jobs_that_are_added_come_out_like_the_others(start: Callable[..., Run])
     assert run.paths.stdout("job-1-2").read_text() == "late\n"
 
 
+def test_what_was_answered_is_on_the_disk(start: Callable[..., Run]) -> None:
+    with start(specs("true", "sleep 60"), slots=1) as run:
+        for paused in (True, False):
+            run.request({"do": "pause" if paused else "unpause", "jobs": None})
+            with RunReader.open(run.paths) as reader:
+                assert reader.summary().options["paused"] is paused
+        run.cancel()
+
+
 def test_a_run_over_ssh_is_cancelled_with_all_that_it_started(start: Callable[..., Run], lab: BaseLab) -> None:
     host = lab.hosts[0]
     with pytest.raises(KeyboardInterrupt), start(specs("sleep 3917 & sleep 3917"), [host.name],
