@@ -1,8 +1,8 @@
 """Large standard modules, the small parts of them that an agent needs.
 
-An agent starts on many hosts at once, often on machines that share their cores; ``json``, ``socket``, ``signal``,
-``ctypes`` and ``hashlib`` with all that they import would be a third of its start. What Python keeps in C behind them
-is the same; where a Python has it under another name, the whole module is taken.
+An agent starts on many hosts at once, often on machines that share their cores; ``json``, ``socket``, ``signal`` and
+``hashlib`` with all that they import would be a third of its start. What Python keeps in C behind them is the same;
+where a Python has it under another name, the whole module is taken.
 """
 
 MYPY = False
@@ -21,7 +21,7 @@ else:
         import socket
         from collections import deque
 
-__all__ = ["accept", "c_function", "deque", "dumps", "loads", "make_dumps", "make_loads", "sha256", "signal", "socket"]
+__all__ = ["accept", "deque", "dumps", "loads", "make_dumps", "make_loads", "sha256", "signal", "socket"]
 
 
 def accept(listening: "socket.socket") -> "socket.socket":
@@ -31,28 +31,6 @@ def accept(listening: "socket.socket") -> "socket.socket":
     """
     fd, _ = listening._accept()  # type: ignore[attr-defined]  # what socket.socket.accept calls
     return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fd)
-
-
-def c_function(name: str) -> "Callable[..., int]":
-    """Return a function of the C library that takes and returns ints.
-
-    :raises ImportError: Python has no ctypes
-    :raises OSError: the library cannot be opened
-    :raises AttributeError: it has no such function
-    """
-    import _ctypes
-
-    made: "Any" = _ctypes
-    try:
-        integer = type("integer", (made._SimpleCData,), {"_type_": "i"})
-        kind = type("function", (made.CFuncPtr,), {"_flags_": made.FUNCFLAG_CDECL, "_restype_": integer})
-        found: "Callable[..., int]" = kind(made.dlsym(made.dlopen(None, 0), name))
-        return found
-    except (AttributeError, TypeError):
-        import ctypes
-
-        usual: "Callable[..., int]" = getattr(ctypes.CDLL(None), name)
-        return usual
 
 
 def sha256(data: bytes) -> str:

@@ -6,7 +6,7 @@ A process is named by pid *and* start time (clock ticks since boot): a pid alone
 import os
 import sys
 
-from .light import c_function, signal
+from .light import signal
 
 MYPY = False
 if MYPY:
@@ -159,7 +159,10 @@ def _same(proc: Proc) -> bool:
 def become_subreaper() -> bool:
     """Have orphaned descendants become children of this process; False where that cannot be had."""
     try:
-        return c_function("prctl")(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+        import ctypes
+
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+        return bool(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
     except (ImportError, OSError, AttributeError, MemoryError):  # Python without ctypes, or libffi without memory
         return False
 

@@ -84,35 +84,9 @@ def compiled() -> bytes:
 
 
 def _for_hosts(code: CodeType, filename: str) -> CodeType:
-    """Return code with the name that its file has there, and without the columns of what it was made from."""
+    """Return code with the name that its file has there, which messages show."""
     consts = tuple(_for_hosts(one, filename) if isinstance(one, CodeType) else one for one in code.co_consts)
-    if not (3, 11) <= sys.version_info < (3, 15):
-        return code.replace(co_filename=filename, co_consts=consts)
-    return code.replace(co_filename=filename, co_consts=consts, co_linetable=lines_only(code))
-
-
-def lines_only(code: CodeType) -> bytes:
-    """Return the table of positions of code with no more than the lines in it, which is a third of it.
-
-    Its form is that of Python 3.11 and later: Objects/locations.md in Python's source.
-    """
-    table, last = bytearray(), code.co_firstlineno
-    for start, end, line in code.co_lines():
-        units = (end - start) // 2
-        while units:
-            some = min(units, 8)
-            units -= some
-            if line is None:
-                table.append(0x80 | 15 << 3 | some - 1)
-                continue
-            table.append(0x80 | 13 << 3 | some - 1)
-            step, last = line - last, line
-            rest = -step << 1 | 1 if step < 0 else step << 1
-            while rest >= 64:
-                table.append(0x40 | rest & 63)
-                rest >>= 6
-            table.append(rest)
-    return bytes(table)
+    return code.replace(co_filename=filename, co_consts=consts)
 
 
 def first_stage(nonce: str, packed: bytes | None = None, hello: bytes = b"", *, near: bool = False) -> bytes:
@@ -121,7 +95,7 @@ def first_stage(nonce: str, packed: bytes | None = None, hello: bytes = b"", *, 
     :param nonce: 32 hex digits; the marker carries them
     :param packed: other modules than those of this package, from :func:`pack`
     :param hello: that frame; without it the host waits for it behind the marker
-    :param near: send compiled code too: 100 KiB more, against 15 ms of the host's CPU where it is of use
+    :param near: send compiled code too: 140 KiB more, against 15 ms of the host's CPU where it is of use
     """
     given = [hello.decode("ascii")]
     if packed is not None or not near:

@@ -241,17 +241,3 @@ def test_deleting_a_tree_follows_no_link_and_minds_no_mode(tmp_path: Path) -> No
     assert remove_tree(str(tmp_path / "link")) == 0
     assert (precious / "file").exists()
     assert remove_tree(str(tmp_path / "never there")) == 0
-
-
-@pytest.mark.parametrize("missing", [False, True])
-def test_functions_of_the_c_library_are_found_with_and_without_what_ctypes_keeps_inside(
-        missing: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    import _ctypes
-
-    from sshjobs.gjob import light
-
-    if missing:
-        monkeypatch.delattr(_ctypes, "FUNCFLAG_CDECL")
-    assert light.c_function("getpid")() == os.getpid()
-    with pytest.raises((OSError, AttributeError)):
-        light.c_function("no_such_function")
