@@ -229,7 +229,7 @@ def test_what_cannot_be_killed_is_told_by_its_pids(make_far: Callable[..., FarHo
 
 
 def test_without_ctypes_the_token_finds_what_hides(make_far: Callable[..., FarHost]) -> None:
-    link = make_far(hasty(light=("import _ctypes", "import no_such_module"))).connect()
+    link = make_far(hasty(procs=("import ctypes", "import no_such_module"))).connect()
     end = link.run("1.1", "python3", "-c", DAEMON.format(extra=IGNORES))
     assert (end["why"], end["status"]) == ("exited", 0)
     assert gone("1.1")
