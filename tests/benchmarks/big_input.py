@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sshjobs.rundir import RunPaths
 from sshjobs.store import RunReader
+from tests.benchmarks.disk import settle
 from tests.benchmarks.measure import LIMIT, Figure, Ledger, fresh, main, scratch, sshjobs, sshjobs_env, timed
 from tests.lab import Lab, wait_until
 
@@ -52,18 +53,22 @@ def round_of(lab: Lab, big: Path, work: Path) -> dict[str, float]:
         timed(sshjobs("add", "q", jobfile, "--results", results), env=env)
         wait_until(lambda: succeeded(results) == jobs, LIMIT, "the jobs to end")
 
+    settle()
     seconds = {"scp": scp(lab, big)}
+    settle()
     began = time.perf_counter()
     timed(sshjobs("queue", "start", "--detach", "--name", "q", "--hosts", ",".join(lab.names), "-j", 1, "--ssh-config",
                   lab.ssh_config, "--results", results), env=env)
     add_and_wait(HOSTS)
     seconds["first"] = time.perf_counter() - began
+    settle()
     began, before = time.perf_counter(), sent(lab)
     add_and_wait(2 * HOSTS)
     seconds |= {"again": time.perf_counter() - began, "bytes": float(sent(lab) - before)}
     timed(sshjobs("queue", "finish", "q", "--results", results), env=env)
     wait_until(lambda: not any(True for host in lab.hosts for _ in (host.home / ".sshjobs").glob(RUN)), LIMIT,
                "the hosts to be clean again")
+    settle()
     began, before = time.perf_counter(), sent(lab)
     timed(sshjobs("run", jobfile, "--hosts", ",".join(lab.names), "-j", 1, "--ssh-config", lab.ssh_config, "--results",
                   results), env=env)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.benchmarks.disk import settle
 from tests.benchmarks.measure import Figure, Ledger, fresh, main, scratch, sshjobs, sshjobs_env, timed
 from tests.lab import BaseLab, Lab
 
@@ -15,8 +16,10 @@ COMMAND = f"head -c {MIB}M /dev/zero | tr '\\0' x"
 def round_of(lab: BaseLab, work: Path) -> dict[str, float]:
     """Seconds of each, and our CPU."""
     home = fresh(work)
+    settle()
     with open(home / "by-ssh", "wb") as file:
         ssh = timed(["ssh", "-F", lab.ssh_config, lab.names[0], COMMAND], stdout=file)
+    settle()
     ours = timed(sshjobs("exec", "--per-host", "--hosts", lab.names[0], "--ssh-config", lab.ssh_config, "--results",
                          home / "results", "--output", "none", "-q", COMMAND), env=sshjobs_env(home))
     (found,) = (home / "results").glob("exec-1/jobs/*/stdout")

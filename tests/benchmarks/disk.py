@@ -43,7 +43,10 @@ def mounted() -> Iterator[Path]:
             file.truncate(SIZE)
         try:
             _do("mkfs.ext4", "-q", "-F", image)
-            _do("mount", "-o", "loop", image, directory)
+            # Directly: else all would be in memory twice, and written twice.
+            device = _do("losetup", "--find", "--show", "--direct-io=on", image)
+            _do("mount", device, directory)
+            _do("losetup", "--detach", device)  # as soon as it is not mounted any more
         finally:
             image.unlink()  # it lives as long as it is mounted
         labs = directory / "labs"
@@ -57,5 +60,10 @@ def mounted() -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _do(*argv: str | Path) -> None:
-    subprocess.run(argv, check=True, timeout=60)
+def settle() -> None:
+    """Have all that was written on the disk, so that nobody waits for what others have written."""
+    os.sync()
+
+
+def _do(*argv: str | Path) -> str:
+    return subprocess.run(argv, check=True, timeout=60, stdout=subprocess.PIPE, text=True).stdout.strip()
