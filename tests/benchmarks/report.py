@@ -81,14 +81,15 @@ def _runs(told: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> Iterator
     yield "| benchmark | rounds | when | commit | CPU taken by others |\n|---|---|---|---|---|"
     for one in told:
         about = one["about"]
-        yield f"| `{one['module']}` | {one['rounds']} | {about['when']} | {about['commit']} | {_others(one):.0%} |"
+        others = f"{_others(one):.0%}" if one["others"] else "not asked: CPU counts, not time"
+        yield f"| `{one['module']}` | {one['rounds']} | {about['when']} | {about['commit']} | {others} |"
     for name in missing:
         yield f"| `{name}` | – | not measured: it did not come to its end | – | – |"
 
 
 def _others(one: Mapping[str, Any]) -> float:
     """How much of the CPU others took before the rounds, in the median."""
-    return statistics.median(one["others"]) if one.get("others") else min(1.0, one["about"]["load"] / one["about"]["cores"])
+    return statistics.median(one["others"]) if one["others"] else 0.0
 
 
 def _warning(told: Sequence[Mapping[str, Any]]) -> str:

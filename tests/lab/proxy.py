@@ -190,6 +190,8 @@ class DelayProxy:
         self._lines.add(line)
         try:
             await line.carry(reader, far_reader)
+        except asyncio.CancelledError:
+            pass  # The end of the proxy; who has accepted the connection would print it.
         finally:
             self._lines.discard(line)
 
