@@ -10,35 +10,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sshjobs.builder import Builder
-    from sshjobs.commands import (
+    from sshjobs.errors import CommandError, HostError, InputError, NoHostError, QueueError, SshjobsError, UsageError
+    from sshjobs.inputs.builder import Builder
+    from sshjobs.model.spec import Attempt, Job, JobSpec
+    from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome
+    from sshjobs.network import Network
+    from sshjobs.network.helpers import (
         CheckLocalCommand,
         CheckRemoteCommands,
         CopyLocalFilesToRemoteHost,
         WriteRemoteFile,
     )
-    from sshjobs.errors import CommandError, HostError, InputError, NoHostError, QueueError, SshjobsError, UsageError
-    from sshjobs.logmanager import LoggingManager
-    from sshjobs.manager import Manager
-    from sshjobs.network import Network
-    from sshjobs.queue import Queue
-    from sshjobs.run import Run
-    from sshjobs.spec import Attempt, Job, JobSpec
-    from sshjobs.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome
+    from sshjobs.running.logmanager import LoggingManager
+    from sshjobs.running.manager import Manager
+    from sshjobs.running.run import Run
+    from sshjobs.scheduling.queue import Queue
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "builder": ("Builder",),
-    "commands": ("CheckLocalCommand", "CheckRemoteCommands", "CopyLocalFilesToRemoteHost", "WriteRemoteFile"),
     "errors": ("CommandError", "HostError", "InputError", "NoHostError", "QueueError", "SshjobsError", "UsageError"),
-    "logmanager": ("LoggingManager",),
-    "manager": ("Manager",),
+    "inputs.builder": ("Builder",),
+    "model.spec": ("Attempt", "Job", "JobSpec"),
+    "model.states": ("STATES", "STATE_BUSY", "STATE_DONE", "STATE_ERROR", "STATE_FREE", "STATE_UNKNOWN", "Outcome"),
     "network": ("Network",),
-    "queue": ("Queue",),
-    "run": ("Run",),
-    "spec": ("Attempt", "Job", "JobSpec"),
-    "states": ("STATES", "STATE_BUSY", "STATE_DONE", "STATE_ERROR", "STATE_FREE", "STATE_UNKNOWN", "Outcome"),
+    "network.helpers": ("CheckLocalCommand", "CheckRemoteCommands", "CopyLocalFilesToRemoteHost", "WriteRemoteFile"),
+    "running.logmanager": ("LoggingManager",),
+    "running.manager": ("Manager",),
+    "running.run": ("Run",),
+    "scheduling.queue": ("Queue",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

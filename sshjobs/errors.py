@@ -1,6 +1,6 @@
 """Every error that a user can meet: one line that says what, where, why and what to do.
 
-A job's failure is data (see :class:`sshjobs.states.Outcome`); an exception here is our own inability.
+A job's failure is data (see :class:`sshjobs.model.states.Outcome`); an exception here is our own inability.
 Each class carries the exit code of the command line that it leads to.
 """
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sshjobs.builder import Builder
 from sshjobs.errors import InputError, UsageError
+from sshjobs.inputs.builder import Builder
 
 
 def names(builder: Builder) -> list[str | None]:

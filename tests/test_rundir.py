@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sshjobs.errors import RunExistsError, RunNotFoundError, SshjobsError, UsageError
-from sshjobs.rundir import (
+from sshjobs.store.rundir import (
     RunPaths,
     check_run_name,
     choose_name,

@@ -10,11 +10,11 @@ from sshjobs.audit.files import FileCheck
 from sshjobs.audit.findings import Disagreement
 from sshjobs.audit.hosts import HostCheck
 from sshjobs.errors import HostError
-from sshjobs.host import Host
+from sshjobs.model.host import Host
+from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN
 from sshjobs.network.traces import HostTraces, survey
-from sshjobs.rundir import RunPaths
-from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN
 from sshjobs.store import RunReader, Summary
+from sshjobs.store.rundir import RunPaths
 
 #: How often a run that a manager works on is looked at, and the pause between, in seconds: what it is just about to
 #: write down is different the next time.

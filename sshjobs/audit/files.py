@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sshjobs.audit.findings import Disagreement
-from sshjobs.rundir import RunPaths
-from sshjobs.states import FINAL_STATES, Outcome
+from sshjobs.model.states import FINAL_STATES, Outcome
 from sshjobs.store import AttemptRow, JobRow
+from sshjobs.store.rundir import RunPaths
 
 _PIECE = 1 << 20
 _STREAMS = ("stdout", "stderr")

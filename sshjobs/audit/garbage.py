@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from sshjobs.audit.checks import hosts_of_run
 from sshjobs.errors import HostError, RunBusyError, StoreError
-from sshjobs.host import Host
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job
+from sshjobs.model.states import FINAL_STATES, STATE_DONE
 from sshjobs.network.traces import Broom, DirectoryTrace, HostTraces, host_key, survey, sweep
-from sshjobs.rundir import RunPaths
-from sshjobs.spec import Job
-from sshjobs.states import FINAL_STATES, STATE_DONE
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, Summary
+from sshjobs.store.rundir import RunPaths
 
 #: Seconds that a directory of an unknown run was left alone before nobody is thought to be about to use it.
 QUIET = 3600.0

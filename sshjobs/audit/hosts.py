@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from sshjobs.audit.findings import Disagreement
+from sshjobs.model.states import FINAL_STATES
 from sshjobs.network.traces import AttemptTrace, DirectoryTrace, HostTraces, ProcessTrace, host_key
-from sshjobs.states import FINAL_STATES
 from sshjobs.store import AttemptRow, JobRow
 
 _AGAIN = "see with: sshjobs verify {word}, when the run is over"

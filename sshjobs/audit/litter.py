@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sshjobs.control import CONTROL_SOCKET, is_kept, socket_directories
-from sshjobs.rundir import MARKER
+from sshjobs.running.control import CONTROL_SOCKET, is_kept, socket_directories
+from sshjobs.store.rundir import MARKER
 
 #: Seconds that something must have been left alone before it counts as left behind.
 QUIET = 3600.0

@@ -11,12 +11,12 @@ import click
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle, open_run
 from sshjobs.errors import EXIT_OK, UsageError, printable
-from sshjobs.rundir import find_run
+from sshjobs.store.rundir import find_run
 from sshjobs.views.acts import span
 from sshjobs.views.wording import count
 
 if TYPE_CHECKING:
-    from sshjobs.spec import JobSpec
+    from sshjobs.model.spec import JobSpec
 
 _COMMAND = "sshjobs.command"
 
@@ -52,7 +52,7 @@ def command(ctx: click.Context, words: tuple[str, ...], name: str | None, result
         if len(words) > 1:
             raise UsageError("before -- there is one run at most", why=f"got {', '.join(words)}")
         specs, run = _make(said, name), words[0] if words else None
-    from sshjobs.unattended import carry_out
+    from sshjobs.running.unattended import carry_out
 
     paths = open_run(results) if run is None else find_run(results, run)
     answer, live = carry_out(paths, {"do": "add", "specs": [spec.as_dict() for spec in specs]})
@@ -67,14 +67,14 @@ def command(ctx: click.Context, words: tuple[str, ...], name: str | None, result
 def _read(jobfile: str) -> list[JobSpec]:
     from sshjobs.inputs.source import read_input
     from sshjobs.inputs.yamlevents import MAX_BYTES
-    from sshjobs.run import specs_of
+    from sshjobs.running.run import specs_of
 
     data = sys.stdin.buffer.read(MAX_BYTES + 1) if jobfile == "-" else read_input(jobfile, MAX_BYTES)
     return specs_of(jobfile, data)
 
 
 def _make(words: list[str], name: str | None) -> list[JobSpec]:
-    from sshjobs.builder import Builder
+    from sshjobs.inputs.builder import Builder
 
     if not "".join(words).strip():
         raise UsageError("there is no command after --", hint="write: sshjobs add -- COMMAND")

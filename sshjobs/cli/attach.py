@@ -11,7 +11,7 @@ from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import output_options, results_option
 from sshjobs.cli.words import handle, open_run
 from sshjobs.errors import EXIT_INTERRUPTED
-from sshjobs.rundir import find_run
+from sshjobs.store.rundir import find_run
 
 
 @click.command("attach")
@@ -40,7 +40,7 @@ def command(run: str | None, results: Path, quiet: bool, as_json: bool, verbose:
         finally:
             view.close()
     if code == EXIT_INTERRUPTED:
-        from sshjobs.detach import LOG, last_words
+        from sshjobs.running.detach import LOG, last_words
 
         said = last_words(paths.root / LOG)
         complain("nobody manages it" + (f"; the last words of its manager: {said}" if said else ""))

@@ -16,10 +16,10 @@ from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle, need_job, run_and_jobs
 from sshjobs.errors import EXIT_OK, UsageError, printable
-from sshjobs.rundir import RunPaths
-from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN
+from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
+from sshjobs.store.rundir import RunPaths
 from sshjobs.views import wording
 from sshjobs.views.wording import count
 
@@ -68,7 +68,7 @@ def command(words: tuple[str, ...], everything: bool, verbose: int, results: Pat
 
 
 def _cancel(paths: RunPaths, names: Sequence[str] | None) -> None:
-    from sshjobs.run import cancel
+    from sshjobs.running.run import cancel
     from sshjobs.views.base import Output
     from sshjobs.views.lines import Lines
 
@@ -101,7 +101,7 @@ def _wait(reader: RunReader, names: Sequence[str]) -> None:
 
 def _tell_what_is_left(reader: RunReader, names: Sequence[str]) -> None:
     """Print what the hosts say is left of the jobs (none named: of the run, once its manager has cleared up)."""
-    from sshjobs.audit.receipts import receipt
+    from sshjobs.running.receipts import receipt
 
     deadline = time.monotonic() + PARTING
     while not names and time.monotonic() < deadline:
@@ -116,7 +116,7 @@ def _tell_what_is_left(reader: RunReader, names: Sequence[str]) -> None:
 
 def _tell_stuck(reader: RunReader, names: Sequence[str]) -> None:
     """Say which processes keep jobs from ending."""
-    from sshjobs.audit.receipts import receipt
+    from sshjobs.running.receipts import receipt
 
     jobs = [job.name for job in _unfinished(reader, names, MAX_NAMES) if job.state == STATE_BUSY]
     for line in receipt(reader.paths, jobs, looks=1).left if jobs else ():

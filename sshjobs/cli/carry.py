@@ -13,7 +13,7 @@ from sshjobs.views.base import Output, View
 from sshjobs.views.jsonlines import JsonLines
 
 if TYPE_CHECKING:
-    from sshjobs.run import Run
+    from sshjobs.running.run import Run
 
 
 def make_view(*, quiet: bool, as_json: bool, verbose: int) -> View:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from sshjobs.errors import HostError, UsageError
-from sshjobs.host import Host
+from sshjobs.model.host import Host
 from sshjobs.network import HostDown, HostUp, Network, RunIdentity, Warned
-from sshjobs.rundir import create_run
+from sshjobs.store.rundir import create_run
 from sshjobs.views.hostnews import describe
 from sshjobs.views.wording import count, duration, size
 

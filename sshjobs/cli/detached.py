@@ -9,7 +9,7 @@ import click
 
 from sshjobs.cli.words import handle
 from sshjobs.errors import EXIT_OK, UsageError
-from sshjobs.rundir import RunPaths
+from sshjobs.store.rundir import RunPaths
 
 #: ``-d`` of several commands.
 detach_option = click.option("-d", "--detach", is_flag=True,
@@ -30,7 +30,7 @@ def hand_over(paths: RunPaths, *, quiet: bool, as_json: bool) -> int:
 
     :raises SshjobsError: it does not
     """
-    from sshjobs.detach import detach
+    from sshjobs.running.detach import detach
 
     pid = detach(paths)
     if as_json:

@@ -15,7 +15,7 @@ from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import hosts_of, network_options, output_options, results_option
 from sshjobs.cli.printing import check_printing, printing_options
 from sshjobs.errors import EXIT_OK, UsageError, printable
-from sshjobs.spec import JobSpec
+from sshjobs.model.spec import JobSpec
 
 if TYPE_CHECKING:
     from sshjobs.inputs.arguments import Arguments, Source
@@ -63,7 +63,7 @@ def command(words: tuple[str, ...], hosts: tuple[str, ...], **options: Any) -> i
     after :::, from files after ::::, or else from standard input, one a line.
     """
     configure(options["verbose"])
-    from sshjobs.run import EMBEDDED, Run
+    from sshjobs.running.run import EMBEDDED, Run
 
     output, tag = _printing(options)
     chosen = hosts_of(hosts) or EMBEDDED
@@ -144,7 +144,7 @@ def _prototype(options: dict[str, Any]) -> JobSpec:
     if not env and all(options[key] in (None, 0) for key in ("cwd", "timeout", "lease", "retries", "nice")):
         # Nothing that needs a check: what checks it takes as long to load as all else.
         return JobSpec(argv=["true"], strict=options["strict"], per_host=options["per_host"], base_dir=os.getcwd())
-    from sshjobs.builder import Builder
+    from sshjobs.inputs.builder import Builder
 
     return Builder().AddJob(argv=["true"], env=env, **common).MakeJobSpecs()[0]
 

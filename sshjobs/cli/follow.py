@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from sshjobs.cli.failures import complain
 from sshjobs.cli.words import handle
-from sshjobs.states import FINAL_STATES, STATE_FREE, STATE_UNKNOWN
+from sshjobs.model.states import FINAL_STATES, STATE_FREE, STATE_UNKNOWN
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
 

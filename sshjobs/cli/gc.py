@@ -12,12 +12,12 @@ from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import TRANSPORTS, hosts_of, results_option
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, StoreError, printable
-from sshjobs.rundir import find_run, list_runs
+from sshjobs.store.rundir import find_run, list_runs
 from sshjobs.views.wording import count
 
 if TYPE_CHECKING:
     from sshjobs.audit.garbage import KnownRun, Plan, Way
-    from sshjobs.host import Host
+    from sshjobs.model.host import Host
 
 
 @click.command("gc")

@@ -11,7 +11,7 @@ import click
 from sshjobs.cli.options import MAX_SLOTS, hosts_of, results_option
 from sshjobs.cli.words import handle, open_run, run_and_hosts
 from sshjobs.errors import EXIT_OK, UsageError, printable
-from sshjobs.rundir import RunPaths
+from sshjobs.store.rundir import RunPaths
 from sshjobs.views.acts import names as listed
 from sshjobs.views.wording import count
 
@@ -24,7 +24,7 @@ def add(words: tuple[str, ...], results: Path) -> int:
 
     HOST is a hosts file, or a list such as h1,node[01-16].
     """
-    from sshjobs.operations import host_data
+    from sshjobs.running.operations import host_data
 
     paths, values = _run_and_hosts(results, words)
     hosts = hosts_of(values)
@@ -75,7 +75,7 @@ def lost(words: tuple[str, ...], results: Path) -> int:
     Only you can know it. Should such a host come back after all, what still runs there is ended.
     """
     paths, names = _run_and_names(results, words)
-    from sshjobs.unattended import carry_out
+    from sshjobs.running.unattended import carry_out
 
     answer = carry_out(paths, {"do": "hosts-lost", "hosts": names})
     return _tell(paths, f"{count(len(answer.answer['jobs']), 'job')} on {listed(names)} taken for lost", answer.live)
@@ -114,7 +114,7 @@ def _run_and_names(results: Path, words: Sequence[str]) -> tuple[RunPaths, list[
 
 
 def _ask(paths: RunPaths, request: dict[str, Any]) -> bool:
-    from sshjobs.unattended import carry_out
+    from sshjobs.running.unattended import carry_out
 
     return carry_out(paths, request).live
 

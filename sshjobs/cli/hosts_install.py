@@ -14,7 +14,7 @@ from sshjobs import __version__
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import TRANSPORTS, hosts_of
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_NO_HOST, EXIT_OK, HostError, printable
-from sshjobs.host import Host
+from sshjobs.model.host import Host
 
 #: Hosts at a time: a stock sshd, or a jump host, turns more logins at once away.
 AT_ONCE = 8

@@ -12,8 +12,8 @@ import click
 
 from sshjobs.cli.options import results_option
 from sshjobs.errors import EXIT_OK, StoreError, printable
-from sshjobs.rundir import RunPaths, list_runs
 from sshjobs.store.reader import RunReader
+from sshjobs.store.rundir import RunPaths, list_runs
 from sshjobs.views.wording import count, counts, duration
 
 _HEADINGS = ("RUN", "STATE", "AGE", "HOSTS", "JOBS")

@@ -12,7 +12,7 @@ import click
 from sshjobs.errors import InputError, Problem, UsageError
 
 if TYPE_CHECKING:
-    from sshjobs.host import Host
+    from sshjobs.model.host import Host
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -43,7 +43,7 @@ def output_options(function: _Function) -> _Function:
 def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
     if value is None:
         return None
-    from sshjobs.inputs.durations import parse_duration
+    from sshjobs.inputs.timespans import parse_duration
 
     return parse_duration(value)
 

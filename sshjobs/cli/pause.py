@@ -10,9 +10,9 @@ import click
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle, need_job, open_run, run_and_jobs
 from sshjobs.errors import EXIT_OK
-from sshjobs.rundir import RunPaths
-from sshjobs.states import FINAL_STATES
+from sshjobs.model.states import FINAL_STATES
 from sshjobs.store.reader import RunReader
+from sshjobs.store.rundir import RunPaths
 from sshjobs.views.wording import count
 
 
@@ -41,7 +41,7 @@ def change(paths: RunPaths, names: Sequence[str], verb: str) -> tuple[int, int]:
     :param names: of jobs; none for launching itself
     :param verb: ``pause`` or ``unpause``
     """
-    from sshjobs.unattended import carry_out
+    from sshjobs.running.unattended import carry_out
 
     with RunReader.open(paths) as reader:
         ended = sum(need_job(reader, name).state in FINAL_STATES for name in dict.fromkeys(names))

@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from sshjobs.errors import RunExistsError, UsageError, printable
-from sshjobs.host import Host
-from sshjobs.rundir import RunPaths, check_run_name, job_directory_name
-from sshjobs.schedule import Schedule, jobs_from
-from sshjobs.spec import Job, JobSpec
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.scheduling.schedule import Schedule, jobs_from
+from sshjobs.store.rundir import RunPaths, check_run_name, job_directory_name
 from sshjobs.views.wording import count
 
 #: Hosts of a job that are named in text.

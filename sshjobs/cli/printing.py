@@ -18,7 +18,7 @@ from sshjobs.views.base import Output, View
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-#: What ``--output`` takes. A test holds it against ``sshjobs.views.outputs.WAYS``.
+#: What ``--output`` takes. A test holds it against ``sshjobs.views.output.WAYS``.
 OUTPUTS = ("none", "grouped", "ordered", "line")
 
 
@@ -57,7 +57,7 @@ def outputs_view(output: str, tag: Callable[[str], str] | None, *, raw: bool, ve
     :param verbose: what there is to say of jobs that do well, too
     """
     from sshjobs.views.lines import Lines
-    from sshjobs.views.outputs import OutputsView
+    from sshjobs.views.output import OutputsView
 
     sinks = [Sink(cast(BinaryIO, _Raw(stream.fileno())), escape=stream.isatty() and not raw)
              for stream in (sys.stdout, sys.stderr)]

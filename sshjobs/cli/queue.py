@@ -11,7 +11,7 @@ from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import hosts_of, network_options, output_options, results_option
 from sshjobs.cli.words import handle, open_run
 from sshjobs.errors import EXIT_OK
-from sshjobs.rundir import find_run
+from sshjobs.store.rundir import find_run
 
 #: What the run is called, with a number.
 STEM = "queue"
@@ -37,11 +37,11 @@ def start(hosts: tuple[str, ...], results: Path, name: str | None, ssh_config: s
     It ends with the last of its jobs after `sshjobs queue finish`.
     """
     configure(verbose)
-    from sshjobs.run import EMBEDDED, Run, options_of
+    from sshjobs.running.run import EMBEDDED, Run, options_of
 
     chosen = hosts_of(hosts) or EMBEDDED
     if detach:
-        from sshjobs.detach import prepare
+        from sshjobs.running.detach import prepare
 
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=False, stays_open=True)
         return hand_over(prepare([], chosen, results=results, name=name, stem=STEM, options=options),
@@ -58,7 +58,7 @@ def start(hosts: tuple[str, ...], results: Path, name: str | None, ssh_config: s
 @results_option
 def finish(run: str | None, results: Path) -> int:
     """Let RUN end with the last of its jobs; the newest run that is not over if it is left out."""
-    from sshjobs.unattended import carry_out
+    from sshjobs.running.unattended import carry_out
 
     paths = open_run(results) if run is None else find_run(results, run)
     _, live = carry_out(paths, {"do": "finish"})

@@ -24,8 +24,8 @@ def command(run: str | None, results: Path, detach: bool, quiet: bool, as_json: 
     """
     configure(verbose)
     from sshjobs.cli.carry import carry
-    from sshjobs.run import Run
-    from sshjobs.rundir import find_run
+    from sshjobs.running.run import Run
+    from sshjobs.store.rundir import find_run
 
     paths = find_run(results, run)
     if detach:

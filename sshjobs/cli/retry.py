@@ -32,7 +32,7 @@ def command(words: tuple[str, ...], failed: bool, detach: bool, results: Path, q
     `once: true` that has started neither.
     """
     configure(verbose)
-    from sshjobs.unattended import carry_out
+    from sshjobs.running.unattended import carry_out
 
     paths, names = run_and_jobs(results, words)
     if bool(names) == failed:
@@ -54,6 +54,6 @@ def command(words: tuple[str, ...], failed: bool, detach: bool, results: Path, q
     if detach:
         return hand_over(paths, quiet=quiet, as_json=as_json)
     from sshjobs.cli.carry import carry
-    from sshjobs.run import Run
+    from sshjobs.running.run import Run
 
     return carry(lambda view: Run.resume(paths, listener=view), quiet=quiet, as_json=as_json, verbose=verbose)

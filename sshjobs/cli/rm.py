@@ -13,10 +13,10 @@ from sshjobs.cli.failures import complain
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, RunBusyError, SshjobsError, StoreError, UsageError, printable
-from sshjobs.rundir import RunPaths, find_run
-from sshjobs.states import STATE_BUSY, STATE_UNKNOWN
+from sshjobs.model.states import STATE_BUSY, STATE_UNKNOWN
 from sshjobs.store.identity import ManagerIdentity
 from sshjobs.store.reader import RunReader
+from sshjobs.store.rundir import RunPaths, find_run
 from sshjobs.store.writer import RunStore
 
 

@@ -39,7 +39,7 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
     configure(verbose)
     output = output or "none"
     check_printing(output, tag=tag, as_json=as_json)
-    from sshjobs.run import EMBEDDED, Run, options_of
+    from sshjobs.running.run import EMBEDDED, Run, options_of
 
     data, specs, chosen = _read(jobfile, hosts)
     settings: dict[str, Any] = {"results": results, "name": name, "ssh_config": ssh_config, "transport": transport}
@@ -51,7 +51,7 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
         return EXIT_OK
     stem = "stdin" if jobfile == "-" else Path(jobfile).stem
     if detach:
-        from sshjobs.detach import prepare
+        from sshjobs.running.detach import prepare
 
         check_detach(output=output)
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
@@ -72,7 +72,7 @@ def _read(jobfile: str, hosts: tuple[str, ...]) -> tuple[bytes, list[Any], list[
     """
     from sshjobs.inputs.source import read_input
     from sshjobs.inputs.yamlevents import MAX_BYTES
-    from sshjobs.run import specs_of
+    from sshjobs.running.run import specs_of
 
     problems: list[Problem] = []
     data, specs, chosen = b"", [], []

@@ -49,7 +49,7 @@ def command(jobfile: str, hosts: tuple[str, ...], seconds: str | None, like: str
     The run is played several times on simulated hosts by the manager that would carry it out. Half of the plays ended
     within the first time that is shown, nine of ten within the second.
     """
-    from sshjobs.builder import Builder
+    from sshjobs.inputs.builder import Builder
 
     durations = _durations(seconds, like, results)
     specs = Builder().AddJobFile(jobfile).MakeJobSpecs()
@@ -74,8 +74,8 @@ def _durations(seconds: str | None, like: str | None, results: Path) -> Any:
             raise UsageError(f"--seconds {seconds} cannot be understood", hint="write 30, or 30±5")
         mean, spread = float(found[1]), float(found[2] or 0.0)
         return lambda rng: max(0.0, rng.gauss(mean, spread))
-    from sshjobs.rundir import find_run
     from sshjobs.store import RunReader
+    from sshjobs.store.rundir import find_run
 
     with RunReader.open(find_run(results, like)) as reader:
         taken = [attempt.ended - attempt.started for _, attempts in reader.jobs_with_attempts() for attempt in attempts
@@ -125,11 +125,11 @@ class _Player:
 def _play(specs: list[Any], hosts: list[Any], durations: Any, slots: int, round_trip: float, directory: str,
           seed: str) -> float:
     """Carry the run out once and return after how many seconds it ended."""
-    from sshjobs.manager import Manager
-    from sshjobs.network.sim import Program, World
-    from sshjobs.network.sim.clockwork import Clockwork
-    from sshjobs.network.sim.files import NoFiles
-    from sshjobs.network.simulated import SimulatedNetwork
+    from sshjobs.running.manager import Manager
+    from sshjobs.simulation import Program, World
+    from sshjobs.simulation.clockwork import Clockwork
+    from sshjobs.simulation.files import NoFiles
+    from sshjobs.simulation.network import SimulatedNetwork
 
     rng, other = random.Random(seed), random.Random(seed)
     world = World(seed, lambda launch: Program(0.0), latency=round_trip / 2)

@@ -26,8 +26,8 @@ def command(run: str | None, as_json: bool, summary: bool, everything: bool, res
 
     Failed jobs come first, then those that are not over, then the others.
     """
-    from sshjobs.rundir import find_run
     from sshjobs.store.reader import RunReader
+    from sshjobs.store.rundir import find_run
 
     with RunReader.open(find_run(results, run)) as reader:
         if as_json:

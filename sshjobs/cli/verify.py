@@ -12,7 +12,7 @@ from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK
-from sshjobs.rundir import find_run
+from sshjobs.store.rundir import find_run
 from sshjobs.views.wording import count
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sshjobs.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, EXIT_OK
-from sshjobs.states import STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN
+from sshjobs.model.states import STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN
 from sshjobs.store.reader import RunReader, Summary
 from sshjobs.store.rows import AttemptRow, HostRow, JobRow
 

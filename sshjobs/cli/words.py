@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sshjobs.errors import StoreError, UsageError
-from sshjobs.rundir import RunPaths, find_run, list_runs, names_run
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
+from sshjobs.store.rundir import RunPaths, find_run, list_runs, names_run
 
 #: Where ``--results`` points when it is left out.
 DEFAULT_RESULTS = "results"

@@ -3,9 +3,9 @@
 Nothing is written to the host's disk. ``docs/protocol.md``, "Getting there", says what goes over the wire.
 """
 
+import ast
 import importlib.util
 import io
-import re
 import zipfile
 import zlib
 
@@ -15,9 +15,11 @@ if MYPY:
 
 #: How much of what came before the first word of ours is kept, in bytes: it tells why that word did not come.
 NOISE_KEPT = 1 << 16
-_IMPORT = re.compile(r"^ *from \.(\w*) import (?:\(([^)]*)\)|(.*))$", re.MULTILINE)
+_PACKAGE = __name__.rpartition(".")[0]
+#: The packages below this one.
+ROOMS = ("agent", "verbs")
 #: Where a host starts that carries out one verb, and where the command starts.
-FAR_MODULE, COMMAND_MODULE = "verbs_far", "verbs"
+FAR_MODULE, COMMAND_MODULE = "verbs.far", "verbs.main"
 
 # Runs on every Python that knows -I (3.4), so that an older one than ours can still say so by itself.
 # Sources are executed from memory; __loader__.get_source gives tracebacks their lines.
@@ -58,7 +60,7 @@ class Memory:
     def find_spec(self, name, path=None, target=None):
         if not name.startswith("sshjobs") or (name not in self.codes and name not in self.get_sources()):
             return None
-        package = name in ("sshjobs", "sshjobs.gjob")
+        package = name in ("sshjobs", "sshjobs.gjob", "sshjobs.gjob.agent", "sshjobs.gjob.verbs")
         return type(sys.__spec__)(name, self, origin=self.origin(name), is_package=package)
 
     def origin(self, name):
@@ -91,7 +93,7 @@ stage(NONCE, ENTRY, GIVEN, SIZES, PYTHON)
 _MAIN = """import sys
 if sys.version_info < (3, 6):
     sys.exit("gjob: this is Python %d.%d: 3.6 or newer is needed; put one first in PATH" % sys.version_info[:2])
-from sshjobs.gjob.verbs import main
+from sshjobs.gjob.verbs.main import main
 sys.exit(main())
 """
 
@@ -130,22 +132,29 @@ def sources(*names: str) -> "dict[str, str]":
     found = {"sshjobs": ""}
     todo = ["", *names]
     for name in todo:
-        dotted = "." + name if name else ""
-        spec = importlib.util.find_spec(__name__.rpartition(".")[0] + dotted)
+        spec = importlib.util.find_spec(_PACKAGE + ("." + name if name else ""))
         loader = spec.loader if spec is not None else None
         assert spec is not None and loader is not None
         text: str = getattr(loader, "get_source")(spec.name)  # noqa: B009  (not in its type)
-        found["sshjobs.gjob" + dotted] = text
-        todo += [other for other in _imports(text) if other not in todo]
+        found[spec.name] = text
+        todo += [other for other in _imports(text, _room_of(name)) if other not in todo]
     return found
 
 
-def _imports(text: str) -> "set[str]":
-    """Return the modules of this package that one of them imports."""
-    found = set()
-    for module, several, one in _IMPORT.findall(text):
-        words = [module] if module else [part.split()[0] for part in (several or one).split(",") if part.split()]
-        found.update(words)
+def _room_of(name: str) -> "list[str]":
+    """Return the package below this one that a module lies in; nothing for one that lies in this one."""
+    parts = name.split(".")
+    return parts[:1] if parts[0] in ROOMS else []
+
+
+def _imports(text: str, room: "list[str]") -> "set[str]":
+    """Return the modules and packages of this package that one of them imports, and the package that it lies in."""
+    found = set(room)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = room[:len(room) + 1 - node.level] + (node.module.split(".") if node.module else [])
+            names = [[one.name] for one in node.names] if base in ([], *([name] for name in ROOMS)) else [[]]
+            found.update(".".join(base + name) for name in names)
     return found
 
 
@@ -153,11 +162,12 @@ def one_file(version: str) -> bytes:
     """Return ``gjob`` as one program but for the ``#!`` line: a zip of its modules that Python runs as it is."""
     modules = sources(COMMAND_MODULE, FAR_MODULE)
     modules["sshjobs"] = '__version__ = "%s"\n' % version
+    packages = ["sshjobs", _PACKAGE] + [_PACKAGE + "." + room for room in ROOMS]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_entry("__main__.py"), _MAIN)
         for name in sorted(modules):
-            suffix = "/__init__.py" if name in ("sshjobs", "sshjobs.gjob") else ".py"
+            suffix = "/__init__.py" if name in packages else ".py"
             archive.writestr(_entry(name.replace(".", "/") + suffix), modules[name])
     return buffer.getvalue()
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from sshjobs.errors import InputError, Problem, UsageError
-from sshjobs.host import Cluster, Host
 from sshjobs.inputs.hostfile import MAX_BYTES, read_host_lines
 from sshjobs.inputs.source import check_text, read_input
+from sshjobs.model.host import Cluster, Host
 
 
 def load_clusterfile(path: str | Path) -> Cluster:

@@ -17,7 +17,7 @@ from typing import Protocol
 from sshjobs.errors import UsageError
 from sshjobs.inputs.placeholders import SLOT, Placeholder, TextTemplate, value_of
 from sshjobs.inputs.shelltext import Hole, Quoting, holes
-from sshjobs.spec import JobSpec
+from sshjobs.model.spec import JobSpec
 
 #: Beginning of the variables that hold the values; shells know them, programs do not.
 VARIABLE = "sshjobs_"

@@ -12,7 +12,7 @@ from sshjobs.inputs.commandline import Command, Line, Words
 from sshjobs.inputs.jobpaths import PathChecker, same_place
 from sshjobs.inputs.limits import MAX_JOB, MAX_WORD, too_large
 from sshjobs.inputs.placeholders import TextTemplate
-from sshjobs.spec import JobSpec
+from sshjobs.model.spec import JobSpec
 
 #: The most characters of a job's values that its name shows.
 _IN_NAME = 40

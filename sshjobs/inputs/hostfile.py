@@ -16,9 +16,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from sshjobs.errors import InputError, Problem, UsageError, printable
-from sshjobs.host import Host
 from sshjobs.inputs.hostranges import MAX_HOSTS, expand, split_list
 from sshjobs.inputs.source import check_text, read_input
+from sshjobs.model.host import Host
 
 #: The largest hosts file, in bytes.
 MAX_BYTES = 4 * 2**20

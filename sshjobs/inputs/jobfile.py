@@ -21,7 +21,7 @@ from sshjobs.inputs.limits import MAX_JOB, too_large
 from sshjobs.inputs.scalars import describe, is_plain_decimal
 from sshjobs.inputs.source import read_input
 from sshjobs.inputs.yamltree import Document, Map, Place, Seq
-from sshjobs.spec import JobSpec
+from sshjobs.model.spec import JobSpec
 
 __all__ = ["MAX_JOBS", "Entry", "checked_values", "jobfile_schema", "load_jobfile"]
 

@@ -8,10 +8,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from sshjobs.errors import UsageError
-from sshjobs.inputs.durations import format_duration, parse_duration
 from sshjobs.inputs.jobnames import check_name
 from sshjobs.inputs.limits import MAX_WORD
-from sshjobs.spec import DEFAULT_HOST_RETRIES
+from sshjobs.inputs.timespans import format_duration, parse_duration
+from sshjobs.model.spec import DEFAULT_HOST_RETRIES
 
 #: How often one job may be tried again.
 MAX_RETRIES = 1000

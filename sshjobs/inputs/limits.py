@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sshjobs.spec import JobSpec
+from sshjobs.model.spec import JobSpec
 
 #: The longest word, environment variable (with its name) in bytes: Linux takes no more.
 MAX_WORD = 131_071

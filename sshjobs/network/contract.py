@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sshjobs.errors import HostError
-from sshjobs.host import Host
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Attempt, Job
 from sshjobs.network.clock import SYSTEM, Clock
-from sshjobs.rundir import RunPaths
-from sshjobs.spec import Attempt, Job
+from sshjobs.store.rundir import RunPaths
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sshjobs.host import Host
-from sshjobs.network.attempts import LiveAttempt
+from sshjobs.model.host import Host
 from sshjobs.network.contract import RunIdentity, Warned
 from sshjobs.network.handshakes import Handshakes
-from sshjobs.network.outputs import OutputFiles, sync_attempts, sync_tree
-from sshjobs.network.session import HostSession
-from sshjobs.network.staging import Staging
+from sshjobs.network.session.attempts import LiveAttempt
+from sshjobs.network.session.output_files import OutputFiles, sync_attempts, sync_tree
+from sshjobs.network.session.session import HostSession
+from sshjobs.network.staging.inputs import Staging
 from sshjobs.network.transport import Transport
 
 #: Seconds between attempts to sync outputs while the disk refuses.

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from sshjobs.host import Host
+from sshjobs.model.host import Host
 from sshjobs.network.transport import Transport
 
 #: Connections that are being made at a time at one sshd: below the 10 at which a stock one (MaxStartups 10:30:100)

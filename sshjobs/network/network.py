@@ -11,21 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sshjobs import failpoints
 from sshjobs.errors import UsageError
-from sshjobs.host import Cluster, Host
 from sshjobs.inputs.clusterfile import clusters_from, hosts_of_clusters
 from sshjobs.inputs.hostfile import load_hosts
-from sshjobs.network.attempts import LiveAttempt
+from sshjobs.model.host import Cluster, Host
+from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.states import FINAL_STATES, STATE_FREE
+from sshjobs.network import failpoints
 from sshjobs.network.contract import NetworkContract, News, RunIdentity
 from sshjobs.network.engine import Engine
 from sshjobs.network.openfiles import make_room
-from sshjobs.network.outputs import OutputFiles
-from sshjobs.network.records import Records
+from sshjobs.network.session.attempts import LiveAttempt
+from sshjobs.network.session.output_files import OutputFiles
+from sshjobs.network.session.records import Records
 from sshjobs.network.transport import Transport, make_transport
-from sshjobs.rundir import RunPaths, create_run
-from sshjobs.spec import Attempt, Job
-from sshjobs.states import FINAL_STATES, STATE_FREE
+from sshjobs.store.rundir import RunPaths, create_run
 
 #: Seconds between TERM and KILL when a job is cancelled.
 CANCEL_GRACE = 5.0

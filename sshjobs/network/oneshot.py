@@ -1,4 +1,4 @@
-"""One question to many hosts, each over a stream of its own, without an agent: see ``sshjobs/gjob/verbs_far.py``."""
+"""One question to many hosts, each over a stream of its own, without an agent: see ``sshjobs/gjob/verbs/far.py``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from sshjobs.errors import HostError
 from sshjobs.gjob import ship
-from sshjobs.host import Host
+from sshjobs.model.host import Host
 from sshjobs.network.transport import Stream, Transport, make_transport
 
 #: What a host answers: exit status, standard output, standard error.

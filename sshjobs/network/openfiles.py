@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 
 from sshjobs.errors import UsageError
-from sshjobs.network.outputs import MAX_OPEN
+from sshjobs.network.session.output_files import MAX_OPEN
 
 #: Files for a host: three pipes of its ssh, or the sockets of a connection of fabric's.
 _FOR_A_HOST = 3

@@ -11,24 +11,23 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from types import CodeType
+from typing import TYPE_CHECKING
 
 from sshjobs.errors import UsageError
 from sshjobs.gjob import ship
 from sshjobs.gjob.ship import bootstrap_code as bootstrap_code
 from sshjobs.gjob.ship import pack as pack
 
-#: The modules of gjob that front, agent and runners consist of. Its verbs stay at home.
-CORE = ("adopt", "agent", "attempts", "blobs", "cache", "cgroup", "crew", "door", "facts", "front", "journal", "kill",
-        "lease", "light", "link", "loop", "oom", "outputs", "places", "pool", "procs", "room", "rubbish", "runner",
-        "start", "talk", "wire")
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
 
-_FRONT = "sshjobs.gjob.front"
+_FRONT = "sshjobs.gjob.agent.front"
 #: A docstring as ours stand: it begins on a line of its own.
 _DOCSTRING = re.compile(r'^( *)"""(.*?)"""$', re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"^ *#.*$", re.MULTILINE)
 _PYTHON = re.compile(r"~?[A-Za-z0-9_./+-]+")
-#: Modules that only the gjob command needs: they do not travel with the agent.
-_COMMAND_ONLY = ("ship", "verbs")
+#: What only the gjob command needs: it does not travel with the agent.
+_COMMAND_ONLY = ("ship.py", "verbs")
 
 
 def remote_command(python: str | None) -> str:
@@ -46,11 +45,19 @@ def remote_command(python: str | None) -> str:
 @cache
 def sources() -> Mapping[str, str]:
     """Return the modules that travel, by name, as source text."""
-    found = {"sshjobs": ""}
-    for entry in resources.files("sshjobs.gjob").iterdir():
-        if entry.name.endswith(".py") and not entry.name.startswith(_COMMAND_ONLY):
-            name = "" if entry.name == "__init__.py" else "." + entry.name[:-3]
-            found[f"sshjobs.gjob{name}"] = entry.read_text(encoding="utf-8")
+    return {"sshjobs": "", **_sources_in("sshjobs.gjob", resources.files("sshjobs.gjob"))}
+
+
+def _sources_in(package: str, directory: Traversable) -> dict[str, str]:
+    found = {}
+    for entry in directory.iterdir():
+        if entry.name in _COMMAND_ONLY:
+            continue
+        if entry.name.endswith(".py"):
+            name = package if entry.name == "__init__.py" else f"{package}.{entry.name[:-3]}"
+            found[name] = entry.read_text(encoding="utf-8")
+        elif entry.joinpath("__init__.py").is_file():
+            found.update(_sources_in(f"{package}.{entry.name}", entry))
     return found
 
 

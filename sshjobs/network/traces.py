@@ -14,7 +14,7 @@ from typing import Any
 
 from sshjobs.errors import HostError, ProtocolError, printable
 from sshjobs.gjob.wire import is_id
-from sshjobs.host import Host
+from sshjobs.model.host import Host
 from sshjobs.network.oneshot import Result, ask_hosts
 
 #: Hosts at a time: a stock sshd, or a jump host, turns more logins at once away.

@@ -14,13 +14,13 @@ from operator import attrgetter
 from types import TracebackType
 from typing import Any
 
-from sshjobs.rundir import RunPaths
-from sshjobs.spec import Job
-from sshjobs.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome
+from sshjobs.model.spec import Job
+from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome
 from sshjobs.store.database import connect_reader, translated
 from sshjobs.store.identity import ManagerIdentity
 from sshjobs.store.queries import queries
 from sshjobs.store.rows import AttemptRow, HostRow, JobRow, SpecReader, host_row, read_job
+from sshjobs.store.rundir import RunPaths
 
 #: Jobs that are read at a time, so that a long list holds neither a lock nor memory.
 _PAGE = 2_000

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from sshjobs.host import Host
-from sshjobs.spec import Attempt, Job, JobSpec
-from sshjobs.states import Outcome
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Attempt, Job, JobSpec
+from sshjobs.model.states import Outcome
 from sshjobs.store.queries import queries
 
 #: So many specs are remembered at most: enough for any mix of repeated entries, little memory.

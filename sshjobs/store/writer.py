@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sshjobs.errors import RunBusyError, StoreError
-from sshjobs.host import Host
-from sshjobs.rundir import RunPaths
-from sshjobs.spec import Attempt, Job
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Attempt, Job
 from sshjobs.store.database import connect_writer, create_database, migrate, set_journal, translated
 from sshjobs.store.disk import sync_directory
 from sshjobs.store.identity import ManagerIdentity
@@ -28,6 +27,7 @@ from sshjobs.store.rows import (
     job_row,
     new_job_row,
 )
+from sshjobs.store.rundir import RunPaths
 
 #: What a run's stored state can be. What is shown also depends on whether its manager lives.
 RUN_STATES = ("running", "interrupted", "done", "failed", "cancelled")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sshjobs.rundir import RunPaths
-from sshjobs.states import FINAL_STATES, STATE_ERROR
+from sshjobs.model.states import FINAL_STATES, STATE_ERROR
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import AttemptRow, JobRow
+from sshjobs.store.rundir import RunPaths
 from sshjobs.views import wording
 from sshjobs.views.base import Event
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.text import Text
 
 from sshjobs.errors import printable
-from sshjobs.rundir import RunPaths
-from sshjobs.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN
+from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN
+from sshjobs.store.rundir import RunPaths
 from sshjobs.views.base import Event
 from sshjobs.views.progress import HostView, Live, Progress
 from sshjobs.views.wording import STATE_ORDER, duration, ending_of, told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from sshjobs.rundir import RunPaths
+from sshjobs.store.rundir import RunPaths
 from sshjobs.views.acts import act_word, event_text
 from sshjobs.views.base import Event, Output, View
 from sshjobs.views.closing import closing, paths_of

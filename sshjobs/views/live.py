@@ -11,7 +11,7 @@ from rich.live import Live as RichLive
 from rich.text import Text
 
 from sshjobs.errors import printable
-from sshjobs.rundir import RunPaths
+from sshjobs.store.rundir import RunPaths
 from sshjobs.views.base import Event, Output, View
 from sshjobs.views.closing import closing, paths_of
 from sshjobs.views.frame import Frame

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sshjobs.states import FINAL_STATES, STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES
+from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES
 from sshjobs.views.acts import event_text
 from sshjobs.views.base import Event
 

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TextIO
 
 from sshjobs.errors import printable
-from sshjobs.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN
+from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN
 from sshjobs.store.reader import RunReader, Summary
 from sshjobs.store.rows import AttemptRow, JobRow
 from sshjobs.views import wording

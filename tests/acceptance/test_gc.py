@@ -10,10 +10,10 @@ import sqlite3
 
 import pytest
 
-from sshjobs.audit.receipts import describe, receipt
 from sshjobs.network.traces import ProcessTrace, host_key
-from sshjobs.rundir import RunPaths
+from sshjobs.running.receipts import describe, receipt
 from sshjobs.store import RunReader
+from sshjobs.store.rundir import RunPaths
 from tests.acceptance.naps import UNTIL_GO, abandon, count, let_them_end, start, wait_for_naps
 from tests.lab.waiting import wait_until
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sshjobs.rundir import RunPaths
 from sshjobs.store import RunReader
+from sshjobs.store.rundir import RunPaths
 from tests.docs.page import Block, blocks, commands
 from tests.docs.shell import PageShell
 from tests.house.source import ROOT

@@ -8,8 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from sshjobs.rundir import RunPaths
 from sshjobs.store import RunReader
+from sshjobs.store.rundir import RunPaths
 from tests.benchmarks.disk import settle
 from tests.benchmarks.measure import LIMIT, Figure, Ledger, fresh, main, scratch, sshjobs, sshjobs_env, timed
 from tests.lab import Lab, wait_until

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sshjobs.cli import main
-from sshjobs.network import frames
+from sshjobs.network.protocol import frames
 from sshjobs.network.transport.base import ProcessStream
 
 COUNTS: Counter[str] = Counter()

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sshjobs.__main__ import GARBAGE_AFTER
-from sshjobs.builder import Builder
-from sshjobs.host import Host
-from sshjobs.manager import Manager
-from sshjobs.network.sim import Program, World
-from sshjobs.network.sim.clockwork import Clockwork
-from sshjobs.network.sim.files import NoFiles
-from sshjobs.network.simulated import SimulatedNetwork
+from sshjobs.inputs.builder import Builder
+from sshjobs.model.host import Host
+from sshjobs.running.manager import Manager
+from sshjobs.simulation import Program, World
+from sshjobs.simulation.clockwork import Clockwork
+from sshjobs.simulation.files import NoFiles
+from sshjobs.simulation.network import SimulatedNetwork
 from tests.benchmarks.measure import Figure, about, tell
 
 SLOTS = 8

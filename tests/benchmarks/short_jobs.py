@@ -8,8 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from sshjobs.rundir import RunPaths
 from sshjobs.store import RunReader
+from sshjobs.store.rundir import RunPaths
 from tests.benchmarks.measure import Cost, Figure, Ledger, fresh, main, peer, scratch, sshjobs, sshjobs_env, timed
 from tests.lab import BaseLab, Lab
 

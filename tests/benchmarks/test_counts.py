@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from sshjobs.rundir import RunPaths
 from sshjobs.store import RunReader
+from sshjobs.store.rundir import RunPaths
 from tests.conftest import cli_environment
 
 pytestmark = pytest.mark.lab

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sshjobs.host import Host
-from sshjobs.rundir import RunPaths, create_run
-from sshjobs.spec import Job, JobSpec
-from sshjobs.states import STATE_BUSY, STATE_UNKNOWN, Outcome
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.states import STATE_BUSY, STATE_UNKNOWN, Outcome
 from sshjobs.store import ManagerIdentity, RunStore
+from sshjobs.store.rundir import RunPaths, create_run
 from tests.store.helpers import finish, launch
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from sshjobs.audit import litter
 from sshjobs.errors import HostError
-from sshjobs.host import Host
+from sshjobs.model.host import Host
 from sshjobs.network import traces
 from tests.cli.runs import edit, make_run
 from tests.conftest import SshjobsCli

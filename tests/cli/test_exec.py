@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sshjobs.rundir import RunPaths
 from sshjobs.store import RunReader
+from sshjobs.store.rundir import RunPaths
 from tests.cli.terminal import Terminal, plain
 from tests.conftest import SshjobsCli, cli_environment, sshjobs_argv
 from tests.lab import BaseLab

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sshjobs.cli.printing import OUTPUTS
-from sshjobs.rundir import RunPaths
+from sshjobs.store.rundir import RunPaths
 from sshjobs.views.base import Event, View
-from sshjobs.views.outputs import WAYS, OutputsView
+from sshjobs.views.output import WAYS, OutputsView
 from tests.cli.runs import edit
 from tests.lab.waiting import wait_until
 

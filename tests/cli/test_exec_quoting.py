@@ -10,7 +10,7 @@ import pytest
 
 from sshjobs.errors import UsageError
 from sshjobs.inputs.commandline import Line, Words
-from sshjobs.spec import JobSpec
+from sshjobs.model.spec import JobSpec
 
 #: Values that do something as soon as a shell reads them as anything but text.
 VALUES = [

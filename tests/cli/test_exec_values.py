@@ -16,7 +16,7 @@ from sshjobs.inputs import arguments
 from sshjobs.inputs.arguments import MAX_VALUE, Arguments, Source, split_words
 from sshjobs.inputs.expansion import Expansion
 from sshjobs.inputs.placeholders import TextTemplate
-from sshjobs.spec import JobSpec
+from sshjobs.model.spec import JobSpec
 from tests.conftest import cli_environment
 
 
@@ -163,7 +163,7 @@ def test_jobs_are_made_one_at_a_time(tmp_path: Path) -> None:
     program = ("import resource, sys\n"
                "from sshjobs.inputs.arguments import Arguments, Source\n"
                "from sshjobs.inputs.expansion import Expansion\n"
-               "from sshjobs.spec import JobSpec\n"
+               "from sshjobs.model.spec import JobSpec\n"
                "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
                "made = sum(1 for _ in Expansion(['echo {}'], Arguments([Source(file='-')]), JobSpec('x')).specs())\n"
                "print(made, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n")

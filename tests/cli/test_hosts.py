@@ -13,7 +13,7 @@ import pytest
 from sshjobs.cli import checkup
 from sshjobs.cli.checkup import Finding
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_NO_HOST, EXIT_OK, EXIT_USAGE, HostError
-from sshjobs.host import Host
+from sshjobs.model.host import Host
 from sshjobs.network import HostDown, HostUp, News, Warned
 from tests.conftest import SshjobsCli
 

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from sshjobs.spec import Job
-from sshjobs.states import Outcome
+from sshjobs.model.spec import Job
+from sshjobs.model.states import Outcome
 from sshjobs.store import ManagerIdentity, RunStore
 from tests.cli.runs import edit, make_run
 from tests.cli.terminal import Terminal

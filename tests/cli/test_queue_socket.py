@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from sshjobs import control
-from sshjobs.control import ControlServer, ManagerGoneError, ask, listens, socket_directory, socket_path
 from sshjobs.errors import RunBusyError, SshjobsError, UsageError
+from sshjobs.running import control
+from sshjobs.running.control import ControlServer, ManagerGoneError, ask, listens, socket_directory, socket_path
+from sshjobs.running.unattended import carry_out
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
-from sshjobs.unattended import carry_out
 from tests.cli.runs import make_run
 from tests.lab.waiting import wait_until
 
@@ -243,10 +243,10 @@ def test_a_manager_that_does_not_listen_yet_is_waited_for(tmp_path: Path, serve:
     store.take_over(ManagerIdentity.this_process())
     with RunReader.open(paths) as reader:
         uid = reader.summary().uid
-    monkeypatch.setattr("sshjobs.unattended.PATIENCE", 0.2)
+    monkeypatch.setattr("sshjobs.running.unattended.PATIENCE", 0.2)
     with pytest.raises(RunBusyError):
         carry_out(paths, {"do": "pause"})
-    monkeypatch.setattr("sshjobs.unattended.PATIENCE", 30.0)
+    monkeypatch.setattr("sshjobs.running.unattended.PATIENCE", 30.0)
     later = threading.Timer(0.2, lambda: serve(echo, uid=uid))
     later.start()
     assert carry_out(paths, {"do": "pause"}).live

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pytest_mock import MockerFixture
 
-from sshjobs.rundir import find_run
 from sshjobs.store import RunReader
+from sshjobs.store.rundir import find_run
 from sshjobs.views.table import MAX_ROWS, Table
 from tests.cli.runs import edit, make_run
 from tests.cli.terminal import Terminal

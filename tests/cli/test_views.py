@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sshjobs.rundir import RunPaths
+from sshjobs.store.rundir import RunPaths
 from sshjobs.views import wording
 from sshjobs.views.base import Output
 from sshjobs.views.jsonlines import JsonLines

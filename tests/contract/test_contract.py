@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from sshjobs import Attempt, Job, JobSpec, Network, Outcome, UsageError
+from sshjobs.model.states import FINAL_STATES
 from sshjobs.network import HostUp, RunIdentity
 from sshjobs.network.transport import TRANSPORTS
-from sshjobs.rundir import create_run
-from sshjobs.states import FINAL_STATES
+from sshjobs.store.rundir import create_run
 from tests.lab import wait_until
 
 DEADLINE = 30.0

@@ -8,10 +8,10 @@ import tracemalloc
 
 import pytest
 
-from sshjobs.durations import MAX_KINDS, Row
-from sshjobs.host import Host
-from sshjobs.schedule import Schedule, jobs_from
-from sshjobs.spec import Job, JobSpec
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.scheduling.durations import MAX_KINDS, Row
+from sshjobs.scheduling.schedule import Schedule, jobs_from
 
 
 def repeats(name: str, times: int, **more) -> list[JobSpec]:

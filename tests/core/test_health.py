@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sshjobs.health import FIRST_PAUSE, PATIENCE, HostHealth
-from sshjobs.spec import Attempt, Job, JobSpec
-from sshjobs.states import Outcome
+from sshjobs.model.spec import Attempt, Job, JobSpec
+from sshjobs.model.states import Outcome
+from sshjobs.scheduling.health import FIRST_PAUSE, PATIENCE, HostHealth
 
 
 def end(host: str, outcome: str = "failed", seconds: float = 0.01) -> tuple[Job, Attempt]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from sshjobs.errors import HostError
-from sshjobs.hostwatch import HostWatch
-from sshjobs.network.attempts import ended_from, launch_spec
-from sshjobs.schedule import may_be_lost
-from sshjobs.spec import Job, JobSpec
-from sshjobs.states import STATE_ERROR, Outcome
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.states import STATE_ERROR, Outcome
+from sshjobs.network.session.attempts import ended_from, launch_spec
+from sshjobs.scheduling.hostwatch import HostWatch
+from sshjobs.scheduling.schedule import may_be_lost
 
 FACTS = {"machine": "m", "boot": "b", "pidns": 1}
 AWAY = HostError("timeout", "h", "nothing came for a while")

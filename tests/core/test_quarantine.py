@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sshjobs.health import FIRST_FULL, LONGEST_FULL
-from sshjobs.host import Host
-from sshjobs.quarantine import Quarantine
-from sshjobs.schedule import NO_ROOM, TAKEN_BACK, Schedule, retry_wanted
-from sshjobs.spec import Attempt, Job, JobSpec
-from sshjobs.states import STATE_ERROR, Outcome
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Attempt, Job, JobSpec
+from sshjobs.model.states import STATE_ERROR, Outcome
+from sshjobs.scheduling.health import FIRST_FULL, LONGEST_FULL
+from sshjobs.scheduling.quarantine import Quarantine
+from sshjobs.scheduling.schedule import NO_ROOM, TAKEN_BACK, Schedule, retry_wanted
 
 
 def end(host: str, outcome: str) -> tuple[Job, Attempt]:

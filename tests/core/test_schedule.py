@@ -7,10 +7,10 @@ import random
 import pytest
 
 from sshjobs.errors import UsageError
-from sshjobs.host import Host
-from sshjobs.schedule import Schedule, jobs_from, retry_wanted
-from sshjobs.spec import JobSpec
-from sshjobs.states import Outcome
+from sshjobs.model.host import Host
+from sshjobs.model.spec import JobSpec
+from sshjobs.model.states import Outcome
+from sshjobs.scheduling.schedule import Schedule, jobs_from, retry_wanted
 
 
 def schedule(*hosts: Host, slots: int = 2) -> Schedule:

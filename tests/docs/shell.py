@@ -52,7 +52,7 @@ class PageShell:
         self.work, self._bin, home = where / "work", where / "bin", where / "home"
         for directory in (self.work, self._bin, home):
             directory.mkdir(mode=0o700)
-        for name, module in (("sshjobs", "sshjobs"), ("gjob", "sshjobs.gjob.verbs")):
+        for name, module in (("sshjobs", "sshjobs"), ("gjob", "sshjobs.gjob.verbs.main")):
             self._program(name, f'exec {shlex.quote(sys.executable)} -m {module} "$@"')
         for name in ("python", "python3"):
             self._program(name, f'exec {shlex.quote(sys.executable)} "$@"')

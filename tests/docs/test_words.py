@@ -6,8 +6,8 @@ import ast
 import re
 from collections.abc import Iterator
 
+from sshjobs.model.states import STATES, Outcome, state_for
 from sshjobs.network.transport.causes import CAUSES
-from sshjobs.states import STATES, Outcome, state_for
 from tests.house.source import PACKAGE, ROOT, functions, modules
 
 _ROW = re.compile(r"^ *\| `([a-z_-]+)` \| ([^|]*?) \|", re.MULTILINE)

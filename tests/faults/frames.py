@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from sshjobs.errors import HostError
-from sshjobs.host import Host
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.states import FINAL_STATES, Outcome
 from sshjobs.network.contract import RunIdentity
 from sshjobs.network.network import Network
 from sshjobs.network.transport.base import Ending, Stream, Transport
 from sshjobs.network.transport.local import LocalTransport
-from sshjobs.rundir import create_run
-from sshjobs.spec import Job, JobSpec
-from sshjobs.states import FINAL_STATES, Outcome
+from sshjobs.store.rundir import create_run
 
 _LAUNCH = b'{"t":"launch"'
 #: More bytes than a launch of :func:`break_launches` has.

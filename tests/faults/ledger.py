@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sshjobs.rundir import RunPaths
-from sshjobs.schedule import BLAMED
+from sshjobs.scheduling.schedule import BLAMED
 from sshjobs.store import RunReader
 from sshjobs.store.document import status
 from sshjobs.store.rows import AttemptRow
+from sshjobs.store.rundir import RunPaths
 from tests.lab import LabHost
 
 LEDGER = "ledger"

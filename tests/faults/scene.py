@@ -14,14 +14,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from sshjobs import cli, failpoints
+from sshjobs import cli
 
 # What a manager imports is imported once, before it is forked: a thousand of them start in a tenth of the time.
 from sshjobs.cli import carry as _carry  # noqa: F401
 from sshjobs.cli import resume as _resume  # noqa: F401
 from sshjobs.cli import run as _run  # noqa: F401
-from sshjobs.rundir import RunPaths
+from sshjobs.network import failpoints
 from sshjobs.store import RunReader
+from sshjobs.store.rundir import RunPaths
 from sshjobs.views import lines as _lines  # noqa: F401
 from tests.faults import ledger
 from tests.lab import BaseLab, LabHost

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from sshjobs import failpoints
+from sshjobs.network import failpoints
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
 from tests.conftest import cli_environment, sshjobs_argv
 from tests.faults import cancels, chaos, cuts, frames, kills, ledger, outputs

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from sshjobs import hostwatch
-from sshjobs.manager import Manager
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.states import STATE_DONE, STATE_UNKNOWN, Outcome
 from sshjobs.network import Network
-from sshjobs.spec import Job, JobSpec
-from sshjobs.states import STATE_DONE, STATE_UNKNOWN, Outcome
+from sshjobs.running.manager import Manager
+from sshjobs.scheduling import hostwatch
 from tests.lab import BaseLab, LabHost
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and nft need root")]

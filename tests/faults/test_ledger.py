@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sshjobs.host import Host
-from sshjobs.rundir import create_run
-from sshjobs.spec import Job, JobSpec
-from sshjobs.states import Outcome
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.states import Outcome
 from sshjobs.store import ManagerIdentity, RunStore
+from sshjobs.store.rundir import create_run
 from tests.faults import ledger
 
 

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sshjobs.network import link as words
 from sshjobs.network import payload
+from sshjobs.network.protocol import link as words
 
 NONCE = "0123456789abcdef0123456789abcdef"
 #: Seconds that anything may take before a test gives up.

@@ -21,6 +21,8 @@ from sshjobs.errors import UsageError
 from sshjobs.network import payload
 from tests.gjob.client import NONCE, FarHost, eventually, holders
 
+PACKAGES = {"sshjobs", "sshjobs.gjob", "sshjobs.gjob.agent"}
+
 
 def stage_run(code: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run a first stage that was changed by a line before it."""
@@ -40,28 +42,29 @@ def test_remote_command_is_one_constant_line_that_every_shell_reads_alike() -> N
 def test_what_travels_is_what_the_front_needs_and_no_more() -> None:
     needs: dict[str, set[str]] = {}
     for name, text in payload.sources().items():
-        found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom) and node.level == 1]
-        needs[name] = {f"sshjobs.gjob.{other}" for node in found
+        found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom) and node.level]
+        here = name if name in PACKAGES else name.rpartition(".")[0]
+        needs[name] = {".".join([*here.split(".")[:len(here.split(".")) + 1 - node.level], other]) for node in found
                        for other in ([node.module] if node.module else [alias.name for alias in node.names])}
-    reached, todo = set(), ["sshjobs.gjob.front"]
+    reached, todo = set(), ["sshjobs.gjob.agent.front"]
     while todo:
         name = todo.pop()
         if name not in reached:
             reached.add(name)
             todo += needs[name]
-    assert reached | {"sshjobs", "sshjobs.gjob"} == set(payload.sources())
+    assert reached | PACKAGES == set(payload.sources())
 
 
 def test_the_start_of_an_agent_imports_no_large_module(far: FarHost) -> None:
     modules = dict(payload.sources())
-    agent = "sshjobs.gjob.agent"
+    agent = "sshjobs.gjob.agent.agent"
     modules[agent] += "\nimport sys\nfacts.gpus = lambda: sorted(set(sys.modules))\n"
     far.packed = payload.pack(modules)
     far.connect()
     large = {"argparse", "collections", "contextlib", "enum", "functools", "hashlib", "json", "logging", "pathlib",
              "re", "shutil", "socket", "subprocess", "tempfile", "threading", "traceback", "typing", "zipfile"}
     imported = set(far.welcome["gpus"])
-    assert "sshjobs.gjob.agent" in imported
+    assert "sshjobs.gjob.agent.agent" in imported
     assert large & imported == set()
 
 
@@ -94,9 +97,9 @@ def test_compiled_code_keeps_its_lines_and_names_its_file_as_on_hosts() -> None:
 def test_compiled_code_serves_where_the_python_is_the_same(fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     hello = json.dumps({"a": "\u20ac'\"\\\n"}) + "\n"
     code = compile("def main(nonce, *given): print('compiled', given)", "x", "exec")
-    front = "sshjobs.gjob.front"
+    front = "sshjobs.gjob.agent.front"
     monkeypatch.setattr(payload, "_packed", lambda: payload.pack({
-        "sshjobs": "", "sshjobs.gjob": "", front: "def main(nonce, *given): print('source', given)"}))
+        **dict.fromkeys(PACKAGES, ""), front: "def main(nonce, *given): print('source', given)"}))
     monkeypatch.setattr(payload, "compiled", lambda: zlib.compress(marshal.dumps({front: marshal.dumps(code)})))
     if not fits:
         monkeypatch.setattr(payload, "THIS_PYTHON", "cpython-27 b'old'")
@@ -179,7 +182,7 @@ def test_nothing_is_written_before_the_marker_and_hello_follows_at_once(far: Far
 
 def test_source_lines_of_ours_stand_in_tracebacks(far: FarHost, make_far: Callable[..., FarHost]) -> None:
     modules = dict(payload.sources())
-    talk = "sshjobs.gjob.talk"
+    talk = "sshjobs.gjob.agent.talk"
     modules[talk] = modules[talk].replace('self.link.say(t="pong"', 'raise KeyError("planted")  # here')
     broken = make_far(payload.pack(modules))
     link = broken.connect()

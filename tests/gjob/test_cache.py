@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sshjobs.gjob import cache as cache_
-from sshjobs.gjob.cache import LEAST, Cache
+from sshjobs.gjob.agent import cache as cache_
+from sshjobs.gjob.agent.cache import LEAST, Cache
 from tests.gjob.client import FarHost, Link, eventually
 
 BIG = bytes(range(256)) * (LEAST // 256) + b"end"

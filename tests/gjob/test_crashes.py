@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from sshjobs.gjob import adopt, attempts, crew, procs
+from sshjobs.gjob import procs
+from sshjobs.gjob.agent import adopt, attempts, crew
 from tests.gjob.client import FarHost, Link, alive, children, eventually, holders, token_of
 
 GO = 'until [ -e "$HOME/go" ]; do sleep 0.02; done\n'
@@ -226,7 +227,8 @@ def test_an_earlier_agents_kept_leftovers_stay(far: FarHost) -> None:
 #: An agent that looks after the job of one runner when another dies, before it has heard of that.
 TWO_RUNNERS = """
 import os, signal, sys, time, types
-from sshjobs.gjob import crew, procs
+from sshjobs.gjob import procs
+from sshjobs.gjob.agent import crew
 
 def runner():
     answer, said = os.pipe()

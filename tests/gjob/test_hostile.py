@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sshjobs.gjob import wire
-from sshjobs.gjob.attempts import UidSet
+from sshjobs.gjob.agent.attempts import UidSet
 from sshjobs.gjob.journal import Journal, Reader
 from sshjobs.gjob.places import remove_tree
 from tests.gjob.client import FarHost, encode

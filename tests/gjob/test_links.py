@@ -302,7 +302,7 @@ def test_bye_is_refused_while_something_runs(far: FarHost) -> None:
 
 def test_an_agent_that_nobody_needs_goes_and_one_that_is_needed_stays(make_far: Callable[..., FarHost]) -> None:
     modules = dict(payload.sources())
-    agent = "sshjobs.gjob.agent"
+    agent = "sshjobs.gjob.agent.agent"
     modules[agent] = modules[agent].replace("IDLE_EXIT = 60.0", "IDLE_EXIT = 0.2")
     far = make_far(payload.pack(modules))
     link = far.connect()
@@ -326,7 +326,7 @@ def test_an_agent_that_nobody_needs_goes_and_one_that_is_needed_stays(make_far: 
 
 def test_an_unused_agent_leaves_nothing_when_it_goes(make_far: Callable[..., FarHost]) -> None:
     modules = dict(payload.sources())
-    agent = "sshjobs.gjob.agent"
+    agent = "sshjobs.gjob.agent.agent"
     modules[agent] = modules[agent].replace("IDLE_EXIT = 60.0", "IDLE_EXIT = 0.1")
     far = make_far(payload.pack(modules))
     link = far.connect()
@@ -339,7 +339,7 @@ def test_an_unused_agent_leaves_nothing_when_it_goes(make_far: Callable[..., Far
 def test_an_agent_that_started_nothing_leaves_what_must_be_remembered(make_far: Callable[..., FarHost],
                                                                       what: str) -> None:
     modules = dict(payload.sources())
-    agent = "sshjobs.gjob.agent"
+    agent = "sshjobs.gjob.agent.agent"
     modules[agent] = modules[agent].replace("IDLE_EXIT = 60.0", "IDLE_EXIT = 0.2")
     far = make_far(payload.pack(modules))
     link = far.connect()
@@ -369,7 +369,7 @@ def test_an_agent_that_started_nothing_leaves_what_must_be_remembered(make_far: 
 
 def test_journals_do_not_grow_for_ever(make_far: Callable[..., FarHost]) -> None:
     modules = dict(payload.sources())
-    pool = "sshjobs.gjob.pool"
+    pool = "sshjobs.gjob.agent.pool"
     modules[pool] = modules[pool].replace("JOBS_PER_JOURNAL = 4096", "JOBS_PER_JOURNAL = 3")
     far = make_far(payload.pack(modules))
     link = far.connect(slots=1)

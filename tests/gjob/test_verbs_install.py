@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from sshjobs import __version__
-from sshjobs.gjob import ship, verbs_install
+from sshjobs.gjob import ship
+from sshjobs.gjob.verbs import install as verbs_install
 from tests.gjob.command import write_command
 from tests.lab import BaseLab, LabHost
 

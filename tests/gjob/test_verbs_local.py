@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from sshjobs.gjob import verbs
 from sshjobs.gjob.journal import record
+from sshjobs.gjob.verbs import main as verbs
 from tests.gjob.client import alive, eventually
 from tests.gjob.command import Gjob, gone, refused, tagged, words_of, write_command
 
@@ -27,7 +27,7 @@ ESCAPER = "(setsid sh -c 'TAG={tag} setsid sleep 600 & exec true' &) ; "
 MANY = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from sshjobs.gjob import verbs, verbs_local
+from sshjobs.gjob.verbs import main as verbs, local as verbs_local
 gate, open_gate = os.pipe()
 children = []
 for number in range(1000):

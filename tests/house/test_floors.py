@@ -46,11 +46,11 @@ def test_no_module_imports_from_a_higher_floor() -> None:
 @pytest.mark.parametrize(
     ("files", "complaint"),
     [
-        ({"spec": "import sshjobs.manager\n"}, "sshjobs.spec -> sshjobs.manager"),
+        ({"model/spec": "import sshjobs.running.manager\n", "running/manager": ""}, "sshjobs.model.spec -> sshjobs.running.manager"),
         ({"store/rows": "def late():\n    from sshjobs.cli import main\n", "cli/__init__": "main = 1\n"},
          "sshjobs.store.rows -> sshjobs.cli"),
-        ({"queue": "from sshjobs import Manager\n", "__init__": "from sshjobs.manager import Manager\n",
-          "manager": "Manager = 1\n"}, "sshjobs -> sshjobs.manager"),
+        ({"scheduling/queue": "from sshjobs import Manager\n", "__init__": "from sshjobs.running.manager import Manager\n",
+          "running/manager": "Manager = 1\n"}, "sshjobs -> sshjobs.running.manager"),
         ({"gjob/core": "from sshjobs.errors import SshjobsError\n", "errors": "SshjobsError = OSError\n"},
          "sshjobs.gjob.core -> sshjobs.errors"),
         ({"attic": ""}, "attic"),
@@ -66,11 +66,22 @@ def test_a_made_up_house_is_condemned(tmp_path: Path, files: dict[str, str], com
 
 
 def test_a_made_up_house_in_order_passes(tmp_path: Path) -> None:
-    package = make_package(tmp_path, {"manager": "from sshjobs.network import link\n", "network/link": ""})
+    package = make_package(tmp_path, {"running/manager": "from sshjobs.network import engine\n", "network/engine": ""})
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     result = lint_imports(tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert rules.cycles(modules(package)) == []
+
+
+def test_every_module_has_a_room() -> None:
+    here = [entry for entry in PACKAGE.iterdir() if entry.name != "__pycache__"]
+    assert {entry.name for entry in here if entry.is_file()} == {"__init__.py", "__main__.py", "errors.py", "py.typed"}
+    assert sum(entry.is_dir() for entry in here) <= 20
+
+
+def test_the_floors_are_few() -> None:
+    contracts = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert len(re.findall(r'^    "', contracts.partition("layers = [")[2].partition("\n]")[0], re.MULTILINE)) <= 8
 
 
 def test_no_imports_go_in_a_circle() -> None:
@@ -80,7 +91,7 @@ def test_no_imports_go_in_a_circle() -> None:
 @pytest.mark.parametrize(
     "files",
     [
-        {"spec": "from sshjobs.host import Host\n", "host": "def f():\n    from .spec import Job\n"},
+        {"model/spec": "from sshjobs.model.host import Host\n", "model/host": "def f():\n    from .spec import Job\n"},
         {"store/__init__": "from .rows import Row\n", "store/rows": "from . import Row\n"},
         {"inputs/a": "from . import b\n", "inputs/b": "import sshjobs.inputs.c\n",
          "inputs/c": "from .a import x\n"},
@@ -94,8 +105,8 @@ def test_a_circle_is_found(tmp_path: Path, files: dict[str, str]) -> None:
 
 
 def test_two_modules_may_know_each_others_types(tmp_path: Path) -> None:
-    spec = "import typing\nif typing.TYPE_CHECKING:\n    from sshjobs.host import Host\n"
-    package = make_package(tmp_path, {"spec": spec, "host": "from sshjobs.spec import Job\n"})
+    spec = "import typing\nif typing.TYPE_CHECKING:\n    from sshjobs.model.host import Host\n"
+    package = make_package(tmp_path, {"model/spec": spec, "model/host": "from sshjobs.model.spec import Job\n"})
     assert rules.cycles(modules(package)) == []
 
 
@@ -105,9 +116,9 @@ def test_each_outside_library_has_one_door() -> None:
 
 def test_a_library_at_the_wrong_door_is_found(tmp_path: Path) -> None:
     source = "import json\nimport sqlite3\n"
-    package = make_package(tmp_path, {"manager": source, "store/db": source})
+    package = make_package(tmp_path, {"running/manager": source, "store/db": source})
     assert rules.broken_doors(modules(package)) == [
-        "sshjobs.manager:2 imports sqlite3; only sshjobs.store may",
+        "sshjobs.running.manager:2 imports sqlite3; only sshjobs.store may",
     ]
 
 
@@ -117,8 +128,8 @@ def test_gjob_needs_only_the_standard_library() -> None:
 
 def test_gjob_with_a_foreign_import_is_found(tmp_path: Path) -> None:
     source = "import os\nfrom . import frames\ntry:\n    import psutil\nexcept ImportError:\n    pass\n"
-    package = make_package(tmp_path, {"gjob/core": source, "gjob/frames": "from ..states import STATES\n"})
+    package = make_package(tmp_path, {"gjob/core": source, "gjob/frames": "from ..model.states import STATES\n"})
     assert rules.not_stdlib(modules(package), "sshjobs.gjob") == [
         "sshjobs.gjob.core:4 imports psutil, neither its own nor the standard library's",
-        "sshjobs.gjob.frames:1 imports sshjobs.states.STATES, neither its own nor the standard library's",
+        "sshjobs.gjob.frames:1 imports sshjobs.model.states.STATES, neither its own nor the standard library's",
     ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sshjobs import InputError, Network, UsageError
-from sshjobs.host import Cluster, Host, Login, split_login
 from sshjobs.inputs.clusterfile import clusters_from, hosts_of_clusters, load_clusterfile
+from sshjobs.model.host import Cluster, Host, Login, split_login
 
 
 def write(path, text: str) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sshjobs.errors import UsageError
-from sshjobs.inputs.durations import MAX_SECONDS, format_duration, parse_duration
+from sshjobs.inputs.timespans import MAX_SECONDS, format_duration, parse_duration
 
 
 @pytest.mark.parametrize(("text", "seconds"), [

@@ -8,9 +8,9 @@ import textwrap
 import pytest
 
 from sshjobs.errors import EXIT_USAGE, InputError, UsageError
-from sshjobs.host import Host
 from sshjobs.inputs import hostfile, hostranges
 from sshjobs.inputs.hostfile import load_hosts
+from sshjobs.model.host import Host
 
 
 def names(spec: str | list[str]) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from sshjobs.inputs import jobfile
 from sshjobs.inputs.jobfile import Entry, load_jobfile
-from sshjobs.spec import JobSpec
+from sshjobs.model.spec import JobSpec
 
 
 def entries(text: str, path: str = "jobs.yaml") -> list[Entry]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sshjobs import Network
 from sshjobs.network import HostDown, HostUp, RunIdentity
-from sshjobs.rundir import create_run
+from sshjobs.store.rundir import create_run
 
 DEADLINE = 40.0
 

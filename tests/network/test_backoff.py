@@ -7,7 +7,7 @@ import random
 import pytest
 
 from sshjobs.errors import HostError
-from sshjobs.network.backoff import HANDSHAKES, LONGEST, MINUTE, SEARCH, SEARCH_FOR, Backoff
+from sshjobs.network.session.backoff import HANDSHAKES, LONGEST, MINUTE, SEARCH, SEARCH_FOR, Backoff
 
 
 def error(kind: str) -> HostError:

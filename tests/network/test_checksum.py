@@ -7,7 +7,7 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sshjobs.network.checksum import combined
+from sshjobs.network.protocol.checksum import combined
 
 
 @given(st.lists(st.binary(max_size=3000), max_size=8))

@@ -8,8 +8,8 @@ import pytest
 
 from sshjobs.network import HostDown
 from sshjobs.network.transport import TRANSPORTS
-from sshjobs.rundir import RunPaths
 from sshjobs.store import RunReader
+from sshjobs.store.rundir import RunPaths
 from tests.network.meeting import kinds, meet
 
 SSH = [name for name in TRANSPORTS if name != "local"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sshjobs.network import link as words
-from sshjobs.network.attempts import LiveAttempt
-from sshjobs.network.book import HostBook
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.network.contract import RunIdentity, Warned
-from sshjobs.network.dialog import Dialog
-from sshjobs.network.outputs import OutputFiles
-from sshjobs.spec import Job, JobSpec
+from sshjobs.network.protocol import link as words
+from sshjobs.network.session.attempts import LiveAttempt
+from sshjobs.network.session.book import HostBook
+from sshjobs.network.session.dialog import Dialog
+from sshjobs.network.session.output_files import OutputFiles
 
 
 def test_what_cannot_be_killed_is_told_by_job_host_and_pid() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sshjobs import Network, UsageError
-from sshjobs.host import Host
+from sshjobs.model.host import Host
 from sshjobs.network import HostDown, HostUp
 from sshjobs.network.transport import TRANSPORTS, Ending, openssh
 from sshjobs.network.transport.fabric import READ_AHEAD, FabricStream
@@ -157,7 +157,7 @@ def test_a_connection_that_is_being_made_ends_at_once(fresh_lab, monkeypatch, tm
     before = fabric_threads()
     network = Network(str(tmp_path), [lab.hosts[0].name, "silent"], transport="fabric", ssh_config=str(config))
     from sshjobs.network import RunIdentity
-    from sshjobs.rundir import create_run
+    from sshjobs.store.rundir import create_run
     network.open(RunIdentity("0" * 32, "cut", 1), create_run(tmp_path, name="cut"))
     wait_until(lambda: len(fabric_threads()) >= len(before) + 4, 10, "both to be tried")
     network.close(finished=True)

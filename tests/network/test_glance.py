@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sshjobs.host import Host, split_login
+from sshjobs.model.host import Host, split_login
 from sshjobs.network.transport import glance as module
 from sshjobs.network.transport.glance import Glance, glance_at, is_near
 from sshjobs.network.transport.openssh import gates_of

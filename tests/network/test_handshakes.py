@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from sshjobs.host import Host
+from sshjobs.model.host import Host
 from sshjobs.network.handshakes import AT_ONE_SSHD, IN_ALL, Handshakes
 from sshjobs.network.transport import TRANSPORTS, LocalTransport, OpensshTransport
 from tests.network.meeting import kinds, meet

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from sshjobs.host import Host
+from sshjobs.model.host import Host
 from sshjobs.network import HostDown
 from sshjobs.network.transport import TRANSPORTS
 from sshjobs.network.transport.knownhosts import known_keys

@@ -8,8 +8,8 @@ import zlib
 import pytest
 
 from sshjobs.errors import ProtocolError
-from sshjobs.network import frames
-from sshjobs.network.link import Frame, Link, Output, Ready, TooOld, Welcome
+from sshjobs.network.protocol import frames
+from sshjobs.network.protocol.link import Frame, Link, Output, Ready, TooOld, Welcome
 
 NONCE = "0123456789abcdef" * 2
 MARKER = f"\nSSHJOBS-READY {NONCE}\n".encode()

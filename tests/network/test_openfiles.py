@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sshjobs.errors import EXIT_OK, EXIT_USAGE, HostError
-from sshjobs.host import Host
+from sshjobs.model.host import Host
 from sshjobs.network.transport import make_transport
 from tests.conftest import cli_environment, sshjobs_argv
 

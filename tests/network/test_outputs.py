@@ -9,7 +9,7 @@ import pytest
 
 from sshjobs import JobSpec, Run
 from sshjobs.network import engine
-from sshjobs.network.outputs import OutputFiles, sync_attempts
+from sshjobs.network.session.output_files import OutputFiles, sync_attempts
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sshjobs.host import Host
+from sshjobs.model.host import Host
 from sshjobs.network.transport.openssh import said_by_ssh
 
 NOT_REACHED = [

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from sshjobs.errors import SshjobsError
-from sshjobs.network.outputs import OutputFiles
-from sshjobs.network.records import Records
-from sshjobs.rundir import RunPaths
-from sshjobs.spec import Job, JobSpec
-from sshjobs.states import Outcome, state_for
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.states import Outcome, state_for
+from sshjobs.network.session.output_files import OutputFiles
+from sshjobs.network.session.records import Records
+from sshjobs.store.rundir import RunPaths
 
 STREAMS = ("stdout", "stderr")
 

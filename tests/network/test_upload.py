@@ -16,18 +16,19 @@ from typing import Any
 import pytest
 
 from sshjobs import JobSpec, Run
-from sshjobs.host import Host
-from sshjobs.network import dialog, digests
-from sshjobs.network import link as words
-from sshjobs.network.attempts import LiveAttempt
-from sshjobs.network.book import HostBook
-from sshjobs.network.digests import RACY, Digests
-from sshjobs.network.outputs import OutputFiles
-from sshjobs.network.staging import Staging
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job
+from sshjobs.model.states import Outcome
+from sshjobs.network.protocol import link as words
+from sshjobs.network.session import dialog
+from sshjobs.network.session.attempts import LiveAttempt
+from sshjobs.network.session.book import HostBook
+from sshjobs.network.session.output_files import OutputFiles
+from sshjobs.network.session.upload import ASKED_FROM, MARK, Upload
+from sshjobs.network.staging import digests
+from sshjobs.network.staging.digests import RACY, Digests
+from sshjobs.network.staging.inputs import Staging
 from sshjobs.network.transport.pipes import part_of
-from sshjobs.network.upload import ASKED_FROM, MARK, Upload
-from sshjobs.spec import Job
-from sshjobs.states import Outcome
 
 BIG = b"0123456789abcdef" * (ASKED_FROM // 16)
 

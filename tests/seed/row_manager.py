@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from sshjobs import Builder, LoggingManager, Network
-from sshjobs.rundir import RunPaths
+from sshjobs.store.rundir import RunPaths
 
 SECONDS = 1
 

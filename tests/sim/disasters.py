@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sshjobs.network.sim import Program
-from sshjobs.network.sim.agent import Agent
-from sshjobs.network.sim.machine import Machine
-from sshjobs.network.sim.runner import Runner
-from sshjobs.operations import host_data
+from sshjobs.running.operations import host_data
+from sshjobs.simulation import Program
+from sshjobs.simulation.agent import Agent
+from sshjobs.simulation.machine import Machine
+from sshjobs.simulation.runner import Runner
 from tests.sim.play import Play
 
 Disaster = Callable[[Play], None]

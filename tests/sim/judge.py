@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from sshjobs.network.sim import Watcher, World
-from sshjobs.network.sim.files import VirtualFiles
-from sshjobs.network.sim.machine import Machine, Process
-from sshjobs.rundir import RunPaths
-from sshjobs.spec import Attempt, Job
-from sshjobs.states import FINAL_STATES, STATE_DONE, Outcome
+from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.states import FINAL_STATES, STATE_DONE, Outcome
+from sshjobs.simulation import Watcher, World
+from sshjobs.simulation.files import VirtualFiles
+from sshjobs.simulation.machine import Machine, Process
 from sshjobs.store import RunReader
+from sshjobs.store.rundir import RunPaths
 
 #: What is said of an attempt that a person took for lost.
 DECLARED_LOST = "its host was declared lost by hand"

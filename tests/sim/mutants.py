@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
-from sshjobs.housekeeping import Housekeeping
-from sshjobs.network.attempts import Ended, LiveAttempt
-from sshjobs.network.book import HostBook
-from sshjobs.network.sim.agent import Agent
-from sshjobs.network.sim.history import History
-from sshjobs.network.sim.runner import Runner
-from sshjobs.network.sim.session import SimSession
-from sshjobs.network.simulated import SimulatedNetwork
-from sshjobs.spec import Attempt, Job
-from sshjobs.states import STATE_ERROR, STATE_FREE, Outcome
+from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.states import STATE_ERROR, STATE_FREE, Outcome
+from sshjobs.network.session.attempts import Ended, LiveAttempt
+from sshjobs.network.session.book import HostBook
+from sshjobs.running.housekeeping import Housekeeping
+from sshjobs.simulation.agent import Agent
+from sshjobs.simulation.history import History
+from sshjobs.simulation.network import SimulatedNetwork
+from sshjobs.simulation.runner import Runner
+from sshjobs.simulation.session import SimSession
 from sshjobs.store import RunReader
 from tests.sim.campaign import Told, play_one, seeds
 

@@ -14,20 +14,20 @@ from typing import Any
 from unittest import mock
 
 from sshjobs.errors import NoHostError, SshjobsError
-from sshjobs.host import Host
-from sshjobs.manager import Manager
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.states import FINAL_STATES
 from sshjobs.network.contract import HostDown, HostUp, Warned
-from sshjobs.network.sim import Program, World
-from sshjobs.network.sim.files import VirtualFiles
-from sshjobs.network.sim.machine import Machine
-from sshjobs.network.simulated import SimulatedNetwork
-from sshjobs.operations import Operations, Request
-from sshjobs.rundir import RunPaths
-from sshjobs.spec import Job, JobSpec
-from sshjobs.states import FINAL_STATES
+from sshjobs.running.manager import Manager
+from sshjobs.running.operations import Operations, Request
+from sshjobs.running.unattended import change
+from sshjobs.simulation import Program, World
+from sshjobs.simulation.files import VirtualFiles
+from sshjobs.simulation.machine import Machine
+from sshjobs.simulation.network import SimulatedNetwork
 from sshjobs.store import ManagerIdentity, RunReader, StoreBlockedError
 from sshjobs.store.identity import _boot_id
-from sshjobs.unattended import change
+from sshjobs.store.rundir import RunPaths
 from tests.sim.judge import Judge, Violation
 
 #: Virtual seconds within which everything has to be over once nothing goes wrong any more.

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from sshjobs.builder import Builder
 from sshjobs.gjob.wire import WireError
-from sshjobs.host import Host
-from sshjobs.manager import Manager
-from sshjobs.network.sim import Program, World
-from sshjobs.network.sim.clockwork import Clockwork
-from sshjobs.network.sim.files import NoFiles
-from sshjobs.network.sim.machine import Machine
-from sshjobs.network.simulated import SimulatedNetwork
-from sshjobs.schedule import TAKEN_BACK
-from sshjobs.spec import Job
-from sshjobs.states import Outcome
+from sshjobs.inputs.builder import Builder
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job
+from sshjobs.model.states import Outcome
+from sshjobs.running.manager import Manager
+from sshjobs.scheduling.schedule import TAKEN_BACK
+from sshjobs.simulation import Program, World
+from sshjobs.simulation.clockwork import Clockwork
+from sshjobs.simulation.files import NoFiles
+from sshjobs.simulation.machine import Machine
+from sshjobs.simulation.network import SimulatedNetwork
 
 SLOTS = 2
 

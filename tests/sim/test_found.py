@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sshjobs.network.sim import Program
-from sshjobs.spec import JobSpec
-from sshjobs.states import Outcome
+from sshjobs.model.spec import JobSpec
+from sshjobs.model.states import Outcome
+from sshjobs.simulation import Program
 from tests.sim import disasters
 from tests.sim.play import Play
 

@@ -12,12 +12,12 @@ from typing import Any
 from unittest import mock
 
 from sshjobs.gjob.lease import Leases
-from sshjobs.hostwatch import HostWatch
-from sshjobs.network.sim import Program
-from sshjobs.network.sim.machine import Machine
-from sshjobs.network.sim.runner import Runner
-from sshjobs.spec import JobSpec
-from sshjobs.states import Outcome
+from sshjobs.model.spec import JobSpec
+from sshjobs.model.states import Outcome
+from sshjobs.scheduling.hostwatch import HostWatch
+from sshjobs.simulation import Program
+from sshjobs.simulation.machine import Machine
+from sshjobs.simulation.runner import Runner
 from tests.sim import disasters
 from tests.sim.judge import Violation
 from tests.sim.play import Play

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sshjobs.host import Host
-from sshjobs.rundir import RunPaths, create_run
-from sshjobs.spec import Job, JobSpec
-from sshjobs.states import STATE_BUSY, STATE_DONE, STATE_ERROR, Outcome
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, Outcome
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
+from sshjobs.store.rundir import RunPaths, create_run
 
 UID = "0123456789abcdef" * 2
 CREATED = 1_700_000_000.5

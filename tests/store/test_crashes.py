@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from sshjobs.rundir import RunPaths
-from sshjobs.spec import Job
-from sshjobs.states import STATE_FREE, STATE_UNKNOWN, Outcome
+from sshjobs.model.spec import Job
+from sshjobs.model.states import STATE_FREE, STATE_UNKNOWN, Outcome
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
+from sshjobs.store.rundir import RunPaths
 from tests.store.helpers import contradictions, eventually, finish, in_child, kill, launch, make_jobs, make_store
 
 #: Jobs of one group change together, in one commit; so in every store that can be seen they are alike.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sshjobs.states import STATE_FREE, STATE_UNKNOWN, STATES, Outcome
+from sshjobs.model.states import STATE_FREE, STATE_UNKNOWN, STATES, Outcome
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, iter_status_json, shown_state, status
 from sshjobs.store.queries import queries
 from tests.store.helpers import CREATED, UID, contradictions, finish, launch, make_jobs, make_store

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sshjobs.rundir import create_run
-from sshjobs.spec import Job, JobSpec
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
+from sshjobs.store.rundir import create_run
 from tests.store.helpers import CREATED, UID, finish, launch
 
 NUMBER = 100_000

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sshjobs.errors import StoreError
-from sshjobs.states import MOVES, STATES, Outcome
+from sshjobs.model.states import MOVES, STATES, Outcome
 from sshjobs.store import RUN_STATES
 from sshjobs.store.queries import parse, queries, schema
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from sshjobs.errors import StoreError
-from sshjobs.rundir import RunPaths, create_run
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedError, database, disk, queries
+from sshjobs.store.rundir import RunPaths, create_run
 from tests.lab import disks
 from tests.store.helpers import (
     CREATED,

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from sshjobs.errors import RunBusyError, StoreError
-from sshjobs.host import Host
-from sshjobs.rundir import create_run
-from sshjobs.spec import Job, JobSpec
-from sshjobs.states import STATE_FREE, STATE_UNKNOWN, Outcome
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.states import STATE_FREE, STATE_UNKNOWN, Outcome
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
+from sshjobs.store.rundir import create_run
 from tests.store.helpers import CREATED, UID, contradictions, finish, launch, make_jobs, make_store
 
 

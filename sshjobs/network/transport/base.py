@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sshjobs.errors import HostError
-from sshjobs.host import Host, split_login
+from sshjobs.model.host import Host, split_login
 from sshjobs.network.openfiles import give_back
 from sshjobs.network.transport.pipes import PipeReader, PipeWriter, part_of
 

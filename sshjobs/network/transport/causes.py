@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from sshjobs.errors import HostError
-from sshjobs.host import Host
+from sshjobs.model.host import Host
 
 #: How much of what a host said is looked through for its words: the end of it.
 LOOKED_AT = 1 << 14

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sshjobs.errors import HostError, InputError, UsageError
-from sshjobs.host import Host, split_login
 from sshjobs.inputs.hostfile import load_hosts
+from sshjobs.model.host import Host, split_login
 from sshjobs.network.payload import remote_command
 from sshjobs.network.transport.base import CLOSE_PATIENCE, READ_SIZE, STDERR_KEPT, Ending, Stream, Transport
 from sshjobs.network.transport.causes import host_error, last_line, no_agent, said_by_host

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from sshjobs.host import Host, login_of
+from sshjobs.model.host import Host, login_of
 
 #: What ssh reads when no file is named, and where it looks for what a file includes by a relative name.
 USUAL = (("~/.ssh/config", "~/.ssh"), ("/etc/ssh/ssh_config", "/etc/ssh"))

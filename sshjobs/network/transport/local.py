@@ -6,7 +6,7 @@ import os
 import sys
 
 from sshjobs.errors import HostError
-from sshjobs.host import Host
+from sshjobs.model.host import Host
 from sshjobs.network.payload import bootstrap_code
 from sshjobs.network.transport.base import Ending, ProcessStream, Stream, Transport
 from sshjobs.network.transport.causes import too_many_files

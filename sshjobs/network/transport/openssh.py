@@ -8,7 +8,7 @@ import shlex
 import shutil
 
 from sshjobs.errors import HostError
-from sshjobs.host import Host, Login, login_of, split_login
+from sshjobs.model.host import Host, Login, login_of, split_login
 from sshjobs.network.payload import remote_command
 from sshjobs.network.transport.base import Ending, ProcessStream, Stream, Transport
 from sshjobs.network.transport.causes import (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sshjobs.errors import SshjobsError
-from sshjobs.host import Login, split_login
+from sshjobs.model.host import Login, split_login
 
 #: Seconds that ``ssh -G`` gets; `Match exec` and name look-ups of the user's may be slow.
 PATIENCE = 20.0

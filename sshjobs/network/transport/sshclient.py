@@ -19,7 +19,7 @@ import fabric
 import paramiko
 
 from sshjobs.errors import SshjobsError
-from sshjobs.host import Host, Login, login_of, split_login
+from sshjobs.model.host import Host, Login, login_of, split_login
 from sshjobs.network.transport.knownhosts import KnownKeys, known_keys
 from sshjobs.network.transport.settings import NotAccepted, SshSettings, settings_of
 

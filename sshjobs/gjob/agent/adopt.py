@@ -1,0 +1,258 @@
+"""Attempts that no runner of ours tells of: their runner belongs to an earlier agent, or is dead."""
+
+import os
+import time
+
+from .. import cgroup, kill, procs
+from .. import lease as lease_
+from ..light import dumps
+from ..wire import is_id
+from . import attempts as attempts_
+from .attempts import Attempt, History, end_text
+
+MYPY = False
+if MYPY:
+    from typing import Any, Callable
+
+    from ..lease import Leases
+    from ..places import Places
+
+#: Seconds between two looks.
+LOOK_INTERVAL = 0.1
+LEFTOVERS_GRACE, TIMEOUT_GRACE = 1.0, 5.0
+#: Looks in a row that must find nothing alive: a process may fork just behind the back of a scan.
+CLEAR_LOOKS = 2
+
+#: Exit statuses of posix_spawn's and of subprocess's child when the program cannot be loaded.
+UNLOADED = (127, 255)
+
+_NEVER = "its runner died before the job was started"
+_LOST = "its runner died, and its exit status is not known"
+_REBOOT = "the host was restarted while it ran"
+
+
+class Adopted:
+    """Finds out how an attempt ends.
+
+    :param mine: returns the pids of the runners that this agent has
+    :param strays: returns living processes that can only belong to this attempt, though nothing in them says so
+    """
+
+    def __init__(self, attempt: Attempt, history: History, places: "Places", mine: "Callable[[], set[int]]",
+                 strays: "Callable[[], list[procs.Proc]]", leases: "Leases"):
+        self.attempt = attempt
+        self._leases = leases
+        self._history, self._places, self._mine, self._strays = history, places, mine, strays
+        self._status: "tuple[int | None, int | None] | None" = None
+        self._why: "str | None" = None
+        self._usage = (0.0, 0)
+        self._killer: "kill.Killer | None" = None
+        self._known: "dict[int, int]" = {}
+        self._clear = 0
+        self._runner_lives = True
+        #: Its runner was this agent's, so its main process became a child of the agent's.
+        self.inherited = False
+        #: Its runner was killed between the claim and the start: there is no process, and there was none.
+        self.never = False
+
+    @property
+    def _records(self) -> "dict[str, dict[str, Any]]":
+        return self._history.records.get(self.attempt.uid, {})
+
+    def cancel(self, grace: float, now: float, why: str = "cancelled") -> None:
+        """End it.
+
+        :param why: of its end, unless it is over already
+        """
+        if self._killer is not None:
+            self._killer.hurry(grace, now)
+            return
+        if self._running():
+            self._why = why
+        self._killer = self._kill(grace, now)
+
+    def _kill(self, grace: float, now: float) -> "kill.Killer":
+        return kill.Killer(self.members, grace, now, at_once=self._kill_cgroup)
+
+    def _kill_cgroup(self) -> None:
+        # With a runner that lives it would end that as well, and with it what is known of the end.
+        if not self._runner_lives:
+            cgroup.kill(self._records.get("claim", {}).get("cgroup"))
+
+    def pause(self, stop: bool) -> None:
+        """Stop it, or let it go on."""
+        (kill.halt if stop else kill.go_on)(self.members)
+
+    def see_runner(self) -> None:
+        """Note whether its runner lives, before its journal is read for :meth:`look`."""
+        claim = self._records.get("claim")
+        if claim is None:
+            self._runner_lives = self._history.others_work(self._mine())
+        else:
+            self._runner_lives = procs.lives(claim["runner"], claim["rstart"])
+
+    def look(self, now: float, reaped: "dict[int, tuple[int, float, int]]") -> bytes:
+        """Do what is due; return the end (see ``Attempt.end``) once it is known and nothing is left alive.
+
+        :param reaped: wait status, CPU seconds and size of children of the agent's that ended, by pid
+        """
+        records = self._records
+        claim = records.get("claim")
+        if "start" in records:
+            self.attempt.pid = records["start"]["pid"]
+            if self.attempt.pid in reaped:
+                self._take_status(*reaped.pop(self.attempt.pid))
+        if "end" in records:
+            return self._told(records["end"])
+        if self._killer is not None:
+            self._killer.act(now)
+            self.attempt.stuck = self._killer.stuck
+        if claim is None or self.never:
+            return b"" if self._runner_lives else self._finish("start_failed", _NEVER)
+        if self._runner_lives:
+            return b""
+        if self._running():
+            if not self._leases.covers(self.attempt.uid):
+                self.cancel(lease_.GRACE, now, "lease")
+            if self._killer is None and claim.get("until") is not None and now >= claim["until"]:
+                self._why = "timed_out"
+                self._killer = self._kill(TIMEOUT_GRACE, now)
+            return b""
+        return self._over(records, claim, now)
+
+    def _over(self, records: "dict[str, dict[str, Any]]", claim: "dict[str, Any]", now: float) -> bytes:
+        """The main process is over and so is its runner: see to what is left."""
+        if not (claim.get("keep") and self._killer is None) and self.members():
+            self._clear = 0
+            if self._killer is None:
+                self._killer = self._kill(LEFTOVERS_GRACE, now)
+            return b""
+        # Even where nothing is waited for: a child of ours that has ended is reaped between two looks.
+        self._clear += 1
+        if self._clear < CLEAR_LOOKS:
+            return b""
+        noted = records.get("exit")
+        if noted is not None:
+            return self._finish(noted["why"], None, noted["status"], noted["signal"])
+        if self._status is not None and not self._never_loaded(records):
+            status, number = self._status
+            return self._finish(self._why or ("exited" if number is None else "signalled"), None, status, number)
+        if self._why in ("cancelled", "lease"):
+            return self._finish(self._why, None)
+        return self._finish("lost", _LOST)
+
+    def _never_loaded(self, records: "dict[str, dict[str, Any]]") -> bool:
+        """True where the status may be that of the attempt to load the program, whose answer the runner did not live
+        to read."""
+        return bool(records["start"].get("found")) and self._status is not None and self._status[0] in UNLOADED
+
+    def _finish(self, why: str, msg: "str | None", status: "int | None" = None,
+                number: "int | None" = None) -> bytes:
+        uid = self.attempt.uid
+        started = self._records.get("start", {}).get("at")
+        sizes = self._places.size(uid, 1), self._places.size(uid, 2)
+        self.attempt.sizes = sizes
+        text = end_text(uid, why, msg, status, number, started, time.time(), sizes, self._usage)
+        cgroup.remove(self._records.get("claim", {}).get("cgroup"))
+        self._history.journal.append(b'{"k":"end",' + text)
+        return text
+
+    def _told(self, record: "dict[str, Any]") -> bytes:
+        """Take the end that its own runner wrote; it does not know that we cancelled."""
+        if self._why in ("cancelled", "lease") and record["why"] in ("exited", "signalled"):
+            record = dict(record, why=self._why)
+        return take_end(self.attempt, record)
+
+    def _running(self) -> bool:
+        records = self._records
+        if "exit" in records or "end" in records or self._status is not None:
+            return False
+        start = self._start()
+        if start is not None:
+            return procs.lives(start["pid"], start["start"])
+        # The main process leads a session as long as it lives: what is in its session without it was left behind.
+        return "claim" in records and any(proc.session == proc.pid for proc in self.members())
+
+    def _start(self) -> "dict[str, Any] | None":
+        """The record of its start. Where the start time is not in it yet, it is found out: a child of ours can be
+        no other process, and one that carries the token is not."""
+        start = self._records.get("start")
+        if start is not None and start["start"] is None:
+            proc = procs.look(start["pid"])
+            ours = proc is not None and (proc.ppid == os.getpid() or bool(
+                procs.holders([self._records["claim"]["token"]], {proc.pid: proc})))
+            start["start"] = proc.start if proc is not None and ours else 0
+        return start
+
+    def _take_status(self, status: int, cpu: float, rss: int) -> None:
+        if os.WIFSIGNALED(status):
+            self._status = None, os.WTERMSIG(status)
+        else:
+            self._status = os.WEXITSTATUS(status), None
+        self._usage = cpu, rss
+
+    def members(self) -> "list[procs.Proc]":
+        """Scan for the living processes of the attempt: by token, by cgroup, by descent, and those seen before."""
+        found = procs.table()
+        claim, start = self._records.get("claim"), self._start()
+        members = {}
+        if claim is not None:
+            members = {proc.pid: proc for proc in procs.holders([claim["token"]], found)}
+            members.update((pid, found[pid]) for pid in cgroup.pids(claim.get("cgroup"))
+                           if pid in found and pid != claim["runner"])
+        roots = dict(self._known)
+        if start is not None:
+            roots[start["pid"]] = start["start"]
+        for pid, began in roots.items():
+            if pid in found and found[pid].start == began:
+                members[pid] = found[pid]
+        for proc in procs.descendants(found, list(members)) + self._strays():
+            members[proc.pid] = proc
+        mine = self._mine()
+        living = [proc for proc in members.values() if not proc.dead and proc.pid not in mine]
+        self._known = {proc.pid: proc.start for proc in living}
+        return living
+
+
+def take_end(attempt: Attempt, record: "dict[str, Any]") -> bytes:
+    """Give an attempt the end that a journal tells, and return it."""
+    attempt.sizes = record["out"], record["err"]
+    frame = {key: record[key] for key in record if key != "k"}
+    return dumps(frame).encode("ascii")[1:]
+
+
+def _is_whole(uid: str, records: "dict[str, dict[str, Any]]", places: "Places") -> bool:
+    """False when the host went down after the end, and what was not on the disk by then is missing in the outputs."""
+    claim, end = records.get("claim"), records["end"]
+    if claim is not None and claim["boot"] == procs.identity():
+        return True
+    return bool(places.size(uid, 1) >= end["out"] and places.size(uid, 2) >= end["err"])
+
+
+def recover(history: History, places: "Places") -> "list[Attempt]":
+    """Return every attempt that an earlier agent left here. Those whose end is not known yet are ``running``."""
+    here = procs.identity()
+    found = []
+    for uid in sorted(set(os.listdir(places.work)) | set(history.records)):
+        if not is_id(uid):
+            continue
+        if uid in history.released:
+            places.discard(uid)
+            continue
+        records = history.records.get(uid, {})
+        claim = records.get("claim")
+        attempt = Attempt(uid, claim["token"] if claim else "", state=attempts_.ENDED)
+        if "end" in records and _is_whole(uid, records, places):
+            attempt.end = take_end(attempt, records["end"])
+        elif "fence" in records:
+            attempt.end = end_text(uid, "fenced")
+        elif "end" in records or ((claim["boot"] != here) if claim else (here not in history.boots)):
+            attempt.sizes = places.size(uid, 1), places.size(uid, 2)
+            started = records.get("start", {}).get("at")
+            attempt.end = end_text(uid, "reboot", _REBOOT, started=started, sizes=attempt.sizes)
+            history.journal.append(b'{"k":"end",' + attempt.end)
+        else:
+            attempt.state = attempts_.RUNNING
+            attempt.lease = claim.get("lease") if claim else None
+        found.append(attempt)
+    return found

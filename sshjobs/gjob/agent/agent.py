@@ -1,0 +1,271 @@
+"""The agent: one process per run and host. It holds what the run has here, serves one link at a time, never blocks."""
+
+import os
+import time
+
+from .. import procs, wire
+from ..places import remove_tree
+from . import facts
+from .attempts import Attempt, History
+from .blobs import Blobs
+from .crew import Crew, Listener
+from .link import PAUSE, TOO_MUCH, Link, LinkLost
+from .loop import READ, WRITE, Loop
+from .pool import Pool
+from .talk import Talk
+
+MYPY = False
+if MYPY:
+    from typing import Any
+
+    from ..door import Door
+    from ..places import Places
+
+#: Seconds without a link and without anything to do after which the agent goes; at once where nobody has spoken to it.
+IDLE_EXIT = 60.0
+#: While so many jobs wait here, nobody waits for news: what is no longer than SMALL_NEWS bytes is gathered for so many
+#: seconds. Each write wakes an sshd, an ssh and the manager, which costs them more than the news of ten jobs.
+PLENTY, SMALL_NEWS, GATHER = 8, 1 << 15, 0.03
+
+
+class Agent(Listener):
+    """Everything of one run on one host.
+
+    :param door: where fronts bring links
+    :param hello: the first; it says which run and host this is for good
+    """
+
+    def __init__(self, door: "Door", hello: "dict[str, Any]", places: "Places"):
+        self._places, self._door = places, door
+        self._resumed = bool(os.listdir(places.journals))
+        self._history = History(places)
+        self._blobs = Blobs(places, kept=hello["root"] is None)
+        self._loop = Loop()
+        pool = Pool(places, self._history, hello["name"], hello["host"], hello["slots"])
+        self._crew = Crew(places, self._history, self._loop, self, pool)
+        self._talk: "Talk | None" = None
+        self._facts: "dict[str, Any]" = {}
+        self._idle_since: "float | None" = None
+        self._stays = IDLE_EXIT
+        #: Something was said to us after a hello.
+        self._spoken_to = False
+        #: When what is gathered is to be written; and whether all went out at the last write.
+        self._write_at: "float | None" = None
+        self._flows = True
+        self._done = False
+        self._loop.watch(door.fileno(), self._on_door)
+
+    def run(self) -> None:
+        """Serve until the run is over or nobody needs us."""
+        subreaper = False
+        while not self._done:
+            self._loop.turn(self._patience())
+            try:
+                self._act()
+            except LinkLost:
+                self._drop_link()
+            if not subreaper and self._talk is not None:  # only now: it is not to delay the welcome
+                self._crew.inherits = procs.become_subreaper()
+                subreaper = True
+
+    def _patience(self) -> float:
+        """Seconds until something is due."""
+        now = time.monotonic()
+        due = self._crew.due(now)
+        if self._talk is not None:
+            due = min(due, self._talk.due(now))
+        if self._write_at is not None:
+            due = min(due, self._write_at)
+        if self._idle_since is not None:
+            due = min(due, self._idle_since + self._stays)
+        return max(0.0, due - now)
+
+    def _act(self) -> None:
+        """What follows from all that came in at once: launches, looks, outputs, and one write."""
+        now = time.monotonic()
+        self._crew.act(now)
+        self._history.journal.retry()
+        if self._talk is not None:
+            self._talk.stream(now)
+            if not self._gathers(self._talk.link, now):
+                self._write(self._talk.link)
+        self._crew.tidy()
+        self._consider_leaving(now)
+
+    def _gathers(self, link: Link, now: float) -> bool:
+        """True while what is to be written may wait for more, or for more room."""
+        if link.paused and self._write_at is not None:
+            return now < self._write_at
+        if not link.waiting or link.waiting > SMALL_NEWS or len(self._crew.queue) < PLENTY or not self._flows:
+            return False
+        if self._write_at is None:
+            self._write_at = now + GATHER
+        return now < self._write_at
+
+    def _write(self, link: Link) -> None:
+        self._write_at, self._flows = None, link.flush()
+        reads = READ if link.waiting <= TOO_MUCH else 0
+        if link.paused:
+            self._write_at = time.monotonic() + PAUSE
+        writes = WRITE if link.waiting and not link.paused else 0
+        if link.reading == link.writing:
+            self._loop.want(link.reading, reads | writes)
+        else:
+            self._loop.want(link.reading, reads)
+            self._loop.want(link.writing, writes)
+
+    # -- links -----------------------------------------------------------------------------------------------------
+
+    def _on_door(self) -> None:
+        came = self._door.accept()
+        if came is None:
+            return
+        hello, reading, writing, front = came
+        link = Link(reading, writing, front)
+        if hello["epoch"] < self._history.epoch:
+            link.say(t="stale", epoch=self._history.epoch)
+            _hang_up(link)
+            return
+        if hello["epoch"] > self._history.epoch or procs.identity() not in self._history.boots:
+            self._history.note_epoch(hello["epoch"])
+        self._drop_link()
+        try:
+            self._loop.watch(reading, self._on_link)
+            if writing != reading:
+                self._loop.watch(writing, self._on_writable, 0)
+            self._loop.watch(front.fileno(), self._drop_link)
+        except OSError as error:  # a plain file or /dev/null; two descriptions of one file are fine
+            self._loop.forget(reading)
+            self._loop.forget(writing)
+            link.say(t="error", msg="standard input and output must be pipes or sockets: %s" % error)
+            _hang_up(link)
+            return
+        self._crew.pool.set_slots(hello["slots"])
+        self._talk = Talk(link, self._crew, self._history, self._blobs, self._places, self._on_bye)
+        self._welcome(link)
+
+    def _welcome(self, link: Link) -> None:
+        if not self._facts:
+            self._facts = facts.gather()
+        link.say(t="welcome", v=wire.VERSION, pid=os.getpid(), root=self._places.root,
+                 resumed=self._resumed, **dict(self._facts, **facts.passing(self._places.base)))
+        self._resumed = True
+
+    def _on_link(self) -> None:
+        talk = self._talk
+        if talk is None:
+            return
+        try:
+            for frame, line, body in talk.link.receive():
+                self._spoken_to = True
+                talk.obey(frame, line, body)
+                if self._talk is not talk:
+                    return
+        except LinkLost:
+            self._drop_link()
+        except wire.WireError as error:
+            self._complain(str(error))
+        except Exception as error:  # noqa: BLE001  (a fault of ours costs the link, not the watch over the jobs)
+            procs.note_failure()
+            self._complain("the agent failed: %r" % error)
+
+    def _on_writable(self) -> None:
+        """There is room again, which the end of every turn uses; if none was wanted, nobody reads any more."""
+        if self._talk is not None and not self._talk.link.waiting:
+            self._drop_link()
+
+    def _complain(self, msg: str) -> None:
+        if self._talk is not None:
+            self._talk.link.say(t="error", msg=msg)
+            _try_flush(self._talk.link)
+            self._drop_link()
+
+    def _drop_link(self) -> None:
+        talk, self._talk, self._write_at, self._flows = self._talk, None, None, True
+        if talk is None:
+            return
+        for fd in (talk.link.reading, talk.link.writing, talk.link.front.fileno()):
+            self._loop.forget(fd)
+        self._blobs.forget_halves()
+        talk.close()
+        # A manager that has heard nothing of a host by the end of its run parts from it without a word, not even bye.
+        self._stays = IDLE_EXIT if self._spoken_to or not self._unused() else 0.0
+
+    # -- what becomes of attempts ----------------------------------------------------------------------------------
+
+    def on_start(self, attempt: Attempt) -> None:
+        if self._talk is not None:
+            self._talk.on_start(attempt)
+
+    def on_end(self, attempt: Attempt) -> None:
+        if self._talk is not None:
+            self._talk.on_end(attempt)
+
+    def on_word(self, attempt: Attempt, line: bytes) -> None:
+        if self._talk is not None:
+            self._talk.on_word(attempt, line)
+
+    def on_trouble(self, msg: str) -> None:
+        if self._talk is not None:
+            self._talk.warn(msg)
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _on_bye(self) -> None:
+        for uid, attempt in self._crew.attempts.items():
+            if attempt.state == "running":
+                raise wire.WireError("bye: %s runs" % uid)
+        processes = self._crew.dismiss()
+        self._blobs.close()
+        files = self._door.close_and(self._clean)
+        assert self._talk is not None
+        self._talk.link.say(t="gone", processes=processes, files=files)
+        _try_flush(self._talk.link)
+        self._drop_link()
+        self._done = True
+
+    def _clean(self) -> int:
+        left = remove_tree(self._places.base)
+        if not left:
+            self._places.remove_empty_parents()
+        return left
+
+    def _consider_leaving(self, now: float) -> None:
+        if self._talk is not None or self._crew.works():
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        elif now - self._idle_since >= self._stays:
+            self._idle_since, self._stays = now, IDLE_EXIT
+            # What the disk has no room for would be forgotten with us.
+            if self._history.journal.retry() and self._door.try_close():
+                if self._unused():
+                    self._clean()
+                self._done = True
+
+    def _unused(self) -> bool:
+        return self._crew.unused and not self._history.released
+
+
+def _try_flush(link: Link) -> None:
+    try:
+        link.flush()
+    except LinkLost:
+        pass
+
+
+def _hang_up(link: Link) -> None:
+    _try_flush(link)
+    link.close()
+
+
+def main(door: "Door", hello: "dict[str, Any]", places: "Places") -> None:
+    """Be the agent, in a process forked from the first front; does not return."""
+    status = 1
+    try:
+        Agent(door, hello, places).run()
+        status = 0
+    finally:
+        if status:
+            procs.note_failure()
+        os._exit(status)

@@ -1,0 +1,221 @@
+"""The attempts of a run on this host: what the agent knows, and what must be known after any crash."""
+
+import errno
+import os
+import time
+
+from .. import procs
+from ..journal import Journal, Reader
+from ..light import dumps, loads
+from ..places import Unusable
+
+MYPY = False
+if MYPY:
+    from typing import Any, Iterable
+
+    from ..places import Places
+    from .pool import Worker
+
+QUEUED, RUNNING, ENDED = "queued", "running", "ended"
+
+
+class Attempt:
+    """One attempt that the manager has not released.
+
+    :ivar line: its launch frame as it came, empty for one that an earlier agent was given
+    :ivar worker: the runner that has it, if that is ours
+    :ivar journal: path of the journal of the runner that was given it
+    :ivar keep: what it leaves running is left alone
+    :ivar lease: seconds that it may run on without a manager; ``None``: for ever
+    :ivar end: the keys of its ``ended`` frame but for ``t``, as the rest of a JSON object
+    :ivar sizes: of stdout and stderr at the end
+    :ivar lost: bytes sent of stdout and stderr that the job itself removed from its files
+    :ivar missing: bytes of both that were there at its end and that somebody deleted before they were sent
+    :ivar pid: of the main process, once it is known
+    :ivar stuck: processes of it that do not die
+    """
+
+    __slots__ = ("end", "journal", "keep", "lease", "line", "lost", "missing", "pid", "sizes", "started_line", "state",
+                 "stuck", "token", "uid", "worker")
+
+    def __init__(self, uid: str, token: str, line: bytes = b"", state: str = QUEUED):
+        self.uid, self.token, self.line, self.state = uid, token, line, state
+        self.worker: "Worker | None" = None
+        self.journal = ""
+        self.keep = False
+        self.lease: "float | None" = None
+        self.started_line = b""
+        self.end = b""
+        self.sizes = (0, 0)
+        self.lost = self.missing = (0, 0)
+        self.pid = 0
+        self.stuck: "list[int]" = []
+
+    def ended_line(self) -> bytes:
+        """Return the ``ended`` frame; sizes count what the job removed from its own files as well. An end without all
+        of the output is not told as any other."""
+        if self.lost == self.missing == (0, 0):
+            return b'{"t":"ended",' + self.end + b"\n"
+        frame = loads((b"{" + self.end).decode("ascii"))
+        frame.update(t="ended", out=frame["out"] + self.lost[0] - self.missing[0],
+                     err=frame["err"] + self.lost[1] - self.missing[1])
+        if max(self.missing) > 0 and frame["why"] != "lost":
+            frame.update(why="lost", msg="%s; %d bytes of its output were deleted on the host before they were fetched"
+                         % (_how(frame), sum(self.missing)))
+        return dumps(frame).encode("ascii") + b"\n"
+
+
+def _how(frame: "dict[str, Any]") -> str:
+    if frame["why"] == "exited":
+        return "it exited with %s" % frame["status"]
+    return "it ended by signal %s" % frame["signal"] if frame["why"] == "signalled" else "it ended (%s)" % frame["why"]
+
+
+def end_text(uid: str, why: str, msg: "str | None" = None, status: "int | None" = None, signal: "int | None" = None,
+             started: "float | None" = None, ended: "float | None" = None, sizes: "tuple[int, int]" = (0, 0),
+             usage: "tuple[float, int]" = (0.0, 0)) -> bytes:
+    """Return an end as the rest of a JSON object, for ``Attempt.end`` and journals."""
+    frame = {"id": uid, "why": why, "status": status, "signal": signal, "started": started, "ended": ended,
+             "out": sizes[0], "err": sizes[1], "msg": msg, "cpu": usage[0], "rss": usage[1]}
+    return dumps(frame).encode("ascii")[1:]
+
+
+def launched(frame: "dict[str, Any]", line: bytes) -> Attempt:
+    """Return the attempt of a launch frame."""
+    attempt = Attempt(frame["id"], frame["token"], line)
+    attempt.keep = frame["spec"].get("leftovers") == "keep"
+    attempt.lease = frame["spec"].get("lease")
+    return attempt
+
+
+class UidSet:
+    """A set of uids in a few bits each: it holds every attempt of the run that was ever released here."""
+
+    def __init__(self) -> None:
+        self._bits: "dict[tuple[int, int], int]" = {}
+
+    @staticmethod
+    def _place(uid: str) -> "tuple[tuple[int, int], int]":
+        job, _, attempt = uid.partition(".")
+        number = int(job)
+        return (number >> 10, int(attempt)), 1 << (number & 1023)
+
+    def add(self, uid: str) -> None:
+        """Add a uid."""
+        key, bit = self._place(uid)
+        self._bits[key] = self._bits.get(key, 0) | bit
+
+    def __len__(self) -> int:
+        return sum(bin(bits).count("1") for bits in self._bits.values())
+
+    def __contains__(self, uid: str) -> bool:
+        key, bit = self._place(uid)
+        return bool(self._bits.get(key, 0) & bit)
+
+
+class History:
+    """What the journals of a directory say, the agent's own journal among them, which is opened here."""
+
+    def __init__(self, places: "Places"):
+        self._places = places
+        self.epoch = -1
+        self.boots: "set[str]" = set()
+        self.released = UidSet()
+        #: By uid: the records of it by their kind.
+        self.records: "dict[str, dict[str, dict[str, Any]]]" = {}
+        #: Runners of earlier agents, as (pid, start), that may still be at work.
+        self._runners: "set[tuple[int, int]]" = set()
+        self._readers: "dict[str, Reader]" = {}
+        self._next = 1
+        for name in os.listdir(places.journals):
+            number = name[:-4]
+            if name.endswith(".log") and number.isdigit():
+                self._next = max(self._next, int(number) + 1)
+                self.read(os.path.join(places.journals, name))
+        fd, _ = self.new_journal()
+        self.journal = Journal(fd)
+
+    def new_journal(self) -> "tuple[int, str]":
+        """Make a journal nobody else writes and return its file descriptor and path.
+
+        :raises OSError: it cannot be made
+        """
+        while True:
+            path = "%s/%d.log" % (self._places.journals, self._next)
+            self._next += 1
+            try:
+                return os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_APPEND, 0o600), path
+            except FileExistsError:
+                continue
+            except FileNotFoundError:  # somebody has deleted where it was to be
+                try:
+                    self._places.restore()
+                except Unusable as error:
+                    raise OSError(errno.ENOTDIR, error.why)
+
+    def refresh(self) -> None:
+        """Read what came to the journals of earlier agents and their runners since the last time."""
+        for path in list(self._readers):
+            self.read(path)
+            if not os.path.exists(path):  # all in it was released
+                del self._readers[path]
+
+    def read(self, path: str) -> None:
+        """Read what came to a journal since the last time."""
+        if path not in self._readers:
+            self._readers[path] = Reader(path)
+        for item in self._readers[path].read():
+            try:
+                self._take(item)
+            except (KeyError, TypeError, ValueError):  # whole, yet not as we write them: another version's
+                continue
+
+    def _take(self, item: "dict[str, Any]") -> None:
+        kind = item["k"]
+        if kind == "release":
+            for uid in item["ids"]:
+                self.released.add(uid)
+                self.records.pop(uid, None)
+        elif kind == "epoch":
+            self.epoch = max(self.epoch, item["epoch"])
+            self.boots.add(item["boot"])
+        elif kind == "runner":
+            if item["boot"] == procs.identity():
+                self._runners.add((item["runner"], item["rstart"]))
+        elif item["id"] not in self.released:
+            self.records.setdefault(item["id"], {})[kind] = item
+            if kind == "claim":
+                self.boots.add(item["boot"])
+
+    def others_work(self, mine: "set[int]") -> bool:
+        """True while a runner lives that is not one of mine: it may be about to write a claim."""
+        self._runners = {(pid, start) for pid, start in self._runners if procs.lives(pid, start)}
+        return any(pid not in mine for pid, _ in self._runners)
+
+    def note_epoch(self, epoch: int) -> None:
+        """Keep the highest epoch, and that this boot has seen us."""
+        self.epoch = epoch
+        self.boots.add(procs.identity())
+        self.journal.append(b'{"k":"epoch","epoch":%d,"boot":"%s"}' % (epoch, procs.identity().encode("ascii")))
+
+    def note_found(self, uid: str, token: str) -> None:
+        """Keep that processes of an attempt are here of which nothing was written down, or no longer is."""
+        record = {"k": "claim", "id": uid, "token": token, "runner": 0, "rstart": 0, "boot": procs.identity(),
+                  "keep": False, "until": None}
+        self.records.setdefault(uid, {})["claim"] = record
+        self.journal.append(dumps(record).encode("ascii"))
+
+    def note_start(self, uid: str, pid: int, start: int) -> None:
+        """Keep which process the main one of an attempt was found to be; perhaps its program was never loaded."""
+        record = {"k": "start", "id": uid, "pid": pid, "start": start, "at": time.time(), "found": True}
+        self.records.setdefault(uid, {})["start"] = record
+        self.journal.append(dumps(record).encode("ascii"))
+
+    def note_release(self, uids: "Iterable[str]") -> None:
+        """Keep that these can never be launched again."""
+        uids = list(uids)
+        for uid in uids:
+            self.released.add(uid)
+            self.records.pop(uid, None)
+        if uids:
+            self.journal.append(dumps({"k": "release", "ids": uids}).encode("ascii"))

@@ -1,0 +1,126 @@
+"""Inputs that outlive their run: large files that another run of the same user is likely to need again.
+
+A cached file is never opened for writing and never given to a job: runs have it by a second name in their own
+directory, jobs get copies. So what is thrown out of the cache stays with the runs that need it.
+"""
+
+import os
+import stat
+import time
+
+from .. import procs
+from ..places import own_directory, remove_tree
+
+#: Smaller inputs end with their run: to send them again costs less than to keep them, and secrets are small.
+LEAST = 1 << 18
+#: Most bytes and files that are kept, and which part of the room on the disk they may take at most.
+MOST, MOST_FILES, SHARE = 10 << 30, 4096, 4
+#: Seconds that a file is kept for after it was last needed.
+KEPT_FOR = 14 * 86400.0
+#: The bounds are seen to after so many bytes or files more.
+_OFTEN, _OFTEN_FILES = 1 << 30, 256
+
+
+class Cache:
+    """The cache of this user on this host. Whatever goes wrong with it only costs that inputs are sent again.
+
+    Files are not synced. So a name is good until the host boots: each boot has a directory of its own, because a
+    power failure may leave a file with its name and size and without its content.
+
+    :param root: of all of ours on this host
+    """
+
+    def __init__(self, root: str):
+        self.path = root + "/cache"
+        self._here = self.path + "/" + (procs.boot_id() or "boot")
+        self._new = self._new_files = 0
+
+    def fetch(self, sha: str, size: int, target: str) -> bool:
+        """Give a cached file a second name; False where there is none."""
+        path = self._here + "/" + sha
+        try:
+            os.link(path, target, follow_symlinks=False)
+        except OSError:
+            return os.path.exists(target)
+        found = os.lstat(target)
+        if stat.S_ISREG(found.st_mode) and found.st_size == size and not found.st_mode & 0o222:
+            os.utime(target)
+            return True
+        # Not as we left it.
+        for name in (target, path):
+            os.unlink(name)
+        return False
+
+    def keep(self, path: str, sha: str, size: int) -> None:
+        """Keep a file that has just come over whole. It is read-only, and stays so."""
+        try:
+            own_directory(self.path)
+            own_directory(self._here)
+            os.link(path, self._here + "/" + sha, follow_symlinks=False)
+        except Exception:  # noqa: BLE001  (no hard links, no room, a stranger's directory: then it is not kept)
+            return
+        self._new += size
+        self._new_files += 1
+        if self._new >= _OFTEN or self._new_files >= _OFTEN_FILES:
+            self.trim()
+
+    def trim(self) -> None:
+        """Throw out what was not needed for long, and of the rest the least recently needed, until it is not too
+        much any more."""
+        self._new = self._new_files = 0
+        found = sorted(self._files(), reverse=True)
+        limit, oldest = self._limit(sum(size for _, size, _ in found)), time.time() - KEPT_FOR
+        total = 0
+        for number, (used, size, path) in enumerate(found):
+            total += size
+            if used < oldest or total > limit or number >= MOST_FILES:
+                total -= size
+                _forgive(os.unlink, path)
+        for directory in _listed(self.path):
+            _forgive(os.rmdir, directory)
+        _forgive(os.rmdir, self.path)
+
+    def _limit(self, present: int) -> int:
+        try:
+            disk = os.statvfs(self.path)
+        except OSError:
+            return MOST
+        return min(MOST, (disk.f_bavail * disk.f_frsize + present) // SHARE)
+
+    def _files(self) -> "list[tuple[float, int, str]]":
+        """When each file was last needed, its size, and its path; another host may share them with us."""
+        found = []
+        for directory in _listed(self.path):
+            for path in _listed(directory):
+                try:
+                    info = os.lstat(path)
+                except OSError:  # another agent threw it out
+                    continue
+                found.append((info.st_mtime, info.st_size, path))
+        return found
+
+    def count(self) -> int:
+        """Return how many files are kept."""
+        return len(self._files())
+
+    def clear(self) -> "tuple[int, int]":
+        """Throw everything out; return how many files that were, and how many bytes."""
+        found = self._files()
+        remove_tree(self.path)
+        gone = [size for _, size, path in found if not os.path.lexists(path)]
+        return len(gone), sum(gone)
+
+
+def _listed(directory: str) -> "list[str]":
+    try:
+        return [directory + "/" + name for name in os.listdir(directory)]
+    except OSError:
+        return []
+
+
+def _forgive(how: "object", path: str) -> None:
+    assert callable(how)
+    try:
+        how(path)
+    except OSError:  # not empty, or gone: another agent is at it too
+        pass

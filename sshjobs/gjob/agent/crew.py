@@ -1,0 +1,401 @@
+"""Who carries attempts out: the queue, the runners that have one, and those that are only watched."""
+
+import os
+import time
+
+from .. import cgroup, lease, procs, room, wire
+from . import adopt
+from .attempts import ENDED, QUEUED, RUNNING, Attempt, History, end_text
+from .loop import READ, WRITE
+from .pool import Pool
+from .rubbish import Rubbish
+
+MYPY = False
+if MYPY:
+    from ..places import Places
+    from .loop import Loop
+    from .pool import Worker
+
+#: Seconds until a runner that could not be forked is tried again.
+FORK_RETRY = 1.0
+#: Seconds to wait for idle runners to exit when the run is over.
+DISMISSED_WITHIN = 1.0
+
+
+class Listener:
+    """Hears what becomes of attempts."""
+
+    def on_start(self, attempt: Attempt) -> None:
+        """It was given to a runner."""
+        raise NotImplementedError
+
+    def on_end(self, attempt: Attempt) -> None:
+        """It has ended; ``end`` and ``sizes`` are set."""
+        raise NotImplementedError
+
+    def on_word(self, attempt: Attempt, line: bytes) -> None:
+        """A frame about it, ``started`` or ``stuck``."""
+        raise NotImplementedError
+
+    def on_trouble(self, msg: str) -> None:
+        """Something that a person should know."""
+        raise NotImplementedError
+
+
+class Crew:
+    """All attempts of a run on this host that are not released.
+
+    :param slots: how many may run at a time
+    """
+
+    def __init__(self, places: "Places", history: History, loop: "Loop", listener: Listener, pool: Pool):
+        self._places, self._history, self._loop, self._listener = places, history, loop, listener
+        self.pool = pool
+        self.attempts: "dict[str, Attempt]" = {}
+        self.queue: "dict[str, Attempt]" = {}
+        self._workers: "dict[int, Worker]" = {}
+        self._adopted: "dict[str, adopt.Adopted]" = {}
+        #: Wait statuses of children that are no runners: main processes whose runner was killed, and their orphans.
+        self._reaped: "dict[int, tuple[int, float, int]]" = {}
+        self._ever_kept = False
+        #: Orphans of our descendants become our children.
+        self.inherits = False
+        self._rubbish = Rubbish(places)
+        self.leases = lease.Leases(lease.Heard(places.lease))
+        self._next_look = 0.0
+        self._fork_at = 0.0
+        #: It was said that there are fewer runners than slots.
+        self._short = False
+        loop.watch_children(self._on_child)
+        for attempt in adopt.recover(history, places):
+            self.attempts[attempt.uid] = attempt
+            if attempt.state == RUNNING:
+                self.leases.add(attempt.uid, attempt.lease)
+                self._adopt(attempt)
+
+    # -- orders ----------------------------------------------------------------------------------------------------
+
+    def launch(self, attempt: Attempt) -> None:
+        """Run it when there is a slot."""
+        self.attempts[attempt.uid] = self.queue[attempt.uid] = attempt
+        self._ever_kept = self._ever_kept or attempt.keep
+        self.leases.add(attempt.uid, attempt.lease)
+
+    def fence(self, uid: str, token: "str | None" = None) -> "Attempt | None":
+        """Make sure that an attempt never starts; ``None`` when it is too late for that.
+
+        :param token: of an attempt that may have been started here; where nothing is known of it (somebody has deleted
+            what was written down), what carries its token is looked for
+        """
+        attempt = self.attempts.get(uid)
+        if uid in self._history.released or (attempt is not None and attempt.state != QUEUED):
+            return None
+        if attempt is None:
+            attempt = self.attempts[uid] = Attempt(uid, token or "")
+            if token is not None and procs.holders([token], procs.table()):
+                self._history.note_found(uid, token)
+                self._taken(attempt)
+                return None
+        self.queue.pop(uid, None)
+        try:
+            os.mkdir(self._places.cwd(uid), 0o700)
+        except FileExistsError:
+            self._taken(attempt)
+            return None
+        except OSError:
+            pass  # no room for a directory: only we could start it, and from now on we will not
+        self._history.journal.append(b'{"k":"fence","id":"%s"}' % uid.encode("ascii"))
+        attempt.state, attempt.end = ENDED, end_text(uid, "fenced")
+        self.leases.drop(uid)
+        return attempt
+
+    def cancel(self, uid: str, grace: float, why: str = "cancelled") -> None:
+        """End an attempt that has started. Its end is told like any other."""
+        attempt = self.attempts[uid]
+        if attempt.worker is not None:
+            attempt.worker.cancel(uid, grace, why)
+        elif uid in self._adopted:
+            self._adopted[uid].cancel(grace, time.monotonic(), why)
+            self._next_look = 0.0
+
+    def renew(self, at: float) -> None:
+        """A manager has answered what it was asked then. Whose lease was over before it came, is over."""
+        over, trouble = self.leases.renew(at)
+        if trouble is not None:
+            self._listener.on_trouble("leases cannot be renewed: %s" % room.words(trouble, self._places.root))
+        for uid in over:
+            attempt = self.fence(uid)
+            if attempt is not None:
+                attempt.end = end_text(uid, "fenced", lease.words(attempt.lease or 0.0, started=False))
+                self._listener.on_end(attempt)
+            elif self.attempts[uid].state == RUNNING:
+                self.cancel(uid, lease.GRACE, "lease")
+
+    def pause(self, uid: str, stop: bool) -> None:
+        """Stop what runs of an attempt, or let it go on."""
+        attempt = self.attempts.get(uid)
+        if attempt is None or attempt.state != RUNNING:
+            return
+        if attempt.worker is not None:
+            attempt.worker.order(t="pause" if stop else "unpause", id=uid)
+        elif uid in self._adopted:
+            self._adopted[uid].pause(stop)
+
+    def release(self, uids: "list[str]") -> None:
+        """Delete attempts that have ended; they can never be launched again."""
+        self._history.note_release(uids)
+        attempts = [self.attempts.pop(uid) for uid in uids]
+        for attempt in attempts:
+            self.pool.forget(attempt)
+        self._rubbish.add(attempts)
+
+    def dismiss(self) -> int:
+        """Let all runners go, which have nothing; return how many processes there are besides them."""
+        mine = self._mine()
+        left = [proc for proc in procs.descendants(procs.table(), [os.getpid()])
+                if proc.pid not in mine and not proc.dead]
+        for worker in list(self._workers.values()):
+            self._loop.forget(worker.sock.fileno())
+            worker.sock.close()
+        deadline, pause = time.monotonic() + DISMISSED_WITHIN, 0.0005
+        while time.monotonic() < deadline and any(map(procs.runs, mine)):
+            time.sleep(pause)
+            pause = min(2 * pause, 0.005)
+        cgroup.tidy(self._places)
+        return len(left)
+
+    def works(self) -> bool:
+        """True while an attempt waits or runs. What has ended is on the disk, where another agent finds it."""
+        return any(one.state == RUNNING for one in self.attempts.values()) or any(map(self.leases.covers, self.queue))
+
+    @property
+    def unused(self) -> bool:
+        """True when no runner was ever forked, and nothing is known of attempts that an earlier agent had."""
+        return self.pool.unused and not self.attempts
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    def due(self, now: float) -> float:
+        """Return when to call :meth:`act`, by the monotonic clock."""
+        if self._rubbish.waits(self._busy()):
+            return now
+        due = now + 3600.0
+        if self._adopted:
+            due = self._next_look
+        if self.queue and self.pool.free() and self._first() is not None:
+            due = min(due, self._fork_at)
+        return due
+
+    def act(self, now: float) -> None:
+        """Give launches to runners, and look after attempts that have none."""
+        if self._adopted and now >= self._next_look:
+            self._look_after_adopted(now)
+        while self.queue and self.pool.free() and now >= self._fork_at:
+            uid = self._first()
+            if uid is None:
+                return
+            try:
+                worker = self.pool.get()
+            except OSError as error:
+                self._fork_at = now + FORK_RETRY
+                self._without_runner(error)
+                return
+            self._short = False
+            if worker.pid not in self._workers:
+                self._workers[worker.pid] = worker
+                self._loop.watch(worker.sock.fileno(), lambda worker=worker: self._on_worker(worker))  # type: ignore[misc]
+            attempt = self.queue.pop(uid)
+            attempt.state = RUNNING
+            self.pool.assign(worker, attempt)
+            self._listener.on_start(attempt)
+            self._watch(worker)
+
+    def _first(self) -> "str | None":
+        """Return which attempt is to run next; one with a lease waits until a manager answers."""
+        if not self.leases:
+            return next(iter(self.queue))
+        return next((uid for uid in self.queue if self.leases.covers(uid)), None)
+
+    def _without_runner(self, error: OSError) -> None:
+        """No runner can be started. While others are at work, jobs wait for those; else they are given back."""
+        why = room.words(error, self._places.root)
+        if self.pool.busy:
+            if not self._short:
+                self._listener.on_trouble("jobs wait for others to end: %s" % why)
+            self._short = True
+            return
+        for uid in list(self.queue):
+            attempt = self.fence(uid)
+            if attempt is not None:
+                attempt.end = end_text(uid, "no_room", why)
+                self._history.journal.append(b'{"k":"end",' + attempt.end)
+                self._ended(attempt)
+
+    def tidy(self) -> None:
+        """Delete some of what was released."""
+        self._rubbish.tidy(self._busy())
+
+    def _busy(self) -> bool:
+        return bool(self.queue or self._adopted) or self.pool.busy
+
+    # -- runners ---------------------------------------------------------------------------------------------------
+
+    def _watch(self, worker: "Worker") -> None:
+        self._loop.want(worker.sock.fileno(), READ | WRITE if worker.full else READ)
+
+    def _on_worker(self, worker: "Worker") -> None:
+        if worker.full:
+            worker.flush()
+            self._watch(worker)
+        lines, there = worker.listen()
+        for line in lines:
+            self._told(worker, line)
+        if not there:
+            # It closes its files a little before it is dead and its job becomes ours: SIGCHLD tells when.
+            self._loop.forget(worker.sock.fileno())
+
+    def _told(self, worker: "Worker", line: bytes) -> None:
+        frame = wire.parse(line)
+        attempt = self.attempts.get(frame["id"])
+        if attempt is None or attempt.worker is not worker:
+            return
+        kind = frame["t"]
+        if kind == "ended":
+            self.pool.done(worker)
+            attempt.end, attempt.sizes = line[line.index(b",") + 1:], (frame["out"], frame["err"])
+            self._ended(attempt)
+        elif kind == "taken":
+            self.pool.done(worker)
+            self._taken(attempt)
+        elif kind == "started":
+            attempt.pid, attempt.started_line = frame["pid"], line + b"\n"
+            self._listener.on_word(attempt, attempt.started_line)
+        elif kind == "stuck":
+            attempt.stuck = frame["pids"]
+            self._listener.on_word(attempt, line + b"\n")
+
+    def _gone(self, worker: "Worker") -> None:
+        """A runner is gone: as it should be when it had nothing, else its job is watched from here."""
+        if self._workers.pop(worker.pid, None) is None:
+            return
+        there = True
+        while there:
+            lines, there = worker.listen()
+            for line in lines:
+                self._told(worker, line)
+            there = there and bool(lines)
+        self._loop.forget(worker.sock.fileno())
+        attempt = worker.attempt
+        self.pool.remove(worker)
+        if attempt is not None:
+            attempt.worker = None
+            self._history.read(worker.journal)
+            never = not self._find_main(attempt, worker)
+            attempt.pid = self._history.records.get(attempt.uid, {}).get("start", {}).get("pid", 0)
+            # Its main process has become our child at this moment: who was reaped under its pid before was another.
+            self._reaped.pop(attempt.pid, None)
+            self._adopt(attempt, never)
+            self._adopted[attempt.uid].inherited = True
+            if worker.ending is not None:
+                self.cancel(attempt.uid, *worker.ending)
+
+    def _on_child(self) -> None:
+        # At the very moment of a runner's death its job becomes our child, perhaps dead already. So who is on a list
+        # that was made before has its runner among the dead; only then may it be reaped.
+        children = procs.children()
+        for worker in [worker for worker in self._workers.values() if _ended(worker.pid)]:
+            self._gone(worker)
+        for pid in children:
+            if pid in self._workers:
+                continue
+            try:
+                found, status, usage = os.wait4(pid, os.WNOHANG)
+            except ChildProcessError:
+                continue
+            if found:
+                self._reaped[pid] = status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+                self._next_look = 0.0
+        if not self._adopted:
+            self._reaped.clear()
+
+    def _find_main(self, attempt: Attempt, worker: "Worker") -> bool:
+        """Find the main process of a job whose runner was killed before it could write down the pid; False where
+        there is none, so that the job was never started.
+
+        The moment is not short: the runner stands still until the program is loaded. What is found is a child of ours
+        that leads a session, or is still in the runner's, and can be no other job's; where several can, none is taken.
+        """
+        records = self._history.records.get(attempt.uid, {})
+        if "claim" not in records or "start" in records or "end" in records:
+            return True
+        known = {other.pid for other in self.attempts.values() if other.state == RUNNING} | set(self._workers)
+        found = [proc for proc in map(procs.look, procs.children()) if proc is not None and proc.pid not in known
+                 and proc.session in (proc.pid, worker.pid)]
+        tokens = [other.token for other in self.attempts.values() if other is not attempt and other.token]
+        others = {proc.pid for proc in procs.holders(tokens, {proc.pid: proc for proc in found})}
+        found = [proc for proc in found if proc.pid not in others]
+        if len(found) == 1:
+            self._history.note_start(attempt.uid, found[0].pid, found[0].start)
+        return bool(found) or not self.inherits
+
+    # -- what has no runner of ours --------------------------------------------------------------------------------
+
+    def _ended(self, attempt: Attempt) -> None:
+        attempt.state, attempt.stuck = ENDED, []
+        self.leases.drop(attempt.uid)
+        self._adopted.pop(attempt.uid, None)
+        self._listener.on_end(attempt)
+
+    def _taken(self, attempt: Attempt) -> None:
+        """Its directory was there: a runner of an earlier agent was faster."""
+        attempt.state = RUNNING
+        self._listener.on_start(attempt)
+        self._history.refresh()
+        self._adopt(attempt)
+
+    def _adopt(self, attempt: Attempt, never: bool = False) -> None:
+        watched = adopt.Adopted(attempt, self._history, self._places, self._mine, self._strays, self.leases)
+        watched.never = never
+        self._adopted[attempt.uid] = watched
+        self._next_look = 0.0
+
+    def _mine(self) -> "set[int]":
+        return set(self._workers)
+
+    def _strays(self) -> "list[procs.Proc]":
+        """Children of ours that are no runners: orphans of the one job whose runner died, if it can only be that."""
+        if len(self._adopted) != 1 or self._ever_kept:
+            return []
+        me, found = os.getpid(), procs.table()
+        # A runner that has died since children were last looked after has left us its job, which is not this one's.
+        # The kernel hands over and buries at one go: after a question to it about children, who is dead can be seen.
+        procs.children()
+        if not all(map(procs.runs, self._workers)):
+            return []
+        return [proc for proc in found.values()
+                if proc.ppid == me and proc.pid not in self._workers and not proc.dead]
+
+    def _look_after_adopted(self, now: float) -> None:
+        watched = list(self._adopted.values())
+        for one in watched:
+            one.see_runner()
+        # After seeing that a runner is dead: what it wrote before is all that it will ever have written.
+        self._history.refresh()
+        for one in watched:
+            attempt = one.attempt
+            before = attempt.stuck
+            text = one.look(now, self._reaped if one.inherited else {})
+            if text:
+                attempt.end = text
+                self._ended(attempt)
+            elif attempt.stuck != before:
+                self._listener.on_word(attempt, wire.encode({"t": "stuck", "id": attempt.uid, "pids": attempt.stuck}))
+        self._next_look = now + adopt.LOOK_INTERVAL
+
+
+def _ended(pid: int) -> bool:
+    """Reap a child; True when it has ended."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True

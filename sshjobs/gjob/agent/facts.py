@@ -1,0 +1,131 @@
+"""What a host is: the facts of ``welcome``. Cheap, and what could be slow has a limit."""
+
+import os
+import sys
+import time
+
+from .. import procs
+
+MYPY = False
+if MYPY:
+    from typing import Any, Iterator
+
+#: Seconds after which nvidia-smi is not waited for any longer.
+GPU_LIMIT = 2.0
+_NVIDIA = "/proc/driver/nvidia/gpus"
+#: What cgroup version 1 says where there is no limit.
+_NO_LIMIT = 1 << 60
+
+
+def gather() -> "dict[str, Any]":
+    """Return the facts that do not change while the host is up."""
+    return {
+        "boot": procs.boot_id(), "pidns": procs.pid_namespace(), "machine": _line("/etc/machine-id") or "",
+        "hostname": os.uname().nodename, "python": "%d.%d.%d" % sys.version_info[:3], "cores": cores(),
+        "memory": memory(), "gpus": gpus(), "home": os.environ.get("HOME", ""),
+    }
+
+
+def passing(base: str) -> "dict[str, Any]":
+    """Return the facts of this moment. ``disk`` is what a user without privileges can still write."""
+    try:
+        room = os.statvfs(base)
+        free = room.f_bavail * room.f_frsize
+    except OSError:
+        free = 0
+    return {"clock": time.time(), "disk": free}
+
+
+def cores() -> int:
+    """Return how many cores we may use: those we are pinned to, less where the cgroup has a quota. At least 1."""
+    count = len(os.sched_getaffinity(0))
+    for directory in _cgroups("cpu"):
+        words = (_line(directory + "/cpu.max") or "").split()
+        if not words:
+            words = [_line(directory + "/cpu.cfs_quota_us") or "", _line(directory + "/cpu.cfs_period_us") or ""]
+        if len(words) == 2 and words[0].isdigit() and words[1].isdigit() and int(words[1]) > 0:
+            count = min(count, -(-int(words[0]) // int(words[1])))
+    return max(1, count)
+
+
+def memory() -> int:
+    """Return how many bytes of memory we may use: the machine's, less where the cgroup has a limit."""
+    size = 0
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemTotal:"):
+                    size = int(line.split()[1]) * 1024
+                    break
+    except (OSError, ValueError, IndexError):
+        pass
+    for directory in _cgroups("memory"):
+        limit = _line(directory + "/memory.max") or _line(directory + "/memory.limit_in_bytes") or ""
+        if limit.isdigit() and int(limit) < _NO_LIMIT:
+            size = min(size, int(limit)) if size else int(limit)
+    return size
+
+
+def gpus() -> "list[str]":
+    """Return the names of the GPUs. The driver's own list is read where there is one; nvidia-smi can take seconds."""
+    try:
+        devices = sorted(os.listdir(_NVIDIA))
+    except OSError:
+        return _ask_nvidia_smi()
+    names = []
+    for device in devices:
+        try:
+            with open("%s/%s/information" % (_NVIDIA, device)) as file:
+                names += [line.partition(":")[2].strip() for line in file if line.startswith("Model:")]
+        except OSError:
+            continue
+    return names
+
+
+def _ask_nvidia_smi() -> "list[str]":
+    for directory in os.get_exec_path():
+        program = os.path.join(directory, "nvidia-smi")
+        if os.access(program, os.X_OK):
+            break
+    else:
+        return []
+    import subprocess
+
+    try:
+        process = subprocess.Popen([program, "-L"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL, start_new_session=True)
+    except OSError:
+        return []
+    try:
+        said = process.communicate(timeout=GPU_LIMIT)[0].decode("utf-8", "replace")
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return []
+    # GPU 0: NVIDIA H200 (UUID: GPU-…)
+    return [line.partition(": ")[2].partition(" (UUID")[0] for line in said.splitlines() if line.startswith("GPU ")]
+
+
+def _cgroups(controller: str) -> "Iterator[str]":
+    """Yield the directories of our cgroup and of those above it, for both versions."""
+    yield "/sys/fs/cgroup"
+    yield "/sys/fs/cgroup/" + controller
+    try:
+        with open("/proc/self/cgroup") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        number, controllers, path = line.split(":", 2)
+        if number != "0" and controller not in controllers.split(","):
+            continue
+        while path not in ("", "/"):
+            yield "/sys/fs/cgroup%s%s" % ("" if number == "0" else "/" + controller, path)
+            path = os.path.dirname(path)
+
+
+def _line(path: str) -> "str | None":
+    try:
+        with open(path) as file:
+            return file.readline().strip()
+    except (OSError, ValueError):
+        return None

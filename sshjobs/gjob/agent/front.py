@@ -1,0 +1,136 @@
+"""The front: what the remote command becomes. It brings the connection to the agent of the run, and waits.
+
+It writes the marker, finds the agent or starts it, and passes the hello and the connection's standard input and output
+on. From then on it only keeps the connection open until the agent lets go.
+"""
+
+import os
+import select
+
+from .. import door, procs, wire
+from ..light import sha256, signal, socket
+from ..places import Places, Unusable, find
+
+MYPY = False
+if MYPY:
+    from typing import Any
+
+_LONGEST_HELLO = 1 << 16
+_TRIES = 5
+#: What poll says of a file whose other end is closed; the last is POLLRDHUP, which Python 3.6 has no name for.
+_CLOSED = select.POLLHUP | select.POLLERR | 0x2000
+
+
+def main(nonce: str, hello: str = "") -> None:
+    """Serve one connection on standard input and output; does not return.
+
+    :param hello: the line of that frame; where it is empty it is read
+    """
+    _say(b"\nSSHJOBS-READY " + nonce.encode("ascii") + b"\n")
+    line = hello.encode("ascii") or _read_line()
+    # At once: to take all apart that was loaded would take longer than most of what was done.
+    os._exit(_answer(line) if line else 0)
+
+
+def _answer(line: bytes) -> int:
+    """Do what the hello asks for; return the exit status."""
+    try:
+        hello = wire.parse(line)
+        wire.check(hello)
+        if hello["t"] != "hello":
+            raise wire.WireError("%s before hello" % hello["t"])
+        if hello["v"] != wire.VERSION:
+            raise wire.WireError("hello: version %d, this is %d" % (hello["v"], wire.VERSION))
+        return _serve(hello, line)
+    except wire.WireError as error:
+        _say(wire.encode({"t": "error", "msg": str(error)}))
+    except Unusable as error:
+        _say(wire.encode({"t": "refused", "kind": error.kind, "why": error.why, "hint": error.hint}))
+    except OSError as error:
+        _say(wire.encode({"t": "refused", "kind": "no-agent", "why": "the agent cannot be started: %s" % error,
+                          "hint": "see that processes and files can be made there"}))
+    return 1
+
+
+def _serve(hello: "dict[str, Any]", line: bytes) -> int:
+    host = sha256(wire.to_bytes(hello["host"]))[:16]
+    for _ in range(_TRIES):
+        address = door.Address(door.runtime_directory(), hello["run"], host)
+        lock = address.take_lock(door.PATIENCE)
+        if lock is None:
+            raise OSError("another login keeps %s" % address.lock)
+        try:
+            agent = address.connect()
+            if agent is None:
+                if _alone():
+                    return 0
+                places = find(hello["root"], hello["run"], host)
+                _start(address.listen(), hello, places)
+                agent = address.connect()
+        finally:
+            os.close(lock)
+        if agent is not None and door.hand_over(agent, line, (0, 1)):
+            agent.settimeout(None)
+            _wait(agent)
+            return 0
+        # It was just about to leave.
+    raise OSError("it does not take the connection")
+
+
+def _start(entrance: door.Door, hello: "dict[str, Any]", places: Places) -> None:
+    """Fork the agent. It keeps nothing of this connection, which would not end otherwise."""
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        os.chdir("/")
+        null = os.open(os.devnull, os.O_RDWR)
+        log = os.open(places.base + "/log", os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        for target, fd in enumerate((null, null, log)):
+            os.dup2(fd, target)
+        from . import agent
+
+        procs.close_all_but([entrance.fileno()])
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        agent.main(entrance, hello, places)
+    except BaseException:
+        procs.note_failure()
+        raise
+    finally:
+        os._exit(1)
+
+
+def _alone() -> bool:
+    """True when whoever said hello is gone: nothing is to be made here for them."""
+    watch = select.poll()
+    watch.register(0, 0x2000)
+    return any(events & _CLOSED for _, events in watch.poll(0))
+
+
+def _wait(agent: socket.socket) -> None:
+    try:
+        while agent.recv(1):
+            pass
+    except OSError:  # it died
+        pass
+
+
+def _read_line() -> bytes:
+    """Read up to a newline and not a byte further: what follows is for the agent."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte or len(line) >= _LONGEST_HELLO:
+            return b""
+        line += byte
+    return line
+
+
+def _say(data: bytes) -> None:
+    try:
+        while data:
+            data = data[os.write(1, data):]
+    except OSError:  # nobody reads; the end of standard input says so too
+        pass

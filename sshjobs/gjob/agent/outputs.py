@@ -1,0 +1,142 @@
+"""Streaming of files that may still grow: stdout and stderr of attempts, from where the manager has them."""
+
+import os
+import zlib
+
+from .. import wire
+
+MYPY = False
+if MYPY:
+    from typing import Iterator
+
+    from ..places import Places
+
+#: Bytes of one piece.
+PIECE = 1 << 18
+#: Seconds between two looks at a file: when there was news, and at most.
+SOON, LATE = 0.05, 1.0
+_SLOWER = 1.5
+
+
+class Stream:
+    """One output of one attempt, on its way over one link.
+
+    The manager's offset counts every byte that was ever sent. A job that truncates its own output (``> /dev/stderr``
+    does) makes the file begin again: ``lost`` is how much was sent of what is gone from the file.
+    """
+
+    def __init__(self, path: str, uid: str, number: int, offset: int, lost: int = 0):
+        self._path, self._uid, self._number = path, uid, number
+        self._fd = -1
+        # A manager that lost what it had asks for what is gone: there is only what is here.
+        self.lost = min(lost, offset)
+        self._position = offset - self.lost
+        self._looked = False
+
+    @property
+    def sent(self) -> int:
+        """The manager's offset."""
+        return self.lost + self._position
+
+    def piece(self, limit: "int | None" = None) -> "tuple[bytes, bytes] | None":
+        """Return the next piece as (line, bytes), ``None`` when there is nothing new.
+
+        :param limit: size of the file at the job's end; what comes later is not the job's
+        """
+        if self._fd < 0:
+            if limit is not None and limit == self._position:
+                return None
+            try:
+                self._fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW)
+            except OSError:
+                return None
+        room = PIECE
+        size = os.fstat(self._fd).st_size
+        if size < self._position:
+            # At the first look nothing tells what of the file was sent before: all of it, then.
+            kept = 0 if self._looked else size
+            self.lost += self._position - kept
+            self._position = kept
+        self._looked = True
+        if limit is not None:
+            size = min(size, limit)
+        room = min(room, size - self._position)
+        if room <= 0:
+            return None
+        data = os.pread(self._fd, room, self._position)
+        if not data:
+            return None
+        head = wire.encode({"t": "out", "id": self._uid, "s": self._number, "off": self.sent, "n": len(data),
+                            "crc": zlib.crc32(data)})
+        self._position += len(data)
+        return head, data
+
+    def missing(self, size: int) -> int:
+        """Return how much of so many bytes at the job's end cannot be sent; less than 0: more was sent."""
+        return size - self._position
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class Feed:
+    """Both outputs of one attempt over one link, and when to look at them again.
+
+    :ivar next: by the monotonic clock
+    """
+
+    def __init__(self, places: "Places", uid: str, sent: "tuple[int, int]", lost: "tuple[int, int]", now: float):
+        self.uid = uid
+        self._sizes: "tuple[int, int] | None" = None
+        self.next = now + SOON
+        self._interval = SOON
+        self._more = False
+        self._streams = tuple(Stream(places.stream(uid, index + 1), uid, index + 1, sent[index], lost[index])
+                              for index in (0, 1))
+
+    def begin(self, now: float) -> None:
+        """Note that the job was given to a runner just now: most that end at once have written nothing."""
+        self.next = now + SOON
+
+    def end(self, sizes: "tuple[int, int]") -> None:
+        """Note that the job is over, and how much of stdout and stderr is its own."""
+        self._sizes = sizes
+        self.next = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """True when the job is over: what is there now is all."""
+        return self._sizes is not None
+
+    def pieces(self) -> "Iterator[tuple[bytes, bytes]]":
+        """Yield one piece at most of each stream."""
+        self._more = False
+        for index, stream in enumerate(self._streams):
+            found = stream.piece(None if self._sizes is None else self._sizes[index])
+            if found is not None:
+                self._more = self._more or len(found[1]) == PIECE
+                yield found
+
+    def looked(self, now: float, news: bool) -> None:
+        """Note a look at the files: at once again when there is more, soon when there was news, else ever later."""
+        self._interval = SOON if news else min(LATE, self._interval * _SLOWER)
+        self.next = now if self._more else now + self._interval
+
+    @property
+    def lost(self) -> "tuple[int, int]":
+        """How much was sent of what the job removed from its own stdout and stderr; 0 for nearly all jobs."""
+        return self._streams[0].lost, self._streams[1].lost
+
+    @property
+    def missing(self) -> "tuple[int, int]":
+        """How much of what was there at the end is gone, once there is nothing more to send."""
+        sizes = self._sizes or (0, 0)
+        return self._streams[0].missing(sizes[0]), self._streams[1].missing(sizes[1])
+
+    def close(self) -> None:
+        """Let the files go."""
+        for stream in self._streams:
+            stream.close()

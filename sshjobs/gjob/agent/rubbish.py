@@ -1,0 +1,62 @@
+"""Files of released attempts, on their way out."""
+
+import os
+
+from ..light import deque
+
+MYPY = False
+if MYPY:
+    from typing import Deque, Iterable
+
+    from ..places import Places
+    from .attempts import Attempt
+
+#: How many attempts' files are deleted in one turn of the loop.
+AT_ONCE = 8
+#: An attempt with no more bytes of output than this, and nothing in its directory, is small.
+SMALL = 1 << 16
+#: How many small ones are kept at most.
+KEPT = 4096
+
+
+class Rubbish:
+    """Deletes what takes room a little at a time, because jobs that wait to be started come first; and what takes
+    hardly any when nothing runs.
+
+    Where files come and go, making the next one can be slow: ext4 without a journal takes no inode that was in use
+    within the last minute, and looks at each of them in turn. So short jobs are better not tidied after one by one.
+    """
+
+    def __init__(self, places: "Places"):
+        self._places = places
+        #: Each with the bytes of its outputs.
+        self._new: "Deque[tuple[str, int]]" = deque()
+        self._small: "Deque[str]" = deque()
+
+    def add(self, attempts: "Iterable[Attempt]") -> None:
+        """Take in attempts that nobody needs any more."""
+        self._new.extend((attempt.uid, sum(attempt.sizes)) for attempt in attempts)
+
+    def waits(self, busy: bool) -> bool:
+        """True when there is something for :meth:`tidy`.
+
+        :param busy: jobs wait or run
+        """
+        return bool(self._new or (self._small and not busy))
+
+    def tidy(self, busy: bool) -> None:
+        """Delete some of it."""
+        for _ in range(min(len(self._new), AT_ONCE)):
+            uid, size = self._new.popleft()
+            if busy and size <= SMALL and len(self._small) < KEPT and self._has_nothing_in_it(uid):
+                self._small.append(uid)
+            else:
+                self._places.discard(uid)
+        for _ in range(0 if busy else min(len(self._small), AT_ONCE)):
+            self._places.discard(self._small.popleft())
+
+    def _has_nothing_in_it(self, uid: str) -> bool:
+        try:
+            return not os.listdir(self._places.cwd(uid))
+        except OSError:
+            return False

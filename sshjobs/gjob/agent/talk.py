@@ -1,0 +1,222 @@
+"""What is said on one link: answers to frames, and the news of the attempts that the manager knows to be here."""
+
+import time
+
+from .. import wire
+from ..lease import clock
+from .attempts import ENDED, QUEUED, launched
+from .link import ENOUGH
+from .outputs import Feed
+
+MYPY = False
+if MYPY:
+    from typing import Any, Callable
+
+    from ..places import Places
+    from ..wire import Body
+    from .attempts import Attempt, History
+    from .blobs import Blobs
+    from .crew import Crew
+    from .link import Link
+
+
+class Talk:
+    """One conversation, from its welcome on.
+
+    The manager is told of an attempt when it named it (``sync``, ``launch``), or when it has named all that it knows.
+
+    :param bye: called for the frame of that name; answers it
+    """
+
+    def __init__(self, link: "Link", crew: "Crew", history: "History", blobs: "Blobs", places: "Places",
+                 bye: "Callable[[], None]"):
+        self.link = link
+        self._crew, self._history, self._blobs, self._places = crew, history, blobs, places
+        #: Every attempt that this link was told of; those whose end was not sent yet; those whose files are looked at.
+        self._feeds: "dict[str, Feed]" = {}
+        self._unsent: "set[str]" = set()
+        self._active: "dict[str, Feed]" = {}
+        self._answers: "dict[str, Callable[[dict[str, Any], bytes, Body], None]]" = {
+            "launch": self._on_launch, "release": self._on_release, "sync": self._on_sync, "put": self._on_put,
+            "want": lambda frame, line, body: self.link.say(t="lack", shas=blobs.lacking(frame["blobs"])),
+            "fence": self._on_fence, "cancel": self._on_cancel, "slots": self._on_slots, "ping": self._on_ping,
+            "lease": self._on_lease,
+            "pause": lambda frame, line, body: crew.pause(frame["id"], True),
+            "unpause": lambda frame, line, body: crew.pause(frame["id"], False),
+            "bye": lambda frame, line, body: bye(),
+        }
+        crew.leases.new_link()
+
+    def obey(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
+        """Do what a frame asks.
+
+        :raises wire.WireError: it may not come here and now
+        """
+        answer = self._answers.get(frame["t"])
+        if answer is None:
+            raise wire.WireError("%s: not here and now" % frame["t"])
+        answer(frame, line, body)
+
+    def close(self) -> None:
+        """Let go of files and link, and keep what the next link must know."""
+        for uid, feed in self._feeds.items():
+            if uid in self._crew.attempts:
+                self._crew.attempts[uid].lost = feed.lost
+            feed.close()
+        self.link.close()
+
+    # -- frames ----------------------------------------------------------------------------------------------------
+
+    def _on_launch(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
+        uid = frame["id"]
+        if uid in self._crew.attempts or uid in self._history.released:
+            self._answer(uid)
+            return
+        attempt = launched(frame, line)
+        self._crew.launch(attempt)
+        self._introduce(attempt, (0, 0))
+
+    def _on_sync(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
+        for uid, out, err in frame["a"]:
+            if uid in self._crew.attempts:
+                self._introduce(self._crew.attempts[uid], (out, err))
+            self._answer(uid)
+        if frame["last"]:
+            for uid in [uid for uid in self._crew.attempts if uid not in self._feeds]:
+                self._answer(uid)
+
+    def _on_put(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
+        trouble = self._blobs.put(frame["sha"], frame["size"], frame["crc"], frame["off"], body)
+        if trouble is not None:
+            self.warn(trouble)
+
+    def _on_fence(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
+        attempt = self._crew.fence(frame["id"], frame.get("token"))
+        if attempt is None:
+            self._answer(frame["id"])
+        else:
+            self._introduce(attempt, (0, 0))
+
+    def _on_cancel(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
+        uid = frame["id"]
+        fenced = self._crew.fence(uid)
+        if fenced is not None:
+            self._introduce(fenced, (0, 0))
+            return
+        attempt = self._crew.attempts.get(uid)
+        if attempt is None or attempt.state == ENDED:
+            self._answer(uid)
+            return
+        if uid not in self._feeds:
+            self._introduce(attempt, (0, 0))
+        self._crew.cancel(uid, frame["grace"])
+
+    def _on_release(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
+        known = [uid for uid in frame["ids"] if uid in self._crew.attempts]
+        for uid in known:
+            if self._crew.attempts[uid].state != ENDED:
+                raise wire.WireError("release: %s has not ended" % uid)
+        for uid in known:
+            self._unsent.discard(uid)
+            self._active.pop(uid, None)
+            feed = self._feeds.pop(uid, None)
+            if feed is not None:
+                feed.close()
+        self._crew.release(list(dict.fromkeys(known)))
+
+    def _on_slots(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
+        self._crew.pool.set_slots(frame["slots"])
+
+    def _on_ping(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
+        self.link.say(t="pong", seq=frame["seq"])
+
+    def _on_lease(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
+        if frame["at"] > clock():
+            raise wire.WireError("lease: answered before it was asked")
+        self._crew.renew(frame["at"])
+
+    def _introduce(self, attempt: "Attempt", sent: "tuple[int, int]") -> None:
+        """Tell of an attempt from now on, and of its outputs from where the manager has them."""
+        uid = attempt.uid
+        if uid in self._feeds:
+            self._feeds[uid].close()
+        feed = Feed(self._places, uid, sent, attempt.lost, time.monotonic())
+        self._feeds[uid] = feed
+        self._unsent.add(uid)
+        if attempt.state == QUEUED:
+            self._active.pop(uid, None)
+        else:
+            self._active[uid] = feed
+        if attempt.state == ENDED:
+            feed.end(attempt.sizes)
+
+    def _answer(self, uid: str) -> None:
+        """Say how an attempt stands. An end that was not sent yet follows by itself, after the outputs."""
+        attempt = self._crew.attempts.get(uid)
+        if attempt is None:
+            self.link.say(t="state", id=uid, s="absent")
+            return
+        if uid not in self._feeds:
+            self._introduce(attempt, (0, 0))
+        if attempt.state != ENDED:
+            self.link.say(t="state", id=uid, s=attempt.state)
+            if attempt.started_line:
+                self.link.say_line(attempt.started_line)
+            if attempt.stuck:
+                self.link.say(t="stuck", id=uid, pids=attempt.stuck)
+        elif uid not in self._unsent:
+            self.link.say_line(attempt.ended_line())
+
+    # -- news ------------------------------------------------------------------------------------------------------
+
+    def on_start(self, attempt: "Attempt") -> None:
+        """An attempt was given to a runner: its files may grow from now on."""
+        if attempt.uid in self._unsent:
+            feed = self._active[attempt.uid] = self._feeds[attempt.uid]
+            feed.begin(time.monotonic())
+
+    def on_end(self, attempt: "Attempt") -> None:
+        """An attempt has ended: its outputs follow, then its end."""
+        if attempt.uid in self._unsent:
+            feed = self._active[attempt.uid] = self._feeds[attempt.uid]
+            feed.end(attempt.sizes)
+
+    def on_word(self, attempt: "Attempt", line: bytes) -> None:
+        """Something else is to be said of an attempt."""
+        if attempt.uid in self._feeds:
+            self.link.say_line(line)
+
+    def warn(self, msg: str) -> None:
+        """Tell something that a person should know."""
+        self.link.say(t="warn", msg=msg)
+
+    def due(self, now: float) -> float:
+        """Return when to call :meth:`stream`, by the monotonic clock."""
+        due = self._crew.leases.ask_at if self._crew.leases else now + 3600.0
+        if self.link.waiting >= ENOUGH or not self._active:
+            return due
+        return min(due, min(feed.next for feed in self._active.values()))
+
+    def stream(self, now: float) -> None:
+        """Send what is new in the files that are due, one piece each in turn, as long as the link takes it."""
+        asked = self._crew.leases.ask(now)
+        if asked is not None:
+            self.link.say(t="lease", at=asked)
+        for uid, feed in list(self._active.items()):
+            if self.link.waiting >= ENOUGH:
+                return
+            if feed.next > now:
+                continue
+            news = False
+            for head, data in feed.pieces():
+                self.link.say_line(head, data)
+                news = True
+            if not feed.ended:
+                feed.looked(now, news)
+            elif not news:
+                attempt = self._crew.attempts[uid]
+                attempt.lost, attempt.missing = feed.lost, feed.missing
+                self.link.say_line(attempt.ended_line())
+                feed.close()
+                del self._active[uid]
+                self._unsent.discard(uid)

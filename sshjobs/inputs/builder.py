@@ -1,0 +1,116 @@
+"""Builder: puts job specs together, from Python or from jobfiles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sshjobs.errors import UsageError
+from sshjobs.inputs.jobfile import MAX_JOBS, checked_values, load_jobfile
+from sshjobs.inputs.jobnames import check_repeated, repeated
+from sshjobs.inputs.limits import MAX_JOB, too_large
+from sshjobs.model.spec import DEFAULT_HOST_RETRIES, JobSpec
+
+#: What a job without a name is called; the manager tells those of one name apart.
+NAMELESS = "job"
+
+
+class Builder:
+    """Provides a builder syntax for lists of job specs.
+
+    :ivar repeat: how many jobs a later :meth:`AddJob` makes that does not say so itself
+    :ivar job_specs: the specs made so far, one a job
+    """
+
+    def __init__(self) -> None:
+        self.repeat = 1
+        self.job_specs: list[JobSpec] = []
+
+    def AddJob(self, commands: str | Sequence[str] = (), files: Sequence[str | os.PathLike[str]] = (),
+               name: str | None = None, repeat: int | None = None, *, argv: Sequence[str] | None = None,
+               env: Mapping[str, str] | None = None, cwd: str | None = None, timeout: float | str | None = None,
+               retries: int = 0, host_retries: int = DEFAULT_HOST_RETRIES, once: bool = False,
+               stdin: str | os.PathLike[str] | None = None, nice: int = 0, login: bool = False, strict: bool = True,
+               leftovers: str = "kill", hosts: Sequence[str] = (), per_host: bool = False,
+               base_dir: str | Path | None = None, lease: float | str | None = None) -> Builder:
+        """Add a job; with ``repeat`` above 1, as many jobs called ``name-1``, ``name-2`` and so on.
+
+        What is given is copied. Files are not looked at before they are sent.
+
+        :param commands: lines of a script; a string is one line
+        :param files: files and directories to send, relative to ``base_dir``
+        :param repeat: how many jobs to make, 0 included; ``None`` for what :meth:`SetRepeat` said
+        :param timeout: seconds, or text such as ``2h30m``; ``lease`` the same
+        :param base_dir: what relative paths are relative to; ``None`` is the current directory
+        :return: the builder itself
+        :raises UsageError: nothing to run, a value of the wrong type or out of its limits, or too many jobs.
+            Nothing was added then. The other parameters are those of :class:`sshjobs.JobSpec`.
+        """
+        given: dict[str, Any] = {
+            "commands": commands, "files": files, "name": name, "repeat": self.repeat if repeat is None else repeat,
+            "argv": argv, "env": env, "cwd": cwd, "timeout": timeout, "lease": lease, "retries": retries,
+            "host_retries": host_retries, "once": once, "stdin": stdin, "nice": nice, "login": login,
+            "strict": strict, "leftovers": leftovers, "hosts": hosts, "per_host": per_host,
+        }
+        values = checked_values(_plain(given), where=name if isinstance(name, str) else None)
+        count = values.pop("repeat")
+        values.setdefault("name", NAMELESS)
+        base = os.getcwd() if base_dir is None else os.path.abspath(base_dir)
+        spec = JobSpec(values.pop("commands", ()), base_dir=base, **values)
+        if too_large(spec):
+            raise UsageError(f"commands, argv and env together have more than {MAX_JOB:,} bytes",
+                             where=values["name"], hint="put text into files")
+        check_repeated(values["name"], count)
+        self._make_room(count)
+        self.job_specs += [spec.named(one, index) for one, index in repeated(values["name"], count)]
+        return self
+
+    def SetRepeat(self, repeat: int) -> Builder:
+        """Set how many jobs each later :meth:`AddJob` makes that does not say so itself.
+
+        :return: the builder itself
+        :raises UsageError: not a whole number from 0 up
+        """
+        self.repeat = checked_values({"repeat": repeat})["repeat"]
+        return self
+
+    def AddJobFile(self, path: str | Path, *, data: bytes | None = None) -> Builder:
+        """Add the jobs of a YAML jobfile. It says itself what is repeated: :meth:`SetRepeat` has no say in it.
+
+        :param path: the jobfile; ``-`` for standard input
+        :param data: its content, where it was read already
+        :return: the builder itself
+        :raises InputError: every mistake in the file in one go; nothing was added then
+        """
+        entries = load_jobfile(path, data)
+        self._make_room(sum(entry.repeat for entry in entries))
+        for entry in entries:
+            self.job_specs += entry.specs()
+        return self
+
+    def MakeJobSpecs(self) -> list[JobSpec]:
+        """Return a new list of the specs described by the calls before, one a job, in their order."""
+        return list(self.job_specs)
+
+    def _make_room(self, count: int) -> None:
+        total = len(self.job_specs) + count
+        if total > MAX_JOBS:
+            raise UsageError(f"this would make {total:,} jobs, the limit is {MAX_JOBS:,}", hint="lower repeat")
+
+
+def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return copies of what was given in the types that a jobfile has, without what was left out."""
+    plain: dict[str, Any] = {}
+    for key, value in given.items():
+        if value is None or (key == "commands" and given["argv"] is not None and not value):
+            continue
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        elif isinstance(value, Mapping):
+            value = dict(value)
+        elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+            value = [os.fspath(one) if isinstance(one, os.PathLike) else one for one in value]
+        plain[key] = value
+    return plain

@@ -1,0 +1,1 @@
+"""What jobs, attempts, hosts and their states are: pure data. No clock, no disk, no process."""

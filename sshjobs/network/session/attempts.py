@@ -1,0 +1,128 @@
+"""What the network remembers of an attempt from its launch until the host has forgotten it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.states import Outcome
+from sshjobs.scheduling.schedule import NO_ROOM
+
+
+class LiveAttempt:
+    """One attempt on one host, as the network's loop knows it. Survives every connection.
+
+    :ivar place: the directory that its output goes to, as text: few attempts need more
+    :ivar have: bytes of stdout and stderr that are in the local files
+    :ivar crc: crc32 of those bytes, ``None`` where an earlier manager took in some of them
+    :ivar seen: the host has said that it knows the attempt
+    :ivar sent_on: boot id of the host when the launch was last sent, ``None`` before the first time
+    :ivar over: its end has come; only its release is still to do
+    :ivar unwanted: it is to be taken back if it has not started
+    :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
+    """
+
+    __slots__ = ("cancelling", "crc", "grace", "have", "keys", "may_have_run", "over", "paused", "place",
+                 "seen", "sent_on", "spec", "uid", "unwanted")
+
+    def __init__(self, uid: str, job: Job, token: str, directory: Path | str):
+        self.uid, self.spec, self.place = uid, job.spec, str(directory)
+        self.keys = {"id": uid, "token": token, "job": job.name, "index": job.spec.index}
+        self.have = [0, 0]
+        self.crc: list[int | None] = [0, 0]
+        self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = False
+        self.grace = 0.0
+        self.sent_on: str | None = None
+        self.paused: bool | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The directory that its output goes to."""
+        return Path(self.place)
+
+    def path(self, stream: int) -> Path:
+        """Return the local file of a stream (1 stdout, 2 stderr)."""
+        return self.directory / ("stdout" if stream == 1 else "stderr")
+
+
+class Started(NamedTuple):
+    """An attempt runs. ``at`` is the host's clock, ``None`` where only the fact is known."""
+
+    uid: str
+    pid: int | None
+    at: float | None
+
+
+class Doubted(NamedTuple):
+    """The host has been down since the launch was sent: when it does not know the attempt, that may have run."""
+
+    uid: str
+
+
+#: What an attempt says of itself from then on, so that a later manager knows.
+MAY_HAVE_RUN = "the host went down after it was launched; it may have run"
+
+
+class Ended(NamedTuple):
+    """An attempt is over and all of its output is in the local files."""
+
+    uid: str
+    outcome: Outcome
+    status: int | None
+    signal: int | None
+    started: float | None
+    ended: float | None
+    reason: str | None
+    cpu: float | None
+    rss: int | None
+    sizes: tuple[int, int]
+    crcs: tuple[int | None, int | None] = (None, None)
+
+
+_OUTCOMES = {"signalled": Outcome.SIGNALLED, "timed_out": Outcome.TIMED_OUT, "oom": Outcome.OUT_OF_MEMORY,
+             "cancelled": Outcome.CANCELLED, "fenced": Outcome.NEVER_STARTED, "start_failed": Outcome.NEVER_STARTED,
+             "no_room": Outcome.NEVER_STARTED,
+             "lost": Outcome.LOST, "lease": Outcome.LOST, "reboot": Outcome.LOST}
+_REASONS = {"lost": "its exit status cannot be known any more", "reboot": "the host was restarted",
+            "lease": "its lease ran out while no manager was there",
+            "fenced": "it was taken back before it started"}
+
+
+def ended_from(frame: dict[str, Any]) -> Ended:
+    """Return the event that an ``ended`` frame tells."""
+    why = frame["why"]
+    if why == "exited":
+        outcome = Outcome.FAILED if frame["status"] else Outcome.SUCCEEDED
+    else:
+        outcome = _OUTCOMES[why]
+    # Only how the main process went is its exit status or its signal; for other ends they are a by-product.
+    status = frame["status"] if why == "exited" else None
+    signal = frame["signal"] if why == "signalled" else None
+    reason = frame["msg"] or _REASONS.get(why)
+    if why == "no_room":
+        reason = f"{NO_ROOM}: {reason}"
+    return Ended(frame["id"], outcome, status, signal, frame["started"], frame["ended"], reason,
+                 frame["cpu"], frame["rss"], (frame["out"], frame["err"]))
+
+
+def never_started(attempt: LiveAttempt, reason: str) -> Ended:
+    """Return the end of an attempt that was not sent to its host."""
+    return Ended(attempt.uid, Outcome.NEVER_STARTED, None, None, None, None, reason, None, None, (0, 0))
+
+
+def launch_spec(spec: JobSpec) -> dict[str, Any]:
+    """Return what a launch frame says of a spec, and nothing of what goes without saying; its files are added when
+    they are known."""
+    keys: dict[str, Any] = {"argv": spec.argv} if spec.argv else {
+        "script": "".join(f"{line}\n" for line in spec.cmds), "strict": spec.strict, "login": spec.login}
+    if spec.env:
+        keys["env"] = spec.env
+    if spec.nice:
+        keys["nice"] = spec.nice
+    if spec.leftovers != "kill":
+        keys["leftovers"] = spec.leftovers
+    for key in ("cwd", "timeout", "lease"):
+        if (value := getattr(spec, key)) is not None:
+            keys[key] = value
+    return keys

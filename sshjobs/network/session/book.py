@@ -1,0 +1,245 @@
+"""What is on one host, over all connections to it, and what the host's words change in that."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from sshjobs.errors import ProtocolError
+from sshjobs.model.states import Outcome
+from sshjobs.network.contract import HostUp, Released
+from sshjobs.network.protocol import link as words
+from sshjobs.network.protocol.checksum import combined
+from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started, ended_from
+
+#: Seconds between attempts to write output while this machine's disk is full.
+FULL_RETRY = 1.0
+#: What is said of that.
+DISK_FULL = "the disk of this machine is full; waiting for room"
+
+
+def waits_for(error: OSError) -> str:
+    """Say what this machine waits for when it cannot write output."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DISK_FULL
+    return f"output cannot be written on this machine ({os.strerror(error.errno or 0)}); waiting"
+
+
+Emit = Callable[[Any], None]
+#: Something to say to the host: a launch, or words for the link.
+Item = LiveAttempt | Callable[[words.Link], None]
+
+
+class Outputs(Protocol):
+    """Where output lands on this machine. What raises :class:`OSError` may be tried again."""
+
+    def create(self, directory: str | Path) -> None:
+        """Make the directory of an attempt and its two files."""
+
+    def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
+        """Write all of the data at an offset of a file."""
+
+    def forget(self, uid: str) -> None:
+        """Close the files of an attempt."""
+
+
+class HostBook:
+    """The attempts on one host, as far as this side knows. Belongs to the network's event loop.
+
+    :param emit: takes each event for the manager
+    :param say: takes what is to be said to the host, in order
+    :ivar open: the host listens; what is said while it does not is said when it is back
+    :ivar boot: boot id of the host at the last connection
+    :ivar blobs: input files that the host has
+    """
+
+    def __init__(self, host: str, outputs: Outputs, emit: Emit, say: Callable[[Item], None]):
+        self.live: dict[str, LiveAttempt] = {}
+        self.open = False
+        self.boot: str | None = None
+        self.blobs: set[str] = set()
+        self._host, self._outputs, self._emit, self._say = host, outputs, emit, say
+        self._to_release: list[str] = []
+
+    # -- what the manager asks for -------------------------------------------------------------------------------
+
+    def launch(self, attempt: LiveAttempt) -> None:
+        """Have an attempt started, now or as soon as the host can be reached."""
+        self.live[attempt.uid] = attempt
+        if self.open:
+            self._say(attempt)
+
+    def adopt(self, attempt: LiveAttempt, boot: str | None) -> None:
+        """Ask for an attempt of an earlier manager at the next connection.
+
+        :param boot: boot id of the host as that manager knew it. It may have sent the launch then: should the host
+            have forgotten it since, it may have run
+        """
+        attempt.sent_on = self.boot = boot
+        self.live[attempt.uid] = attempt
+
+    def cancel(self, uid: str, grace: float) -> None:
+        """End an attempt, now or as soon as the host can be reached."""
+        attempt = self.live.get(uid)
+        if attempt is None or attempt.over:
+            return
+        attempt.cancelling, attempt.grace = True, grace
+        if self.open:
+            self._say(lambda link: link.say("cancel", id=uid, grace=grace))
+
+    def fence(self, uid: str) -> None:
+        """Take an attempt back if it has not started, now or as soon as the host can be reached."""
+        attempt = self.live.get(uid)
+        if attempt is None or attempt.over:
+            return
+        attempt.unwanted = True
+        if self.open:
+            self._say(lambda link: link.say("fence", id=uid))
+
+    def pause(self, uid: str, paused: bool) -> None:
+        """Stop the processes of an attempt, or let them go on, now or as soon as the host can be reached."""
+        attempt = self.live.get(uid)
+        if attempt is None or attempt.over:
+            return
+        attempt.paused = paused
+        if self.open:
+            self._say(lambda link: link.say("pause" if paused else "unpause", id=uid))
+
+    def release(self, uids: list[str]) -> None:
+        """Tell the host to forget ended attempts, now or as soon as it can be reached. What is still to be fetched
+        of one keeps it there."""
+        uids = [uid for uid in uids if uid not in self.live or self.live[uid].over]
+        if not self.open:
+            self._to_release += uids
+            return
+        for uid in uids:
+            self.live.pop(uid, None)
+        self._say(lambda link: link.say("release", ids=uids))
+        self._emit(Released(uids))
+
+    def condemn(self, uid: str) -> None:
+        """Forget an attempt that a person has declared lost. If its host comes back, what still runs is ended."""
+        self.live.pop(uid, None)
+        self._outputs.forget(uid)
+
+    def have(self) -> Iterator[tuple[str, int, int]]:
+        """Yield each attempt with the bytes of its streams that have come."""
+        for attempt in self.live.values():
+            yield attempt.uid, attempt.have[0], attempt.have[1]
+
+    # -- what the host says --------------------------------------------------------------------------------------
+
+    def welcome(self, facts: dict[str, Any]) -> None:
+        """Take in what the host says of itself; it listens from now on."""
+        known_boot, self.boot = self.boot, facts["boot"]
+        for attempt in self.live.values():
+            # What was sent before and is not known to the host now may have run all the same, if what the host
+            # remembers is not what it remembered then.
+            if not facts["resumed"] or known_boot not in (None, self.boot):
+                if attempt.sent_on is not None and not attempt.may_have_run and not attempt.over:
+                    attempt.may_have_run = True
+                    self._emit(Doubted(attempt.uid))
+        # What was on its way when the link broke may not have come: it is asked again.
+        self.blobs.clear()
+        self.open = True
+        if self._to_release:
+            self.release(self._to_release)
+            self._to_release = []
+        self._emit(HostUp(self._host, {key: facts[key] for key in facts if key != "t"}))
+
+    def started(self, keys: dict[str, Any]) -> None:
+        """Take in that an attempt runs."""
+        attempt = self.live.get(keys["id"])
+        if attempt is not None and not attempt.over:
+            attempt.seen = True
+            self._emit(Started(attempt.uid, keys["pid"], keys["at"]))
+
+    def state(self, uid: str, state: str) -> None:
+        """Take in how an attempt stands there, and say what follows from it."""
+        attempt = self.live.get(uid)
+        if attempt is None and state != "absent":
+            # Every attempt that counts is in the book: this one was declared lost, and another may run by now.
+            self._say(lambda link: link.say("cancel", id=uid, grace=0.0))
+        if attempt is None or attempt.over:
+            return
+        if state != "absent":
+            if not attempt.seen and state == "running":
+                self._emit(Started(uid, None, None))
+            # A queue dies with its agent, and what was in it has not started: it is sent again.
+            attempt.seen |= state == "running"
+            if attempt.paused is not None and not attempt.cancelling:
+                word = "pause" if attempt.paused else "unpause"
+                self._say(lambda link: link.say(word, id=uid))
+            if attempt.cancelling:
+                self._say(lambda link: link.say("cancel", id=uid, grace=attempt.grace))
+        elif attempt.seen or attempt.may_have_run or attempt.cancelling or attempt.unwanted:
+            attempt.may_have_run |= attempt.seen
+            # With its token: what runs of it is found even where nothing is written down of it any more.
+            self._say(lambda link: link.say("fence", id=uid, token=attempt.keys["token"]))
+        else:
+            self._say(attempt)
+
+    def ended(self, keys: dict[str, Any]) -> None:
+        """Take in that an attempt is over.
+
+        :raises ProtocolError: not all of its output has come
+        """
+        end = ended_from(keys)
+        attempt = self.live.get(end.uid)
+        if attempt is None:
+            # Given up before, and the host did not hear it.
+            self._say(lambda link: link.say("release", ids=[end.uid]))
+            return
+        if attempt.over:
+            return
+        if keys["why"] == "no_room":
+            # Inputs may not have been kept either. Those that were are dropped when they come again.
+            self.blobs.clear()
+        if keys["why"] == "fenced":
+            # Of what the host has forgotten, what has come is all that there is.
+            end = end._replace(sizes=(attempt.have[0], attempt.have[1]))
+        if list(end.sizes) != attempt.have:
+            raise ProtocolError(f"attempt {end.uid} ended with output missing",
+                                why=f"{list(end.sizes)} bytes announced, {attempt.have} came")
+        if end.outcome is Outcome.NEVER_STARTED and keys["why"] == "fenced":
+            if attempt.may_have_run:
+                end = end._replace(outcome=Outcome.LOST, reason="the host has forgotten it; it may have run")
+            elif attempt.cancelling:
+                end = end._replace(outcome=Outcome.CANCELLED)
+        self.end(attempt, end)
+
+    def end(self, attempt: LiveAttempt, end: Ended) -> None:
+        """Note the end of an attempt and tell the manager."""
+        attempt.over = True
+        end = end._replace(crcs=(attempt.crc[0], attempt.crc[1]))
+        self._outputs.forget(attempt.uid)
+        self._emit(end)
+
+    def store(self, output: words.Output) -> None:
+        """Write the next bytes of a stream into its file.
+
+        :raises ProtocolError: they are not the next
+        :raises OSError: the file cannot take them; the same may be tried again
+        """
+        attempt = self.live.get(output.uid)
+        if attempt is None or attempt.over:
+            return
+        have = attempt.have[output.stream - 1]
+        if output.off != have:
+            raise ProtocolError(f"output of attempt {output.uid} out of order", why=f"{output.off} came after {have}")
+        attempt.seen = True
+        self._outputs.write(output.uid, output.stream, attempt.path(output.stream), output.off, output.data)
+        attempt.have[output.stream - 1] += len(output.data)
+        before = attempt.crc[output.stream - 1]
+        if before is not None:
+            attempt.crc[output.stream - 1] = combined(before, output.crc, len(output.data)) if have else output.crc
+
+    def create(self, attempt: LiveAttempt) -> None:
+        """Make the files of an attempt's output.
+
+        :raises OSError: they cannot be made; the same may be tried again
+        """
+        self._outputs.create(attempt.place)

@@ -1,0 +1,190 @@
+"""What is decided in the conversations with one host: what follows from its words, and how ours are put.
+
+No input or output: a session moves the bytes, over ssh or in a simulated world, and asks here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from sshjobs.errors import HostError, ProtocolError, SshjobsError
+from sshjobs.network.contract import RoundTrip, RunIdentity, Warned
+from sshjobs.network.protocol import frames
+from sshjobs.network.protocol import link as words
+from sshjobs.network.session.attempts import LiveAttempt, launch_spec, never_started
+from sshjobs.network.session.backoff import Backoff
+from sshjobs.network.session.book import Emit, HostBook, Item
+from sshjobs.network.session.upload import MARK, Upload
+from sshjobs.network.staging.inputs import Manifest
+
+#: Seconds from the start of a connection to the agent's first word; slow start-up files are normal.
+READY_TIMEOUT = 60.0
+#: Seconds of silence after which the agent is asked for a sign of life, and after which the link is dead: while nothing
+#: is on the host, and while something is. In a long silence TCP tries ever more seldom: a new connection is faster.
+PING_AFTER, DEAD_AFTER = 15.0, 40.0
+PING_BUSY, DEAD_BUSY = 3.0, 9.0
+#: The second while inputs are on their way: megabytes of them may be in the buffers between us and the host.
+DEAD_UPLOAD = 60.0
+#: Reasons of an agent for not serving that may pass by themselves.
+PASSING = ("disk-full", "read-only", "no-tmp", "no-agent")
+#: Broken conversations in a row after which a host is left alone until a person acts.
+MAX_NONSENSE = 5
+
+
+class Dialog:
+    """Outlives every connection to its host.
+
+    :param say: takes what is to be said to the host, in order
+    :param emit: takes each event for the manager
+    :ivar backoff: when to connect again
+    :ivar slots: how many jobs the host takes at a time, ``None`` for as many as it has cores
+    :ivar upload: what brings inputs over the connection that there is
+    :ivar on_gone: called with what the host said was left of the run, once it has hung up for good
+    """
+
+    def __init__(self, host: str, run: RunIdentity, book: HostBook, say: Callable[[Item], None], emit: Emit,
+                 slots: int | None):
+        self.book, self.slots = book, slots
+        self.on_gone: Callable[[int, int], None] | None = None
+        self.upload: Upload | None = None
+        self._host, self._run, self._say, self._emit = host, run, say, emit
+        self._asked = 0.0
+        self._nonsense = 0
+        self.backoff = Backoff()
+        #: What the last hello said.
+        self._slots_said = slots
+
+    # -- what the host says --------------------------------------------------------------------------------------
+
+    def take(self, link: words.Link, event: words.Event, now: float) -> None:
+        """Take in what the host has said. After an :class:`OSError` the same event may be given again.
+
+        :param now: seconds of any clock that never goes back
+        :raises OSError: this machine's disk cannot take the output
+        :raises ProtocolError: the host must not say that
+        :raises HostError: the host cannot serve
+        """
+        match event:
+            case words.Output():
+                self.book.store(event)
+            case words.Frame("ended", keys):
+                self.book.ended(keys)
+                self._nonsense = 0
+            case words.Frame():
+                self._take_frame(event.type, event.keys, now)
+            case words.Ready():
+                link.sync(self.book.have())
+            case words.Welcome(facts):
+                self.book.welcome(facts)
+                if self.slots is not None and self.slots != self._slots_said:
+                    self.set_slots(self.slots)
+                self.ping(0, now)
+            case words.TooOld(kind, what):
+                raise _too_old(self._host, kind, what)
+
+    def _take_frame(self, kind: str, keys: dict[str, Any], now: float) -> None:
+        if kind == "state":
+            self.book.state(keys["id"], keys["s"])
+        elif kind == "started":
+            self.book.started(keys)
+        elif kind == "pong":
+            self._take_pong(keys["seq"], now)
+        elif kind == "lack":
+            if self.upload is not None:
+                self.upload.lack([sha for sha in keys["shas"] if isinstance(sha, str)])
+        elif kind == "lease":
+            # Never over a later link: from the moment that this one is known to be down, leases run out.
+            self._say(lambda link: link.say("lease", at=keys["at"]))
+        elif kind == "warn":
+            self._emit(Warned(self._host, keys["msg"]))
+        elif kind == "stuck":
+            self._emit(Warned(self._host, self._stuck(keys["id"], keys["pids"])))
+        elif kind == "gone":
+            # The agent is about to hang up; that must not look like a broken connection.
+            if self.on_gone is not None:
+                self.on_gone(keys["processes"], keys["files"])
+        elif kind == "stale":
+            raise HostError("stale", self._host, "a newer manager of this run is at work",
+                            hint="look for another sshjobs that resumed this run", lasting=True)
+        elif kind == "refused":
+            raise HostError(keys["kind"], self._host, "the agent cannot work there", why=keys["why"],
+                            hint=keys["hint"], lasting=keys["kind"] not in PASSING)
+        elif kind == "error":
+            raise ProtocolError("the agent did not understand", why=keys["msg"])
+
+    def _take_pong(self, seq: int, now: float) -> None:
+        if seq == MARK:
+            if self.upload is not None:
+                self.upload.mark()
+        elif self.upload is None or not self.upload.busy:
+            # Behind an upload it says nothing about the way.
+            self._emit(RoundTrip(self._host, now - self._asked))
+
+    def _stuck(self, uid: str, pids: list[Any]) -> str:
+        attempt = self.book.live.get(uid)
+        name = f"attempt {uid}" if attempt is None else attempt.keys["job"]
+        alive = ", ".join(str(pid) for pid in pids if isinstance(pid, int))
+        return f"processes of {name} cannot be killed: {alive}; its slot stays taken until they are gone"
+
+    # -- what it is told -----------------------------------------------------------------------------------------
+
+    def hello(self) -> bytes:
+        """Return the frame that begins a conversation with the host."""
+        self._slots_said = self.slots
+        return words.hello(run=self._run.uid, name=self._run.name, host=self._host, epoch=self._run.epoch,
+                           slots=self.slots)
+
+    def ping(self, seq: int, now: float) -> None:
+        """Ask for a sign of life."""
+        self._asked = now
+        self._say(functools.partial(words.Link.say, kind="ping", seq=seq))
+
+    def set_slots(self, slots: int) -> None:
+        """Change how many jobs the host takes at a time, now and with every later connection."""
+        self.slots = slots
+        if self.book.open:
+            self._say(lambda link: link.say("slots", slots=slots))
+
+    def is_wanted(self, attempt: LiveAttempt) -> bool:
+        """Tell whether a launch that waited to be worded is still to be sent."""
+        return attempt.uid in self.book.live and not attempt.over
+
+    def word_launch(self, link: words.Link, attempt: LiveAttempt, manifest: Manifest | None = None) -> None:
+        """Add a launch to what is to be written; the files that it names have gone before."""
+        spec = launch_spec(attempt.spec)
+        if manifest is not None:
+            spec.update(manifest.keys())
+        line = frames.encode({"t": "launch", **attempt.keys, "spec": spec})
+        if len(line) > frames.MAX_LINE:
+            error = SshjobsError("its script, arguments and environment are too long to be sent",
+                                 why=f"{len(line):,} bytes of at most {frames.MAX_LINE:,}", hint="put them into files")
+            self.book.end(attempt, never_started(attempt, str(error)))
+            return
+        attempt.sent_on = self.book.boot
+        link.say_bytes(line)
+
+    # -- its ends ------------------------------------------------------------------------------------------------
+
+    def broken(self, error: SshjobsError) -> HostError:
+        """Return what a conversation that ended by an error of the host's means for the host."""
+        if isinstance(error, HostError):
+            return error
+        self._nonsense += 1
+        return HostError("nonsense", self._host, "the host said what it must not say", why=str(error),
+                         hint="trying again" if self._nonsense < MAX_NONSENSE else "see what runs there",
+                         lasting=self._nonsense >= MAX_NONSENSE)
+
+    def patience(self) -> tuple[float, float]:
+        """Return after how many seconds of silence to ask for a sign of life, and after how many the link is dead."""
+        if self.upload is not None and self.upload.busy:
+            return PING_BUSY, DEAD_UPLOAD
+        return (PING_BUSY, DEAD_BUSY) if self.book.live else (PING_AFTER, DEAD_AFTER)
+
+
+def _too_old(host: str, kind: str, what: str) -> HostError:
+    if kind == "old-python":
+        return HostError(kind, host, f"its python is too old: {what}",
+                         hint="set python=PATH of Python 3.6 or newer in the hosts file", lasting=True)
+    return HostError(kind, host, f"hosts must run Linux, this one runs {what}", hint="leave it out", lasting=True)

@@ -1,0 +1,283 @@
+"""One host, over all its connections: connects, converses, and remembers what is on the host."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import random
+import secrets
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from sshjobs.errors import HostError, SshjobsError
+from sshjobs.model.host import Host
+from sshjobs.network import failpoints
+from sshjobs.network.contract import HostDown, RunIdentity, Warned
+from sshjobs.network.handshakes import Handshakes
+from sshjobs.network.payload import first_stage
+from sshjobs.network.protocol import link as words
+from sshjobs.network.session.attempts import LiveAttempt
+from sshjobs.network.session.book import FULL_RETRY, Emit, HostBook, Item, waits_for
+from sshjobs.network.session.dialog import READY_TIMEOUT, Dialog
+from sshjobs.network.session.output_files import FULL, OutputFiles
+from sshjobs.network.session.upload import Upload
+from sshjobs.network.staging.inputs import Manifest, Staging
+from sshjobs.network.transport import Stream, Transport
+
+#: Seconds that a host gets to remove what is left of a run.
+BYE_TIMEOUT = 10.0
+
+
+class HostSession:
+    """Keeps one host in conversation. All methods run in the network's event loop.
+
+    :param emit: takes each event for the manager
+    :param handshakes: admits a few connections at a time
+    """
+
+    def __init__(self, host: Host, transport: Transport, run: RunIdentity, outputs: OutputFiles, staging: Staging,
+                 emit: Emit, handshakes: Handshakes, slots: int | None):
+        self.host = host
+        self.book = HostBook(host.name, outputs, emit, self._say)
+        self._dialog = Dialog(host.name, run, self.book, self._say, emit, slots)
+        self._transport, self._staging, self._emit, self._handshakes = transport, staging, emit, handshakes
+        self._link: words.Link | None = None
+        self._stream: Stream | None = None
+        self._todo: deque[Item] = deque()
+        self._kick = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._gone: asyncio.Future[tuple[int, int]] | None = None
+        self._heard = 0.0
+        self._first_heard: float | None = None
+        self._random = random.Random()
+        self._leaving = False
+
+    # -- what the manager asks for -------------------------------------------------------------------------------
+
+    def set_slots(self, slots: int) -> None:
+        """Change how many jobs the host takes at a time, now and with every later connection."""
+        self._dialog.set_slots(slots)
+
+    def _say(self, item: Item) -> None:
+        self._todo.append(item)
+        self._kick.set()
+
+    # -- the life of a session -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Connect, converse, and connect again, until cancelled or until only a person can help."""
+        loop = asyncio.get_running_loop()
+        while not self._leaving:
+            began = loop.time()
+            error = await self._converse()
+            if self._leaving:
+                return
+            self._emit(HostDown(self.host.name, error))
+            if error.lasting:
+                return
+            pause = self._dialog.backoff.pause(error, began, loop.time(), self._random, heard=self._first_heard)
+            await asyncio.sleep(pause)
+
+    async def _converse(self) -> HostError:
+        self._heard, self._first_heard = 0.0, None
+        self._link = link = words.Link(secrets.token_hex(16))
+        try:
+            return await self._connection(link)
+        except SshjobsError as error:
+            return self._dialog.broken(error)
+        finally:
+            self.book.open = False
+            self._todo.clear()
+            self._link = self._dialog.upload = None
+            if self._stream is not None:
+                await asyncio.shield(self._stream.close())
+                self._stream = None
+
+    async def _connection(self, link: words.Link) -> HostError:
+        async with self._handshakes(self.host):
+            stream = self._stream = await self._transport.open(self.host)
+            try:
+                await asyncio.wait_for(self._get_ready(link, stream), READY_TIMEOUT)
+            except (asyncio.TimeoutError, OSError) as error:
+                return await self._why_ended(link, stream, timed_out=isinstance(error, asyncio.TimeoutError))
+        if not link.ready:
+            return await self._why_ended(link, stream)
+        send = functools.partial(self._send, link, stream)
+        upload = self._dialog.upload = Upload(self._staging, self.book, link, send,
+                                              functools.partial(self._word_launch, link),
+                                              functools.partial(self._send_file, link, stream))
+        helpers = [asyncio.ensure_future(task)
+                   for task in (self._write(link, send, upload), upload.serve(), self._pulse(stream))]
+        try:
+            while not self._done_here() and (data := await stream.read()):
+                await self._take(link, data)
+        finally:
+            await _stop(*helpers)
+        return await self._why_ended(link, stream)
+
+    async def _get_ready(self, link: words.Link, stream: Stream) -> None:
+        near = self._transport.near(self.host)
+        await stream.write(first_stage(link.nonce, hello=self._dialog.hello(), near=near))
+        while not link.ready:
+            data = await stream.read()
+            if not data:
+                return
+            await self._take(link, data)
+
+    async def _why_ended(self, link: words.Link, stream: Stream, *, timed_out: bool = False) -> HostError:
+        ending = await stream.close()
+        if timed_out:
+            return HostError("timeout", self.host.name, "no agent came up in time",
+                             why=f"nothing in {READY_TIMEOUT:.0f} s", hint="see what its start-up files wait for")
+        noise = bytes(link.noise).decode("utf-8", "replace")
+        return self._transport.explain(self.host, ending, noise, was_ready=link.ready)
+
+    async def _pulse(self, stream: Stream) -> None:
+        """Ask a silent agent for a sign of life; end the stream when it gives none."""
+        loop, seq, silence, heard = asyncio.get_running_loop(), 0, 0.0, self._heard
+        while True:
+            ping_after, dead_after = self._dialog.patience()
+            if silence >= dead_after:
+                return stream.abort()
+            if silence >= ping_after:
+                seq += 1
+                self._dialog.ping(seq, loop.time())
+            await asyncio.sleep(ping_after / 3)
+            # Counted, not measured: while this machine slept or stood still, the host could not be heard.
+            silence, heard = (silence + ping_after / 3 if heard == self._heard else 0.0), self._heard
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    async def _send(self, link: words.Link, stream: Stream) -> None:
+        """Write what there is to write, in the order in which it was said, waiting while the host is slow.
+
+        :raises OSError: the stream has ended
+        """
+        async with self._writing:
+            if data := link.take():
+                await stream.write(data)
+
+    async def _send_file(self, link: words.Link, stream: Stream, line: bytes, file: int, offset: int,
+                         size: int) -> bool:
+        """Write a frame whose body is a part of a file, after what there is to write. False if not all could be read.
+
+        :raises OSError: the stream has ended
+        """
+        async with self._writing:
+            await stream.write(link.take() + line)
+            return await stream.write_file(file, offset, size)
+
+    async def _write(self, link: words.Link, send: Callable[[], Awaitable[None]], upload: Upload) -> None:
+        """Word what there is to say, in order, and write it; a burst of small things goes out in one piece."""
+        while True:
+            await self._kick.wait()
+            self._kick.clear()
+            while self._todo:
+                item = self._todo.popleft()
+                if not isinstance(item, LiveAttempt):
+                    item(link)
+                elif self._dialog.is_wanted(item):
+                    if item.spec.files or item.spec.stdin is not None:
+                        upload.add(item)
+                    else:
+                        await self._word_launch(link, item)
+            if link.waiting:
+                try:
+                    await send()
+                except OSError:
+                    # The reader meets the end of the stream too, and knows more about it.
+                    return
+                failpoints.reach("after_send")
+
+    async def _word_launch(self, link: words.Link, attempt: LiveAttempt, manifest: Manifest | None = None) -> None:
+        try:
+            self.book.create(attempt)
+        except OSError:
+            await self._patiently(lambda: self.book.create(attempt))
+        self._dialog.word_launch(link, attempt, manifest)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    async def _take(self, link: words.Link, data: bytes) -> None:
+        now = self._heard = asyncio.get_running_loop().time()
+        if self._first_heard is None:
+            self._first_heard = now
+        for event in link.receive(data):
+            try:
+                self._dialog.take(link, event, now)
+            except OSError:
+                await self._patiently(functools.partial(self._dialog.take, link, event, now))
+        if link.waiting:
+            self._kick.set()
+
+    async def _patiently(self, act: Callable[[], None]) -> None:
+        """Do something on this machine's disk; while it is full, say so and wait for room."""
+        said = False
+        while True:
+            try:
+                return act()
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise SshjobsError("output cannot be written", where=error.filename,
+                                       why=os.strerror(error.errno or 0)) from error
+                if not said:
+                    said = True
+                    self._emit(Warned(self.host.name, waits_for(error)))
+                await asyncio.sleep(FULL_RETRY)
+                # It is us who do not listen.
+                self._heard = asyncio.get_running_loop().time()
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def _done_here(self) -> bool:
+        return self._leaving and (self._gone is None or self._gone.done())
+
+    def leave(self) -> None:
+        """Connect no more. Said before the session's task is cancelled, because a wait with a time limit may swallow
+        the cancellation (it does before Python 3.12)."""
+        self._leaving = True
+
+    def _note_gone(self, processes: int, files: int) -> None:
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result((processes, files))
+
+    async def _greeted(self) -> bool:
+        """Wait for an agent whose marker has come, but not its welcome: it is about to make files. True if it stays
+        silent. For a marker nothing waits: what starts on the host makes nothing once the connection is closed, or
+        cleans up at once (an agent that nobody has spoken to)."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + BYE_TIMEOUT
+        while self._link is not None and self._link.ready and not self.book.open:
+            if loop.time() >= deadline:
+                return True
+            await asyncio.sleep(0.01)
+        return False
+
+    async def bye(self) -> str | None:
+        """Have everything of the run removed from the host. Returns what a person should know if it was not."""
+        greeted = await self._greeted()
+        if not self.book.open:
+            if greeted:
+                return f"{self.host.name}: no answer at the end; files of the run may stay there"
+            line = f"{self.host.name}: not reachable at the end; files of the run stay there"
+            return line if self.book.boot is not None else None
+        self._gone = asyncio.get_running_loop().create_future()
+        self._dialog.on_gone = self._note_gone
+        self.leave()
+        self._say(lambda link: link.say("bye"))
+        try:
+            processes, files = await asyncio.wait_for(self._gone, BYE_TIMEOUT)
+        except asyncio.TimeoutError:
+            return f"{self.host.name}: no answer at the end; files of the run may stay there"
+        if processes or files:
+            return f"{self.host.name}: {processes} processes and {files} files of the run are left there"
+        return None
+
+
+async def _stop(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+

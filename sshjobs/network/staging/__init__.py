@@ -1,0 +1,1 @@
+"""Input files of jobs on this machine: found, named by their content, cut into pieces."""

@@ -1,0 +1,187 @@
+"""Input files on their way to hosts: read once, named by their content, sent to a host at most once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from sshjobs.errors import SshjobsError
+from sshjobs.model.spec import JobSpec
+from sshjobs.network.staging.digests import Digests, Identity, identity_of, usual_store
+
+#: Bytes of a file sent in one frame.
+PIECE = 1 << 18
+#: So many bytes of names are part of a launch; where they are more, a file of its own has them.
+NAMED_IN_LAUNCH = 1 << 17
+#: It is not looked again whether the files of a job have changed for so many times the time that looking took.
+FRESH = 3.0
+
+
+class Placed(NamedTuple):
+    """One entry of a working directory: where it goes, its content (``None`` for a directory) and its mode."""
+
+    path: str
+    sha: str | None
+    mode: int
+
+
+class Blob(NamedTuple):
+    """Content that a host is to have: that of a local file, or some that is only here.
+
+    :ivar identity: of the file when it was read
+    """
+
+    sha: str
+    crc: int
+    path: str
+    size: int
+    identity: Identity | None = None
+    data: bytes | None = None
+
+
+class Piece(NamedTuple):
+    """A part of a file that is open as long as the piece is looked at: descriptor, offset, bytes."""
+
+    file: int
+    offset: int
+    size: int
+
+
+@dataclass
+class Manifest:
+    """What a spec's ``files`` and ``stdin`` put on a host, and the contents that it takes.
+
+    :ivar listing: digest of the content that names what is placed, where that is too much for a launch
+    """
+
+    placed: list[Placed] = field(default_factory=list)
+    stdin: str | None = None
+    listing: str | None = None
+    blobs: dict[str, Blob] = field(default_factory=dict)
+
+    def keys(self) -> dict[str, object]:
+        """Return what a launch says of it."""
+        if self.listing is not None:
+            return {"files": [], "listing": self.listing, "stdin": self.stdin}
+        return {"files": self.placed, "stdin": self.stdin}
+
+
+class Staging:
+    """Turns the ``files`` of specs into manifests. Each file is read once as long as it does not change.
+
+    May be asked by several threads at once.
+    """
+
+    def __init__(self, digests: Digests | None = None) -> None:
+        self._digests = Digests(usual_store()) if digests is None else digests
+        self._lock = threading.Lock()
+        #: The manifest made last, what it is of, and until when it holds: thousands of jobs may have the same files.
+        self._latest: tuple[object, float, Manifest] = (None, 0.0, Manifest())
+
+    def manifest(self, spec: JobSpec) -> Manifest:
+        """Return what to place for a spec. Reads files: for a thread of its own.
+
+        :raises SshjobsError: a file is gone or cannot be read
+        """
+        key = (spec.base_dir, tuple(spec.files), spec.stdin)
+        with self._lock:
+            known, until, manifest = self._latest
+            if key == known and time.monotonic() < until:
+                return manifest
+        began = time.monotonic()
+        manifest = self._look(spec)
+        with self._lock:
+            self._latest = (key, time.monotonic() + FRESH * (time.monotonic() - began), manifest)
+        return manifest
+
+    def _look(self, spec: JobSpec) -> Manifest:
+        result = Manifest()
+        base = Path(spec.base_dir or os.curdir)
+        try:
+            for name in spec.files:
+                self._place(base / name, placed_name(name), result)
+            if spec.stdin is not None:
+                blob = self._blob(base / spec.stdin)
+                result.blobs[blob.sha] = blob
+                result.stdin = blob.sha
+        except OSError as error:
+            raise SshjobsError("a file of the job cannot be read", where=error.filename,
+                               why=os.strerror(error.errno or 0), hint="put it back, then resume") from error
+        blob = _listing(result.placed)
+        if blob.size > NAMED_IN_LAUNCH:
+            result.blobs[blob.sha], result.listing = blob, blob.sha
+        return result
+
+    def _place(self, source: Path, target: str, result: Manifest) -> None:
+        info = source.stat()
+        mode = stat.S_IMODE(info.st_mode)
+        if stat.S_ISDIR(info.st_mode):
+            result.placed.append(Placed(target, None, mode))
+            for child in sorted(os.listdir(source)):
+                self._place(source / child, f"{target}/{child}" if target else child, result)
+        else:
+            blob = self._blob(source)
+            result.blobs[blob.sha] = blob
+            result.placed.append(Placed(target, blob.sha, mode))
+
+    def _blob(self, path: Path) -> Blob:
+        digest = self._digests.of(path)
+        return Blob(digest.sha, digest.crc, str(path), digest.size, digest.identity)
+
+
+def _listing(placed: list[Placed]) -> Blob:
+    data = json.dumps({"files": placed}, separators=(",", ":")).encode("ascii")
+    return Blob(hashlib.sha256(data).hexdigest(), zlib.crc32(data), "the list of its files", len(data), data=data)
+
+
+def placed_name(name: str) -> str:
+    """Return where a file lands in the working directory: its own relative path, or its last name if that leads out."""
+    parts = [part for part in Path(name).parts if part != "."]
+    if os.path.isabs(name) or ".." in parts:
+        return Path(name).name if Path(name).name not in ("", "..") else Path(name).resolve().name
+    return "/".join(parts)
+
+
+def pieces(blob: Blob) -> Iterator[tuple[int, Piece | bytes]]:
+    """Yield a blob's bytes piece by piece with their offsets; one empty piece for an empty file.
+
+    The last is yielded only when the file has not changed since it was named, so that no host gets all of another one.
+
+    :raises SshjobsError: it has changed, or cannot be read any more
+    """
+    if blob.data is not None:
+        yield from ((offset, blob.data[offset:offset + PIECE]) for offset in range(0, max(blob.size, 1), PIECE))
+        return
+    try:
+        yield from _pieces_of_file(blob)
+    except FileNotFoundError as error:
+        raise SshjobsError("a file of the job is gone", where=blob.path, hint="put it back") from error
+    except OSError as error:
+        raise unreadable(blob, os.strerror(error.errno or 0)) from error
+
+
+def unreadable(blob: Blob, why: str | None = None) -> SshjobsError:
+    """Return what is said of a blob whose file could be read before."""
+    return SshjobsError("a file of the job cannot be read any more", where=blob.path, why=why,
+                        hint="resume the run when it can")
+
+
+def _pieces_of_file(blob: Blob) -> Iterator[tuple[int, Piece | bytes]]:
+    with open(blob.path, "rb", buffering=0) as file:
+        for offset in range(0, max(blob.size, 1), PIECE):
+            piece = Piece(file.fileno(), offset, min(PIECE, blob.size - offset))
+            found = os.fstat(piece.file)
+            last = offset + piece.size == blob.size
+            if found.st_size < offset + piece.size or (last and identity_of(found) != blob.identity):
+                raise SshjobsError("a file of the job changed while it was sent", where=blob.path,
+                                   hint="resume the run")
+            yield offset, piece if blob.size >= PIECE else os.pread(piece.file, piece.size, offset)

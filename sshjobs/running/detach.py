@@ -1,0 +1,105 @@
+"""Runs whose manager is a process of its own, which no terminal takes with it when it closes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sshjobs.errors import SshjobsError
+from sshjobs.model.host import Host
+from sshjobs.model.spec import JobSpec
+from sshjobs.running.control import listens
+from sshjobs.running.newrun import new_run
+from sshjobs.store import RunReader
+from sshjobs.store.rundir import RunPaths
+
+#: File in the run directory that such a manager writes to.
+LOG = "manager.log"
+#: Seconds that it gets to take the run.
+PATIENCE = 60.0
+#: Seconds between two looks whether it has.
+PAUSE = 0.02
+# It imports what we import: from the same places, none of which is the present directory by accident.
+_CODE = "import sys; sys.path[:] = {path!r}; from sshjobs.cli import main; sys.exit(main())"
+_TAIL = 4096
+
+
+def prepare(specs: Iterable[JobSpec], hosts: Sequence[Host], *, results: Path, options: dict[str, Any],
+            name: str | None = None, stem: str = "run", jobfile: bytes | None = None) -> RunPaths:
+    """Make a run that nobody manages yet. Nothing was started, and no host contacted.
+
+    :param options: from :func:`sshjobs.running.run.options_of`
+    :raises UsageError: something in it cannot be; there is no run then
+    """
+    made = new_run(specs, hosts, results, name=name, stem=stem, jobfile=jobfile, options=options)
+    made.store.close()
+    return made.paths
+
+
+def detach(paths: RunPaths) -> int:
+    """Have a process of its own carry a run on, in a session of its own; return its pid when it has taken the run.
+
+    What it says goes into ``manager.log`` in the run directory. It goes on when this process ends.
+
+    :raises SshjobsError: it ended before it had the run; the last thing it said is in the message
+    """
+    with RunReader.open(paths) as reader:
+        before = reader.summary().epoch
+        log = paths.root / LOG
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            descriptor = os.open(log, flags, 0o600)
+        except OSError as error:
+            raise SshjobsError("the log cannot be written", where=str(log), why=error.strerror) from error
+        with open(descriptor, "ab") as file:
+            begin = os.fstat(descriptor).st_size
+            code = _CODE.format(path=[path for path in sys.path if path])
+            process = subprocess.Popen(
+                [sys.executable, "-c", code, "resume", str(paths.root.absolute()), "--quiet"],
+                stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
+        deadline = time.monotonic() + PATIENCE
+        while not _has_taken(reader, before, process):
+            if process.poll() is not None:
+                if reader.summary().epoch > before:
+                    break
+                raise SshjobsError("its manager ended before it had taken the run", where=paths.name,
+                                   why=last_words(log, begin), hint=f"all it said is in {log}")
+            if time.monotonic() >= deadline:
+                process.kill()
+                process.wait()
+                raise SshjobsError("its manager did not take the run in time", where=paths.name,
+                                   why=last_words(log, begin), hint=f"try: sshjobs resume {paths.name}")
+            time.sleep(PAUSE)
+    # It is nobody's business how it ends: no warning about a child that still runs.
+    process.returncode = 0
+    return process.pid
+
+
+def _has_taken(reader: RunReader, before: int, process: subprocess.Popen[bytes]) -> bool:
+    """Tell whether the process is the run's manager and takes requests, or was and has carried it to its end."""
+    summary = reader.summary()
+    manager = summary.manager
+    if summary.epoch <= before or manager is None or manager.pid != process.pid:
+        return False
+    return summary.until is not None or listens(summary.uid)
+
+
+def last_words(log: Path, begin: int = 0) -> str | None:
+    """Return the last line of a log that is more than blanks; ``None`` where there is none.
+
+    :param begin: where in the file to begin, in bytes
+    """
+    try:
+        with open(log, "rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(begin, end - _TAIL))
+            lines = file.read(_TAIL).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1].removeprefix("sshjobs: ") if said else None

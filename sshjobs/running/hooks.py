@@ -1,0 +1,33 @@
+"""The hooks of a manager: what a subclass overrides to hear of what happens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sshjobs.model.spec import Job
+from sshjobs.network.contract import HostDown, HostUp, Warned
+
+
+class Hooks:
+    """Each hook is called in the manager's thread, after what it tells has happened; here none does anything.
+
+    A hook may look at everything and change nothing; it holds the run up as long as it takes.
+    """
+
+    def HandleJobLaunch(self, job: Job) -> None:
+        """Called when a job is launched, once for each of its attempts."""
+
+    def HandleJobDone(self, job: Job) -> None:
+        """Called once for each job that reached its end, however it ended (``job.outcome`` tells)."""
+
+    def HandleSleep(self) -> None:
+        """Called each time ``sleep_time_in_secs`` passed with nothing finished."""
+
+    def handle_change(self, job: Job) -> None:
+        """Called when a job changed without ending: it runs, its host went away or came back, it will be retried."""
+
+    def handle_act(self, event: dict[str, Any]) -> None:
+        """Called for what a person had done to the run, with an event of docs/cli.md."""
+
+    def handle_host(self, event: HostUp | HostDown | Warned) -> None:
+        """Called for whatever happens to a host."""

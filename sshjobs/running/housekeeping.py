@@ -1,0 +1,206 @@
+"""Housekeeping: what a manager does for its hosts and its store, whatever becomes of the jobs.
+
+The order is what keeps the promises: first the commit, then launches leave and hosts forget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK
+from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.states import FINAL_STATES, STATES
+from sshjobs.network.clock import Clock
+from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Warned
+from sshjobs.network.session.book import waits_for
+from sshjobs.network.session.output_files import FULL
+from sshjobs.running.hooks import Hooks
+from sshjobs.scheduling.hostwatch import HostWatch
+from sshjobs.scheduling.placement import Placement
+from sshjobs.scheduling.quarantine import Quarantine
+from sshjobs.scheduling.queue import Queue
+from sshjobs.scheduling.schedule import Schedule
+from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedError, Summary
+from sshjobs.store.rundir import RunPaths
+
+#: Seconds between attempts to commit while the disk of the store refuses.
+COMMIT_RETRY = 1.0
+#: Seconds between two releases while jobs wait for hosts: each costs a sync of the disk, however many it is for.
+RELEASE_EVERY = 0.25
+#: Seconds between two looks for leases that are over, while a job with one is on a host that is away.
+LEASE_LOOK = 1.0
+#: Seconds that the last outputs get to be released once every job is over.
+RELEASE_TIMEOUT = 30.0
+
+
+class Housekeeping(Hooks):
+    """Keeps a run's store and the books about its hosts in step with what hosts report."""
+
+    def __init__(self) -> None:
+        self.network: NetworkContract
+        self.clock: Clock
+        self.store: RunStore
+        self.paths: RunPaths
+        #: All jobs that this manager carries, by state.
+        self.jobs: Queue[Job] = Queue(STATES)
+        self.watch: HostWatch
+        self.schedule: Schedule
+        self.placement: Placement
+        self.quarantine: Quarantine
+        #: Attempts that ended and that their hosts still keep.
+        self._unreleased: dict[Attempt, Job] = {}
+        #: Those of them that hosts may forget after the next commit.
+        self._to_release: list[Attempt] = []
+        self._released_at = 0.0
+        #: When to look at leases next; ``None`` while nothing with one is on a host that is away.
+        self._lease_look: float | None = None
+        #: Hosts that leave the run as soon as nothing of it runs there.
+        self.leaving: set[str] = set()
+        #: Where the run stood at its end, ``None`` before.
+        self.summary: Summary | None = None
+        #: 0 once every job of the run is done, else 1.
+        self.exit_code = EXIT_JOBS_FAILED
+
+    def _begin(self, network: NetworkContract, paths: RunPaths, store: RunStore, schedule: Schedule) -> int:
+        """Open the books and take the run over; returns our epoch."""
+        self.network, self.clock, self.paths, self.store, self.schedule = network, network.clock, paths, store, schedule
+        self.watch, self.placement = HostWatch(network.hosts), Placement(schedule)
+        self.quarantine = Quarantine(schedule, network.hosts, self._tell_health)
+        try:
+            # A new store is made with its manager in it.
+            return store.epoch or store.take_over(ManagerIdentity.this_process())
+        except BaseException:
+            store.close()
+            raise
+
+    def note(self, job: Job, reason: str | None) -> None:
+        """Have a job say something of itself."""
+        job.reason = reason
+        self.store.touch(job)
+
+    def _move(self, job: Job, state: str) -> None:
+        job.state = state
+        self.jobs.SetState(job, state)
+        self.store.touch(job)
+
+    def commit(self) -> None:
+        """Make everything that happened durable, then let launches leave and hosts forget."""
+        if self.store.dirty:
+            self._patiently(self.store.commit)
+        self._patiently(self.network.flush)
+        if self._to_release:
+            now = self.clock.monotonic()
+            if not self.schedule.waiting or now - self._released_at >= RELEASE_EVERY:
+                self.network.release(self._to_release)
+                self._to_release, self._released_at = [], now
+
+    def _patiently(self, act: Callable[[], None]) -> None:
+        """Do what needs room on this machine's disk, waiting for that."""
+        warned = False
+        while True:
+            try:
+                return act()
+            except StoreBlockedError as error:
+                trouble = f"{error}; waiting"
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                trouble = waits_for(error)
+            if not warned:
+                warned = True
+                self.handle_host(Warned("this machine", trouble))
+            self.clock.sleep(COMMIT_RETRY)
+
+    def _take_hosts(self, news: News) -> None:
+        for name, seconds in news.round_trips.items():
+            self.schedule.note_round_trip(name, seconds)
+        # A host that was let go of may say a last word.
+        for event in (event for event in news.hosts if isinstance(event, Warned) or event.host in self.network.hosts):
+            match event:
+                case HostUp(name, facts):
+                    twin = self.watch.up(name, facts)
+                    slots = self.network.hosts[name].slots or getattr(self.network, "slots", None) or facts["cores"]
+                    self.schedule.host_up(name, slots)
+                    self.store.set_host(name, "up", facts=facts, since=self.clock.time())
+                    if twin is not None:
+                        self.handle_host(Warned(name, twin))
+                case HostDown(name, error):
+                    self.schedule.host_down(name, lasting=self.watch.down(name, error, self.clock.monotonic()))
+                    state = "blocked" if error.lasting else "away"
+                    self._lease_look = self.clock.monotonic()
+                    self.store.set_host(name, state, str(error), since=self.clock.time())
+            self.handle_host(event)
+
+    def _take_released(self, news: News) -> None:
+        self._to_release += news.fetched
+        for attempt in news.released:
+            job = self._unreleased.pop(attempt, None)
+            if job is not None:
+                self.store.touch_released(job, attempt)
+                # No process there has it any more, and a million take 80 MB.
+                attempt.token = ""
+
+    def _leases_over(self) -> list[Job]:
+        """Return the jobs on hosts that are away whose lease is over there for certain; looks now and then."""
+        now, found = self.clock.monotonic(), list[Job]()
+        if self._lease_look is None or now < self._lease_look:
+            return found
+        self._lease_look = None
+        for host in self.watch.away():
+            for job in self.placement.on(host):
+                if job.spec.lease is None:
+                    continue
+                self._lease_look = now + LEASE_LOOK
+                if self.watch.lease_is_over(host, job.spec.lease, now):
+                    found.append(job)
+        return found
+
+    def _part_from_hosts(self) -> None:
+        for host in [host for host in self.leaving if not self.schedule.load[host]]:
+            if any(attempt.host == host for attempt in self._unreleased) and self.watch.usable(host):
+                continue
+            self.leaving.discard(host)
+            self.schedule.remove_host(host)
+            self.quarantine.remove(host)
+            self.network.remove_host(host)
+            self.handle_act({"event": "hosts", "change": "removed", "hosts": [host], "slots": None})
+
+    def _tell_health(self, host: str, usable: bool, words: str) -> None:
+        self.store.set_host(host, "up" if usable else "quarantined", None if usable else words, since=self.clock.time())
+        self.handle_host(Warned(host, words))
+
+    def _release_the_last(self) -> None:
+        deadline = self.clock.monotonic() + RELEASE_TIMEOUT
+        while self.clock.monotonic() < deadline:
+            self.commit()
+            # What still runs, when we leave before the end, is nothing to wait for.
+            if not any(attempt.state in FINAL_STATES and self.watch.usable(attempt.host)
+                       for attempt in self._unreleased):
+                break
+            news = self.network.wait(0.5)
+            self._take_hosts(news)
+            self._take_released(news)
+        self.commit()
+
+    def _close(self, *, finished: bool, clean: bool = False) -> None:
+        """End the conversations and close the books.
+
+        :param finished: the run is over
+        :param clean: hosts are to remove all that is left of it, also where more will be launched by another manager
+        """
+        try:
+            for line in self.network.close(finished=clean):
+                self.handle_host(Warned(line.partition(":")[0], line.partition(": ")[2]))
+            self.store.set_run_state(self._count_up() if finished else "interrupted")
+            self.store.commit(until=self.clock.time())
+        finally:
+            self.store.close(self.clock.time())
+
+    def _count_up(self) -> str:
+        """Return the state of the finished run, from what the store says of all its jobs."""
+        self.store.commit()
+        with RunReader.open(self.paths) as reader:
+            self.summary = reader.summary()
+        if self.summary.ending == "done":
+            self.exit_code = EXIT_OK
+        return self.summary.ending

@@ -1,0 +1,352 @@
+"""Manager: the loop that carries N jobs to their ends on M hosts.
+
+The loop runs in the caller's thread, and so do all hooks. The intent to launch is committed to the run's store
+before the launch leaves; what became of it is committed before the host may forget it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sshjobs.errors import NoHostError, UsageError
+from sshjobs.inputs.timespans import format_duration
+from sshjobs.model.spec import Attempt, Job, JobSpec, start_over
+from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, Outcome, state_for
+from sshjobs.network.contract import NetworkContract, RunIdentity
+from sshjobs.running.housekeeping import LEASE_LOOK, Housekeeping
+from sshjobs.running.newrun import new_run
+from sshjobs.scheduling.schedule import HELD, Schedule, may_be_lost, retry_wanted
+from sshjobs.scheduling.verdict import judge
+from sshjobs.store import ManagerIdentity, RunReader, RunStore
+from sshjobs.store.rundir import RunPaths
+
+#: Seconds that a turn of the loop waits for more events while every host has enough to do.
+LINGER = 0.01
+
+
+class Manager(Housekeeping):
+    """Allocates N jobs to M hosts.
+
+    :param sleep_time_in_secs: after so many seconds with nothing finished, :meth:`HandleSleep` is called
+    """
+
+    def __init__(self, sleep_time_in_secs: float):
+        super().__init__()
+        if not sleep_time_in_secs > 0:
+            raise UsageError("sleep_time_in_secs must be more than 0", why=f"got {sleep_time_in_secs!r}")
+        self.sleep_time_in_secs = sleep_time_in_secs
+        self.fail_fast = False
+        #: Seconds after which hosts that are away are no longer waited for; their jobs stay unknown. None: no limit.
+        self.give_up_after: float | None = None
+        self._requests: deque[Callable[[], None]] = deque()
+        self._cancelled: set[Job] = set()
+        self._stopping = False
+        #: Go on without jobs, for those that will be added.
+        self.stays_open = False
+        #: Jobs that a person holds back: waiting ones are not launched, running ones are stopped.
+        self.held: set[Job] = set()
+        #: What :meth:`post` is given from now on is still carried out.
+        self.accepting = True
+        #: Another end than that of the last job: asked between two events.
+        self.until: Callable[[], bool] | None = None
+        self._last_news = 0.0
+        #: The job for a host in quarantine that is launched next.
+        self._canary: tuple[Job, str] | None = None
+
+    # -- setting up ----------------------------------------------------------------------------------------------
+
+    def Setup(self, job_specs: Iterable[JobSpec], network: NetworkContract, *, name: str | None = None,
+              stem: str = "run", jobfile: bytes | None = None, options: Mapping[str, Any] | None = None) -> None:
+        """Make a run of these jobs on this network, with a directory of its own, and begin to contact the hosts.
+
+        :param name: name of the run; ``None`` for ``<stem>-<n>``
+        :param jobfile: a copy to keep with the run
+        :raises UsageError: nothing to run on, ``hosts`` of a job that match no host, a name that is taken
+        """
+        made = new_run(job_specs, list(network.hosts.values()), Path(network.results_dir), name=name, stem=stem,
+                       jobfile=jobfile, options=options, manager=ManagerIdentity.this_process())
+        epoch = self._begin(network, made.paths, made.store, made.schedule)
+        for job in made.jobs:
+            self.jobs.Add(job)
+        network.hold()
+        network.open(RunIdentity(made.uid, self.paths.name, epoch), self.paths)
+        # Something to commit while hosts are being contacted: the first commit takes longest, and launches wait for it.
+        self.store.set_run_state("running")
+
+    def Resume(self, paths: RunPaths, network: NetworkContract) -> None:
+        """Take a run over from a manager that is gone, and ask the hosts what became of what it had launched.
+
+        :raises RunBusyError: that manager is alive
+        :raises StoreError: the store cannot be used
+        """
+        epoch = self._begin(network, paths, RunStore.open(paths), Schedule(network.hosts.values()))
+        with RunReader.open(paths) as reader:
+            uid = reader.summary().uid
+            unfinished = reader.load_unfinished()
+            boots = {row.host.name: row.facts["boot"] for row in reader.hosts() if row.facts}
+        self.store.set_run_state("running")
+        network.hold()
+        self.watch.know(boots)
+        network.adopt((job for job in unfinished if job.attempts), boots)
+        network.open(RunIdentity(uid, paths.name, epoch), paths)
+        for job in unfinished:
+            self._unreleased.update((attempt, job) for attempt in job.attempts if not attempt.released)
+            if job.state in FINAL_STATES:
+                continue
+            attempt = job.attempt
+            if attempt is None or attempt.state in FINAL_STATES:
+                self.take_in(job)
+            else:
+                self.jobs.Add(job)
+                self.placement.enter(job, attempt.host, self.clock.monotonic())
+                self.schedule.occupy(attempt.host)
+                self._move(job, STATE_UNKNOWN)
+        for host in network.hosts.values():
+            self.schedule.drain(host.name, host.drained)
+            if host.removed:
+                self.leaving.add(host.name)
+        network.release([attempt for attempt in self._unreleased if attempt.state in FINAL_STATES])
+
+    def take_in(self, job: Job) -> None:
+        """Carry a further job of the run, which waits for a host."""
+        self.schedule.add(job)
+        self.jobs.Add(job)
+
+    def try_again(self, job: Job) -> None:
+        """Let a job that ended without success wait for a host again."""
+        if job.state not in FINAL_STATES:
+            return
+        if job not in self.jobs:
+            self.jobs.Add(job)
+        start_over(job)
+        self._move(job, STATE_FREE)
+        self.schedule.add(job)
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def ProcessJobs(self) -> None:
+        """Run all jobs, blocking until each has ended (or, after :meth:`stop`, until what was launched has).
+
+        :raises NoHostError: no host could be used, so nothing runs
+        """
+        try:
+            self._last_news = self.clock.monotonic()
+            while not self._is_over():
+                self.turn()
+            self.accepting = False
+            self._release_the_last()
+        except BaseException:
+            # Whatever happened here, hosts go on with what they have, and a resume finds it.
+            self._close(finished=False)
+            raise
+        finished = self._all_final() and not self.stays_open
+        self._close(finished=finished, clean=finished or self._left_nothing())
+
+    def turn(self) -> None:
+        """Launch what fits, take in what happened and see to what follows: what ProcessJobs does until the end."""
+        while not self._stopping and self.LaunchJob() is not None:
+            pass
+        for canary in () if self._stopping else self.quarantine.canaries(self.clock.monotonic()):
+            self._canary = canary
+            self.LaunchJob()
+        if self.UpdateJobStatus():
+            self._last_news = self.clock.monotonic()
+        elif self.clock.monotonic() - self._last_news >= self.sleep_time_in_secs:
+            self.HandleSleep()
+            self._last_news = self.clock.monotonic()
+        self._take_leases_back()
+        self._give_up_hopeless()
+        self._part_from_hosts()
+        for job in self.placement.to_take_back(self.clock.monotonic()):
+            self.network.fence(job)
+
+    def LaunchJob(self) -> Job | None:
+        """Launch the next job on a host with room; ``None`` where there is no such pair.
+
+        The launch leaves when its intent is committed.
+        """
+        match = self._canary or self.schedule.next(self.clock.monotonic())
+        if match is None:
+            return None
+        self._canary = None
+        job, host = match
+        attempt = job.new_attempt(host, secrets.token_hex(16))
+        self._unreleased[attempt] = job
+        self.placement.enter(job, host, self.clock.monotonic())
+        self._move(job, STATE_BUSY)
+        self.store.touch_attempt(job, attempt)
+        job.id_ = self.network.LaunchJob(job, host)
+        self.HandleJobLaunch(job)
+        return job
+
+    def UpdateJobStatus(self) -> bool:
+        """Take in what hosts have reported, waiting for it up to ``sleep_time_in_secs``; tell whether any job ended.
+
+        Returns early when there is something to launch, or when :meth:`post` asks for attention.
+        """
+        self.commit()
+        left = max(0.0, self._last_news + self.sleep_time_in_secs - self.clock.monotonic())
+        patience = self.placement.patience()
+        linger = LINGER if self.schedule.is_sated() else 0.0
+        for soon in (patience, None if self._lease_look is None else LEASE_LOOK):
+            left = left if soon is None else min(left, soon)
+        news = self.network.wait(left, linger)
+        while self._requests:
+            self._requests.popleft()()
+        self._take_hosts(news)
+        self._take_released(news)
+        finished = False
+        for job, state in zip(news.jobs, self.network.GetJobStatus(news.jobs), strict=True):
+            finished |= self._take_state(job, state)
+        # Committed by the next turn, with what is launched in the place of what ended: one sync instead of two.
+        return finished
+
+    # -- for other threads and signals ---------------------------------------------------------------------------
+
+    def post(self, request: Callable[[], None]) -> None:
+        """Have something done in the manager's thread, between two events. May be called from any thread."""
+        self._requests.append(request)
+        self.network.wake()
+
+    def stop(self) -> None:
+        """Launch nothing more and take back what has not started; :meth:`ProcessJobs` returns when the rest has
+        ended. In the manager's thread."""
+        self._stopping = True
+        for job in self.placement.not_started():
+            self.network.fence(job)
+
+    def cancel(self, jobs: Iterable[Job]) -> None:
+        """End these jobs. A waiting one ends at once, a launched one when its host has proved it."""
+        for job in list(jobs):
+            if job.state in FINAL_STATES:
+                continue
+            if job.state == STATE_FREE:
+                self.schedule.remove(job)
+                self._finish(job, Outcome.CANCELLED, "cancelled before it was launched")
+            else:
+                self._cancelled.add(job)
+                self.network.cancel(job)
+
+    def unfinished(self) -> list[Job]:
+        """Return the jobs that have not ended."""
+        return [job for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN) for job in self.jobs.InState(state)]
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _take_state(self, job: Job, state: str) -> bool:
+        attempt = job.attempts[-1]
+        self.store.touch_attempt(job, attempt)
+        if state not in FINAL_STATES:
+            self._move(job, state)
+            if attempt.started is not None:
+                self.quarantine.note_start(job, attempt)
+            self.handle_change(job)
+            return False
+        if job.state in FINAL_STATES or attempt.released:
+            # Over already: a person may have declared it lost since.
+            return False
+        self.placement.leave(job, attempt)
+        self._to_release.append(attempt)
+        self._take_back_failures(job, attempt)
+        return self._conclude(job, attempt)
+
+    def give_up(self, job: Job, reason: str) -> None:
+        """Take the newest attempt of a job for lost: a person says that its host will not come back, or its lease is
+        over."""
+        attempt = job.attempts[-1]
+        if attempt.state in FINAL_STATES:
+            # Its end has just come, and is about to be taken in.
+            return
+        self.network.condemn(job, reason)
+        attempt.released = True
+        self._unreleased.pop(attempt, None)
+        self.store.touch_attempt(job, attempt)
+        self.placement.leave(job, attempt)
+        self._conclude(job, attempt)
+
+    def _take_leases_back(self) -> None:
+        """Let jobs run elsewhere whose host is away, and has ended them by now because their lease is over.
+
+        What gains nothing by that is left alone: its host may come back and tell how it really ended.
+        """
+        for job in self._leases_over():
+            elsewhere = self.schedule.eligible(job.spec, job.only_host) != {job.attempts[-1].host}
+            if job in self._cancelled or (elsewhere and may_be_lost(job)):
+                lease = format_duration(job.spec.lease or 0.0)
+                self.give_up(job, f"its lease of {lease} ran out while its host was away")
+
+    def _conclude(self, job: Job, attempt: Attempt) -> bool:
+        """Let a job end, or be tried again, after its newest attempt ended; tell whether it ended."""
+        verdict = judge(job, cancelled=job in self._cancelled)
+        if verdict.again:
+            self._move(job, STATE_FREE)
+            job.reason = HELD if job in self.held else verdict.reason
+            if job not in self.held:
+                self.schedule.add(job)
+            self.handle_change(job)
+            return False
+        job.exit_status, job.signal = attempt.exit_status, attempt.signal
+        self._finish(job, verdict.outcome, verdict.reason)
+        return True
+
+    def _take_back_failures(self, job: Job, attempt: Attempt) -> None:
+        """Where an end shows that its host fails every job, undo what it has done to others."""
+        others = self.quarantine.note(job, attempt, self.clock.monotonic())
+        for other in others:
+            self.store.touch_attempt(other, other.attempts[-1])
+            if retry_wanted(other, Outcome.LOST):
+                self.try_again(other)
+        if others:
+            for held in self.placement.ask_back(self.placement.unstarted(attempt.host)):
+                self.network.fence(held)
+
+    def _finish(self, job: Job, outcome: Outcome, reason: str | None) -> None:
+        job.outcome, job.reason = outcome, reason
+        self._cancelled.discard(job)
+        self._move(job, state_for(outcome))
+        self.HandleJobDone(job)
+        if self.fail_fast and outcome is not Outcome.SUCCEEDED:
+            self.fail_fast = False
+            self.cancel(self.unfinished())
+
+    def _give_up_hopeless(self) -> None:
+        hopeless = self.schedule.hopeless()
+        if not hopeless:
+            return
+        if not self.schedule.waiting and len(hopeless) == len(self.unfinished()) == len(self.jobs):
+            for job in hopeless:
+                self.schedule.add(job)
+            raise NoHostError("no host could be used, so nothing was run",
+                              why="; ".join(trouble for trouble in self.watch.trouble.values() if trouble),
+                              hint=f"mend one, then: sshjobs resume {self.paths.name}")
+        for job in hopeless:
+            hosts = sorted(self.schedule.eligible(job.spec, job.only_host))
+            self._finish(job, Outcome.SKIPPED, f"no host that it may run on can be used: {', '.join(hosts)}")
+
+    def _is_over(self) -> bool:
+        if self.until is not None and self.until():
+            return True
+        if self.give_up_after is not None and self._only_waits_for_lost_hosts(self.give_up_after):
+            return True
+        if self._stopping:
+            return not (self.jobs.AnyInState(STATE_BUSY) or self.jobs.AnyInState(STATE_UNKNOWN))
+        return self._all_final() and not self.stays_open
+
+    def _only_waits_for_lost_hosts(self, seconds: float) -> bool:
+        away = self.jobs.InState(STATE_UNKNOWN) if not self.jobs.AnyInState(STATE_BUSY) else []
+        if not away or (self.jobs.AnyInState(STATE_FREE) and any(map(self.schedule.is_up, self.network.hosts))):
+            return False
+        since = [self.watch.away_since(job.attempts[-1].host) for job in away]
+        now = self.clock.monotonic()
+        return all(one is not None and now - one >= seconds for one in since)
+
+    def _left_nothing(self) -> bool:
+        """Whether all that was launched was carried to its end and released, so that hosts need remember nothing."""
+        return self._stopping and not any(self.watch.usable(attempt.host) for attempt in self._unreleased)
+
+    def _all_final(self) -> bool:
+        return not any(self.jobs.AnyInState(state) for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN))

@@ -1,0 +1,376 @@
+"""Run: one jobfile being carried out. What the command line, the web page and Python programs share.
+
+A run lives in its directory; a :class:`Run` is a hold on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from sshjobs.errors import EXIT_INTERRUPTED, SshjobsError, UsageError
+from sshjobs.inputs.hostfile import load_hosts
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.states import FINAL_STATES
+from sshjobs.network import Network
+from sshjobs.running.control import ControlServer, ManagerGoneError, ask, socket_directory
+from sshjobs.running.operations import Operations, Request
+from sshjobs.running.runmanager import Listener, RunManager, silent
+from sshjobs.running.unattended import patiently
+from sshjobs.store import RunReader, Summary
+from sshjobs.store.rundir import RunPaths
+
+if TYPE_CHECKING:
+    from sshjobs.inputs.builder import Builder
+
+#: What sshjobs does with hosts when none are named: everything runs on this machine.
+EMBEDDED = [Host("localhost", local=True)]
+#: Seconds that a manager gets to begin to carry out a request.
+REQUEST_TIMEOUT = 25.0
+#: Seconds between two looks at whether it still will.
+REQUEST_LOOK = 0.25
+
+
+class Run:
+    """A run with its manager in this process.
+
+    As a context manager it waits for the end of the run; when the block is left by an exception, the run is
+    cancelled first.
+
+    :ivar name: name of the run
+    :ivar paths: where its directory is
+    """
+
+    def __init__(self, manager: RunManager):
+        self.manager, self.paths = manager, manager.paths
+        self.name = manager.paths.name
+        self._operations = Operations(manager)
+        self._interrupts = 0
+        #: All that runs was cancelled, so that people want to know what is left.
+        self._cancelled = False
+        self._thread: threading.Thread | None = None
+        self._result: Future[int] = Future()
+
+    @classmethod
+    def create(cls, specs: Iterable[JobSpec], hosts: Sequence[Host], *, results: Path, name: str | None = None,
+               stem: str = "run", jobfile: bytes | None = None, ssh_config: str | None = None,
+               transport: str | None = None, slots: int | None = None, fail_fast: bool = False,
+               stays_open: bool = False, give_up_host: float | None = None, listener: Listener = silent) -> Run:
+        """Make a run and begin to contact its hosts; :meth:`process` carries it out.
+
+        :param stays_open: do not end with the last job, more will be added
+        :param give_up_host: end the run when all that it waits for are hosts away for so many seconds
+        :raises UsageError: something in it cannot be; nothing was started
+        """
+        options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
+                             stays_open=stays_open, give_up_host=give_up_host)
+        # A run that nobody could talk to is better not begun.
+        socket_directory()
+        manager = RunManager(listener)
+        manager.fail_fast, manager.stays_open, manager.give_up_after = fail_fast, stays_open, give_up_host
+        network = Network(str(results), list(hosts), ssh_config=options["ssh_config"], transport=transport, slots=slots)
+        manager.Setup(specs, network, name=name, stem=stem, jobfile=jobfile, options=options)
+        return cls(manager)
+
+    @classmethod
+    def resume(cls, paths: RunPaths, *, listener: Listener = silent) -> Run:
+        """Take over a run whose manager is gone.
+
+        :raises RunBusyError: that manager is alive
+        """
+        socket_directory()
+        manager = RunManager(listener)
+        manager.Resume(paths, network_of(paths, manager))
+        run = cls(manager)
+        run._operations.hold_again(paused=bool(summary_of(paths).options.get("paused")))
+        return run
+
+    @classmethod
+    def start(cls, jobs: str | Path | Builder | Iterable[JobSpec], hosts: str | Sequence[str | Host] | None = None, *,
+              results: str | Path = "results", name: str | None = None, ssh_config: str | None = None,
+              transport: str | None = None, slots: int | None = None, fail_fast: bool = False,
+              listener: Listener = silent) -> Run:
+        """Start a run in a thread of its own and return at once.
+
+        :param jobs: path of a jobfile, a builder, or specs
+        :param hosts: as for :class:`sshjobs.Network`; ``None`` is this machine
+        :param listener: called in that thread with each event
+        :raises SshjobsError: as :meth:`create`; nothing was started
+        """
+        # Here and in specs_of, because what reads jobfiles takes long to load, and `exec` needs none of it.
+        from sshjobs.inputs.builder import Builder
+
+        stem, jobfile = "run", None
+        if isinstance(jobs, (str, Path)):
+            stem, jobfile = Path(jobs).stem, Path(jobs).read_bytes() if Path(jobs).is_file() else None
+            jobs = Builder().AddJobFile(jobs)
+        specs = jobs.MakeJobSpecs() if isinstance(jobs, Builder) else list(jobs)
+        chosen = EMBEDDED if hosts is None else hosts_from(hosts)
+        made: Future[Run] = Future()
+
+        def carry() -> None:
+            # The store belongs to the thread that opened it. What goes wrong belongs to whoever waits.
+            try:
+                run = cls.create(specs, chosen, results=Path(results), name=name, stem=stem, jobfile=jobfile,
+                                 ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
+                                 listener=listener)
+            except BaseException as error:  # noqa: BLE001
+                made.set_exception(error)
+                return
+            made.set_result(run)
+            try:
+                run._result.set_result(run.process())
+            except BaseException as error:  # noqa: BLE001
+                run._result.set_exception(error)
+            finally:
+                run.manager.finished.close()
+
+        thread = threading.Thread(target=carry, name="sshjobs-run", daemon=True)
+        thread.start()
+        run = made.result()
+        run._thread = thread
+        return run
+
+    # -- for programs --------------------------------------------------------------------------------------------
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All jobs that this manager carries, in the order of the jobfile. Their fields change while they run."""
+        return list(self.manager.jobs.objects)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the run's exit code when it has ended.
+
+        :param timeout: seconds to wait at most
+        :raises TimeoutError: it has not ended by then
+        :raises SshjobsError: it could not be carried on, such as for want of a host
+        """
+        try:
+            return self._result.result(timeout)
+        except FutureTimeout:
+            # Before Python 3.11 that is another class than the built-in one.
+            raise TimeoutError("the run has not ended in time") from None
+
+    def as_completed(self, timeout: float | None = None) -> Iterator[Job]:
+        """Yield each job when it has ended, in the order of the ends, until the run ends.
+
+        :param timeout: seconds to wait for the next one at most
+        :raises TimeoutError: none has ended by then
+        """
+        return self.manager.finished.follow(timeout)
+
+    def cancel(self, names: Iterable[str] | None = None) -> None:
+        """Have jobs ended, by name; ``None`` ends all, and the run. Their ends are waited for by :meth:`wait`."""
+        self.request({"do": "cancel", "jobs": None if names is None else list(names)})
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        if kind is None:
+            self.wait()
+            return
+        # The exception that ended the block is what its caller is to see.
+        with contextlib.suppress(SshjobsError):
+            if not self._result.done():
+                self.cancel()
+            self.wait()
+
+    # -- carrying it out -----------------------------------------------------------------------------------------
+
+    def process(self) -> int:
+        """Carry the run to its end and return its exit code. In the main thread, signals stop it politely.
+
+        :raises NoHostError: no host could be used
+        """
+        summary = summary_of(self.paths)
+        self.manager.listener({"event": "run", "run": self.name, "directory": str(self.paths.root),
+                               "jobs": summary.total, "counts": summary.counts,
+                               "hosts": self.manager.network.GetHosts()})
+        server = ControlServer(summary.uid, self.request)
+        try:
+            with self._signals():
+                self.manager.ProcessJobs()
+        finally:
+            self.manager.accepting = False
+            server.close()
+        if self._cancelled and self._interrupts <= 2:
+            from sshjobs.running.receipts import receipt
+
+            self.manager.listener({"event": "receipt", **receipt(self.paths).as_dict()})
+        summary = summary_of(self.paths)
+        code = EXIT_INTERRUPTED if self._interrupts else self.manager.exit_code
+        self.manager.listener({"event": "end", "run": self.name, "directory": str(self.paths.root),
+                               "state": summary.state, "counts": summary.counts, "outcomes": summary.outcomes,
+                               "exit_code": code})
+        return code
+
+    def request(self, request: Request) -> Request:
+        """Have the manager do something, from another thread, and return its answer.
+
+        :raises SshjobsError: it could not be done, or not in time
+        """
+        answer: Future[Request] = Future()
+
+        def act() -> None:
+            if answer.set_running_or_notify_cancel():
+                self._cancelled |= request.get("do") == "cancel" and request.get("jobs") is None
+                try:
+                    answer.set_result(self._operations.handle(request))
+                except SshjobsError as error:
+                    answer.set_exception(error)
+                except BaseException as error:
+                    answer.set_exception(error)
+                    raise
+
+        self.manager.post(act)
+        deadline = time.monotonic() + REQUEST_TIMEOUT
+        while True:
+            try:
+                return answer.result(REQUEST_LOOK)
+            except FutureTimeout:
+                pass
+            leaves = not self.manager.accepting
+            # Once it is cancelled it is not carried out later, when nobody expects that any more.
+            if (leaves or time.monotonic() > deadline) and answer.cancel():
+                if leaves:
+                    raise ManagerGoneError("the run has ended", where=self.name)
+                raise SshjobsError("the run's manager is too busy to answer", where=self.name, hint="try again")
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        # Who started us with nohup wants us to stay when the terminal goes; else we leave and hosts go on.
+        numbers = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+                   if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._interrupt) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._interrupts += 1
+        if number != signal.SIGINT or self._interrupts > 2:
+            self.manager.post(self._leave)
+        elif self._interrupts == 1:
+            self.manager.post(self._stop_politely)
+        else:
+            self.manager.post(self._cancel_launched)
+
+    def _leave(self) -> None:
+        self.manager.until = lambda: True
+        self.manager.listener({"event": "interrupt", "reason": "leaving; what was launched goes on, "
+                               f"and is collected by: sshjobs resume {self.name}"})
+
+    def _stop_politely(self) -> None:
+        self.manager.stop()
+        self.manager.listener({"event": "interrupt", "reason": "launching nothing more, waiting for what runs; "
+                               "Ctrl-C again cancels it"})
+
+    def _cancel_launched(self) -> None:
+        self.manager.listener({"event": "interrupt", "reason": "cancelling what runs; Ctrl-C again leaves at once"})
+        self._cancelled = True
+        self._operations.cancel([job.name for job in self.manager.unfinished() if job.state != "free"])
+
+
+def options_of(*, ssh_config: str | None, transport: str | None, slots: int | None, fail_fast: bool,
+               stays_open: bool, give_up_host: float | None = None) -> dict[str, Any]:
+    """Return what a run is started with, as its store keeps it.
+
+    :raises UsageError: the ssh configuration cannot be read
+    """
+    if ssh_config is not None:
+        if not os.access(ssh_config, os.R_OK):
+            raise UsageError("the ssh configuration cannot be read", where=ssh_config, hint="correct --ssh-config")
+        ssh_config = os.path.abspath(ssh_config)
+    return {"ssh_config": ssh_config, "transport": transport, "slots": slots, "fail_fast": fail_fast,
+            "stays_open": stays_open, "give_up_host": give_up_host}
+
+
+def network_of(paths: RunPaths, manager: RunManager) -> Network:
+    """Return a network like the one that a run was started on, and set the manager's options as they were."""
+    with RunReader.open(paths) as reader:
+        options, hosts = reader.summary().options, [row.host for row in reader.hosts()]
+        if any(host.removed for host in hosts):
+            # Of those that were taken out of the run only such where something is left are of interest.
+            in_use = reader.hosts_in_use()
+            hosts = [host for host in hosts if not host.removed or host.name in in_use]
+    manager.fail_fast, manager.stays_open = bool(options.get("fail_fast")), bool(options.get("stays_open"))
+    manager.give_up_after = options.get("give_up_host")
+    return Network(str(paths.root.parent), hosts, ssh_config=options.get("ssh_config"),
+                   transport=options.get("transport"), slots=options.get("slots"))
+
+
+def hosts_from(hosts: str | Sequence[str | Host]) -> list[Host]:
+    """Return hosts given in any of the forms that the API takes.
+
+    :raises InputError: they cannot be understood
+    """
+    if isinstance(hosts, str):
+        return load_hosts(hosts)
+    return [host for one in hosts for host in ([one] if isinstance(one, Host) else load_hosts([one]))]
+
+
+def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener = silent) -> None:
+    """Have jobs of a run cancelled, by its manager or, where it has none, by us. Returns when it is under way or done.
+
+    :param names: names of jobs, ``None`` for all that have not ended
+    :raises UsageError: a name is of no job of the run
+    """
+    with RunReader.open(paths) as reader:
+        summary = reader.summary()
+        for name in names or ():
+            if reader.job(name) is None:
+                near = reader.near_names(name)
+                raise UsageError(f"no job is called {name!r}", where=paths.name,
+                                 hint=f"did you mean {' or '.join(near)}?" if near else "see: sshjobs status")
+    wanted = None if names is None else list(names)
+
+    def take() -> Run | None:
+        if ask(summary.uid, {"do": "cancel", "jobs": wanted}) is not None:
+            return None
+        now = summary_of(paths)
+        over = not any(count for state, count in now.counts.items() if state not in FINAL_STATES)
+        if over and not (wanted is None and now.options.get("stays_open")):
+            return None
+        return Run.resume(paths, listener=listener)
+
+    run = patiently(take)
+    if run is not None:
+        run.manager.stop()
+        chosen = [job for job in run.manager.unfinished() if wanted is None or job.name in wanted]
+        run.manager.until = lambda: all(job.state in FINAL_STATES for job in chosen)
+        run._operations.cancel(wanted)
+        run.manager.ProcessJobs()
+
+
+def specs_of(jobfile: str, data: bytes | None) -> list[JobSpec]:
+    """Return the specs of a jobfile.
+
+    :param data: its content where it was read already (standard input), else ``None``
+    :raises InputError: it has mistakes
+    """
+    from sshjobs.inputs.builder import Builder
+
+    return Builder().AddJobFile(jobfile, data=data).MakeJobSpecs()
+
+
+def summary_of(paths: RunPaths) -> Summary:
+    """Return where a run stands."""
+    with RunReader.open(paths) as reader:
+        return reader.summary()

@@ -1,0 +1,138 @@
+"""RunManager: a manager that tells what happens as events, plain dicts with the keys of docs/cli.md ("Events")."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sshjobs.model.spec import Job
+from sshjobs.model.states import STATE_FREE, STATE_UNKNOWN
+from sshjobs.network import HostDown, HostUp, NetworkContract, Warned
+from sshjobs.running.manager import Manager
+from sshjobs.scheduling.tally import Tally
+from sshjobs.store.rundir import RunPaths
+
+Event = dict[str, Any]
+Listener = Callable[[Event], None]
+
+#: Seconds without anything finished after which listeners hear of it.
+QUIET = 1.0
+
+
+def silent(event: Event) -> None:
+    """Listen to nothing."""
+
+
+class Finished:
+    """The jobs that have ended, for any number of readers in other threads."""
+
+    def __init__(self) -> None:
+        self._jobs: list[Job] = []
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def add(self, job: Job) -> None:
+        """Add a job that has ended."""
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """No more will come."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def follow(self, timeout: float | None) -> Iterator[Job]:
+        """Yield every job from the first one on, until no more will come.
+
+        :raises TimeoutError: the next one did not come in so many seconds
+        """
+        at = 0
+        while (job := self._get(at, timeout)) is not None:
+            at += 1
+            yield job
+
+    def _get(self, at: int, timeout: float | None) -> Job | None:
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._jobs) > at or self._closed, timeout):
+                raise TimeoutError("no job has ended in time")
+            return self._jobs[at] if len(self._jobs) > at else None
+
+
+class RunManager(Manager):
+    """A manager that tells a listener what happens, as events."""
+
+    def __init__(self, listener: Listener):
+        super().__init__(QUIET)
+        self.listener = listener
+        self.finished = Finished()
+        self._tally = Tally((), 0)
+        self._resumed = False
+
+    def Resume(self, paths: RunPaths, network: NetworkContract) -> None:
+        super().Resume(paths, network)
+        launched = self.jobs.InState(STATE_UNKNOWN)
+        self._tally, self._resumed = Tally(launched, self.jobs.CountInState(STATE_FREE)), True
+
+    def turn(self) -> None:
+        super().turn()
+        if self._resumed:
+            self._tell_tally(False)
+
+    def _tell_tally(self, patience_is_over: bool) -> None:
+        event = self._tally.report(patience_is_over=patience_is_over)
+        if event is not None:
+            self._resumed = False
+            self.listener(event)
+
+    def HandleJobLaunch(self, job: Job) -> None:
+        self.listener({"event": "launch", "job": job.name, "host": job.host, "attempt": job.attempts[-1].n})
+
+    def HandleJobDone(self, job: Job) -> None:
+        self.finished.add(job)
+        self._tally.note(job)
+        self.listener({"event": job.state, **_describe(job)})
+
+    def HandleSleep(self) -> None:
+        # Hosts that have not answered by now may not answer for long.
+        if self._resumed:
+            self._tell_tally(True)
+        self.listener({"event": "wait"})
+
+    def handle_change(self, job: Job) -> None:
+        self._tally.note(job)
+        # "started" for busy: launched and running are two things to a person who watches.
+        word = {"busy": "started", "free": "retry"}.get(job.state, job.state)
+        event = {"event": word, **_describe(job)}
+        if word == "retry" and job.attempts:
+            # The job has no end yet; what it is tried again for is the end of its attempt.
+            attempt = job.attempts[-1]
+            event.update(outcome=attempt.outcome and attempt.outcome.value, exit_status=attempt.exit_status,
+                         signal=attempt.signal)
+        self.listener(event)
+
+    def handle_act(self, event: Event) -> None:
+        self.listener(event)
+
+    def handle_host(self, event: HostUp | HostDown | Warned) -> None:
+        match event:
+            case HostUp(host, facts):
+                self.listener({"event": "host", "host": host, "state": "up", "facts": facts,
+                               "slots": self.schedule.slots.get(host)})
+            case HostDown(host, error):
+                self.listener({"event": "host", "host": host, "state": "blocked" if error.lasting else "away",
+                               "kind": error.kind, "reason": str(error)})
+            case Warned(host, message):
+                self.listener({"event": "warning", "host": host, "reason": message})
+
+
+def _describe(job: Job) -> Event:
+    attempt = job.attempts[-1] if job.attempts else None
+    seconds = None
+    if attempt is not None and attempt.started is not None and attempt.ended is not None:
+        seconds = round(max(0.0, attempt.ended - attempt.started), 3)
+    return {"job": job.name, "host": job.host, "state": job.state, "outcome": job.outcome and job.outcome.value,
+            "exit_status": job.exit_status, "signal": job.signal, "attempts": len(job.attempts), "seconds": seconds,
+            "reason": job.reason}

@@ -1,0 +1,207 @@
+"""Black-hole hosts: those on which jobs fail at once and in a row while the same jobs pass elsewhere.
+
+Such a host empties the queue: it is always free, and everything that it takes fails. A row of failures that would
+hardly come by chance makes a host suspect: it gets nothing more, and one of the jobs that failed there is tried
+elsewhere. If that job passes, the host is quarantined and the failures of the row are its own, not the jobs'; if it
+fails there too, the host is cleared. A host in quarantine gets one job at a time (a canary) until one passes. A host
+that says itself that it has no room for a job is full until a canary starts there. Pure bookkeeping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.states import FINAL_STATES, Outcome
+from sshjobs.scheduling.schedule import NO_ROOM, was_given_back
+
+#: An end after more seconds than this shows that the host can run jobs, whatever became of this one.
+FAST = 2.0
+#: Fewest jobs in a row that can mean anything.
+LEAST = 3
+#: A row is suspect when jobs as they go elsewhere would fail so by chance less often than this.
+CHANCE = 1e-6
+#: Seconds until the first canary, doubled with each that fails, up to the longest pause.
+FIRST_PAUSE, LONGEST_PAUSE = 10.0, 600.0
+#: The same for a host that has no room.
+FIRST_FULL, LONGEST_FULL = 1.0, 15.0
+#: Seconds after which a suspect host gets a canary, where the job that is tried elsewhere has not ended by then.
+PATIENCE = 60.0
+
+_FAILURES = frozenset((Outcome.FAILED, Outcome.SIGNALLED, Outcome.NEVER_STARTED))
+
+
+class _Record:
+    def __init__(self) -> None:
+        self.passed = self.failed = 0
+        #: The jobs that failed there since one passed, each with the attempt that did.
+        self.row: dict[Job, Attempt] = {}
+        self.least = LEAST
+        self.probe: Job | None = None
+        self.reason: str | None = None
+        self.pause = FIRST_PAUSE
+        self.canary_at = 0.0
+        self.canary: Job | None = None
+        #: What there is no room for, as long as that is so.
+        self.full: str | None = None
+        self.full_pause = FIRST_FULL
+
+
+class HostHealth:
+    """Judges hosts by how jobs end on them.
+
+    :param elsewhere: tells whether a job may be tried on a host other than the given one at present
+    """
+
+    def __init__(self, hosts: Iterable[str], elsewhere: Callable[[Job, str], bool]):
+        self._records = {host: _Record() for host in hosts}
+        #: Hosts among which all suspects are. Asked at every turn, so it must not be all hosts.
+        self._doubted: dict[str, None] = {}
+        self._elsewhere = elsewhere
+        #: Which host each job that is tried elsewhere speaks about.
+        self._probes: dict[Job, str] = {}
+        #: Ends on hosts that are not in quarantine.
+        self._passed = self._failed = 0
+
+    def add(self, host: str) -> None:
+        """Take in a further host."""
+        self._records[host] = _Record()
+
+    def is_suspect(self, host: str) -> bool:
+        """Tell whether a host is to get nothing more for now, whatever the reason."""
+        record = self._records[host]
+        return record.probe is not None or record.reason is not None or record.full is not None
+
+    def reason(self, host: str) -> str | None:
+        """Return why a host is in quarantine, ``None`` where it is not."""
+        return self._records[host].reason
+
+    def full(self, host: str) -> str | None:
+        """Return what a host has no room for, ``None`` where it has some or nobody knows."""
+        return self._records[host].full
+
+    def note(self, job: Job, attempt: Attempt, now: float) -> dict[Job, Attempt]:
+        """Take in an end. Returns the attempts that are from now on blamed on their host, by their jobs."""
+        record = self._records[attempt.host]
+        if was_given_back(attempt):
+            self._note_given_back(record, job, attempt.reason or "", now)
+            self._doubted[attempt.host] = None
+            return {}
+        self.note_start(job, attempt)
+        blamed = self._note_probe(job, attempt, now)
+        if attempt.outcome not in _FAILURES or not _is_fast(attempt):
+            if attempt.outcome is Outcome.SUCCEEDED:
+                record.passed += 1
+                self._passed += 1
+            if attempt.outcome in (Outcome.SUCCEEDED, *_FAILURES):
+                self._recover(record)
+            return blamed
+        record.failed += 1
+        self._failed += 1
+        if not _failed_elsewhere(job, attempt):
+            record.row[job] = attempt
+        if record.reason is not None:
+            record.canary, record.canary_at = None, now + record.pause
+            record.pause = min(2 * record.pause, LONGEST_PAUSE)
+            return blamed | self._blame(record)
+        if job in record.row and record.probe is None and self._is_odd(record) and self._elsewhere(job, attempt.host):
+            record.probe, record.canary_at = job, now + PATIENCE
+            self._doubted[attempt.host] = None
+            self._probes[job] = attempt.host
+            return {**blamed, job: attempt}
+        return blamed
+
+    def note_start(self, job: Job, attempt: Attempt) -> None:
+        """Take in that an attempt has started: a host that could start its canary has room again."""
+        record = self._records[attempt.host]
+        if record.canary is job and record.full is not None:
+            record.full, record.full_pause = None, FIRST_FULL
+            if record.reason is None:
+                record.canary = None
+
+    def _note_given_back(self, record: _Record, job: Job, reason: str, now: float) -> None:
+        is_canary, room = record.canary is job, reason.startswith(NO_ROOM)
+        if is_canary:
+            record.canary = None
+        if room and (record.full is None or is_canary):
+            record.full = reason.removeprefix(NO_ROOM).removeprefix(": ")
+            record.canary_at = now + record.full_pause
+            record.full_pause = min(2 * record.full_pause, LONGEST_FULL)
+
+    def canary_due(self, now: float) -> list[str]:
+        """Return the hosts that may get one job to prove themselves."""
+        if not self._doubted:
+            return []
+        self._doubted = {host: None for host in self._doubted if self.is_suspect(host)}
+        records = ((host, self._records[host]) for host in self._doubted)
+        return [host for host, record in records if now >= record.canary_at and not _is_on(record.canary, host)]
+
+    def send_canary(self, host: str, job: Job) -> None:
+        """Note which job such a host got."""
+        self._records[host].canary = job
+
+    def forgive(self, host: str) -> None:
+        """Drop all that is held against a host; it takes twice as many failures to arouse suspicion again."""
+        record = self._records[host]
+        record.least = 2 * max(len(record.row), record.least)
+        self._recover(record)
+
+    def _note_probe(self, job: Job, attempt: Attempt, now: float) -> dict[Job, Attempt]:
+        """Take in how a job ended elsewhere that had failed on a suspect host."""
+        host = self._probes.get(job)
+        if host is None or host == attempt.host:
+            return {}
+        del self._probes[job]
+        record = self._records[host]
+        if record.probe is not job:
+            return {}
+        record.probe = None
+        if attempt.outcome is not Outcome.SUCCEEDED:
+            # The jobs fail there as they fail here. It takes twice as many to arouse suspicion again.
+            record.least = 2 * max(len(record.row), record.least)
+            record.row.clear()
+            return {}
+        self._doubted[host] = None
+        last = list(record.row.values())[-1]
+        record.reason = (f"{len(record.row)} jobs in a row failed there at once, and pass elsewhere; "
+                         f"the last: {_words(last)}")
+        record.canary_at = now + record.pause
+        return self._blame(record)
+
+    def _blame(self, record: _Record) -> dict[Job, Attempt]:
+        # What such a host did says nothing about how jobs usually go.
+        record.failed -= len(record.row)
+        self._failed -= len(record.row)
+        blamed, record.row = record.row, {}
+        return {job: end for job, end in blamed.items() if job.attempts[-1] is end}
+
+    def _recover(self, record: _Record) -> None:
+        record.row.clear()
+        record.reason, record.canary, record.probe, record.pause = None, None, None, FIRST_PAUSE
+
+    def _is_odd(self, record: _Record) -> bool:
+        passed, failed = self._passed - record.passed, self._failed - record.failed
+        if len(record.row) < record.least or passed < LEAST:
+            return False
+        usual = (failed + 1) / (passed + failed + 2)
+        return bool(usual ** len(record.row) < CHANCE)
+
+
+def _failed_elsewhere(job: Job, attempt: Attempt) -> bool:
+    """Tell whether a job has shown on another host that it fails by itself."""
+    return any(one.host != attempt.host and one.outcome in _FAILURES for one in job.attempts)
+
+
+def _is_on(canary: Job | None, host: str) -> bool:
+    """Tell whether a canary is under way; one that was given up with its host never comes to an end there."""
+    return canary is not None and canary.attempts[-1].host == host and canary.attempts[-1].state not in FINAL_STATES
+
+
+def _is_fast(attempt: Attempt) -> bool:
+    return attempt.started is None or attempt.ended is None or attempt.ended - attempt.started < FAST
+
+
+def _words(attempt: Attempt) -> str:
+    if attempt.exit_status is not None:
+        return f"exit {attempt.exit_status}"
+    return attempt.reason or str(attempt.outcome)

@@ -1,0 +1,79 @@
+"""Which jobs are on which host, and which of them had better be elsewhere. Pure bookkeeping for the manager."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.states import Outcome
+from sshjobs.scheduling.schedule import TAKEN_BACK, Schedule
+
+#: Seconds that a job may be held by a host, while another has a free slot, before it is asked back. Most held jobs
+#: start sooner than that, and asking back costs a launch.
+PATIENCE = 0.25
+
+
+class Placement:
+    """Keeps the jobs that were launched on each host, oldest launch first, and the schedule's counts in step."""
+
+    def __init__(self, schedule: Schedule):
+        self._schedule = schedule
+        #: By host: the jobs there, with the time of their launch.
+        self._on_host: dict[str, dict[Job, float]] = {}
+        self._asked_back: set[Job] = set()
+
+    def enter(self, job: Job, host: str, now: float) -> None:
+        """Note a launch. The schedule has counted it already where it chose the pair.
+
+        :param now: seconds of any clock that never goes back
+        """
+        self._on_host.setdefault(host, {})[job] = now
+
+    def leave(self, job: Job, attempt: Attempt) -> None:
+        """Note the end of an attempt: its place is free, and the schedule learns how long it took."""
+        del self._on_host[attempt.host][job]
+        if attempt.started is not None and attempt.ended is not None:
+            self._schedule.note_duration(job.spec, attempt.host, max(0.0, attempt.ended - attempt.started))
+        self._schedule.vacate(attempt.host)
+        if job in self._asked_back:
+            self._asked_back.discard(job)
+            if attempt.outcome is Outcome.NEVER_STARTED:
+                attempt.reason = TAKEN_BACK
+
+    def on(self, host: str) -> list[Job]:
+        """Return the jobs whose newest attempt was launched on a host and has not ended."""
+        return list(self._on_host.get(host, ()))
+
+    def unstarted(self, host: str) -> list[Job]:
+        """Return the jobs that were launched on a host and have not started there as far as is known."""
+        return [job for job in self._on_host.get(host, ()) if job.attempts[-1].started is None]
+
+    def ask_back(self, jobs: Iterable[Job]) -> list[Job]:
+        """Note that jobs are asked back from their hosts; return those that were not before."""
+        chosen = [job for job in jobs if job not in self._asked_back]
+        self._asked_back.update(chosen)
+        return chosen
+
+    def not_started(self) -> list[Job]:
+        """Return every job that its host has not started as far as is known, to ask it back. Each is returned once."""
+        return self.ask_back(job for host in self._on_host for job in self.unstarted(host))
+
+    def patience(self) -> float | None:
+        """Return after how many seconds :meth:`to_take_back` should be asked again; ``None``: after the next event."""
+        return None if self._schedule.overfull() is None else PATIENCE / 2
+
+    def to_take_back(self, now: float) -> list[Job]:
+        """Return jobs to ask back from their host, which has not started them for a while, because another has a
+        free slot and nothing waits. Each is returned once."""
+        host = self._schedule.overfull()
+        if host is None:
+            return []
+        excess = self._schedule.load[host] - self._schedule.slots[host]
+        newest = ((job, since) for job, since in reversed(self._on_host[host].items())
+                  if job.attempts[-1].started is None)
+        chosen = [job for job, since in islice(newest, (excess + 1) // 2)
+                  if now - since > PATIENCE and job not in self._asked_back
+                  and self._schedule.eligible(job.spec, job.only_host) != {host}]
+        self._asked_back.update(chosen)
+        return chosen

@@ -1,0 +1,35 @@
+"""What the end of an attempt means for its job: its own end, or another try."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sshjobs.model.spec import Job
+from sshjobs.model.states import Outcome
+from sshjobs.scheduling.schedule import retry_wanted
+
+
+class Verdict(NamedTuple):
+    """``again``: the job is to be tried again; else ``outcome`` is its end. ``reason``: in words."""
+
+    again: bool
+    outcome: Outcome
+    reason: str | None
+
+
+def judge(job: Job, *, cancelled: bool) -> Verdict:
+    """Return what becomes of a job whose newest attempt has just ended.
+
+    :param cancelled: a person wants the job ended: it is not tried again, and what never came to run was cancelled
+    """
+    attempt = job.attempts[-1]
+    outcome = attempt.outcome
+    if outcome is None:
+        raise ValueError(f"attempt {attempt.uid} has not ended")
+    if cancelled:
+        gone = outcome in (Outcome.NEVER_STARTED, Outcome.LOST)
+        return Verdict(False, Outcome.CANCELLED if gone else outcome, attempt.reason)
+    if retry_wanted(job, outcome):
+        why = f": {attempt.reason}" if attempt.reason else ""
+        return Verdict(True, outcome, f"attempt {attempt.n} ended {outcome}{why}")
+    return Verdict(False, outcome, attempt.reason)

@@ -1,0 +1,127 @@
+"""The world: one clock, one line of things to come, one source of chance. Everything in it is a function of the seed.
+
+It runs only while somebody waits for it (:meth:`World.run`), in that thread.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from sshjobs.simulation.machine import Machine, Process
+
+#: What the wall clock shows when a world begins.
+_EPOCH = 1.7e9
+#: Last happenings that are kept for whoever wants to know how it came to this.
+_TRACE = 4000
+
+
+class Program(NamedTuple):
+    """What a job does.
+
+    :ivar seconds: how long it runs when nobody disturbs it
+    :ivar status: its exit status; ``None`` where it kills itself
+    :ivar signal: the signal that it kills itself with
+    :ivar out: what it writes to stdout, in ``pieces`` spread over its time; ``err`` to stderr
+    :ivar stubborn: it does not die of TERM
+    :ivar stray: it leaves a process running when it ends
+    :ivar daemon: what it leaves has a session of its own
+    """
+
+    seconds: float
+    status: int | None = 0
+    signal: int | None = None
+    out: bytes = b""
+    err: bytes = b""
+    pieces: int = 1
+    stubborn: bool = False
+    stray: bool = False
+    daemon: bool = False
+
+
+class Watcher:
+    """Sees what really happens on the machines; the base sees nothing. A test's watcher raises on what must not be."""
+
+    def on_start(self, machine: Machine, process: Process) -> None:
+        """The main process of an attempt has started."""
+
+    def on_write(self, machine: Machine, uid: str, stream: int, data: bytes) -> None:
+        """An attempt has written output into its file."""
+
+    def on_exit(self, machine: Machine, process: Process) -> None:
+        """The main process of an attempt has ended."""
+
+    def on_kill(self, machine: Machine, process: Process, why: str) -> None:
+        """A process is about to be killed by ours, for an attempt."""
+
+    def on_point(self, point: str, machine: Machine | None) -> None:
+        """One step of many is reached: a moment for something to die."""
+
+
+class World:
+    """See the module. It is the clock of its networks as well.
+
+    :param seed: of all that is left to chance
+    :param program_of: what the job of a launch frame does
+    :param latency: seconds that a word takes from one side to the other
+    :param slow: things take time and happen in an order of their own; without it only what must takes any
+    """
+
+    def __init__(self, seed: int | str, program_of: Callable[[dict[str, Any]], Program], *, latency: float = 0.01,
+                 handshake: float = 0.2, slow: bool = False):
+        self.rng = random.Random(f"world {seed}")
+        self.program_of, self.latency, self.handshake, self.slow = program_of, latency, handshake, slow
+        self.now = 0.0
+        #: How far the wall clock of the manager's machine is off.
+        self.wall = _EPOCH
+        self.machines: dict[str, Machine] = {}
+        self.watcher = Watcher()
+        self.trace: deque[str] = deque(maxlen=_TRACE)
+        #: What is kept of the trace; nothing by default, as it costs.
+        self.tracing = False
+        self.events = 0
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._seq = 0
+
+    # -- the clock of networks -----------------------------------------------------------------------------------
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.wall + self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.run(self.now + seconds)
+
+    # -- what is to come -----------------------------------------------------------------------------------------
+
+    def at(self, delay: float, act: Callable[[], None]) -> None:
+        """Have something happen in so many seconds; things of one moment happen in the order of these calls."""
+        self._seq += 1
+        heapq.heappush(self._heap, (self.now + delay, self._seq, act))
+
+    def run(self, until: float, stop: Callable[[], bool] | None = None) -> None:
+        """Let things happen up to a time, or until ``stop`` says true between two of them."""
+        heap = self._heap
+        while not (stop is not None and stop()):
+            if not heap or heap[0][0] > until:
+                self.now = max(self.now, until)
+                return
+            when, _, act = heapq.heappop(heap)
+            self.now = when
+            self.events += 1
+            act()
+
+    def point(self, name: str, machine: Machine | None = None) -> None:
+        """Pass a point at which something may die."""
+        self.watcher.on_point(name, machine)
+
+    def say(self, text: str) -> None:
+        """Note what happened."""
+        if self.tracing:
+            self.trace.append(f"{self.now:10.4f} {text}")

@@ -1,0 +1,310 @@
+"""What the jobs of a run write, printed: whole as they end, whole and in their order, or line by line as it comes.
+
+Everything is read from the files of the run directory, a piece at a time, so that the size of an output does not
+matter. Printing has a thread of its own: who reads slowly holds up what is printed, never the jobs.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from sshjobs.errors import SshjobsError, printable
+from sshjobs.store.reader import RunReader
+from sshjobs.store.rundir import RunPaths
+from sshjobs.views.base import Event, View
+from sshjobs.views.closing import paths_of
+
+#: Ways to print outputs.
+WAYS = ("grouped", "ordered", "line")
+_CHUNK = 1 << 16
+#: Seconds between two looks at files that grow; longer where looking takes more than a twentieth of that.
+_INTERVAL, _SHARE = 0.1, 20
+
+Tag = Callable[[str], str]
+
+
+class Sink(Protocol):
+    """Where bytes go."""
+
+    def write(self, data: bytes, *, final: bool = False) -> None:
+        """Write bytes at once; ``final``: the stream that they belong to ends with them."""
+
+
+class OutputsView(View):
+    """Prints what jobs wrote to standard output and standard error; says what else there is to say by another view.
+
+    :param sinks: where standard output goes, and where standard error goes
+    :param messages: shows events; called in the thread that prints, so that its lines stand between outputs
+    :param way: one of :data:`WAYS`
+    :param tag: returns what to put before each line of a job, given its name; ``None`` for nothing
+    :param complain: told about trouble, in a line
+    """
+
+    def __init__(self, sinks: tuple[Sink, Sink], messages: View, complain: Callable[[str], None], *, way: str,
+                 tag: Tag | None = None):
+        self._printer = _PRINTERS[way](sinks, tag)
+        self._messages, self._complain = messages, complain
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        # A reader that never reads again must not keep the process from its end.
+        self._thread = threading.Thread(target=self._work, name="outputs", daemon=True)
+        self._thread.start()
+
+    def __call__(self, event: Event) -> None:
+        self._events.put(event)
+
+    def close(self) -> None:
+        """Return when all is printed."""
+        self._events.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            while True:
+                try:
+                    event = self._events.get(timeout=self._printer.patience())
+                except queue.Empty:
+                    self._attempt(self._printer.look)
+                    continue
+                if event is None:
+                    break
+                self._take(event)
+        finally:
+            self._printer.close()
+            self._messages.close()
+
+    def _take(self, event: Event) -> None:
+        self._attempt(lambda: self._printer.take(event))
+        if event["event"] != "end" or event["exit_code"]:
+            self._messages(event)
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except OSError as error:
+            self._complain(str(SshjobsError("an output cannot be printed", where=error.filename,
+                                            why=error.strerror, hint="see: sshjobs logs")))
+
+
+class _Stream:
+    """One of our two streams. Where its reader has gone, nothing more is printed on it."""
+
+    def __init__(self, sink: Sink):
+        self._sink, self._alive = sink, True
+
+    def write(self, data: bytes, *, final: bool = False) -> None:
+        if self._alive:
+            try:
+                self._sink.write(data, final=final)
+            except BrokenPipeError:
+                self._alive = False
+
+
+class _Tail:
+    """What one attempt writes to one stream, as far as it was not printed yet.
+
+    :param tag: before each line
+    :param before: where the output of the attempt before it is, as soon as ``path`` is not that one's any more
+    """
+
+    def __init__(self, path: Path, stream: _Stream, tag: bytes, before: Path | None = None):
+        self.path, self._stream, self._tag, self._before = path, stream, tag, before
+        self._offset, self._at_line_start = 0, True
+        self._inode: int | None = None
+
+    def more(self) -> None:
+        """Print what has come, but for a line that has only begun; of a very long one, its beginning too."""
+        self._read(self.path, whole_lines=True)
+
+    def finish(self, aside: Path | None = None) -> None:
+        """Print the rest.
+
+        :param aside: where the file is moved before another attempt is launched, now or already
+        """
+        self._read(self.path, unless=aside)
+        if aside is not None:
+            self._read(aside)
+        self._stream.write(b"", final=True)
+
+    def _read(self, path: Path, *, whole_lines: bool = False, unless: Path | None = None) -> None:
+        """Print what is new in a file, if it is the one that was printed before.
+
+        :param unless: with a file there, the one at ``path`` is of another attempt
+        """
+        if self._before is not None:
+            if not self._before.exists():
+                return
+            self._before = None
+        try:
+            file = open(path, "rb", buffering=0)
+        except FileNotFoundError:
+            return
+        with file:
+            inode = os.fstat(file.fileno()).st_ino
+            # Looked for only now: had it been moved after that, ours would be the right one all the same.
+            if self._inode not in (None, inode) or (unless is not None and unless.exists()):
+                return
+            self._inode = inode
+            while data := os.pread(file.fileno(), _CHUNK, self._offset):
+                if whole_lines:
+                    end = data.rfind(b"\n") + 1
+                    data = data[:end] if end or len(data) < _CHUNK else data
+                if not data:
+                    break
+                self._print(data)
+
+    def _print(self, data: bytes) -> None:
+        self._offset += len(data)
+        if self._tag:
+            begin = self._tag if self._at_line_start else b""
+            self._at_line_start = data.endswith(b"\n")
+            data = begin + data[:-1].replace(b"\n", b"\n" + self._tag) + data[-1:]
+        self._stream.write(data)
+
+
+class _Printer:
+    """Prints outputs as events tell of them."""
+
+    def __init__(self, sinks: tuple[Sink, Sink], tag: Tag | None):
+        self._streams = (_Stream(sinks[0]), _Stream(sinks[1]))
+        self._tag = tag
+        self.paths: RunPaths
+
+    def take(self, event: Event) -> None:
+        """Take an event."""
+        match event["event"]:
+            case "run":
+                self.paths = paths_of(event)
+            case "launch":
+                self.launched(event["job"], event["attempt"])
+            case "retry":
+                self.failed(event["job"], event["attempts"])
+            case "done" | "error":
+                self.ended(event["job"])
+            case "end":
+                self.over()
+
+    def launched(self, name: str, attempt: int) -> None:
+        """An attempt was launched."""
+
+    def failed(self, name: str, attempt: int) -> None:
+        """An attempt ended, and the job is going to be tried again."""
+
+    def ended(self, name: str) -> None:
+        """A job has ended."""
+
+    def over(self) -> None:
+        """The run has ended."""
+
+    def look(self) -> None:
+        """Look at files that may have grown."""
+
+    def patience(self) -> float | None:
+        """Seconds until the next look is due, ``None`` for none."""
+        return None
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+    def tails(self, name: str, attempt: int = 1) -> tuple[_Tail, _Tail]:
+        """Return both streams of a job's newest attempt.
+
+        :param attempt: its number, where it was only just launched
+        """
+        tag = b"" if self._tag is None else printable(self._tag(name)).encode() + b"\t"
+
+        def tail(path: Path, stream: _Stream) -> _Tail:
+            before = self.paths.attempt(name, attempt - 1) / path.name if attempt > 1 else None
+            return _Tail(path, stream, tag, before)
+        return tail(self.paths.stdout(name), self._streams[0]), tail(self.paths.stderr(name), self._streams[1])
+
+    def print_whole(self, name: str) -> None:
+        """Print all that a job's newest attempt wrote."""
+        for tail in self.tails(name):
+            tail.finish()
+
+
+class _Grouped(_Printer):
+    """Whole outputs, in the order of the ends."""
+
+    def ended(self, name: str) -> None:
+        self.print_whole(name)
+
+
+class _Ordered(_Printer):
+    """Whole outputs, in the order of the jobs: each waits for those before it."""
+
+    def __init__(self, sinks: tuple[Sink, Sink], tag: Tag | None):
+        super().__init__(sinks, tag)
+        self._reader: RunReader | None = None
+        self._next, self._waiting = 1, dict[int, str]()
+
+    def ended(self, name: str) -> None:
+        if self._reader is None:
+            self._reader = RunReader.open(self.paths)
+        job = self._reader.job(name)
+        if job is None:
+            # Added to the run and ended before that was committed: it never ran.
+            return
+        self._waiting[job.number] = name
+        while self._next in self._waiting:
+            self._next += 1
+            self.print_whole(self._waiting.pop(self._next - 1))
+
+    def over(self) -> None:
+        # Those before them were not run to their ends.
+        for number in sorted(self._waiting):
+            self.print_whole(self._waiting.pop(number))
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+class _Line(_Printer):
+    """Lines as they come, of every attempt."""
+
+    def __init__(self, sinks: tuple[Sink, Sink], tag: Tag | None):
+        super().__init__(sinks, tag)
+        self._live: dict[str, tuple[_Tail, _Tail]] = {}
+        self._pause, self._looked = _INTERVAL, time.monotonic()
+
+    def launched(self, name: str, attempt: int) -> None:
+        self._live[name] = self.tails(name, attempt)
+
+    def failed(self, name: str, attempt: int) -> None:
+        for tail in self._live.pop(name, ()):
+            tail.finish(self.paths.attempt(name, attempt) / tail.path.name)
+
+    def ended(self, name: str) -> None:
+        for tail in self._live.pop(name, ()):
+            tail.finish()
+
+    def over(self) -> None:
+        for name in list(self._live):
+            self.ended(name)
+
+    def take(self, event: Event) -> None:
+        super().take(event)
+        if self.patience() == 0:
+            self.look()
+
+    def look(self) -> None:
+        began = time.monotonic()
+        for tails in self._live.values():
+            for tail in tails:
+                tail.more()
+        self._looked = time.monotonic()
+        self._pause = max(_INTERVAL, _SHARE * (self._looked - began))
+
+    def patience(self) -> float | None:
+        return max(0.0, self._looked + self._pause - time.monotonic()) if self._live else None
+
+
+_PRINTERS: dict[str, type[_Printer]] = {"grouped": _Grouped, "ordered": _Ordered, "line": _Line}
