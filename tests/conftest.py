@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,10 @@ from tests.lab import BaseLab, Lab, LabHost, LabUnsupported, LoopbackLab, open_l
 #: Variables of the user who runs the tests that would change what a command does or prints.
 PERSONAL = ("SSH_AUTH_SOCK", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
 REPOSITORY = Path(__file__).parents[1]
+
+# A shell that starts the tests in the background has them, and with them all that they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class SshjobsCli(Protocol):

@@ -64,7 +64,7 @@ def test_the_events_of_a_run_have_exactly_the_keys_of_the_page(sshjobs_cli: Sshj
 
 
 def test_the_page_knows_every_event_that_a_run_can_tell() -> None:
-    sources = [path.read_text(encoding="utf-8") for path in (PAGE.parents[1] / "sshjobs").glob("*.py")]
+    sources = [path.read_text(encoding="utf-8") for path in (PAGE.parents[1] / "sshjobs/running").rglob("*.py")]
     told = {word for source in sources for word in re.findall(r'"event": "(\w+)"', source)}
     # Those of a job are named after its state.
     told |= {"done", "error", "started", "retry", "unknown"}

@@ -91,7 +91,7 @@ def test_whatever_step_finds_no_room_the_job_is_given_back_and_may_be_tried_agai
 
 def test_jobs_wait_for_others_when_no_more_runner_can_be_made_and_are_given_back_when_there_is_none(
         make_failing: Callable[..., FarHost], tmp_path: Path) -> None:
-    far = make_failing("pool", "os.fork()", "EAGAIN")
+    far = make_failing("agent.pool", "os.fork()", "EAGAIN")
     far.environ["GO"] = str(tmp_path / "go")
     (far.home / "fail").touch()
     link = far.connect(slots=2)

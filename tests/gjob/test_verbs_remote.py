@@ -289,7 +289,7 @@ def test_a_job_whose_files_do_not_all_arrive_never_starts(tmp_path: Path) -> Non
     nonce = "f" * 32
     request = {"verb": "start", "results": str(tmp_path / "r"), "follow": False,
                "files": [(".cmds", 4, 0o644), ("data", 100, 0o644)]}
-    stage = ship.first_stage(nonce, "sshjobs.gjob.verbs.far", ship.pack(ship.sources("verbs_far")))
+    stage = ship.first_stage(nonce, "sshjobs.gjob.verbs.far", ship.pack(ship.sources(ship.FAR_MODULE)))
     done = subprocess.run(["sh", "-c", payload.remote_command(sys.executable)], capture_output=True, timeout=20,
                           input=stage + json.dumps(request).encode() + b"\ntrueonly this")
     answer = ship.Answer(nonce)
