@@ -12,7 +12,8 @@ import click
 from sshjobs.errors import RunExistsError, UsageError, printable
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
-from sshjobs.scheduling.schedule import Schedule, jobs_from
+from sshjobs.scheduling.naming import jobs_from
+from sshjobs.scheduling.schedule import Schedule
 from sshjobs.store.rundir import RunPaths, check_run_name, job_directory_name
 from sshjobs.views.wording import count
 
@@ -47,6 +48,7 @@ def show(specs: Iterable[JobSpec], hosts: Sequence[Host], *, as_json: bool) -> N
     for job in jobs:
         job_directory_name(job.name)
         if (key := _key(job)) not in texts:
+            schedule.check(job)
             names = schedule.eligible(job.spec, job.only_host)
             texts[key] = _text([name for name in order if name in names], len(order), as_json)
     for job in jobs:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK
 from sshjobs.model.spec import Attempt, Job
-from sshjobs.model.states import FINAL_STATES, STATES
+from sshjobs.model.states import STATES
 from sshjobs.network.clock import Clock
 from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Warned
 from sshjobs.network.session.book import waits_for
@@ -29,8 +29,6 @@ COMMIT_RETRY = 1.0
 RELEASE_EVERY = 0.25
 #: Seconds between two looks for leases that are over, while a job with one is on a host that is away.
 LEASE_LOOK = 1.0
-#: Seconds that the last outputs get to be released once every job is over.
-RELEASE_TIMEOUT = 30.0
 
 
 class Housekeeping(Hooks):
@@ -156,7 +154,7 @@ class Housekeeping(Hooks):
         return found
 
     def _part_from_hosts(self) -> None:
-        for host in [host for host in self.leaving if not self.schedule.load[host]]:
+        for host in [host for host in self.leaving if not self.schedule.load(host)]:
             if any(attempt.host == host for attempt in self._unreleased) and self.watch.usable(host):
                 continue
             self.leaving.discard(host)
@@ -168,19 +166,6 @@ class Housekeeping(Hooks):
     def _tell_health(self, host: str, usable: bool, words: str) -> None:
         self.store.set_host(host, "up" if usable else "quarantined", None if usable else words, since=self.clock.time())
         self.handle_host(Warned(host, words))
-
-    def _release_the_last(self) -> None:
-        deadline = self.clock.monotonic() + RELEASE_TIMEOUT
-        while self.clock.monotonic() < deadline:
-            self.commit()
-            # What still runs, when we leave before the end, is nothing to wait for.
-            if not any(attempt.state in FINAL_STATES and self.watch.usable(attempt.host)
-                       for attempt in self._unreleased):
-                break
-            news = self.network.wait(0.5)
-            self._take_hosts(news)
-            self._take_released(news)
-        self.commit()
 
     def _close(self, *, finished: bool, clean: bool = False) -> None:
         """End the conversations and close the books.

@@ -16,16 +16,19 @@ from sshjobs.errors import NoHostError, UsageError
 from sshjobs.inputs.timespans import format_duration
 from sshjobs.model.spec import Attempt, Job, JobSpec, start_over
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, Outcome, state_for
-from sshjobs.network.contract import NetworkContract, RunIdentity
+from sshjobs.network.contract import NetworkContract, News, RunIdentity
 from sshjobs.running.housekeeping import LEASE_LOOK, Housekeeping
 from sshjobs.running.newrun import new_run
-from sshjobs.scheduling.schedule import HELD, Schedule, may_be_lost, retry_wanted
+from sshjobs.scheduling.retries import HELD, may_be_lost, retry_wanted
+from sshjobs.scheduling.schedule import Schedule
 from sshjobs.scheduling.verdict import judge
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
 from sshjobs.store.rundir import RunPaths
 
 #: Seconds that a turn of the loop waits for more events while every host has enough to do.
 LINGER = 0.01
+#: Seconds that the last outputs get to be released once every job is over; and when we leave before that.
+RELEASE_TIMEOUT, LEAVE_TIMEOUT = 30.0, 0.25
 
 
 class Manager(Housekeeping):
@@ -44,7 +47,7 @@ class Manager(Housekeeping):
         self.give_up_after: float | None = None
         self._requests: deque[Callable[[], None]] = deque()
         self._cancelled: set[Job] = set()
-        self._stopping = False
+        self._stopping = self._leaves = False
         #: Go on without jobs, for those that will be added.
         self.stays_open = False
         #: Jobs that a person holds back: waiting ones are not launched, running ones are stopped.
@@ -197,13 +200,8 @@ class Manager(Housekeeping):
         news = self.network.wait(left, linger)
         while self._requests:
             self._requests.popleft()()
-        self._take_hosts(news)
-        self._take_released(news)
-        finished = False
-        for job, state in zip(news.jobs, self.network.GetJobStatus(news.jobs), strict=True):
-            finished |= self._take_state(job, state)
         # Committed by the next turn, with what is launched in the place of what ended: one sync instead of two.
-        return finished
+        return self._take_news(news)
 
     # -- for other threads and signals ---------------------------------------------------------------------------
 
@@ -218,6 +216,11 @@ class Manager(Housekeeping):
         self._stopping = True
         for job in self.placement.not_started():
             self.network.fence(job)
+
+    def leave(self) -> None:
+        """Have :meth:`ProcessJobs` return at once. What was launched goes on, and the next manager collects it. In the
+        manager's thread."""
+        self._leaves = True
 
     def cancel(self, jobs: Iterable[Job]) -> None:
         """End these jobs. A waiting one ends at once, a launched one when its host has proved it."""
@@ -236,6 +239,28 @@ class Manager(Housekeeping):
         return [job for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN) for job in self.jobs.InState(state)]
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _take_news(self, news: News) -> bool:
+        """Take in what has happened; tell whether any job ended."""
+        self._take_hosts(news)
+        self._take_released(news)
+        finished = False
+        for job, state in zip(news.jobs, self.network.GetJobStatus(news.jobs), strict=True):
+            finished |= self._take_state(job, state)
+        return finished
+
+    def _release_the_last(self) -> None:
+        """Let hosts forget what has ended by now, and wait for that, but not for long when we are to leave."""
+        owed = [attempt for attempt in self._unreleased if attempt.state in FINAL_STATES]
+        deadline = self.clock.monotonic() + (LEAVE_TIMEOUT if self._leaves else RELEASE_TIMEOUT)
+        while True:
+            self.commit()
+            owed = [attempt for attempt in owed if not attempt.released and self.watch.usable(attempt.host)]
+            left = deadline - self.clock.monotonic()
+            if not owed or left <= 0:
+                return
+            # Others may end meanwhile: that is worth knowing, and nothing to wait for.
+            self._take_news(self.network.wait(min(left, 0.5)))
 
     def _take_state(self, job: Job, state: str) -> bool:
         attempt = job.attempts[-1]
@@ -317,18 +342,20 @@ class Manager(Housekeeping):
         hopeless = self.schedule.hopeless()
         if not hopeless:
             return
-        if not self.schedule.waiting and len(hopeless) == len(self.unfinished()) == len(self.jobs):
+        hosts = {job: sorted(self.schedule.eligible(job.spec, job.only_host)) for job in hopeless}
+        if not self.schedule.waiting and all(hosts.values()) and (
+                len(hopeless) == len(self.unfinished()) == len(self.jobs)):
             for job in hopeless:
                 self.schedule.add(job)
             raise NoHostError("no host could be used, so nothing was run",
                               why="; ".join(trouble for trouble in self.watch.trouble.values() if trouble),
                               hint=f"mend one, then: sshjobs resume {self.paths.name}")
-        for job in hopeless:
-            hosts = sorted(self.schedule.eligible(job.spec, job.only_host))
-            self._finish(job, Outcome.SKIPPED, f"no host that it may run on can be used: {', '.join(hosts)}")
+        for job, names in hosts.items():
+            self._finish(job, Outcome.SKIPPED, f"no host that it may run on can be used: {', '.join(names)}" if names
+                         else "no host that it may run on is left in the run")
 
     def _is_over(self) -> bool:
-        if self.until is not None and self.until():
+        if self._leaves or (self.until is not None and self.until()):
             return True
         if self.give_up_after is not None and self._only_waits_for_lost_hosts(self.give_up_after):
             return True
@@ -338,7 +365,7 @@ class Manager(Housekeeping):
 
     def _only_waits_for_lost_hosts(self, seconds: float) -> bool:
         away = self.jobs.InState(STATE_UNKNOWN) if not self.jobs.AnyInState(STATE_BUSY) else []
-        if not away or (self.jobs.AnyInState(STATE_FREE) and any(map(self.schedule.is_up, self.network.hosts))):
+        if not away or (self.jobs.AnyInState(STATE_FREE) and self.schedule.any_up()):
             return False
         since = [self.watch.away_since(job.attempts[-1].host) for job in away]
         now = self.clock.monotonic()

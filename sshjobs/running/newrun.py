@@ -12,7 +12,8 @@ from typing import Any
 from sshjobs.errors import NoHostError
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
-from sshjobs.scheduling.schedule import Schedule, jobs_from
+from sshjobs.scheduling.naming import jobs_from
+from sshjobs.scheduling.schedule import Schedule
 from sshjobs.store import ManagerIdentity, RunStore
 from sshjobs.store.rundir import RunPaths, create_run, discard_run, job_directory_name, write_private
 
@@ -48,6 +49,7 @@ def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, n
     jobs = list(jobs_from(specs, hosts))
     for job in jobs:
         job_directory_name(job.name)
+        schedule.check(job)
         schedule.add(job)
     paths = create_run(results, name=name, stem=stem)
     uid = secrets.token_hex(16)

@@ -15,7 +15,9 @@ from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec, may_start_over
 from sshjobs.model.states import FINAL_STATES, STATE_ERROR, STATE_FREE
 from sshjobs.running.manager import Manager
-from sshjobs.scheduling.schedule import GOES_ON, HELD, Schedule, jobs_from
+from sshjobs.scheduling.naming import jobs_from
+from sshjobs.scheduling.retries import GOES_ON, HELD
+from sshjobs.scheduling.schedule import Schedule
 from sshjobs.store import RunReader
 from sshjobs.store.rundir import job_directory_name
 
@@ -186,6 +188,7 @@ class Operations:
             else:
                 self._redescribe(replace(host, drained=False, removed=False))
                 self._manager.schedule.drain(host.name, False)
+                self._manager.quarantine.trust(host.name)
                 self._manager.leaving.discard(host.name)
         self._tell("drained" if drained else "undrained", names)
         return {"ok": True}
@@ -243,7 +246,6 @@ class Operations:
 
     def _redescribe(self, host: Host) -> None:
         self._manager.network.hosts[host.name] = host
-        self._manager.schedule.hosts[host.name] = host
         self._manager.store.add_hosts([host])
 
 
@@ -274,9 +276,7 @@ def new_jobs(reader: RunReader, specs: Iterable[JobSpec], hosts: Iterable[Host],
                           taken=lambda name: reader.job(name) is not None))
     for job in jobs:
         job_directory_name(job.name)
-        if not schedule.eligible(job.spec, job.only_host):
-            raise UsageError(f"no host matches {', '.join(job.spec.hosts) or job.only_host} any more", where=job.name,
-                             hint=f"the hosts are {', '.join(list(schedule.hosts)[:8])}")
+        schedule.check(job)
     return jobs
 
 

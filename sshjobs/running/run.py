@@ -273,7 +273,7 @@ class Run:
             self.manager.post(self._cancel_launched)
 
     def _leave(self) -> None:
-        self.manager.until = lambda: True
+        self.manager.leave()
         self.manager.listener({"event": "interrupt", "reason": "leaving; what was launched goes on, "
                                f"and is collected by: sshjobs resume {self.name}"})
 

@@ -128,8 +128,7 @@ class _Changes:
 
     def _add(self, specs: Iterable[JobSpec]) -> Request:
         jobs = new_jobs(self._reader, specs, self._hosts, Schedule(host for host in self._hosts if not host.removed))
-        self._store.add_jobs(jobs)
-        self._reopen()
+        self._store.add_jobs(jobs, state=self._reopened())
         return {"ok": True, "jobs": [job.name for job in jobs]}
 
     def _retry(self, names: Sequence[str] | None) -> Request:
@@ -137,14 +136,13 @@ class _Changes:
         for job in chosen:
             start_over(job)
             self._store.touch(job)
-        if chosen:
-            self._reopen()
+        if chosen and (state := self._reopened()) is not None:
+            self._store.set_run_state(state)
         return {"ok": True, "jobs": [job.name for job in chosen], "refused": refused}
 
-    def _reopen(self) -> None:
-        """A run that was over is so no more: jobs wait in it."""
-        if self._reader.summary().stored_state != "running":
-            self._store.set_run_state("interrupted")
+    def _reopened(self) -> str | None:
+        """Return the state of a run in which jobs wait from now on; ``None`` where it stays as it is."""
+        return None if self._reader.summary().stored_state == "running" else "interrupted"
 
     def _pause(self, names: Sequence[str] | None, paused: bool) -> Request:
         if names is not None:

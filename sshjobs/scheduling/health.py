@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, Outcome
-from sshjobs.scheduling.schedule import NO_ROOM, was_given_back
+from sshjobs.scheduling.retries import NO_ROOM, was_given_back
 
 #: An end after more seconds than this shows that the host can run jobs, whatever became of this one.
 FAST = 2.0
@@ -57,6 +57,8 @@ class HostHealth:
         self._records = {host: _Record() for host in hosts}
         #: Hosts among which all suspects are. Asked at every turn, so it must not be all hosts.
         self._doubted: dict[str, None] = {}
+        #: No canary is due before this time.
+        self._look_at = 0.0
         self._elsewhere = elsewhere
         #: Which host each job that is tried elsewhere speaks about.
         self._probes: dict[Job, str] = {}
@@ -66,6 +68,25 @@ class HostHealth:
     def add(self, host: str) -> None:
         """Take in a further host."""
         self._records[host] = _Record()
+
+    def remove(self, host: str) -> None:
+        """Forget a host that has left."""
+        del self._records[host]
+        self._doubted.pop(host, None)
+
+    @property
+    def calm(self) -> bool:
+        """Whether no host is suspect."""
+        return not self._doubted
+
+    def _doubt(self, host: str) -> None:
+        self._doubted[host] = None
+        self._look_at = 0.0
+
+    def concerned(self, job: Job, attempt: Attempt) -> list[str]:
+        """Return the hosts about which an end may say something: its own, and one on which the job failed before."""
+        other = self._probes.get(job)
+        return [attempt.host] if other in (None, attempt.host) or other not in self._records else [attempt.host, other]
 
     def is_suspect(self, host: str) -> bool:
         """Tell whether a host is to get nothing more for now, whatever the reason."""
@@ -85,7 +106,7 @@ class HostHealth:
         record = self._records[attempt.host]
         if was_given_back(attempt):
             self._note_given_back(record, job, attempt.reason or "", now)
-            self._doubted[attempt.host] = None
+            self._doubt(attempt.host)
             return {}
         self.note_start(job, attempt)
         blamed = self._note_probe(job, attempt, now)
@@ -106,7 +127,7 @@ class HostHealth:
             return blamed | self._blame(record)
         if job in record.row and record.probe is None and self._is_odd(record) and self._elsewhere(job, attempt.host):
             record.probe, record.canary_at = job, now + PATIENCE
-            self._doubted[attempt.host] = None
+            self._doubt(attempt.host)
             self._probes[job] = attempt.host
             return {**blamed, job: attempt}
         return blamed
@@ -130,11 +151,12 @@ class HostHealth:
 
     def canary_due(self, now: float) -> list[str]:
         """Return the hosts that may get one job to prove themselves."""
-        if not self._doubted:
+        if not self._doubted or now < self._look_at:
             return []
         self._doubted = {host: None for host in self._doubted if self.is_suspect(host)}
-        records = ((host, self._records[host]) for host in self._doubted)
-        return [host for host, record in records if now >= record.canary_at and not _is_on(record.canary, host)]
+        records = {host: self._records[host] for host in self._doubted}
+        self._look_at = min((record.canary_at for record in records.values()), default=0.0)
+        return [host for host, record in records.items() if now >= record.canary_at and not _is_on(record.canary, host)]
 
     def send_canary(self, host: str, job: Job) -> None:
         """Note which job such a host got."""
@@ -146,14 +168,20 @@ class HostHealth:
         record.least = 2 * max(len(record.row), record.least)
         self._recover(record)
 
+    def trust(self, host: str) -> None:
+        """Drop all that is held against a host: a person has mended it."""
+        record = self._records[host]
+        record.least, record.full, record.full_pause = LEAST, None, FIRST_FULL
+        self._recover(record)
+
     def _note_probe(self, job: Job, attempt: Attempt, now: float) -> dict[Job, Attempt]:
         """Take in how a job ended elsewhere that had failed on a suspect host."""
         host = self._probes.get(job)
         if host is None or host == attempt.host:
             return {}
         del self._probes[job]
-        record = self._records[host]
-        if record.probe is not job:
+        record = self._records.get(host)
+        if record is None or record.probe is not job:
             return {}
         record.probe = None
         if attempt.outcome is not Outcome.SUCCEEDED:
@@ -161,7 +189,7 @@ class HostHealth:
             record.least = 2 * max(len(record.row), record.least)
             record.row.clear()
             return {}
-        self._doubted[host] = None
+        self._doubt(host)
         last = list(record.row.values())[-1]
         record.reason = (f"{len(record.row)} jobs in a row failed there at once, and pass elsewhere; "
                          f"the last: {_words(last)}")

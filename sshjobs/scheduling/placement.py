@@ -7,7 +7,8 @@ from itertools import islice
 
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import Outcome
-from sshjobs.scheduling.schedule import TAKEN_BACK, Schedule
+from sshjobs.scheduling.retries import TAKEN_BACK
+from sshjobs.scheduling.schedule import Schedule
 
 #: Seconds that a job may be held by a host, while another has a free slot, before it is asked back. Most held jobs
 #: start sooner than that, and asking back costs a launch.
@@ -69,7 +70,7 @@ class Placement:
         host = self._schedule.overfull()
         if host is None:
             return []
-        excess = self._schedule.load[host] - self._schedule.slots[host]
+        excess = self._schedule.load(host) - self._schedule.slots(host)
         newest = ((job, since) for job, since in reversed(self._on_host[host].items())
                   if job.attempts[-1].started is None)
         chosen = [job for job, since in islice(newest, (excess + 1) // 2)

@@ -4,25 +4,25 @@ again with one job at a time."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.scheduling.health import HostHealth
-from sshjobs.scheduling.schedule import BLAMED, Schedule
+from sshjobs.scheduling.retries import BLAMED
+from sshjobs.scheduling.schedule import Schedule
 
 
 class Quarantine:
-    """Keeps jobs away from hosts that fail them.
+    """Keeps jobs away from hosts that fail them. What a person wants of a host (drained, in use) is left alone.
 
     :param say: tells a person about a host: its name, whether it may be used, and why
     """
 
     def __init__(self, schedule: Schedule, hosts: Iterable[str], say: Callable[[str, bool, str], None]):
         self._schedule, self._say = schedule, say
-        #: Hosts that get nothing because of us, not because a person said so.
-        self._drained: set[str] = set()
-        #: Whether any host has ever been suspect: nearly always none has, and then nothing is looked up.
-        self._any = False
-        self._health = HostHealth(hosts, self._may_go_elsewhere)
+        #: Hosts that jobs are kept away from.
+        self._kept_away: set[str] = set()
+        self._health = HostHealth(hosts, schedule.usable_for)
 
     def add(self, host: str) -> None:
         """Take in a further host."""
@@ -30,77 +30,89 @@ class Quarantine:
 
     def remove(self, host: str) -> None:
         """Note that a host has left the run."""
-        self._drained.discard(host)
+        self._kept_away.discard(host)
+        self._health.remove(host)
 
     def note(self, job: Job, attempt: Attempt, now: float) -> list[Job]:
         """Take in an end, before it is judged. Returns other jobs that had failed by the host's fault: they are to
         be tried again. The end of ``job`` itself carries the blame in its attempt's reason."""
-        suspects = {host for host in self._schedule.hosts if self._health.is_suspect(host)} if self._any else set()
-        quarantined = {host for host in suspects if self._health.reason(host) is not None}
-        full = {host for host in suspects if self._health.full(host) is not None}
-        blamed = self._health.note(job, attempt, now)
-        if not blamed and not self._any and not self._health.is_suspect(attempt.host):
-            # As nearly always: nothing was ever wrong with any host.
+        # Only these can change: the host of the end, and the one that the job speaks about.
+        health, calm = self._health, self._health.calm
+        concerned = [attempt.host] if calm else health.concerned(job, attempt)
+        before = [_Look(host, False, False, False) if calm else self._look(host) for host in concerned]
+        blamed = health.note(job, attempt, now)
+        if calm and health.calm:
+            # As nearly always: nothing is wrong with any host.
             return []
         for end in blamed.values():
             end.reason = f"{BLAMED}, not the job's{f': {end.reason}' if end.reason else ''}"
-        # Only these can have changed: the host of the end, and the one that the job spoke about.
-        self._settle({attempt.host, *suspects}, suspects, quarantined, full)
+        for look in before:
+            self._settle(look)
         return [one for one in blamed if one is not job]
 
     def note_start(self, job: Job, attempt: Attempt) -> None:
         """Take in that an attempt has started."""
-        if self._any and self._health.full(attempt.host) is not None:
+        if self._health.full(attempt.host) is not None:
+            before = self._look(attempt.host)
             self._health.note_start(job, attempt)
-            quarantined = {attempt.host} if self._health.reason(attempt.host) is not None else set[str]()
-            self._settle({attempt.host}, {attempt.host}, quarantined, {attempt.host})
+            self._settle(before)
 
-    def _settle(self, hosts: set[str], suspects: set[str], quarantined: set[str], full: set[str]) -> None:
-        """Keep jobs away from hosts or let them in again, and say so; what was known before is given."""
-        for host in hosts:
-            reason = self._health.reason(host)
-            if self._health.is_suspect(host) and host not in suspects and not self._schedule.is_drained(host):
-                self._schedule.drain(host, True)
-                self._drained.add(host)
-            elif not self._health.is_suspect(host) and host in self._drained:
-                self._drained.discard(host)
-                self._schedule.drain(host, False)
-            if reason is not None and host not in quarantined:
-                self._say(host, False, f"in quarantine: {reason}; mend it, it is tried again by itself")
-            elif reason is None and host in quarantined:
-                self._say(host, True, "a job passed there: out of quarantine")
-            self._say_of_room(host, host in full)
-            self._any = self._any or self._health.is_suspect(host)
+    def trust(self, host: str) -> None:
+        """Use a host again, because a person says that it is mended."""
+        before = self._look(host)
+        self._health.trust(host)
+        self._settle(before, "used again: a person says so")
+
+    def _look(self, host: str) -> _Look:
+        health = self._health
+        return _Look(host, health.is_suspect(host), health.reason(host) is not None, health.full(host) is not None)
+
+    def _settle(self, before: _Look, because: str = "a job passed there: out of quarantine") -> None:
+        """Keep jobs away from a host or let them in again, and say so.
+
+        :param before: what was known of it before something happened
+        :param because: why it is in quarantine no more, if it was
+        """
+        host, after = before.host, self._look(before.host)
+        if after.suspect != before.suspect:
+            (self._kept_away.add if after.suspect else self._kept_away.discard)(host)
+            self._schedule.keep_away(host, after.suspect)
+        if after.quarantined and not before.quarantined:
+            self._say(host, False, f"in quarantine: {self._health.reason(host)}; mend it, it is tried again by itself")
+        elif before.quarantined and not after.quarantined:
+            self._say(host, True, because)
+        if after.full and not before.full:
+            self._say(host, False, f"{self._health.full(host)}: waits; make room, it goes on by itself")
+        elif before.full and not after.full:
+            self._say(host, not after.quarantined, "there is room again")
         self._forgive_all()
-
-    def _say_of_room(self, host: str, was_full: bool) -> None:
-        now_full = self._health.full(host)
-        if now_full is not None and not was_full:
-            self._say(host, False, f"{now_full}: waits; make room, it goes on by itself")
-        elif now_full is None and was_full:
-            self._say(host, self._health.reason(host) is None, "there is room again")
 
     def _forgive_all(self) -> None:
         """Where no host is left that is beyond suspicion, it is the jobs that fail: none is kept away any more."""
-        if not self._drained or any(self._schedule.is_up(host) and not self._schedule.is_drained(host)
-                                    for host in self._schedule.hosts):
+        if not self._kept_away or self._schedule.any_usable():
             return
         # But a host without room could start none of them.
-        for host in [host for host in self._drained if self._health.full(host) is None]:
+        for host in [host for host in self._kept_away if self._health.full(host) is None]:
             self._health.forgive(host)
-            self._schedule.drain(host, False)
-            self._drained.discard(host)
+            self._schedule.keep_away(host, False)
+            self._kept_away.discard(host)
             self._say(host, True, "used again: no host is left on which jobs do not fail")
 
-    def _may_go_elsewhere(self, job: Job, host: str) -> bool:
-        return any(self._schedule.is_up(other) and not self._schedule.is_drained(other) and other != host
-                   for other in self._schedule.eligible(job.spec, job.only_host))
-
     def canaries(self, now: float) -> list[tuple[Job, str]]:
-        """Take from the line one job for each host in quarantine whose time has come."""
+        """Take from the line one job for each host in quarantine whose time has come. None for hosts on which a person
+        wants nothing launched."""
         found = []
         for host in self._health.canary_due(now) if self._schedule.waiting else ():
-            if self._schedule.is_up(host) and (job := self._schedule.next_for(host)) is not None:
+            if (job := self._schedule.next_for(host)) is not None:
                 self._health.send_canary(host, job)
                 found.append((job, host))
         return found
+
+
+class _Look(NamedTuple):
+    """What was known of a host's health at one moment."""
+
+    host: str
+    suspect: bool
+    quarantined: bool
+    full: bool

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from sshjobs.errors import UsageError
 from sshjobs.model.host import Host
-from sshjobs.model.spec import Attempt, Job, JobSpec
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import (
-    HOST_OUTCOMES,
-    JOB_OUTCOMES,
     STATE_BUSY,
     STATE_ERROR,
     STATE_FREE,
     STATE_UNKNOWN,
-    Outcome,
 )
 from sshjobs.scheduling.durations import SLOW, Durations, Line
 from sshjobs.scheduling.queue import Queue
@@ -25,18 +22,41 @@ from sshjobs.scheduling.queue import Queue
 HORIZON = 0.06
 #: Most jobs held for a slot.
 MAX_HELD = 64
-#: What a job that a person holds back says of itself.
-HELD = "paused by hand"
-#: What one that was launched says from then on that it is let go of, so that a later manager has its host hear of it.
-GOES_ON = "goes on after a pause"
-#: Reason of an attempt that was taken back from a host that held it.
-TAKEN_BACK = "taken back before it started"
-#: How the reason of an attempt begins that was not started because its host has no room for any.
-NO_ROOM = "the host cannot take it"
-#: How the reason of an attempt begins whose end was the host's fault.
-BLAMED = "the host's fault"
 #: State of a host whose slots are taken but which may hold more.
 _FILLING = "filling"
+
+
+class _Place:
+    """What the schedule knows of one host."""
+
+    __slots__ = ("brisk", "drained", "dry", "held_back_until", "host", "hungry", "idle", "in_vain", "kept_away",
+                 "lines", "load", "round_trip", "slots", "up")
+
+    def __init__(self, host: Host):
+        self.host = host
+        #: The lines that jobs wait in that may run here.
+        self.lines: list[Line] = []
+        #: How many jobs it takes at a time, and how many are there.
+        self.slots = self.load = 0
+        self.up = False
+        #: Nothing more is launched here: a person wants that, or jobs go wrong here.
+        self.drained = self.kept_away = False
+        #: No line of it had a job, the last time that one was looked for.
+        self.dry = False
+        self.round_trip = 0.0
+        #: A slow host that gets nothing at the end has the time from which on that makes no sense any more.
+        self.held_back_until: float | None = None
+        #: It was held back for as long as that, and no job has ended here since.
+        self.in_vain = False
+        #: Its slots if it can be used and is not slow, else 0.
+        self.brisk = 0
+        #: A slot is free; less than half of what it may hold is here.
+        self.idle = self.hungry = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether jobs are launched here."""
+        return self.up and not self.drained and not self.kept_away
 
 
 class Schedule:
@@ -51,68 +71,55 @@ class Schedule:
     """
 
     def __init__(self, hosts: Iterable[Host], rng: random.Random | None = None):
-        self.hosts = {host.name: host for host in hosts}
+        self._places = {host.name: _Place(host) for host in hosts}
         self.host_queue: Queue[str] = Queue(
-            [STATE_UNKNOWN, STATE_FREE, _FILLING, STATE_BUSY, STATE_ERROR], self.hosts)
+            [STATE_UNKNOWN, STATE_FREE, _FILLING, STATE_BUSY, STATE_ERROR], self._places)
         if rng is not None:
             self.host_queue.rng = rng
-        self.slots: dict[str, int] = dict.fromkeys(self.hosts, 0)
-        self.load: dict[str, int] = dict.fromkeys(self.hosts, 0)
-        self._round_trip: dict[str, float] = {}
         self.durations = Durations()
-        #: Slow hosts that get nothing at the end, each with the time from which on that makes no sense any more.
-        self._held_back: dict[str, float] = {}
-        #: Those that were held back for as long as that, until a job ends there.
-        self._in_vain: set[str] = set()
-        #: The slots of each usable host that is not slow, and their sum.
-        self._brisk: dict[str, int] = {}
-        self._brisk_slots = 0
-        self._up: set[str] = set()
-        self._dry: set[str] = set()
-        self._drained: set[str] = set()
-        #: Hosts with a free slot; with jobs that they cannot start yet; with less than half of what they may hold.
-        self._idle, self._holding, self._hungry = set[str](), set[str](), set[str]()
         self._lines: dict[tuple[tuple[str, ...], str | None], Line] = {}
-        self._lines_of: dict[str, list[Line]] = {name: [] for name in self.hosts}
         self._entered = 0
         self.waiting = 0
-        #: Launch nothing for now.
+        #: Launch nothing for now: a person wants that.
         self.paused = False
+        #: How many hosts can be reached, can be used, have a free slot, are hungry; the sum of brisk slots.
+        self._up = self._usable = self._idle = self._hungry = self._brisk_slots = 0
+        #: Hosts with jobs that they cannot start yet; those that are held back.
+        self._holding, self._held_back = set[str](), set[str]()
+        #: Hosts without a job in any line of theirs.
+        self._dry: set[str] = set()
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
     def eligible(self, spec: JobSpec, only_host: str | None = None) -> frozenset[str]:
-        """Return the names of the hosts on which a job may run.
-
-        :raises UsageError: its ``hosts`` match none
-        """
+        """Return the names of the hosts on which a job may run; none where those that it was made for have left."""
         return frozenset(self._line(spec, only_host).hosts)
+
+    def check(self, job: Job) -> None:
+        """:raises UsageError: no host of the run matches the ``hosts`` of a new job"""
+        if not self._line(job.spec, job.only_host).hosts:
+            raise UsageError(f"no host matches {', '.join(job.spec.hosts) or job.only_host}", where=job.name,
+                             hint=f"the hosts are {', '.join(list(self._places)[:8])}")
 
     def _line(self, spec: JobSpec, only_host: str | None) -> Line:
         key = (tuple(spec.hosts), only_host)
         line = self._lines.get(key)
         if line is None:
-            names = (only_host,) if only_host else self.hosts
-            chosen = {name for name in names if name in self.hosts and self.hosts[name].matches(spec.hosts)}
-            if not chosen:
-                raise UsageError(f"no host matches {', '.join(spec.hosts) or only_host}", where=spec.name,
-                                 hint=f"the hosts are {', '.join(list(self.hosts)[:8])}")
+            names = (only_host,) if only_host else self._places
+            chosen = {name for name in names if name in self._places and self._places[name].host.matches(spec.hosts)}
             line = self._lines[key] = Line(chosen, self.durations)
             for name in chosen:
-                self._lines_of[name].append(line)
+                self._places[name].lines.append(line)
         return line
 
     def add(self, job: Job) -> None:
-        """Let a job wait for a host.
-
-        :raises UsageError: its ``hosts`` match none
-        """
+        """Let a job wait for a host. One that no host matches is :meth:`hopeless`."""
         line = self._line(job.spec, job.only_host)
         line.add(job, self._entered)
         self._entered += 1
         self.waiting += 1
         for name in self._dry & line.hosts if self._dry else ():
-            self._dry.discard(name)
+            self._set_dry(self._places[name], False)
             self._settle(name)
 
     def remove(self, job: Job) -> bool:
@@ -134,17 +141,19 @@ class Schedule:
                     continue
                 break
             host = self.host_queue.ChooseRandom(state)
-            lines = sorted((line for line in self._lines_of[host] if line), key=Line.head)
+            place = self._places[host]
+            lines = sorted((line for line in place.lines if line), key=Line.head)
             line = next((line for line in lines if self._too_slow(host, line) is None), None)
             if line is None:
                 if lines:
-                    self._held_back[host] = now + (self._too_slow(host, lines[0]) or 0.0)
+                    place.held_back_until = now + (self._too_slow(host, lines[0]) or 0.0)
+                    self._held_back.add(host)
                 else:
-                    self._dry.add(host)
+                    self._set_dry(place, True)
                 self._settle(host)
                 continue
             job = line.take(host, spare=len(line.hosts) > 1 and any(
-                name in self._up for name in line.hosts if name != host))
+                self._places[name].up for name in line.hosts if name != host))
             self.waiting -= 1
             self.occupy(host)
             return job, host
@@ -154,31 +163,35 @@ class Schedule:
         """Return the seconds that the next job of a line would take on a host, if others are likely to be through
         with all that waits before that; else ``None``."""
         slowness = self.durations.slowness(host)
-        if slowness <= SLOW or not self._brisk_slots or host in self._in_vain:
+        if slowness <= SLOW or not self._brisk_slots or self._places[host].in_vain:
             return None
         usual = self.durations.of_kind(line.next_kind())
         # In units of one such job elsewhere: all that waits shared out, and one more that runs already.
-        if usual is None or slowness <= self.waiting / self._brisk_slots + 2.0 or line.hosts.isdisjoint(self._brisk):
+        if usual is None or slowness <= self.waiting / self._brisk_slots + 2.0:
             return None
-        return usual * slowness
+        return usual * slowness if any(self._places[name].brisk for name in line.hosts) else None
 
     def _give_up_holding_back(self, now: float) -> bool:
         """Let hosts have jobs again for which there is no reason to be held back any more; tell whether any was."""
         freed = []
-        for host, until in self._held_back.items():
-            if now >= until:
-                self._in_vain.add(host)
-            if any(line and self._too_slow(host, line) is None for line in self._lines_of[host]):
+        for host in self._held_back:
+            place = self._places[host]
+            if place.held_back_until is not None and now >= place.held_back_until:
+                place.in_vain = True
+            if any(line and self._too_slow(host, line) is None for line in place.lines):
                 freed.append(host)
         for host in freed:
-            del self._held_back[host]
+            self._held_back.discard(host)
+            self._places[host].held_back_until = None
             self._settle(host)
         return bool(freed)
 
     def next_for(self, host: str) -> Job | None:
-        """Take the next job out of its line that may run on a host, whether the host has room or not."""
-        lines = [line for line in self._lines_of.get(host, ()) if line]
-        if not lines:
+        """Take the next job out of its line that may run on a host which jobs are kept away from, whether it has room
+        or not. ``None`` also where a person wants nothing launched there, or at all."""
+        place = self._places[host]
+        lines = [line for line in place.lines if line]
+        if not lines or self.paused or place.drained or not place.up:
             return None
         self.waiting -= 1
         self.occupy(host)
@@ -195,195 +208,178 @@ class Schedule:
 
     # -- hosts ---------------------------------------------------------------------------------------------------
 
+    @property
+    def hosts(self) -> list[str]:
+        """The names of all hosts, in the user's order."""
+        return list(self._places)
+
+    def slots(self, host: str) -> int:
+        """Return how many jobs a host takes at a time; 0 where it has not answered yet."""
+        return self._places[host].slots
+
+    def load(self, host: str) -> int:
+        """Return how many attempts are on a host."""
+        return self._places[host].load
+
     def occupy(self, host: str) -> None:
         """Count one attempt more on a host."""
-        self.load[host] += 1
+        self._places[host].load += 1
         self._settle(host)
 
     def vacate(self, host: str) -> None:
         """Count one attempt less on a host."""
-        self.load[host] -= 1
+        self._places[host].load -= 1
         self._settle(host)
 
     def host_up(self, host: str, slots: int) -> None:
         """A host can be used, for so many jobs at a time."""
-        self.slots[host] = slots
-        self._up.add(host)
+        place = self._places[host]
+        self._up += not place.up
+        self._usable -= place.usable
+        place.up, place.slots = True, slots
+        self._usable += place.usable
         self._settle(host)
 
     def is_up(self, host: str) -> bool:
         """Tell whether a host can be reached."""
-        return host in self._up
+        return host in self._places and self._places[host].up
+
+    def any_up(self) -> bool:
+        """Tell whether any host can be reached."""
+        return self._up > 0
 
     def host_down(self, host: str, *, lasting: bool) -> None:
         """A host cannot be used for now, or (``lasting``) until a person acts."""
-        self._up.discard(host)
+        place = self._places[host]
+        self._up -= place.up
+        self._usable -= place.usable
+        place.up = False
         self._settle(host)
         self.host_queue.SetState(host, STATE_ERROR if lasting else STATE_UNKNOWN)
 
     def add_host(self, host: Host) -> None:
         """Take in a further host; jobs that wait for a selection that it matches may run there."""
-        self.hosts[host.name] = host
+        place = self._places[host.name] = _Place(host)
         if host.name in self.host_queue:
             self.host_queue.SetState(host.name, STATE_UNKNOWN)
         else:
             self.host_queue.Add(host.name)
-        self.slots[host.name] = self.load[host.name] = 0
-        self._lines_of[host.name] = []
         for (selectors, only_host), line in self._lines.items():
             if only_host == host.name or (only_host is None and host.matches(selectors)):
                 line.hosts.add(host.name)
-                self._lines_of[host.name].append(line)
+                place.lines.append(line)
 
     def held(self, host: str) -> int:
         """Return how many jobs a host may hold beyond its slots: none as long as nobody knows how long jobs take,
         and none of long ones."""
+        return self._may_hold(host, self._places[host])
+
+    def _may_hold(self, host: str, place: _Place) -> int:
         duration = self.durations.on(host)
         if duration is None:
             return 0
-        horizon = HORIZON + 2 * self._round_trip.get(host, 0.0)
+        horizon = HORIZON + 2 * place.round_trip
         if duration > 2 * horizon:
             return 0
         each = min(MAX_HELD, int(horizon / max(duration, horizon / MAX_HELD)) + 1)
         # A few short jobs do not promise that the next ones are short.
-        return min(self.slots[host] * each, self.durations.ended(host))
+        return min(place.slots * each, self.durations.ended(host))
 
     def note_round_trip(self, host: str, seconds: float) -> None:
         """Take in how long a word to a host and back takes."""
-        self._round_trip[host] = seconds
+        place = self._places.get(host)
+        if place is not None:
+            place.round_trip = seconds
 
     def note_duration(self, spec: JobSpec, host: str, seconds: float) -> None:
         """Take in how long a job took on a host, before that is vacated."""
         self.durations.note(spec, host, seconds)
-        self._in_vain.discard(host)
+        self._places[host].in_vain = False
 
     def is_sated(self) -> bool:
         """Tell whether every host has enough to do for the moment, so that there is no hurry."""
-        return bool(self._up) and not self._hungry
+        return self._up > 0 and not self._hungry
 
     def overfull(self) -> str | None:
         """Return the host that holds most jobs which it cannot start yet, while another has a free slot and nothing
         waits; ``None`` where nobody would gain."""
         if self.waiting or not self._idle or not self._holding:
             return None
-        return max(self._holding, key=lambda host: self.load[host] / self.slots[host])
+        return max(self._holding, key=lambda host: self._places[host].load / self._places[host].slots)
 
     def drain(self, host: str, drained: bool) -> None:
-        """Launch nothing more on a host, or use it again."""
-        (self._drained.add if drained else self._drained.discard)(host)
+        """Launch nothing more on a host because a person wants that, or use it again."""
+        place = self._places[host]
+        self._usable -= place.usable
+        place.drained = drained
+        self._usable += place.usable
         self._settle(host)
 
     def is_drained(self, host: str) -> bool:
-        """Tell whether nothing more is launched on a host."""
-        return host in self._drained
+        """Tell whether a person wants nothing more launched on a host."""
+        return self._places[host].drained
+
+    def keep_away(self, host: str, kept_away: bool) -> None:
+        """Launch nothing on a host by :meth:`next` because jobs go wrong there, or use it again."""
+        place = self._places[host]
+        self._usable -= place.usable
+        place.kept_away = kept_away
+        self._usable += place.usable
+        self._settle(host)
+
+    def is_kept_away(self, host: str) -> bool:
+        """Tell whether jobs are kept away from a host because they go wrong there."""
+        return self._places[host].kept_away
+
+    def any_usable(self) -> bool:
+        """Tell whether there is any host on which jobs are launched."""
+        return self._usable > 0
+
+    def usable_for(self, job: Job, but: str) -> bool:
+        """Tell whether there is any host but one on which a job may be launched."""
+        return any(name != but and self._places[name].usable for name in self._line(job.spec, job.only_host).hosts)
 
     def set_slots(self, host: str, slots: int) -> None:
         """Change how many jobs a host takes at a time; what runs there is left alone."""
-        self.slots[host] = slots
+        self._places[host].slots = slots
         self._settle(host)
 
     def remove_host(self, host: str) -> None:
         """Forget a host on which nothing runs. Jobs that wait for it alone become hopeless."""
         self.host_down(host, lasting=True)
-        for line in self._lines_of.pop(host):
+        place = self._places.pop(host)
+        for line in place.lines:
             line.hosts.discard(host)
-        del self.hosts[host], self.slots[host], self.load[host]
         self.durations.forget_host(host)
-        self._held_back.pop(host, None)
-        self._drained.discard(host)
+        self._held_back.discard(host)
         self._dry.discard(host)
 
+    def _set_dry(self, place: _Place, dry: bool) -> None:
+        place.dry = dry
+        (self._dry.add if dry else self._dry.discard)(place.host.name)
+
     def _settle(self, host: str) -> None:
-        load, slots, up = self.load[host], self.slots[host], host in self._up
-        held = self.held(host)
-        usable = up and host not in self._drained
+        """Put a host where it belongs after something about it has changed. This is done twice for every job."""
+        place = self._places[host]
+        load, slots, up = place.load, place.slots, place.up
+        held = self._may_hold(host, place)
+        usable = up and not place.drained and not place.kept_away
         brisk = slots if usable and self.durations.slowness(host) <= SLOW else 0
-        if brisk != self._brisk.get(host, 0):
-            self._brisk_slots += brisk - self._brisk.pop(host, 0)
-            if brisk:
-                self._brisk[host] = brisk
-        usable = usable and host not in self._held_back
-        # Spelled out: this is done twice for every job.
-        (self._idle.add if usable and load < slots else self._idle.discard)(host)
+        if brisk != place.brisk:
+            self._brisk_slots += brisk - place.brisk
+            place.brisk = brisk
+        usable = usable and place.held_back_until is None
+        idle, hungry = usable and load < slots, usable and load <= slots + held // 2
+        if idle is not place.idle:
+            place.idle = idle
+            self._idle += 1 if idle else -1
+        if hungry is not place.hungry:
+            place.hungry = hungry
+            self._hungry += 1 if hungry else -1
         (self._holding.add if up and load > slots else self._holding.discard)(host)
-        (self._hungry.add if usable and load <= slots + held // 2 else self._hungry.discard)(host)
         if up:
             state = STATE_BUSY
-            if usable and host not in self._dry:
+            if usable and not place.dry:
                 state = STATE_FREE if load < slots else _FILLING if load < slots + held else STATE_BUSY
             if self.host_queue.StateOf(host) != state:
                 self.host_queue.SetState(host, state)
-
-
-def retry_wanted(job: Job, outcome: Outcome) -> bool:
-    """Tell whether a job whose newest attempt ended so is to be tried again.
-
-    Ends that are nobody's fault count against ``host_retries``, the job's own ends against ``retries``.
-    """
-    if job.spec.once and outcome is not Outcome.NEVER_STARTED:
-        return False
-    hosts_fault = [attempt for attempt in job.attempts if is_hosts_fault(attempt) and not was_given_back(attempt)]
-    if is_hosts_fault(job.attempts[-1]):
-        return len(hosts_fault) <= job.spec.host_retries
-    if outcome not in JOB_OUTCOMES:
-        return False
-    own = sum(1 for attempt in job.attempts if attempt.outcome in JOB_OUTCOMES) - sum(
-        1 for attempt in hosts_fault if attempt.outcome in JOB_OUTCOMES)
-    return own <= job.spec.retries
-
-
-def may_be_lost(job: Job) -> bool:
-    """Tell whether a job whose newest attempt has not ended would be tried again if that were lost."""
-    if job.spec.once:
-        return False
-    lost = [attempt for attempt in job.attempts[:-1] if is_hosts_fault(attempt) and not was_given_back(attempt)]
-    return len(lost) < job.spec.host_retries
-
-
-def is_hosts_fault(attempt: Attempt) -> bool:
-    """Tell whether an attempt ended so that it is nobody's fault, or that of its host."""
-    return attempt.outcome in HOST_OUTCOMES or bool(attempt.reason and attempt.reason.startswith(BLAMED))
-
-
-def was_given_back(attempt: Attempt) -> bool:
-    """Tell whether an attempt ended only so that its job may run elsewhere, or later: that counts against nothing."""
-    return bool(attempt.reason and attempt.reason.startswith((TAKEN_BACK, NO_ROOM)))
-
-
-def jobs_from(specs: Iterable[JobSpec], hosts: Iterable[Host], *, first: int = 0,
-              taken: Callable[[str], bool] = lambda name: False) -> Iterable[Job]:
-    """Yield the jobs that specs stand for: one each, or one on every host for ``per_host``; with unique names.
-
-    :param first: index of the first of them
-    :param taken: tells whether a name belongs to another job of the run
-    :raises UsageError: the ``hosts`` of a ``per_host`` spec match none
-    """
-    all_hosts, names, index = list(hosts), _Names(taken), first
-    for spec in specs:
-        targets: list[Host | None] = [None]
-        if spec.per_host:
-            targets = [host for host in all_hosts if host.matches(spec.hosts)]
-            if not targets:
-                raise UsageError(f"no host matches {', '.join(spec.hosts)}", where=spec.name)
-        for target in targets:
-            base = spec.name or "job"
-            job = Job(spec, index, names.unused(f"{base}@{target.name}" if target else base))
-            job.only_host = target.name if target else None
-            yield job
-            index += 1
-
-
-class _Names:
-    """Gives each job a name of its own: ``x``, ``x-2``, ``x-3``."""
-
-    def __init__(self, taken: Callable[[str], bool]):
-        self._taken, self._given, self._next = taken, set[str](), dict[str, int]()
-
-    def unused(self, name: str) -> str:
-        chosen = name
-        while chosen in self._given or self._taken(chosen):
-            number = self._next.get(name, 2)
-            self._next[name] = number + 1
-            chosen = f"{name}-{number}"
-        self._given.add(chosen)
-        return chosen

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sshjobs.model.spec import Job
 from sshjobs.model.states import Outcome
-from sshjobs.scheduling.schedule import retry_wanted
+from sshjobs.scheduling.retries import retry_wanted
 
 
 class Verdict(NamedTuple):

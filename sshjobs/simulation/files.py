@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import errno
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
-from sshjobs.network.session.output_files import OutputFiles
 
-
-class VirtualFiles(OutputFiles):
+class VirtualFiles:
     """The output files of the manager's machine.
 
     :ivar full: the disk takes nothing more
     """
 
     def __init__(self) -> None:
-        super().__init__()
         self.full = False
         self._data: dict[str, bytearray] = {}
         self._synced: dict[str, int] = {}
@@ -28,7 +25,7 @@ class VirtualFiles(OutputFiles):
         self.point: Callable[[str], None] = lambda name: None
 
     def create(self, directory: str | Path) -> None:
-        """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
+        """See :class:`sshjobs.network.session.book.Outputs`."""
         self._check(directory)
         for name in ("stdout", "stderr"):
             self._file(f"{directory}/{name}")
@@ -40,7 +37,7 @@ class VirtualFiles(OutputFiles):
         return self._data[path]
 
     def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
-        """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
+        """See :class:`sshjobs.network.session.book.Outputs`."""
         self._check(path)
         file = self._file(str(path))
         if len(file) < offset:
@@ -53,14 +50,14 @@ class VirtualFiles(OutputFiles):
             raise OSError(errno.ENOSPC, "no space", str(path))
 
     def forget(self, uid: str) -> None:
-        """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
+        """See :class:`sshjobs.network.session.book.Outputs`."""
 
     def size(self, path: Path) -> int:
-        """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
+        """See :class:`sshjobs.network.session.records.Files`."""
         return len(self._data.get(str(path), b""))
 
     def put_aside(self, directory: Path, aside: Path) -> None:
-        """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
+        """See :class:`sshjobs.network.session.records.Files`."""
         for name in ("stderr", "stdout"):
             self._check(aside)
             self.point("manager.aside")
@@ -74,14 +71,14 @@ class VirtualFiles(OutputFiles):
                 self._file(new)
 
     def is_aside(self, aside: Path) -> bool:
-        """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
+        """See :class:`sshjobs.network.session.records.Files`."""
         return f"{aside}/stdout" in self._data
 
     def read(self, path: Path) -> bytes:
         """Return what is in a file; nothing where there is none."""
         return bytes(self._data.get(str(path), b""))
 
-    def sync(self, top: Path, places: Iterable[tuple[Path, Path]] | None = None) -> None:
+    def sync(self) -> None:
         """Put everything on the disk."""
         for path in self._dirty:
             self._synced[path] = len(self._data.get(path, b""))
@@ -109,7 +106,7 @@ class NoFiles(VirtualFiles):
     def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
         pass
 
-    def sync(self, top: Path, places: Iterable[tuple[Path, Path]] | None = None) -> None:
+    def sync(self) -> None:
         pass
 
     def put_aside(self, directory: Path, aside: Path) -> None:

@@ -83,13 +83,15 @@ def shown_state(stored: str, counts: dict[str, int], attended: bool, *, stays_op
     """Return the state of a run that users see.
 
     What its manager wrote last holds while the manager lives, and for good once it is ``done``, ``failed`` or
-    ``cancelled``. Otherwise the manager is gone before the end: the run is ``unattended`` while jobs may still
-    run, ``interrupted`` while jobs wait; if all had ended, it is ``done`` or ``failed`` all the same.
+    ``cancelled`` and every job has ended. Otherwise the manager is gone before the end: the run is ``unattended``
+    while jobs may still run, ``interrupted`` while jobs wait; if all had ended, it is ``done`` or ``failed`` all the
+    same.
 
     :param attended: its manager lives
     :param stays_open: more jobs are expected, so that it is not over with the last one
     """
-    if attended or stored not in ("running", "interrupted"):
+    over = not (counts[STATE_BUSY] or counts[STATE_UNKNOWN] or counts[STATE_FREE])
+    if attended or (over and stored not in ("running", "interrupted")):
         return stored
     if counts[STATE_BUSY] or counts[STATE_UNKNOWN]:
         return "unattended"

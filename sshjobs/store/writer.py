@@ -130,13 +130,16 @@ class RunStore:
         self.epoch = epoch
         return epoch
 
-    def add_jobs(self, jobs: Iterable[Job]) -> None:
+    def add_jobs(self, jobs: Iterable[Job], *, state: str | None = None) -> None:
         """Add jobs behind those that are there, all or none of them, durably when it returns.
 
-        :raises StoreError: nothing was added: it cannot be written, or a name or number is taken
+        :param state: the state of the run from then on; ``None`` leaves it
+        :raises StoreError: nothing was changed: it cannot be written, or a name or number is taken
         """
         with self._transaction():
             _insert_jobs(self._connection, jobs)
+            if state is not None:
+                self._execute("update_run_state", {"state": state})
 
     def add_hosts(self, hosts: Sequence[Host]) -> None:
         """Add hosts, or describe those that are there anew; durable when it returns.

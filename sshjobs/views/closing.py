@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sshjobs.model.states import FINAL_STATES, STATE_ERROR
+from sshjobs.model.states import FINAL_STATES, STATE_ERROR, Outcome
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import AttemptRow, JobRow
 from sshjobs.store.rundir import RunPaths
@@ -39,6 +39,10 @@ def closing(event: Event, elapsed: float | None, word: str) -> Iterator[str]:
             yield from failures(reader, event["counts"][STATE_ERROR], word)
     if left:
         yield f"{wording.count(left, 'job')} not over; go on with: sshjobs resume {word}"
+    if cancelled := event["outcomes"].get(Outcome.CANCELLED, 0):
+        were = "1 job was" if cancelled == 1 else f"{wording.count(cancelled, 'job')} were"
+        # A resume leaves them out, and somebody who interrupted the run may not know.
+        yield f"{were} cancelled; to run what did not succeed, too: sshjobs retry {word} --failed"
     yield f"outputs: {_nearest(paths.jobs)}/<job>/stdout and stderr"
 
 

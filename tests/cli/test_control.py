@@ -142,3 +142,20 @@ def test_the_second_ctrl_c_cancels_what_runs(tmp_path: Path, clean_home: Path,
         run.send_signal(signal.SIGINT)
         assert run.wait(30) == EXIT_INTERRUPTED
     assert re.search(r"^r \w+: \d+ error(, \d+ free)? of 4 jobs", (tmp_path / "out.txt").read_text(), re.MULTILINE)
+
+
+def test_what_ctrl_c_cancelled_is_named_with_what_runs_it_after_all(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
+    jobfile = ("jobs: [{name: x, repeat: 8, cwd: " + str(tmp_path) + ", commands: "
+               "[echo begin, 'for i in $(seq 600); do test -e go && exit 0; sleep 0.1; done; exit 1']}]\n")
+    with running(tmp_path, jobfile) as run:
+        run.send_signal(signal.SIGINT)
+        wait_until(lambda: " stop " in (tmp_path / "out.txt").read_text(), 30, "it was said")
+        run.send_signal(signal.SIGINT)
+        assert run.wait(30) == EXIT_INTERRUPTED
+    told = re.search(r"^(\d+) jobs? (was|were) cancelled; to run what did not succeed, too: (sshjobs retry r --failed)$",
+                     (tmp_path / "out.txt").read_text(), re.MULTILINE)
+    assert told, (tmp_path / "out.txt").read_text()
+    (tmp_path / "go").touch()
+    after = sshjobs_cli(*told[3].split()[1:])
+    assert after.returncode == EXIT_OK
+    assert "r done: 8 done of 8 jobs" in after.stdout

@@ -11,7 +11,8 @@ import pytest
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.scheduling.durations import MAX_KINDS, Row
-from sshjobs.scheduling.schedule import Schedule, jobs_from
+from sshjobs.scheduling.naming import jobs_from
+from sshjobs.scheduling.schedule import Schedule
 
 
 def repeats(name: str, times: int, **more) -> list[JobSpec]:

@@ -9,7 +9,7 @@ from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_ERROR, Outcome
 from sshjobs.network.session.attempts import ended_from, launch_spec
 from sshjobs.scheduling.hostwatch import HostWatch
-from sshjobs.scheduling.schedule import may_be_lost
+from sshjobs.scheduling.retries import may_be_lost
 
 FACTS = {"machine": "m", "boot": "b", "pidns": 1}
 AWAY = HostError("timeout", "h", "nothing came for a while")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Attempt, Job, JobSpec
 from sshjobs.model.states import STATE_ERROR, Outcome
 from sshjobs.scheduling.health import FIRST_FULL, LONGEST_FULL
 from sshjobs.scheduling.quarantine import Quarantine
-from sshjobs.scheduling.schedule import NO_ROOM, TAKEN_BACK, Schedule, retry_wanted
+from sshjobs.scheduling.retries import NO_ROOM, TAKEN_BACK, retry_wanted
+from sshjobs.scheduling.schedule import Schedule
 
 
 def end(host: str, outcome: str) -> tuple[Job, Attempt]:
@@ -28,7 +31,7 @@ def a_spoils_jobs() -> tuple[Schedule, Quarantine, list[tuple[str, bool, str]]]:
         quarantine.note(*end(host, "succeeded"), 0.0)
     for _ in range(20):
         quarantine.note(*end("a", "failed"), 0.0)
-    assert schedule.is_drained("a")
+    assert schedule.is_kept_away("a")
     return schedule, quarantine, said
 
 
@@ -37,14 +40,14 @@ def test_when_every_host_is_suspect_none_is():
     # The last host is never suspected while no other is left to try a job on.
     for _ in range(40):
         quarantine.note(*end("b", "failed"), 0.0)
-    assert not schedule.is_drained("b")
+    assert not schedule.is_kept_away("b")
 
 
 def test_a_host_that_goes_away_does_not_leave_only_suspects():
     schedule, quarantine, said = a_spoils_jobs()
     schedule.host_down("b", lasting=False)
     quarantine.note(*end("b", "failed"), 0.0)
-    assert not schedule.is_drained("a")
+    assert not schedule.is_kept_away("a")
     assert said[-1][0] == "a"
 
 
@@ -82,7 +85,7 @@ def test_a_host_without_room_gets_nothing_until_its_canary_has_started_even_if_i
     schedule, quarantine, said = one_host()
     for _ in range(3):
         quarantine.note(*given_back("a"), 0.0)
-    assert schedule.is_drained("a")
+    assert schedule.is_kept_away("a")
     assert said == [("a", False, "the disk is full: waits; make room, it goes on by itself")]
     schedule.add(Job(JobSpec("true")))
     assert quarantine.canaries(FIRST_FULL / 2) == []
@@ -90,7 +93,7 @@ def test_a_host_without_room_gets_nothing_until_its_canary_has_started_even_if_i
     assert host == "a"
     attempt = canary.new_attempt("a", "token")
     quarantine.note_start(canary, attempt)
-    assert not schedule.is_drained("a")
+    assert not schedule.is_kept_away("a")
     assert said[-1] == ("a", True, "there is room again")
 
 
@@ -128,7 +131,7 @@ def test_an_end_of_what_ran_there_before_says_nothing_about_room():
     quarantine.note(*given_back("a"), 0.0)
     for outcome in ("succeeded", "failed"):
         quarantine.note(*end("a", outcome), 0.0)
-    assert schedule.is_drained("a")
+    assert schedule.is_kept_away("a")
 
 
 def test_what_was_given_back_counts_against_no_job_and_no_host():
@@ -145,4 +148,88 @@ def test_what_was_given_back_counts_against_no_job_and_no_host():
         quarantine.note(*end(host, "succeeded"), 0.0)
     for _ in range(30):
         quarantine.note(*given_back("a", TAKEN_BACK), 0.0)
-    assert not schedule.is_drained("a")
+    assert not schedule.is_kept_away("a")
+
+
+# -- a person's word -------------------------------------------------------------------------------------------------
+
+
+def kept_away_with_one_waiting() -> tuple[Schedule, Quarantine, list[tuple[str, bool, str]]]:
+    """As :func:`a_spoils_jobs`, in quarantine by proof, with the time for a canary come and a job waiting."""
+    schedule, quarantine, said = a_spoils_jobs()
+    (job,) = quarantine._health._probes
+    attempt = job.new_attempt("b", "token")
+    attempt.outcome, attempt.started, attempt.ended = Outcome.SUCCEEDED, 200.0, 200.01
+    quarantine.note(job, attempt, 0.0)
+    assert said[-1][:2] == ("a", False) and said[-1][2].startswith("in quarantine")
+    schedule.add(Job(JobSpec("true"), 0, "waits"))
+    return schedule, quarantine, said
+
+
+def test_a_paused_run_sends_no_canary():
+    schedule, quarantine, _ = kept_away_with_one_waiting()
+    schedule.paused = True
+    assert quarantine.canaries(1e6) == []
+    schedule.paused = False
+    assert [host for _, host in quarantine.canaries(1e6)] == ["a"]
+
+
+def test_a_drained_host_gets_no_canary_and_stays_drained_when_one_passes_that_was_on_its_way():
+    schedule, quarantine, _ = kept_away_with_one_waiting()
+    ((canary, host),) = quarantine.canaries(1e6)
+    attempt = canary.new_attempt(host, "token")
+    schedule.drain("a", True)
+    schedule.add(Job(JobSpec("true"), 1, "next"))
+    assert quarantine.canaries(2e6) == []
+    attempt.outcome, attempt.started, attempt.ended = Outcome.SUCCEEDED, 300.0, 300.01
+    schedule.vacate(host)
+    quarantine.note(canary, attempt, 1e6)
+    assert schedule.is_drained("a") and not schedule.is_kept_away("a")
+    assert {host for _, host in iter(schedule.next, None)} == {"b"}
+
+
+def test_a_person_who_says_that_a_host_is_mended_is_believed():
+    schedule, quarantine, said = kept_away_with_one_waiting()
+    quarantine.trust("a")
+    assert not schedule.is_kept_away("a")
+    assert said[-1] == ("a", True, "used again: a person says so")
+    assert quarantine.canaries(1e6) == []
+
+
+def test_a_host_that_left_and_came_back_is_held_nothing_against():
+    schedule, quarantine, _ = kept_away_with_one_waiting()
+    schedule.remove_host("a")
+    quarantine.remove("a")
+    assert quarantine.canaries(1e6) == []
+    schedule.add_host(Host("a"))
+    quarantine.add("a")
+    schedule.host_up("a", 1)
+    assert not schedule.is_kept_away("a")
+
+
+def steps_of_an_end(hosts: int) -> int:
+    """Return how many calls one end takes where another host is suspect."""
+    names = [f"h{number}" for number in range(hosts)]
+    schedule = Schedule(map(Host, names))
+    for name in names:
+        schedule.host_up(name, 1)
+    quarantine = Quarantine(schedule, names, lambda *words: None)
+    quarantine.note(*given_back("h0"), 0.0)
+    assert schedule.is_kept_away("h0")
+    schedule.host_down("h1", lasting=False)
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += 1
+    sys.setprofile(count)
+    try:
+        quarantine.note(*end("h2", "succeeded"), 1.0)
+        quarantine.canaries(0.0)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_an_end_costs_the_same_however_many_hosts_there_are_when_one_is_suspect():
+    assert steps_of_an_end(1000) == steps_of_an_end(10)

@@ -10,7 +10,9 @@ from sshjobs.errors import UsageError
 from sshjobs.model.host import Host
 from sshjobs.model.spec import JobSpec
 from sshjobs.model.states import Outcome
-from sshjobs.scheduling.schedule import Schedule, jobs_from, retry_wanted
+from sshjobs.scheduling.naming import jobs_from
+from sshjobs.scheduling.retries import retry_wanted
+from sshjobs.scheduling.schedule import Schedule
 
 
 def schedule(*hosts: Host, slots: int = 2) -> Schedule:
@@ -73,7 +75,18 @@ def test_a_host_that_ran_dry_takes_jobs_that_come_later():
 
 def test_hosts_that_match_nothing_are_an_error_that_names_the_hosts():
     with pytest.raises(UsageError, match="no host matches gppu; the hosts are a, b1"):
-        schedule(A, B).add(jobs([A, B], JobSpec("true", hosts=["gppu"]))[0])
+        schedule(A, B).check(jobs([A, B], JobSpec("true", hosts=["gppu"]))[0])
+
+
+def test_a_job_whose_hosts_have_left_is_hopeless_and_harms_no_other():
+    made = schedule(A, B)
+    made.remove_host("a")
+    bound, free = jobs([A, B], JobSpec("true", name="bound", hosts=["a"]), JobSpec("true", name="free"))
+    made.add(bound)
+    made.add(free)
+    assert made.hopeless() == [bound]
+    assert made.next() == (free, "b1")
+    assert made.eligible(bound.spec) == frozenset()
 
 
 def test_per_host_is_one_job_on_every_host_that_matches():

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sshjobs.scheduling.schedule import BLAMED
+from sshjobs.scheduling.retries import BLAMED
 from sshjobs.store import RunReader
 from sshjobs.store.document import status
 from sshjobs.store.rows import AttemptRow

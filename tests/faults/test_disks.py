@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from sshjobs.scheduling.schedule import NO_ROOM
+from sshjobs.scheduling.retries import NO_ROOM
 from sshjobs.store import RunReader
 from tests.faults import ledger, outputs
 from tests.faults.scene import Scene, agents

@@ -14,7 +14,7 @@ from sshjobs.model.host import Host
 from sshjobs.model.spec import Job
 from sshjobs.model.states import Outcome
 from sshjobs.running.manager import Manager
-from sshjobs.scheduling.schedule import TAKEN_BACK
+from sshjobs.scheduling.retries import TAKEN_BACK
 from sshjobs.simulation import Program, World
 from sshjobs.simulation.clockwork import Clockwork
 from sshjobs.simulation.files import NoFiles

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import Outcome
-from sshjobs.scheduling.schedule import NO_ROOM
+from sshjobs.scheduling.retries import NO_ROOM
 
 
 class LiveAttempt:
