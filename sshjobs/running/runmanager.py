@@ -10,7 +10,7 @@ from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_FREE, STATE_UNKNOWN
 from sshjobs.network import HostDown, HostUp, NetworkContract, Warned
 from sshjobs.running.manager import Manager
-from sshjobs.scheduling.tally import Tally
+from sshjobs.running.tally import Tally
 from sshjobs.store.rundir import RunPaths
 
 Event = dict[str, Any]
