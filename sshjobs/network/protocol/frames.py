@@ -7,10 +7,32 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sshjobs.errors import ProtocolError
+from sshjobs.network.protocol.fields import (
+    COUNT,
+    LONG,
+    MEMORY,
+    NAME,
+    PATH,
+    PID,
+    SENTENCE,
+    SIZE,
+    TIME,
+    Bad,
+    Field,
+    Flag,
+    Match,
+    Maybe,
+    Real,
+    Several,
+    Whole,
+    Word,
+    is_heavy,
+)
 
 #: Version of the protocol; both sides must speak the same, since the manager ships the agent.
 VERSION = 1
@@ -18,35 +40,84 @@ VERSION = 1
 MAX_LINE = MAX_BODY = 1 << 20
 #: How much noise (banners, motd, start-up files) may come before the agent's marker, in bytes.
 MAX_NOISE = 16 << 20
+#: The most cores that a Linux kernel is built for.
+MOST_CORES = 8192
 
 _UID = re.compile(r"[1-9][0-9]{0,8}\.[1-9][0-9]{0,5}\Z")
-_NUMBER = (int, float)
 _encode = json.JSONEncoder(separators=(",", ":")).encode
-_decode = json.JSONDecoder().decode
+_ID, _ASKED = Match(_UID), 1000
+#: Bytes of a piece of a body that is kept by itself.
+_SMALL = 4096
 
-#: Keys that a frame must have, with their types. A trailing "?" allows null.
-_SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
-    "welcome": {"v": (int,), "pid": (int,), "boot": (str,), "pidns": (int,), "machine": (str,), "hostname": (str,),
-                "python": (str,), "cores": (int,), "memory": (int,), "gpus": (list,), "clock": _NUMBER,
-                "disk": (int,), "root": (str,), "home": (str,), "resumed": (bool,)},
-    "stale": {"epoch": (int,)},
-    "refused": {"kind": (str,), "why": (str,), "hint": (str,)},
-    "state": {"id": (str,), "s": (str,)},
-    "started": {"id": (str,), "pid": (int,), "at": _NUMBER},
-    "out": {"id": (str,), "s": (int,), "off": (int,), "n": (int,), "crc": (int,)},
-    "ended": {"id": (str,), "why": (str,), "out": (int,), "err": (int,)},
-    "stuck": {"id": (str,), "pids": (list,)},
-    "warn": {"msg": (str,)},
-    "pong": {"seq": (int,)},
-    "lack": {"shas": (list,)},
-    "lease": {"at": _NUMBER},
-    "gone": {"processes": (int,), "files": (int,)},
-    "error": {"msg": (str,)},
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not a number")
+
+
+def _short_int(digits: str) -> int:
+    """Read a whole number. Most Pythons refuse long ones by themselves; to the others they take time without end."""
+    if len(digits) > 400:
+        raise ValueError("a number without end")
+    return int(digits)
+
+
+_LIMITED = getattr(sys, "get_int_max_str_digits", lambda: 0)() > 0
+_decode = json.JSONDecoder(parse_constant=_no_constant, parse_int=None if _LIMITED else _short_int).decode
+
+#: What a host may say: the frames by their type, with all their keys.
+FRAMES: dict[str, dict[str, Field]] = {
+    "welcome": {"v": Whole(0, 1000), "pid": PID, "boot": NAME, "pidns": SIZE, "machine": NAME, "hostname": NAME,
+                "python": NAME, "cores": Whole(1, MOST_CORES), "memory": MEMORY, "gpus": Several(NAME, 1000),
+                "clock": TIME, "disk": SIZE, "root": PATH, "home": PATH, "resumed": Flag()},
+    "stale": {"epoch": COUNT},
+    "refused": {"kind": Match(re.compile("[a-z][a-z-]{1,30}")), "why": SENTENCE, "hint": SENTENCE},
+    "state": {"id": _ID, "s": Word(frozenset(("absent", "queued", "running")))},
+    "started": {"id": _ID, "pid": PID, "at": TIME},
+    "out": {"id": _ID, "s": Whole(1, 2), "off": SIZE, "n": Whole(0, MAX_BODY), "crc": Whole(0, (1 << 32) - 1)},
+    "ended": {"id": _ID, "why": Word(frozenset((
+                  "exited", "signalled", "timed_out", "oom", "cancelled", "fenced", "start_failed", "no_room", "lost",
+                  "lease", "reboot"))),
+              "status": Maybe(Whole(0, 255)), "signal": Maybe(Whole(1, 64)), "started": Maybe(TIME),
+              "ended": Maybe(TIME), "out": SIZE, "err": SIZE, "msg": Maybe(SENTENCE), "cpu": Maybe(Real(0, 1e10)),
+              "rss": Maybe(Whole(0, MEMORY.high >> 10))},
+    "stuck": {"id": _ID, "pids": Several(PID, MAX_LINE)},
+    "warn": {"msg": SENTENCE},
+    "pong": {"seq": Whole(-1, COUNT.high)},
+    "lack": {"shas": Several(Match(re.compile("[0-9a-f]{64}")), _ASKED)},
+    "lease": {"at": Real(0, 1e12)},
+    "gone": {"processes": COUNT, "files": COUNT},
+    "error": {"msg": SENTENCE},
 }
-_ENDED_NULLABLE: dict[str, tuple[type, ...]] = {"status": (int,), "signal": (int,), "started": _NUMBER,
-                                                "ended": _NUMBER, "msg": (str,), "cpu": _NUMBER, "rss": (int,)}
-_WHYS = frozenset(("exited", "signalled", "timed_out", "oom", "cancelled", "fenced", "start_failed", "no_room", "lost",
-                   "lease", "reboot"))
+
+
+class _Plan(NamedTuple):
+    """The fields of a frame in the order in which they are quickly checked: this is done some times for every job.
+
+    :ivar numbers: key, types, lowest and highest of each number; ``maybe``: the same of those that may be null
+    :ivar others: key and kind of all else but the attempt's uid
+    """
+
+    has_uid: bool
+    numbers: tuple[tuple[str, tuple[type, ...], float, float], ...]
+    maybe: tuple[tuple[str, tuple[type, ...], float, float], ...]
+    others: tuple[tuple[str, Field], ...]
+    size: int
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Field]) -> _Plan:
+        """Return the plan for a frame."""
+        numbers, maybe, others = [], [], []
+        for key, field in fields.items():
+            inner = field.of if isinstance(field, Maybe) else field
+            if isinstance(inner, Whole | Real):
+                types = (int,) if isinstance(inner, Whole) else (int, float)
+                (numbers if inner is field else maybe).append((key, types, inner.low, inner.high))
+            elif field is not _ID:
+                others.append((key, field))
+        return cls("id" in fields, tuple(numbers), tuple(maybe), tuple(others), len(fields) + 1)
+
+
+_PLANS = {kind: _Plan.of(fields) for kind, fields in FRAMES.items()}
 
 
 def encode(frame: Mapping[str, Any], body: bytes = b"") -> bytes:
@@ -61,26 +132,26 @@ class Decoder:
     """
 
     def __init__(self) -> None:
-        #: A header line that is not complete; or a header whose body is not, with what has come of that.
-        self._line = b""
+        #: What has come of a header line; or a header whose body is not complete, what has come of that, and what has not.
+        self._line = bytearray()
         self._waiting: dict[str, Any] | None = None
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | bytearray] = []
         self._missing = 0
 
     def feed(self, data: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
         """Add bytes and yield each frame that they complete, with its body."""
-        if self._line:
-            data, self._line = self._line + data, b""
         position = 0
         while True:
             if self._waiting is None:
                 end = data.find(b"\n", position)
                 if end < 0:
-                    self._line = data[position:]
-                    if len(self._line) > MAX_LINE:
-                        raise ProtocolError(f"a frame of more than {MAX_LINE:,} bytes")
-                    return
-                header = parse_header(data[position:end])
+                    return self._keep(data[position:])
+                line = data[position:end]
+                if self._line:
+                    self._keep(line)
+                    line = bytes(self._line)
+                    self._line.clear()
+                header = parse_header(line)
                 position = end + 1
                 if "n" not in header:
                     yield header, b""
@@ -89,57 +160,88 @@ class Decoder:
             part = data[position:position + self._missing]
             position += len(part)
             self._missing -= len(part)
+            if self._missing or self._parts:
+                self._add(part)
+                if self._missing:
+                    return
+                part = b"".join(self._parts)
+                self._parts.clear()
+            header, self._waiting = self._waiting, None
+            yield header, part
+
+    def _add(self, part: bytes) -> None:
+        """Add to a body. Small pieces go together: each by itself would take more memory than what is in it."""
+        if len(part) >= _SMALL or not self._missing:
             self._parts.append(part)
-            if self._missing:
-                return
-            header, body = self._waiting, b"".join(self._parts)
-            self._waiting = None
-            self._parts.clear()
-            yield header, body
+        elif self._parts and type(self._parts[-1]) is bytearray:
+            self._parts[-1] += part
+        else:
+            self._parts.append(bytearray(part))
+
+    def _keep(self, data: bytes) -> None:
+        """Add to a line.
+
+        :raises ProtocolError: it is too long
+        """
+        self._line += data
+        if len(self._line) > MAX_LINE:
+            raise ProtocolError(f"a frame of more than {MAX_LINE:,} bytes")
 
 
 def parse_header(line: bytes) -> dict[str, Any]:
-    """Return the checked header of one frame.
+    """Return the checked header of one frame. Texts in it are cut and printable, see :class:`Text`.
 
-    :raises ProtocolError: it is not JSON, not an object, of no known type, or a key is missing or of a wrong type
+    :raises ProtocolError: it is not JSON, not an object, of no known type; or it has another key than it should, or
+        lacks one, or what stands there is of a wrong type or out of its range
     """
     if len(line) > MAX_LINE:
         raise ProtocolError(f"a frame of {len(line):,} bytes", why=f"the limit is {MAX_LINE:,}")
     try:
+        if len(line) > LONG and is_heavy(line):
+            raise ProtocolError("a frame of too many parts", why=_sample(line))
         frame: dict[str, Any] = _decode(line.decode("ascii"))
     except (ValueError, RecursionError):
         raise ProtocolError("something that is not a frame", why=_sample(line)) from None
-    shape = _SHAPES.get(frame.get("t", "")) if isinstance(frame, dict) and isinstance(frame.get("t"), str) else None
-    if shape is None:
+    kind = frame.get("t") if type(frame) is dict else None
+    plan = _PLANS.get(kind) if type(kind) is str else None
+    if plan is None:
         raise ProtocolError("a frame of an unknown type", why=_sample(line))
-    # The exact type, here and below: bool is an int to Python, not to the protocol, and this is done for every job.
-    for key, types in shape.items():
-        if type(frame.get(key)) not in types:
-            raise ProtocolError(f"a {frame['t']} frame with a bad {key}", why=_sample(line))
-    if "id" in shape and not _UID.match(frame["id"]):
-        raise ProtocolError(f"a {frame['t']} frame with a bad id", why=_sample(line))
-    if frame["t"] == "out":
-        if frame["s"] not in (1, 2) or not 0 <= frame["n"] <= MAX_BODY or frame["off"] < 0:
-            raise ProtocolError("an out frame with a bad range", why=_sample(line))
-    elif "n" in frame:
-        raise ProtocolError(f"a {frame['t']} frame with a body", why=_sample(line))
-    if frame["t"] == "ended":
-        _check_end(frame, line)
+    try:
+        _check(frame, plan)
+    except Bad as bad:
+        raise ProtocolError(f"a {kind} frame with a bad {bad.key}", why=_sample(line)) from None
+    if len(frame) != plan.size:
+        raise ProtocolError(f"a {kind} frame with a key that it does not have", why=_sample(line))
+    if kind == "ended" and not _can_be(frame):
+        raise ProtocolError("an ended frame that cannot be", why=_sample(line))
     return frame
 
 
-def _check_end(frame: dict[str, Any], line: bytes) -> None:
-    for key, types in _ENDED_NULLABLE.items():
-        if frame.setdefault(key, None) is not None and type(frame[key]) not in types:
-            raise ProtocolError(f"an ended frame with a bad {key}", why=_sample(line))
-    status, signal, why = frame["status"], frame["signal"], frame["why"]
-    if (
-        why not in _WHYS or frame["out"] < 0 or frame["err"] < 0
-        or (status is not None and not 0 <= status <= 255)
-        or (signal is not None and not 1 <= signal <= 64)
-        or (why == "exited" and status is None) or (why == "signalled" and signal is None)
-    ):
-        raise ProtocolError("an ended frame that cannot be", why=_sample(line))
+def _check(frame: dict[str, Any], plan: _Plan) -> None:
+    """Check every field.
+
+    :raises Bad: the first that may not be as it is
+    """
+    if plan.has_uid and (type(frame.get("id")) is not str or not _UID.match(frame["id"])):
+        raise Bad("id")
+    for key, types, low, high in plan.numbers:
+        value = frame.get(key)
+        if type(value) not in types or not low <= value <= high:  # type: ignore[operator]
+            raise Bad(key)
+    for key, types, low, high in plan.maybe:
+        value = frame.setdefault(key, None)
+        if value is not None and (type(value) not in types or not low <= value <= high):
+            raise Bad(key)
+    for key, field in plan.others:
+        try:
+            frame[key] = field.take(frame.get(key))
+        except Bad:
+            raise Bad(key) from None
+
+
+def _can_be(end: dict[str, Any]) -> bool:
+    """Tell whether the parts of an end go together."""
+    return not (end["why"] == "exited" and end["status"] is None or end["why"] == "signalled" and end["signal"] is None)
 
 
 def _sample(data: bytes) -> str:

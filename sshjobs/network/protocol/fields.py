@@ -1,0 +1,174 @@
+"""Kinds of values that a host may send, each with its range: whatever passes can be counted with, stored and shown.
+
+Two tables are made of these: one for frames (:mod:`sshjobs.network.protocol.frames`), one for what hosts answer without
+an agent (:mod:`sshjobs.network.traces`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from sshjobs.errors import printable
+
+#: What a reader makes of so many bytes in the worst case is still small beside them; beyond it, what is deep or has many
+#: parts is not read: an empty list takes three bytes of a line, and seventy of memory.
+LONG, MANY_PARTS = 1 << 16, 1000
+
+
+class Bad(ValueError):
+    """A value that may not come from a host. ``key`` is the name of the field that it is in, where it has one."""
+
+    def __init__(self, key: str = ""):
+        self.key = key
+        super().__init__(key)
+
+
+class Field(Protocol):
+    """One kind of value."""
+
+    def take(self, value: Any) -> Any:
+        """Return a value as it may be used.
+
+        :raises Bad: it may not be
+        """
+
+
+class Whole(NamedTuple):
+    """A whole number from ``low`` to ``high``."""
+
+    low: int
+    high: int
+
+    def take(self, value: Any) -> int:
+        """See :class:`Field`."""
+        # The exact type: bool is an int to Python, not to a protocol.
+        if type(value) is not int or not self.low <= value <= self.high:
+            raise Bad
+        return value
+
+
+class Real(NamedTuple):
+    """A number from ``low`` to ``high``, whole or not."""
+
+    low: float
+    high: float
+
+    def take(self, value: Any) -> float:
+        """See :class:`Field`."""
+        if type(value) not in (int, float) or not self.low <= value <= self.high:
+            raise Bad
+        return value  # type: ignore[no-any-return]
+
+
+class Text(NamedTuple):
+    """Text for a person. What is longer is cut, and what would do something to a terminal is spelt out."""
+
+    longest: int
+
+    def take(self, value: Any) -> str:
+        """See :class:`Field`."""
+        if type(value) is not str:
+            raise Bad
+        if len(value) <= self.longest and value.isascii() and value.isprintable():
+            return value
+        # Cut first: what is spelt out is up to ten times as long.
+        text = printable(value[: self.longest])
+        return text if len(text) <= self.longest and len(value) <= self.longest else text[: self.longest - 1] + "…"
+
+
+class Word(NamedTuple):
+    """One of a few words."""
+
+    words: frozenset[str]
+
+    def take(self, value: Any) -> str:
+        """See :class:`Field`."""
+        if type(value) is not str or value not in self.words:
+            raise Bad
+        return value
+
+
+class Match(NamedTuple):
+    """Text that a pattern, which bounds its length, matches as a whole."""
+
+    pattern: re.Pattern[str]
+
+    def take(self, value: Any) -> str:
+        """See :class:`Field`."""
+        if type(value) is not str or not self.pattern.fullmatch(value):
+            raise Bad
+        return value
+
+
+class Flag(NamedTuple):
+    """True or false."""
+
+    def take(self, value: Any) -> bool:
+        """See :class:`Field`."""
+        if type(value) is not bool:
+            raise Bad
+        return value
+
+
+class Several(NamedTuple):
+    """A list of at most so many of one kind."""
+
+    of: Field
+    most: int
+
+    def take(self, value: Any) -> list[Any]:
+        """See :class:`Field`."""
+        if type(value) is not list or len(value) > self.most:
+            raise Bad
+        return [self.of.take(one) for one in value]
+
+
+class Maybe(NamedTuple):
+    """Null, or another kind. In an object it may also be missing, which is the same."""
+
+    of: Field
+
+    def take(self, value: Any) -> Any:
+        """See :class:`Field`."""
+        return None if value is None else self.of.take(value)
+
+
+class Record(NamedTuple):
+    """An object with just these fields."""
+
+    fields: Mapping[str, Field]
+
+    def take(self, value: Any) -> dict[str, Any]:
+        """See :class:`Field`."""
+        if type(value) is not dict or not value.keys() <= self.fields.keys():
+            raise Bad
+        taken = {}
+        for key, field in self.fields.items():
+            try:
+                taken[key] = field.take(value.get(key))
+            except Bad as error:
+                raise Bad(error.key or key) from None
+        return taken
+
+
+def is_heavy(text: bytes) -> bool:
+    """Tell whether JSON would take many times its own length of memory once it is read."""
+    return len(text) > LONG and text.count(b"[") + text.count(b"{") > MANY_PARTS
+
+
+# -- ranges that several fields have ---------------------------------------------------------------------------------
+
+#: Seconds since the epoch: as far as a kernel's clock goes (2^63 nanoseconds).
+TIME = Real(0, 9_223_372_036)
+#: A process.
+PID = Whole(1, (1 << 31) - 1)
+#: Bytes, or anything else that is counted: what a column of SQLite holds.
+SIZE = Whole(0, (1 << 63) - 1)
+#: Bytes of memory, which are told in KiB here and there.
+MEMORY = Whole(0, 1 << 60)
+#: Things that a person is told the number of.
+COUNT = Whole(0, 1 << 53)
+#: A sentence, the name of something, a path.
+SENTENCE, NAME, PATH = Text(1000), Text(255), Text(4096)
