@@ -30,7 +30,8 @@ def passing(base: str) -> "dict[str, Any]":
     """Return the facts of this moment. ``disk`` is what a user without privileges can still write."""
     try:
         room = os.statvfs(base)
-        free = room.f_bavail * room.f_frsize
+        # File systems without an end say more than any number has room for.
+        free = min(room.f_bavail * room.f_frsize, _NO_LIMIT)
     except OSError:
         free = 0
     return {"clock": time.time(), "disk": free}

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 from sshjobs.errors import printable
 
-#: What a reader makes of so many bytes in the worst case is still small beside them; beyond it, what is deep or has many
-#: parts is not read: an empty list takes three bytes of a line, and seventy of memory.
+#: JSON longer than this is not read if it has many lists and objects: an empty one takes three bytes of a line, and
+#: seventy of memory.
 LONG, MANY_PARTS = 1 << 16, 1000
 
 

@@ -90,23 +90,28 @@ FRAMES: dict[str, dict[str, Field]] = {
 }
 
 
+#: Key, types, lowest and highest of a number.
+_Number = tuple[str, tuple[type, ...], float, float]
+
+
 class _Plan(NamedTuple):
     """The fields of a frame in the order in which they are quickly checked: this is done some times for every job.
 
-    :ivar numbers: key, types, lowest and highest of each number; ``maybe``: the same of those that may be null
+    :ivar maybe: numbers that may be null
     :ivar others: key and kind of all else but the attempt's uid
     """
 
     has_uid: bool
-    numbers: tuple[tuple[str, tuple[type, ...], float, float], ...]
-    maybe: tuple[tuple[str, tuple[type, ...], float, float], ...]
+    numbers: tuple[_Number, ...]
+    maybe: tuple[_Number, ...]
     others: tuple[tuple[str, Field], ...]
     size: int
 
     @classmethod
     def of(cls, fields: Mapping[str, Field]) -> _Plan:
         """Return the plan for a frame."""
-        numbers, maybe, others = [], [], []
+        numbers, maybe = list[_Number](), list[_Number]()
+        others = list[tuple[str, Field]]()
         for key, field in fields.items():
             inner = field.of if isinstance(field, Maybe) else field
             if isinstance(inner, Whole | Real):
@@ -132,8 +137,9 @@ class Decoder:
     """
 
     def __init__(self) -> None:
-        #: What has come of a header line; or a header whose body is not complete, what has come of that, and what has not.
+        #: What has come of a header line.
         self._line = bytearray()
+        #: A header whose body is not complete; what has come of that, and how many bytes have not.
         self._waiting: dict[str, Any] | None = None
         self._parts: list[bytes | bytearray] = []
         self._missing = 0
