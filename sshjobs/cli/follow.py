@@ -14,6 +14,7 @@ from sshjobs.cli.words import handle
 from sshjobs.model.states import FINAL_STATES, STATE_FREE, STATE_UNKNOWN
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
+from sshjobs.views.wording import standing
 
 #: Seconds between two looks at a file that may grow.
 INTERVAL = 0.1
@@ -112,7 +113,8 @@ class Follower:
         elif job.state == STATE_UNKNOWN:
             self._tell(f"waiting for {job.host}, which cannot be asked at present")
         elif job.state == STATE_FREE:
-            self._tell(f"{self._name} waits for a host" + (f": {job.reason}" if job.reason else ""))
+            why = standing(job.paused, job.reason)
+            self._tell(f"{self._name} waits for a host" + (f": {why}" if why else ""))
         else:
             self._told = None
 

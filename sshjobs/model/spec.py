@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sshjobs.errors import UsageError
+from sshjobs.model.causes import Cause
 from sshjobs.model.states import STATE_BUSY, STATE_FREE, Outcome
 
 #: How often an end that is nobody's fault (lost, never started, reboot) is retried without being asked.
@@ -158,7 +159,8 @@ class Attempt:
     :ivar uid: its name on the wire and on the host, ``<job number>.<n>``
     :ivar token: random text in the job's environment, by which its processes are recognised; empty once it is released
     :ivar started: seconds since the epoch by the host's clock; ``None`` until it is known
-    :ivar reason: in words, why it ended as it did, where the outcome alone does not tell
+    :ivar cause: why it ended as it did, where the outcome alone does not tell
+    :ivar reason: what was said about that, by its host or by us; :func:`sshjobs.model.causes.explain` makes a sentence
     :ivar pid: process id of its main process on the host; ``None`` until it is known
     :ivar out_size: bytes of its standard output, ``err_size`` of its standard error; ``None`` until it ended
     :ivar out_crc: crc32 of its standard output, ``err_crc`` of its standard error; ``None`` until it ended, and where
@@ -168,8 +170,8 @@ class Attempt:
     :ivar released: nothing of it that is needed is on its host any more
     """
 
-    __slots__ = ("cpu", "ended", "err_crc", "err_size", "exit_status", "host", "n", "out_crc", "out_size", "outcome",
-                 "pid", "reason", "released", "rss", "signal", "started", "state", "token", "uid")
+    __slots__ = ("cause", "cpu", "ended", "err_crc", "err_size", "exit_status", "host", "n", "out_crc", "out_size",
+                 "outcome", "pid", "reason", "released", "rss", "signal", "started", "state", "token", "uid")
 
     def __init__(self, n: int, uid: str, host: str, token: str):
         self.n, self.uid, self.host, self.token = n, uid, host, token
@@ -179,6 +181,7 @@ class Attempt:
         self.signal: int | None = None
         self.started: float | None = None
         self.ended: float | None = None
+        self.cause: Cause | None = None
         self.reason: str | None = None
         self.pid: int | None = None
         self.out_size: int | None = None
@@ -196,9 +199,12 @@ class Job:
     :ivar id_: what ``Network.LaunchJob`` answered for the newest attempt
     :ivar host: the host of the newest attempt
     :ivar index: place in the run, from 0; the job's number is ``index + 1``
+    :ivar paused: a person has paused it; ``False``: it was paused, and its host may not have heard yet that it goes on;
+        ``None``: neither
+    :ivar reason: in words, why it is where it is
     """
 
-    __slots__ = ("attempts", "exit_status", "host", "id_", "index", "name", "only_host", "outcome", "reason",
+    __slots__ = ("attempts", "exit_status", "host", "id_", "index", "name", "only_host", "outcome", "paused", "reason",
                  "signal", "spec", "state")
 
     def __init__(self, job_spec: JobSpec, index: int = 0, name: str | None = None):
@@ -210,6 +216,7 @@ class Job:
         #: The host that a ``per_host`` job belongs to.
         self.only_host: str | None = None
         self.state = STATE_FREE
+        self.paused: bool | None = None
         self.outcome: Outcome | None = None
         self.exit_status: int | None = None
         self.signal: int | None = None

@@ -14,12 +14,13 @@ from typing import Any
 
 from sshjobs.errors import NoHostError, UsageError
 from sshjobs.inputs.timespans import format_duration
+from sshjobs.model.causes import Cause
 from sshjobs.model.spec import Attempt, Job, JobSpec, start_over
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, Outcome, state_for
 from sshjobs.network.contract import NetworkContract, News, RunIdentity
 from sshjobs.running.housekeeping import LEASE_LOOK, Housekeeping
 from sshjobs.running.newrun import new_run
-from sshjobs.scheduling.retries import HELD, may_be_lost, retry_wanted
+from sshjobs.scheduling.retries import may_be_lost, retry_wanted
 from sshjobs.scheduling.schedule import Schedule
 from sshjobs.scheduling.verdict import judge
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
@@ -50,8 +51,6 @@ class Manager(Housekeeping):
         self._stopping = self._leaves = False
         #: Go on without jobs, for those that will be added.
         self.stays_open = False
-        #: Jobs that a person holds back: waiting ones are not launched, running ones are stopped.
-        self.held: set[Job] = set()
         #: What :meth:`post` is given from now on is still carried out.
         self.accepting = True
         #: Another end than that of the last job: asked between two events.
@@ -88,35 +87,45 @@ class Manager(Housekeeping):
         """
         epoch = self._begin(network, paths, RunStore.open(paths), Schedule(network.hosts.values()))
         with RunReader.open(paths) as reader:
-            uid = reader.summary().uid
+            summary = reader.summary()
             unfinished = reader.load_unfinished()
             boots = {row.host.name: row.facts["boot"] for row in reader.hosts() if row.facts}
         self.store.set_run_state("running")
         network.hold()
         self.watch.know(boots)
         network.adopt((job for job in unfinished if job.attempts), boots)
-        network.open(RunIdentity(uid, paths.name, epoch), paths)
+        network.open(RunIdentity(summary.uid, paths.name, epoch), paths)
+        self.schedule.paused = bool(summary.options.get("paused"))
         for job in unfinished:
             self._unreleased.update((attempt, job) for attempt in job.attempts if not attempt.released)
-            if job.state in FINAL_STATES:
-                continue
-            attempt = job.attempt
-            if attempt is None or attempt.state in FINAL_STATES:
-                self.take_in(job)
-            else:
-                self.jobs.Add(job)
-                self.placement.enter(job, attempt.host, self.clock.monotonic())
-                self.schedule.occupy(attempt.host)
-                self._move(job, STATE_UNKNOWN)
+            if job.state not in FINAL_STATES:
+                self._take_over(job)
         for host in network.hosts.values():
             self.schedule.drain(host.name, host.drained)
             if host.removed:
                 self.leaving.add(host.name)
         network.release([attempt for attempt in self._unreleased if attempt.state in FINAL_STATES])
 
+    def _take_over(self, job: Job) -> None:
+        """Carry a job of an earlier manager, and what a person wanted of it."""
+        attempt = job.attempt
+        if attempt is None or attempt.state in FINAL_STATES:
+            self.take_in(job)
+            return
+        self.jobs.Add(job)
+        self.placement.enter(job, attempt.host, self.clock.monotonic())
+        self.schedule.occupy(attempt.host)
+        self._move(job, STATE_UNKNOWN)
+        if job.paused is not None:
+            # Its host may have been away when the person said so.
+            self.network.pause(job, job.paused)
+        if job.paused and attempt.started is None:
+            self._ask_back([job])
+
     def take_in(self, job: Job) -> None:
-        """Carry a further job of the run, which waits for a host."""
-        self.schedule.add(job)
+        """Carry a further job of the run, which waits for a host, or for a person to let it go on."""
+        if not job.paused:
+            self.schedule.add(job)
         self.jobs.Add(job)
 
     def try_again(self, job: Job) -> None:
@@ -279,7 +288,7 @@ class Manager(Housekeeping):
         self._take_back_failures(job, attempt)
         return self._conclude(job, attempt)
 
-    def give_up(self, job: Job, reason: str) -> None:
+    def give_up(self, job: Job, reason: str, *, cause: Cause = Cause.DECLARED_LOST) -> None:
         """Take the newest attempt of a job for lost: a person says that its host will not come back, or its lease is
         over."""
         attempt = job.attempts[-1]
@@ -287,7 +296,7 @@ class Manager(Housekeeping):
             # Its end has just come, and is about to be taken in.
             return
         self.network.condemn(job, reason)
-        attempt.released = True
+        attempt.cause, attempt.released = cause, True
         self._unreleased.pop(attempt, None)
         self.store.touch_attempt(job, attempt)
         self.placement.leave(job, attempt)
@@ -302,15 +311,15 @@ class Manager(Housekeeping):
             elsewhere = self.schedule.eligible(job.spec, job.only_host) != {job.attempts[-1].host}
             if job in self._cancelled or (elsewhere and may_be_lost(job)):
                 lease = format_duration(job.spec.lease or 0.0)
-                self.give_up(job, f"its lease of {lease} ran out while its host was away")
+                self.give_up(job, f"its lease of {lease} ran out while its host was away", cause=Cause.LEASE)
 
     def _conclude(self, job: Job, attempt: Attempt) -> bool:
         """Let a job end, or be tried again, after its newest attempt ended; tell whether it ended."""
         verdict = judge(job, cancelled=job in self._cancelled)
         if verdict.again:
             self._move(job, STATE_FREE)
-            job.reason = HELD if job in self.held else verdict.reason
-            if job not in self.held:
+            job.reason = verdict.reason
+            if not job.paused:
                 self.schedule.add(job)
             self.handle_change(job)
             return False
@@ -326,11 +335,14 @@ class Manager(Housekeeping):
             if retry_wanted(other, Outcome.LOST):
                 self.try_again(other)
         if others:
-            for held in self.placement.ask_back(self.placement.unstarted(attempt.host)):
-                self.network.fence(held)
+            self._ask_back(self.placement.unstarted(attempt.host))
+
+    def _ask_back(self, jobs: Iterable[Job]) -> None:
+        for job in self.placement.ask_back(jobs):
+            self.network.fence(job)
 
     def _finish(self, job: Job, outcome: Outcome, reason: str | None) -> None:
-        job.outcome, job.reason = outcome, reason
+        job.outcome, job.reason, job.paused = outcome, reason, None
         self._cancelled.discard(job)
         self._move(job, state_for(outcome))
         self.HandleJobDone(job)

@@ -16,7 +16,6 @@ from sshjobs.model.spec import Job, JobSpec, may_start_over
 from sshjobs.model.states import FINAL_STATES, STATE_ERROR, STATE_FREE
 from sshjobs.running.manager import Manager
 from sshjobs.scheduling.naming import jobs_from
-from sshjobs.scheduling.retries import GOES_ON, HELD
 from sshjobs.scheduling.schedule import Schedule
 from sshjobs.store import RunReader
 from sshjobs.store.rundir import job_directory_name
@@ -57,18 +56,6 @@ class Operations:
         self._manager.commit()
         return answer
 
-    def hold_again(self, paused: bool) -> None:
-        """Take over from an earlier manager what a person holds back, or has let go of while its host was away.
-
-        :param paused: nothing was to be launched
-        """
-        self._manager.schedule.paused = paused
-        unfinished = self._manager.unfinished()
-        self._hold([job for job in unfinished if job.reason == HELD])
-        for job in unfinished:
-            if job.reason == GOES_ON:
-                self._manager.network.pause(job, False)
-
     # -- jobs ----------------------------------------------------------------------------------------------------
 
     def add(self, specs: Iterable[JobSpec]) -> Request:
@@ -94,10 +81,10 @@ class Operations:
         if names is None:
             manager.stop()
             self.finish()
-        for job in chosen & manager.held:
+        for job in [job for job in chosen if job.paused]:
             # Stopped processes do not die of TERM.
             manager.network.pause(job, False)
-        manager.held -= chosen
+            job.paused = False
         manager.cancel(chosen)
         return {"ok": True}
 
@@ -124,7 +111,7 @@ class Operations:
                 self._ask_back(manager.placement.unstarted(host))
             changed = None
         else:
-            jobs = [job for job in self._unfinished(names) if (job in manager.held) != paused]
+            jobs = [job for job in self._unfinished(names) if bool(job.paused) != paused]
             (self._hold if paused else self._let_go)(jobs)
             changed = [job.name for job in jobs]
         if changed != []:
@@ -135,8 +122,8 @@ class Operations:
         manager = self._manager
         launched = [job for job in jobs if not manager.schedule.remove(job)]
         for job in jobs:
-            manager.held.add(job)
-            manager.note(job, HELD)
+            job.paused = True
+            manager.store.touch(job)
         # What stands still has to be known to the next manager.
         manager.commit()
         self._ask_back(job for job in launched if job.attempts[-1].started is None)
@@ -146,12 +133,12 @@ class Operations:
     def _let_go(self, jobs: Sequence[Job]) -> None:
         manager = self._manager
         for job in jobs:
-            manager.held.discard(job)
+            manager.store.touch(job)
             if job.state == STATE_FREE:
-                manager.note(job, None)
+                job.paused = None
                 manager.schedule.add(job)
             else:
-                manager.note(job, GOES_ON)
+                job.paused = False
                 manager.network.pause(job, False)
 
     def _ask_back(self, jobs: Iterable[Job]) -> None:

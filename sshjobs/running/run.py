@@ -91,9 +91,7 @@ class Run:
         socket_directory()
         manager = RunManager(listener)
         manager.Resume(paths, network_of(paths, manager))
-        run = cls(manager)
-        run._operations.hold_again(paused=bool(summary_of(paths).options.get("paused")))
-        return run
+        return cls(manager)
 
     @classmethod
     def start(cls, jobs: str | Path | Builder | Iterable[JobSpec], hosts: str | Sequence[str | Host] | None = None, *,

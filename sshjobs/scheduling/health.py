@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from sshjobs.model.causes import Cause, explain
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, Outcome
-from sshjobs.scheduling.retries import NO_ROOM, was_given_back
+from sshjobs.scheduling.retries import was_given_back
 
 #: An end after more seconds than this shows that the host can run jobs, whatever became of this one.
 FAST = 2.0
@@ -105,7 +106,7 @@ class HostHealth:
         """Take in an end. Returns the attempts that are from now on blamed on their host, by their jobs."""
         record = self._records[attempt.host]
         if was_given_back(attempt):
-            self._note_given_back(record, job, attempt.reason or "", now)
+            self._note_given_back(record, job, attempt, now)
             self._doubt(attempt.host)
             return {}
         self.note_start(job, attempt)
@@ -140,12 +141,12 @@ class HostHealth:
             if record.reason is None:
                 record.canary = None
 
-    def _note_given_back(self, record: _Record, job: Job, reason: str, now: float) -> None:
-        is_canary, room = record.canary is job, reason.startswith(NO_ROOM)
+    def _note_given_back(self, record: _Record, job: Job, attempt: Attempt, now: float) -> None:
+        is_canary = record.canary is job
         if is_canary:
             record.canary = None
-        if room and (record.full is None or is_canary):
-            record.full = reason.removeprefix(NO_ROOM).removeprefix(": ")
+        if attempt.cause is Cause.NO_ROOM and (record.full is None or is_canary):
+            record.full = attempt.reason or "it has no room"
             record.canary_at = now + record.full_pause
             record.full_pause = min(2 * record.full_pause, LONGEST_FULL)
 
@@ -232,4 +233,4 @@ def _is_fast(attempt: Attempt) -> bool:
 def _words(attempt: Attempt) -> str:
     if attempt.exit_status is not None:
         return f"exit {attempt.exit_status}"
-    return attempt.reason or str(attempt.outcome)
+    return explain(attempt.cause, attempt.reason) or str(attempt.outcome)

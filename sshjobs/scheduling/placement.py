@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from itertools import islice
 
 from sshjobs.model.spec import Attempt, Job
-from sshjobs.model.states import Outcome
-from sshjobs.scheduling.retries import TAKEN_BACK
 from sshjobs.scheduling.schedule import Schedule
 
 #: Seconds that a job may be held by a host, while another has a free slot, before it is asked back. Most held jobs
@@ -37,10 +35,7 @@ class Placement:
         if attempt.started is not None and attempt.ended is not None:
             self._schedule.note_duration(job.spec, attempt.host, max(0.0, attempt.ended - attempt.started))
         self._schedule.vacate(attempt.host)
-        if job in self._asked_back:
-            self._asked_back.discard(job)
-            if attempt.outcome is Outcome.NEVER_STARTED:
-                attempt.reason = TAKEN_BACK
+        self._asked_back.discard(job)
 
     def on(self, host: str) -> list[Job]:
         """Return the jobs whose newest attempt was launched on a host and has not ended."""

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from sshjobs.model.causes import Cause
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.scheduling.health import HostHealth
-from sshjobs.scheduling.retries import BLAMED
 from sshjobs.scheduling.schedule import Schedule
 
 
@@ -35,7 +35,7 @@ class Quarantine:
 
     def note(self, job: Job, attempt: Attempt, now: float) -> list[Job]:
         """Take in an end, before it is judged. Returns other jobs that had failed by the host's fault: they are to
-        be tried again. The end of ``job`` itself carries the blame in its attempt's reason."""
+        be tried again. The end of ``job`` itself carries the blame as its attempt's cause."""
         # Only these can change: the host of the end, and the one that the job speaks about.
         health, calm = self._health, self._health.calm
         concerned = [attempt.host] if calm else health.concerned(job, attempt)
@@ -45,7 +45,7 @@ class Quarantine:
             # As nearly always: nothing is wrong with any host.
             return []
         for end in blamed.values():
-            end.reason = f"{BLAMED}, not the job's{f': {end.reason}' if end.reason else ''}"
+            end.cause = Cause.HOSTS_FAULT
         for look in before:
             self._settle(look)
         return [one for one in blamed if one is not job]

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
+from sshjobs.model.causes import GIVEN_BACK, Cause
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import HOST_OUTCOMES, JOB_OUTCOMES, Outcome
-
-#: What a job that a person holds back says of itself.
-HELD = "paused by hand"
-#: What one that was launched says from then on that it is let go of, so that a later manager has its host hear of it.
-GOES_ON = "goes on after a pause"
-#: Reason of an attempt that was taken back from a host that held it.
-TAKEN_BACK = "taken back before it started"
-#: How the reason of an attempt begins that was not started because its host has no room for any.
-NO_ROOM = "the host cannot take it"
-#: How the reason of an attempt begins whose end was the host's fault.
-BLAMED = "the host's fault"
 
 
 def retry_wanted(job: Job, outcome: Outcome) -> bool:
@@ -44,9 +34,9 @@ def may_be_lost(job: Job) -> bool:
 
 def is_hosts_fault(attempt: Attempt) -> bool:
     """Tell whether an attempt ended so that it is nobody's fault, or that of its host."""
-    return attempt.outcome in HOST_OUTCOMES or bool(attempt.reason and attempt.reason.startswith(BLAMED))
+    return attempt.outcome in HOST_OUTCOMES or attempt.cause is Cause.HOSTS_FAULT
 
 
 def was_given_back(attempt: Attempt) -> bool:
     """Tell whether an attempt ended only so that its job may run elsewhere, or later: that counts against nothing."""
-    return bool(attempt.reason and attempt.reason.startswith((TAKEN_BACK, NO_ROOM)))
+    return attempt.cause in GIVEN_BACK

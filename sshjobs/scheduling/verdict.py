@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from sshjobs.model.causes import explain
 from sshjobs.model.spec import Job
 from sshjobs.model.states import Outcome
 from sshjobs.scheduling.retries import retry_wanted
@@ -23,13 +24,13 @@ def judge(job: Job, *, cancelled: bool) -> Verdict:
     :param cancelled: a person wants the job ended: it is not tried again, and what never came to run was cancelled
     """
     attempt = job.attempts[-1]
-    outcome = attempt.outcome
+    outcome, reason = attempt.outcome, explain(attempt.cause, attempt.reason)
     if outcome is None:
         raise ValueError(f"attempt {attempt.uid} has not ended")
     if cancelled:
         gone = outcome in (Outcome.NEVER_STARTED, Outcome.LOST)
-        return Verdict(False, Outcome.CANCELLED if gone else outcome, attempt.reason)
+        return Verdict(False, Outcome.CANCELLED if gone else outcome, reason)
     if retry_wanted(job, outcome):
-        why = f": {attempt.reason}" if attempt.reason else ""
+        why = f": {reason}" if reason else ""
         return Verdict(True, outcome, f"attempt {attempt.n} ended {outcome}{why}")
-    return Verdict(False, outcome, attempt.reason)
+    return Verdict(False, outcome, reason)

@@ -71,8 +71,8 @@ SELECT spec FROM specs WHERE id = ?;
 
 -- name: insert_job
 -- Add a job; add_count has to follow in the same transaction.
-INSERT INTO jobs (number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO jobs (number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_count
 -- Count jobs that were added.
@@ -81,19 +81,21 @@ ON CONFLICT (state, outcome) DO UPDATE SET n = n + excluded.n;
 
 -- name: update_job
 -- Write where a job stands; a trigger keeps the counts.
-UPDATE jobs SET state = ?, outcome = ?, exit_status = ?, signal = ?, reason = ?, host = ?, changed = ?
+UPDATE jobs SET state = ?, outcome = ?, exit_status = ?, signal = ?, reason = ?, host = ?, paused = ?,
+                changed = ?
 WHERE number = ?;
 
 -- name: write_attempt
 -- Write an attempt, whether it is new or known.
 INSERT INTO attempts (job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
-                      out_size, err_size, cpu, rss, released, out_crc, err_crc)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      out_size, err_size, cpu, rss, released, out_crc, err_crc, cause)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job, n) DO UPDATE SET
     state = excluded.state, outcome = excluded.outcome, exit_status = excluded.exit_status,
     signal = excluded.signal, reason = excluded.reason, started = excluded.started, ended = excluded.ended,
     pid = excluded.pid, out_size = excluded.out_size, err_size = excluded.err_size, cpu = excluded.cpu,
-    rss = excluded.rss, released = excluded.released, out_crc = excluded.out_crc, err_crc = excluded.err_crc;
+    rss = excluded.rss, released = excluded.released, out_crc = excluded.out_crc, err_crc = excluded.err_crc,
+    cause = excluded.cause;
 
 -- name: release_attempt
 -- Note that nothing of an attempt is on its host any more.
@@ -129,22 +131,22 @@ SELECT state, ifnull(outcome, ''), count(*) FROM jobs GROUP BY 1, 2;
 
 -- name: select_jobs
 -- A page of the jobs, in order. Fewer than five states are padded by repeating one.
-SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host FROM jobs
+SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, paused FROM jobs
 WHERE number > ? AND state IN (?, ?, ?, ?, ?) ORDER BY number LIMIT ?;
 
 -- name: select_job
 -- One job by its name.
-SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host FROM jobs WHERE name = ?;
+SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, paused FROM jobs WHERE name = ?;
 
 -- name: select_changed
 -- A page of the jobs that changed after a commit, oldest change first.
-SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, changed FROM jobs
+SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, paused, changed FROM jobs
 WHERE changed > 0 AND changed > ? AND changed <= ? ORDER BY changed, number;
 
 -- name: select_attempts
 -- The attempts of a range of jobs, in order.
 SELECT job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
-       out_size, err_size, cpu, rss, released, out_crc, err_crc
+       out_size, err_size, cpu, rss, released, out_crc, err_crc, cause
 FROM attempts WHERE job BETWEEN ? AND ? ORDER BY job, n;
 
 -- name: select_names_from
@@ -153,13 +155,13 @@ SELECT name FROM jobs WHERE name >= ? ORDER BY name LIMIT ?;
 
 -- name: select_unfinished
 -- The jobs that a new manager has to know: not at their end, or with something left on a host.
-SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host FROM jobs
+SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused FROM jobs
 WHERE state NOT IN ('done', 'error') OR number IN (SELECT job FROM attempts WHERE released = 0)
 ORDER BY number;
 
 -- name: select_full_job
 -- One job by its name, as a manager needs it.
-SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host FROM jobs
+SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused FROM jobs
 WHERE name = ?;
 
 -- name: select_last_number
@@ -169,7 +171,7 @@ SELECT ifnull(max(number), 0) FROM jobs;
 -- name: select_unfinished_attempts
 -- All attempts of those jobs.
 SELECT job, n, attempts.host, token, attempts.state, attempts.outcome, attempts.exit_status, attempts.signal,
-       attempts.reason, started, ended, pid, out_size, err_size, cpu, rss, released, out_crc, err_crc
+       attempts.reason, started, ended, pid, out_size, err_size, cpu, rss, released, out_crc, err_crc, cause
 FROM attempts JOIN jobs ON jobs.number = attempts.job
 WHERE jobs.state NOT IN ('done', 'error') OR job IN (SELECT job FROM attempts WHERE released = 0)
 ORDER BY job, n;

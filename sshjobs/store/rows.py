@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from sshjobs.model.causes import Cause
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Attempt, Job, JobSpec
 from sshjobs.model.states import Outcome
@@ -33,6 +34,7 @@ class JobRow(NamedTuple):
     host: str | None
     reason: str | None
     only_host: str | None
+    paused: int | None
 
 
 class AttemptRow(NamedTuple):
@@ -57,6 +59,7 @@ class AttemptRow(NamedTuple):
     released: int
     out_crc: int | None
     err_crc: int | None
+    cause: str | None
 
 
 class HostRow(NamedTuple):
@@ -72,13 +75,13 @@ class HostRow(NamedTuple):
 def new_job_row(job: Job, spec: int) -> tuple[Any, ...]:
     """Return the parameters of the query ``insert_job``."""
     return (job.index + 1, job.name, spec, job.spec.index, job.only_host, job.state, job.outcome,
-            job.exit_status, job.signal, clean_text(job.reason), job.host)
+            job.exit_status, job.signal, clean_text(job.reason), job.host, job.paused)
 
 
 def job_row(job: Job, commit: int) -> tuple[Any, ...]:
     """Return the parameters of the query ``update_job``."""
-    return (job.state, job.outcome, job.exit_status, job.signal, clean_text(job.reason), job.host, commit,
-            job.index + 1)
+    return (job.state, job.outcome, job.exit_status, job.signal, clean_text(job.reason), job.host, job.paused,
+            commit, job.index + 1)
 
 
 def attempt_row(job: Job, attempt: Attempt) -> tuple[Any, ...]:
@@ -86,7 +89,7 @@ def attempt_row(job: Job, attempt: Attempt) -> tuple[Any, ...]:
     return (job.index + 1, attempt.n, attempt.host, attempt.token, attempt.state, attempt.outcome,
             attempt.exit_status, attempt.signal, clean_text(attempt.reason), attempt.started, attempt.ended,
             attempt.pid, attempt.out_size, attempt.err_size, attempt.cpu, attempt.rss, int(attempt.released),
-            attempt.out_crc, attempt.err_crc)
+            attempt.out_crc, attempt.err_crc, attempt.cause)
 
 
 def host_json(host: Host) -> str:
@@ -154,10 +157,11 @@ def spec_json(spec: JobSpec) -> str:
 
 def read_job(row: tuple[Any, ...], specs: SpecReader, attempts: Iterable[AttemptRow]) -> Job:
     """Return a row of the query ``select_unfinished`` with its attempts as a job."""
-    number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host = row
+    number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused = row
     job = Job(specs.spec(spec, name, repeat), number - 1, name)
     job.only_host, job.state, job.outcome = only_host, state, _outcome(outcome)
     job.exit_status, job.signal, job.reason, job.host = exit_status, signal, reason, host
+    job.paused = None if paused is None else bool(paused)
     for attempt in attempts:
         job.attempts.append(read_attempt(attempt))
         job.id_ = job.attempts[-1].uid
@@ -169,6 +173,7 @@ def read_attempt(row: AttemptRow) -> Attempt:
     attempt = Attempt(row.n, f"{row.job}.{row.n}", row.host, row.token)
     attempt.state, attempt.outcome = row.state, _outcome(row.outcome)
     attempt.exit_status, attempt.signal, attempt.reason = row.exit_status, row.signal, row.reason
+    attempt.cause = _cause(row.cause)
     attempt.started, attempt.ended, attempt.pid = row.started, row.ended, row.pid
     attempt.out_size, attempt.err_size = row.out_size, row.err_size
     attempt.cpu, attempt.rss = row.cpu, row.rss
@@ -187,6 +192,10 @@ def clean_text(text: str | None) -> str | None:
     if text is None or text.isascii():
         return text
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _cause(value: str | None) -> Cause | None:
+    return None if value is None else Cause(value)
 
 
 def _outcome(value: str | None) -> Outcome | None:

@@ -56,7 +56,8 @@ CREATE TABLE jobs (
     signal      INTEGER,
     reason      TEXT,
     host        TEXT,                       -- of the newest attempt
-    changed     INTEGER NOT NULL DEFAULT 0  -- number of the commit that last changed it; 0: never
+    changed     INTEGER NOT NULL DEFAULT 0, -- number of the commit that last changed it; 0: never
+    paused      INTEGER                     -- 1: by a person; 0: it was, and its host may not know that it goes on
 );
 
 CREATE UNIQUE INDEX jobs_by_name ON jobs (name);
@@ -86,6 +87,7 @@ CREATE TABLE attempts (
     released    INTEGER NOT NULL DEFAULT 0, -- 1: nothing of it is on the host any more that we need
     out_crc     INTEGER,                    -- crc32 of stdout; NULL: several managers took it in
     err_crc     INTEGER,                    -- crc32 of stderr
+    cause       TEXT,                       -- why it ended so, where the outcome alone does not tell
     PRIMARY KEY (job, n)
 ) WITHOUT ROWID;
 

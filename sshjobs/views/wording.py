@@ -86,6 +86,11 @@ def ending(outcome: str | None, exit_status: int | None, number: int | None, rea
     return _because(words.get(outcome or "", outcome or "not over"), outcome, reason)
 
 
+def standing(paused: int | None, reason: str | None) -> str:
+    """Return why a job that is not over stands where it does; empty where there is nothing to say."""
+    return "paused by hand" if paused else reason or ""
+
+
 def ending_of(event: Mapping[str, Any]) -> str:
     """Return how the job of an event ended, and how long it took: ``exit 3 in 1.2 s``."""
     text = ending(event["outcome"], event["exit_status"], event["signal"], None)

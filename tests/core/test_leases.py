@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sshjobs.errors import HostError
+from sshjobs.model.causes import Cause, explain
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_ERROR, Outcome
 from sshjobs.network.session.attempts import ended_from, launch_spec
@@ -56,7 +57,8 @@ def test_an_end_by_lease_is_the_hosts(msg):
              "cpu": None, "rss": None, "out": 0, "err": 0}
     end = ended_from(frame)
     assert (end.outcome, end.signal) == (Outcome.LOST, None)
-    assert "lease" in (end.reason or "")
+    assert end.cause is Cause.LEASE
+    assert "lease" in (explain(end.cause, end.reason) or "")
 
 
 def test_a_launch_says_nothing_of_a_lease_that_a_job_has_not():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
+from sshjobs.model.causes import Cause
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Attempt, Job, JobSpec
 from sshjobs.model.states import STATE_ERROR, Outcome
 from sshjobs.scheduling.health import FIRST_FULL, LONGEST_FULL
 from sshjobs.scheduling.quarantine import Quarantine
-from sshjobs.scheduling.retries import NO_ROOM, TAKEN_BACK, retry_wanted
+from sshjobs.scheduling.retries import retry_wanted
 from sshjobs.scheduling.schedule import Schedule
 
 
@@ -68,10 +69,10 @@ def test_what_a_person_drained_stays_drained():
 # -- hosts without room ----------------------------------------------------------------------------------------------
 
 
-def given_back(host: str, reason: str = f"{NO_ROOM}: the disk is full") -> tuple[Job, Attempt]:
+def given_back(host: str, cause: Cause = Cause.NO_ROOM) -> tuple[Job, Attempt]:
     job = Job(JobSpec("true", host_retries=0, once=True))
     attempt = job.new_attempt(host, "token")
-    attempt.outcome, attempt.reason = Outcome.NEVER_STARTED, reason
+    attempt.outcome, attempt.cause, attempt.reason = Outcome.NEVER_STARTED, cause, "the disk is full"
     return job, attempt
 
 
@@ -106,7 +107,7 @@ def test_a_host_that_stays_full_is_tried_ever_more_seldom_and_never_given_up():
         for job, host in quarantine.canaries(now):
             tries.append(now)
             attempt = job.new_attempt(host, "token")
-            attempt.outcome, attempt.reason = Outcome.NEVER_STARTED, f"{NO_ROOM}: the disk is full"
+            attempt.outcome, attempt.cause, attempt.reason = Outcome.NEVER_STARTED, Cause.NO_ROOM, "the disk is full"
             quarantine.note(job, attempt, now)
         now += 0.5
     pauses = [later - at for at, later in zip(tries, tries[1:], strict=False)]
@@ -139,7 +140,7 @@ def test_what_was_given_back_counts_against_no_job_and_no_host():
     for _ in range(20):
         assert retry_wanted(job, Outcome.NEVER_STARTED)
         attempt = job.new_attempt("a", "token")
-        attempt.outcome, attempt.reason = Outcome.NEVER_STARTED, f"{NO_ROOM}: the disk is full"
+        attempt.outcome, attempt.cause, attempt.reason = Outcome.NEVER_STARTED, Cause.NO_ROOM, "the disk is full"
     schedule = Schedule([Host("a"), Host("b")])
     for host in "ab":
         schedule.host_up(host, 1)
@@ -147,7 +148,7 @@ def test_what_was_given_back_counts_against_no_job_and_no_host():
     for host in "ab" * 30:
         quarantine.note(*end(host, "succeeded"), 0.0)
     for _ in range(30):
-        quarantine.note(*given_back("a", TAKEN_BACK), 0.0)
+        quarantine.note(*given_back("a", Cause.TAKEN_BACK), 0.0)
     assert not schedule.is_kept_away("a")
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sshjobs.scheduling.retries import BLAMED
+from sshjobs.model.causes import Cause
 from sshjobs.store import RunReader
 from sshjobs.store.document import status
 from sshjobs.store.rows import AttemptRow
@@ -198,8 +198,8 @@ def check(paths: RunPaths, jobs: Jobs, lines: Iterable[Line]) -> Findings:
 
 def _excuse(row: AttemptRow) -> str | None:
     """Why a job may run again after this attempt: it is recorded as lost, or as failed by its host's fault."""
-    if row.reason and row.reason.startswith(BLAMED):
-        return BLAMED
+    if row.cause == Cause.HOSTS_FAULT:
+        return "the host's fault"
     return (row.reason or "lost") if row.outcome == "lost" else None
 
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from sshjobs.scheduling.retries import NO_ROOM
+from sshjobs.model.causes import Cause
 from sshjobs.store import RunReader
 from tests.faults import ledger, outputs
 from tests.faults.scene import Scene, agents
@@ -125,7 +125,7 @@ def test_jobs_wait_for_room_on_the_only_host_and_go_on_by_themselves(make_scene,
 
 def _turned_down(scene: Scene) -> int:
     with RunReader.open(scene.paths) as reader:
-        return sum((attempt.reason or "").startswith(NO_ROOM)
+        return sum(attempt.cause == Cause.NO_ROOM
                    for _, attempts in reader.jobs_with_attempts() for attempt in attempts)
 
 
@@ -143,7 +143,7 @@ def test_jobs_that_find_no_room_run_on_another_host(make_scene, fresh_lab):
     assert found.repeated == 0
     with RunReader.open(scene.paths) as reader:
         ends = [one for _, attempts in reader.jobs_with_attempts() for one in attempts]
-    first = min(one.ended or 0.0 for one in ends if (one.reason or "").startswith(NO_ROOM))
+    first = min(one.ended or 0.0 for one in ends if one.cause == Cause.NO_ROOM)
     assert any(one.host == other.name and one.outcome == "succeeded" and (one.started or 0.0) > first for one in ends)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
+from sshjobs.model.causes import Cause, explain
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, STATE_DONE, Outcome
 from sshjobs.simulation import Watcher, World
@@ -16,16 +17,13 @@ from sshjobs.simulation.machine import Machine, Process
 from sshjobs.store import RunReader
 from sshjobs.store.rundir import RunPaths
 
-#: What is said of an attempt that a person took for lost.
-DECLARED_LOST = "its host was declared lost by hand"
-
 
 class Violation(AssertionError):
     """A promise was broken. The first letter says which."""
 
 
 def _lease_ran_out(attempt: Attempt, job: Job) -> bool:
-    return job.spec.lease is not None and "its lease" in (attempt.reason or "")
+    return job.spec.lease is not None and attempt.cause is Cause.LEASE
 
 
 class Judge(Watcher):
@@ -104,9 +102,9 @@ class Judge(Watcher):
             if attempt.state in FINAL_STATES and attempt.uid not in self.recorded:
                 assert attempt.outcome is not None
                 self.recorded[attempt.uid] = attempt.outcome
-                if attempt.reason == DECLARED_LOST:
+                if attempt.cause is Cause.DECLARED_LOST:
                     self.condemned.add(attempt.uid)
-                self.world.say(f"recorded: {attempt.uid} {attempt.outcome} {attempt.reason or ''}")
+                self.world.say(f"recorded: {attempt.uid} {attempt.outcome} {explain(attempt.cause, attempt.reason) or ''}")
                 self._check_end(attempt, job, paths)
         for job in jobs:
             if job.state == STATE_DONE:
@@ -130,7 +128,7 @@ class Judge(Watcher):
         if outcome is Outcome.NEVER_STARTED and uid in self.starts:
             raise Violation(f"T: attempt {uid} never started, but it did")
         if outcome is Outcome.LOST and not self.may_be_lost(attempt) and not _lease_ran_out(attempt, job):
-            raise Violation(f"T: attempt {uid} is lost without need: {attempt.reason}")
+            raise Violation(f"T: attempt {uid} is lost without need: {explain(attempt.cause, attempt.reason)}")
         # The next attempt may be in the same commit, and this one's output is put aside behind that.
         directory = paths.attempt(job.name, attempt.n)
         if not self.files.is_aside(directory):

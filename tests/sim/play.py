@@ -165,9 +165,6 @@ class Play:
 
     def _take_over(self, manager: Manager, network: SimulatedNetwork) -> None:
         manager.Resume(self.paths, network)
-        with RunReader.open(self.paths) as reader:
-            paused = bool(reader.summary().options.get("paused"))
-        Operations(manager).hold_again(paused)
 
     def _hosts_of_the_run(self) -> list[Host]:
         """Return the hosts as a resume finds them."""

@@ -10,11 +10,11 @@ import pytest
 
 from sshjobs.gjob.wire import WireError
 from sshjobs.inputs.builder import Builder
+from sshjobs.model.causes import Cause
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job
 from sshjobs.model.states import Outcome
 from sshjobs.running.manager import Manager
-from sshjobs.scheduling.retries import TAKEN_BACK
 from sshjobs.simulation import Program, World
 from sshjobs.simulation.clockwork import Clockwork
 from sshjobs.simulation.files import NoFiles
@@ -70,7 +70,7 @@ def test_jobs_held_behind_a_long_one_are_taken_back_and_run_elsewhere(tmp_path: 
     took, ended = carried_out(tmp_path, jobs, lambda: 2.0 if rng.random() < 0.05 else 0.01, clockwork=True)
     assert [job.outcome for job in ended] == [Outcome.SUCCEEDED] * 300
     back = [job for job in ended if len(job.attempts) > 1]
-    assert back and {job.attempts[0].reason for job in back} == {TAKEN_BACK}
+    assert back and {job.attempts[0].cause for job in back} == {Cause.TAKEN_BACK}
     assert took < 10.0
 
 

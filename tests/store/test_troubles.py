@@ -11,10 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sshjobs.errors import StoreError
+from sshjobs.model.causes import Cause
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedError, database, disk, queries
 from sshjobs.store.rundir import RunPaths, create_run
 from tests.lab import disks
@@ -251,7 +253,7 @@ def shape(connection: sqlite3.Connection) -> set[str]:
     """What a schema says, however it says it: ``x IN ('a', 'b')`` and ``x = 'a' OR x = 'b'`` are the same."""
     rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql NOTNULL")
     texts = (" ".join(re.sub("--.*", "", row[0]).split()) for row in rows)
-    plain = (text.replace("( ", "(").replace(" )", ")") for text in texts)
+    plain = (text.replace("( ", "(").replace(" )", ")").replace(" ,", ",") for text in texts)
     return {re.sub(r"(\w+) = '\w+'(?: OR \1 = '\w+')+", _one_of, text) for text in plain}
 
 
@@ -277,6 +279,39 @@ def test_the_steps_lead_from_the_first_version_to_the_schema(tmp_path: Path) -> 
     assert shape(store._connection) == shape(fresh)
     store.close()
     fresh.close()
+
+
+#: What version_2.sql said in words, and what is known of it now: job, whether it is paused, cause and detail.
+SAID = {
+    "sim-1": (True, None, None), "sim-2": (True, None, None), "sim-3": (False, None, None),
+    "sim-4": (None, Cause.TAKEN_BACK, None), "sim-5": (None, Cause.NO_ROOM, "no space left on device"),
+    "sim-6": (None, Cause.HOSTS_FAULT, "exit 127"), "sim-7": (None, Cause.MAY_HAVE_RUN, None),
+    "sim-8": (None, Cause.REBOOT, None), "sim-9": (None, Cause.HOSTS_FAULT, None),
+}
+
+
+def test_what_version_2_said_in_words_is_data_now_whoever_opens_it_first(tmp_path: Path) -> None:
+    paths = create_run(tmp_path)
+    connection = sqlite3.connect(paths.store)
+    connection.executescript((Path(__file__).parent / "version_2.sql").read_text("utf-8"))
+    connection.close()
+
+    def known() -> dict[str, tuple[Any, ...]]:
+        with RunReader.open(paths) as reader:
+            assert list(reader.contradictions()) == []
+            jobs = reader.load(SAID)
+        return {job.name: (job.paused, job.attempts[-1].cause if job.attempts else None,
+                           job.attempts[-1].reason if job.attempts else None) for job in jobs}
+
+    assert known() == SAID
+    store = RunStore.open(paths)
+    store.take_over(ManagerIdentity.this_process())
+    fresh = sqlite3.connect(":memory:")
+    fresh.executescript(queries.schema())
+    assert shape(store._connection) == shape(fresh)
+    fresh.close()
+    store.close()
+    assert known() == SAID
 
 
 def test_a_run_in_a_directory_that_cannot_be_written_to_can_be_read() -> None:

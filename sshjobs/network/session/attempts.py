@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sshjobs.model.causes import Cause
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import Outcome
-from sshjobs.scheduling.retries import NO_ROOM
 
 
 class LiveAttempt:
@@ -60,10 +60,6 @@ class Doubted(NamedTuple):
     uid: str
 
 
-#: What an attempt says of itself from then on, so that a later manager knows.
-MAY_HAVE_RUN = "the host went down after it was launched; it may have run"
-
-
 class Ended(NamedTuple):
     """An attempt is over and all of its output is in the local files."""
 
@@ -78,15 +74,15 @@ class Ended(NamedTuple):
     rss: int | None
     sizes: tuple[int, int]
     crcs: tuple[int | None, int | None] = (None, None)
+    cause: Cause | None = None
 
 
 _OUTCOMES = {"signalled": Outcome.SIGNALLED, "timed_out": Outcome.TIMED_OUT, "oom": Outcome.OUT_OF_MEMORY,
              "cancelled": Outcome.CANCELLED, "fenced": Outcome.NEVER_STARTED, "start_failed": Outcome.NEVER_STARTED,
              "no_room": Outcome.NEVER_STARTED,
              "lost": Outcome.LOST, "lease": Outcome.LOST, "reboot": Outcome.LOST}
-_REASONS = {"lost": "its exit status cannot be known any more", "reboot": "the host was restarted",
-            "lease": "its lease ran out while no manager was there",
-            "fenced": "it was taken back before it started"}
+_CAUSES = {"lost": Cause.STATUS_UNKNOWN, "reboot": Cause.REBOOT, "lease": Cause.LEASE, "fenced": Cause.TAKEN_BACK,
+           "no_room": Cause.NO_ROOM}
 
 
 def ended_from(frame: dict[str, Any]) -> Ended:
@@ -99,11 +95,8 @@ def ended_from(frame: dict[str, Any]) -> Ended:
     # Only how the main process went is its exit status or its signal; for other ends they are a by-product.
     status = frame["status"] if why == "exited" else None
     signal = frame["signal"] if why == "signalled" else None
-    reason = frame["msg"] or _REASONS.get(why)
-    if why == "no_room":
-        reason = f"{NO_ROOM}: {reason}"
-    return Ended(frame["id"], outcome, status, signal, frame["started"], frame["ended"], reason,
-                 frame["cpu"], frame["rss"], (frame["out"], frame["err"]))
+    return Ended(frame["id"], outcome, status, signal, frame["started"], frame["ended"], frame["msg"] or None,
+                 frame["cpu"], frame["rss"], (frame["out"], frame["err"]), cause=_CAUSES.get(why))
 
 
 def never_started(attempt: LiveAttempt, reason: str) -> Ended:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sshjobs.errors import ProtocolError
+from sshjobs.model.causes import Cause
 from sshjobs.model.states import Outcome
 from sshjobs.network.contract import HostUp, Released
 from sshjobs.network.protocol import link as words
@@ -206,9 +207,9 @@ class HostBook:
                                 why=f"{list(end.sizes)} bytes announced, {attempt.have} came")
         if end.outcome is Outcome.NEVER_STARTED and keys["why"] == "fenced":
             if attempt.may_have_run:
-                end = end._replace(outcome=Outcome.LOST, reason="the host has forgotten it; it may have run")
+                end = end._replace(outcome=Outcome.LOST, cause=Cause.FORGOTTEN)
             elif attempt.cancelling:
-                end = end._replace(outcome=Outcome.CANCELLED)
+                end = end._replace(outcome=Outcome.CANCELLED, cause=None)
         self.end(attempt, end)
 
     def end(self, attempt: LiveAttempt, end: Ended) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 from sshjobs.errors import SshjobsError
+from sshjobs.model.causes import Cause
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, Outcome, state_for
 from sshjobs.network import failpoints
 from sshjobs.network.contract import HostDown, HostUp, News, Released, RoundTrip, Warned
-from sshjobs.network.session.attempts import MAY_HAVE_RUN, Doubted, Ended, LiveAttempt, Started
+from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started
 from sshjobs.store.rundir import RunPaths
 
 
@@ -80,7 +81,7 @@ class Records:
             directory = paths.job(job.name) if attempt is newest else paths.attempt(job.name, attempt.n)
             live = LiveAttempt(attempt.uid, job, attempt.token, directory)
             live.seen = attempt.started is not None
-            live.may_have_run = attempt.reason == MAY_HAVE_RUN
+            live.may_have_run = attempt.cause is Cause.MAY_HAVE_RUN
             live.have = self._sizes(directory)
             live.crc = [None if size else 0 for size in live.have]
             # An end that is on the disk while its output is not (the power went between the two) is fetched again.
@@ -134,7 +135,7 @@ class Records:
                 changed[job] = None
             case Doubted():
                 job = self._jobs[event.uid]
-                _attempt_of(job, event.uid).reason = MAY_HAVE_RUN
+                _attempt_of(job, event.uid).cause = Cause.MAY_HAVE_RUN
                 changed[job] = None
             case Released():
                 for uid in self._jobs.keys() & event.uids:
@@ -168,7 +169,7 @@ class Records:
         attempt.state, attempt.outcome = state_for(event.outcome), event.outcome
         attempt.exit_status, attempt.signal = event.status, event.signal
         attempt.started, attempt.ended = event.started or attempt.started, event.ended
-        attempt.reason, attempt.cpu = event.reason, event.cpu
+        attempt.cause, attempt.reason, attempt.cpu = event.cause, event.reason, event.cpu
         attempt.rss = None if event.rss is None else event.rss * 1024
         attempt.out_size, attempt.err_size = event.sizes
         attempt.out_crc, attempt.err_crc = event.crcs

@@ -1,0 +1,61 @@
+"""Why an attempt ended as it did, where its outcome alone does not tell. What follows from an end is decided by these
+values; the words for them are made here, and compared nowhere.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Cause(str, Enum):
+    """Why an attempt ended so. Most ends need none: ``None``."""
+
+    #: It was taken back before it had started, so that its job may run elsewhere, or later.
+    TAKEN_BACK = "taken_back"
+    #: It did not start, because its host has no room for any: no disk, no processes.
+    NO_ROOM = "no_room"
+    #: The same jobs pass on other hosts: the host has failed, not the job.
+    HOSTS_FAULT = "hosts_fault"
+    #: Its host went down after it was launched. Known before its end.
+    MAY_HAVE_RUN = "may_have_run"
+    #: Its host knows nothing of it any more, and it may have run.
+    FORGOTTEN = "forgotten"
+    #: Whoever was to write down its exit status died.
+    STATUS_UNKNOWN = "status_unknown"
+    #: Its host has booted since.
+    REBOOT = "reboot"
+    #: Its lease ran out.
+    LEASE = "lease"
+    #: A person said that its host will not come back.
+    DECLARED_LOST = "declared_lost"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+#: What ended so counts against no job, no host and no number of retries.
+GIVEN_BACK = frozenset((Cause.TAKEN_BACK, Cause.NO_ROOM))
+
+_WORDS = {
+    Cause.TAKEN_BACK: "taken back before it started",
+    Cause.NO_ROOM: "the host cannot take it",
+    Cause.HOSTS_FAULT: "the host's fault, not the job's",
+    Cause.MAY_HAVE_RUN: "the host went down after it was launched; it may have run",
+    Cause.FORGOTTEN: "the host has forgotten it; it may have run",
+    Cause.STATUS_UNKNOWN: "its exit status cannot be known any more",
+    Cause.REBOOT: "the host was restarted",
+    Cause.LEASE: "its lease ran out while no manager was there",
+    Cause.DECLARED_LOST: "its host was declared lost by hand",
+}
+#: Where what a host said adds to the words; elsewhere it stands in their place.
+_WITH_DETAIL = frozenset((Cause.NO_ROOM, Cause.HOSTS_FAULT))
+
+
+def explain(cause: Cause | None, detail: str | None) -> str | None:
+    """Return in words why an attempt ended; ``None`` where its outcome says it all.
+
+    :param detail: what was said about it, by its host or by us
+    """
+    if cause is None or (detail and cause not in _WITH_DETAIL):
+        return detail
+    return f"{_WORDS[cause]}: {detail}" if detail else _WORDS[cause]
