@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,9 @@ from typing import Any
 from sshjobs.model.host import Host
 from sshjobs.network.contract import RunIdentity, Warned
 from sshjobs.network.handshakes import Handshakes
+from sshjobs.network.loops import LoopRunner
 from sshjobs.network.session.attempts import LiveAttempt
-from sshjobs.network.session.output_files import OutputFiles, sync_attempts, sync_tree
+from sshjobs.network.session.output_files import OutputFiles
 from sshjobs.network.session.session import HostSession
 from sshjobs.network.staging.inputs import Staging
 from sshjobs.network.transport import Transport
@@ -26,21 +25,22 @@ FEW, LARGE = 8, 1 << 24
 
 
 class Engine:
-    """Runs the sessions of a network in a thread of its own. Its methods belong to the manager's thread.
+    """Runs the sessions of a network in an event loop of its own. Its methods belong to the manager's thread.
 
+    :param runner: runs that loop
+    :param files: where output lands
     :param transport_of: the transport to reach a host by
     :param slots: how many jobs a host takes at a time, ``None`` for as many as it has cores
     :param directory: what to sync before hosts give up their copies
     """
 
-    def __init__(self, hosts: Iterable[Host], transport_of: Callable[[Host], Transport],
-                 slots: Callable[[Host], int | None], run: RunIdentity, directory: Path):
-        #: Events for the manager, in batches. ``None`` only wakes it.
-        self.events: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
+    def __init__(self, runner: LoopRunner, files: OutputFiles, hosts: Iterable[Host],
+                 transport_of: Callable[[Host], Transport], slots: Callable[[Host], int | None], run: RunIdentity,
+                 directory: Path):
+        self._runner, self._loop = runner, runner.loop
         self._directory = directory
         self._batch: list[Any] = []
-        self._loop = asyncio.new_event_loop()
-        self._outputs = OutputFiles()
+        self._outputs = files
         self._staging = Staging()
         self._to_release: list[tuple[str, str]] = []
         self._releasing: asyncio.Task[None] | None = None
@@ -52,17 +52,16 @@ class Engine:
 
         def session(host: Host) -> HostSession:
             return HostSession(host, transport_of(host), run, self._outputs, self._staging, self._emit, handshakes,
-                               slots(host))
+                               slots(host), runner.chance)
         self._new_session = session
         for host in hosts:
             self._sessions[host.name] = session(host)
-        self._thread = threading.Thread(target=self._main, name="sshjobs-network", daemon=True)
 
     def start(self, adopted: Iterable[tuple[str, LiveAttempt]], boots: Mapping[str, str]) -> None:
         """Begin to contact the hosts, first of all about the attempts that are there already."""
         for host, attempt in adopted:
             self._sessions[host].book.adopt(attempt, boots.get(host))
-        self._thread.start()
+        self._runner.start(self._begin)
 
     def launch(self, attempts: Sequence[tuple[str, LiveAttempt]]) -> None:
         """Have attempts started on their hosts."""
@@ -126,7 +125,14 @@ class Engine:
 
     def wake(self) -> None:
         """Make whoever waits for events look again. May be called from any thread."""
-        self.events.put(None)
+        self._runner.hand_over([])
+
+    def next_events(self, timeout: float) -> list[Any] | None:
+        """Return the next events for the manager, waiting up to ``timeout`` seconds for them.
+
+        :return: none of them where somebody only woke us, ``None`` where nothing came
+        """
+        return self._runner.take(timeout)
 
     def close(self, *, finished: bool) -> list[str]:
         """End all conversations and the thread.
@@ -134,22 +140,14 @@ class Engine:
         :param finished: have the hosts remove everything of the run first
         :return: lines about what was left there
         """
-        future = asyncio.run_coroutine_threadsafe(self._close(finished), self._loop)
-        lines = future.result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        lines = self._runner.complete(self._close(finished))
+        self._runner.stop()
         return lines
 
     # -- in the loop's thread ------------------------------------------------------------------------------------
 
-    def _main(self) -> None:
-        asyncio.set_event_loop(self._loop)
+    def _begin(self) -> None:
         self._tasks = [self._loop.create_task(session.run()) for session in self._sessions.values()]
-        try:
-            self._loop.run_forever()
-        finally:
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
-            self._loop.close()
 
     def _call(self, act: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(act)
@@ -161,7 +159,7 @@ class Engine:
         self._batch.append(event)
 
     def _hand_over(self) -> None:
-        self.events.put(self._batch)
+        self._runner.hand_over(self._batch)
         self._batch = []
 
     async def _release(self) -> None:
@@ -190,8 +188,8 @@ class Engine:
             with contextlib.suppress(FileNotFoundError):  # is being put aside
                 places = [(attempt.directory, attempt.directory / f"attempt-{attempt.uid.partition('.')[2]}")
                           for attempt in large]
-                return await self._loop.run_in_executor(None, sync_attempts, self._directory, places)
-        await self._loop.run_in_executor(None, sync_tree, self._directory)
+                return await self._loop.run_in_executor(None, self._outputs.sync, self._directory, places)
+        await self._loop.run_in_executor(None, self._outputs.sync, self._directory)
 
     async def _close(self, finished: bool) -> list[str]:
         if self._releasing is not None and finished:

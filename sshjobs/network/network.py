@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import secrets
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from sshjobs.model.states import FINAL_STATES, STATE_FREE
 from sshjobs.network import failpoints
 from sshjobs.network.contract import NetworkContract, News, RunIdentity
 from sshjobs.network.engine import Engine
+from sshjobs.network.loops import LoopRunner, LoopThread
 from sshjobs.network.openfiles import make_room
 from sshjobs.network.session.attempts import LiveAttempt
 from sshjobs.network.session.output_files import OutputFiles
@@ -58,7 +57,7 @@ class Network(NetworkContract):
                  direct: bool = False, connect_kwargs: Mapping[str, Any] | None = None):
         self.results_dir, self.verbose, self.slots = str(results_dir), verbose, slots
         self.hosts = {host.name: host for host in _hosts(clusters, direct)}
-        make_room(len(self.hosts))
+        self._make_room()
         remote = make_transport(transport or "openssh", ssh_config=ssh_config, connect_kwargs=connect_kwargs)
         self._transports: tuple[Transport, Transport] = (remote, make_transport("local"))
         self._engine: Engine | None = None
@@ -68,7 +67,8 @@ class Network(NetworkContract):
         self._boots: dict[str, str] = {}
         self._outbox: list[tuple[str, LiveAttempt]] = []
         self._holding = False
-        self._records = Records(OutputFiles())
+        self._files = OutputFiles()
+        self._records = Records(self._files)
 
     # -- the seed's verbs ----------------------------------------------------------------------------------------
 
@@ -115,7 +115,8 @@ class Network(NetworkContract):
 
     def open(self, run: RunIdentity, paths: RunPaths) -> None:
         self._paths = paths
-        self._engine = Engine(self.hosts.values(), self._transport_of, self._slots_of, run, paths.root)
+        self._engine = Engine(self._new_runner(), self._files, self.hosts.values(), self._transport_of, self._slots_of,
+                              run, paths.root)
         for job in self._adopted_jobs:
             self._adopted.extend(self._records.adopt(job, paths))
         self._engine.start(self._adopted, self._boots)
@@ -138,20 +139,14 @@ class Network(NetworkContract):
 
     def wait(self, timeout: float, linger: float = 0.0) -> News:
         engine, news, changed = self._opened()[0], News(), dict[Job, None]()
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                left = max(0.0, deadline - time.monotonic())
-                batch = engine.events.get(timeout=left) if left else engine.events.get_nowait()
-            except queue.Empty:
-                break
-            for event in batch or ():
+        events = engine.next_events(timeout)
+        if events and linger:
+            self.clock.sleep(linger)
+        # Having waited for the first, take what else is there already.
+        while events is not None:
+            for event in events:
                 self._records.apply(event, news, changed)
-            # Having waited for the first, take what else is there already.
-            if linger and batch:
-                time.sleep(linger)
-                linger = 0.0
-            deadline = 0.0
+            events = engine.next_events(0.0)
         news.jobs = list(changed)
         return news
 
@@ -178,7 +173,7 @@ class Network(NetworkContract):
     def add_host(self, host: Host) -> None:
         self.hosts[host.name] = host
         with contextlib.suppress(UsageError):  # The host itself will tell.
-            make_room(len(self.hosts))
+            self._make_room()
         self._opened()[0].add_host(host)
 
     def remove_host(self, host: str) -> None:
@@ -218,6 +213,12 @@ class Network(NetworkContract):
             self.open(RunIdentity(secrets.token_hex(16), paths.name, 1), paths)
         assert self._engine is not None
         return self._engine, paths
+
+    def _make_room(self) -> None:
+        make_room(len(self.hosts))
+
+    def _new_runner(self) -> LoopRunner:
+        return LoopThread()
 
     def _transport_of(self, host: Host) -> Transport:
         return self._transports[host.local]

@@ -1,4 +1,4 @@
-"""Attempts that no runner of the agent's own tells of: as ``gjob/agent/adopt.py`` finds out what became of them."""
+"""Attempts that no runner of the agent's own tells of: found out as ``sshjobs/gjob/agent/adopt.py`` does."""
 
 from __future__ import annotations
 

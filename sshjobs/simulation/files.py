@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import errno
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from sshjobs.network.session.output_files import OutputFiles
 
-class VirtualFiles:
+
+class VirtualFiles(OutputFiles):
     """The output files of the manager's machine.
 
     :ivar full: the disk takes nothing more
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.full = False
         self._data: dict[str, bytearray] = {}
         self._synced: dict[str, int] = {}
@@ -25,7 +28,7 @@ class VirtualFiles:
         self.point: Callable[[str], None] = lambda name: None
 
     def create(self, directory: str | Path) -> None:
-        """See :class:`sshjobs.network.session.book.Outputs`."""
+        """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
         self._check(directory)
         for name in ("stdout", "stderr"):
             self._file(f"{directory}/{name}")
@@ -37,7 +40,7 @@ class VirtualFiles:
         return self._data[path]
 
     def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
-        """See :class:`sshjobs.network.session.book.Outputs`."""
+        """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
         self._check(path)
         file = self._file(str(path))
         if len(file) < offset:
@@ -50,14 +53,14 @@ class VirtualFiles:
             raise OSError(errno.ENOSPC, "no space", str(path))
 
     def forget(self, uid: str) -> None:
-        """See :class:`sshjobs.network.session.book.Outputs`."""
+        """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
 
     def size(self, path: Path) -> int:
-        """See :class:`sshjobs.network.session.records.Files`."""
+        """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
         return len(self._data.get(str(path), b""))
 
     def put_aside(self, directory: Path, aside: Path) -> None:
-        """See :class:`sshjobs.network.session.records.Files`."""
+        """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
         for name in ("stderr", "stdout"):
             self._check(aside)
             self.point("manager.aside")
@@ -71,14 +74,14 @@ class VirtualFiles:
                 self._file(new)
 
     def is_aside(self, aside: Path) -> bool:
-        """See :class:`sshjobs.network.session.records.Files`."""
+        """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
         return f"{aside}/stdout" in self._data
 
     def read(self, path: Path) -> bytes:
         """Return what is in a file; nothing where there is none."""
         return bytes(self._data.get(str(path), b""))
 
-    def sync(self) -> None:
+    def sync(self, top: Path, places: Iterable[tuple[Path, Path]] | None = None) -> None:
         """Put everything on the disk."""
         for path in self._dirty:
             self._synced[path] = len(self._data.get(path, b""))
@@ -106,7 +109,7 @@ class NoFiles(VirtualFiles):
     def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
         pass
 
-    def sync(self) -> None:
+    def sync(self, top: Path, places: Iterable[tuple[Path, Path]] | None = None) -> None:
         pass
 
     def put_aside(self, directory: Path, aside: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from sshjobs import JobSpec, Run
 from sshjobs.network import engine
+from sshjobs.network.session import output_files as outputs
 from sshjobs.network.session.output_files import OutputFiles, sync_attempts
 
 
@@ -54,10 +55,10 @@ def test_a_large_output_does_not_wait_for_what_others_have_written(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, how: str) -> None:
     ways: list[str] = []
     for name in ("sync_tree", "sync_attempts"):
-        def counted(*arguments: object, name: str = name, real: object = getattr(engine, name)) -> None:
+        def counted(*arguments: object, name: str = name, real: object = getattr(outputs, name)) -> None:
             ways.append(name)
             real(*arguments)  # type: ignore[operator]
-        monkeypatch.setattr(engine, name, counted)
+        monkeypatch.setattr(outputs, name, counted)
     run = Run.start([JobSpec(f"head -c {size} /dev/zero", name="much")], results=tmp_path / "results")
     assert run.wait(timeout=60) == 0
     assert ways == [how]

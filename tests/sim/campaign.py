@@ -25,7 +25,8 @@ EACH = 25
 
 
 class Told(NamedTuple):
-    """What came of one play: ``starts`` of attempts in it; ``trouble`` is ``None`` where every promise was kept."""
+    """What came of one play: ``starts`` of attempts in it; ``trouble`` is ``None`` where every promise was kept;
+    ``trace`` is kept where it was asked for."""
 
     seed: str
     disasters: int
@@ -49,7 +50,7 @@ def play_one(seed: str, *, tracing: bool = False, disasters: int = EACH) -> Told
         except (Exception, AssertionError) as error:  # noqa: BLE001 (whatever it is, it is a finding)
             where = "" if str(error)[1:2] == ":" else "".join(traceback.format_exception(error)[-6:])
             return Told(seed, befallen, len(play.judge.starts), f"{type(error).__name__}: {error}\n{where}", list(play.world.trace))
-        return Told(seed, befallen, len(play.judge.starts), None, [])
+        return Told(seed, befallen, len(play.judge.starts), None, list(play.world.trace))
 
 
 def _made(seed: str) -> Play:

@@ -8,20 +8,23 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
+from sshjobs.errors import HostError
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import STATE_ERROR, STATE_FREE, Outcome
+from sshjobs.network.engine import Engine
+from sshjobs.network.protocol.link import Link
 from sshjobs.network.session.attempts import Ended, LiveAttempt
 from sshjobs.network.session.book import HostBook
+from sshjobs.network.session.session import HostSession
+from sshjobs.network.transport import Stream
 from sshjobs.running.housekeeping import Housekeeping
 from sshjobs.simulation.agent import Agent
 from sshjobs.simulation.history import History
-from sshjobs.simulation.network import SimulatedNetwork
 from sshjobs.simulation.runner import Runner
-from sshjobs.simulation.session import SimSession
 from sshjobs.store import RunReader
 from tests.sim.campaign import Told, play_one, seeds
 
@@ -53,15 +56,14 @@ def pid_only_identity() -> Patch:
 
 
 def retry_on_255() -> Patch:
-    real = SimSession._closed
+    real = HostSession._why_ended
 
-    def closed(self: SimSession, number: int) -> None:
-        if number == self._number:
-            for attempt in [live for live in self.book.live.values() if not live.over]:
-                self.book.end(attempt, Ended(attempt.uid, Outcome.FAILED, 255, None, None, None, None, None, None,
-                                             (attempt.have[0], attempt.have[1])))
-        real(self, number)
-    return SimSession, "_closed", closed
+    async def why_ended(self: HostSession, link: Link, stream: Stream, *, timed_out: bool = False) -> HostError:
+        for attempt in [live for live in self.book.live.values() if not live.over]:
+            self.book.end(attempt, Ended(attempt.uid, Outcome.FAILED, 255, None, None, None, None, None, None,
+                                         (attempt.have[0], attempt.have[1])))
+        return await real(self, link, stream, timed_out=timed_out)
+    return HostSession, "_why_ended", why_ended
 
 
 def skip_the_fence() -> Patch:
@@ -89,10 +91,9 @@ def reuse_a_number() -> Patch:
 
 
 def release_before_safe() -> Patch:
-    def sync_some(self: SimulatedNetwork) -> None:
-        chosen, self._to_release = self._to_release, []
-        self._give_up(chosen)
-    return SimulatedNetwork, "_sync_some", sync_some
+    async def sync(self: Engine, attempts: Sequence[tuple[str, str]]) -> None:
+        """Nothing is synced."""
+    return Engine, "_sync", sync
 
 
 def trust_a_stale_boot() -> Patch:

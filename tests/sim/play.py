@@ -94,6 +94,8 @@ class Play:
         #: Somebody is about to resume the run.
         self.wants_manager = False
         self._directory = ""
+        #: All that there were: what stands still in those of dead managers is to stay so.
+        self._networks: list[SimulatedNetwork] = []
         self._dead = True
 
     def __enter__(self) -> Play:
@@ -103,6 +105,8 @@ class Play:
     def __exit__(self, *exc: object) -> None:
         if self.manager is not None:
             self._drop()
+        for network in self._networks:
+            network.bury()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     # -- who plays -----------------------------------------------------------------------------------------------
@@ -159,7 +163,7 @@ class Play:
 
     def _resume_after(self, error: SshjobsError) -> None:
         """The manager has ended, and said why; a person reads that, and resumes the run a while later."""
-        self.world.say(str(error))
+        self.world.say(str(error).replace(self._directory, "RESULTS"))
         self._drop()
         self.world.at(1.0, lambda: setattr(self, "wants_manager", True))
 
@@ -182,6 +186,7 @@ class Play:
         manager.handle_host = self._hear  # type: ignore[method-assign]
         self.manager = manager
         network = StageNetwork(self._directory, self._hosts_of_the_run(), self.world, self.files)
+        self._networks.append(network)
         network.point = self.files.point = self._manager_point
         with self._guard(), mock.patch.object(ManagerIdentity, "this_process", self._identity):
             take(manager, network)

@@ -23,7 +23,7 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class OutputFiles:
-    """Writes ranges of streams into files. Belongs to the thread of the network's loop."""
+    """Writes ranges of streams into files. Belongs to the thread of the network's loop, where nothing else is said."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[tuple[str, int], int] = OrderedDict()
@@ -100,6 +100,17 @@ class OutputFiles:
     def is_aside(self, aside: Path) -> bool:
         """See :class:`sshjobs.network.session.records.Files`. From any thread."""
         return (aside / "stdout").exists()
+
+    def sync(self, top: Path, places: Iterable[tuple[Path, Path]] | None = None) -> None:
+        """Return once everything below a directory is on the disk; or some attempts, see :func:`sync_attempts`. Blocks.
+        From any thread.
+
+        :raises OSError: the disk refused
+        """
+        if places is None:
+            sync_tree(top)
+        else:
+            sync_attempts(top, places)
 
     def close(self) -> None:
         """Close every file."""

@@ -34,10 +34,11 @@ class HostSession:
 
     :param emit: takes each event for the manager
     :param handshakes: admits a few connections at a time
+    :param chance: draws how long pauses are
     """
 
     def __init__(self, host: Host, transport: Transport, run: RunIdentity, outputs: OutputFiles, staging: Staging,
-                 emit: Emit, handshakes: Handshakes, slots: int | None):
+                 emit: Emit, handshakes: Handshakes, slots: int | None, chance: random.Random):
         self.host = host
         self.book = HostBook(host.name, outputs, emit, self._say)
         self._dialog = Dialog(host.name, run, self.book, self._say, emit, slots)
@@ -50,7 +51,7 @@ class HostSession:
         self._gone: asyncio.Future[tuple[int, int]] | None = None
         self._heard = 0.0
         self._first_heard: float | None = None
-        self._random = random.Random()
+        self._random = chance
         self._leaving = False
 
     # -- what the manager asks for -------------------------------------------------------------------------------

@@ -1,0 +1,141 @@
+"""The way to simulated hosts: streams of the shipped sessions over connections of the world."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from collections.abc import Callable
+
+from sshjobs.errors import HostError
+from sshjobs.model.host import Host
+from sshjobs.network.transport import Ending, OpensshTransport, Stream, Transport
+from sshjobs.simulation.door import answer_door
+from sshjobs.simulation.machine import Machine
+from sshjobs.simulation.pipe import Connection
+from sshjobs.simulation.world import World
+
+#: What ssh says of a host that is not there, and of a connection that broke.
+_NO_ROUTE = "ssh: connect to host {host} port 22: No route to host"
+_RESET = "client_loop: send disconnect: Broken pipe"
+
+
+class SimulatedTransport(Transport):
+    """Leads to the machines of a world, each by the name of its host."""
+
+    name = "simulated"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._words = OpensshTransport()
+        #: In the order of their opening.
+        self._open: dict[SimulatedStream, None] = {}
+
+    async def open(self, host: Host) -> Stream:
+        # Hosts do not answer in step.
+        await asyncio.sleep(self._world.handshake * self._world.rng.uniform(0.8, 1.2))
+        machine = self._world.machines.get(host.name)
+        if machine is None or not machine.reachable:
+            return EndedStream(Ending(255, _NO_ROUTE.format(host=host.name)))
+        stream = SimulatedStream(self._world, machine)
+        self._open[stream] = None
+        stream.on_close = lambda: self._open.pop(stream, None)
+        return stream
+
+    async def gates(self, host: Host) -> list[str]:
+        return [host.name]
+
+    def explain(self, host: Host, ending: Ending, noise: str, *, was_ready: bool) -> HostError:
+        return self._words.explain(host, ending, noise, was_ready=was_ready)
+
+    def vanish(self) -> None:
+        """Our process is gone, and the kernel closes what it had open."""
+        for stream in list(self._open):
+            stream.abort()
+
+
+class EndedStream(Stream):
+    """A stream that came to nothing."""
+
+    def __init__(self, ending: Ending) -> None:
+        self._ending = ending
+
+    async def read(self) -> bytes:
+        await asyncio.sleep(0)
+        return b""
+
+    async def write(self, data: bytes) -> None:
+        """It is lost."""
+
+    def abort(self) -> None:
+        pass
+
+    async def close(self) -> Ending:
+        return self._ending
+
+
+class SimulatedStream(Stream):
+    """This side's end of a connection."""
+
+    def __init__(self, world: World, machine: Machine) -> None:
+        self._world, self._machine = world, machine
+        self._connection = Connection(world, machine.latency)
+        self._connection.on_down, self._connection.near_closed = self._come, self._end
+        self._input: list[bytes] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._begun = self._ended = False
+        self.on_close: Callable[[], object] = lambda: None
+
+    async def read(self) -> bytes:
+        if not self._input and not self._ended:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        else:
+            await asyncio.sleep(0)
+        data = b"".join(self._input)
+        self._input.clear()
+        return data
+
+    async def write(self, data: bytes) -> None:
+        if self._ended:
+            raise BrokenPipeError("the connection broke")
+        if not self._begun:
+            self._begun = True
+            nonce, data = unpack_stage(data)
+            if self._machine.door is None:
+                answer_door(self._machine, self._connection, nonce)
+            else:
+                self._machine.door(self._connection, nonce)
+        self._connection.up.write(data)
+
+    def abort(self) -> None:
+        self._connection.close_near()
+        self._end()
+
+    async def close(self) -> Ending:
+        broke = self._ended
+        self.abort()
+        return Ending(255 if broke else 0, _RESET if broke else "")
+
+    def _come(self, data: bytes) -> None:
+        self._input.append(data)
+        self._wake()
+
+    def _end(self) -> None:
+        self._ended = True
+        self.on_close()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def unpack_stage(data: bytes) -> tuple[str, bytes]:
+    """Be the Python of a host that takes a first stage in: return the nonce, and the hello with what came behind it."""
+    length, _, rest = data.partition(b"\n")
+    line, _, _ = rest[:int(length)].partition(b"\n")
+    nonce, _, (hello,), sizes, _ = ast.literal_eval(line.partition(b" = ")[2].decode("ascii"))
+    return nonce, hello.encode("ascii") + rest[int(length) + sum(sizes):]
