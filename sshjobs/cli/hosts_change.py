@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from sshjobs.cli.options import MAX_SLOTS, hosts_of, results_option
+from sshjobs.cli.options import hosts_of, results_option
 from sshjobs.cli.words import handle, open_run, run_and_hosts
 from sshjobs.errors import EXIT_OK, UsageError, printable
+from sshjobs.model.given import MAX_SLOTS
 from sshjobs.store.rundir import RunPaths
 from sshjobs.views.acts import names as listed
 from sshjobs.views.wording import count

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from sshjobs.errors import InputError, Problem, UsageError
+from sshjobs.model.given import MAX_SLOTS
 
 if TYPE_CHECKING:
     from sshjobs.model.host import Host
@@ -18,8 +19,6 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 #: What ``--transport`` takes. A test holds it against ``sshjobs.network.transport.TRANSPORTS``, which is slow to load.
 TRANSPORTS = ("openssh", "fabric", "local")
-#: The most slots that ``--slots`` takes, as in a hosts file.
-MAX_SLOTS = 4096
 
 _META = "sshjobs.options."
 

@@ -11,6 +11,7 @@ from sshjobs.errors import UsageError
 from sshjobs.inputs.jobfile import MAX_JOBS, checked_values, load_jobfile
 from sshjobs.inputs.jobnames import check_repeated, repeated
 from sshjobs.inputs.limits import MAX_JOB, too_large
+from sshjobs.model.given import check, check_path
 from sshjobs.model.spec import DEFAULT_HOST_RETRIES, JobSpec
 
 #: What a job without a name is called; the manager tells those of one name apart.
@@ -30,7 +31,7 @@ class Builder:
 
     def AddJob(self, commands: str | Sequence[str] = (), files: Sequence[str | os.PathLike[str]] = (),
                name: str | None = None, repeat: int | None = None, *, argv: Sequence[str] | None = None,
-               env: Mapping[str, str] | None = None, cwd: str | None = None, timeout: float | str | None = None,
+               env: Mapping[str, str | int | float] | None = None, cwd: str | None = None, timeout: float | str | None = None,
                retries: int = 0, host_retries: int = DEFAULT_HOST_RETRIES, once: bool = False,
                stdin: str | os.PathLike[str] | None = None, nice: int = 0, login: bool = False, strict: bool = True,
                leftovers: str = "kill", hosts: Sequence[str] = (), per_host: bool = False,
@@ -42,6 +43,7 @@ class Builder:
         :param commands: lines of a script; a string is one line
         :param files: files and directories to send, relative to ``base_dir``
         :param repeat: how many jobs to make, 0 included; ``None`` for what :meth:`SetRepeat` said
+        :param env: environment variables; a number is the text that shows it
         :param timeout: seconds, or text such as ``2h30m``; ``lease`` the same
         :param base_dir: what relative paths are relative to; ``None`` is the current directory
         :return: the builder itself
@@ -57,7 +59,8 @@ class Builder:
         values = checked_values(_plain(given), where=name if isinstance(name, str) else None)
         count = values.pop("repeat")
         values.setdefault("name", NAMELESS)
-        base = os.getcwd() if base_dir is None else os.path.abspath(base_dir)
+        check_path("base_dir", base_dir, none=True)
+        base = os.path.abspath(base_dir or ".")
         spec = JobSpec(values.pop("commands", ()), base_dir=base, **values)
         if too_large(spec):
             raise UsageError(f"commands, argv and env together have more than {MAX_JOB:,} bytes",
@@ -84,6 +87,8 @@ class Builder:
         :return: the builder itself
         :raises InputError: every mistake in the file in one go; nothing was added then
         """
+        check_path("the jobfile", path)
+        check("data", data, bytes, none=True)
         entries = load_jobfile(path, data)
         self._make_room(sum(entry.repeat for entry in entries))
         for entry in entries:
@@ -109,7 +114,7 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, os.PathLike):
             value = os.fspath(value)
         elif isinstance(value, Mapping):
-            value = dict(value)
+            value = {name: str(one) if type(one) in (int, float) else one for name, one in value.items()}
         elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
             value = [os.fspath(one) if isinstance(one, os.PathLike) else one for one in value]
         plain[key] = value

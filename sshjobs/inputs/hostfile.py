@@ -18,12 +18,11 @@ from pathlib import Path
 from sshjobs.errors import InputError, Problem, UsageError, printable
 from sshjobs.inputs.hostranges import MAX_HOSTS, expand, split_list
 from sshjobs.inputs.source import check_text, read_input
+from sshjobs.model.given import MAX_SLOTS
 from sshjobs.model.host import Host
 
 #: The largest hosts file, in bytes.
 MAX_BYTES = 4 * 2**20
-#: The most jobs that one host may be given at a time.
-MAX_SLOTS = 4096
 
 _LOG = logging.getLogger(__name__)
 _COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)

@@ -11,10 +11,8 @@ from sshjobs.errors import UsageError
 from sshjobs.inputs.jobnames import check_name
 from sshjobs.inputs.limits import MAX_WORD
 from sshjobs.inputs.timespans import format_duration, parse_duration
-from sshjobs.model.spec import DEFAULT_HOST_RETRIES
+from sshjobs.model.spec import DEFAULT_HOST_RETRIES, MAX_NICE, MAX_RETRIES
 
-#: How often one job may be tried again.
-MAX_RETRIES = 1000
 #: The shortest lease, in seconds: a link that is silent is given up after nine.
 MIN_LEASE = 30.0
 #: Environment variables of this beginning are ours.
@@ -136,7 +134,7 @@ class Settings(BaseModel):
     host_retries: Retries = Field(DEFAULT_HOST_RETRIES, description="The same for ends that are its host's fault.")
     once: bool = Field(False, description="Never start it a second time, whatever happened to the first.")
     stdin: Text | None = Field(None, description="File that the job reads as standard input.")
-    nice: int = Field(0, ge=0, le=19, description="What to add to its niceness.")
+    nice: int = Field(0, ge=0, le=MAX_NICE, description="What to add to its niceness.")
     login: bool = Field(False, description="Run the script in a login shell.")
     strict: bool = Field(True, description="End the script at the first command that fails (bash -e -o pipefail).")
     leftovers: Literal["kill", "keep"] = Field("kill", description="What becomes of processes it leaves behind.")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 
 from sshjobs.errors import UsageError
+from sshjobs.model.given import LONGEST_S
 
 #: Seconds in each unit, largest first.
 UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-
-#: The longest duration, ten years: more is a slip of the pen, and a timer overflows somewhere.
-MAX_SECONDS = 3650 * UNITS["d"]
 
 _HINT = "write seconds (90) or units (1s, 2h30m, 1d)"
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}")
@@ -36,8 +34,8 @@ def parse_duration(value: str | int | float) -> float:
         raise UsageError(f"{shown if len(shown) < 60 else 'this text'} is not a duration", hint=hint)
     if not seconds > 0:
         raise UsageError(f"a duration must be above zero, got {shown}", hint=_HINT)
-    if seconds > MAX_SECONDS:
-        limit = format_duration(MAX_SECONDS)
+    if seconds > LONGEST_S:
+        limit = format_duration(LONGEST_S)
         raise UsageError(f"{shown} is more than {limit}", hint="leave it out for no limit")
     return float(seconds)
 

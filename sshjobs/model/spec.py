@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from operator import attrgetter
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sshjobs.errors import UsageError
 from sshjobs.model.causes import Cause
+from sshjobs.model.given import LONGEST_S, check, check_number, check_texts, wrong
 from sshjobs.model.states import STATE_BUSY, STATE_FREE, Outcome
 
 #: How often an end that is nobody's fault (lost, never started, reboot) is retried without being asked.
@@ -20,6 +22,23 @@ DEFAULT_HOST_RETRIES = 3
 
 #: What becomes of the processes that a job leaves running when its main process ends.
 LEFTOVERS = ("kill", "keep")
+
+#: How often one job may be tried again.
+MAX_RETRIES = 1000
+#: What can be added to the niceness of a job.
+MAX_NICE = 19
+#: The highest number that a repeat of an entry may have.
+MAX_INDEX = 10**9
+
+
+class JobPaths(Protocol):
+    """Where a run keeps what its jobs write."""
+
+    def stdout(self, name: str) -> Path:
+        """Return the file of a job's standard output."""
+
+    def stderr(self, name: str) -> Path:
+        """Return the file of a job's standard error."""
 
 
 class _Common:
@@ -42,7 +61,7 @@ class JobSpec:
     :param files: paths of files and directories to place in the attempt's working directory, relative to ``base_dir``
     :param name: name of the job; ``None`` leaves it to whoever builds the jobs (``job``)
     :param argv: a program and its arguments, run without a shell
-    :param env: environment variables, literal text
+    :param env: environment variables, literal text; a number is the text that shows it
     :param cwd: directory on the host to run in; ``None`` is the attempt's own working directory
     :param timeout: seconds after which the job is ended with outcome ``timed_out``; ``None`` is no limit
     :param lease: seconds without a manager after which its host ends the job by itself, so that it may run elsewhere;
@@ -89,24 +108,28 @@ class JobSpec:
     timeout: float | None
 
     def __init__(self, cmds: str | Sequence[str] = (), files: Sequence[str] = (), name: str | None = None, *,
-                 argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None, cwd: str | None = None,
-                 timeout: float | None = None, retries: int = 0, host_retries: int = DEFAULT_HOST_RETRIES,
+                 argv: Sequence[str] | None = None, env: Mapping[str, str | int | float] | None = None,
+                 cwd: str | None = None, timeout: float | None = None, retries: int = 0,
+                 host_retries: int = DEFAULT_HOST_RETRIES,
                  once: bool = False, stdin: str | None = None, nice: int = 0, login: bool = False,
                  strict: bool = True, leftovers: str = "kill", hosts: Sequence[str] = (), per_host: bool = False,
                  index: int = 1, base_dir: str | Path | None = None, lease: float | None = None):
-        lines = [cmds] if isinstance(cmds, str) else list(cmds)
-        if bool(lines) == bool(argv):
+        check("name", name, str, none=True)
+        lines = [cmds] if isinstance(cmds, str) else check_texts("cmds", cmds, where=name)
+        words = None if argv is None else check_texts("argv", argv, where=name)
+        if bool(lines) == bool(words):
             what = "takes commands or argv, not both" if lines else "has nothing to run"
             raise UsageError(f"a job {what}", where=name, hint="give commands (lines of a script) or argv (words)")
-        if leftovers not in LEFTOVERS:
-            raise UsageError(f"leftovers cannot be {leftovers!r}", where=name, hint="use kill or keep")
+        check_number("index", index, 0, MAX_INDEX, whole=True, where=name)
         self.name, self.index = name, index
         #: What all repeats share, one object for all of them; and whether nobody shares it yet.
         self._common, self._mine = _Common(
-            cmds=lines, files=list(files), argv=list(argv) if argv else None, env=dict(env or {}), cwd=cwd,
-            timeout=timeout, lease=lease, retries=retries, host_retries=host_retries, once=once, stdin=stdin, nice=nice,
-            login=login, strict=strict, leftovers=leftovers, hosts=list(hosts), per_host=per_host,
-            base_dir=None if base_dir is None else str(base_dir)), True
+            cmds=lines, files=check_texts("files", files, where=name), argv=words or None, env=_variables(env, name),
+            cwd=cwd, timeout=timeout, lease=lease, retries=retries, host_retries=host_retries, once=once, stdin=stdin,
+            nice=nice, login=login, strict=strict, leftovers=leftovers, hosts=check_texts("hosts", hosts, where=name),
+            per_host=per_host, base_dir=None if base_dir is None else str(base_dir)), True
+        check("base_dir", base_dir, str, PathLike, none=True, where=name)
+        _check(self._common, name)
 
     def named(self, name: str | None, index: int = 1) -> JobSpec:
         """Return a copy with another name and repeat number, which shares everything else with this one."""
@@ -135,11 +158,49 @@ class JobSpec:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> JobSpec:
-        """Return the spec that :meth:`as_dict` described."""
+        """Return the spec that :meth:`as_dict` described.
+
+        :raises UsageError: it describes none
+        """
+        check("the description of a job", data, Mapping)
+        unknown = [key for key in data if key not in cls._KEYS]
+        if unknown:
+            raise UsageError(f"a job has no {unknown[0]!r:.60}", hint=f"it has {', '.join(cls._KEYS)}")
         return cls(**data)
 
     def __repr__(self) -> str:
         return f"JobSpec(name={self.name!r}, {'argv' if self.argv else 'cmds'}={self.argv or self.cmds!r})"
+
+
+def _check(values: _Common, name: str | None) -> None:
+    """:raises UsageError: one of them cannot be"""
+    for key in ("once", "login", "strict", "per_host"):
+        if not isinstance(getattr(values, key), bool):
+            check(key, getattr(values, key), bool, where=name)
+    for key, most in (("retries", MAX_RETRIES), ("host_retries", MAX_RETRIES), ("nice", MAX_NICE)):
+        check_number(key, getattr(values, key), 0, most, whole=True, where=name)
+    for key in ("timeout", "lease"):
+        if getattr(values, key) is not None:
+            check_number(key, getattr(values, key), 0, LONGEST_S, above=True, where=name)
+    for key in ("cwd", "stdin"):
+        check(key, getattr(values, key), str, none=True, where=name)
+    if values.leftovers not in LEFTOVERS:
+        raise UsageError(f"leftovers cannot be {values.leftovers!r:.60}", where=name, hint="use kill or keep")
+
+
+def _variables(env: Mapping[str, object] | None, name: str | None) -> dict[str, str]:
+    """Return environment variables; a number is the text that shows it, as in a jobfile.
+
+    :raises UsageError: they are none
+    """
+    if env is None:
+        return {}
+    check("env", env, Mapping, dict, where=name)
+    for key, value in env.items():
+        check("a variable's name", key, str, where=name)
+        if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+            raise wrong(f"env {key}", value, "text or a number", where=name)
+    return {key: str(value) for key, value in env.items()}
 
 
 def _shared(key: str) -> property:
@@ -174,6 +235,8 @@ class Attempt:
                  "outcome", "pid", "reason", "released", "rss", "signal", "started", "state", "token", "uid")
 
     def __init__(self, n: int, uid: str, host: str, token: str):
+        if not (isinstance(n, int) and isinstance(uid, str) and isinstance(host, str) and isinstance(token, str)):
+            raise UsageError("an attempt is Attempt(number, uid, host, token)", why=f"got {n!r:.40}, {uid!r:.40}, …")
         self.n, self.uid, self.host, self.token = n, uid, host, token
         self.state = STATE_BUSY
         self.outcome: Outcome | None = None
@@ -192,6 +255,16 @@ class Attempt:
         self.rss: int | None = None
         self.released = False
 
+    @property
+    def seconds(self) -> float | None:
+        """For how long it ran, by its host's clock; ``None`` until it ended, and where it did not start."""
+        if self.started is None or self.ended is None:
+            return None
+        return max(0.0, self.ended - self.started)
+
+    def __repr__(self) -> str:
+        return f"Attempt({self.uid} on {self.host}, {_standing(self)})"
+
 
 class Job:
     """The record of a job: its spec, where it stands and its attempts.
@@ -202,12 +275,16 @@ class Job:
     :ivar paused: a person has paused it; ``False``: it was paused, and its host may not have heard yet that it goes on;
         ``None``: neither
     :ivar reason: in words, why it is where it is
+    :raises UsageError: no :class:`JobSpec`
     """
 
-    __slots__ = ("attempts", "exit_status", "host", "id_", "index", "name", "only_host", "outcome", "paused", "reason",
-                 "signal", "spec", "state")
+    __slots__ = ("attempts", "exit_status", "host", "id_", "index", "name", "only_host", "outcome", "paths", "paused",
+                 "reason", "signal", "spec", "state")
 
     def __init__(self, job_spec: JobSpec, index: int = 0, name: str | None = None):
+        if not (isinstance(job_spec, JobSpec) and isinstance(index, int) and (name is None or isinstance(name, str))):
+            raise UsageError("a job is Job(JobSpec(…), number, name)", why=f"got {type(job_spec).__name__}, "
+                             f"{type(index).__name__}, {type(name).__name__}")
         self.spec = job_spec
         self.index = index
         self.name = name or job_spec.name or "job"
@@ -222,6 +299,35 @@ class Job:
         self.signal: int | None = None
         self.reason: str | None = None
         self.attempts: list[Attempt] = []
+        #: Where the run that it belongs to keeps what jobs write.
+        self.paths: JobPaths | None = None
+
+    @property
+    def stdout(self) -> Path:
+        """The file of its standard output (its newest attempt's); there once it was launched.
+
+        :raises UsageError: the job belongs to no run yet
+        """
+        return self._here().stdout(self.name)
+
+    @property
+    def stderr(self) -> Path:
+        """The file of its standard error (its newest attempt's); there once it was launched.
+
+        :raises UsageError: the job belongs to no run yet
+        """
+        return self._here().stderr(self.name)
+
+    @property
+    def seconds(self) -> float | None:
+        """For how long its newest attempt ran, by its host's clock; ``None`` until it ended, and where it did not
+        start."""
+        return self.attempts[-1].seconds if self.attempts else None
+
+    def _here(self) -> JobPaths:
+        if self.paths is None:
+            raise UsageError("the job belongs to no run yet, so it has no outputs", where=self.name)
+        return self.paths
 
     @property
     def attempt(self) -> Attempt | None:
@@ -241,7 +347,22 @@ class Job:
         return attempt
 
     def __repr__(self) -> str:
-        return f"Job({self.name!r}, {self.state}{f', {self.outcome}' if self.outcome else ''})"
+        where = f" on {self.host}" if self.host else ""
+        return f"Job({self.name!r}{where}, {_standing(self)})"
+
+
+def _standing(record: Attempt | Job) -> str:
+    """Return where a job or an attempt stands in a few words: ``busy``, ``error, failed, exit 3, 1.2 s``."""
+    words: list[str] = [record.state]
+    if record.outcome is not None:
+        words.append(record.outcome.value)
+    if record.exit_status:
+        words.append(f"exit {record.exit_status}")
+    if record.signal:
+        words.append(f"signal {record.signal}")
+    if record.seconds is not None:
+        words.append(f"{record.seconds:.1f} s")
+    return ", ".join(words)
 
 
 def start_over(job: Job) -> None:

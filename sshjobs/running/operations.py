@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from sshjobs.errors import UsageError
+from sshjobs.model.given import MAX_SLOTS
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec, may_start_over
 from sshjobs.model.states import FINAL_STATES, STATE_ERROR, STATE_FREE
@@ -22,8 +23,6 @@ from sshjobs.store.rundir import job_directory_name
 
 Request = dict[str, Any]
 
-#: The most jobs that a host takes at a time.
-MAX_SLOTS = 4096
 
 
 class Operations:

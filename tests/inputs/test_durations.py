@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sshjobs.errors import UsageError
-from sshjobs.inputs.timespans import MAX_SECONDS, format_duration, parse_duration
+from sshjobs.inputs.timespans import format_duration, parse_duration
+from sshjobs.model.given import LONGEST_S
 
 
 @pytest.mark.parametrize(("text", "seconds"), [
     ("90", 90), ("0.5", 0.5), (".5", 0.5), ("1s", 1), ("2h30m", 9000), ("1d", 86400), ("1w", 604800),
     ("1d 2h", 93600), (" 5m ", 300), ("1.5h", 5400), ("250ms", 0.25), ("1m1s", 61), ("0090", 90),
-    (90, 90), (0.25, 0.25), ("3650d", MAX_SECONDS),
+    (90, 90), (0.25, 0.25), ("3650d", LONGEST_S),
 ])
 def test_durations_are_read_as_written(text, seconds):
     assert parse_duration(text) == pytest.approx(seconds)
@@ -46,7 +47,7 @@ def test_nothing_else_is_a_duration(value):
         parse_duration(value)
 
 
-@given(st.integers(1, int(MAX_SECONDS)) | st.floats(0.001, 59).map(lambda seconds: round(seconds, 3)))
+@given(st.integers(1, int(LONGEST_S)) | st.floats(0.001, 59).map(lambda seconds: round(seconds, 3)))
 def test_a_formatted_duration_reads_back_as_itself(seconds):
     assert parse_duration(format_duration(seconds)) == pytest.approx(seconds)
 
