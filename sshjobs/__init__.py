@@ -10,7 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sshjobs.errors import CommandError, HostError, InputError, NoHostError, QueueError, SshjobsError, UsageError
+    from sshjobs.errors import (
+        CommandError,
+        HostError,
+        InputError,
+        NoHostError,
+        QueueError,
+        RunTimeoutError,
+        SshjobsError,
+        UsageError,
+    )
     from sshjobs.inputs.builder import Builder
     from sshjobs.model.spec import Attempt, Job, JobSpec
     from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome
@@ -29,7 +38,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "errors": ("CommandError", "HostError", "InputError", "NoHostError", "QueueError", "SshjobsError", "UsageError"),
+    "errors": ("CommandError", "HostError", "InputError", "NoHostError", "QueueError", "RunTimeoutError",
+               "SshjobsError", "UsageError"),
     "inputs.builder": ("Builder",),
     "model.spec": ("Attempt", "Job", "JobSpec"),
     "model.states": ("STATES", "STATE_BUSY", "STATE_DONE", "STATE_ERROR", "STATE_FREE", "STATE_UNKNOWN", "Outcome"),
@@ -46,7 +56,7 @@ __all__ = [
     "STATES", "STATE_BUSY", "STATE_DONE", "STATE_ERROR", "STATE_FREE", "STATE_UNKNOWN", "Attempt", "Builder",
     "CheckLocalCommand", "CheckRemoteCommands", "CommandError", "CopyLocalFilesToRemoteHost", "HostError",
     "InputError", "Job", "JobSpec", "LoggingManager", "Manager", "Network", "NoHostError", "Outcome",
-    "Queue", "QueueError", "Run", "SshjobsError", "UsageError", "WriteRemoteFile",
+    "Queue", "QueueError", "Run", "RunTimeoutError", "SshjobsError", "UsageError", "WriteRemoteFile",
 ]
 
 

@@ -126,6 +126,10 @@ class RunBusyError(UsageError):
     elsewhere = False
 
 
+class RunTimeoutError(SshjobsError, TimeoutError):
+    """A run, or the next job of it, has not ended in the time that was to be waited for it. It goes on."""
+
+
 class CommandError(SshjobsError):
     """A command that a helper ran did not succeed.
 

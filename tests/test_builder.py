@@ -108,7 +108,7 @@ def test_two_builders_share_nothing():
     ({"commands": "x", "name": "../y"},
      "../y: name: a job's name cannot hold '/': it names a directory; use '-' or '_' instead"),
     ({"commands": "x", "name": 5}, "name must be text, got the number 5"),
-    ({"commands": "x", "env": {"A": 5}}, "env.A must be text, got the number 5"),
+    ({"commands": "x", "env": {"A": True}}, "env.A must be text, got the boolean True"),
     ({"commands": "x", "env": {"A=B": "5"}},
      "env.A=B: the name of a variable cannot be empty or hold '='; choose another"),
     ({"commands": "x", "env": {"SSHJOBS_X": "5"}}, "env.SSHJOBS_X: SSHJOBS_… are set by sshjobs; choose another name"),

@@ -67,7 +67,7 @@ def command(ctx: click.Context, words: tuple[str, ...], name: str | None, result
 def _read(jobfile: str) -> list[JobSpec]:
     from sshjobs.inputs.source import read_input
     from sshjobs.inputs.yamlevents import MAX_BYTES
-    from sshjobs.running.run import specs_of
+    from sshjobs.running.forms import specs_of
 
     data = sys.stdin.buffer.read(MAX_BYTES + 1) if jobfile == "-" else read_input(jobfile, MAX_BYTES)
     return specs_of(jobfile, data)

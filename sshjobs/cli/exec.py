@@ -63,7 +63,8 @@ def command(words: tuple[str, ...], hosts: tuple[str, ...], **options: Any) -> i
     after :::, from files after ::::, or else from standard input, one a line.
     """
     configure(options["verbose"])
-    from sshjobs.running.run import EMBEDDED, Run
+    from sshjobs.running.forms import EMBEDDED
+    from sshjobs.running.run import Run
 
     output, tag = _printing(options)
     chosen = hosts_of(hosts) or EMBEDDED

@@ -37,7 +37,8 @@ def start(hosts: tuple[str, ...], results: Path, name: str | None, ssh_config: s
     It ends with the last of its jobs after `sshjobs queue finish`.
     """
     configure(verbose)
-    from sshjobs.running.run import EMBEDDED, Run, options_of
+    from sshjobs.running.forms import EMBEDDED, options_of
+    from sshjobs.running.run import Run
 
     chosen = hosts_of(hosts) or EMBEDDED
     if detach:

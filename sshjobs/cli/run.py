@@ -39,7 +39,8 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
     configure(verbose)
     output = output or "none"
     check_printing(output, tag=tag, as_json=as_json)
-    from sshjobs.running.run import EMBEDDED, Run, options_of
+    from sshjobs.running.forms import EMBEDDED, options_of
+    from sshjobs.running.run import Run
 
     data, specs, chosen = _read(jobfile, hosts)
     settings: dict[str, Any] = {"results": results, "name": name, "ssh_config": ssh_config, "transport": transport}
@@ -72,7 +73,7 @@ def _read(jobfile: str, hosts: tuple[str, ...]) -> tuple[bytes, list[Any], list[
     """
     from sshjobs.inputs.source import read_input
     from sshjobs.inputs.yamlevents import MAX_BYTES
-    from sshjobs.running.run import specs_of
+    from sshjobs.running.forms import specs_of
 
     problems: list[Problem] = []
     data, specs, chosen = b"", [], []

@@ -31,11 +31,12 @@ class Builder:
 
     def AddJob(self, commands: str | Sequence[str] = (), files: Sequence[str | os.PathLike[str]] = (),
                name: str | None = None, repeat: int | None = None, *, argv: Sequence[str] | None = None,
-               env: Mapping[str, str | int | float] | None = None, cwd: str | None = None, timeout: float | str | None = None,
-               retries: int = 0, host_retries: int = DEFAULT_HOST_RETRIES, once: bool = False,
-               stdin: str | os.PathLike[str] | None = None, nice: int = 0, login: bool = False, strict: bool = True,
-               leftovers: str = "kill", hosts: Sequence[str] = (), per_host: bool = False,
-               base_dir: str | Path | None = None, lease: float | str | None = None) -> Builder:
+               env: Mapping[str, str | int | float] | None = None, cwd: str | None = None,
+               timeout: float | str | None = None, retries: int = 0, host_retries: int = DEFAULT_HOST_RETRIES,
+               once: bool = False, stdin: str | os.PathLike[str] | None = None, nice: int = 0,
+               login: bool = False, strict: bool = True, leftovers: str = "kill", hosts: Sequence[str] = (),
+               per_host: bool = False, base_dir: str | Path | None = None,
+               lease: float | str | None = None) -> Builder:
         """Add a job; with ``repeat`` above 1, as many jobs called ``name-1``, ``name-2`` and so on.
 
         What is given is copied. Files are not looked at before they are sent.
@@ -56,7 +57,7 @@ class Builder:
             "host_retries": host_retries, "once": once, "stdin": stdin, "nice": nice, "login": login,
             "strict": strict, "leftovers": leftovers, "hosts": hosts, "per_host": per_host,
         }
-        values = checked_values(_plain(given), where=name if isinstance(name, str) else None)
+        values = checked_values(_plain(given), where=name[:60] if isinstance(name, str) else None)
         count = values.pop("repeat")
         values.setdefault("name", NAMELESS)
         check_path("base_dir", base_dir, none=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from sshjobs.errors import InputError, Problem, UsageError
 from sshjobs.inputs.hostfile import MAX_BYTES, read_host_lines
 from sshjobs.inputs.source import check_text, read_input
+from sshjobs.model.given import check
 from sshjobs.model.host import Cluster, Host
 
 
@@ -45,11 +46,12 @@ def clusters_from(clusters: Mapping[str, Sequence[str | Host]]) -> list[Cluster]
     """
     found = []
     for manager, workers in clusters.items():
-        if isinstance(workers, str) or not isinstance(manager, str):
+        if isinstance(workers, (str, bytes)) or not isinstance(workers, Iterable) or not isinstance(manager, str):
             raise UsageError("a cluster is {management host: [workers]}", where=str(manager),
                              hint="give a list of hosts")
         hosts: list[Host] = []
         for worker in workers:
+            check(f"a worker of {manager}", worker, str, Host)
             hosts += [worker] if isinstance(worker, Host) else read_host_lines([worker], f"the cluster of {manager}")
         found.append(Cluster(_the_manager(read_host_lines([manager], "clusters")), tuple(hosts)))
     return found

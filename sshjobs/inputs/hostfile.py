@@ -56,8 +56,9 @@ def load_hosts(spec_or_path: str | Sequence[str]) -> list[Host]:
             raise InputError([Problem(spec_or_path, 0, 0, "there is no such hosts file; check the path")])
         return _Reader("hosts", spec=True).read([spec_or_path])
     lines = list(spec_or_path)
-    if wrong := next((line for line in lines if not isinstance(line, str)), None):
-        raise UsageError(f"a host must be text, got {type(wrong).__name__}", hint="write ['h1', 'h2']")
+    for line in lines:
+        if not isinstance(line, str):
+            raise UsageError(f"a host must be text, got {type(line).__name__}", hint="write ['h1', 'h2']")
     return _Reader("hosts").read(lines)
 
 

@@ -77,7 +77,7 @@ def check_texts(name: str, value: object, *, where: str | None = None) -> list[s
     if type(value) not in (list, tuple) and (isinstance(value, (str, bytes, Mapping))
                                              or not isinstance(value, Iterable)):
         raise wrong(name, value, "a list of texts", where=where)
-    texts = list(value)  # type: ignore[call-overload]
+    texts: list[str] = list(value)  # type: ignore[call-overload]
     for text in texts:
         if type(text) is not str:
             check(f"each of {name}", text, str, where=where)

@@ -172,7 +172,7 @@ class JobSpec:
         return f"JobSpec(name={self.name!r}, {'argv' if self.argv else 'cmds'}={self.argv or self.cmds!r})"
 
 
-def _check(values: _Common, name: str | None) -> None:
+def _check(values: Any, name: str | None) -> None:
     """:raises UsageError: one of them cannot be"""
     for key in ("once", "login", "strict", "per_host"):
         if not isinstance(getattr(values, key), bool):

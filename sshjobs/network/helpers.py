@@ -15,11 +15,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sshjobs.errors import CommandError, UsageError, printable
 from sshjobs.inputs.hostfile import load_hosts
+from sshjobs.model.given import LONGEST_S, check, check_number, check_path
 from sshjobs.model.host import Host, Login, login_of
 from sshjobs.network.transport import Ending, OpensshTransport
 from sshjobs.network.transport.openssh import OPTIONS, said_by_ssh, ssh_words
@@ -53,6 +54,7 @@ def CheckLocalCommand(cmd: Sequence[str], verbose: bool = False, *, timeout: flo
     :raises CommandError: it could not be started, ran out of time or did not exit with 0
     """
     words = _words(cmd)
+    _check_timeout(timeout)
     status, out, err = _carry_out(words, b"", timeout, verbose)
     if status != 0:
         raise CommandError(_how_it_ended(status), status=status, where=shlex.join(words)[:200], why=_last_line(err))
@@ -73,6 +75,8 @@ def CheckRemoteCommands(host: str, cmds: str | Sequence[str], verbose: bool = Fa
     :raises CommandError: the host could not be used, time ran out, or the exit status is not 0
     :raises UsageError: no host name, or a script that cannot be sent
     """
+    _check_timeout(timeout)
+    check_path("ssh_config", ssh_config, none=True)
     script = cmds if isinstance(cmds, str) else "\n".join(_words(cmds))
     if "\0" in script or len(script.encode("utf-8", "surrogateescape")) > MAX_SCRIPT:
         raise UsageError("the commands cannot be sent", why=f"at most {MAX_SCRIPT:,} bytes, none of them NUL",
@@ -100,11 +104,15 @@ def CopyLocalFilesToRemoteHost(host: str, remote_path: str, *files: str, ssh_con
     """
     verbose, timeout = check_opts.pop("verbose", False), check_opts.pop("timeout", TIMEOUT)
     if check_opts:
-        raise TypeError(f"no option of CheckLocalCommand: {', '.join(check_opts)}")
+        raise UsageError(f"CheckLocalCommand takes no {next(iter(check_opts))!r:.60}",
+                         hint="it takes verbose and timeout")
+    _check_timeout(timeout)
+    check_path("ssh_config", ssh_config, none=True)
     target = _host(host)
     if not files:
         return ""
     for file in files:
+        check_path("each of files", file)
         if not os.path.exists(file):
             raise UsageError("there is no such file to copy", where=str(file))
     login = login_of(target)
@@ -144,6 +152,9 @@ def WriteRemoteFile(host: str, remote_path: str, contents: str | bytes, verbose:
     :raises CommandError: the host could not be used, time ran out, or it could not be written
     :raises UsageError: no host name
     """
+    check("contents", contents, str, bytes, bytearray, memoryview)
+    _check_timeout(timeout)
+    check_path("ssh_config", ssh_config, none=True)
     data = contents.encode("utf-8", "surrogateescape") if isinstance(contents, str) else bytes(contents)
     status, out, err = _converse(_host(host), _WRITE, _remote_path(remote_path), data, timeout, verbose, ssh_config)
     if status != 0:
@@ -228,20 +239,27 @@ def _feed(sink: int, data: bytes, keep_open: bool) -> None:
 # -- words -----------------------------------------------------------------------------------------------------------
 
 
+def _check_timeout(timeout: object) -> None:
+    check_number("timeout", timeout, 0, LONGEST_S, above=True, none=True)
+
+
 def _host(name: str) -> Host:
+    check("host", name, str)
     found = load_hosts([name])
     if len(found) != 1 or found[0].name != name:
-        raise UsageError(f"{name!r} is not one host", hint="write [user@]host[:port]")
+        raise UsageError(f"{name!r:.60} is not one host", hint="write [user@]host[:port]")
     return found[0]
 
 
 def _words(cmd: Sequence[str]) -> list[str]:
-    if isinstance(cmd, str) or not cmd or not all(isinstance(word, str) for word in cmd):
+    listed = isinstance(cmd, Iterable) and not isinstance(cmd, (str, bytes, Mapping))
+    if not listed or not cmd or not all(isinstance(word, str) for word in cmd):
         raise UsageError("a command is a list of words", why=f"got {cmd!r}"[:200], hint="write ['ls', '-l']")
     return list(cmd)
 
 
 def _remote_path(path: str) -> str:
+    check("the path on the host", path, str)
     if not path or "\0" in path:
         raise UsageError("the path on the host cannot be used", where=repr(path))
     return path.removeprefix("~/") or "."

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+from sshjobs.errors import SshjobsError
+
 _Result = TypeVar("_Result")
 
 
@@ -52,7 +54,11 @@ class LoopThread:
     def start(self, begin: Callable[[], None]) -> None:
         """See :class:`LoopRunner`."""
         self.loop.call_soon(begin)
-        self._thread.start()
+        try:
+            start_thread(self._thread)
+        except SshjobsError:
+            self.loop.close()
+            raise
 
     def complete(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
         """See :class:`LoopRunner`."""
@@ -81,3 +87,15 @@ class LoopThread:
         finally:
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
             self.loop.close()
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Start a thread.
+
+    :raises SshjobsError: the system allows no further one
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise SshjobsError("no further thread can be started on this machine", why=str(error),
+                           hint="see ulimit -u, and what else runs here") from error

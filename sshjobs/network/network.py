@@ -6,12 +6,14 @@ import contextlib
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from sshjobs.errors import UsageError
 from sshjobs.inputs.clusterfile import clusters_from, hosts_of_clusters
 from sshjobs.inputs.hostfile import load_hosts
+from sshjobs.model.given import MAX_SLOTS, check, check_number, check_path, wrong
 from sshjobs.model.host import Cluster, Host
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, STATE_FREE
@@ -55,6 +57,11 @@ class Network(NetworkContract):
     def __init__(self, results_dir: str, clusters: Clusters, verbose: bool = False, *,
                  ssh_config: str | None = None, transport: str | None = None, slots: int | None = None,
                  direct: bool = False, connect_kwargs: Mapping[str, Any] | None = None):
+        check_path("results_dir", results_dir)
+        check("transport", transport, str, none=True)
+        check_path("ssh_config", ssh_config, none=True)
+        check_number("slots", slots, 1, MAX_SLOTS, whole=True, none=True)
+        check("connect_kwargs", connect_kwargs, Mapping, dict, none=True)
         self.results_dir, self.verbose, self.slots = str(results_dir), verbose, slots
         self.hosts = {host.name: host for host in _hosts(clusters, direct)}
         self._make_room()
@@ -115,11 +122,13 @@ class Network(NetworkContract):
 
     def open(self, run: RunIdentity, paths: RunPaths) -> None:
         self._paths = paths
-        self._engine = Engine(self._new_runner(), self._files, self.hosts.values(), self._transport_of, self._slots_of,
-                              run, paths.root)
+        engine = Engine(self._new_runner(), self._files, self.hosts.values(), self._transport_of, self._slots_of, run,
+                        paths.root)
         for job in self._adopted_jobs:
             self._adopted.extend(self._records.adopt(job, paths))
-        self._engine.start(self._adopted, self._boots)
+        engine.start(self._adopted, self._boots)
+        # One that could not start has nothing that could be closed.
+        self._engine = engine
         self._adopted_jobs, self._adopted = [], []
 
     def adopt(self, jobs: Iterable[Job], boots: Mapping[str, str]) -> None:
@@ -230,8 +239,10 @@ class Network(NetworkContract):
 def _hosts(clusters: Clusters, direct: bool) -> list[Host]:
     if isinstance(clusters, Mapping):
         return hosts_of_clusters(clusters_from(clusters), direct=direct)
-    if isinstance(clusters, str):
-        return load_hosts(clusters)
+    if isinstance(clusters, (str, PathLike)):
+        return load_hosts(str(clusters))
+    if isinstance(clusters, bytes) or not isinstance(clusters, Iterable):
+        raise wrong("clusters", clusters, "a list of hosts, the path of a hosts file, or {management host: [workers]}")
     given = list(clusters)
     if given and all(isinstance(cluster, Cluster) for cluster in given):
         return hosts_of_clusters((cluster for cluster in given if isinstance(cluster, Cluster)), direct=direct)

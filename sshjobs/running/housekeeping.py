@@ -11,7 +11,7 @@ from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import STATES
 from sshjobs.network.clock import Clock
-from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Warned
+from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, RunIdentity, Warned
 from sshjobs.network.session.book import waits_for
 from sshjobs.network.session.output_files import FULL
 from sshjobs.running.hooks import Hooks
@@ -21,7 +21,7 @@ from sshjobs.scheduling.quarantine import Quarantine
 from sshjobs.scheduling.queue import Queue
 from sshjobs.scheduling.schedule import Schedule
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedError, Summary
-from sshjobs.store.rundir import RunPaths
+from sshjobs.store.rundir import RunPaths, discard_run
 
 #: Seconds between attempts to commit while the disk of the store refuses.
 COMMIT_RETRY = 1.0
@@ -166,6 +166,21 @@ class Housekeeping(Hooks):
     def _tell_health(self, host: str, usable: bool, words: str) -> None:
         self.store.set_host(host, "up" if usable else "quarantined", None if usable else words, since=self.clock.time())
         self.handle_host(Warned(host, words))
+
+    def _open_new(self, run: RunIdentity) -> None:
+        """Begin to contact the hosts of a new run. Where that cannot be, nothing of the run is left."""
+        try:
+            self.network.open(run, self.paths)
+        except BaseException:
+            self.network.close(finished=False)
+            self.store.close(self.clock.time())
+            discard_run(self.paths, store_too=True)
+            raise
+
+    def abandon(self) -> None:
+        """End the conversations with the hosts, and close the store: instead of :meth:`ProcessJobs`, where that cannot
+        be called. What a run has launched goes on, and the run can be resumed."""
+        self._close(finished=False, clean=not self._unreleased)
 
     def _close(self, *, finished: bool, clean: bool = False) -> None:
         """End the conversations and close the books.

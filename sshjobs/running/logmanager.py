@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
+from sshjobs.model.given import wrong
 from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_ERROR
 from sshjobs.running.manager import Manager
@@ -20,6 +21,8 @@ class LoggingManager(Manager):
 
     def __init__(self, sleep_time_in_secs: float, log: TextIO):
         super().__init__(sleep_time_in_secs)
+        if not (callable(getattr(log, "write", None)) and callable(getattr(log, "flush", None))):
+            raise wrong("log", log, "a text file that is open for writing")
         self.log = log
         #: The last thing written was a sleep, its line is still open.
         self.last_was_sleep = False

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sshjobs.errors import NoHostError, UsageError
+from sshjobs.errors import NoHostError
 from sshjobs.inputs.timespans import format_duration
 from sshjobs.model.causes import Cause
+from sshjobs.model.given import LONGEST_S, check, check_each, check_number
 from sshjobs.model.spec import Attempt, Job, JobSpec, start_over
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, Outcome, state_for
 from sshjobs.network.contract import NetworkContract, News, RunIdentity
@@ -40,8 +41,7 @@ class Manager(Housekeeping):
 
     def __init__(self, sleep_time_in_secs: float):
         super().__init__()
-        if not sleep_time_in_secs > 0:
-            raise UsageError("sleep_time_in_secs must be more than 0", why=f"got {sleep_time_in_secs!r}")
+        check_number("sleep_time_in_secs", sleep_time_in_secs, 0, LONGEST_S, above=True)
         self.sleep_time_in_secs = sleep_time_in_secs
         self.fail_fast = False
         #: Seconds after which hosts that are away are no longer waited for; their jobs stay unknown. None: no limit.
@@ -69,13 +69,16 @@ class Manager(Housekeeping):
         :param jobfile: a copy to keep with the run
         :raises UsageError: nothing to run on, ``hosts`` of a job that match no host, a name that is taken
         """
-        made = new_run(job_specs, list(network.hosts.values()), Path(network.results_dir), name=name, stem=stem,
+        check("network", network, NetworkContract)
+        specs = check_each("job_specs", job_specs, JobSpec)
+        check("name", name, str, none=True)
+        made = new_run(specs, list(network.hosts.values()), Path(network.results_dir), name=name, stem=stem,
                        jobfile=jobfile, options=options, manager=ManagerIdentity.this_process())
         epoch = self._begin(network, made.paths, made.store, made.schedule)
         for job in made.jobs:
-            self.jobs.Add(job)
+            self._enlist(job)
         network.hold()
-        network.open(RunIdentity(made.uid, self.paths.name, epoch), self.paths)
+        self._open_new(RunIdentity(made.uid, self.paths.name, epoch))
         # Something to commit while hosts are being contacted: the first commit takes longest, and launches wait for it.
         self.store.set_run_state("running")
 
@@ -112,7 +115,7 @@ class Manager(Housekeeping):
         if attempt is None or attempt.state in FINAL_STATES:
             self.take_in(job)
             return
-        self.jobs.Add(job)
+        self._enlist(job)
         self.placement.enter(job, attempt.host, self.clock.monotonic())
         self.schedule.occupy(attempt.host)
         self._move(job, STATE_UNKNOWN)
@@ -126,6 +129,10 @@ class Manager(Housekeeping):
         """Carry a further job of the run, which waits for a host, or for a person to let it go on."""
         if not job.paused:
             self.schedule.add(job)
+        self._enlist(job)
+
+    def _enlist(self, job: Job) -> None:
+        job.paths = self.paths
         self.jobs.Add(job)
 
     def try_again(self, job: Job) -> None:
@@ -133,7 +140,7 @@ class Manager(Housekeeping):
         if job.state not in FINAL_STATES:
             return
         if job not in self.jobs:
-            self.jobs.Add(job)
+            self._enlist(job)
         start_over(job)
         self._move(job, STATE_FREE)
         self.schedule.add(job)

@@ -6,24 +6,25 @@ A run lives in its directory; a :class:`Run` is a hold on it.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sshjobs.errors import EXIT_INTERRUPTED, SshjobsError, UsageError
-from sshjobs.inputs.hostfile import load_hosts
+from sshjobs.errors import EXIT_INTERRUPTED, RunTimeoutError, SshjobsError, UsageError
+from sshjobs.model.given import LONGEST_S, check, check_each, check_number, check_texts, wrong
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import FINAL_STATES
 from sshjobs.network import Network
+from sshjobs.network.loops import start_thread
 from sshjobs.running.control import ControlServer, ManagerGoneError, ask, socket_directory
+from sshjobs.running.forms import check_options, hosts_from, in_our_words, jobs_from, options_of
 from sshjobs.running.operations import Operations, Request
 from sshjobs.running.runmanager import Listener, RunManager, silent
 from sshjobs.running.unattended import patiently
@@ -33,8 +34,6 @@ from sshjobs.store.rundir import RunPaths
 if TYPE_CHECKING:
     from sshjobs.inputs.builder import Builder
 
-#: What sshjobs does with hosts when none are named: everything runs on this machine.
-EMBEDDED = [Host("localhost", local=True)]
 #: Seconds that a manager gets to begin to carry out a request.
 REQUEST_TIMEOUT = 25.0
 #: Seconds between two looks at whether it still will.
@@ -52,13 +51,13 @@ class Run:
     """
 
     def __init__(self, manager: RunManager):
+        check("manager", manager, RunManager)
         self.manager, self.paths = manager, manager.paths
         self.name = manager.paths.name
         self._operations = Operations(manager)
         self._interrupts = 0
         #: All that runs was cancelled, so that people want to know what is left.
         self._cancelled = False
-        self._thread: threading.Thread | None = None
         self._result: Future[int] = Future()
 
     @classmethod
@@ -72,13 +71,17 @@ class Run:
         :param give_up_host: end the run when all that it waits for are hosts away for so many seconds
         :raises UsageError: something in it cannot be; nothing was started
         """
+        check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots, stem=stem,
+                      jobfile=jobfile, fail_fast=fail_fast, stays_open=stays_open, give_up_host=give_up_host,
+                      listener=listener)
+        chosen = check_each("hosts", hosts, Host)
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
                              stays_open=stays_open, give_up_host=give_up_host)
         # A run that nobody could talk to is better not begun.
         socket_directory()
         manager = RunManager(listener)
         manager.fail_fast, manager.stays_open, manager.give_up_after = fail_fast, stays_open, give_up_host
-        network = Network(str(results), list(hosts), ssh_config=options["ssh_config"], transport=transport, slots=slots)
+        network = Network(str(results), chosen, ssh_config=options["ssh_config"], transport=transport, slots=slots)
         manager.Setup(specs, network, name=name, stem=stem, jobfile=jobfile, options=options)
         return cls(manager)
 
@@ -88,6 +91,9 @@ class Run:
 
         :raises RunBusyError: that manager is alive
         """
+        check("paths", paths, RunPaths)
+        if not callable(listener):
+            raise wrong("listener", listener, "a function of one event")
         socket_directory()
         manager = RunManager(listener)
         manager.Resume(paths, network_of(paths, manager))
@@ -97,47 +103,50 @@ class Run:
     def start(cls, jobs: str | Path | Builder | Iterable[JobSpec], hosts: str | Sequence[str | Host] | None = None, *,
               results: str | Path = "results", name: str | None = None, ssh_config: str | None = None,
               transport: str | None = None, slots: int | None = None, fail_fast: bool = False,
-              listener: Listener = silent) -> Run:
+              stays_open: bool = False, listener: Listener = silent) -> Run:
         """Start a run in a thread of its own and return at once.
 
         :param jobs: path of a jobfile, a builder, or specs
         :param hosts: as for :class:`sshjobs.Network`; ``None`` is this machine
+        :param stays_open: do not end with the last job: :meth:`add` brings more, until :meth:`finish`
         :param listener: called in that thread with each event
-        :raises SshjobsError: as :meth:`create`; nothing was started
+        :raises SshjobsError: as :meth:`create`, or a file that a job wants to be sent is not there; nothing was started
         """
-        # Here and in specs_of, because what reads jobfiles takes long to load, and `exec` needs none of it.
-        from sshjobs.inputs.builder import Builder
-
-        stem, jobfile = "run", None
-        if isinstance(jobs, (str, Path)):
-            stem, jobfile = Path(jobs).stem, Path(jobs).read_bytes() if Path(jobs).is_file() else None
-            jobs = Builder().AddJobFile(jobs)
-        specs = jobs.MakeJobSpecs() if isinstance(jobs, Builder) else list(jobs)
-        chosen = EMBEDDED if hosts is None else hosts_from(hosts)
+        check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots,
+                      fail_fast=fail_fast, stays_open=stays_open, listener=listener)
+        given, chosen = jobs_from(jobs), hosts_from(hosts)
         made: Future[Run] = Future()
 
-        def carry() -> None:
-            # The store belongs to the thread that opened it. What goes wrong belongs to whoever waits.
-            try:
-                run = cls.create(specs, chosen, results=Path(results), name=name, stem=stem, jobfile=jobfile,
-                                 ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
-                                 listener=listener)
-            except BaseException as error:  # noqa: BLE001
-                made.set_exception(error)
-                return
-            made.set_result(run)
-            try:
-                run._result.set_result(run.process())
-            except BaseException as error:  # noqa: BLE001
-                run._result.set_exception(error)
-            finally:
-                run.manager.finished.close()
+        def make() -> Run:
+            return cls.create(given.specs, chosen, results=Path(results), name=name, stem=given.stem,
+                              jobfile=given.jobfile, ssh_config=ssh_config, transport=transport, slots=slots,
+                              fail_fast=fail_fast, stays_open=stays_open, listener=listener)
 
-        thread = threading.Thread(target=carry, name="sshjobs-run", daemon=True)
-        thread.start()
-        run = made.result()
-        run._thread = thread
-        return run
+        # The store belongs to the thread that opened it.
+        thread = threading.Thread(target=cls._carry, args=(make, made), name="sshjobs-run", daemon=True)
+        start_thread(thread)
+        return made.result()
+
+    @staticmethod
+    def _carry(make: Callable[[], Run], made: Future[Run]) -> None:
+        """Make a run and carry it to its end. What goes wrong belongs to whoever waits for the one or the other."""
+        try:
+            run = make()
+        except BaseException as error:  # noqa: BLE001
+            made.set_exception(in_our_words(error))
+            return
+        made.set_result(run)
+        failure: BaseException | None = None
+        try:
+            code = run.process()
+        except BaseException as error:  # noqa: BLE001
+            failure = in_our_words(error)
+        # First those who follow its jobs: who has waited for the run finds nothing of it at work.
+        run.manager.finished.close(failure)
+        if failure is None:
+            run._result.set_result(code)
+        else:
+            run._result.set_exception(failure)
 
     # -- for programs --------------------------------------------------------------------------------------------
 
@@ -150,26 +159,61 @@ class Run:
         """Return the run's exit code when it has ended.
 
         :param timeout: seconds to wait at most
-        :raises TimeoutError: it has not ended by then
+        :raises RunTimeoutError: it has not ended by then; it is a ``TimeoutError`` too
         :raises SshjobsError: it could not be carried on, such as for want of a host
         """
+        check_number("timeout", timeout, 0, LONGEST_S, none=True)
         try:
             return self._result.result(timeout)
         except FutureTimeout:
-            # Before Python 3.11 that is another class than the built-in one.
-            raise TimeoutError("the run has not ended in time") from None
+            raise RunTimeoutError("the run has not ended in time", where=self.name, hint="it goes on") from None
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Job]:
         """Yield each job when it has ended, in the order of the ends, until the run ends.
 
         :param timeout: seconds to wait for the next one at most
-        :raises TimeoutError: none has ended by then
+        :raises RunTimeoutError: none has ended by then; it is a ``TimeoutError`` too
+        :raises NoHostError: no host could be used
+        :raises SshjobsError: the run could not be carried on for another reason
         """
+        check_number("timeout", timeout, 0, LONGEST_S, none=True)
         return self.manager.finished.follow(timeout)
 
+    def add(self, jobs: str | Path | Builder | Iterable[JobSpec]) -> list[Job]:
+        """Add jobs to the run, as :meth:`start` takes them, and return them. They are on disk when this returns.
+
+        :raises SshjobsError: they cannot run here, or the run has ended; nothing was added
+        """
+        specs = jobs_from(jobs).specs
+        answer = self.request({"do": "add", "specs": [spec.as_dict() for spec in specs]})
+        added = set(answer["jobs"])
+        return [job for job in self.jobs if job.name in added]
+
+    def finish(self) -> None:
+        """Let a run that stays open end with the last of its jobs. May be called again.
+
+        :raises SshjobsError: the run has ended
+        """
+        self.request({"do": "finish"})
+
     def cancel(self, names: Iterable[str] | None = None) -> None:
-        """Have jobs ended, by name; ``None`` ends all, and the run. Their ends are waited for by :meth:`wait`."""
-        self.request({"do": "cancel", "jobs": None if names is None else list(names)})
+        """Have jobs ended, by name; ``None`` ends all, and the run. Their ends are waited for by :meth:`wait`.
+
+        :raises UsageError: no job of the run is called so; nothing was cancelled
+        :raises SshjobsError: the run has ended
+        """
+        wanted = None if names is None else check_texts("names", names)
+        if wanted is not None:
+            _check_names(self.paths, wanted)
+        self.request({"do": "cancel", "jobs": wanted})
+
+    def __repr__(self) -> str:
+        if self._result.done():
+            error = self._result.exception()
+            return f"Run({self.name!r}, {'over' if error is None else error})"
+        jobs = self.manager.jobs
+        counts = ", ".join(f"{jobs.CountInState(state)} {state}" for state in jobs.states if jobs.CountInState(state))
+        return f"Run({self.name!r}, {counts or 'no jobs'})"
 
     def __enter__(self) -> Run:
         return self
@@ -177,6 +221,10 @@ class Run:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  traceback: TracebackType | None) -> None:
         if kind is None:
+            if self.manager.stays_open:
+                # Nobody is left who adds to it. It may have ended just now.
+                with contextlib.suppress(ManagerGoneError):
+                    self.finish()
             self.wait()
             return
         # The exception that ended the block is what its caller is to see.
@@ -196,7 +244,12 @@ class Run:
         self.manager.listener({"event": "run", "run": self.name, "directory": str(self.paths.root),
                                "jobs": summary.total, "counts": summary.counts,
                                "hosts": self.manager.network.GetHosts()})
-        server = ControlServer(summary.uid, self.request)
+        try:
+            server = ControlServer(summary.uid, self.request)
+        except BaseException:
+            # Nobody but us can end the conversations with the hosts.
+            self.manager.abandon()
+            raise
         try:
             with self._signals():
                 self.manager.ProcessJobs()
@@ -219,6 +272,7 @@ class Run:
 
         :raises SshjobsError: it could not be done, or not in time
         """
+        check("a request", request, dict)
         answer: Future[Request] = Future()
 
         def act() -> None:
@@ -286,20 +340,6 @@ class Run:
         self._operations.cancel([job.name for job in self.manager.unfinished() if job.state != "free"])
 
 
-def options_of(*, ssh_config: str | None, transport: str | None, slots: int | None, fail_fast: bool,
-               stays_open: bool, give_up_host: float | None = None) -> dict[str, Any]:
-    """Return what a run is started with, as its store keeps it.
-
-    :raises UsageError: the ssh configuration cannot be read
-    """
-    if ssh_config is not None:
-        if not os.access(ssh_config, os.R_OK):
-            raise UsageError("the ssh configuration cannot be read", where=ssh_config, hint="correct --ssh-config")
-        ssh_config = os.path.abspath(ssh_config)
-    return {"ssh_config": ssh_config, "transport": transport, "slots": slots, "fail_fast": fail_fast,
-            "stays_open": stays_open, "give_up_host": give_up_host}
-
-
 def network_of(paths: RunPaths, manager: RunManager) -> Network:
     """Return a network like the one that a run was started on, and set the manager's options as they were."""
     with RunReader.open(paths) as reader:
@@ -314,29 +354,14 @@ def network_of(paths: RunPaths, manager: RunManager) -> Network:
                    transport=options.get("transport"), slots=options.get("slots"))
 
 
-def hosts_from(hosts: str | Sequence[str | Host]) -> list[Host]:
-    """Return hosts given in any of the forms that the API takes.
-
-    :raises InputError: they cannot be understood
-    """
-    if isinstance(hosts, str):
-        return load_hosts(hosts)
-    return [host for one in hosts for host in ([one] if isinstance(one, Host) else load_hosts([one]))]
-
-
 def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener = silent) -> None:
     """Have jobs of a run cancelled, by its manager or, where it has none, by us. Returns when it is under way or done.
 
     :param names: names of jobs, ``None`` for all that have not ended
     :raises UsageError: a name is of no job of the run
     """
-    with RunReader.open(paths) as reader:
-        summary = reader.summary()
-        for name in names or ():
-            if reader.job(name) is None:
-                near = reader.near_names(name)
-                raise UsageError(f"no job is called {name!r}", where=paths.name,
-                                 hint=f"did you mean {' or '.join(near)}?" if near else "see: sshjobs status")
+    summary = summary_of(paths)
+    _check_names(paths, names or ())
     wanted = None if names is None else list(names)
 
     def take() -> Run | None:
@@ -357,15 +382,14 @@ def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener =
         run.manager.ProcessJobs()
 
 
-def specs_of(jobfile: str, data: bytes | None) -> list[JobSpec]:
-    """Return the specs of a jobfile.
-
-    :param data: its content where it was read already (standard input), else ``None``
-    :raises InputError: it has mistakes
-    """
-    from sshjobs.inputs.builder import Builder
-
-    return Builder().AddJobFile(jobfile, data=data).MakeJobSpecs()
+def _check_names(paths: RunPaths, names: Iterable[str]) -> None:
+    """:raises UsageError: a name is of no job of the run"""
+    with RunReader.open(paths) as reader:
+        for name in names:
+            if reader.job(name) is None:
+                near = reader.near_names(name)
+                raise UsageError(f"no job is called {name!r}", where=paths.name,
+                                 hint=f"did you mean {' or '.join(near)}?" if near else "see: sshjobs status")
 
 
 def summary_of(paths: RunPaths) -> Summary:

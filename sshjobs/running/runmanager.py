@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from sshjobs.errors import RunTimeoutError
 from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_FREE, STATE_UNKNOWN
 from sshjobs.network import HostDown, HostUp, NetworkContract, Warned
@@ -30,6 +31,7 @@ class Finished:
     def __init__(self) -> None:
         self._jobs: list[Job] = []
         self._closed = False
+        self._failure: BaseException | None = None
         self._changed = threading.Condition()
 
     def add(self, job: Job) -> None:
@@ -38,26 +40,32 @@ class Finished:
             self._jobs.append(job)
             self._changed.notify_all()
 
-    def close(self) -> None:
-        """No more will come."""
+    def close(self, failure: BaseException | None = None) -> None:
+        """No more will come.
+
+        :param failure: why the run could not be carried to its end
+        """
         with self._changed:
-            self._closed = True
+            self._closed, self._failure = True, failure
             self._changed.notify_all()
 
     def follow(self, timeout: float | None) -> Iterator[Job]:
         """Yield every job from the first one on, until no more will come.
 
-        :raises TimeoutError: the next one did not come in so many seconds
+        :raises RunTimeoutError: the next one did not come in so many seconds
+        :raises SshjobsError: no more will come, because the run could not be carried on
         """
         at = 0
         while (job := self._get(at, timeout)) is not None:
             at += 1
             yield job
+        if self._failure is not None:
+            raise self._failure
 
     def _get(self, at: int, timeout: float | None) -> Job | None:
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._jobs) > at or self._closed, timeout):
-                raise TimeoutError("no job has ended in time")
+                raise RunTimeoutError("no job has ended in time", hint="the run goes on")
             return self._jobs[at] if len(self._jobs) > at else None
 
 
@@ -129,10 +137,7 @@ class RunManager(Manager):
 
 
 def _describe(job: Job) -> Event:
-    attempt = job.attempts[-1] if job.attempts else None
-    seconds = None
-    if attempt is not None and attempt.started is not None and attempt.ended is not None:
-        seconds = round(max(0.0, attempt.ended - attempt.started), 3)
+    seconds = None if job.seconds is None else round(job.seconds, 3)
     return {"job": job.name, "host": job.host, "state": job.state, "outcome": job.outcome and job.outcome.value,
             "exit_status": job.exit_status, "signal": job.signal, "attempts": len(job.attempts), "seconds": seconds,
             "reason": job.reason}

@@ -25,8 +25,12 @@ class Queue(Generic[T]):
     """
 
     def __init__(self, states: Sequence[str], objects: Iterable[T] = ()):
-        if not states or len(set(states)) != len(states):
-            raise QueueError("a queue needs at least one state, each named once", why=f"got {list(states)!r}")
+        if isinstance(states, str) or not isinstance(states, Sequence) or not isinstance(objects, Iterable):
+            raise QueueError("a queue takes a list of states and a list of objects",
+                             why=f"got {type(states).__name__} and {type(objects).__name__}")
+        named_well = all(isinstance(state, str) for state in states) and len(set(states)) == len(states)
+        if not states or not named_well:
+            raise QueueError("a queue needs at least one state, each named once", why=f"got {list(states)!r:.100}")
         self.states = list(states)
         self.objects: list[T] = []
         self._number = {state: n for n, state in enumerate(states)}
@@ -57,7 +61,7 @@ class Queue(Generic[T]):
         except TypeError:
             raise QueueError("an object of a queue must be hashable", why=f"got {type(obj).__name__}") from None
         if known:
-            raise QueueError(f"{obj!r} stands in the queue already")
+            raise QueueError(f"{obj!r:.100} stands in the queue already")
         index = len(self.objects)
         self.objects.append(obj)
         self._index[obj] = index
@@ -123,9 +127,9 @@ class Queue(Generic[T]):
         return self.objects[members[self.rng.randrange(len(members))]]
 
     def _state_number(self, state: str) -> int:
-        number = self._number.get(state)
+        number = self._number.get(state) if isinstance(state, str) else None
         if number is None:
-            raise QueueError(f"{state!r} is not a state of this queue", why=f"it knows {', '.join(self.states)}")
+            raise QueueError(f"{state!r:.60} is not a state of this queue", why=f"it knows {', '.join(self.states)}")
         return number
 
     def _object_index(self, obj: T) -> int:
@@ -134,7 +138,7 @@ class Queue(Generic[T]):
         except TypeError:
             index = None
         if index is None:
-            raise QueueError(f"{obj!r} is not in this queue")
+            raise QueueError(f"{obj!r:.100} is not in this queue")
         return index
 
     def _enter(self, index: int, number: int) -> None:

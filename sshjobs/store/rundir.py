@@ -113,10 +113,10 @@ def job_directory_name(name: str) -> str:
     :raises UsageError: it is not
     """
     if name in ("", ".", "..") or _NOT_IN_A_FILE_NAME.search(name):
-        raise UsageError(f"a job cannot be called {name!r}", why="a directory is named after it",
+        raise UsageError(f"a job cannot be called {name!r:.80}", why="a directory is named after it",
                          hint=f"use 1 to {MAX_NAME} bytes without / and control characters")
     if len(name) > MAX_NAME // 4 and _bytes(name) > MAX_NAME:
-        raise UsageError(f"a job cannot be called {name!r}", why=f"a directory is named after it, and it has "
+        raise UsageError(f"a job cannot be called {name!r:.80}", why=f"a directory is named after it, and it has "
                          f"{_bytes(name)} bytes", hint=f"make it shorter: {MAX_NAME} bytes, with the host's name where "
                                                        "each host has the job")
     return name
@@ -128,7 +128,7 @@ def check_run_name(name: str) -> str:
     :raises UsageError: it is not one harmless component of a path, or a command could take it for an option
     """
     if not _RUN_NAME.fullmatch(name) or _bytes(name) > MAX_NAME:
-        raise UsageError(f"a run cannot be called {name!r}", why="a directory is named after it",
+        raise UsageError(f"a run cannot be called {name!r:.80}", why="a directory is named after it",
                          hint="begin with a letter or digit; then letters, digits and . + = , @ - _")
     return name
 
@@ -164,12 +164,14 @@ def create_run(results: Path, *, name: str | None = None, stem: str = "run") -> 
     return paths
 
 
-def discard_run(paths: RunPaths) -> None:
+def discard_run(paths: RunPaths, *, store_too: bool = False) -> None:
     """Remove the directory of a run that could not be started, so that its name is free again.
 
-    A directory with a store in it is left alone, and so is what cannot be removed.
+    What cannot be removed is left alone.
+
+    :param store_too: also where there is a store in it; else such a directory is left alone
     """
-    if not paths.store.exists():
+    if store_too or not paths.store.exists():
         shutil.rmtree(paths.root, ignore_errors=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from sshjobs import Builder, InputError, Job, JobSpec, NoHostError, Run, SshjobsError, UsageError
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK
+from sshjobs.model.host import Host
 from sshjobs.store import RunReader
 from tests.lab import BaseLab
 from tests.lab.waiting import wait_until
@@ -137,7 +139,8 @@ def test_without_a_usable_host_the_wait_says_so(start: Callable[..., Run], tmp_p
     run = start(specs("true"), ["nosuch.invalid"], ssh_config="/dev/null")
     with pytest.raises(NoHostError, match="no host could be used"):
         run.wait(60)
-    assert list(run.as_completed()) == []
+    with pytest.raises(NoHostError, match="no host could be used"):
+        next(run.as_completed())
     with pytest.raises(SshjobsError):
         run.cancel()
     with RunReader.open(run.paths) as reader:
@@ -214,3 +217,69 @@ def test_a_run_over_ssh_is_cancelled_with_all_that_it_started(start: Callable[..
         wait_until(lambda: len(host.pids_with("3917")) >= 2, 30, "the job to run")
         raise KeyboardInterrupt
     assert host.pids_with("3917") == []
+
+
+def test_a_job_tells_where_its_output_is_and_how_long_it_took(start: Callable[..., Run]) -> None:
+    with start(specs("echo out; echo err >&2; sleep 0.2", "exit 3")) as run:
+        pass
+    first, second = run.jobs
+    assert (first.stdout.read_text(), first.stderr.read_text()) == ("out\n", "err\n")
+    assert first.stdout == run.paths.stdout("job-1")
+    assert first.seconds is not None
+    assert 0 < first.seconds < 60
+    assert first.attempt is not None
+    assert first.attempt.seconds == first.seconds
+    with pytest.raises(UsageError, match="belongs to no run"):
+        _ = Job(JobSpec("true")).stdout
+    assert Job(JobSpec("true")).seconds is None
+
+
+def test_what_people_look_at_in_a_debugger_says_what_it_is(start: Callable[..., Run]) -> None:
+    with start([JobSpec("exit 3", name="bad"), JobSpec("kill -9 $$", name="worse")], slots=1, name="mine") as run:
+        assert re.fullmatch(r"Run\('mine', .*\d (busy|free).*\)", repr(run))
+    assert repr(run) == "Run('mine', over)"
+    bad, worse = run.jobs
+    assert re.fullmatch(r"Job\('bad' on localhost, error, failed, exit 3, \d+\.\d s\)", repr(bad))
+    assert re.fullmatch(r"Attempt\(2\.1 on localhost, error, signalled, signal 9, \d+\.\d s\)", repr(worse.attempt))
+    assert repr(Job(JobSpec("true"))) == "Job('job', free)"
+    assert "localhost" in repr(Host("localhost"))
+
+
+def test_a_number_in_the_environment_is_its_text_as_in_a_jobfile(start: Callable[..., Run]) -> None:
+    builder = Builder().AddJob("echo $A $B", env={"A": 1, "B": 0.5})
+    with start([*builder.MakeJobSpecs(), JobSpec("echo $A", env={"A": 7}, name="spec")]) as run:
+        pass
+    assert [job.stdout.read_text() for job in run.jobs] == ["1 0.5\n", "7\n"]
+
+
+def test_a_run_that_stays_open_takes_jobs_until_it_is_finished(start: Callable[..., Run]) -> None:
+    with start([], stays_open=True, slots=2) as run:
+        assert repr(run) == f"Run({run.name!r}, no jobs)"
+        first, = run.add([JobSpec("echo 1", name="one")])
+        ends = run.as_completed(60)
+        assert next(ends) is first
+        assert first.stdout.read_text() == "1\n"
+        two, three = run.add(Builder().AddJob("echo x", repeat=2, name="more"))
+        assert {next(ends), next(ends)} == {two, three}
+        with pytest.raises(TimeoutError, match="goes on"):
+            run.wait(0.05)
+        with pytest.raises(SshjobsError, match="has not ended in time"):
+            run.wait(0.05)
+        run.finish()
+        assert list(ends) == []
+        assert run.wait(60) == EXIT_OK
+    assert [job.name for job in run.jobs] == ["one", "more-1", "more-2"]
+
+
+def test_the_block_of_an_open_run_finishes_it(start: Callable[..., Run]) -> None:
+    with start([], stays_open=True) as run:
+        run.add([JobSpec("sleep 0.2; echo late", name="late")])
+    assert run.jobs[0].stdout.read_text() == "late\n"
+    assert run.wait(0) == EXIT_OK
+
+
+def test_a_missing_input_is_told_by_the_addition(start: Callable[..., Run]) -> None:
+    with start([], stays_open=True) as run:
+        with pytest.raises(UsageError, match="gone.txt' cannot be read"):
+            run.add([JobSpec("true", files=["gone.txt"])])
+        assert run.jobs == []

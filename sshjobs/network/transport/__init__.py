@@ -26,7 +26,7 @@ def make_transport(name: str, *, ssh_config: str | None = None,
     :raises UsageError: there is none, or the arguments are not for it
     """
     if name not in TRANSPORTS:
-        raise UsageError(f"no transport is called {name!r}", hint=f"use {' or '.join(TRANSPORTS)}")
+        raise UsageError(f"no transport is called {name!r:.60}", hint=f"use {' or '.join(TRANSPORTS)}")
     if connect_kwargs and name != "fabric":
         raise UsageError(f"connect_kwargs are not for the transport {name}", hint="use transport='fabric'")
     if name == "fabric":

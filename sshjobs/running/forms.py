@@ -1,0 +1,159 @@
+"""The forms in which a program may give jobs, hosts and options, and in which it sees what went wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sshjobs.errors import SshjobsError, UsageError
+from sshjobs.inputs.hostfile import load_hosts
+from sshjobs.inputs.jobpaths import PathChecker, same_place
+from sshjobs.inputs.source import read_input
+from sshjobs.model.given import LONGEST_S, MAX_SLOTS, check, check_each, check_number, check_path, wrong
+from sshjobs.model.host import Host
+from sshjobs.model.spec import JobSpec
+
+if TYPE_CHECKING:
+    from sshjobs.inputs.builder import Builder
+
+#: Hosts that are looked at on behalf of a program: this machine, where it names none.
+EMBEDDED = [Host("localhost", local=True)]
+
+
+@dataclass(frozen=True)
+class GivenJobs:
+    """Jobs in whatever form they were given.
+
+    :ivar stem: what a run of them is called, with a number
+    :ivar jobfile: the bytes of the jobfile, ``None`` where there was none
+    """
+
+    specs: list[JobSpec]
+    stem: str = "run"
+    jobfile: bytes | None = None
+
+
+def jobs_from(jobs: str | Path | Builder | Iterable[JobSpec]) -> GivenJobs:
+    """Return jobs that were given as the path of a jobfile, as a builder, or as specs. Files to send are looked at.
+
+    :raises UsageError: they are something else, or a file that they want to be sent is not there
+    """
+    # Here, because what reads jobfiles takes long to load, and `exec` needs none of it.
+    from sshjobs.inputs.builder import Builder
+    from sshjobs.inputs.yamlevents import MAX_BYTES
+
+    if isinstance(jobs, (str, PathLike)):
+        check_path("the jobfile", jobs)
+        data = None if str(jobs) == "-" else read_input(jobs, MAX_BYTES)
+        return GivenJobs(Builder().AddJobFile(jobs, data=data).MakeJobSpecs(), Path(jobs).stem, data)
+    if isinstance(jobs, JobSpec):
+        raise wrong("jobs", jobs, "a list of JobSpecs", hint="put it into a list")
+    specs = jobs.MakeJobSpecs() if isinstance(jobs, Builder) else _specs(jobs)
+    check_inputs(specs)
+    return GivenJobs(specs)
+
+
+def _specs(jobs: Iterable[JobSpec]) -> list[JobSpec]:
+    try:
+        return check_each("jobs", jobs, JobSpec)
+    except UsageError as error:
+        raise UsageError(error.what, hint="give the path of a jobfile, a Builder, or [JobSpec('echo hi')]") from None
+
+
+def hosts_from(hosts: str | Path | Sequence[str | Host] | None) -> list[Host]:
+    """Return hosts given in any of the forms that the API takes.
+
+    :raises UsageError: they cannot be understood
+    """
+    if hosts is None:
+        return EMBEDDED
+    if isinstance(hosts, (str, PathLike)):
+        check_path("hosts", hosts)
+        return load_hosts(str(hosts))
+    check("hosts", hosts, str, list, tuple)
+    return [host for one in hosts for host in ([one] if isinstance(one, Host) else load_hosts([one]))]
+
+
+def check_options(*, results: Any, name: Any, ssh_config: Any, transport: Any, slots: Any, listener: Any,
+                  stem: Any = "run", jobfile: Any = None, fail_fast: Any = False, stays_open: Any = False,
+                  give_up_host: Any = None) -> None:
+    """Make sure that all of them are of the right types and within their limits.
+
+    :raises UsageError: one is not
+    """
+    check_path("results", results)
+    for key, text in (("name", name), ("transport", transport)):
+        check(key, text, str, none=True)
+    check("stem", stem, str)
+    check("jobfile", jobfile, bytes, none=True)
+    check_path("ssh_config", ssh_config, none=True)
+    check_number("slots", slots, 1, MAX_SLOTS, whole=True, none=True)
+    check("fail_fast", fail_fast, bool)
+    check("stays_open", stays_open, bool)
+    check_number("give_up_host", give_up_host, 0, LONGEST_S, above=True, none=True)
+    if not callable(listener):
+        raise wrong("listener", listener, "a function of one event")
+
+
+def check_inputs(specs: Iterable[JobSpec]) -> None:
+    """Look at the files that jobs want to be sent, each once.
+
+    :raises UsageError: one is not there, or cannot be sent
+    """
+    checkers: dict[str, PathChecker] = {}
+    before: JobSpec | None = None
+    for spec in specs:
+        if (before is None or not spec.repeats(before)) and (spec.files or spec.stdin is not None):
+            base = spec.base_dir or "."
+            _check_files(spec, checkers.setdefault(base, PathChecker(base)))
+        before = spec
+
+
+def _check_files(spec: JobSpec, paths: PathChecker) -> None:
+    for file in spec.files:
+        if complaint := paths.complaint(file, directories=True):
+            raise UsageError(f"files: {complaint}", where=spec.name)
+    if twice := same_place(spec.files):
+        one, other = spec.files[twice[0]], spec.files[twice[1]]
+        raise UsageError(f"files: '{one}' and '{other}' would both be placed as '{twice[2]}'", where=spec.name,
+                         hint="rename one")
+    if spec.stdin is not None and (complaint := paths.complaint(spec.stdin, directories=False)):
+        raise UsageError(f"stdin: {complaint}", where=spec.name)
+
+
+def options_of(*, ssh_config: str | None, transport: str | None, slots: int | None, fail_fast: bool,
+               stays_open: bool, give_up_host: float | None = None) -> dict[str, Any]:
+    """Return what a run is started with, as its store keeps it.
+
+    :raises UsageError: the ssh configuration cannot be read
+    """
+    if ssh_config is not None:
+        if not os.access(ssh_config, os.R_OK):
+            raise UsageError("the ssh configuration cannot be read", where=ssh_config, hint="correct --ssh-config")
+        ssh_config = os.path.abspath(ssh_config)
+    return {"ssh_config": ssh_config, "transport": transport, "slots": slots, "fail_fast": fail_fast,
+            "stays_open": stays_open, "give_up_host": give_up_host}
+
+
+def specs_of(jobfile: str, data: bytes | None) -> list[JobSpec]:
+    """Return the specs of a jobfile.
+
+    :param data: its content where it was read already (standard input), else ``None``
+    :raises InputError: it has mistakes
+    """
+    from sshjobs.inputs.builder import Builder
+
+    return Builder().AddJobFile(jobfile, data=data).MakeJobSpecs()
+
+
+def in_our_words(error: BaseException) -> BaseException:
+    """Return what a program is to see of an error: what the system refused is one of ours."""
+    if not isinstance(error, OSError) or isinstance(error, SshjobsError):
+        return error
+    ours = SshjobsError("the system refused", where=error.filename and str(error.filename), why=error.strerror)
+    ours.__cause__ = error
+    return ours
