@@ -17,12 +17,16 @@ EXIT_USAGE = 2
 EXIT_NO_HOST = 3
 EXIT_INTERRUPTED = 130
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+#: Characters that a terminal obeys, that turn the direction of what follows, that nobody sees, or that are none.
+HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]")
 
 
 def printable(text: object) -> str:
     """Return ``text`` on one line and harmless to a terminal: control and direction characters are escaped."""
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), str(text))
+    return HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), str(text))
 
 
 class SshjobsError(Exception):

@@ -13,6 +13,7 @@ from sshjobs.views.base import Output, View
 from sshjobs.views.jsonlines import JsonLines
 
 if TYPE_CHECKING:
+    from sshjobs.cli.printing import Tags
     from sshjobs.running.run import Run
 
 
@@ -36,12 +37,15 @@ def can_redraw() -> bool:
 
 
 def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: int, output: str = "none",
-          tag: Callable[[str], str] | None = None, raw: bool = False) -> int:
+          tags: Tags | None = None, raw: bool = False, folded: bool = False,
+          host_of: Callable[[str], str] | None = None) -> int:
     """Start a run and see it through.
 
     :param start: makes the run, with the view to tell its events to
     :param output: how outputs are printed (``--output``)
-    :param tag: returns what each line of a job's output begins with; ``None`` for nothing
+    :param tags: what each line of an output begins with; ``None`` for nothing
+    :param folded: equal outputs of hosts are printed once
+    :param host_of: returns the one host that a job may run on, where each has one
     :param raw: outputs go to a terminal as they are
     :return: the run's exit code
     """
@@ -50,7 +54,8 @@ def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: 
     else:
         from sshjobs.cli.printing import outputs_view
 
-        view = outputs_view(output, tag, raw=raw, verbose=verbose)
+        view = outputs_view(output, tags, raw=raw, verbose=verbose, quiet=quiet, folded=folded,
+                            host_of=host_of)
     try:
         return start(view).process()
     finally:

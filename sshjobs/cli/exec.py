@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,22 +12,39 @@ import click
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import hosts_of, network_options, output_options, results_option
-from sshjobs.cli.printing import check_printing, printing_options
+from sshjobs.cli.printing import Tags, check_printing, printing_options
+from sshjobs.cli.standardinput import StandardInput
 from sshjobs.errors import EXIT_OK, UsageError, printable
 from sshjobs.model.spec import JobSpec
 
 if TYPE_CHECKING:
-    from sshjobs.inputs.arguments import Arguments, Source
+    from sshjobs.inputs.arguments import Arguments
     from sshjobs.inputs.expansion import Expansion
 
 #: What the run is called, with a number.
 STEM = "exec"
 
 
-@click.command("exec", context_settings={"allow_interspersed_args": False})
+class _Exec(click.Command):
+    """Leads those who write an option of another program to ours."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from sshjobs.cli.foreign_options import foreign_option
+
+            known = foreign_option(error.option_name)
+            if known is None:
+                raise
+            raise UsageError(f"{error.option_name} is an option of {known.program}, and none of sshjobs exec",
+                             hint=known.advice) from None
+
+
+@click.command("exec", cls=_Exec, context_settings={"allow_interspersed_args": False})
 @click.argument("words", metavar="COMMAND… [::: VALUE…]…", nargs=-1, type=click.UNPROCESSED)
 @click.option("--hosts", multiple=True, metavar="HOSTS",
-              help="A hosts file, or a list such as h1,node[01-16]; may be repeated.  [default: this machine]")
+              help="A hosts file, or a list such as h1,node[01-16],@GROUP; may be repeated.  [default: this machine]")
 @results_option
 @click.option("--name", metavar="NAME", help="Name of the run.  [default: exec-<n>]")
 @network_options
@@ -36,12 +52,17 @@ STEM = "exec"
               help="A file of values, one a line; may be repeated. The same as :::: FILE.")
 @click.option("-0", "--null", "nul", is_flag=True, help="Values that are read end with a NUL byte, not with the line.")
 @click.option("-C", "--colsep", "columns", metavar="REGEX", help="Split each value where this matches, for {1}, {2}, …")
+@click.option("--csv", is_flag=True,
+              help='Each value is a row of CSV, split at , or what --colsep says; "…" keeps a column together.')
+@click.option("--header", metavar=":", help="With : the first row names the columns: {name} stands for its value.")
 @click.option("--send", "send", multiple=True, metavar="PATH",
               help="File or directory to send for each job, with placeholders: --send {}.")
-@click.option("--stdin", metavar="PATH", help="File that each job reads as standard input, with placeholders.")
+@click.option("--stdin", metavar="PATH",
+              help="File that each job reads as standard input, with placeholders; - for what comes in here.")
 @click.option("--env", multiple=True, metavar="NAME[=VALUE]",
-              help="Environment variable of the jobs; without a value, as it is here. May be repeated.")
-@click.option("--cwd", metavar="DIR", help="Directory on the host to run in.")
+              help="Environment variable of the jobs, with placeholders; without a value, as it is here: HOME or "
+                   "LANG,TZ. May be repeated.")
+@click.option("--cwd", metavar="DIR", help="Directory on the host to run in, with placeholders.")
 @click.option("--timeout", metavar="TIME", help="When a job is ended: 90, 1s, 2h30m.")
 @click.option("--lease", metavar="TIME",
               help="How long a job may run on while no manager is heard of, before it may run elsewhere: 30m.  "
@@ -49,9 +70,13 @@ STEM = "exec"
 @click.option("--retries", type=int, default=0, metavar="N", help="How often a job that failed is tried again.")
 @click.option("--nice", type=int, default=0, metavar="N", help="What to add to the niceness of the jobs, 0 to 19.")
 @click.option("--strict", is_flag=True, help="End a line at the first command that fails (bash -e -o pipefail).")
+@click.option("-x", "--exclude", "unwanted", multiple=True, metavar="HOSTS",
+              help="Hosts to leave out: names, ranges, globs, tags or @NAME; may be repeated.")
 @click.option("--per-host", is_flag=True, help="Run each job once on every host.")
 @click.option("--fail-fast", is_flag=True, help="When a job fails, cancel the others.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print the lines that would run, and start nothing.")
+@click.option("--no-tag", is_flag=True,
+              help="With --per-host, print outputs as they are: no HOST: before each line, nothing folded.")
 @click.option("-k", "--keep-order", is_flag=True, help="The same as --output ordered.")
 @printing_options("grouped")
 @output_options
@@ -66,10 +91,15 @@ def command(words: tuple[str, ...], hosts: tuple[str, ...], **options: Any) -> i
     from sshjobs.running.forms import EMBEDDED
     from sshjobs.running.run import Run
 
-    output, tag = _printing(options)
+    output, tagged = _printing(options)
     chosen = hosts_of(hosts) or EMBEDDED
-    arguments, expansion = _expansion(words, len(chosen), options)
+    if options["unwanted"]:
+        from sshjobs.inputs.hostchoice import leave_out
+
+        chosen = leave_out(chosen, options["unwanted"])
     settings = {key: options[key] for key in ("results", "name", "ssh_config", "transport")}
+    standard_input = StandardInput(given=options["stdin"] == "-")
+    arguments, expansion = _expansion(words, len(chosen), standard_input, options)
     if options["dry_run"]:
         from sshjobs.cli.plan import check
 
@@ -77,16 +107,18 @@ def command(words: tuple[str, ...], hosts: tuple[str, ...], **options: Any) -> i
         _print(expansion.lines())
         return EXIT_OK
     tags: list[str] = []
-    specs = list(expansion.specs((lambda values: tags.append(" ".join(values))) if tag else None))
+    specs = list(expansion.specs((lambda values: tags.append(" ".join(values))) if tagged else None))
     if not specs:
         complain("there are no values, so nothing was run")
         return EXIT_OK
     from sshjobs.cli.carry import carry
 
     return carry(lambda view: Run.create(specs, chosen, stem=STEM, slots=options["slots"],
-                                         fail_fast=options["fail_fast"], listener=view, **settings),
+                                         fail_fast=options["fail_fast"], stdin=standard_input.for_jobs(),
+                                         listener=view, **settings),
                  quiet=options["quiet"], as_json=options["as_json"], verbose=options["verbose"], output=output,
-                 raw=options["raw"], tag=(lambda name: _tag(name, tags)) if tag else None)
+                 raw=options["raw"], tags=_tags(tags, options), folded=_is_folded(options),
+                 host_of=_host_of if options["per_host"] else None)
 
 
 def _printing(options: dict[str, Any]) -> tuple[str, bool]:
@@ -99,7 +131,28 @@ def _printing(options: dict[str, Any]) -> tuple[str, bool]:
     return output, options["tag"]
 
 
-def _expansion(words: Sequence[str], hosts: int, options: dict[str, Any]) -> tuple[Arguments, Expansion]:
+def _tags(values: Sequence[str], options: dict[str, Any]) -> Tags | None:
+    """Return what lines of outputs begin with: what ``--tag`` wants, or the host where each has the job."""
+    if options["tag"]:
+        return Tags(lambda name: _tag(name, values))
+    if options["per_host"] and not options["no_tag"] and not _is_folded(options):
+        return Tags(_host_of, b": ", whole_lines=True)
+    return None
+
+
+def _host_of(name: str) -> str:
+    """Return the host of a job, where each has it: no name of a command holds an @."""
+    return name.partition("@")[2]
+
+
+def _is_folded(options: dict[str, Any]) -> bool:
+    """Tell whether equal outputs are put together: where each host has the job and a person looks on."""
+    plain = options["output"] is None and not any(options[key] for key in ("keep_order", "tag", "no_tag", "as_json"))
+    return bool(options["per_host"] and plain and sys.stdout.isatty())
+
+
+def _expansion(words: Sequence[str], hosts: int, standard_input: StandardInput,
+               options: dict[str, Any]) -> tuple[Arguments, Expansion]:
     from sshjobs.inputs.arguments import Arguments, Source, split_words
     from sshjobs.inputs.expansion import Expansion
 
@@ -107,40 +160,44 @@ def _expansion(words: Sequence[str], hosts: int, options: dict[str, Any]) -> tup
     if not "".join(command).strip():
         raise UsageError("there is no command", hint="write: sshjobs exec -- COMMAND ::: VALUE…; where the values "
                                                      "are commands: sshjobs exec -- bash -c {} < FILE")
+    if options["header"] not in (None, ":"):
+        raise UsageError(f"--header takes : and nothing else, not {options['header'][:60]!r}", hint="write --header :")
+    env, inherited = _environment(options["env"])
+    given = None if options["stdin"] == "-" else options["stdin"]
     if not sources:
-        sources = _standard_input(command, options["per_host"])
-    arguments = Arguments(sources, nul=options["nul"], columns=options["columns"],
-                          hosts=hosts if options["per_host"] else 1)
-    return arguments, Expansion(command, arguments, _prototype(options), files=options["send"], stdin=options["stdin"])
+        texts = [*command, *options["send"], *env.values(), *(one for one in (given, options["cwd"]) if one)]
+        sources = standard_input.sources(wanted=_has_placeholders(texts) or options["header"] is not None,
+                                         per_host=options["per_host"])
+    standard_input.check(sources)
+    arguments = Arguments(sources, nul=options["nul"], columns=options["columns"], quoted=options["csv"],
+                          header=options["header"] is not None, hosts=hosts if options["per_host"] else 1)
+    return arguments, Expansion(command, arguments, _prototype({**inherited, **env}, options),
+                                files=options["send"], stdin=given, cwd=options["cwd"], env=env)
 
 
-def _standard_input(command: Sequence[str], per_host: bool) -> list[Source]:
-    """Return the source that is meant where none is named: standard input, or none for a command that stands alone."""
-    from sshjobs.inputs.arguments import Source
+def _has_placeholders(texts: Iterable[str]) -> bool:
     from sshjobs.inputs.placeholders import TextTemplate
 
-    wants = any(TextTemplate(word).placeholders for word in command)
-    if wants and sys.stdin.isatty():
-        complain("reading values from the terminal, one a line; Ctrl-D ends them")
-    return [Source(file="-")] if wants or (not per_host and _brings_values()) else []
+    return any(TextTemplate(text).placeholders for text in texts)
 
 
-def _brings_values() -> bool:
-    """Tell whether standard input is a file or a pipe: no terminal, and not /dev/null."""
-    try:
-        return not stat.S_ISCHR(os.fstat(0).st_mode)
-    except OSError:
-        return False
+def _environment(given: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the variables that ``--env`` gives values, which may hold placeholders, and those that are as here."""
+    assigned, inherited = {}, {}
+    for text in given:
+        name, has_value, value = text.partition("=")
+        if has_value:
+            assigned[name] = value
+            continue
+        for one in text.split(","):
+            if one not in os.environ:
+                raise UsageError(f"--env {one}: there is no such variable here", hint=f"write --env {one}=VALUE")
+            inherited[one] = os.environ[one]
+    return assigned, inherited
 
 
-def _prototype(options: dict[str, Any]) -> JobSpec:
+def _prototype(env: Mapping[str, str], options: dict[str, Any]) -> JobSpec:
     """Return what all jobs have in common."""
-    env = {}
-    for text in options["env"]:
-        name, given, value = text.partition("=")
-        if not given and name not in os.environ:
-            raise UsageError(f"--env {name}: there is no such variable here", hint=f"write --env {name}=VALUE")
-        env[name] = value if given else os.environ[name]
     common = {key: options[key] for key in ("cwd", "timeout", "lease", "retries", "nice", "strict", "per_host")}
     if not env and all(options[key] in (None, 0) for key in ("cwd", "timeout", "lease", "retries", "nice")):
         # Nothing that needs a check: what checks it takes as long to load as all else.

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from sshjobs.cli.failures import complain
 from sshjobs.cli.words import handle
+from sshjobs.errors import HIDDEN
 from sshjobs.model.states import FINAL_STATES, STATE_FREE, STATE_UNKNOWN
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
@@ -23,8 +24,9 @@ _LOOKS = 5
 _CHUNK = 1 << 16
 #: Attempts in which a file that was put aside is looked for.
 MAX_ATTEMPTS = 1000
-# Everything that a terminal could obey, but for line ends, tabs and the carriage returns of progress bars.
-_COMMANDS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Everything that a terminal could obey or that nobody would see, but for line ends, tabs and what chooses the look of
+# an emoji. A carriage return that ends no line lets a job write over what stands there.
+_COMMANDS = re.compile(rf"(?!\t|\n|\r\n|[\ufe0e\ufe0f]){HIDDEN.pattern}")
 
 
 class Sink:
@@ -36,11 +38,15 @@ class Sink:
     def __init__(self, stream: BinaryIO, *, escape: bool):
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace") if escape else None
+        self._return = ""
 
     def write(self, data: bytes, *, final: bool = False) -> None:
         """Write bytes, at once. ``final``: a character that they leave unfinished stays so."""
         if self._decoder is not None:
-            text = self._decoder.decode(data, final)
+            text = self._return + self._decoder.decode(data, final)
+            # What comes next says whether it ends a line.
+            self._return = "\r" if text.endswith("\r") and not final else ""
+            text = text[: len(text) - len(self._return)]
             data = _COMMANDS.sub(_escaped, text).encode("utf-8", "backslashreplace")
         self._stream.write(data)
         self._stream.flush()

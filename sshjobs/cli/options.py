@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,28 +70,15 @@ def network_options(function: _Function) -> _Function:
 
 
 def hosts_of(values: Sequence[str]) -> list[Host]:
-    """Return the hosts of all ``--hosts``, each a hosts file or a list such as ``h1,node[01-16]``, and of all
+    """Return the hosts of all ``--hosts``, each a hosts file or a list such as ``h1,node[01-16],@gpu``, and of all
     ``--clusters`` of the command.
 
     :raises InputError: every mistake in all of them
     :raises UsageError: two of them name the same host
     """
-    from sshjobs.inputs.hostfile import load_hosts
+    from sshjobs.inputs.hostchoice import choose_hosts
 
-    hosts: dict[str, Host] = {}
-    problems: list[Problem] = []
-    sources: list[Callable[[], Sequence[Host]]] = [functools.partial(load_hosts, value) for value in values]
-    for source in (*sources, _hosts_of_clusters):
-        try:
-            for host in source():
-                if host.name in hosts:
-                    raise UsageError(f"host '{host.name}' is named by two --hosts or --clusters", hint="name it once")
-                hosts[host.name] = host
-        except InputError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise InputError(problems)
-    return list(hosts.values())
+    return choose_hosts(values, _hosts_of_clusters)
 
 
 def _hosts_of_clusters() -> list[Host]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import sys
 from collections.abc import Callable
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
 
 import click
 
@@ -15,6 +16,9 @@ from sshjobs.cli.follow import Sink
 from sshjobs.cli.words import handle
 from sshjobs.errors import UsageError
 from sshjobs.views.base import Output, View
+
+if TYPE_CHECKING:
+    from sshjobs.views.ticker import Ticker
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -50,19 +54,48 @@ def check_printing(output: str, *, tag: bool, as_json: bool) -> None:
         raise UsageError("--tag belongs to lines of outputs, and none are printed", hint="say --output too")
 
 
-def outputs_view(output: str, tag: Callable[[str], str] | None, *, raw: bool, verbose: int) -> View:
+class Tags(NamedTuple):
+    """What lines of outputs begin with.
+
+    :ivar of: returns it for a job
+    :ivar between: what stands between it and the line
+    :ivar whole_lines: the last line of each output is ended, too
+    """
+
+    of: Callable[[str], str]
+    between: bytes = b"\t"
+    whole_lines: bool = False
+
+
+def outputs_view(output: str, tags: Tags | None, *, raw: bool, verbose: int, quiet: bool, folded: bool = False,
+                 host_of: Callable[[str], str] | None = None) -> View:
     """Return a view that prints outputs on our own streams, and all else on standard error.
 
-    :param tag: returns what each line of a job begins with
     :param verbose: what there is to say of jobs that do well, too
+    :param quiet: no ticker
+    :param folded: print equal outputs once, under their hosts
+    :param host_of: returns the one host that a job may run on, where each has one
     """
     from sshjobs.views.lines import Lines
-    from sshjobs.views.output import OutputsView
+    from sshjobs.views.output import Layout, OutputsView
+    from sshjobs.views.perhost import Folded
 
     sinks = [Sink(cast(BinaryIO, _Raw(stream.fileno())), escape=stream.isatty() and not raw)
              for stream in (sys.stdout, sys.stderr)]
-    messages = Lines(Output(sys.stderr, complain), handle=handle, quiet=not verbose, verbose=verbose > 1)
-    return OutputsView((sinks[0], sinks[1]), messages, complain, way=output, tag=tag)
+    messages = Lines(Output(sys.stderr, complain), handle=handle, quiet=not verbose, verbose=verbose > 1, brief=True,
+                     host_of=host_of)
+    return OutputsView((sinks[0], sinks[1]), messages, complain, way=output,
+                       layout=Layout(*tags) if tags else Layout(whole_lines=folded), printer=Folded if folded else None,
+                       ticker=None if quiet or verbose else _ticker())
+
+
+def _ticker() -> Ticker | None:
+    """Return a ticker where standard error is a terminal on which a line can be written over."""
+    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in ("", "dumb", "unknown"):
+        return None
+    from sshjobs.views.ticker import Ticker
+
+    return Ticker(Output(sys.stderr, complain).write, lambda: shutil.get_terminal_size().columns)
 
 
 class _Raw:

@@ -11,7 +11,7 @@ import click
 from sshjobs.cli.detached import check_detach, detach_option, hand_over
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import give_up_option, hosts_of, network_options, output_options, results_option
-from sshjobs.cli.printing import check_printing, printing_options
+from sshjobs.cli.printing import Tags, check_printing, printing_options
 from sshjobs.errors import EXIT_OK, InputError, Problem
 
 
@@ -63,7 +63,8 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
 
     return carry(lambda view: Run.create(specs, chosen or EMBEDDED, stem=stem, jobfile=data, slots=slots,
                                          fail_fast=fail_fast, give_up_host=give_up_host, listener=view, **settings),
-                 quiet=quiet, as_json=as_json, verbose=verbose, output=output, tag=str if tag else None, raw=raw)
+                 quiet=quiet, as_json=as_json, verbose=verbose, output=output, tags=Tags(str) if tag else None,
+                 raw=raw)
 
 
 def _read(jobfile: str, hosts: tuple[str, ...]) -> tuple[bytes, list[Any], list[Any]]:

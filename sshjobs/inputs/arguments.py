@@ -7,16 +7,20 @@ before it, value by value. A single file is read while jobs are made; nothing is
 from __future__ import annotations
 
 import contextlib
+import csv
 import itertools
+import logging
 import math
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from sshjobs.errors import UsageError
+from sshjobs.errors import UsageError, printable
+
+_LOG = logging.getLogger(__name__)
 
 #: How many jobs one command may make.
 MAX_JOBS = 10_000_000
@@ -76,20 +80,28 @@ class Arguments:
 
     :param sources: where they come from
     :param nul: values in files end with a NUL byte, not with the line
-    :param columns: splits each value into several; a regular expression
+    :param columns: splits each value into several; a regular expression, or with ``quoted`` one character
+    :param quoted: each value is a row of CSV, in which ``"`` may keep a separator or a line end within a column
+    :param header: the first row of each source names its columns, and is no job's
     :param hosts: how often each job is run, for the limit
     :ivar count: how many rows there are; ``None`` while nobody knows
+    :ivar names: of the columns, where the first row says them
     :raises UsageError: a file cannot be read, paired sources differ in length, or too many jobs would be made
     """
 
-    def __init__(self, sources: Sequence[Source], *, nul: bool = False, columns: str | None = None, hosts: int = 1):
+    def __init__(self, sources: Sequence[Source], *, nul: bool = False, columns: str | None = None,
+                 quoted: bool = False, header: bool = False, hosts: int = 1):
         if sum(source.file == "-" for source in sources) > 1:
             raise UsageError("standard input can be one source only", hint="name - once")
         self._separator, self._limit = b"\0" if nul else b"\n", MAX_JOBS // hosts
-        self._columns = None if columns is None else _pattern(columns)
+        self._splitter = _splitter(columns, quoted)
         self._sources, self._groups = list(sources), list[list[tuple[str, ...]]]()
+        self._header, self.names = header, list[str]()
         self.count: int | None = None
-        if len(sources) != 1 or sources[0].values is not None:
+        self._stream: Iterator[tuple[str, ...]] = iter(())
+        if len(sources) == 1 and sources[0].values is None:
+            self._stream = self._rows_of(sources[0])
+        else:
             self._groups = self._load()
             self.count = math.prod(map(len, self._groups))
             self._check(self.count)
@@ -97,35 +109,51 @@ class Arguments:
     @property
     def width(self) -> int | None:
         """How many values each row has; ``None`` where each row has its own number."""
-        return None if self._columns else len(self._sources)
+        return None if self._splitter else len(self._sources)
+
+    @property
+    def name(self) -> str:
+        """What to call the sources in a message."""
+        return ", ".join(source.name for source in self._sources)
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         """Yield the values of each job in order. What comes from a stream can be had once.
 
         :raises UsageError: as at the beginning, where that could not be known yet
         """
-        if self.count is None:
-            source = self._sources[0]
-            rows: Iterator[tuple[str, ...]] = ((value,) for value in self._read(source))
-        else:
-            rows = (tuple(itertools.chain.from_iterable(parts)) for parts in itertools.product(*self._groups))
-        pattern = self._columns
-        for n, row in enumerate(rows, 1):
-            if self.count is None:
-                self._check(n)
-            yield row if pattern is None else tuple(piece for value in row for piece in pattern.split(value))
+        if self.count is not None:
+            for parts in itertools.product(*self._groups):
+                yield tuple(itertools.chain.from_iterable(parts))
+            return
+        for n, row in enumerate(self._stream, 1):
+            self._check(n)
+            yield row
+
+    def _rows_of(self, source: Source) -> Iterator[tuple[str, ...]]:
+        """Return the rows of one source, behind that which names its columns."""
+        values = iter(source.values) if source.values is not None else self._read(source)
+        rows = self._splitter(values, source.name) if self._splitter else ((value,) for value in values)
+        if self._header:
+            first = next(rows, ())
+            if twice := next((name for n, name in enumerate(first) if name in (*self.names, *first[:n])), None):
+                raise UsageError(f"two columns are called '{printable(twice)[:60]}'", where=source.name,
+                                 hint="rename one, or leave out --header")
+            self.names += first
+        elif self._splitter and source.values is None:
+            return _watched(rows, source.name)
+        return rows
 
     def _load(self) -> list[list[tuple[str, ...]]]:
         groups: list[list[tuple[str, ...]]] = []
         for source in self._sources:
-            values = list(source.values if source.values is not None else self._read(source))
+            rows = list(self._rows_of(source))
             if not source.linked:
-                groups.append([(value,) for value in values])
+                groups.append(rows)
                 continue
-            if len(values) != len(groups[-1]):
-                raise UsageError(f"{source.name}+ pairs {len(values):,} values with {len(groups[-1]):,}",
+            if len(rows) != len(groups[-1]):
+                raise UsageError(f"{source.name}+ pairs {len(rows):,} values with {len(groups[-1]):,}",
                                  hint="paired sources need as many values as each other")
-            groups[-1] = [(*before, value) for before, value in zip(groups[-1], values, strict=True)]
+            groups[-1] = [(*before, *row) for before, row in zip(groups[-1], rows, strict=True)]
         return groups
 
     def _check(self, count: int) -> None:
@@ -165,6 +193,56 @@ class Arguments:
             yield from pieces
         if rest:
             yield rest
+
+
+Splitter = Callable[[Iterable[str], str], Iterator[tuple[str, ...]]]
+
+
+def _splitter(columns: str | None, quoted: bool) -> Splitter | None:
+    """Return what makes rows of values; ``None`` where each value is a row of its own."""
+    if quoted:
+        delimiter = "," if columns is None else {"\\t": "\t"}.get(columns, columns)
+        if len(delimiter) != 1 or delimiter in '"\r\n':
+            raise UsageError(f"with --csv columns are separated by one character, not by {columns!r}",
+                             hint="write --csv --colsep ';', or leave one out")
+        return lambda values, name: _csv_rows(values, delimiter, name)
+    if columns is None:
+        return None
+    pattern = _pattern(columns)
+    return lambda values, name: (tuple(pattern.split(value)) for value in values)
+
+
+def _csv_rows(values: Iterable[str], delimiter: str, name: str) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of a CSV file, given its lines; blank ones are none."""
+    reader = csv.reader((f"{value}\n" for value in values), delimiter=delimiter, strict=True)
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise UsageError(f"line {reader.line_num:,} is no CSV", where=name, why=str(error),
+                             hint='a column with " in it is written "…""…"') from None
+        if row:
+            yield tuple(row)
+
+
+def _watched(rows: Iterator[tuple[str, ...]], name: str) -> Iterator[tuple[str, ...]]:
+    """Yield rows, and say where the first looks like the names of the columns: it would be run like any other."""
+    first, second = next(rows, None), next(rows, None)
+    if first and second and not any(map(_is_number, first)) and any(map(_is_number, second[: len(first)])):
+        _LOG.warning("%s: the first row looks like the names of its columns, and is run like the others; "
+                     "to leave it out and write {%s}: --header :", printable(name), printable(first[0])[:40])
+    yield from (row for row in (first, second) if row is not None)
+    yield from rows
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _pattern(text: str) -> re.Pattern[str]:

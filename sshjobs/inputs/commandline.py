@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sshjobs.errors import UsageError
+from sshjobs.inputs.arithmetic import worked_out
 from sshjobs.inputs.placeholders import SLOT, Placeholder, TextTemplate, value_of
 from sshjobs.inputs.shelltext import Hole, Quoting, holes
 from sshjobs.model.spec import JobSpec
@@ -51,12 +52,13 @@ class Line:
 
     :param text: the line; without any placeholder the values follow it
     :param arity: how many values each job has
+    :param appends: whether they do
     :raises UsageError: a placeholder asks for more values, or stands where no value can
     """
 
-    def __init__(self, text: str, arity: int):
+    def __init__(self, text: str, arity: int, *, appends: bool = True):
         pieces = holes(text)
-        if arity and not any(isinstance(piece, Hole) for piece in pieces):
+        if arity and appends and not any(isinstance(piece, Hole) for piece in pieces):
             pieces = holes(f"{text.rstrip()} {{}}")
             if not isinstance(pieces[-1], Hole) or pieces[-1].quoting is not Quoting.WORD:
                 raise UsageError("the command ends within quotes or a comment, so no value can follow it",
@@ -65,10 +67,11 @@ class Line:
         #: Number of the variable of each value that the line uses.
         self._variables: dict[tuple[int, str], int] = {}
         self._numbers: set[tuple[int, str]] = set()
-        for piece in pieces:
+        numbers = worked_out(pieces)
+        for n, piece in enumerate(pieces):
             if isinstance(piece, Hole):
                 piece.placeholder.check(arity)
-                if piece.quoting is Quoting.NUMBER:
+                if piece.quoting is Quoting.NUMBER or n in numbers:
                     self._numbers.update(piece.placeholder.keys(arity))
         self._body = "".join(piece if isinstance(piece, str) else self._reference(piece) for piece in pieces)
 
@@ -94,8 +97,9 @@ class Line:
         for key, variable in self._variables.items():
             value = value_of(key, values, number)
             if key in self._numbers and not _INTEGER.fullmatch(value):
-                raise UsageError(f"between (( and )) only a whole number can stand, not {value[:60]!r}",
-                                 hint="the shell would work out anything else")
+                raise UsageError(f"where the shell does arithmetic only a whole number can stand, not {value[:60]!r}",
+                                 why="it would obey anything else",
+                                 hint="check the values, or compare texts: [[ {} == 1 ]]")
             lines.append(f"{VARIABLE}{variable}={shlex.quote(value)}")
         return [*lines, self._body]
 
@@ -117,13 +121,14 @@ class Words:
     """A program and its arguments; no shell.
 
     :param words: the words; without any placeholder the values follow as further words
+    :param appends: whether they do
     :raises UsageError: a placeholder asks for more values than jobs have, or for a slot
     """
 
-    def __init__(self, words: Sequence[str], arity: int):
+    def __init__(self, words: Sequence[str], arity: int, *, appends: bool = True):
         self._words = [TextTemplate(word) for word in words]
         found = [placeholder for word in self._words for placeholder in word.placeholders]
-        if arity and not found:
+        if arity and appends and not found:
             self._words.append(TextTemplate("{}"))
         for placeholder in found:
             if placeholder.part == "%":

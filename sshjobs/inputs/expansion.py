@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sshjobs.errors import UsageError
+from sshjobs.errors import HIDDEN, UsageError
 from sshjobs.inputs.arguments import Arguments
 from sshjobs.inputs.commandline import Command, Line, Words
 from sshjobs.inputs.jobpaths import PathChecker, same_place
@@ -16,7 +16,9 @@ from sshjobs.model.spec import JobSpec
 
 #: The most characters of a job's values that its name shows.
 _IN_NAME = 40
-_NOT_IN_NAME = re.compile(r"[^\w.+=,-]+")
+#: Names of columns that placeholders have already.
+_NO_NAME = re.compile(r"[0-9#%]*(?://|/\.|\.|/)?")
+_NOT_IN_NAME = re.compile(rf"(?:[^\w.+=,-]|{HIDDEN.pattern})+")
 
 
 class Expansion:
@@ -24,20 +26,39 @@ class Expansion:
 
     :param command: one word is a line of shell, several are a program and its arguments
     :param prototype: what all jobs have in common; its command does not matter
-    :param files: paths to send, with placeholders
-    :param stdin: path of what a job reads as standard input, with placeholders
+    :param files: paths to send, with placeholders; ``stdin``, ``cwd`` and the values of ``env`` the same
+    :param stdin: path of what a job reads as standard input
+    :param cwd: directory on the host to run in
+    :param env: variables of the jobs
     :raises UsageError: a placeholder stands where it cannot, or asks for what no job has
     """
 
     def __init__(self, command: Sequence[str], arguments: Arguments, prototype: JobSpec, *,
-                 files: Sequence[str] = (), stdin: str | None = None):
-        self._command, self._arguments, self._prototype = list(command), arguments, prototype
-        self._files = [_path(file) for file in files]
-        self._stdin = None if stdin is None else _path(stdin)
+                 files: Sequence[str] = (), stdin: str | None = None, cwd: str | None = None,
+                 env: Mapping[str, str] | None = None):
+        names = arguments.names
+        self._command = [by_number(word, names) for word in command]
+        self._arguments, self._prototype = arguments, prototype
+        self._files = [_option(by_number(file, names)) for file in files]
+        self._stdin = None if stdin is None else _option(by_number(stdin, names))
+        self._cwd = None if cwd is None else _option(by_number(cwd, names))
+        self._env = {name: _option(by_number(value, names)) for name, value in (env or {}).items()}
+        if self._env:
+            prototype.env = {**prototype.env, **{name: template.fill((), 0) for name, template in self._env.items()
+                                                 if not template.placeholders}}
+        found = [placeholder for template in self._options() for placeholder in template.placeholders]
+        #: Whether values go to the end of the command where it has no placeholder: not if an option has used them.
+        self._appends = not found
+        self._most = max((placeholder.source for placeholder in [
+            *found, *(one for word in self._command for one in TextTemplate(word).placeholders)]), default=0)
         self._paths = PathChecker(prototype.base_dir or ".")
         self._commands: dict[int, Command] = {}
         if arguments.width is not None:
             self._command_for(arguments.width)
+
+    def _options(self) -> list[TextTemplate]:
+        """Return what options say that may hold placeholders."""
+        return [*self._files, *self._env.values(), *(one for one in (self._stdin, self._cwd) if one is not None)]
 
     def specs(self, taken: Callable[[Sequence[str]], None] | None = None) -> Iterator[JobSpec]:
         """Yield the spec of each job in order. Each is checked; nothing is started.
@@ -47,9 +68,12 @@ class Expansion:
         """
         for number, values in enumerate(self._arguments.rows(), 1):
             spec = self._prototype.named(self._name(number, values), number)
+            if len(values) < self._most and self._arguments.width is None:
+                raise self._too_short(number, len(values))
             try:
                 self._command_for(len(values)).fill(spec, values, number)
                 self._send(spec, values, number)
+                self._place(spec, values, number)
                 _check_size(spec)
             except UsageError as error:
                 if not values or error.where:
@@ -70,12 +94,18 @@ class Expansion:
         command = self._commands.get(arity)
         if command is None:
             words = self._command
-            command = Line(words[0], arity) if len(words) == 1 else Words(words, arity)
-            for template in [*self._files, *([] if self._stdin is None else [self._stdin])]:
+            command = (Line(words[0], arity, appends=self._appends) if len(words) == 1
+                       else Words(words, arity, appends=self._appends))
+            for template in self._options():
                 for placeholder in template.placeholders:
                     placeholder.check(arity)
             self._commands[arity] = command
         return command
+
+    def _too_short(self, number: int, width: int) -> UsageError:
+        columns = f"{width} column{'' if width == 1 else 's'}"
+        return UsageError(f"row {number:,} has {columns}, and {{{self._most}}} asks for column {self._most}",
+                          where=self._arguments.name, hint="complete the row, or see how --colsep splits it")
 
     def _name(self, number: int, values: Sequence[str]) -> str:
         """Return ``3-access.log``: unique by the number, and readable."""
@@ -99,10 +129,33 @@ class Expansion:
         spec.files, spec.stdin = files, stdin
 
 
-def _path(text: str) -> TextTemplate:
+    def _place(self, spec: JobSpec, values: Sequence[str], number: int) -> None:
+        """Put in what differs from job to job of where and with what environment it runs."""
+        if self._cwd is not None and self._cwd.placeholders:
+            spec.cwd = self._cwd.fill(values, number)
+            if not spec.cwd.strip():
+                raise UsageError("--cwd would be empty", hint="take the empty value out")
+        if any(template.placeholders for template in self._env.values()):
+            spec.env = {**spec.env, **{name: template.fill(values, number) for name, template in self._env.items()}}
+            for name, value in spec.env.items():
+                if len(value) > MAX_WORD // 4 and len(f"{name}={value}".encode("utf-8", "surrogateescape")) > MAX_WORD:
+                    raise UsageError(f"--env {name} would have more than {MAX_WORD:,} bytes", hint="use a file")
+
+
+def by_number(text: str, names: Sequence[str]) -> str:
+    """Return a text in which ``{name}`` of a column is ``{2}``; parts of paths, as ``{name/}``, the same."""
+    for number, name in enumerate(names, 1):
+        if name and not _NO_NAME.fullmatch(name):
+            text = re.sub(r"(?<![\\$])\{" + re.escape(name) + r"(//|/\.|\.|/)?\}",
+                          lambda match, number=number: f"{{{number}{match[1] or ''}}}", text)  # type: ignore[misc]
+    return text
+
+
+def _option(text: str) -> TextTemplate:
     template = TextTemplate(text)
     if any(placeholder.part == "%" for placeholder in template.placeholders):
-        raise UsageError("{%} is known on the host only, so no file here can be named after it")
+        raise UsageError("{%} is known on the host only, so no option can hold it",
+                         hint="the job has it as $SSHJOBS_SLOT")
     return template
 
 

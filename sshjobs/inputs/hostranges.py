@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sshjobs.errors import UsageError
 
@@ -39,6 +39,19 @@ def expand(pattern: str) -> list[str]:
         if len(names) > MAX_HOSTS:
             raise _too_many(pattern)
     return names
+
+
+def fold(hosts: Sequence[str]) -> str:
+    """Return names of hosts as ``node[01-16],gpu1``."""
+    # Here, because it takes long to load. Without groups: names are what they are.
+    from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
+
+    try:
+        nodes = NodeSet.fromlist(hosts, resolver=RESOLVER_NOGROUP)
+    except NodeSetException:
+        return ",".join(hosts)
+    # It reads some names as patterns.
+    return str(nodes) if sorted(nodes) == sorted(hosts) else ",".join(hosts)
 
 
 def _braces(pattern: str) -> Iterator[str]:

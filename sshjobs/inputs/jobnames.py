@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sshjobs.errors import UsageError
+from sshjobs.errors import HIDDEN, UsageError
 
 #: The longest name in bytes of UTF-8, the number of the repeat included: it becomes a directory's name.
 MAX_BYTES = 200
 
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]"
-)
 _NUMBERED = re.compile(r"(.+)-([1-9][0-9]*)", re.DOTALL)
 
 
@@ -26,8 +23,9 @@ def check_name(name: str, what: str = "a name") -> None:
     """
     if not name.strip():
         raise UsageError(f"{what} cannot be empty", hint="give it at least one letter or digit")
-    if bad := _CONTROL.search(name):
-        raise UsageError(f"{what} cannot hold U+{ord(bad[0]):04X}, a control character", hint="take it out")
+    if bad := HIDDEN.search(name):
+        raise UsageError(f"{what} cannot hold U+{ord(bad[0]):04X}, a control or invisible character",
+                         hint="take it out")
     if "/" in name:
         raise UsageError(f"{what} cannot hold '/': it names a directory", hint="use '-' or '_' instead")
     if name[0] in "-.":

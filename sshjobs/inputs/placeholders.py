@@ -13,11 +13,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sshjobs.errors import UsageError
+from sshjobs.inputs.foreign import advice, foreign_at
 
 #: The variable that tells a job its slot.
 SLOT = "SSHJOBS_SLOT"
 
 _PLACEHOLDER = re.compile(r"\{(?:([0-9]{0,6})(//|/\.|\.|/)?|([#%]))\}")
+#: The part of a placeholder that is one of GNU parallel's and none of ours.
+_FOREIGN = "foreign"
 _EXTENSION = re.compile(r"\.[^/.]*\Z")
 
 
@@ -51,7 +54,8 @@ class Placeholder(NamedTuple):
 
     :ivar text: as it was written
     :ivar source: which source it takes its value from, from 1; 0 for all of them
-    :ivar part: what of the value it takes; ``#`` for the number of the job, ``%`` for its slot
+    :ivar part: what of the value it takes; ``#`` for the number of the job, ``%`` for its slot; ``foreign`` for one
+        that only GNU parallel knows, which :meth:`check` refuses
     """
 
     text: str
@@ -62,8 +66,11 @@ class Placeholder(NamedTuple):
         """Make sure that a job has what this asks for.
 
         :param arity: how many values a job has
-        :raises UsageError: it has not
+        :raises UsageError: it has not, or nothing stands for this here
         """
+        if self.part == _FOREIGN and (found := foreign_at(self.text, 0)) is not None:
+            raise UsageError(f"{self.text} is a placeholder of GNU parallel ({found[0].meaning}), and none here",
+                             hint=advice(found[0], self.text))
         if self.source > arity:
             have = f"a job has {arity} value{'' if arity == 1 else 's'}" if arity else "there are no values"
             raise UsageError(f"{self.text} asks for value {self.source}, and {have}",
@@ -93,7 +100,8 @@ def placeholder_at(text: str, at: int) -> Placeholder | None:
     """Return the placeholder that begins there, if one does."""
     found = _PLACEHOLDER.match(text, at)
     if found is None:
-        return None
+        foreign = foreign_at(text, at)
+        return None if foreign is None else Placeholder(text[at : at + foreign[1]], 0, _FOREIGN)
     digits, part, word = found.groups()
     if digits and int(digits) == 0:
         raise UsageError(f"{found[0]} asks for value 0", hint="values count from 1")

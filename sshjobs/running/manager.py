@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sshjobs.errors import NoHostError
 from sshjobs.inputs.timespans import format_duration
@@ -62,18 +62,21 @@ class Manager(Housekeeping):
     # -- setting up ----------------------------------------------------------------------------------------------
 
     def Setup(self, job_specs: Iterable[JobSpec], network: NetworkContract, *, name: str | None = None,
-              stem: str = "run", jobfile: bytes | None = None, options: Mapping[str, Any] | None = None) -> None:
+              stem: str = "run", jobfile: bytes | None = None, options: Mapping[str, Any] | None = None,
+              stdin: BinaryIO | None = None) -> None:
         """Make a run of these jobs on this network, with a directory of its own, and begin to contact the hosts.
 
         :param name: name of the run; ``None`` for ``<stem>-<n>``
         :param jobfile: a copy to keep with the run
+        :param stdin: read to its end and kept with the run; every job reads it as its standard input
         :raises UsageError: nothing to run on, ``hosts`` of a job that match no host, a name that is taken
         """
         check("network", network, NetworkContract)
         specs = check_each("job_specs", job_specs, JobSpec)
         check("name", name, str, none=True)
         made = new_run(specs, list(network.hosts.values()), Path(network.results_dir), name=name, stem=stem,
-                       jobfile=jobfile, options=options, manager=ManagerIdentity.this_process())
+                       jobfile=jobfile, options=options, stdin=stdin,
+                       manager=ManagerIdentity.this_process())
         epoch = self._begin(network, made.paths, made.store, made.schedule)
         for job in made.jobs:
             self._enlist(job)
@@ -370,8 +373,14 @@ class Manager(Housekeeping):
                               why="; ".join(trouble for trouble in self.watch.trouble.values() if trouble),
                               hint=f"mend one, then: sshjobs resume {self.paths.name}")
         for job, names in hosts.items():
-            self._finish(job, Outcome.SKIPPED, f"no host that it may run on can be used: {', '.join(names)}" if names
-                         else "no host that it may run on is left in the run")
+            self._finish(job, Outcome.SKIPPED, self._why_hopeless(names))
+
+    def _why_hopeless(self, names: Sequence[str]) -> str:
+        if not names:
+            return "no host that it may run on is left in the run"
+        if len(names) == 1 and (trouble := self.watch.trouble.get(names[0])):
+            return str(trouble)
+        return f"no host that it may run on can be used: {', '.join(names)}"
 
     def _is_over(self) -> bool:
         if self._leaves or (self.until is not None and self.until()):

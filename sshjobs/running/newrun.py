@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from sshjobs.errors import NoHostError
+from sshjobs.errors import NoHostError, SshjobsError
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.scheduling.naming import jobs_from
@@ -35,9 +37,10 @@ class NewRun:
 
 def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, name: str | None = None,
             stem: str = "run", jobfile: bytes | None = None, options: Mapping[str, Any] | None = None,
-            manager: ManagerIdentity | None = None) -> NewRun:
+            stdin: BinaryIO | None = None, manager: ManagerIdentity | None = None) -> NewRun:
     """Make a run. It appears complete, or not at all.
 
+    :param stdin: read to its end and kept with the run; every job reads it as its standard input
     :param manager: who carries it out; ``None`` leaves that to whoever takes it over
     :raises NoHostError: there is no host
     :raises UsageError: ``hosts`` of a job match no host, a job cannot be called so, or the run's name is taken
@@ -56,6 +59,10 @@ def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, n
     try:
         if jobfile is not None:
             write_private(paths.jobfile, jobfile)
+        if stdin is not None:
+            _keep_stdin(stdin, paths.stdin)
+            for spec in {id(job.spec): job.spec for job in jobs}.values():
+                spec.stdin = str(paths.stdin.absolute())
         write_private(paths.hosts, "".join(f"{host.name}\n" for host in hosts))
         store = RunStore.create(paths, uid=uid, name=paths.name, jobs=jobs, hosts=hosts, options=dict(options or {}),
                                 created=time.time(), manager=manager)
@@ -64,3 +71,12 @@ def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, n
         discard_run(paths)
         raise
     return NewRun(paths, uid, jobs, schedule, store)
+
+
+def _keep_stdin(stream: BinaryIO, path: Path) -> None:
+    try:
+        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            shutil.copyfileobj(stream, file)
+    except OSError as error:
+        raise SshjobsError("standard input cannot be kept for the jobs", where=str(path), why=error.strerror,
+                           hint="make room there, or choose another place by --results") from error

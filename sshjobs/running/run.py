@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from sshjobs.errors import EXIT_INTERRUPTED, RunTimeoutError, SshjobsError, UsageError
 from sshjobs.model.given import LONGEST_S, check, check_each, check_number, check_texts, wrong
@@ -64,11 +64,13 @@ class Run:
     def create(cls, specs: Iterable[JobSpec], hosts: Sequence[Host], *, results: Path, name: str | None = None,
                stem: str = "run", jobfile: bytes | None = None, ssh_config: str | None = None,
                transport: str | None = None, slots: int | None = None, fail_fast: bool = False,
-               stays_open: bool = False, give_up_host: float | None = None, listener: Listener = silent) -> Run:
+               stays_open: bool = False, give_up_host: float | None = None, stdin: BinaryIO | None = None,
+               listener: Listener = silent) -> Run:
         """Make a run and begin to contact its hosts; :meth:`process` carries it out.
 
         :param stays_open: do not end with the last job, more will be added
         :param give_up_host: end the run when all that it waits for are hosts away for so many seconds
+        :param stdin: read to its end and kept with the run; every job reads it as its standard input
         :raises UsageError: something in it cannot be; nothing was started
         """
         check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots, stem=stem,
@@ -82,7 +84,7 @@ class Run:
         manager = RunManager(listener)
         manager.fail_fast, manager.stays_open, manager.give_up_after = fail_fast, stays_open, give_up_host
         network = Network(str(results), chosen, ssh_config=options["ssh_config"], transport=transport, slots=slots)
-        manager.Setup(specs, network, name=name, stem=stem, jobfile=jobfile, options=options)
+        manager.Setup(specs, network, name=name, stem=stem, jobfile=jobfile, options=options, stdin=stdin)
         return cls(manager)
 
     @classmethod

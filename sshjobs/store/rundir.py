@@ -7,6 +7,7 @@ A run directory holds everything of its run and may be moved::
         run.db                the store
         jobfile.yaml          the jobfile as it was
         hosts.txt             the hosts as they were
+        stdin                 what every job reads, where that came in over our own standard input
         jobs/<job>/stdout     what the newest attempt wrote; grows while it runs
         jobs/<job>/stderr
         jobs/<job>/outputs/   fetched outputs
@@ -23,7 +24,7 @@ import time
 from difflib import get_close_matches
 from pathlib import Path
 
-from sshjobs.errors import RunExistsError, RunNotFoundError, SshjobsError, UsageError
+from sshjobs.errors import HIDDEN, RunExistsError, RunNotFoundError, SshjobsError, UsageError
 
 #: File that makes a directory a run directory.
 MARKER = ".sshjobs"
@@ -33,7 +34,7 @@ LAYOUT = 1
 MAX_NAME = 240
 
 _RUN_NAME = re.compile(r"\w[\w.+=,@-]*")
-_UNSAFE = re.compile(r"[^\w.+=,@-]+")
+_UNSAFE = re.compile(rf"(?:[^\w.+=,@-]|{HIDDEN.pattern})+")
 _NOT_IN_A_FILE_NAME = re.compile(r"[/\x00-\x1f\x7f]")
 
 
@@ -65,6 +66,11 @@ class RunPaths:
     def jobfile(self) -> Path:
         """The copy of the jobfile."""
         return self.root / "jobfile.yaml"
+
+    @property
+    def stdin(self) -> Path:
+        """What every job reads as its standard input, where that came in over our own."""
+        return self.root / "stdin"
 
     @property
     def hosts(self) -> Path:
@@ -127,7 +133,7 @@ def check_run_name(name: str) -> str:
 
     :raises UsageError: it is not one harmless component of a path, or a command could take it for an option
     """
-    if not _RUN_NAME.fullmatch(name) or _bytes(name) > MAX_NAME:
+    if not _RUN_NAME.fullmatch(name) or HIDDEN.search(name) or _bytes(name) > MAX_NAME:
         raise UsageError(f"a run cannot be called {name!r:.80}", why="a directory is named after it",
                          hint="begin with a letter or digit; then letters, digits and . + = , @ - _")
     return name

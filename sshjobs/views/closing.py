@@ -22,19 +22,20 @@ def paths_of(event: Event) -> RunPaths:
     return RunPaths(root.parent, root.name)
 
 
-def closing(event: Event, elapsed: float | None, word: str) -> Iterator[str]:
+def closing(event: Event, elapsed: float | None, word: str, *, brief: bool = False) -> Iterator[str]:
     """Yield the lines of the summary.
 
     :param event: the event ``end``
     :param elapsed: seconds that the run was watched for
     :param word: what to type for the run
+    :param brief: each failure was told, and outputs were printed: nothing is said twice
     """
     paths = paths_of(event)
     total = sum(event["counts"].values())
     left = sum(number for state, number in event["counts"].items() if state not in FINAL_STATES)
     took = "" if elapsed is None else f" in {wording.duration(elapsed)}"
     yield f"{event['run']} {event['state']}: {wording.counts(event['counts'])} of {wording.count(total, 'job')}{took}"
-    if event["counts"][STATE_ERROR]:
+    if event["counts"][STATE_ERROR] and not brief:
         with RunReader.open(paths) as reader:
             yield from failures(reader, event["counts"][STATE_ERROR], word)
     if left:
@@ -43,7 +44,8 @@ def closing(event: Event, elapsed: float | None, word: str) -> Iterator[str]:
         were = "1 job was" if cancelled == 1 else f"{wording.count(cancelled, 'job')} were"
         # A resume leaves them out, and somebody who interrupted the run may not know.
         yield f"{were} cancelled; to run what did not succeed, too: sshjobs retry {word} --failed"
-    yield f"outputs: {_nearest(paths.jobs)}/<job>/stdout and stderr"
+    if not brief:
+        yield f"outputs: {_nearest(paths.jobs)}/<job>/stdout and stderr"
 
 
 def failures(reader: RunReader, total: int, word: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from sshjobs.model.states import Outcome
 from sshjobs.store.rundir import RunPaths
 from sshjobs.views.acts import act_word, event_text
 from sshjobs.views.base import Event, Output, View
@@ -15,6 +16,8 @@ from sshjobs.views.wording import clock, count, counts, ending_of, receipt
 
 #: Seconds of silence after which a line says what is waited for.
 SILENCE = 60.0
+#: Seconds that the job of a host which does not answer has to end, before that is said of the host.
+PATIENCE = 3.0
 
 
 class Lines(View):
@@ -22,16 +25,23 @@ class Lines(View):
 
     :param quiet: only what went wrong, and the summary
     :param verbose: also when each job began to run
+    :param brief: what was told as it happened is not told again at the end
+    :param host_of: returns the one host that a job may run on; what its end says of a host that was never up is said
+        once, and not before that too
     :param handle: returns what to type for a run
     """
 
     def __init__(self, output: Output, *, handle: Callable[[RunPaths], str], quiet: bool = False,
-                 verbose: bool = False, now: Callable[[], float] = time.time,
+                 verbose: bool = False, brief: bool = False,
+                 host_of: Callable[[str], str] | None = None, now: Callable[[], float] = time.time,
                  monotonic: Callable[[], float] = time.monotonic):
         self._output, self._handle, self._quiet, self._verbose = output, handle, quiet, verbose
         self._now, self._monotonic = now, monotonic
         self._hosts, self._progress = HostNews(), Progress(monotonic)
-        self._last = monotonic()
+        self._last, self._brief, self._host_of = monotonic(), brief, host_of
+        #: Hosts that were up; and what there is to say of others, since when.
+        self._seen: set[str] = set()
+        self._held: dict[str, tuple[float, tuple[str, str]]] = {}
 
     def __call__(self, event: Event) -> None:
         self._progress.take(event)
@@ -71,12 +81,27 @@ class Lines(View):
             self._say("done", _end(event))
 
     def _on_error(self, event: Event) -> None:
+        if self._host_of is not None and event["outcome"] == Outcome.SKIPPED:
+            self._held.pop(self._host_of(event["job"]), None)
         self._say("error", _end(event))
 
     def _on_host(self, event: Event) -> None:
-        news = self._hosts.line(event)
-        if news is not None and not (self._quiet and news[0] == "up"):
+        news, host = self._hosts.line(event), event["host"]
+        if news is not None and news[0] == "up":
+            self._seen.add(host)
+            self._held.pop(host, None)
+        if news is None or (self._quiet and news[0] == "up"):
+            return
+        if self._host_of is None or host in self._seen or event["event"] != "host":
             self._say(*news)
+        else:
+            self._held[host] = self._monotonic(), news
+
+    def _tell_held(self, patience: float) -> None:
+        for host, (since, news) in list(self._held.items()):
+            if self._monotonic() - since >= patience:
+                del self._held[host]
+                self._say(*news)
 
     _on_warning = _on_host
 
@@ -98,6 +123,7 @@ class Lines(View):
         self._say("stop", event["reason"])
 
     def _on_wait(self, event: Event) -> None:
+        self._tell_held(PATIENCE)
         if not self._quiet and self._monotonic() - self._last >= SILENCE:
             self._say("wait", f"{counts(self._progress.counts)}; {self._progress.waits_for()}")
 
@@ -106,7 +132,9 @@ class Lines(View):
             self._say("left", line)
 
     def _on_end(self, event: Event) -> None:
-        for line in closing(event, self._progress.elapsed(), self._handle(paths_of(event))):
+        self._tell_held(0.0)
+        for line in closing(event, self._progress.elapsed(), self._handle(paths_of(event)),
+                            brief=self._brief):
             self._output.line(line)
 
     def _on_other(self, event: Event) -> None:

@@ -8,25 +8,44 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sshjobs.errors import SshjobsError, printable
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rundir import RunPaths
 from sshjobs.views.base import Event, View
 from sshjobs.views.closing import paths_of
+from sshjobs.views.ticker import Ticker
 
 #: Ways to print outputs.
 WAYS = ("grouped", "ordered", "line")
 _CHUNK = 1 << 16
+#: What begins a line of a terminal anew, but for the end of the text.
+_LINE_END = re.compile(rb"(?:\n|\r(?!\n))(?!\Z)")
+#: Seconds between two looks at the clock of the ticker.
+_TICK = 1.0
 #: Seconds between two looks at files that grow; longer where looking takes more than a twentieth of that.
 _INTERVAL, _SHARE = 0.1, 20
 
 Tag = Callable[[str], str]
+
+
+class Layout(NamedTuple):
+    """How outputs are set.
+
+    :ivar tag: returns what to put before each line of a job, given its name; ``None`` for nothing
+    :ivar between: what stands between that and the line
+    :ivar whole_lines: end the last line where an output does not, so that the next one begins one of its own
+    """
+
+    tag: Tag | None = None
+    between: bytes = b"\t"
+    whole_lines: bool = False
 
 
 class Sink(Protocol):
@@ -43,13 +62,18 @@ class OutputsView(View):
     :param messages: shows events; called in the thread that prints, so that its lines stand between outputs
     :param way: one of :data:`WAYS`
     :param tag: returns what to put before each line of a job, given its name; ``None`` for nothing
+    :param layout: the same with more to say about it
     :param complain: told about trouble, in a line
+    :param printer: prints instead of the one that ``way`` names
+    :param ticker: shows on a line of its own where the run stands
     """
 
     def __init__(self, sinks: tuple[Sink, Sink], messages: View, complain: Callable[[str], None], *, way: str,
-                 tag: Tag | None = None):
-        self._printer = _PRINTERS[way](sinks, tag)
-        self._messages, self._complain = messages, complain
+                 tag: Tag | None = None, layout: Layout | None = None, printer: type[Printer] | None = None,
+                 ticker: Ticker | None = None):
+        streams = Stream(sinks[0], ticker), Stream(sinks[1], ticker)
+        self._printer = (printer or _PRINTERS[way])(streams, layout or Layout(tag))
+        self._messages, self._complain, self._ticker = messages, complain, ticker
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         # A reader that never reads again must not keep the process from its end.
         self._thread = threading.Thread(target=self._work, name="outputs", daemon=True)
@@ -67,21 +91,38 @@ class OutputsView(View):
         try:
             while True:
                 try:
-                    event = self._events.get(timeout=self._printer.patience())
+                    event = self._events.get(timeout=self._patience())
                 except queue.Empty:
                     self._attempt(self._printer.look)
+                    self._tick()
                     continue
                 if event is None:
                     break
                 self._take(event)
         finally:
+            if self._ticker is not None:
+                self._ticker.clear()
             self._printer.close()
             self._messages.close()
 
+    def _patience(self) -> float | None:
+        """Return the seconds until something is to be done even if nothing happens, ``None`` for never."""
+        patience = self._printer.patience()
+        return patience if self._ticker is None else min(_TICK, _TICK if patience is None else patience)
+
+    def _tick(self) -> None:
+        if self._ticker is not None and self._events.empty():
+            self._ticker.show()
+
     def _take(self, event: Event) -> None:
+        if self._ticker is not None:
+            self._ticker.take(event)
         self._attempt(lambda: self._printer.take(event))
         if event["event"] != "end" or event["exit_code"]:
+            if self._ticker is not None:
+                self._ticker.clear()
             self._messages(event)
+        self._tick()
 
     def _attempt(self, act: Callable[[], None]) -> None:
         try:
@@ -91,14 +132,17 @@ class OutputsView(View):
                                             why=error.strerror, hint="see: sshjobs logs")))
 
 
-class _Stream:
+class Stream:
     """One of our two streams. Where its reader has gone, nothing more is printed on it."""
 
-    def __init__(self, sink: Sink):
-        self._sink, self._alive = sink, True
+    def __init__(self, sink: Sink, ticker: Ticker | None = None):
+        self._sink, self._ticker, self._alive = sink, ticker, True
 
     def write(self, data: bytes, *, final: bool = False) -> None:
+        """Write bytes at once; ``final``: an output ends with them."""
         if self._alive:
+            if self._ticker is not None and data:
+                self._ticker.make_way(data)
             try:
                 self._sink.write(data, final=final)
             except BrokenPipeError:
@@ -109,12 +153,15 @@ class _Tail:
     """What one attempt writes to one stream, as far as it was not printed yet.
 
     :param tag: before each line
+    :param whole_lines: end the last line where the output does not
     :param before: where the output of the attempt before it is, as soon as ``path`` is not that one's any more
     """
 
-    def __init__(self, path: Path, stream: _Stream, tag: bytes, before: Path | None = None):
+    def __init__(self, path: Path, stream: Stream, tag: bytes, before: Path | None = None, *,
+                 whole_lines: bool = False):
         self.path, self._stream, self._tag, self._before = path, stream, tag, before
-        self._offset, self._at_line_start = 0, True
+        self._whole_lines = whole_lines
+        self._offset, self._at_line_start, self._after_return, self._ends_line = 0, True, False, True
         self._inode: int | None = None
 
     def more(self) -> None:
@@ -129,7 +176,7 @@ class _Tail:
         self._read(self.path, unless=aside)
         if aside is not None:
             self._read(aside)
-        self._stream.write(b"", final=True)
+        self._stream.write(b"\n" if self._whole_lines and not self._ends_line else b"", final=True)
 
     def _read(self, path: Path, *, whole_lines: bool = False, unless: Path | None = None) -> None:
         """Print what is new in a file, if it is the one that was printed before.
@@ -160,19 +207,24 @@ class _Tail:
 
     def _print(self, data: bytes) -> None:
         self._offset += len(data)
-        if self._tag:
-            begin = self._tag if self._at_line_start else b""
-            self._at_line_start = data.endswith(b"\n")
-            data = begin + data[:-1].replace(b"\n", b"\n" + self._tag) + data[-1:]
-        self._stream.write(data)
+        self._ends_line = data.endswith(b"\n")
+        self._stream.write(self._tagged(data) if self._tag else data)
+
+    def _tagged(self, data: bytes) -> bytes:
+        """Return bytes with the tag before each line, and wherever a carriage return leads back to its beginning:
+        nobody writes over it."""
+        goes_on = self._after_return and data.startswith(b"\n")
+        begin = self._tag if self._at_line_start and not goes_on else b""
+        self._after_return = data.endswith(b"\r")
+        self._at_line_start = data.endswith((b"\n", b"\r"))
+        return begin + _LINE_END.sub(lambda match: match[0] + self._tag, data)
 
 
-class _Printer:
+class Printer:
     """Prints outputs as events tell of them."""
 
-    def __init__(self, sinks: tuple[Sink, Sink], tag: Tag | None):
-        self._streams = (_Stream(sinks[0]), _Stream(sinks[1]))
-        self._tag = tag
+    def __init__(self, streams: tuple[Stream, Stream], layout: Layout):
+        self.streams, self.layout = streams, layout
         self.paths: RunPaths
 
     def take(self, event: Event) -> None:
@@ -216,12 +268,13 @@ class _Printer:
 
         :param attempt: its number, where it was only just launched
         """
-        tag = b"" if self._tag is None else printable(self._tag(name)).encode() + b"\t"
+        layout = self.layout
+        tag = b"" if layout.tag is None else printable(layout.tag(name)).encode() + layout.between
 
-        def tail(path: Path, stream: _Stream) -> _Tail:
+        def tail(path: Path, stream: Stream) -> _Tail:
             before = self.paths.attempt(name, attempt - 1) / path.name if attempt > 1 else None
-            return _Tail(path, stream, tag, before)
-        return tail(self.paths.stdout(name), self._streams[0]), tail(self.paths.stderr(name), self._streams[1])
+            return _Tail(path, stream, tag, before, whole_lines=layout.whole_lines)
+        return tail(self.paths.stdout(name), self.streams[0]), tail(self.paths.stderr(name), self.streams[1])
 
     def print_whole(self, name: str) -> None:
         """Print all that a job's newest attempt wrote."""
@@ -229,18 +282,18 @@ class _Printer:
             tail.finish()
 
 
-class _Grouped(_Printer):
+class _Grouped(Printer):
     """Whole outputs, in the order of the ends."""
 
     def ended(self, name: str) -> None:
         self.print_whole(name)
 
 
-class _Ordered(_Printer):
+class _Ordered(Printer):
     """Whole outputs, in the order of the jobs: each waits for those before it."""
 
-    def __init__(self, sinks: tuple[Sink, Sink], tag: Tag | None):
-        super().__init__(sinks, tag)
+    def __init__(self, streams: tuple[Stream, Stream], layout: Layout):
+        super().__init__(streams, layout)
         self._reader: RunReader | None = None
         self._next, self._waiting = 1, dict[int, str]()
 
@@ -267,11 +320,11 @@ class _Ordered(_Printer):
             self._reader = None
 
 
-class _Line(_Printer):
+class _Line(Printer):
     """Lines as they come, of every attempt."""
 
-    def __init__(self, sinks: tuple[Sink, Sink], tag: Tag | None):
-        super().__init__(sinks, tag)
+    def __init__(self, streams: tuple[Stream, Stream], layout: Layout):
+        super().__init__(streams, layout)
         self._live: dict[str, tuple[_Tail, _Tail]] = {}
         self._pause, self._looked = _INTERVAL, time.monotonic()
 
@@ -307,4 +360,4 @@ class _Line(_Printer):
         return max(0.0, self._looked + self._pause - time.monotonic()) if self._live else None
 
 
-_PRINTERS: dict[str, type[_Printer]] = {"grouped": _Grouped, "ordered": _Ordered, "line": _Line}
+_PRINTERS: dict[str, type[Printer]] = {"grouped": _Grouped, "ordered": _Ordered, "line": _Line}

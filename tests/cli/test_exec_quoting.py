@@ -101,6 +101,78 @@ def test_between_arithmetic_parentheses_only_numbers_are_taken(text: str, value:
         script_of(line, value)
 
 
+#: Lines in which bash works out the value, by whatever way.
+WORKED_OUT = """[[ {} -eq 1 ]]
+[[ x == y || 1 -gt {} ]]
+if [[ 1 == 1 && ( {} -lt 3 ) ]]; then echo; fi
+while [[ $(echo 1) -eq {} ]]; do break; done
+[[ -v {} ]]
+[ -v {} ]
+test -v "{}"
+let x={}
+let "x = {} + 1"
+declare -i x={}
+declare -i x; x={}
+typeset -i x; x='{}'
+f() { local -i x={}; }; f
+x[{}]=1
+x=([{}]=1)
+unset 'x[{}]'
+unset {}
+printf -v {} x
+read {} <<< x
+echo $[{}+1]
+x={}; echo $((x+1))
+x={}; (( x > 1 ))
+x={}; y=$x; [[ y -gt 1 ]]
+a=(1 2); x={}; echo ${a[x]}
+x=abc; y={}; echo ${x:y:1}
+x={}; echo ${!x}
+read x <<< {}; echo $((x))
+for i in {}; do echo $((i+1)); done
+set -- {}; echo $(( $1 ))
+f() { echo $(($1)); }; f {}
+echo "$(let x={})"
+declare {}=x""".splitlines()
+#: Lines that look like it and do not.
+NOT_WORKED_OUT = """[ {} -eq 1 ]
+[[ {} == 1 ]]
+[[ {} == x && 1 -eq 1 ]]
+f={}; n=$((1+1)); echo "$f$n"
+declare -A m; m[{}]=1
+read x <<< {}; echo "$x"
+export A={}; echo "$A"
+declare x={}
+printf "%d" {}
+echo "let {} go"
+echo [[ {} -eq 1 ]]
+x={}; echo ${x:-1}
+unset -v x; echo {}""".splitlines()
+ATTACK = "a[$(touch OWNED)]"
+
+
+@pytest.mark.parametrize("text", WORKED_OUT)
+def test_wherever_a_shell_does_arithmetic_only_numbers_are_taken(text: str, tmp_path: Path) -> None:
+    # It is worth the trouble: written out by hand, the value is obeyed.
+    plain = text.replace("'{}'", "{}").replace('"{}"', "{}").replace("{}", f"'{ATTACK}'")
+    inner = text.replace("{}", ATTACK)
+    for script in (plain, inner):
+        subprocess.run(["bash", "-c", "exec bash /dev/stdin"], input=script, cwd=tmp_path, capture_output=True, text=True,
+                       timeout=30, check=False, env={"PATH": os.environ["PATH"]})
+    assert (tmp_path / "OWNED").exists(), text
+    line = Line(text, 1)
+    script_of(line, "7")
+    with pytest.raises(UsageError, match="where the shell does arithmetic only a whole number can stand"):
+        script_of(line, ATTACK)
+
+
+@pytest.mark.parametrize("text", NOT_WORKED_OUT)
+def test_what_only_looks_like_arithmetic_takes_any_value(text: str, tmp_path: Path) -> None:
+    subprocess.run(["bash", "-c", "exec bash /dev/stdin"], input=script_of(Line(text, 1), ATTACK), cwd=tmp_path,
+                   capture_output=True, text=True, timeout=30, check=False, env={"PATH": os.environ["PATH"]})
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("text", "complaint"), [
     ("echo ${x:-{}}", r"{} cannot stand in ${…}; put it into a variable first: value={}"),
     ('echo "${x:-\'{}\'}"', r"{} cannot stand in ${…}; put it into a variable first: value={}"),

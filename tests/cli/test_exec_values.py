@@ -131,7 +131,7 @@ def test_jobs_are_called_after_their_number_and_values() -> None:
     (["{}"], "job 2: --send: 'absent' cannot be read: No such file or directory; looked for "),
     (["{1}", "../{1}"], "job 1: --send: 'here' and '../here' would both be placed as 'here'; rename one"),
     (["{2}"], "{2} asks for value 2, and a job has 1 value"),
-    (["x{%}"], "{%} is known on the host only, so no file here can be named after it"),
+    (["x{%}"], "{%} is known on the host only, so no option can hold it; the job has it as $SSHJOBS_SLOT"),
 ])
 def test_a_file_that_cannot_be_sent_is_told_with_its_job(files: list[str], complaint: str, tmp_path: Path) -> None:
     base = tmp_path / "base"

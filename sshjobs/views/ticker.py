@@ -1,0 +1,56 @@
+"""Ticker: where a run stands, on one line of a terminal that gives way to whatever else is printed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from sshjobs.errors import printable
+from sshjobs.model.states import STATE_BUSY
+from sshjobs.views.base import Event
+from sshjobs.views.progress import Progress
+from sshjobs.views.wording import count, counts, duration
+
+#: Seconds after which there is something to show: what is quick needs no word.
+PATIENCE = 0.5
+
+
+class Ticker:
+    """Shows ``2 done, 2 busy of 4 jobs, 12 s; waiting for uptime@h3 on h3``.
+
+    :param write: writes text on the terminal, at once
+    :param width: returns its columns
+    """
+
+    def __init__(self, write: Callable[[str], None], width: Callable[[], int],
+                 monotonic: Callable[[], float] = time.monotonic):
+        self._write, self._width, self._monotonic = write, width, monotonic
+        self._progress = Progress(monotonic)
+        self._shown, self._over, self._at_line_start = False, False, True
+
+    def take(self, event: Event) -> None:
+        """Take an event."""
+        self._progress.take(event)
+        self._over = self._over or event["event"] == "end"
+
+    def make_way(self, data: bytes) -> None:
+        """Leave the line to bytes that are about to be printed."""
+        self.clear()
+        self._at_line_start = data.endswith(b"\n")
+
+    def show(self) -> None:
+        """Draw the line, where nothing else stands on it."""
+        took = self._progress.elapsed()
+        if self._over or took is None or took < PATIENCE or not self._at_line_start:
+            return
+        text = f"{counts(self._progress.counts)} of {count(self._progress.total, 'job')}, {duration(took)}"
+        if self._progress.counts[STATE_BUSY] or not self._progress.live:
+            text += f"; {self._progress.waits_for()}"
+        self._write(f"\r{printable(text)[: max(1, self._width() - 1)]}\x1b[K")
+        self._shown = True
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            self._write("\r\x1b[K")
+            self._shown = False
