@@ -101,7 +101,8 @@ def _ask(reader: RunReader, summary: Summary, found: dict[Disagreement, None]) -
     hosts = hosts_of_run(reader)
     told: dict[str, HostTraces] = {}
     answers = survey(hosts, summary.uid, transport=summary.options.get("transport"),
-                     ssh_config=summary.options.get("ssh_config"))
+                     ssh_config=summary.options.get("ssh_config"),
+                     accept_new_host_keys=bool(summary.options.get("accept_new_host_keys")))
     for host, answer in zip(hosts, answers, strict=True):
         if isinstance(answer, HostError):
             why = str(answer).removeprefix(f"{host.name}: ")

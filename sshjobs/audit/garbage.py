@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from sshjobs.audit.checks import hosts_of_run
 from sshjobs.errors import HostError, RunBusyError, StoreError
@@ -30,6 +30,7 @@ class Way:
 
     transport: str | None = None
     ssh_config: str | None = None
+    accept_new_host_keys: bool = False
 
 
 @dataclass
@@ -79,7 +80,8 @@ def known_run(paths: RunPaths) -> KnownRun:
     with RunReader.open(paths) as reader:
         summary = reader.summary()
         return KnownRun(paths, summary.uid, hosts_of_run(reader),
-                        Way(summary.options.get("transport"), summary.options.get("ssh_config")), _reason(summary))
+                        Way(summary.options.get("transport"), summary.options.get("ssh_config"),
+                            bool(summary.options.get("accept_new_host_keys"))), _reason(summary))
 
 
 def _reason(summary: Summary) -> str | None:
@@ -107,7 +109,7 @@ def look(hosts: Sequence[tuple[Host, Way]], runs: Sequence[KnownRun], *, only: b
     plans = []
     for way, some in by_way.items():
         one = runs[0].uid if only and len(runs) == 1 else None
-        answers = survey(some, one, transport=way.transport, ssh_config=way.ssh_config)
+        answers = survey(some, one, **asdict(way))
         for host, told in zip(some, answers, strict=True):
             plan = Plan(host, way)
             if isinstance(told, HostError):
@@ -230,8 +232,7 @@ def clean(plans: Sequence[Plan], runs: Sequence[KnownRun]) -> Iterator[tuple[Pla
             if plan.error is None:
                 by_way.setdefault(plan.way, []).append(plan)
         for way, some in by_way.items():
-            answers = sweep({plan.host: plan.broom for plan in some}, transport=way.transport,
-                            ssh_config=way.ssh_config)
+            answers = sweep({plan.host: plan.broom for plan in some}, **asdict(way))
             for plan, told in zip(some, answers, strict=True):
                 if isinstance(told, HostError):
                     plan.error = told

@@ -79,7 +79,7 @@ class Finding:
 
 
 def examine(hosts: Sequence[Host], *, ssh_config: str | None = None, transport: str | None = None,
-            slots: int | None = None) -> Iterator[Finding]:
+            slots: int | None = None, accept_new_host_keys: bool = False) -> Iterator[Finding]:
     """Ask all hosts at once, and yield what each said in their order, as soon as those before it are done.
 
     :raises UsageError: the ssh configuration cannot be read
@@ -87,7 +87,8 @@ def examine(hosts: Sequence[Host], *, ssh_config: str | None = None, transport: 
     if ssh_config is not None and not os.access(ssh_config, os.R_OK):
         raise UsageError("the ssh configuration cannot be read", where=ssh_config, hint="correct --ssh-config")
     with tempfile.TemporaryDirectory(prefix="sshjobs-check-") as results:
-        network = Network(results, hosts, ssh_config=ssh_config, transport=transport, slots=slots)
+        network = Network(results, hosts, ssh_config=ssh_config, transport=transport, slots=slots,
+                          accept_new_host_keys=accept_new_host_keys)
         paths = create_run(Path(results), name="check")
         network.open(RunIdentity(secrets.token_hex(16), "check", 1), paths)
         try:

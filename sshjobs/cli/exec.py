@@ -11,7 +11,7 @@ import click
 
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import hosts_of, network_options, output_options, results_option
+from sshjobs.cli.options import accepts_new_keys, hosts_of, network_options, output_options, results_option
 from sshjobs.cli.printing import Tags, check_printing, printing_options
 from sshjobs.cli.standardinput import StandardInput
 from sshjobs.errors import EXIT_OK, UsageError, printable
@@ -115,6 +115,7 @@ def command(words: tuple[str, ...], hosts: tuple[str, ...], **options: Any) -> i
 
     return carry(lambda view: Run.create(specs, chosen, stem=STEM, slots=options["slots"],
                                          fail_fast=options["fail_fast"], stdin=standard_input.for_jobs(),
+                                         accept_new_host_keys=accepts_new_keys(),
                                          listener=view, **settings),
                  quiet=options["quiet"], as_json=options["as_json"], verbose=options["verbose"], output=output,
                  raw=options["raw"], tags=_tags(tags, options), folded=_is_folded(options),

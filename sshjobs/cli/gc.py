@@ -10,7 +10,7 @@ import click
 
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import TRANSPORTS, hosts_of, results_option
+from sshjobs.cli.options import TRANSPORTS, accepts_new_keys, hosts_of, new_keys_option, results_option
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, StoreError, printable
 from sshjobs.store.rundir import find_run, list_runs
 from sshjobs.views.wording import count
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
               help="Also outputs that were not collected, and processes that jobs keep on purpose.")
 @click.option("--ssh-config", metavar="FILE", help="For --hosts: use this ssh configuration instead of your own.")
 @click.option("--transport", type=click.Choice(TRANSPORTS), help="For --hosts: how to reach them.")
+@new_keys_option
 @click.option("-v", "--verbose", count=True, help="Say more.")
 @results_option
 def command(run: str | None, hosts: tuple[str, ...], dry_run: bool, force: bool, ssh_config: str | None,
@@ -42,7 +43,7 @@ def command(run: str | None, hosts: tuple[str, ...], dry_run: bool, force: bool,
     from sshjobs.audit.garbage import Way, look
 
     runs = _runs(results, run)
-    places = _places(hosts, runs, Way(transport, ssh_config))
+    places = _places(hosts, runs, Way(transport, ssh_config, accepts_new_keys()))
     plans = look(places, runs, only=run is not None, force=force)
     found = [] if run is not None else _litter(results)
     if dry_run:

@@ -10,7 +10,7 @@ import click
 from sshjobs.cli.hosts_change import COMMANDS
 from sshjobs.cli.hosts_install import install
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import hosts_of, network_options
+from sshjobs.cli.options import accepts_new_keys, hosts_of, network_options
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_NO_HOST, EXIT_OK, UsageError, printable
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def check(hosts: tuple[str, ...], ssh_config: str | None, transport: str | None,
         raise UsageError("missing option '--hosts'", hint="name a hosts file, or hosts: --hosts h1,node[01-16]")
     width = max(len(host.name) for host in chosen)
     usable = 0
-    for finding in examine(chosen, ssh_config=ssh_config, transport=transport, slots=slots):
+    for finding in examine(chosen, ssh_config=ssh_config, transport=transport, slots=slots,
+                           accept_new_host_keys=accepts_new_keys()):
         usable += finding.usable
         click.echo(json.dumps(finding.as_dict()) if as_json else _line(finding, width))
     if not as_json:

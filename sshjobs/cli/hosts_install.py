@@ -12,7 +12,7 @@ import click
 
 from sshjobs import __version__
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import TRANSPORTS, hosts_of
+from sshjobs.cli.options import TRANSPORTS, accepts_new_keys, hosts_of, new_keys_option
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_NO_HOST, EXIT_OK, HostError, printable
 from sshjobs.model.host import Host
 
@@ -58,6 +58,7 @@ class Answer:
 @click.option("--force", is_flag=True, help="Replace a newer one, or another program of that name.")
 @click.option("--ssh-config", metavar="FILE", help="Use this ssh configuration instead of your own.")
 @click.option("--transport", type=click.Choice(TRANSPORTS), help="How to reach hosts; local: all are this machine.")
+@new_keys_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per host.")
 @click.option("-v", "--verbose", count=True, help="Say more.")
 def install(hosts: tuple[str, ...], remove: bool, force: bool, ssh_config: str | None, transport: str | None,
@@ -79,7 +80,8 @@ def install(hosts: tuple[str, ...], remove: bool, force: bool, ssh_config: str |
         body = one_file(__version__)
         request.update(size=len(body), version=__version__, force=force)
     told = asyncio.run(ask_hosts(chosen, lambda host: {**request, "python": host.python}, body,
-                                 transport=transport, ssh_config=ssh_config, at_once=AT_ONCE, patience=PATIENCE))
+                                 transport=transport, ssh_config=ssh_config,
+                                 accept_new_host_keys=accepts_new_keys(), at_once=AT_ONCE, patience=PATIENCE))
     return _report([_answer(host, result) for host, result in zip(chosen, told, strict=True)], as_json)
 
 

@@ -53,6 +53,18 @@ def give_up_option(function: _Function) -> _Function:
                              "[default: wait]")(function)
 
 
+def new_keys_option(function: _Function) -> _Function:
+    """Add ``--accept-new-host-keys``; :func:`accepts_new_keys` tells whether it was given."""
+    return click.option("--accept-new-host-keys", is_flag=True, expose_value=False, callback=_keep,
+                        help="Accept keys of hosts that ssh has never seen, and note them; never changed or revoked "
+                             "ones.")(function)
+
+
+def accepts_new_keys() -> bool:
+    """Tell whether the command accepts keys of hosts that ssh has never seen."""
+    return bool(click.get_current_context().meta.get(_META + "accept_new_host_keys"))
+
+
 def network_options(function: _Function) -> _Function:
     """Add what says how hosts are reached."""
     function = click.option("-j", "--slots", type=click.IntRange(1, MAX_SLOTS), metavar="N",
@@ -62,6 +74,7 @@ def network_options(function: _Function) -> _Function:
                             help="How to reach hosts; local: all of them are this machine.")(function)
     function = click.option("--ssh-config", metavar="FILE",
                             help="Use this ssh configuration instead of your own.")(function)
+    function = new_keys_option(function)
     function = click.option("--direct", is_flag=True, expose_value=False, callback=_keep,
                             help="Contact the workers of --clusters directly.")(function)
     return click.option("--clusters", multiple=True, metavar="FILE,…", expose_value=False, callback=_keep,

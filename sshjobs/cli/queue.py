@@ -8,7 +8,7 @@ import click
 
 from sshjobs.cli.detached import detach_option, hand_over
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import hosts_of, network_options, output_options, results_option
+from sshjobs.cli.options import accepts_new_keys, hosts_of, network_options, output_options, results_option
 from sshjobs.cli.words import handle, open_run
 from sshjobs.errors import EXIT_OK
 from sshjobs.store.rundir import find_run
@@ -44,13 +44,15 @@ def start(hosts: tuple[str, ...], results: Path, name: str | None, ssh_config: s
     if detach:
         from sshjobs.running.detach import prepare
 
-        options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=False, stays_open=True)
+        options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=False, stays_open=True,
+                             accept_new_host_keys=accepts_new_keys())
         return hand_over(prepare([], chosen, results=results, name=name, stem=STEM, options=options),
                          quiet=quiet, as_json=as_json)
     from sshjobs.cli.carry import carry
 
     return carry(lambda view: Run.create([], chosen, results=results, name=name, stem=STEM, ssh_config=ssh_config,
-                                         transport=transport, slots=slots, stays_open=True, listener=view),
+                                         transport=transport, slots=slots, stays_open=True,
+                                         accept_new_host_keys=accepts_new_keys(), listener=view),
                  quiet=quiet, as_json=as_json, verbose=verbose)
 
 

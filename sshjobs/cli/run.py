@@ -10,7 +10,14 @@ import click
 
 from sshjobs.cli.detached import check_detach, detach_option, hand_over
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import give_up_option, hosts_of, network_options, output_options, results_option
+from sshjobs.cli.options import (
+    accepts_new_keys,
+    give_up_option,
+    hosts_of,
+    network_options,
+    output_options,
+    results_option,
+)
 from sshjobs.cli.printing import Tags, check_printing, printing_options
 from sshjobs.errors import EXIT_OK, InputError, Problem
 
@@ -56,13 +63,14 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
 
         check_detach(output=output)
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
-                             stays_open=False, give_up_host=give_up_host)
+                             stays_open=False, give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys())
         return hand_over(prepare(specs, chosen or EMBEDDED, results=results, name=name, stem=stem, jobfile=data,
                                  options=options), quiet=quiet, as_json=as_json)
     from sshjobs.cli.carry import carry
 
     return carry(lambda view: Run.create(specs, chosen or EMBEDDED, stem=stem, jobfile=data, slots=slots,
-                                         fail_fast=fail_fast, give_up_host=give_up_host, listener=view, **settings),
+                                         fail_fast=fail_fast, give_up_host=give_up_host,
+                                         accept_new_host_keys=accepts_new_keys(), listener=view, **settings),
                  quiet=quiet, as_json=as_json, verbose=verbose, output=output, tags=Tags(str) if tag else None,
                  raw=raw)
 

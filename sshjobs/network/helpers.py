@@ -18,12 +18,13 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sshjobs.errors import CommandError, UsageError, printable
+from sshjobs.errors import CommandError, HostError, UsageError, printable
+from sshjobs.gjob.verbs import sshoptions
 from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.model.given import LONGEST_S, check, check_number, check_path
 from sshjobs.model.host import Host, Login, login_of
-from sshjobs.network.transport import Ending, OpensshTransport
-from sshjobs.network.transport.openssh import OPTIONS, said_by_ssh, ssh_words
+from sshjobs.network.transport import OpensshTransport
+from sshjobs.network.transport.sshcall import SshCall
 
 #: Seconds that a command gets by default.
 TIMEOUT = 600.0
@@ -118,21 +119,23 @@ def CopyLocalFilesToRemoteHost(host: str, remote_path: str, *files: str, ssh_con
     login = login_of(target)
     words = ["scp", "-B", "-r"]
     folder = _remote_path(remote_path).rstrip("/") + "/" if remote_path not in ("", ".", "~") else "./"
-    if _openssh_version() >= _SFTP_SINCE:
+    if sshoptions.version() >= _SFTP_SINCE:
         words.append("-s")
     else:
         # The old protocol hands the path to the host's shell.
         folder = shlex.quote(folder)
     words += ["-F", ssh_config] if ssh_config is not None else []
     # But for one: with SFTP scp does not ask for a command.
-    options = {option: value for option, value in OPTIONS.items() if option != "SessionType"}
-    words += [word for option, value in options.items() for word in ("-o", f"{option}={value}")]
+    with SshCall.prepare(target, ssh_config) as call:
+        options = {option: value for option, value in call.all_options.items() if option != "SessionType"}
+    words += sshoptions.words_of({**options, "LogLevel": "ERROR"})
     words += ["-P", str(login.port)] if login.port is not None else []
     # From the root: scp would take "a:b" for a host, and "-r" for an option.
     words += ["--", *(os.path.abspath(file) for file in files), f"{_destination(login)}:{folder}"]
     status, out, err = _carry_out(words, b"", timeout, verbose, where=host)
     if status != 0:
-        known = said_by_ssh(target, err.decode("utf-8", "replace"))
+        # What scp passes on may be ssh's own or the host's; ssh alone tells which.
+        known = _why_not(target, ssh_config) if status == 255 else None
         if known is None:
             raise CommandError("the files were not copied", status=status, where=host, why=_last_line(err))
         raise CommandError(known.what, where=host, why=known.why, hint=known.hint)
@@ -171,20 +174,28 @@ def _converse(host: Host, command: str, text: str, data: bytes, timeout: float |
     """Run a constant command on a host, with a text and data for it; return what :func:`_carry_out` does."""
     marker = f"sshjobs-{secrets.token_hex(16)}".encode()
     line = text.replace("\\", "\\\\").replace("\n", "\\n").encode("utf-8", "surrogateescape")
-    argv = [*ssh_words(host, ssh_config), "--", login_of(host).address, command]
-    status, out, err = _carry_out(argv, marker + b"\n" + line + b"\n" + data, timeout, verbose, keep_open=keep_open,
-                                  where=host.name, what=text if command == _RUN else f"write {text}")
+    with SshCall.prepare(host, ssh_config) as call:
+        status, out, err = _carry_out(call.argv(command), marker + b"\n" + line + b"\n" + data, timeout, verbose,
+                                      keep_open=keep_open, where=host.name,
+                                      what=text if command == _RUN else f"write {text}")
+        ending = call.ending(status, err.decode("utf-8", "replace"))
     before, began, rest = out.partition(b"\n" + marker + b"\n")
     end = re.search(rb"\n%s ([0-9]+)\n" % marker, rest)
     if end is not None:
         return int(end[1]), rest[:end.start()], err
-    said = err.decode("utf-8", "replace")
     if began:
         raise CommandError("the connection broke before the end", where=host.name, why=_last_line(err))
-    cause = OpensshTransport(ssh_config).explain(host, Ending(status, said), before.decode("utf-8", "replace"),
-                                                 was_ready=False)
+    cause = OpensshTransport(ssh_config).explain(host, ending, before.decode("utf-8", "replace"), was_ready=False)
     what = cause.what if cause.kind != "no-agent" else "it did not run the command"
     raise CommandError(what, where=host.name, why=cause.why, hint=cause.hint if cause.kind != "no-agent" else None)
+
+
+def _why_not(host: Host, ssh_config: str | None) -> HostError | None:
+    """Return why ssh cannot log in to a host, ``None`` where it can."""
+    with SshCall.prepare(host, ssh_config) as call:
+        status, _, err = _carry_out(call.argv("true"), b"", TIMEOUT, verbose=False, where=host.name)
+        ending = call.ending(status, err.decode("utf-8", "replace"))
+    return OpensshTransport(ssh_config).explain(host, ending, "", was_ready=False) if status == 255 else None
 
 
 def _carry_out(argv: Sequence[str], data: bytes, timeout: float | None, verbose: bool, *, keep_open: bool = False,
@@ -268,15 +279,6 @@ def _remote_path(path: str) -> str:
 def _destination(login: Login) -> str:
     address = f"[{login.address}]" if ":" in login.address else login.address
     return address if login.user is None else f"{login.user}@{address}"
-
-
-def _openssh_version() -> tuple[int, ...]:
-    try:
-        said = subprocess.run(["ssh", "-V"], capture_output=True, text=True, timeout=10, check=False).stderr
-    except (OSError, subprocess.TimeoutExpired):
-        return (0,)
-    match = re.search(r"OpenSSH_(?:for_Windows_)?(\d+)\.(\d+)", said)
-    return (int(match[1]), int(match[2])) if match else (0,)
 
 
 def _how_it_ended(status: int) -> str:

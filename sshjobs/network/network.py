@@ -47,6 +47,7 @@ class Network(NetworkContract):
         without ssh
     :param slots: how many jobs a host takes at a time where its line does not say; ``None`` is its cores
     :param direct: contact the workers of clusters directly, not through their management hosts
+    :param accept_new_host_keys: accept keys of hosts that were never seen, and note them; never changed or revoked ones
     :param connect_kwargs: for the transport fabric: what counts more than the ssh configuration, such as ``user``,
         ``password``, ``pkey``, ``key_filename`` and ``gateway``; not kept with the run
     :raises InputError: the hosts cannot be understood
@@ -56,16 +57,19 @@ class Network(NetworkContract):
 
     def __init__(self, results_dir: str, clusters: Clusters, verbose: bool = False, *,
                  ssh_config: str | None = None, transport: str | None = None, slots: int | None = None,
-                 direct: bool = False, connect_kwargs: Mapping[str, Any] | None = None):
+                 direct: bool = False, accept_new_host_keys: bool = False,
+                 connect_kwargs: Mapping[str, Any] | None = None):
         check_path("results_dir", results_dir)
         check("transport", transport, str, none=True)
         check_path("ssh_config", ssh_config, none=True)
         check_number("slots", slots, 1, MAX_SLOTS, whole=True, none=True)
+        check("accept_new_host_keys", accept_new_host_keys, bool)
         check("connect_kwargs", connect_kwargs, Mapping, dict, none=True)
         self.results_dir, self.verbose, self.slots = str(results_dir), verbose, slots
         self.hosts = {host.name: host for host in _hosts(clusters, direct)}
         self._make_room()
-        remote = make_transport(transport or "openssh", ssh_config=ssh_config, connect_kwargs=connect_kwargs)
+        remote = make_transport(transport or "openssh", ssh_config=ssh_config, accept_new=accept_new_host_keys,
+                                connect_kwargs=connect_kwargs)
         self._transports: tuple[Transport, Transport] = (remote, make_transport("local"))
         self._engine: Engine | None = None
         self._paths: RunPaths | None = None

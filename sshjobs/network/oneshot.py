@@ -18,18 +18,20 @@ Result = tuple[int, bytes, bytes]
 
 
 async def ask_hosts(hosts: Sequence[Host], request: Callable[[Host], Mapping[str, Any]], body: bytes = b"", *,
-                    transport: str | None = None, ssh_config: str | None = None, at_once: int = 8,
+                    transport: str | None = None, ssh_config: str | None = None,
+                    accept_new_host_keys: bool = False, at_once: int = 8,
                     patience: float = 60.0) -> list[Result | HostError]:
     """Ask all hosts and return what each answered, in their order.
 
     :param request: makes the request for a host
     :param body: what follows it, the same for all
-    :param transport: as for :class:`sshjobs.network.Network`
+    :param transport: as for :class:`sshjobs.network.Network`, and so are the next two
     :param at_once: how many hosts are asked at a time
     :param patience: seconds for one host
     :raises UsageError: the transport cannot be had
     """
-    remote, local = make_transport(transport or "openssh", ssh_config=ssh_config), make_transport("local")
+    remote = make_transport(transport or "openssh", ssh_config=ssh_config, accept_new=accept_new_host_keys)
+    local = make_transport("local")
     packed = ship.pack(ship.sources(ship.FAR_MODULE))
     turns = asyncio.Semaphore(at_once)
 
@@ -52,15 +54,18 @@ async def _ask(way: Transport, host: Host, nonce: str, data: bytes, patience: fl
     answer = ship.Answer(nonce)
     out = b""
     try:
-        out = await asyncio.wait_for(_converse(stream, answer, data), patience)
+        out = await asyncio.wait_for(_converse(stream, answer, data), patience + stream.patience)
     except asyncio.TimeoutError:
         stream.abort()
+        if not answer.ready:
+            raise way.late(host, patience) from None
         raise HostError("timeout", host.name, "no answer in time", why=f"waited {patience:.0f} s",
                         hint=f"try: ssh {host.name} true") from None
     finally:
         ending = await stream.close()
     if answer.status is None:
-        raise way.explain(host, ending, answer.noise.decode("utf-8", "replace"), was_ready=answer.ready)
+        error = way.explain(host, ending, answer.noise.decode("utf-8", "replace"), was_ready=answer.ready)
+        raise await way.advise(host, error)
     errors = ship.Answer(nonce)
     return answer.status, out, errors.feed(ending.stderr.encode("utf-8", "replace"))
 

@@ -127,20 +127,21 @@ def host_key(name: str) -> str:
 
 
 def survey(hosts: Sequence[Host], run: str | None = None, *, transport: str | None = None,
-           ssh_config: str | None = None) -> list[HostTraces | HostError]:
+           ssh_config: str | None = None, accept_new_host_keys: bool = False) -> list[HostTraces | HostError]:
     """Ask hosts what they have of a run (``None``: of every run) and return their answers in order.
 
     Changes nothing there. Blocks until all have answered or their time is over.
 
-    :param transport: as for :class:`sshjobs.network.Network`
+    :param transport: as for :class:`sshjobs.network.Network`, and so are the next two
     """
     told = asyncio.run(ask_hosts(hosts, lambda host: {"verb": "survey", "run": run}, transport=transport,
-                                 ssh_config=ssh_config, at_once=AT_ONCE, patience=PATIENCE))
+                                 ssh_config=ssh_config, accept_new_host_keys=accept_new_host_keys, at_once=AT_ONCE,
+                                 patience=PATIENCE))
     return [_checked(host, result, _traces) for host, result in zip(hosts, told, strict=True)]
 
 
-def sweep(brooms: Mapping[Host, Broom], *, transport: str | None = None,
-          ssh_config: str | None = None) -> list[Swept | HostError]:
+def sweep(brooms: Mapping[Host, Broom], *, transport: str | None = None, ssh_config: str | None = None,
+          accept_new_host_keys: bool = False) -> list[Swept | HostError]:
     """Have hosts remove what is named, and doors of agents that are gone; return what they did, in order."""
     def request(host: Host) -> dict[str, Any]:
         broom = brooms[host]
@@ -148,7 +149,8 @@ def sweep(brooms: Mapping[Host, Broom], *, transport: str | None = None,
             {"run": one.run, "host": one.host, "ids": [attempt.uid for attempt in one.attempts], "staff": staff}
             for one, staff in broom.directories]}
 
-    told = asyncio.run(ask_hosts(list(brooms), request, transport=transport, ssh_config=ssh_config, at_once=AT_ONCE,
+    told = asyncio.run(ask_hosts(list(brooms), request, transport=transport, ssh_config=ssh_config,
+                                 accept_new_host_keys=accept_new_host_keys, at_once=AT_ONCE,
                                  patience=SWEEP_PATIENCE))
     return [_checked(host, result, _swept) for host, result in zip(brooms, told, strict=True)]
 

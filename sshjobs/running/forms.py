@@ -80,7 +80,7 @@ def hosts_from(hosts: str | Path | Sequence[str | Host] | None) -> list[Host]:
 
 def check_options(*, results: Any, name: Any, ssh_config: Any, transport: Any, slots: Any, listener: Any,
                   stem: Any = "run", jobfile: Any = None, fail_fast: Any = False, stays_open: Any = False,
-                  give_up_host: Any = None) -> None:
+                  give_up_host: Any = None, accept_new_host_keys: Any = False) -> None:
     """Make sure that all of them are of the right types and within their limits.
 
     :raises UsageError: one is not
@@ -94,6 +94,7 @@ def check_options(*, results: Any, name: Any, ssh_config: Any, transport: Any, s
     check_number("slots", slots, 1, MAX_SLOTS, whole=True, none=True)
     check("fail_fast", fail_fast, bool)
     check("stays_open", stays_open, bool)
+    check("accept_new_host_keys", accept_new_host_keys, bool)
     check_number("give_up_host", give_up_host, 0, LONGEST_S, above=True, none=True)
     if not callable(listener):
         raise wrong("listener", listener, "a function of one event")
@@ -126,7 +127,8 @@ def _check_files(spec: JobSpec, paths: PathChecker) -> None:
 
 
 def options_of(*, ssh_config: str | None, transport: str | None, slots: int | None, fail_fast: bool,
-               stays_open: bool, give_up_host: float | None = None) -> dict[str, Any]:
+               stays_open: bool, give_up_host: float | None = None,
+               accept_new_host_keys: bool = False) -> dict[str, Any]:
     """Return what a run is started with, as its store keeps it.
 
     :raises UsageError: the ssh configuration cannot be read
@@ -136,7 +138,7 @@ def options_of(*, ssh_config: str | None, transport: str | None, slots: int | No
             raise UsageError("the ssh configuration cannot be read", where=ssh_config, hint="correct --ssh-config")
         ssh_config = os.path.abspath(ssh_config)
     return {"ssh_config": ssh_config, "transport": transport, "slots": slots, "fail_fast": fail_fast,
-            "stays_open": stays_open, "give_up_host": give_up_host}
+            "stays_open": stays_open, "give_up_host": give_up_host, "accept_new_host_keys": accept_new_host_keys}
 
 
 def specs_of(jobfile: str, data: bytes | None) -> list[JobSpec]:

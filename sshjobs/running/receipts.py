@@ -57,7 +57,8 @@ def receipt(paths: RunPaths, jobs: Sequence[str] | None = None, *, looks: int = 
             if look:
                 pause(PAUSE)
             answers = survey(todo, summary.uid, transport=summary.options.get("transport"),
-                             ssh_config=summary.options.get("ssh_config"))
+                             ssh_config=summary.options.get("ssh_config"),
+                             accept_new_host_keys=bool(summary.options.get("accept_new_host_keys")))
             told.update((host.name, answer) for host, answer in zip(todo, answers, strict=True)
                         if not isinstance(answer, HostError))
             unasked = {host.name: str(answer) for host, answer in zip(todo, answers, strict=True)

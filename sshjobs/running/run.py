@@ -65,25 +65,29 @@ class Run:
                stem: str = "run", jobfile: bytes | None = None, ssh_config: str | None = None,
                transport: str | None = None, slots: int | None = None, fail_fast: bool = False,
                stays_open: bool = False, give_up_host: float | None = None, stdin: BinaryIO | None = None,
+               accept_new_host_keys: bool = False,
                listener: Listener = silent) -> Run:
         """Make a run and begin to contact its hosts; :meth:`process` carries it out.
 
         :param stays_open: do not end with the last job, more will be added
         :param give_up_host: end the run when all that it waits for are hosts away for so many seconds
         :param stdin: read to its end and kept with the run; every job reads it as its standard input
+        :param accept_new_host_keys: as for :class:`sshjobs.Network`
         :raises UsageError: something in it cannot be; nothing was started
         """
         check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots, stem=stem,
                       jobfile=jobfile, fail_fast=fail_fast, stays_open=stays_open, give_up_host=give_up_host,
-                      listener=listener)
+                      accept_new_host_keys=accept_new_host_keys, listener=listener)
         chosen = check_each("hosts", hosts, Host)
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
-                             stays_open=stays_open, give_up_host=give_up_host)
+                             stays_open=stays_open, give_up_host=give_up_host,
+                             accept_new_host_keys=accept_new_host_keys)
         # A run that nobody could talk to is better not begun.
         socket_directory()
         manager = RunManager(listener)
         manager.fail_fast, manager.stays_open, manager.give_up_after = fail_fast, stays_open, give_up_host
-        network = Network(str(results), chosen, ssh_config=options["ssh_config"], transport=transport, slots=slots)
+        network = Network(str(results), chosen, ssh_config=options["ssh_config"], transport=transport, slots=slots,
+                          accept_new_host_keys=accept_new_host_keys)
         manager.Setup(specs, network, name=name, stem=stem, jobfile=jobfile, options=options, stdin=stdin)
         return cls(manager)
 
@@ -105,7 +109,7 @@ class Run:
     def start(cls, jobs: str | Path | Builder | Iterable[JobSpec], hosts: str | Sequence[str | Host] | None = None, *,
               results: str | Path = "results", name: str | None = None, ssh_config: str | None = None,
               transport: str | None = None, slots: int | None = None, fail_fast: bool = False,
-              stays_open: bool = False, listener: Listener = silent) -> Run:
+              stays_open: bool = False, accept_new_host_keys: bool = False, listener: Listener = silent) -> Run:
         """Start a run in a thread of its own and return at once.
 
         :param jobs: path of a jobfile, a builder, or specs
@@ -115,14 +119,16 @@ class Run:
         :raises SshjobsError: as :meth:`create`, or a file that a job wants to be sent is not there; nothing was started
         """
         check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots,
-                      fail_fast=fail_fast, stays_open=stays_open, listener=listener)
+                      fail_fast=fail_fast, stays_open=stays_open, accept_new_host_keys=accept_new_host_keys,
+                      listener=listener)
         given, chosen = jobs_from(jobs), hosts_from(hosts)
         made: Future[Run] = Future()
 
         def make() -> Run:
             return cls.create(given.specs, chosen, results=Path(results), name=name, stem=given.stem,
                               jobfile=given.jobfile, ssh_config=ssh_config, transport=transport, slots=slots,
-                              fail_fast=fail_fast, stays_open=stays_open, listener=listener)
+                              fail_fast=fail_fast, stays_open=stays_open,
+                              accept_new_host_keys=accept_new_host_keys, listener=listener)
 
         # The store belongs to the thread that opened it.
         thread = threading.Thread(target=cls._carry, args=(make, made), name="sshjobs-run", daemon=True)
@@ -353,7 +359,8 @@ def network_of(paths: RunPaths, manager: RunManager) -> Network:
     manager.fail_fast, manager.stays_open = bool(options.get("fail_fast")), bool(options.get("stays_open"))
     manager.give_up_after = options.get("give_up_host")
     return Network(str(paths.root.parent), hosts, ssh_config=options.get("ssh_config"),
-                   transport=options.get("transport"), slots=options.get("slots"))
+                   transport=options.get("transport"), slots=options.get("slots"),
+                   accept_new_host_keys=bool(options.get("accept_new_host_keys")))
 
 
 def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener = silent) -> None:

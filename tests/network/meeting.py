@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from sshjobs import Network
-from sshjobs.network import HostDown, HostUp, RunIdentity
+from sshjobs.network import HostDown, HostUp, RunIdentity, Warned
 from sshjobs.store.rundir import create_run
 
 DEADLINE = 40.0
 
 
-def meet(hosts: Any, **options: Any) -> dict[str, HostUp | HostDown]:
-    """Return the first answer of every host, of a network made with these options."""
+def meet(hosts: Any, *, told: list[str] | None = None, **options: Any) -> dict[str, HostUp | HostDown]:
+    """Return the first answer of every host, of a network made with these options.
+
+    :param told: gets what a person is warned of meanwhile
+    """
     answers: dict[str, HostUp | HostDown] = {}
     with tempfile.TemporaryDirectory() as results:
         network = Network(results, hosts, **options)
@@ -29,6 +32,8 @@ def meet(hosts: Any, **options: Any) -> dict[str, HostUp | HostDown]:
                 for event in network.wait(0.2).hosts:
                     if isinstance(event, HostUp | HostDown):
                         answers.setdefault(event.host, event)
+                    elif isinstance(event, Warned) and told is not None:
+                        told.append(event.message)
         finally:
             network.close(finished=True)
     return answers

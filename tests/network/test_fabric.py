@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from sshjobs import Network, UsageError
+from sshjobs.gjob.verbs import sshoptions
 from sshjobs.model.host import Host
 from sshjobs.network import HostDown, HostUp
-from sshjobs.network.transport import TRANSPORTS, Ending, openssh
+from sshjobs.network.transport import TRANSPORTS, Ending
 from sshjobs.network.transport.fabric import READ_AHEAD, FabricStream
 from sshjobs.network.transport.sshclient import SshClient
 from tests.acceptance.mixed import differences, mixed_jobs
@@ -53,7 +54,7 @@ def test_two_hundred_mixed_jobs_over_fabric_end_as_they_must(lab, sshjobs_cli, t
 
 @pytest.mark.parametrize("transport", SSH)
 def test_both_transports_name_the_same_trouble(lab, first, tmp_path, transport, monkeypatch):
-    monkeypatch.setitem(openssh.OPTIONS, "ConnectTimeout", "1")
+    monkeypatch.setitem(sshoptions.DEFAULTS, "ConnectTimeout", ("1", "none"))
     if transport == "fabric":
         monkeypatch.setattr("sshjobs.network.transport.sshclient.CONNECT_TIMEOUT", 1.0)
     config = str(lab.write_ssh_config(tmp_path / "config", extra=(

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_a_wrong_key_is_refused(lab, first, transport, tmp_path):
 def test_a_revoked_key_is_refused_though_it_is_on_file(lab, first, transport, tmp_path):
     key = key_lines(lab)[first.name]
     config = with_known_hosts(lab, tmp_path, [f"{first.address} {key}", f"@revoked * {key}"])
-    assert kinds(meet([first.name], transport=transport, ssh_config=config)) == {first.name: "host-key-changed"}
+    assert kinds(meet([first.name], transport=transport, ssh_config=config)) == {first.name: "host-key-revoked"}
 
 
 def test_a_key_on_file_under_a_hash_is_right(lab, first, transport, tmp_path):
@@ -147,4 +148,88 @@ def test_a_verdict_tells_changed_from_unknown_by_the_type(tmp_path):
     assert keys.verdict("ssh-ed25519", b"mine") == "known"
     assert keys.verdict("ssh-ed25519", b"other") == "host-key-changed"
     assert keys.verdict("ssh-rsa", b"mine") == "host-key-unknown"
-    assert keys.verdict("ssh-ed25519", b"gone") == "host-key-changed"
+    assert keys.verdict("ssh-ed25519", b"gone") == "host-key-revoked"
+
+
+# -- keys that a file revokes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["list", "krl"])
+def test_a_key_that_a_file_revokes_is_told_as_revoked(lab, first, transport, tmp_path, form):
+    config, revoked = with_revoked(lab, tmp_path, form, key_lines(lab)[first.name])
+    (answer,) = meet([first.name], transport=transport, ssh_config=config).values()
+    assert isinstance(answer, HostDown)
+    assert (answer.error.kind, answer.error.lasting) == ("host-key-revoked", True)
+    assert "ssh-keygen -R" not in str(answer.error) and str(revoked) in str(answer.error)
+
+
+@pytest.mark.parametrize("form", ["list", "krl"])
+def test_a_file_that_revokes_other_keys_revokes_no_others(lab, first, transport, tmp_path, form):
+    config, _ = with_revoked(lab, tmp_path, form, key_lines(lab)[lab.hosts[1].name])
+    assert kinds(meet([first.name], transport=transport, ssh_config=config)) == {first.name: "up"}
+
+
+@pytest.mark.parametrize("form", ["absent", "broken"])
+def test_where_the_revoked_keys_cannot_be_read_no_key_is_trusted(lab, first, transport, tmp_path, form):
+    config, _ = with_revoked(lab, tmp_path, form, "")
+    answers = meet([first.name], transport=transport, ssh_config=config)
+    assert kinds(answers) == {first.name: "bad-config"}, answers
+
+
+def with_revoked(lab, tmp_path, form: str, line: str) -> tuple[str, Path]:
+    """Write a configuration with a file of revoked keys; return the paths of both."""
+    revoked = tmp_path / "revoked"
+    (tmp_path / "one.pub").write_text(f"{line}\n")
+    if form == "list":
+        revoked.write_text(f"# gone\n{line}\n")
+    elif form == "krl":
+        subprocess.run(["ssh-keygen", "-q", "-k", "-f", revoked, tmp_path / "one.pub"], check=True)
+    elif form == "broken":
+        revoked.write_bytes(b"SSHKRL\n\0nonsense")
+    config = lab.write_ssh_config(tmp_path / "ssh_config", extra=f"Host *\n    RevokedHostKeys {revoked}\n")
+    return str(config), revoked
+
+
+@pytest.mark.parametrize("setting", ["HostKeyAlgorithms rsa-sha2-512", "KexAlgorithms diffie-hellman-group1-sha1",
+                                     "Ciphers aes128-cbc"])
+def test_algorithms_that_the_configuration_does_not_allow_are_not_used(lab, first, transport, tmp_path, setting):
+    config = str(lab.write_ssh_config(tmp_path / "ssh_config", extra=f"Host *\n    {setting}\n"))
+    answers = meet([first.name], transport=transport, ssh_config=config)
+    assert kinds(answers) == {first.name: "no-common-way"}, answers
+
+
+# -- keys that are new -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("extra", ["", "HashKnownHosts yes", "HostKeyAlias other-name", "StrictHostKeyChecking yes"])
+def test_a_new_key_is_accepted_and_noted_for_those_who_want_it(lab, first, transport, tmp_path, extra):
+    config = with_known_hosts(lab, tmp_path, [], f"Host *\n    {extra}\n" if extra else "")
+    known = tmp_path / "known_hosts"
+    # Only ssh itself takes a last line without an end for whole.
+    known.write_text("# a line" + ("" if transport == "fabric" else "\n"))
+    answers = meet([first.name], transport=transport, ssh_config=config, accept_new_host_keys=True)
+    assert kinds(answers) == {first.name: "up"}, answers
+    assert key_lines(lab)[first.name] in known.read_text()
+    assert kinds(meet([first.name], transport=transport, ssh_config=config)) == {first.name: "up"}
+    assert first.ssh("true").returncode == 0
+    plain = subprocess.run(["ssh", "-F", config, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", first.name,
+                            "true"], capture_output=True, text=True)
+    assert plain.returncode == 0, plain.stderr
+
+
+def test_a_changed_or_revoked_key_is_never_accepted(lab, first, transport, tmp_path):
+    keys = key_lines(lab)
+    changed = with_known_hosts(lab, tmp_path, [f"{first.address} {keys[lab.hosts[1].name]}"])
+    answers = meet([first.name], transport=transport, ssh_config=changed, accept_new_host_keys=True)
+    assert kinds(answers) == {first.name: "host-key-changed"}
+    revoked = with_known_hosts(lab, tmp_path, [f"@revoked * {keys[first.name]}"])
+    answers = meet([first.name], transport=transport, ssh_config=revoked, accept_new_host_keys=True)
+    assert kinds(answers) == {first.name: "host-key-revoked"}
+
+
+def test_a_new_key_of_a_management_host_is_accepted_too(lab, transport, tmp_path):
+    jump, worker = lab.hosts[:2]
+    config = with_known_hosts(lab, tmp_path, [])
+    answers = meet([Host(worker.name, via=jump.name)], transport=transport, ssh_config=config,
+                   accept_new_host_keys=True)
+    assert kinds(answers) == {worker.name: "up"}, answers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sshjobs.model.host import Host
-from sshjobs.network.transport.openssh import said_by_ssh
+from sshjobs.network.transport.sshlog import said_by_ssh
 
 NOT_REACHED = [
     ("timeout", "ssh: connect to host node01 port 22: Connection timed out"),

@@ -7,7 +7,8 @@ import subprocess
 import threading
 
 from .. import ship
-from .say import Trouble, reason, usage
+from . import sshoptions
+from .say import Trouble, complain, reason, usage
 
 MYPY = False
 if MYPY:
@@ -19,14 +20,6 @@ _HOST = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}@)?[A-Za-z0-9_][A-Za-z0
 _READ = 1 << 16
 #: Seconds that ssh gets to go by itself after the verb's end.
 _PATIENCE = 2.0
-# They keep what comes clean, or the user safe; names, keys, jumps and the like stay the user's. ssh takes the first
-# value that it meets, so these count before anything in the user's files.
-# Older clients do not know those named first; they do not have what these switch off either.
-_OPTIONS = ("IgnoreUnknown=ForkAfterAuthentication,StdinNull,SessionType", "ForkAfterAuthentication=no",
-            "StdinNull=no", "SessionType=default", "StrictHostKeyChecking=yes", "ConnectTimeout=10",
-            "ServerAliveInterval=10", "ServerAliveCountMax=3", "ControlMaster=no", "ClearAllForwardings=yes",
-            "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no", "RemoteCommand=none", "LogLevel=ERROR")
-_WITHOUT_TERMINAL = ("BatchMode=yes", "RequestTTY=no", "EscapeChar=none")
 
 
 class Target:
@@ -39,18 +32,34 @@ class Target:
 
     def __init__(self, host: str, config: "str | None"):
         if not _HOST.fullmatch(host):
-            raise usage("'%s' is not a host" % host, None, "write [user@]host; give others an alias in ssh_config")
+            raise usage("'%s' is not a host" % host, None, "write [user@]host; for others write an alias into "
+                        "~/.ssh/config (Host NAME, below it HostName and User) and name that")
         self.host = host
         self._config = config
 
     def argv(self, command: str, terminal: bool = False) -> "list[str]":
-        """Return the command line for a remote command."""
-        argv = ["ssh", "-t" if terminal else "-T"]
-        if self._config is not None:
-            argv += ["-F", self._config]
-        for option in _OPTIONS + (() if terminal else _WITHOUT_TERMINAL):
-            argv += ["-o", option]
-        return argv + ["--", self.host, command]
+        """Return the command line for a remote command. Asks ssh for the user's configuration, which blocks."""
+        file = ["-F", self._config] if self._config is not None else []
+        options = sshoptions.safe_options(terminal)
+        options["LogLevel"] = "ERROR"
+        options.update(self._by_the_user(file))
+        return ["ssh", "-t" if terminal else "-T"] + file + sshoptions.words_of(options) + ["--", self.host, command]
+
+    def _by_the_user(self, file: "list[str]") -> "dict[str, str]":
+        """Return the options that depend on what the user's configuration says."""
+        try:
+            asked = sshoptions.ask(file, self.host)
+        except (OSError, subprocess.TimeoutExpired):
+            # What is wrong, ssh itself will tell when it is called.
+            return {}
+        settings = sshoptions.parse_settings(asked.stdout.decode("utf-8", "surrogateescape"))
+        options = sshoptions.defaults(settings)
+        path = sshoptions.control_path(settings)
+        if path is not None and not sshoptions.master_answers(path):
+            complain("%s: the ControlMaster at %s does not answer: going past it; %s"
+                     % (self.host, path, sshoptions.name_master(self.host, path)))
+            options["ControlPath"] = "none"
+        return options
 
 
 def call(target: Target, request: "dict[str, Any]", out: "Out", body: "Iterable[bytes]" = ()) -> int:

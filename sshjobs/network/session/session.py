@@ -98,8 +98,10 @@ class HostSession:
     async def _connection(self, link: words.Link) -> HostError:
         async with self._handshakes(self.host):
             stream = self._stream = await self._transport.open(self.host)
+            if stream.notice is not None:
+                self._emit(Warned(self.host.name, stream.notice))
             try:
-                await asyncio.wait_for(self._get_ready(link, stream), READY_TIMEOUT)
+                await asyncio.wait_for(self._get_ready(link, stream), READY_TIMEOUT + stream.patience)
             except (asyncio.TimeoutError, OSError) as error:
                 return await self._why_ended(link, stream, timed_out=isinstance(error, asyncio.TimeoutError))
         if not link.ready:
@@ -129,10 +131,10 @@ class HostSession:
     async def _why_ended(self, link: words.Link, stream: Stream, *, timed_out: bool = False) -> HostError:
         ending = await stream.close()
         if timed_out:
-            return HostError("timeout", self.host.name, "no agent came up in time",
-                             why=f"nothing in {READY_TIMEOUT:.0f} s", hint="see what its start-up files wait for")
+            return self._transport.late(self.host, READY_TIMEOUT + stream.patience)
         noise = bytes(link.noise).decode("utf-8", "replace")
-        return self._transport.explain(self.host, ending, noise, was_ready=link.ready)
+        error = self._transport.explain(self.host, ending, noise, was_ready=link.ready)
+        return await self._transport.advise(self.host, error)
 
     async def _pulse(self, stream: Stream) -> None:
         """Ask a silent agent for a sign of life; end the stream when it gives none."""

@@ -18,10 +18,11 @@ __all__ = ["TRANSPORTS", "Ending", "FabricTransport", "LocalTransport", "Openssh
            "make_transport"]
 
 
-def make_transport(name: str, *, ssh_config: str | None = None,
+def make_transport(name: str, *, ssh_config: str | None = None, accept_new: bool = False,
                    connect_kwargs: Mapping[str, Any] | None = None) -> Transport:
     """Return the transport of that name.
 
+    :param accept_new: accept keys of hosts that were never seen, and note them
     :param connect_kwargs: see :class:`FabricTransport`, the only one that takes them
     :raises UsageError: there is none, or the arguments are not for it
     """
@@ -30,5 +31,5 @@ def make_transport(name: str, *, ssh_config: str | None = None,
     if connect_kwargs and name != "fabric":
         raise UsageError(f"connect_kwargs are not for the transport {name}", hint="use transport='fabric'")
     if name == "fabric":
-        return FabricTransport(ssh_config, connect_kwargs)
-    return OpensshTransport(ssh_config) if name == "openssh" else LocalTransport()
+        return FabricTransport(ssh_config, connect_kwargs, accept_new=accept_new)
+    return OpensshTransport(ssh_config, accept_new=accept_new) if name == "openssh" else LocalTransport()

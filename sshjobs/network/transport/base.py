@@ -8,10 +8,12 @@ import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sshjobs.errors import HostError
 from sshjobs.model.host import Host, split_login
 from sshjobs.network.openfiles import give_back
+from sshjobs.network.transport.causes import too_slow
 from sshjobs.network.transport.pipes import PipeReader, PipeWriter, part_of
 
 #: Bytes read from the host at a time.
@@ -35,7 +37,14 @@ class Ending:
 
 
 class Stream(ABC):
-    """Bytes to and from the far side. Used from one event loop only."""
+    """Bytes to and from the far side. Used from one event loop only.
+
+    :ivar patience: seconds that the way there may take by the user's own settings, beyond what it usually takes
+    :ivar notice: what a person is to know about the way there
+    """
+
+    patience: float = 0.0
+    notice: str | None = None
 
     @abstractmethod
     async def read(self) -> bytes:
@@ -94,6 +103,14 @@ class Transport(ABC):
         right."""
         return False
 
+    def late(self, host: Host, seconds: float) -> HostError:
+        """Return the error for a host from which nothing came in so many seconds."""
+        return too_slow(host, seconds)
+
+    async def advise(self, host: Host, error: HostError) -> HostError:
+        """Return what :meth:`explain` did, with better advice where that takes a moment to find."""
+        return error
+
     @abstractmethod
     def explain(self, host: Host, ending: Ending, noise: str, *, was_ready: bool) -> HostError:
         """Tell why a stream ended: the cause by name, and what to do about it.
@@ -101,6 +118,9 @@ class Transport(ABC):
         :param noise: what came before the agent's first word
         :param was_ready: the agent had answered on this stream
         """
+
+
+_Process = TypeVar("_Process", bound="ProcessStream")
 
 
 class ProcessStream(Stream):
@@ -116,7 +136,7 @@ class ProcessStream(Stream):
         self._ending: Ending | None = None
 
     @classmethod
-    async def start(cls, argv: Sequence[str]) -> ProcessStream:
+    async def start(cls: type[_Process], argv: Sequence[str]) -> _Process:
         """Start a process in a session of its own, so that a Ctrl-C in our terminal does not reach it.
 
         :raises OSError: it cannot be started
@@ -151,8 +171,11 @@ class ProcessStream(Stream):
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._stderr), CLOSE_PATIENCE)
             self._stderr.cancel()
-            self._ending = Ending(status, self._said.decode("utf-8", "replace"))
+            self._ending = self._ended(status, self._said.decode("utf-8", "replace"))
         return self._ending
+
+    def _ended(self, status: int | None, stderr: str) -> Ending:
+        return Ending(status, stderr)
 
     async def _listen(self, errors: asyncio.StreamReader) -> None:
         while data := await errors.read(READ_SIZE):

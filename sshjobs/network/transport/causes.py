@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sshjobs.errors import HostError
-from sshjobs.model.host import Host
+from sshjobs.model.host import Host, login_of
 
 #: How much of what a host said is looked through for its words: the end of it.
 LOOKED_AT = 1 << 14
@@ -24,7 +25,11 @@ class Cause(NamedTuple):
 CAUSES = {
     "host-key-changed": Cause(True, "the host key has changed",
                               "make sure that it is the right machine, then: ssh-keygen -R {host}; {ssh}"),
-    "host-key-unknown": Cause(True, "the host key is not known", "check it and accept it once: {ssh}"),
+    "host-key-revoked": Cause(True, "the host key is revoked",
+                              "do not log in there; have it given a new key, and the old one taken from its name"),
+    "host-key-unknown": Cause(True, "the host key is not known",
+                              "check it and accept it once: {ssh}; or take it unseen: --accept-new-host-keys"),
+    "jump-key": Cause(True, "its jump host was turned away for its key", "see what is wrong with it: {ssh}"),
     "unresolvable": Cause(False, "the name cannot be resolved",
                           "correct the name, or give it a HostName in ssh_config"),
     "refused": Cause(False, "the connection was refused", "see that sshd runs there, and the port"),
@@ -38,15 +43,25 @@ CAUSES = {
     "no-python": Cause(True, "there is no python on it",
                        "install Python 3.6 or newer there, or set python=PATH in the hosts file"),
     "old-python": Cause(True, "its python is too old", "set python=PATH of Python 3.6 or newer in the hosts file"),
-    "jump": Cause(False, "its jump host cannot reach it", "see ProxyJump in ssh_config, and that the machine is up"),
+    "jump": Cause(False, "its jump host cannot reach it",
+                  "see ProxyJump and ProxyCommand in ssh_config, and that the machine is up"),
+    "no-common-way": Cause(True, "it and this machine know no common algorithm",
+                           "see HostKeyAlgorithms, KexAlgorithms, Ciphers and MACs in ssh_config; try: {ssh}"),
     "ssh-failed": Cause(False, "ssh could not connect", "try: {ssh}"),
     "no-files": Cause(False, "too many files are open on this machine", "raise the limit (ulimit -n); trying again"),
+    "start-up": Cause(True, "a start-up file there took what is meant for the agent",
+                      "see what reads input or starts a shell in ~/.bashrc there, or in the like of its login shell; "
+                      "put before it: case $- in *i*) ;; *) return ;; esac"),
     "no-agent": Cause(True, "the agent did not come up on it",
-                      "a forced command or a start-up file may be in the way; try: {ssh} python3 --version"),
+                      "a forced command or a start-up file (~/.bashrc) may be in the way; "
+                      "try: {ssh} python3 --version"),
 }
 
 # What the account says instead of the agent. The first that matches counts.
 _SAID_BY_HOST = [
+    # A shell that was given our first lines, or our Python what was left of them.
+    ("start-up", r"NONCE, ENTRY, GIVEN|invalid literal for int\(\)|: \d{4,5}['’]?: (command )?not found"
+                 r"|Unknown command:? ['\"]?\d{4,5}\b|fish: .*\b\d{4,5}\b"),
     ("nologin", r"account is (currently )?not available|nologin"),
     ("no-python", r"python[\w./-]*['’]?: .*(not found|No such file)|(not found|Unknown command|No such file).*python"),
     ("old-python", r"has no attribute 'buffer'|Unknown option: -I"),
@@ -87,6 +102,34 @@ def too_many_files(host: Host, error: OSError) -> HostError | None:
     if error.errno not in (errno.EMFILE, errno.ENFILE):
         return None
     return host_error("no-files", host, error.strerror, reached=False)
+
+
+def too_slow(host: Host, seconds: float) -> HostError:
+    """Return the error for a host that nothing came from."""
+    return HostError("timeout", host.name, "no agent came up in time", why=f"nothing in {seconds:.0f} s",
+                     hint="see what a start-up file of the login shell there (~/.bashrc) waits for or reads")
+
+
+#: Values of StrictHostKeyChecking with which plain ssh takes keys that it does not know, as ``ssh -G`` tells them.
+_TAKES_KEYS = ("accept-new", "false", "no", "off")
+
+
+def key_advice(host: Host, error: HostError, settings: Mapping[str, Sequence[str]]) -> HostError:
+    """Return the error for an unknown key with advice that helps under the user's own settings of ssh.
+
+    :param settings: what ``ssh -G`` tells
+    """
+    checking = settings.get("stricthostkeychecking", ["ask"])[0]
+    files = settings.get("userknownhostsfile", [""])[0]
+    said = []
+    if checking in _TAKES_KEYS:
+        said.append(f"StrictHostKeyChecking {'no' if checking == 'false' else checking} does not count here")
+    if files in ("none", "/dev/null"):
+        said.append(f"UserKnownHostsFile {files} remembers no key")
+    if said:
+        once = "" if files in ("none", "/dev/null") else f"accept it once: ssh {login_of(host).address}; or "
+        error.hint = f"{' and '.join(said)} (your ssh configuration): {once}take it unseen: --accept-new-host-keys"
+    return error
 
 
 def no_agent(host: Host, text: str, status: int | None) -> HostError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import shutil
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -17,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from sshjobs.errors import HostError, InputError, UsageError
 from sshjobs.inputs.hostfile import load_hosts
-from sshjobs.model.host import Host, split_login
+from sshjobs.model.host import Host, login_of, split_login
 from sshjobs.network.payload import remote_command
 from sshjobs.network.transport.base import CLOSE_PATIENCE, READ_SIZE, STDERR_KEPT, Ending, Stream, Transport
-from sshjobs.network.transport.causes import host_error, last_line, no_agent, said_by_host
+from sshjobs.network.transport.causes import host_error, key_advice, last_line, no_agent, said_by_host
 from sshjobs.network.transport.glance import is_near
 from sshjobs.network.transport.openssh import gates_of
+from sshjobs.network.transport.settings import NotAccepted, ask_ssh
+from sshjobs.network.transport.sshcall import asks, connect_timeout, settings_that_matter
 
 if TYPE_CHECKING:
     from sshjobs.network.transport.sshclient import SshClient
@@ -50,13 +53,15 @@ class FabricTransport(Transport):
     :param ssh_config: path of a configuration file to use instead of the user's own
     :param connect_kwargs: what counts more than the configuration: ``user``, ``gateway`` (``[user@]host[:port]``),
         ``password``, ``passphrase``, ``pkey``, ``key_filename``, ``allow_agent``, ``disabled_algorithms``
+    :param accept_new: accept keys of hosts that have none on file, and note them
     :raises UsageError: something else among them
     """
 
     name = "fabric"
 
-    def __init__(self, ssh_config: str | None = None, connect_kwargs: Mapping[str, Any] | None = None):
-        self._ssh_config, self._given = ssh_config, dict(connect_kwargs or {})
+    def __init__(self, ssh_config: str | None = None, connect_kwargs: Mapping[str, Any] | None = None, *,
+                 accept_new: bool = False):
+        self._ssh_config, self._given, self._accept_new = ssh_config, dict(connect_kwargs or {}), accept_new
         unknown = sorted(self._given.keys() - set(CONNECT_KWARGS))
         if unknown:
             raise UsageError(f"connect_kwargs cannot hold {unknown[0]!r}",
@@ -71,7 +76,12 @@ class FabricTransport(Transport):
         except ImportError as error:
             raise HostError("no-fabric", host.name, "fabric cannot be loaded", why=str(error),
                             hint="install it: pip install fabric", lasting=True) from error
-        return FabricStream(SshClient(host, self._ssh_config, self._given), remote_command(host.python))
+        client = SshClient(host, self._ssh_config, self._given, accept_new=self._accept_new)
+        stream = FabricStream(client, remote_command(host.python))
+        if asks(self._ssh_config):
+            stream.patience = connect_timeout(await asyncio.get_running_loop().run_in_executor(
+                None, settings_that_matter, login_of(host), self._ssh_config))
+        return stream
 
     async def gates(self, host: Host) -> list[str]:
         gateway = host.via or self._given.get("gateway")
@@ -91,6 +101,17 @@ class FabricTransport(Transport):
             return _explain_cause(host, cause)
         said = f"{ending.stderr}\n{noise}"
         return said_by_host(host, said) or no_agent(host, said, ending.status)
+
+
+    async def advise(self, host: Host, error: HostError) -> HostError:
+        if error.kind != "host-key-unknown" or shutil.which("ssh") is None:
+            return error
+        try:
+            settings = await asyncio.get_running_loop().run_in_executor(None, ask_ssh, login_of(host),
+                                                                        self._ssh_config)
+        except NotAccepted:
+            return error
+        return key_advice(host, error, settings)
 
 
 def _check_gateway(gateway: object) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import glob
 import os
+import pwd
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -30,20 +31,20 @@ _NEAR_ADDRESS = re.compile(r"127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169
 _NEAR_DOMAINS = (".local", ".lan", ".internal", ".localdomain", ".home.arpa")
 
 
-class _NotPlain(Exception):
-    """Only ssh itself can tell."""
-
-
 @dataclass
 class Glance:
     """What some files of configuration say.
 
     :ivar files: what was read, with what :func:`os.stat` said of it; ``None`` where there was nothing
     :ivar plain: no connection leads through another machine, and names are told in full
+    :ivar whole: nothing is there that could not be read
+    :ivar keywords: everything that is set for some host
     """
 
     files: dict[str, tuple[int, int] | None] = field(default_factory=dict)
     plain: bool = True
+    whole: bool = True
+    keywords: set[str] = field(default_factory=set)
     _names: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
 
     @classmethod
@@ -55,15 +56,19 @@ class Glance:
         glance = cls()
         try:
             for path, around in USUAL if ssh_config is None else ((ssh_config, "~/.ssh"),):
-                glance._read(os.path.expanduser(path), os.path.expanduser(around), 0)
-        except (_NotPlain, OSError, UnicodeDecodeError):
-            glance.plain = False
+                glance._read(_expanded(path), _expanded(around), 0)
+        except (OSError, UnicodeDecodeError):
+            glance.plain = glance.whole = False
         return glance
 
     @property
     def fresh(self) -> bool:
         """Whether the files are still what they were."""
         return all(_stamp(path) == stamp for path, stamp in self.files.items())
+
+    def mentions(self, keywords: Iterable[str]) -> bool:
+        """Tell whether one of these keywords, in small letters, may be set for some host."""
+        return not self.whole or not self.keywords.isdisjoint(keywords)
 
     def hostname(self, host: str) -> str | None:
         """Return the name or address that a host is connected to at; ``None`` where only ssh knows."""
@@ -80,27 +85,34 @@ class Glance:
             return
         patterns: tuple[str, ...] | None = None
         for keyword, value in _lines(Path(path).read_text(encoding="utf-8")):
-            if keyword in _INTRICATE:
-                raise _NotPlain
-            if keyword not in ("host", "hostname", "include"):
+            self.keywords.add(keyword)
+            self.plain &= keyword not in _INTRICATE
+            if keyword not in ("host", "match", "hostname", "include"):
                 continue
-            if _SPECIAL.search(value) or "%" in value.replace("%h", ""):
-                raise _NotPlain
-            if keyword == "host":
+            if keyword == "match":
+                patterns = ()
+            elif _SPECIAL.search(value) or "%" in value.replace("%h", ""):
+                self.plain = False
+                self.whole &= keyword != "include"
+            elif keyword == "host":
                 patterns = tuple(value.split())
             elif keyword == "hostname":
                 self._names.append((("*",) if patterns is None else patterns, value))
-            elif patterns is not None or depth >= _MAX_DEPTH:
-                raise _NotPlain  # it counts for some hosts only
             else:
-                for word in value.split():
-                    self._include(os.path.join(around, os.path.expanduser(word)), around, depth)
+                # Within a block it counts for some hosts only.
+                self.plain &= patterns is None and depth < _MAX_DEPTH
+                for word in value.split() if depth < _MAX_DEPTH else ():
+                    self._include(os.path.join(around, _expanded(word)), around, depth)
 
     def _include(self, pattern: str, around: str, depth: int) -> None:
         # A file that comes to be here later is noticed by its directory.
         self.files[os.path.dirname(pattern)] = _stamp(os.path.dirname(pattern))
         for path in sorted(glob.glob(pattern)):
-            self._read(path, around, depth + 1)
+            # What is included twice (or includes itself) adds no keyword, and its order is for ssh to know.
+            if path in self.files:
+                self.plain = False
+            else:
+                self._read(path, around, depth + 1)
 
 
 def is_near(host: Host, ssh_config: str | None) -> bool:
@@ -118,11 +130,21 @@ _seen: dict[tuple[str | None, str], Glance] = {}
 
 def glance_at(ssh_config: str | None) -> Glance:
     """Return what the configuration says now, read again only where it has changed. Blocks."""
-    key = ssh_config, os.path.expanduser("~")
+    key = ssh_config, _expanded("~")
     glance = _seen.get(key)
     if glance is None or not glance.fresh:
         glance = _seen[key] = Glance.at(ssh_config)
     return glance
+
+
+def _expanded(path: str) -> str:
+    """Expand ``~`` as ssh does: it goes by the user's entry in passwd, whatever HOME says."""
+    if path != "~" and not path.startswith("~/"):
+        return os.path.expanduser(path)
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir + path[1:]
+    except KeyError:
+        return os.path.expanduser(path)
 
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:

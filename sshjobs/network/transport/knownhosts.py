@@ -9,10 +9,18 @@ import base64
 import binascii
 import hashlib
 import hmac
+import os
 import re
+import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+#: What a list of revoked keys begins with that ``ssh-keygen -k`` has made.
+_KRL = b"SSHKRL\n\0"
+#: Seconds that ssh-keygen gets to look into one.
+_ASKING = 20.0
 
 
 class KnownKeys(NamedTuple):
@@ -33,7 +41,7 @@ class KnownKeys(NamedTuple):
     def verdict(self, kind: str, key: bytes) -> str:
         """Return ``known`` for a key that the host may show, else the cause by name."""
         if key in self.revoked:
-            return "host-key-changed"
+            return "host-key-revoked"
         if (kind, key) in self.trusted:
             return "known"
         return "host-key-changed" if kind in self.types else "host-key-unknown"
@@ -52,6 +60,61 @@ def known_keys(files: Iterable[str], hostname: str, port: int, alias: str | None
     found = _keys_of(entries, f"[{hostname.lower()}]:{port}")
     # As ssh does: a key that is known for the machine counts for its other ports while they have none of their own.
     return found if found.trusted else _keys_of(entries, hostname.lower())
+
+
+def file_names(hostname: str, port: int, alias: str | None) -> str:
+    """Return the name that the key of a host is noted under."""
+    return alias.lower() if alias is not None else hostname.lower() if port == 22 else f"[{hostname.lower()}]:{port}"
+
+
+def note_key(file: str, name: str, kind: str, key: bytes, *, hashed: bool) -> None:
+    """Add the key of a host to a file of known hosts, as ssh does.
+
+    :param name: from :func:`file_names`
+    :param hashed: hide the name
+    :raises OSError: it cannot be written
+    """
+    if hashed:
+        salt = os.urandom(20)
+        digest = hmac.new(salt, name.encode(), hashlib.sha1).digest()
+        name = "|1|" + "|".join(base64.b64encode(part).decode() for part in (salt, digest))
+    os.makedirs(os.path.dirname(file) or ".", 0o700, exist_ok=True)
+    with open(os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab+") as opened:
+        # A last line without its end would swallow ours.
+        missing = opened.seekable() and opened.tell() > 0 and os.pread(opened.fileno(), 1, opened.tell() - 1) != b"\n"
+        opened.write(f"{'' if not missing else chr(10)}{name} {kind} {base64.b64encode(key).decode()}\n".encode())
+
+
+def is_revoked(file: str, kind: str, key: bytes) -> bool:
+    """Tell whether a file of revoked keys (``RevokedHostKeys``) names a key: a list of keys, or a list made by
+    ``ssh-keygen -k``. Blocks.
+
+    :raises RevokedUnknownError: that cannot be told, so that no key may be trusted
+    """
+    try:
+        data = Path(file).read_bytes()
+    except OSError as error:
+        raise RevokedUnknownError(f"{file}: {error.strerror}") from error
+    if not data.startswith(_KRL):
+        lines = data.decode("utf-8", "replace").splitlines()
+        wanted = base64.b64encode(key).decode()
+        return any(wanted in line.split() for line in lines if not line.lstrip().startswith("#"))
+    line = f"{kind} {base64.b64encode(key).decode()}\n"
+    try:
+        with tempfile.NamedTemporaryFile("w", suffix=".pub") as shown:
+            shown.write(line)
+            shown.flush()
+            asked = subprocess.run(["ssh-keygen", "-Q", "-f", file, shown.name], stdin=subprocess.DEVNULL,
+                                   capture_output=True, timeout=_ASKING, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RevokedUnknownError(f"{file}: ssh-keygen is needed to read it: {error}") from error
+    if asked.returncode not in (0, 1) or (asked.returncode == 1 and b"REVOKED" not in asked.stdout):
+        raise RevokedUnknownError(f"{file}: {asked.stderr.decode('utf-8', 'replace').strip()[:200]}")
+    return asked.returncode == 1
+
+
+class RevokedUnknownError(Exception):
+    """It cannot be told which keys are revoked."""
 
 
 class _Entry(NamedTuple):

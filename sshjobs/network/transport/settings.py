@@ -8,17 +8,18 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sshjobs.errors import SshjobsError
+from sshjobs.gjob.verbs import sshoptions
 from sshjobs.model.host import Login, split_login
 
-#: Seconds that ``ssh -G`` gets; `Match exec` and name look-ups of the user's may be slow.
-PATIENCE = 20.0
 #: Where keys of hosts are looked for when no ssh is there to say so.
 KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
+#: What says which algorithms may be used, as ``ssh -G`` calls it: lists without the marks (+, -, ^) of ssh_config.
+ALGORITHMS = ("hostkeyalgorithms", "kexalgorithms", "ciphers", "macs")
 _IDENTITIES = ("~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519")
 
 
@@ -34,6 +35,11 @@ class SshSettings:
     :ivar identity_files: private keys to try, those that exist
     :ivar use_agent: keys of the ssh agent may be tried
     :ivar known_hosts: files with the keys of hosts, the user's before the system's
+    :ivar revoked: file of the keys that no host may show, ``None`` where there is none
+    :ivar hash_known: a name is hidden where a new key is noted
+    :ivar algorithms: what may be used, by ssh's keyword; nothing where that is not said
+    :ivar connect_timeout: seconds that the user gives a connection, ``None`` where ours count
+    :ivar public_keys: the user lets keys be tried
     """
 
     hostname: str
@@ -46,6 +52,11 @@ class SshSettings:
     identity_files: tuple[str, ...]
     use_agent: bool
     known_hosts: tuple[str, ...]
+    revoked: str | None = None
+    hash_known: bool = False
+    algorithms: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    connect_timeout: float | None = None
+    public_keys: bool = True
 
 
 class NotAccepted(SshjobsError):
@@ -57,22 +68,17 @@ def ask_ssh(login: Login, config: str | None) -> dict[str, list[str]]:
 
     :raises NotAccepted: ssh refuses its configuration, or gives no answer
     """
-    argv = ["ssh", "-G", "-T", *(["-F", config] if config is not None else [])]
-    argv += ["-l", login.user] if login.user is not None else []
-    argv += ["-p", str(login.port)] if login.port is not None else []
+    words = ["-F", config] if config is not None else []
+    words += ["-l", login.user] if login.user is not None else []
+    words += ["-p", str(login.port)] if login.port is not None else []
     try:
-        done = subprocess.run([*argv, "--", login.address], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              errors="surrogateescape", timeout=PATIENCE, check=False)
+        done = sshoptions.ask(words, login.address)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotAccepted("ssh -G gives no answer", why=str(error)) from error
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
         raise NotAccepted(lines[0])
-    found: dict[str, list[str]] = {}
-    for line in done.stdout.splitlines():
-        key, _, value = line.partition(" ")
-        found.setdefault(key, []).append(value)
-    return found
+    return sshoptions.parse_settings(done.stdout.decode("utf-8", "surrogateescape"))
 
 
 def settings_of(login: Login, config: str | None) -> SshSettings:
@@ -103,7 +109,10 @@ def settings_of(login: Login, config: str | None) -> SshSettings:
         tuple(_existing(identities, tokens)),
         # Another agent than that of the environment cannot be asked.
         first("identitiesonly") != "yes" and raw.get("identityagent", ["SSH_AUTH_SOCK"]) == ["SSH_AUTH_SOCK"],
-        tuple(os.path.expanduser(expand(path, tokens)) for path in known or KNOWN_HOSTS))
+        tuple(os.path.expanduser(expand(path, tokens)) for path in known or KNOWN_HOSTS),
+        _path(first("revokedhostkeys"), tokens), first("hashknownhosts") == "yes",
+        {key: raw[key][0].split(",") for key in ALGORITHMS if shutil.which("ssh") and key in raw},
+        _seconds(first("connecttimeout")), first("pubkeyauthentication") not in ("no", "false"))
 
 
 def expand(text: str, tokens: Mapping[str, str]) -> str:
@@ -120,6 +129,14 @@ def _tokens(login: Login, hostname: str, user: str, port: int, alias: str | None
 def _existing(paths: Iterable[str], tokens: Mapping[str, str]) -> list[str]:
     found = (os.path.expanduser(expand(path, tokens)) for path in paths)
     return [path for path in found if os.path.isfile(path)]
+
+
+def _path(text: str | None, tokens: Mapping[str, str]) -> str | None:
+    return None if text is None else os.path.expanduser(expand(text, tokens))
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text is not None and text.isdigit() and len(text) < 6 and text != "0" else None
 
 
 def _uri(hop: str) -> str:

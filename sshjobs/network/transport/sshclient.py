@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import fabric
@@ -20,7 +20,14 @@ import paramiko
 
 from sshjobs.errors import SshjobsError
 from sshjobs.model.host import Host, Login, login_of, split_login
-from sshjobs.network.transport.knownhosts import KnownKeys, known_keys
+from sshjobs.network.transport.knownhosts import (
+    KnownKeys,
+    RevokedUnknownError,
+    file_names,
+    is_revoked,
+    known_keys,
+    note_key,
+)
 from sshjobs.network.transport.settings import NotAccepted, SshSettings, settings_of
 
 #: Seconds for TCP, for sshd's first word and for the exchange of keys, each.
@@ -66,16 +73,31 @@ class Circle(SshjobsError):
 
 
 class KnownKeysOnly(paramiko.RejectPolicy):  # type: ignore[misc]
-    """Rejects every key but those on file. paramiko asks it about each, because it is told of none itself."""
+    """Rejects every key but those on file. paramiko asks it about each, because it is told of none itself.
 
-    def __init__(self, name: str, keys: KnownKeys):
-        self._name, self._keys = name, keys
+    :param accept_new: take the key of a host that has none on file, and note it
+    """
+
+    def __init__(self, settings: SshSettings, keys: KnownKeys, *, accept_new: bool):
+        self._settings, self._keys, self._accept_new = settings, keys, accept_new
 
     def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
-        """:raises KeyRefused: the key is not on file, or another one is"""
-        verdict = self._keys.verdict(key.get_name(), key.asbytes())
-        if verdict != "known":
-            raise KeyRefused(verdict, f"{self._name} showed the {key.get_name()} key {key.fingerprint}")
+        """:raises KeyRefused: the key is not on file, or another one is, or it is revoked"""
+        kind, data, settings = key.get_name(), key.asbytes(), self._settings
+        shown = f"{settings.key_name or settings.hostname} showed the {kind} key {key.fingerprint}"
+        try:
+            if settings.revoked is not None and is_revoked(settings.revoked, kind, data):
+                raise KeyRefused("host-key-revoked", f"{shown}, which {settings.revoked} names")
+        except RevokedUnknownError as error:
+            raise KeyRefused("bad-config", f"the revoked keys cannot be read: {error}") from error
+        verdict = self._keys.verdict(kind, data)
+        if verdict == "host-key-unknown" and self._accept_new and not self._keys.trusted:
+            # As ssh does, the host is used although its key cannot be noted.
+            with contextlib.suppress(OSError, IndexError):
+                note_key(settings.known_hosts[0], file_names(settings.hostname, settings.port, settings.key_name),
+                         kind, data, hashed=settings.hash_known)
+        elif verdict != "known":
+            raise KeyRefused(verdict, shown)
 
 
 class SshClient:
@@ -83,9 +105,11 @@ class SshClient:
 
     :param ssh_config: path of a configuration file to use instead of the user's own
     :param given: ``connect_kwargs`` of the program; they count more than the configuration
+    :param accept_new: take keys of hosts that have none on file, and note them
     """
 
-    def __init__(self, host: Host, ssh_config: str | None, given: Mapping[str, Any]):
+    def __init__(self, host: Host, ssh_config: str | None, given: Mapping[str, Any], *, accept_new: bool = False):
+        self._accept_new = accept_new
         self._host, self._ssh_config, self._given = host, ssh_config, dict(given)
         self._gateway = self._given.pop("gateway", None)
         self._user = self._given.pop("user", None)
@@ -149,7 +173,7 @@ class SshClient:
             except (SshjobsError, paramiko.SSHException, OSError, EOFError) as error:
                 raise JumpFailed(jumps[-1].address) from error
             line = gateway.transport.open_channel("direct-tcpip", (settings.hostname, settings.port), ("", 0),
-                                                  timeout=CONNECT_TIMEOUT)
+                                                  timeout=_patience(settings))
         else:
             line = self._lay_cable(settings)
         return self._log_in(settings, line)
@@ -163,7 +187,7 @@ class SshClient:
                     ["sh", "-c", f"exec {settings.proxy_command}"], stdin=far_end.fileno(), stdout=far_end.fileno(),
                     stderr=subprocess.DEVNULL, start_new_session=True)
             return self._cable
-        deadline, failure = time.monotonic() + CONNECT_TIMEOUT, OSError("no address")
+        deadline, failure = time.monotonic() + _patience(settings), OSError("no address")
         family = _FAMILIES.get(settings.family, socket.AF_UNSPEC)
         for kind, _, _, _, address in socket.getaddrinfo(settings.hostname, settings.port, family, socket.SOCK_STREAM):
             line = self._cable = socket.socket(kind, socket.SOCK_STREAM)
@@ -184,6 +208,7 @@ class SshClient:
         def transport(sock: Any, disabled_algorithms: Any = None) -> paramiko.Transport:
             made = paramiko.Transport(sock, disabled_algorithms=disabled_algorithms)
             options = made.get_security_options()
+            _restrict(options, settings.algorithms)
             wanted = [name for kind in keys.types for name in (_RSA if kind == "ssh-rsa" else (kind,))]
             first = [name for name in wanted if name in options.key_types]
             options.key_types = [*first, *(name for name in options.key_types if name not in first)]
@@ -194,24 +219,44 @@ class SshClient:
             config=fabric.Config(ssh_config=paramiko.SSHConfig(), lazy=True),
             connect_kwargs={
                 # The first is for everything up to the login; it has to be the longer one.
-                "timeout": 2 * CONNECT_TIMEOUT, "banner_timeout": CONNECT_TIMEOUT, "auth_timeout": AUTH_TIMEOUT,
+                "timeout": 2 * _patience(settings), "banner_timeout": _patience(settings), "auth_timeout": AUTH_TIMEOUT,
                 "channel_timeout": AUTH_TIMEOUT, **self._credentials(settings), "sock": line,
                 "transport_factory": transport,
             })
         self._connections.append(connection)
         connection.client.set_missing_host_key_policy(
-            KnownKeysOnly(settings.key_name or settings.hostname, keys))
+            KnownKeysOnly(settings, keys, accept_new=self._accept_new))
         connection.client.set_log_channel(_quiet_log())
         connection.open()
         return connection
 
     def _credentials(self, settings: SshSettings) -> dict[str, Any]:
-        found = {"look_for_keys": False, "allow_agent": settings.use_agent,
-                 "key_filename": list(settings.identity_files)}
+        found = {"look_for_keys": False, "allow_agent": settings.use_agent and settings.public_keys,
+                 "key_filename": list(settings.identity_files) if settings.public_keys else []}
         if self._given.keys() & CREDENTIALS:
             # A program that brings its own wants these tried, not what lies about here.
             found = {"look_for_keys": False, "allow_agent": False}
         return {**found, **self._given}
+
+
+def _patience(settings: SshSettings) -> float:
+    return CONNECT_TIMEOUT if settings.connect_timeout is None else settings.connect_timeout
+
+
+#: What paramiko calls the algorithms that ssh_config has these keywords for.
+_CALLED = {"hostkeyalgorithms": "key_types", "kexalgorithms": "kex", "ciphers": "ciphers", "macs": "digests"}
+
+
+def _restrict(options: Any, algorithms: Mapping[str, Sequence[str]]) -> None:
+    """Leave only algorithms that the user's settings allow.
+
+    :raises KeyRefused: paramiko knows none of them
+    """
+    for keyword, allowed in algorithms.items():
+        left = [name for name in getattr(options, _CALLED[keyword]) if name in allowed]
+        if not left:
+            raise KeyRefused("no-common-way", f"fabric knows nothing of {keyword} {','.join(allowed)[:200]}")
+        setattr(options, _CALLED[keyword], left)
 
 
 def _quiet_log() -> str:
@@ -229,6 +274,8 @@ def kind_of(error: BaseException) -> str:
             return error.kind
         case NotAccepted() | Circle():
             return "bad-config"
+        case paramiko.ssh_exception.IncompatiblePeer():
+            return "no-common-way"
         case paramiko.ChannelException():
             return "jump"
         case socket.gaierror():
