@@ -6,6 +6,7 @@ Each class carries the exit code of the command line that it leads to.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -112,8 +113,42 @@ class ProtocolError(SshjobsError):
     """The far side said something that the protocol does not allow."""
 
 
-class StoreError(SshjobsError):
+class LocalError(SshjobsError):
+    """This machine could not do its part: its disk, its memory, its table of open files. No host and no job is to
+    blame, so it ends no job and sets no host aside.
+
+    :param passing: false where waiting cannot help before a person acts; ``None`` is what is usual for the class
+    """
+
+    passing = True
+
+    def __init__(self, what: str, *, where: str | None = None, why: str | None = None, hint: str | None = None,
+                 passing: bool | None = None):
+        if passing is not None:
+            self.passing = passing
+        super().__init__(what, where=where, why=why, hint=hint)
+
+    @classmethod
+    def of(cls, error: OSError, what: str, *, where: str | None = None, hint: str | None = None,
+           passing: bool | None = None) -> LocalError:
+        """Return what the refusal of a call of the system means.
+
+        :param where: the path that it is about, where the error does not name one
+        """
+        name = error.filename if isinstance(error.filename, (str, bytes)) else None
+        place = where if name is None else os.fsdecode(name)
+        return cls(what, where=place, why=error.strerror or str(error), hint=hint, passing=passing)
+
+    def waiting(self) -> str:
+        """Say the same while it is waited for."""
+        hint = f"waiting; {self.hint}" if self.hint else "waiting"
+        return str(SshjobsError(self.what, where=self.where, why=self.why, hint=hint))
+
+
+class StoreError(LocalError):
     """The run's store cannot be read or written."""
+
+    passing = False
 
 
 class RunExistsError(UsageError):

@@ -44,8 +44,12 @@ class HostDown(NamedTuple):
     error: HostError
 
 
+#: Whose word a warning is that is about no host.
+HERE = "this machine"
+
+
 class Warned(NamedTuple):
-    """A host has said something that a person should know."""
+    """A host, or :data:`HERE`, has said something that a person should know."""
 
     host: str
     message: str
@@ -138,13 +142,15 @@ class NetworkContract(ABC):
     def flush(self) -> None:
         """Send what was held back, and hold again what comes after.
 
-        :raises OSError: the disk has no room to put the output of earlier attempts aside; nothing has left, and this
-            may be called again
+        :raises LocalError: the disk has no room to put the output of earlier attempts aside; nothing has left, and
+            this may be called again
         """
 
     @abstractmethod
     def wait(self, timeout: float, linger: float = 0.0) -> News:
         """Return what has happened, waiting up to ``timeout`` seconds for the first of it.
+
+        What the network's own work in the background died of is raised here: nothing more is to come then.
 
         :param linger: when something has happened, wait so many seconds more for what else does: fewer, fuller turns
         """
@@ -188,7 +194,7 @@ class NetworkContract(ABC):
 
     @abstractmethod
     def close(self, *, finished: bool) -> list[str]:
-        """End the conversation with every host and stop all threads and processes of it.
+        """End the conversation with every host and stop all threads and processes of it, in bounded time.
 
         :param finished: the run is over: hosts remove all that is left of it. Else they go on working
         :return: lines about what could not be removed, for a person

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sshjobs.errors import LocalError
 from sshjobs.model.host import Host
-from sshjobs.network.contract import RunIdentity, Warned
+from sshjobs.network.contract import HERE, RunIdentity, Warned
 from sshjobs.network.handshakes import Handshakes
 from sshjobs.network.loops import LoopRunner
 from sshjobs.network.session.attempts import LiveAttempt
 from sshjobs.network.session.output_files import OutputFiles
-from sshjobs.network.session.session import HostSession
+from sshjobs.network.session.session import BYE_TIMEOUT, HostSession
+from sshjobs.network.session.shared import Shared
 from sshjobs.network.staging.inputs import Staging
+from sshjobs.network.supervise import Failed, Supervisor
 from sshjobs.network.transport import Transport
+from sshjobs.network.trouble import LocalTrouble, cannot_write
 
-#: Seconds between attempts to sync outputs while the disk refuses.
-SYNC_RETRY = 5.0
+#: Seconds that the conversations get to end, where hosts have something to remove and where not. A host has
+#: BYE_TIMEOUT to greet and as long to remove; a process of ours is killed after two seconds.
+CLOSING_S, LEAVING_S = 2 * BYE_TIMEOUT + 10.0, 10.0
 #: So few attempts, with so many bytes of output or more, are synced by themselves and not with the whole file system.
 FEW, LARGE = 8, 1 << 24
 
@@ -40,8 +46,9 @@ class Engine:
         self._runner, self._loop = runner, runner.loop
         self._directory = directory
         self._batch: list[Any] = []
+        self._supervisor = Supervisor(self._loop, self._fail)
         self._outputs = files
-        self._staging = Staging()
+        self._trouble = LocalTrouble(self._emit, runner.aside)
         self._to_release: list[tuple[str, str]] = []
         self._releasing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -50,18 +57,23 @@ class Engine:
         self._parting: dict[str, asyncio.Task[None]] = {}
         handshakes = Handshakes(transport_of, lambda: len(self._sessions))
 
+        shared = Shared(run, self._outputs, Staging(), self._emit, handshakes, runner.chance, self._supervisor,
+                        self._trouble)
+
         def session(host: Host) -> HostSession:
-            return HostSession(host, transport_of(host), run, self._outputs, self._staging, self._emit, handshakes,
-                               slots(host), runner.chance)
+            return HostSession(host, transport_of(host), slots(host), shared)
         self._new_session = session
         for host in hosts:
             self._sessions[host.name] = session(host)
 
     def start(self, adopted: Iterable[tuple[str, LiveAttempt]], boots: Mapping[str, str]) -> None:
-        """Begin to contact the hosts, first of all about the attempts that are there already."""
+        """Begin to contact the hosts, first of all about the attempts that are there already.
+
+        :raises LocalError: this machine has no room for another thread
+        """
         for host, attempt in adopted:
             self._sessions[host].book.adopt(attempt, boots.get(host))
-        self._runner.start(self._begin)
+        self._runner.start(self._begin, self._fail)
 
     def launch(self, attempts: Sequence[tuple[str, LiveAttempt]]) -> None:
         """Have attempts started on their hosts."""
@@ -96,7 +108,7 @@ class Engine:
 
         def begin() -> None:
             session = self._sessions[host.name] = self._new_session(host)
-            self._tasks.append(self._loop.create_task(converse(session)))
+            self._tasks.append(self._supervisor.start(converse(session)))
         self._call(begin)
 
     def remove_host(self, host: str) -> None:
@@ -108,7 +120,7 @@ class Engine:
                 self._emit(Warned(host, line.partition(": ")[2]))
 
         def begin() -> None:
-            self._parting[host] = self._loop.create_task(part(self._sessions.pop(host)))
+            self._parting[host] = self._supervisor.start(part(self._sessions.pop(host)))
         self._call(begin)
 
     def set_slots(self, host: str, slots: int) -> None:
@@ -120,7 +132,7 @@ class Engine:
         def begin() -> None:
             self._to_release.extend(attempts)
             if self._releasing is None or self._releasing.done():
-                self._releasing = self._loop.create_task(self._release())
+                self._releasing = self._supervisor.start(self._release())
         self._call(begin)
 
     def wake(self) -> None:
@@ -135,19 +147,29 @@ class Engine:
         return self._runner.take(timeout)
 
     def close(self, *, finished: bool) -> list[str]:
-        """End all conversations and the thread.
+        """End all conversations and the thread. What does not end in time ends with this process.
 
         :param finished: have the hosts remove everything of the run first
         :return: lines about what was left there
         """
-        lines = self._runner.complete(self._close(finished))
+        try:
+            lines = self._runner.complete(self._close(finished), CLOSING_S if finished else LEAVING_S)
+        except TimeoutError:
+            lines = [f"{HERE}: the conversations with hosts did not end in time; what is left there: sshjobs gc"]
         self._runner.stop()
         return lines
 
     # -- in the loop's thread ------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        self._tasks = [self._loop.create_task(session.run()) for session in self._sessions.values()]
+        self._tasks = [self._supervisor.start(session.run()) for session in self._sessions.values()]
+
+    def _fail(self, error: BaseException) -> None:
+        """Tell the manager that work in the background has died. From any thread."""
+        if isinstance(error, OSError):
+            error = LocalError.of(error, "the run cannot go on, because the system refused what it needs",
+                                  hint="see to that, then: sshjobs resume")
+        self._runner.hand_over([Failed(error)])
 
     def _call(self, act: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(act)
@@ -165,13 +187,8 @@ class Engine:
     async def _release(self) -> None:
         while self._to_release:
             now, self._to_release = self._to_release, []
-            try:
-                await self._sync(now)
-            except OSError:
-                # Nothing was promised yet: the hosts keep their copies until the disk takes ours.
-                self._to_release = now + self._to_release
-                await asyncio.sleep(SYNC_RETRY)
-                continue
+            # Nothing is promised before: the hosts keep their copies until the disk takes ours.
+            await self._trouble.outwait(functools.partial(self._sync, now))
             by_host: dict[str, list[str]] = {}
             for host, uid in now:
                 by_host.setdefault(host, []).append(uid)
@@ -180,7 +197,16 @@ class Engine:
                     self._sessions[host].book.release(uids)
 
     async def _sync(self, attempts: Sequence[tuple[str, str]]) -> None:
-        """Return once the outputs of attempts are on the disk."""
+        """Return once the outputs of attempts are on the disk.
+
+        :raises LocalError: it refused
+        """
+        try:
+            await self._sync_outputs(attempts)
+        except OSError as error:
+            raise cannot_write(error, str(self._directory)) from error
+
+    async def _sync_outputs(self, attempts: Sequence[tuple[str, str]]) -> None:
         found = [self._sessions[host].book.live.get(uid) for host, uid in attempts if host in self._sessions]
         large = [attempt for attempt in found if attempt is not None]
         if len(large) == len(attempts) <= FEW and sum(map(sum, (attempt.have for attempt in large))) >= LARGE:
@@ -188,21 +214,21 @@ class Engine:
             with contextlib.suppress(FileNotFoundError):  # is being put aside
                 places = [(attempt.directory, attempt.directory / f"attempt-{attempt.uid.partition('.')[2]}")
                           for attempt in large]
-                return await self._loop.run_in_executor(None, self._outputs.sync, self._directory, places)
-        await self._loop.run_in_executor(None, self._outputs.sync, self._directory)
+                return await self._trouble.aside(lambda: self._outputs.sync(self._directory, places))
+        await self._trouble.aside(lambda: self._outputs.sync(self._directory))
 
     async def _close(self, finished: bool) -> list[str]:
-        if self._releasing is not None and finished:
-            await self._releasing
-        await asyncio.gather(*self._parting.values(), return_exceptions=True)
+        if finished:
+            await asyncio.gather(*self._parting.values(), return_exceptions=True)
         lines: list[str] = []
         if finished:
             answers = await asyncio.gather(*(session.bye() for session in self._sessions.values()))
             lines = [line for line in answers if line is not None]
         for session in self._sessions.values():
             session.leave()
-        for task in (*self._tasks, *([self._releasing] if self._releasing else ())):
+        tasks = (*self._tasks, *self._parting.values(), *([self._releasing] if self._releasing else ()))
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._outputs.close()
         return lines

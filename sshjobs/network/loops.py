@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import queue
 import random
-import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import TimeoutError as FutureTimeout
+from threading import Thread
 from typing import Any, Protocol, TypeVar
 
-from sshjobs.errors import SshjobsError
+from sshjobs.errors import LocalError
+from sshjobs.network.supervise import Failure, Threads, start_thread
 
 _Result = TypeVar("_Result")
 
@@ -26,20 +28,36 @@ class LoopRunner(Protocol):
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop that it runs."""
 
-    def start(self, begin: Callable[[], None]) -> None:
-        """Begin to run the loop, with a call of ``begin`` in it."""
+    def start(self, begin: Callable[[], None], failed: Failure) -> None:
+        """Begin to run the loop, with a call of ``begin`` in it.
 
-    def complete(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
-        """Run a coroutine in the loop to its end and return what it returns."""
+        :param failed: called with what the loop died of
+        :raises LocalError: this machine has no room for it
+        """
+
+    def complete(self, coroutine: Coroutine[Any, Any, _Result], limit: float) -> _Result:
+        """Run a coroutine in the loop to its end and return what it returns.
+
+        :raises TimeoutError: it did not end within so many seconds, or the loop does not run
+        """
 
     def stop(self) -> None:
-        """End the loop."""
+        """End the loop, in bounded time."""
+
+    def aside(self, act: Callable[[], _Result]) -> Awaitable[_Result]:
+        """Return what ``act`` returns, which may block: the loop goes on meanwhile. In the loop."""
 
     def hand_over(self, events: list[Any]) -> None:
         """Give events to whoever takes them. May be called from any thread."""
 
     def take(self, timeout: float) -> list[Any] | None:
         """Return the next events that were handed over, ``None`` where none were for so many seconds."""
+
+
+#: What may block is done so many at a time.
+ASIDE = 8
+#: Seconds that the loop gets to end.
+STOPPING_S = 5.0
 
 
 class LoopThread:
@@ -49,25 +67,38 @@ class LoopThread:
         self.loop = asyncio.new_event_loop()
         self.chance = random.Random()
         self._events: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._main, name="sshjobs-network", daemon=True)
+        self._threads = Threads(ASIDE)
+        self._thread: Thread | None = None
 
-    def start(self, begin: Callable[[], None]) -> None:
+    def start(self, begin: Callable[[], None], failed: Failure) -> None:
         """See :class:`LoopRunner`."""
         self.loop.call_soon(begin)
         try:
-            start_thread(self._thread)
-        except SshjobsError:
+            self._thread = start_thread("sshjobs-network", self._main, failed)
+        except LocalError:
             self.loop.close()
             raise
 
-    def complete(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+    def complete(self, coroutine: Coroutine[Any, Any, _Result], limit: float) -> _Result:
         """See :class:`LoopRunner`."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+        if self._thread is None or not self._thread.is_alive():
+            coroutine.close()
+            raise TimeoutError
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(limit)
+        except FutureTimeout:
+            # Before Python 3.11 that is another class than the built-in one.
+            raise TimeoutError from None
 
     def stop(self) -> None:
         """See :class:`LoopRunner`."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
+        if self._thread is not None and self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join(STOPPING_S)
+
+    def aside(self, act: Callable[[], _Result]) -> Awaitable[_Result]:
+        """See :class:`LoopRunner`."""
+        return self._threads.do(act)
 
     def hand_over(self, events: list[Any]) -> None:
         """See :class:`LoopRunner`."""
@@ -87,15 +118,3 @@ class LoopThread:
         finally:
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
             self.loop.close()
-
-
-def start_thread(thread: threading.Thread) -> None:
-    """Start a thread.
-
-    :raises SshjobsError: the system allows no further one
-    """
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise SshjobsError("no further thread can be started on this machine", why=str(error),
-                           hint="see ulimit -u, and what else runs here") from error

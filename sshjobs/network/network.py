@@ -25,6 +25,7 @@ from sshjobs.network.openfiles import make_room
 from sshjobs.network.session.attempts import LiveAttempt
 from sshjobs.network.session.output_files import OutputFiles
 from sshjobs.network.session.records import Records
+from sshjobs.network.supervise import Failed
 from sshjobs.network.transport import Transport, make_transport
 from sshjobs.store.rundir import RunPaths, create_run
 
@@ -158,6 +159,8 @@ class Network(NetworkContract):
         # Having waited for the first, take what else is there already.
         while events is not None:
             for event in events:
+                if isinstance(event, Failed):
+                    raise event.error
                 self._records.apply(event, news, changed)
             events = engine.next_events(0.0)
         news.jobs = list(changed)

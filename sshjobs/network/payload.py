@@ -13,7 +13,7 @@ from importlib import resources
 from types import CodeType
 from typing import TYPE_CHECKING
 
-from sshjobs.errors import UsageError
+from sshjobs.errors import LocalError, UsageError
 from sshjobs.gjob import ship
 from sshjobs.gjob.ship import bootstrap_code as bootstrap_code
 from sshjobs.gjob.ship import pack as pack
@@ -103,8 +103,12 @@ def first_stage(nonce: str, packed: bytes | None = None, hello: bytes = b"", *, 
     :param packed: other modules than those of this package, from :func:`pack`
     :param hello: that frame; without it the host waits for it behind the marker
     :param near: send compiled code too: 140 KiB more, against 15 ms of the host's CPU where it is of use
+    :raises LocalError: the code cannot be read from this machine's disk
     """
     given = [hello.decode("ascii")]
-    if packed is not None or not near:
-        return ship.first_stage(nonce, _FRONT, _packed() if packed is None else packed, given)
-    return ship.first_stage(nonce, _FRONT, _packed(), given, THIS_PYTHON, compiled())
+    try:
+        if packed is not None or not near:
+            return ship.first_stage(nonce, _FRONT, _packed() if packed is None else packed, given)
+        return ship.first_stage(nonce, _FRONT, _packed(), given, THIS_PYTHON, compiled())
+    except OSError as error:
+        raise LocalError.of(error, "the agent's code cannot be read on this machine") from error

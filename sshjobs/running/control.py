@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sshjobs.errors import SshjobsError
+from sshjobs.errors import LocalError, SshjobsError
+from sshjobs.network.supervise import Failure, start_thread
 
 Request = dict[str, Any]
 #: Longest request or answer, in bytes: the jobs of a large jobfile pass in one piece.
@@ -36,6 +37,9 @@ CLOSING = 2.0
 BACKLOG = 128
 #: What sockets are called, by the run's uid.
 CONTROL_SOCKET = re.compile(r"run-[0-9a-f]{32}\.sock")
+#: Bytes that the path of a runtime directory may have: with the names below it the path of a socket has 103, which is
+#: what every system takes.
+LONGEST_RUNTIME = 103 - len(f"/sshjobs/run-{'0' * 32}.sock")
 _GREETING = {"sshjobs": "run"}
 _GONE = {"gone": True}
 
@@ -45,26 +49,32 @@ class ManagerGoneError(SshjobsError):
 
 
 def socket_directory() -> Path:
-    """Return the directory for sockets, which exists and belongs to the user alone.
+    """Return the directory for sockets, which exists and belongs to the user alone: the first that can be had.
 
     Not in the run directory: a home may be on NFS, and a socket's path has 108 bytes at most.
 
-    :raises SshjobsError: somebody else has made it, or others may write into it
+    :raises LocalError: there is none: somebody else has made each, or others may write into it, or it cannot be made
     """
-    directory = next(_places())
-    with contextlib.suppress(FileExistsError):
-        directory.mkdir(mode=0o700)
-    if not _is_ours(directory):
-        raise SshjobsError("the directory for sockets is not yours alone", where=str(directory),
-                           hint="remove it, or set XDG_RUNTIME_DIR")
-    return directory
+    why = ""
+    for directory in _places():
+        try:
+            with contextlib.suppress(FileExistsError):
+                directory.mkdir(mode=0o700)
+            if _is_ours(directory):
+                return directory
+            why = "it is not yours alone"
+        except OSError as error:
+            # Such as the runtime directory of the user who called su.
+            why = error.strerror or str(error)
+    raise LocalError("there is no directory for sockets", where=str(directory), why=why,
+                     hint="remove it, or set XDG_RUNTIME_DIR to a directory of yours", passing=False)
 
 
 def _places() -> Iterator[Path]:
     """Yield where the directory for sockets may be: first where this process makes it, then where one with another
     environment (cron, sudo, a session that has ended) may have made it."""
     for runtime in (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{os.getuid()}"):
-        if runtime and os.path.isdir(runtime):
+        if runtime and os.path.isdir(runtime) and len(os.fsencode(runtime)) <= LONGEST_RUNTIME:
             yield Path(runtime) / "sshjobs"
     yield Path(f"/tmp/sshjobs-{os.getuid()}")
 
@@ -97,23 +107,26 @@ class ControlServer:
     """Answers requests in threads of its own.
 
     :param handle: answers one request; what it raises as :class:`SshjobsError` goes to the asker
-    :raises SshjobsError: the socket cannot be made
+    :param failed: called with what a thread died of, so that the run ends instead of hearing nobody any more
+    :raises LocalError: the socket cannot be made
     """
 
-    def __init__(self, uid: str, handle: Callable[[Request], Request]):
-        self._uid, self._handle = uid, handle
+    def __init__(self, uid: str, handle: Callable[[Request], Request], failed: Failure):
+        self._uid, self._handle, self._failed = uid, handle, failed
         self._closing = threading.Event()
         self._open, self._changed = 0, threading.Condition()
         self._bind()
-        self._thread = threading.Thread(target=self._serve, name="sshjobs-control", daemon=True)
-        self._thread.start()
+        self._thread = start_thread("sshjobs-control", self._serve, failed)
 
     def _bind(self) -> None:
         path = socket_path(self._uid)
-        with contextlib.suppress(FileNotFoundError):
-            # The store's record of the manager has decided already that no other one is alive.
-            path.unlink()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                # The store's record of the manager has decided already that no other one is alive.
+                path.unlink()
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:
+            raise LocalError.of(error, "the control socket cannot be made", where=str(path)) from error
         try:
             # The directory keeps others out meanwhile; a umask would be that of all threads.
             listener.bind(str(path))
@@ -123,7 +136,7 @@ class ControlServer:
             inode = path.stat().st_ino
         except OSError as error:
             listener.close()
-            raise SshjobsError("the control socket cannot be made", where=str(path), why=error.strerror) from error
+            raise LocalError.of(error, "the control socket cannot be made", where=str(path)) from error
         self._socket, self._path, self._inode = listener, path, inode
 
     def _serve(self) -> None:
@@ -136,15 +149,22 @@ class ControlServer:
                 # Closed, or out of descriptors for the moment.
                 self._closing.wait(0.1)
             else:
-                with self._changed:
-                    self._open += 1
-                threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+                self._take_up(connection)
+
+    def _take_up(self, connection: socket.socket) -> None:
+        with self._changed:
+            self._open += 1
+        try:
+            start_thread("sshjobs-request", lambda: self._converse(connection), self._failed)
+        except LocalError:
+            # Who is not greeted has sent nothing, and asks again.
+            self._hang_up(connection)
 
     def _look_after(self) -> None:
         """Make the socket again where it went away: the directory of a login session goes with that session."""
         if not self._is_there():
             old = self._socket
-            with contextlib.suppress(SshjobsError):
+            with contextlib.suppress(LocalError):
                 self._bind()
                 old.close()
 
@@ -157,15 +177,19 @@ class ControlServer:
     def _converse(self, connection: socket.socket) -> None:
         try:
             connection.settimeout(TIMEOUT)
-            with connection, contextlib.suppress(OSError), connection.makefile("rwb") as stream:
+            with contextlib.suppress(OSError), connection.makefile("rwb") as stream:
                 _say(stream, _GREETING)
                 line = stream.readline(MAX_LINE)
                 if line:
                     _say(stream, self._answer(line))
         finally:
-            with self._changed:
-                self._open -= 1
-                self._changed.notify_all()
+            self._hang_up(connection)
+
+    def _hang_up(self, connection: socket.socket) -> None:
+        connection.close()
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
 
     def _answer(self, line: bytes) -> Request:
         if len(line) >= MAX_LINE:
@@ -228,11 +252,8 @@ def ask(uid: str, request: Request) -> Request | None:
 
 
 def _sockets(uid: str) -> Iterator[Path]:
-    yield socket_path(uid)
-    for directory in list(_places())[1:]:
-        with contextlib.suppress(OSError):
-            if _is_ours(directory):
-                yield directory / _name(uid)
+    for directory in socket_directories():
+        yield directory / _name(uid)
 
 
 def _connect(connection: socket.socket, path: Path) -> bool:

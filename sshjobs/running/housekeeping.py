@@ -5,30 +5,36 @@ The order is what keeps the promises: first the commit, then launches leave and 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
-from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK
+from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, LocalError
 from sshjobs.model.spec import Attempt, Job
-from sshjobs.model.states import STATES
+from sshjobs.model.states import STATE_BUSY, STATE_FREE, STATE_UNKNOWN, STATES
 from sshjobs.network.clock import Clock
-from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, RunIdentity, Warned
-from sshjobs.network.session.book import waits_for
-from sshjobs.network.session.output_files import FULL
+from sshjobs.network.contract import HERE, HostDown, HostUp, NetworkContract, News, RunIdentity, Warned
 from sshjobs.running.hooks import Hooks
+from sshjobs.running.inbox import Inbox
 from sshjobs.scheduling.hostwatch import HostWatch
 from sshjobs.scheduling.placement import Placement
 from sshjobs.scheduling.quarantine import Quarantine
 from sshjobs.scheduling.queue import Queue
 from sshjobs.scheduling.schedule import Schedule
-from sshjobs.store import ManagerIdentity, RunReader, RunStore, StoreBlockedError, Summary
+from sshjobs.store import ManagerIdentity, RunReader, RunStore, Summary
 from sshjobs.store.rundir import RunPaths, discard_run
 
 #: Seconds between attempts to commit while the disk of the store refuses.
 COMMIT_RETRY = 1.0
+#: Seconds within which a person is heard while the manager waits for its own machine.
+HEARD_WITHIN = 0.25
 #: Seconds between two releases while jobs wait for hosts: each costs a sync of the disk, however many it is for.
 RELEASE_EVERY = 0.25
 #: Seconds between two looks for leases that are over, while a job with one is on a host that is away.
 LEASE_LOOK = 1.0
+
+
+class LeavesWaiting(Exception):
+    """A person has the manager leave while it waits for its own machine: what is not on the disk yet stays so."""
 
 
 class Housekeeping(Hooks):
@@ -54,6 +60,11 @@ class Housekeeping(Hooks):
         self._lease_look: float | None = None
         #: Hosts that leave the run as soon as nothing of it runs there.
         self.leaving: set[str] = set()
+        self.inbox = Inbox()
+        #: What this machine cannot do at present: the manager waits for that, and takes no requests. ``None``: nothing.
+        self.trouble: LocalError | None = None
+        #: A person has the manager leave.
+        self.leaves = False
         #: Where the run stood at its end, ``None`` before.
         self.summary: Summary | None = None
         #: 0 once every job of the run is done, else 1.
@@ -66,10 +77,16 @@ class Housekeeping(Hooks):
         self.quarantine = Quarantine(schedule, network.hosts, self._tell_health)
         try:
             # A new store is made with its manager in it.
-            return store.epoch or store.take_over(ManagerIdentity.this_process())
+            epoch = store.epoch or store.take_over(ManagerIdentity.this_process())
+            store.wait_for_locks(HEARD_WITHIN)
+            return epoch
         except BaseException:
             store.close()
             raise
+
+    def unfinished(self) -> list[Job]:
+        """Return the jobs that have not ended."""
+        return [job for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN) for job in self.jobs.InState(state)]
 
     def note(self, job: Job, reason: str | None) -> None:
         """Have a job say something of itself."""
@@ -83,8 +100,7 @@ class Housekeeping(Hooks):
 
     def commit(self) -> None:
         """Make everything that happened durable, then let launches leave and hosts forget."""
-        if self.store.dirty:
-            self._patiently(self.store.commit)
+        self._patiently(self._commit)
         self._patiently(self.network.flush)
         if self._to_release:
             now = self.clock.monotonic()
@@ -92,22 +108,66 @@ class Housekeeping(Hooks):
                 self.network.release(self._to_release)
                 self._to_release, self._released_at = [], now
 
+    def _commit(self) -> None:
+        # What is written into a file that was moved or removed is not found by the next manager.
+        self.store.check_place()
+        if self.store.dirty:
+            self.store.commit()
+
+    # -- for other threads and signals ---------------------------------------------------------------------------
+
+    def post(self, request: Callable[[], None], *, signal: bool = False) -> None:
+        """Have something done in the manager's thread, between two events or while it waits for its own machine. May be
+        called from any thread.
+
+        :param signal: see :class:`sshjobs.running.inbox.Inbox`
+        """
+        self.inbox.post(request, signal=signal)
+        self.network.wake()
+
+    def fail(self, error: BaseException) -> None:
+        """Have :meth:`ProcessJobs` end with what a thread died of that the run cannot do without. From any thread."""
+        def die() -> None:
+            raise error
+
+        self.post(die, signal=True)
+
+    def leave(self) -> None:
+        """Have :meth:`ProcessJobs` return at once. What was launched goes on, and the next manager collects it. In the
+        manager's thread."""
+        self.leaves = True
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
     def _patiently(self, act: Callable[[], None]) -> None:
-        """Do what needs room on this machine's disk, waiting for that."""
-        warned = False
+        """Do what needs this machine's disk, waiting for that as long as it may help; a person is heard meanwhile.
+
+        :raises LocalError: waiting cannot help
+        :raises LeavesWaiting: a person does not want to wait any longer
+        """
+        told = ""
         while True:
             try:
-                return act()
-            except StoreBlockedError as error:
-                trouble = f"{error}; waiting"
-            except OSError as error:
-                if error.errno not in FULL:
+                act()
+            except LocalError as error:
+                if not error.passing:
                     raise
-                trouble = waits_for(error)
-            if not warned:
-                warned = True
-                self.handle_host(Warned("this machine", trouble))
-            self.clock.sleep(COMMIT_RETRY)
+                self.trouble = error
+            else:
+                self.trouble = None
+                return
+            if told != (told := self.trouble.waiting()):
+                self.handle_host(Warned(HERE, told))
+            self._listen(COMMIT_RETRY)
+
+    def _listen(self, seconds: float) -> None:
+        """Let time pass and carry out what a person wants meanwhile."""
+        until = self.clock.monotonic() + seconds
+        while (left := until - self.clock.monotonic()) > 0:
+            self.inbox.carry_out()
+            if self.leaves:
+                raise LeavesWaiting
+            self.clock.sleep(min(left, HEARD_WITHIN))
 
     def _take_hosts(self, news: News) -> None:
         for name, seconds in news.round_trips.items():
@@ -191,10 +251,21 @@ class Housekeeping(Hooks):
         try:
             for line in self.network.close(finished=clean):
                 self.handle_host(Warned(line.partition(":")[0], line.partition(": ")[2]))
-            self.store.set_run_state(self._count_up() if finished else "interrupted")
-            self.store.commit(until=self.clock.time())
+            if finished:
+                self._patiently(self._note_end)
+            else:
+                # A manager that cannot note that it left is taken for one that died, and a resume works all the same.
+                with contextlib.suppress(LocalError):
+                    self.store.set_run_state("interrupted")
+                    self.store.commit(until=self.clock.time())
         finally:
-            self.store.close(self.clock.time())
+            with contextlib.suppress(LocalError):
+                self.store.close(self.clock.time())
+
+    def _note_end(self) -> None:
+        self.store.check_place()
+        self.store.set_run_state(self._count_up())
+        self.store.commit(until=self.clock.time())
 
     def _count_up(self) -> str:
         """Return the state of the finished run, from what the store says of all its jobs."""

@@ -6,20 +6,20 @@ before the launch leaves; what became of it is committed before the host may for
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sshjobs.errors import NoHostError
+from sshjobs.errors import LocalError, NoHostError, SshjobsError
 from sshjobs.inputs.timespans import format_duration
 from sshjobs.model.causes import Cause
 from sshjobs.model.given import LONGEST_S, check, check_each, check_number
 from sshjobs.model.spec import Attempt, Job, JobSpec, start_over
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, Outcome, state_for
-from sshjobs.network.contract import NetworkContract, News, RunIdentity
-from sshjobs.running.housekeeping import LEASE_LOOK, Housekeeping
+from sshjobs.network.contract import HERE, NetworkContract, News, RunIdentity, Warned
+from sshjobs.running.housekeeping import HEARD_WITHIN, LEASE_LOOK, Housekeeping, LeavesWaiting
 from sshjobs.running.newrun import new_run
 from sshjobs.scheduling.retries import may_be_lost, retry_wanted
 from sshjobs.scheduling.schedule import Schedule
@@ -29,8 +29,8 @@ from sshjobs.store.rundir import RunPaths
 
 #: Seconds that a turn of the loop waits for more events while every host has enough to do.
 LINGER = 0.01
-#: Seconds that the last outputs get to be released once every job is over; and when we leave before that.
-RELEASE_TIMEOUT, LEAVE_TIMEOUT = 30.0, 0.25
+#: Seconds after which it is said that the last outputs are waited for; and those that they get when we are to leave.
+RELEASE_PATIENCE, LEAVE_TIMEOUT = 5.0, 0.25
 
 
 class Manager(Housekeeping):
@@ -46,9 +46,8 @@ class Manager(Housekeeping):
         self.fail_fast = False
         #: Seconds after which hosts that are away are no longer waited for; their jobs stay unknown. None: no limit.
         self.give_up_after: float | None = None
-        self._requests: deque[Callable[[], None]] = deque()
         self._cancelled: set[Job] = set()
-        self._stopping = self._leaves = False
+        self._stopping = False
         #: Go on without jobs, for those that will be added.
         self.stays_open = False
         #: What :meth:`post` is given from now on is still carried out.
@@ -154,19 +153,27 @@ class Manager(Housekeeping):
         """Run all jobs, blocking until each has ended (or, after :meth:`stop`, until what was launched has).
 
         :raises NoHostError: no host could be used, so nothing runs
+        :raises LocalError: this machine cannot do its part, such as without the run's directory
         """
         try:
             self._last_news = self.clock.monotonic()
             while not self._is_over():
                 self.turn()
             self.accepting = False
-            self._release_the_last()
-        except BaseException:
+            released = self._release_the_last()
+            finished = self._all_final() and not self.stays_open
+            clean = released and (finished or self._left_nothing())
+        except LeavesWaiting:
+            finished = clean = False
+        except BaseException as error:
             # Whatever happened here, hosts go on with what they have, and a resume finds it.
-            self._close(finished=False)
+            with contextlib.suppress(SshjobsError, OSError):
+                self._close(finished=False)
+            if isinstance(error, LocalError) and not error.passing:
+                # Whichever file was missed first: where all of them vanished, that is what is told.
+                self.store.check_place()
             raise
-        finished = self._all_final() and not self.stays_open
-        self._close(finished=finished, clean=finished or self._left_nothing())
+        self._close(finished=finished, clean=clean)
 
     def turn(self) -> None:
         """Launch what fits, take in what happened and see to what follows: what ProcessJobs does until the end."""
@@ -217,17 +224,11 @@ class Manager(Housekeeping):
         for soon in (patience, None if self._lease_look is None else LEASE_LOOK):
             left = left if soon is None else min(left, soon)
         news = self.network.wait(left, linger)
-        while self._requests:
-            self._requests.popleft()()
+        self.inbox.carry_out()
         # Committed by the next turn, with what is launched in the place of what ended: one sync instead of two.
         return self._take_news(news)
 
     # -- for other threads and signals ---------------------------------------------------------------------------
-
-    def post(self, request: Callable[[], None]) -> None:
-        """Have something done in the manager's thread, between two events. May be called from any thread."""
-        self._requests.append(request)
-        self.network.wake()
 
     def stop(self) -> None:
         """Launch nothing more and take back what has not started; :meth:`ProcessJobs` returns when the rest has
@@ -235,11 +236,6 @@ class Manager(Housekeeping):
         self._stopping = True
         for job in self.placement.not_started():
             self.network.fence(job)
-
-    def leave(self) -> None:
-        """Have :meth:`ProcessJobs` return at once. What was launched goes on, and the next manager collects it. In the
-        manager's thread."""
-        self._leaves = True
 
     def cancel(self, jobs: Iterable[Job]) -> None:
         """End these jobs. A waiting one ends at once, a launched one when its host has proved it."""
@@ -253,10 +249,6 @@ class Manager(Housekeeping):
                 self._cancelled.add(job)
                 self.network.cancel(job)
 
-    def unfinished(self) -> list[Job]:
-        """Return the jobs that have not ended."""
-        return [job for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN) for job in self.jobs.InState(state)]
-
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _take_news(self, news: News) -> bool:
@@ -268,18 +260,25 @@ class Manager(Housekeeping):
             finished |= self._take_state(job, state)
         return finished
 
-    def _release_the_last(self) -> None:
-        """Let hosts forget what has ended by now, and wait for that, but not for long when we are to leave."""
+    def _release_the_last(self) -> bool:
+        """Let hosts forget what has ended by now, and wait for that, but not long when we are to leave; tell whether
+        they have, as far as they can be reached."""
         owed = [attempt for attempt in self._unreleased if attempt.state in FINAL_STATES]
-        deadline = self.clock.monotonic() + (LEAVE_TIMEOUT if self._leaves else RELEASE_TIMEOUT)
+        patience, deadline = self.clock.monotonic() + RELEASE_PATIENCE, float("inf")
         while True:
             self.commit()
             owed = [attempt for attempt in owed if not attempt.released and self.watch.usable(attempt.host)]
-            left = deadline - self.clock.monotonic()
-            if not owed or left <= 0:
-                return
+            now = self.clock.monotonic()
+            if not owed or now >= deadline:
+                return not owed
+            if self.leaves:
+                deadline = min(deadline, now + LEAVE_TIMEOUT)
+            if now >= patience:
+                patience = float("inf")
+                self.handle_host(Warned(HERE, "waiting until the last outputs are on the disk"))
             # Others may end meanwhile: that is worth knowing, and nothing to wait for.
-            self._take_news(self.network.wait(min(left, 0.5)))
+            self._take_news(self.network.wait(min(deadline - now, HEARD_WITHIN)))
+            self.inbox.carry_out(signals_only=True)
 
     def _take_state(self, job: Job, state: str) -> bool:
         attempt = job.attempts[-1]
@@ -373,17 +372,10 @@ class Manager(Housekeeping):
                               why="; ".join(trouble for trouble in self.watch.trouble.values() if trouble),
                               hint=f"mend one, then: sshjobs resume {self.paths.name}")
         for job, names in hosts.items():
-            self._finish(job, Outcome.SKIPPED, self._why_hopeless(names))
-
-    def _why_hopeless(self, names: Sequence[str]) -> str:
-        if not names:
-            return "no host that it may run on is left in the run"
-        if len(names) == 1 and (trouble := self.watch.trouble.get(names[0])):
-            return str(trouble)
-        return f"no host that it may run on can be used: {', '.join(names)}"
+            self._finish(job, Outcome.SKIPPED, self.watch.why_hopeless(names))
 
     def _is_over(self) -> bool:
-        if self._leaves or (self.until is not None and self.until()):
+        if self.leaves or (self.until is not None and self.until()):
             return True
         if self.give_up_after is not None and self._only_waits_for_lost_hosts(self.give_up_after):
             return True

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from sshjobs.errors import UsageError
+from sshjobs.errors import LocalError, UsageError
 from sshjobs.model.given import MAX_SLOTS
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec, may_start_over
@@ -50,7 +50,12 @@ class Operations:
         on, whatever becomes of this manager.
 
         :raises SshjobsError: it cannot be done; nothing of it was
+        :raises LocalError: this machine can write nothing down at present; nothing of it was done
         """
+        trouble = self._manager.trouble
+        if trouble is not None:
+            raise LocalError("the manager waits and can note nothing", where=self._manager.paths.name,
+                             why=str(trouble), hint="nothing was done; ask again when that is over")
         answer = dispatch(self._verbs, request)
         self._manager.commit()
         return answer

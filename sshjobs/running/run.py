@@ -22,7 +22,7 @@ from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import FINAL_STATES
 from sshjobs.network import Network
-from sshjobs.network.loops import start_thread
+from sshjobs.network.supervise import start_thread
 from sshjobs.running.control import ControlServer, ManagerGoneError, ask, socket_directory
 from sshjobs.running.forms import check_options, hosts_from, in_our_words, jobs_from, options_of
 from sshjobs.running.operations import Operations, Request
@@ -131,8 +131,7 @@ class Run:
                               accept_new_host_keys=accept_new_host_keys, listener=listener)
 
         # The store belongs to the thread that opened it.
-        thread = threading.Thread(target=cls._carry, args=(make, made), name="sshjobs-run", daemon=True)
-        start_thread(thread)
+        start_thread("sshjobs-run", lambda: cls._carry(make, made), made.set_exception)
         return made.result()
 
     @staticmethod
@@ -247,13 +246,14 @@ class Run:
         """Carry the run to its end and return its exit code. In the main thread, signals stop it politely.
 
         :raises NoHostError: no host could be used
+        :raises LocalError: this machine cannot do its part; :meth:`resume` goes on when it can
         """
         summary = summary_of(self.paths)
         self.manager.listener({"event": "run", "run": self.name, "directory": str(self.paths.root),
                                "jobs": summary.total, "counts": summary.counts,
                                "hosts": self.manager.network.GetHosts()})
         try:
-            server = ControlServer(summary.uid, self.request)
+            server = ControlServer(summary.uid, self.request, self.manager.fail)
         except BaseException:
             # Nobody but us can end the conversations with the hosts.
             self.manager.abandon()
@@ -285,9 +285,9 @@ class Run:
 
         def act() -> None:
             if answer.set_running_or_notify_cancel():
-                self._cancelled |= request.get("do") == "cancel" and request.get("jobs") is None
                 try:
                     answer.set_result(self._operations.handle(request))
+                    self._cancelled |= request.get("do") == "cancel" and request.get("jobs") is None
                 except SshjobsError as error:
                     answer.set_exception(error)
                 except BaseException as error:
@@ -326,11 +326,11 @@ class Run:
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self._interrupts += 1
         if number != signal.SIGINT or self._interrupts > 2:
-            self.manager.post(self._leave)
+            self.manager.post(self._leave, signal=True)
         elif self._interrupts == 1:
-            self.manager.post(self._stop_politely)
+            self.manager.post(self._stop_politely, signal=True)
         else:
-            self.manager.post(self._cancel_launched)
+            self.manager.post(self._cancel_launched, signal=True)
 
     def _leave(self) -> None:
         self.manager.leave()

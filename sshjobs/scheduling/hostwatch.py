@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sshjobs.errors import HostError
@@ -78,3 +78,11 @@ class HostWatch:
     def usable(self, host: str) -> bool:
         """Tell whether nothing is known against a host."""
         return not self.trouble[host]
+
+    def why_hopeless(self, names: Sequence[str]) -> str:
+        """Say why a job cannot run whose hosts are these, none of which can be used."""
+        if not names:
+            return "no host that it may run on is left in the run"
+        if len(names) == 1 and (trouble := self.trouble.get(names[0])):
+            return trouble
+        return f"no host that it may run on can be used: {', '.join(names)}"

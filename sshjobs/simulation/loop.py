@@ -7,12 +7,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import math
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sshjobs.network.supervise import Failure
 from sshjobs.simulation.world import World
 
 if TYPE_CHECKING:
@@ -103,6 +103,9 @@ class WorldLoop(_Loop):  # type: ignore[misc]
             self.call_later(ASIDE, tell, future.set_result, result)
         return future
 
+    def set_exception_handler(self, handler: object) -> None:
+        """Whatever a callback raises is raised to whoever lets the world run."""
+
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self._fail(context.get("exception") or RuntimeError(context.get("message")))
 
@@ -174,15 +177,21 @@ class WorldRunner:
         self.chance = random.Random(world.rng.random())
         self._events: deque[list[Any]] = deque()
 
-    def start(self, begin: Callable[[], None]) -> None:
+    def start(self, begin: Callable[[], None], failed: Failure) -> None:
         """See :class:`sshjobs.network.loops.LoopRunner`."""
         self.loop.call_soon(begin)
 
-    def complete(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+    def complete(self, coroutine: Coroutine[Any, Any, _Result], limit: float) -> _Result:
         """See :class:`sshjobs.network.loops.LoopRunner`."""
         task = self.loop.create_task(coroutine)
-        self._world.run(math.inf, task.done)
+        self._world.run(self._world.now + limit, task.done)
+        if not task.done():
+            raise TimeoutError
         return task.result()
+
+    def aside(self, act: Callable[[], _Result]) -> Awaitable[_Result]:
+        """See :class:`sshjobs.network.loops.LoopRunner`."""
+        return self.loop.run_in_executor(None, act)
 
     def stop(self) -> None:
         """See :class:`sshjobs.network.loops.LoopRunner`."""

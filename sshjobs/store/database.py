@@ -33,6 +33,8 @@ class StoreBlockedError(StoreError):
     The store is as it was, and what was to be written is kept: the same call may be made again later.
     """
 
+    passing = True
+
 
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Return our error for one of SQLite's."""

@@ -14,7 +14,14 @@ from typing import Any
 from sshjobs.errors import RunBusyError, StoreError
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Attempt, Job
-from sshjobs.store.database import connect_writer, create_database, migrate, set_journal, translated
+from sshjobs.store.database import (
+    StoreBlockedError,
+    connect_writer,
+    create_database,
+    migrate,
+    set_journal,
+    translated,
+)
 from sshjobs.store.disk import sync_directory
 from sshjobs.store.identity import ManagerIdentity
 from sshjobs.store.queries import queries
@@ -51,6 +58,7 @@ class RunStore:
         self._state: str | None = None
         self._options: dict[str, Any] = {}
         self._left = False
+        self._place = _identity(paths.store)
 
     @classmethod
     def create(cls, paths: RunPaths, *, uid: str, name: str, jobs: Iterable[Job], hosts: Sequence[Host],
@@ -186,6 +194,29 @@ class RunStore:
         """Note that the run goes on with other options than it was started with; those not named stay."""
         self._options.update(options)
 
+    def wait_for_locks(self, seconds: float) -> None:
+        """Wait so long for a lock that another process holds, from now on, before :class:`StoreBlockedError`."""
+        with translated(self.paths.store):
+            self._connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
+    def check_place(self) -> None:
+        """Make sure that the store is still found where it was opened.
+
+        :raises StoreError: it was moved, removed or replaced; what was committed went with it
+        :raises StoreBlockedError: it cannot be looked at for the moment
+        """
+        try:
+            there = _identity(self.paths.store)
+        except (FileNotFoundError, NotADirectoryError):
+            there = None
+        except OSError as error:
+            raise StoreBlockedError("the run's directory cannot be looked at", where=str(self.paths.root),
+                                    why=error.strerror) from error
+        if there != self._place:
+            raise StoreError("the run's directory is gone", where=str(self.paths.root),
+                             why="it was moved or removed while the run was at work",
+                             hint=f"put it back, then: sshjobs resume {self.paths.name}")
+
     @property
     def dirty(self) -> bool:
         """Whether anything is noted that is not committed."""
@@ -276,6 +307,11 @@ class RunStore:
         if written != noted:
             raise StoreError(f"a {what} was touched that is not in the store", where=str(self.paths.store),
                              why=f"{written} of {noted} are in it")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    info = os.stat(path)
+    return info.st_dev, info.st_ino
 
 
 def _insert_hosts(connection: sqlite3.Connection, hosts: Iterable[Host]) -> None:

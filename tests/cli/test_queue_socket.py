@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import socket
 import stat
 import tempfile
@@ -14,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sshjobs.errors import RunBusyError, SshjobsError, UsageError
+from sshjobs.errors import LocalError, RunBusyError, SshjobsError, UsageError
 from sshjobs.running import control
 from sshjobs.running.control import ControlServer, ManagerGoneError, ask, listens, socket_directory, socket_path
 from sshjobs.running.unattended import carry_out
@@ -22,6 +24,8 @@ from sshjobs.store import ManagerIdentity, RunReader, RunStore
 from tests.cli.runs import make_run
 from tests.lab.waiting import wait_until
 
+#: What threads of servers died of.
+failures: list[BaseException] = []
 UID = "0123456789abcdef" * 2
 
 
@@ -38,12 +42,13 @@ def serve() -> Iterator[Callable[..., ControlServer]]:
     made: list[ControlServer] = []
 
     def make(handle: Callable[[dict[str, Any]], dict[str, Any]], uid: str = UID) -> ControlServer:
-        made.append(ControlServer(uid, handle))
+        made.append(ControlServer(uid, handle, failures.append))
         return made[-1]
 
     yield make
     for server in made:
         server.close()
+    assert failures == []
 
 
 def echo(request: dict[str, Any]) -> dict[str, Any]:
@@ -64,26 +69,64 @@ def test_only_the_user_can_reach_the_socket(serve: Callable[..., ControlServer],
     assert ask(UID, {"do": "x"}) == {"ok": True, "said": {"do": "x"}}
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o750, 0o701])
-def test_a_directory_that_others_may_enter_is_refused(runtime: Path, mode: int) -> None:
-    (runtime / "sshjobs").mkdir()
-    (runtime / "sshjobs").chmod(mode)
-    with pytest.raises(SshjobsError, match="is not yours alone; remove it, or set XDG_RUNTIME_DIR"):
+def spoil(directory: Path, how: str) -> None:
+    """Put something in the place of a directory for sockets that must not be used as one."""
+    match how:
+        case "link":
+            directory.with_name("elsewhere").mkdir(mode=0o700)
+            directory.symlink_to(directory.with_name("elsewhere"))
+        case "file":
+            directory.write_text("")
+        case _:
+            directory.mkdir()
+            directory.chmod(int(how, 8))
+
+
+@pytest.mark.parametrize("how", ["777", "750", "701", "link", "file"])
+def test_a_directory_that_is_not_the_user_s_alone_is_passed_over(
+        runtime: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str) -> None:
+    places = [runtime / "sshjobs", tmp_path / "sshjobs"]
+    monkeypatch.setattr(control, "_places", lambda: iter(places))
+    spoil(places[0], how)
+    assert socket_directory() == places[1]
+    places.pop()
+    with pytest.raises(LocalError, match="is not yours alone; remove it, or set XDG_RUNTIME_DIR"):
         socket_directory()
 
 
 def test_a_directory_of_somebody_else_is_refused(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (runtime / "sshjobs").mkdir(mode=0o700)
+    monkeypatch.setattr(control, "_places", lambda: iter([runtime / "sshjobs"]))
     monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)
-    with pytest.raises(SshjobsError, match="is not yours alone"):
-        ControlServer(UID, echo)
+    with pytest.raises(LocalError, match="is not yours alone"):
+        ControlServer(UID, echo, failures.append)
 
 
-def test_a_link_in_the_place_of_the_directory_is_refused(runtime: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir(mode=0o700)
-    (runtime / "sshjobs").symlink_to(tmp_path / "mine")
-    with pytest.raises(SshjobsError, match="is not yours alone"):
-        socket_directory()
+def test_a_runtime_directory_of_another_user_counts_as_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    places = [tmp_path / "theirs" / "sshjobs", tmp_path / "sshjobs"]
+    monkeypatch.setattr(control, "_places", lambda: iter(places))
+
+    def mkdir(path: Path, mode: int = 0o777, real: Any = Path.mkdir) -> None:
+        # Root may enter any directory: the refusal is played.
+        if path == places[0]:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        real(path, mode)
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert socket_directory() == places[1]
+
+
+def test_a_runtime_directory_with_too_long_a_path_for_sockets_counts_as_none(
+        serve: Callable[..., ControlServer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for length in (control.LONGEST_RUNTIME, control.LONGEST_RUNTIME + 1):
+        runtime = Path("/tmp") / f"sshjobs-{os.getpid()}-".ljust(length - len("/tmp/"), "x")
+        runtime.mkdir(mode=0o700)
+        try:
+            monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+            serve(echo, f"{length:032x}")
+            assert ask(f"{length:032x}", {"do": "x"}) == {"ok": True, "said": {"do": "x"}}
+            assert (runtime / "sshjobs").exists() == (length == control.LONGEST_RUNTIME)
+        finally:
+            shutil.rmtree(runtime)
 
 
 def test_without_a_manager_there_is_no_answer() -> None:
@@ -173,10 +216,12 @@ def test_who_was_heard_and_not_answered_is_told_to_look(serve: Callable[..., Con
     def die(request: dict[str, Any]) -> dict[str, Any]:
         raise SystemExit
 
-    monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
     serve(die)
     with pytest.raises(SshjobsError, match="it may have done it: look at sshjobs status before you try again"):
         ask(UID, {"do": "x"})
+    # The run is told, and ends.
+    wait_until(lambda: failures, 30, "the end of the thread to be heard")
+    assert isinstance(failures.pop(), SystemExit)
 
 
 def test_a_socket_that_goes_away_with_a_login_session_is_made_again(serve: Callable[..., ControlServer], runtime: Path,

@@ -27,6 +27,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def an_output(directory: Path) -> Path:
+    directory.parent.mkdir(parents=True, exist_ok=True)
     OutputFiles().create(directory)
     return directory
 

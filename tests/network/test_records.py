@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sshjobs.errors import SshjobsError
+from sshjobs.errors import LocalError, SshjobsError
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import Outcome, state_for
 from sshjobs.network.session.output_files import OutputFiles
@@ -76,7 +76,7 @@ def test_putting_aside_is_taken_up_where_it_broke_off(paths: RunPaths, monkeypat
         moved.append(new)
         rename(old, new)
     monkeypatch.setattr(os, "rename", once)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(LocalError, match="the disk of this machine is full"):
         records.make_way()
     with pytest.raises(SshjobsError, match="make room"):
         list(Records(OutputFiles()).adopt(job, paths))

@@ -28,7 +28,9 @@ from sshjobs.network.session.upload import ASKED_FROM, MARK, Upload
 from sshjobs.network.staging import digests
 from sshjobs.network.staging.digests import RACY, Digests
 from sshjobs.network.staging.inputs import Staging
+from sshjobs.network.supervise import Threads
 from sshjobs.network.transport.pipes import part_of
+from sshjobs.network.trouble import LocalTrouble
 
 BIG = b"0123456789abcdef" * (ASKED_FROM // 16)
 
@@ -45,7 +47,7 @@ class Scene:
         self._link = words.Link("0" * 32)
         self.book = HostBook("far", OutputFiles(), self.events.append, lambda item: None)
         self.upload = Upload(Staging(Digests()), self.book, self._link, self._send, self._launch,
-                             self._send_file)
+                             self._send_file, LocalTrouble(self.events.append, Threads(1).do))
 
     def bring(self, *specs: JobSpec) -> None:
         """Bring the inputs of jobs, to the end."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,19 +13,7 @@ from sshjobs.network.contract import HostUp, Released
 from sshjobs.network.protocol import link as words
 from sshjobs.network.protocol.checksum import combined
 from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started, ended_from
-
-#: Seconds between attempts to write output while this machine's disk is full.
-FULL_RETRY = 1.0
-#: What is said of that.
-DISK_FULL = "the disk of this machine is full; waiting for room"
-
-
-def waits_for(error: OSError) -> str:
-    """Say what this machine waits for when it cannot write output."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DISK_FULL
-    return f"output cannot be written on this machine ({os.strerror(error.errno or 0)}); waiting"
-
+from sshjobs.network.trouble import cannot_write
 
 Emit = Callable[[Any], None]
 #: Something to say to the host: a launch, or words for the link.
@@ -223,7 +209,7 @@ class HostBook:
         """Write the next bytes of a stream into its file.
 
         :raises ProtocolError: they are not the next
-        :raises OSError: the file cannot take them; the same may be tried again
+        :raises LocalError: the file cannot take them; the same may be tried again
         """
         attempt = self.live.get(output.uid)
         if attempt is None or attempt.over:
@@ -232,7 +218,11 @@ class HostBook:
         if output.off != have:
             raise ProtocolError(f"output of attempt {output.uid} out of order", why=f"{output.off} came after {have}")
         attempt.seen = True
-        self._outputs.write(output.uid, output.stream, attempt.path(output.stream), output.off, output.data)
+        path = attempt.path(output.stream)
+        try:
+            self._outputs.write(output.uid, output.stream, path, output.off, output.data)
+        except OSError as error:
+            raise cannot_write(error, str(path)) from error
         attempt.have[output.stream - 1] += len(output.data)
         before = attempt.crc[output.stream - 1]
         if before is not None:
@@ -241,6 +231,9 @@ class HostBook:
     def create(self, attempt: LiveAttempt) -> None:
         """Make the files of an attempt's output.
 
-        :raises OSError: they cannot be made; the same may be tried again
+        :raises LocalError: they cannot be made; the same may be tried again
         """
-        self._outputs.create(attempt.place)
+        try:
+            self._outputs.create(attempt.place)
+        except OSError as error:
+            raise cannot_write(error, attempt.place) from error

@@ -59,10 +59,10 @@ class Dialog:
     # -- what the host says --------------------------------------------------------------------------------------
 
     def take(self, link: words.Link, event: words.Event, now: float) -> None:
-        """Take in what the host has said. After an :class:`OSError` the same event may be given again.
+        """Take in what the host has said. After a :class:`LocalError` the same event may be given again.
 
         :param now: seconds of any clock that never goes back
-        :raises OSError: this machine's disk cannot take the output
+        :raises LocalError: this machine's disk cannot take the output
         :raises ProtocolError: the host must not say that
         :raises HostError: the host cannot serve
         """

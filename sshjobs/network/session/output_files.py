@@ -15,15 +15,16 @@ from sshjobs.network import failpoints
 
 #: Open files kept, over all hosts: two for each of the attempts that last had news.
 MAX_OPEN = 256
-#: Errors of a full disk, one that became read-only, too many files: waiting helps, and nothing is lost meanwhile.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class OutputFiles:
-    """Writes ranges of streams into files. Belongs to the thread of the network's loop, where nothing else is said."""
+    """Writes ranges of streams into files. Belongs to the thread of the network's loop, where nothing else is said.
+
+    It makes no directory that a job's is in: where that vanished, the run's directory was moved or removed.
+    """
 
     def __init__(self) -> None:
         self._open: OrderedDict[tuple[str, int], int] = OrderedDict()
@@ -40,8 +41,6 @@ class OutputFiles:
         except FileExistsError:
             if not os.path.isdir(path):
                 raise
-        except FileNotFoundError:
-            Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("/stdout", "/stderr"):
             os.close(self._opened(path + name))
 
@@ -90,7 +89,9 @@ class OutputFiles:
 
         :raises OSError: the disk refused
         """
-        aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One that was never launched has no directory; what that would be in is there as long as the run is.
+        directory.mkdir(mode=0o700, exist_ok=True)
+        aside.mkdir(mode=0o700, exist_ok=True)
         for name in ("stderr", "stdout"):
             try:
                 os.rename(directory / name, aside / name)

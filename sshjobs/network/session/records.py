@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from sshjobs.errors import SshjobsError
+from sshjobs.errors import LocalError
 from sshjobs.model.causes import Cause
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, Outcome, state_for
 from sshjobs.network import failpoints
 from sshjobs.network.contract import HostDown, HostUp, News, Released, RoundTrip, Warned
 from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started
+from sshjobs.network.trouble import cannot_write
 from sshjobs.store.rundir import RunPaths
 
 
@@ -59,11 +60,14 @@ class Records:
         """Put the output of earlier attempts aside. Only when the next ones are on the disk: a manager that died
         between the two would leave a newest attempt without its output.
 
-        :raises OSError: the disk refused; this may be called again
+        :raises LocalError: the disk refused; this may be called again
         """
         while self._in_the_way:
             directory, aside, before = self._in_the_way[-1]
-            self._files.put_aside(directory, aside)
+            try:
+                self._files.put_aside(directory, aside)
+            except OSError as error:
+                raise cannot_write(error, str(aside)) from error
             if before is not None:
                 before.place = str(aside)
             self._in_the_way.pop()
@@ -71,7 +75,7 @@ class Records:
     def adopt(self, job: Job, paths: RunPaths) -> Iterator[tuple[str, LiveAttempt]]:
         """Take in a job of an earlier manager; yield its attempts that are not released, with their hosts.
 
-        :raises SshjobsError: the disk is full
+        :raises LocalError: the disk is full
         """
         newest = job.attempts[-1]
         self._put_rest_aside(job, paths)
@@ -104,8 +108,8 @@ class Records:
             try:
                 self._files.put_aside(paths.job(job.name), aside)
             except OSError as error:
-                raise SshjobsError("an earlier output cannot be put aside", where=str(aside), why=error.strerror,
-                                   hint="make room there, then resume once more") from error
+                raise LocalError.of(error, "an earlier output cannot be put aside", where=str(aside),
+                                    hint="make room there, then resume once more") from error
 
     def _sizes(self, directory: Path) -> list[int]:
         return [self._files.size(directory / name) for name in ("stdout", "stderr")]

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
-import random
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from sshjobs.errors import HostError, SshjobsError
+from sshjobs.errors import HostError, LocalError, SshjobsError
 from sshjobs.model.host import Host
 from sshjobs.network import failpoints
-from sshjobs.network.contract import HostDown, RunIdentity, Warned
-from sshjobs.network.handshakes import Handshakes
+from sshjobs.network.contract import HostDown, Warned
 from sshjobs.network.payload import first_stage
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session.attempts import LiveAttempt
-from sshjobs.network.session.book import FULL_RETRY, Emit, HostBook, Item, waits_for
+from sshjobs.network.session.book import HostBook, Item
 from sshjobs.network.session.dialog import READY_TIMEOUT, Dialog
-from sshjobs.network.session.output_files import FULL, OutputFiles
+from sshjobs.network.session.shared import Shared
 from sshjobs.network.session.upload import Upload
-from sshjobs.network.staging.inputs import Manifest, Staging
+from sshjobs.network.staging.inputs import Manifest
 from sshjobs.network.transport import Stream, Transport
 
 #: Seconds that a host gets to remove what is left of a run.
@@ -32,17 +29,16 @@ BYE_TIMEOUT = 10.0
 class HostSession:
     """Keeps one host in conversation. All methods run in the network's event loop.
 
-    :param emit: takes each event for the manager
-    :param handshakes: admits a few connections at a time
-    :param chance: draws how long pauses are
+    :param slots: how many jobs it takes at a time, ``None`` for as many as it has cores
     """
 
-    def __init__(self, host: Host, transport: Transport, run: RunIdentity, outputs: OutputFiles, staging: Staging,
-                 emit: Emit, handshakes: Handshakes, slots: int | None, chance: random.Random):
+    def __init__(self, host: Host, transport: Transport, slots: int | None, shared: Shared):
         self.host = host
-        self.book = HostBook(host.name, outputs, emit, self._say)
-        self._dialog = Dialog(host.name, run, self.book, self._say, emit, slots)
-        self._transport, self._staging, self._emit, self._handshakes = transport, staging, emit, handshakes
+        self.book = HostBook(host.name, shared.outputs, shared.emit, self._say)
+        self._dialog = Dialog(host.name, shared.run, self.book, self._say, shared.emit, slots)
+        self._transport, self._staging, self._emit = transport, shared.staging, shared.emit
+        self._handshakes, self._random = shared.handshakes, shared.chance
+        self._supervisor, self._trouble = shared.supervisor, shared.trouble
         self._link: words.Link | None = None
         self._stream: Stream | None = None
         self._todo: deque[Item] = deque()
@@ -51,7 +47,6 @@ class HostSession:
         self._gone: asyncio.Future[tuple[int, int]] | None = None
         self._heard = 0.0
         self._first_heard: float | None = None
-        self._random = chance
         self._leaving = False
 
     # -- what the manager asks for -------------------------------------------------------------------------------
@@ -85,6 +80,9 @@ class HostSession:
         self._link = link = words.Link(secrets.token_hex(16))
         try:
             return await self._connection(link)
+        except LocalError:
+            # Trouble that passes was waited for; this does not.
+            raise
         except SshjobsError as error:
             return self._dialog.broken(error)
         finally:
@@ -97,11 +95,12 @@ class HostSession:
 
     async def _connection(self, link: words.Link) -> HostError:
         async with self._handshakes(self.host):
-            stream = self._stream = await self._transport.open(self.host)
+            first = await self._trouble.outwait(lambda: self._first_stage(link))
+            stream = self._stream = await self._trouble.outwait(lambda: self._transport.open(self.host))
             if stream.notice is not None:
                 self._emit(Warned(self.host.name, stream.notice))
             try:
-                await asyncio.wait_for(self._get_ready(link, stream), READY_TIMEOUT + stream.patience)
+                await asyncio.wait_for(self._get_ready(link, stream, first), READY_TIMEOUT + stream.patience)
             except (asyncio.TimeoutError, OSError) as error:
                 return await self._why_ended(link, stream, timed_out=isinstance(error, asyncio.TimeoutError))
         if not link.ready:
@@ -109,8 +108,8 @@ class HostSession:
         send = functools.partial(self._send, link, stream)
         upload = self._dialog.upload = Upload(self._staging, self.book, link, send,
                                               functools.partial(self._word_launch, link),
-                                              functools.partial(self._send_file, link, stream))
-        helpers = [asyncio.ensure_future(task)
+                                              functools.partial(self._send_file, link, stream), self._trouble)
+        helpers = [self._supervisor.start(task)
                    for task in (self._write(link, send, upload), upload.serve(), self._pulse(stream))]
         try:
             while not self._done_here() and (data := await stream.read()):
@@ -119,9 +118,11 @@ class HostSession:
             await _stop(*helpers)
         return await self._why_ended(link, stream)
 
-    async def _get_ready(self, link: words.Link, stream: Stream) -> None:
-        near = self._transport.near(self.host)
-        await stream.write(first_stage(link.nonce, hello=self._dialog.hello(), near=near))
+    async def _first_stage(self, link: words.Link) -> bytes:
+        return first_stage(link.nonce, hello=self._dialog.hello(), near=self._transport.near(self.host))
+
+    async def _get_ready(self, link: words.Link, stream: Stream, first: bytes) -> None:
+        await stream.write(first)
         while not link.ready:
             data = await stream.read()
             if not data:
@@ -196,7 +197,7 @@ class HostSession:
     async def _word_launch(self, link: words.Link, attempt: LiveAttempt, manifest: Manifest | None = None) -> None:
         try:
             self.book.create(attempt)
-        except OSError:
+        except LocalError:
             await self._patiently(lambda: self.book.create(attempt))
         self._dialog.word_launch(link, attempt, manifest)
 
@@ -209,27 +210,24 @@ class HostSession:
         for event in link.receive(data):
             try:
                 self._dialog.take(link, event, now)
-            except OSError:
+            except LocalError:
                 await self._patiently(functools.partial(self._dialog.take, link, event, now))
         if link.waiting:
             self._kick.set()
 
     async def _patiently(self, act: Callable[[], None]) -> None:
-        """Do something on this machine's disk; while it is full, say so and wait for room."""
-        said = False
-        while True:
-            try:
-                return act()
-            except OSError as error:
-                if error.errno not in FULL:
-                    raise SshjobsError("output cannot be written", where=error.filename,
-                                       why=os.strerror(error.errno or 0)) from error
-                if not said:
-                    said = True
-                    self._emit(Warned(self.host.name, waits_for(error)))
-                await asyncio.sleep(FULL_RETRY)
-                # It is us who do not listen.
-                self._heard = asyncio.get_running_loop().time()
+        """Do something on this machine's disk; while it cannot be done, say so and wait.
+
+        :raises LocalError: waiting cannot help
+        """
+        async def try_it() -> None:
+            act()
+
+        def listen_again() -> None:
+            # It is us who do not listen.
+            self._heard = asyncio.get_running_loop().time()
+
+        await self._trouble.outwait(try_it, listen_again)
 
     # -- the end -------------------------------------------------------------------------------------------------
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 
-from sshjobs.errors import SshjobsError
+from sshjobs.errors import LocalError, SshjobsError
 from sshjobs.network.protocol import frames
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session.attempts import LiveAttempt, never_started
 from sshjobs.network.session.book import HostBook
 from sshjobs.network.staging.inputs import PIECE, Blob, Manifest, Piece, Staging, pieces, unreadable
+from sshjobs.network.trouble import LocalTrouble
 
 #: Inputs from so many bytes on may be on the host from an earlier run: it is asked before they are sent.
 ASKED_FROM = 1 << 18
@@ -35,13 +37,14 @@ class Upload:
     :param launch: words the launch of an attempt whose inputs are there
     :param send_file: writes the same, then a line and so many bytes of a file, from its descriptor and offset; tells
         whether they could be read
+    :param trouble: waits for this machine where it cannot read them for the moment
     """
 
     def __init__(self, staging: Staging, book: HostBook, link: words.Link, send: Callable[[], Awaitable[None]],
                  launch: Callable[[LiveAttempt, Manifest], Awaitable[None]],
-                 send_file: Callable[[bytes, int, int, int], Awaitable[bool]]):
+                 send_file: Callable[[bytes, int, int, int], Awaitable[bool]], trouble: LocalTrouble):
         self._staging, self._book, self._link, self._send, self._launch = staging, book, link, send, launch
-        self._send_file = send_file
+        self._send_file, self._trouble = send_file, trouble
         self._waiting: deque[LiveAttempt] = deque()
         self._more = asyncio.Event()
         self._asked: deque[asyncio.Future[set[str]]] = deque()
@@ -71,25 +74,33 @@ class Upload:
 
     async def serve(self) -> None:
         """Bring one after the other, until cancelled or until the connection breaks."""
-        loop = asyncio.get_running_loop()
+        look = functools.partial(self._trouble.aside, self._look)
         try:
             while True:
                 await self._more.wait()
                 self._more.clear()
                 while self._waiting:
-                    await self._bring(await loop.run_in_executor(None, self._look))
+                    await self._bring(await self._trouble.outwait(look))
         except OSError:
             # The reader meets the end of the stream too, and knows more about it.
             return
 
     def _look(self) -> _Looked:
-        """See what the next launches need. Reads files: in a thread of its own."""
+        """See what the next launches need. Reads files: in a thread of its own.
+
+        :raises LocalError: not even those of the next one can be read for the moment
+        """
         looked: _Looked = []
         files = 0
         while self._waiting and len(looked) < LAUNCHES and files < FILES:
             attempt = self._waiting.popleft()
             try:
                 manifest = self._staging.manifest(attempt.spec)
+            except LocalError:
+                self._waiting.appendleft(attempt)
+                if not looked:
+                    raise
+                break
             except SshjobsError as error:
                 looked.append((attempt, error))
             else:
@@ -107,7 +118,7 @@ class Upload:
                 if isinstance(manifest, SshjobsError):
                     raise manifest
                 for blob in manifest.blobs.values():
-                    await self._put(blob)
+                    await self._trouble.outwait(functools.partial(self._put, blob))
             except SshjobsError as error:
                 self._book.end(attempt, never_started(attempt, str(error)))
                 continue

@@ -54,10 +54,13 @@ def identity_of(info: os.stat_result) -> Identity:
     return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
-def usual_store() -> Path:
-    """Return the file in which digests are kept for later runs."""
+def usual_store() -> Path | None:
+    """Return the file in which digests are kept for later runs; ``None`` for a user without a home."""
     cache = os.environ.get("XDG_CACHE_HOME") or ""
-    return (Path(cache) if cache.startswith("/") else Path.home() / ".cache") / "sshjobs" / "digests"
+    if cache.startswith("/"):
+        return Path(cache) / "sshjobs" / "digests"
+    home = os.path.expanduser("~")
+    return Path(home) / ".cache" / "sshjobs" / "digests" if home.startswith("/") else None
 
 
 class Digests:

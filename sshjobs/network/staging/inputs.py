@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from sshjobs.errors import SshjobsError
+from sshjobs.errors import LocalError, SshjobsError
 from sshjobs.model.spec import JobSpec
 from sshjobs.network.staging.digests import Digests, Identity, identity_of, usual_store
 
@@ -24,6 +25,8 @@ PIECE = 1 << 18
 NAMED_IN_LAUNCH = 1 << 17
 #: It is not looked again whether the files of a job have changed for so many times the time that looking took.
 FRESH = 3.0
+#: What the system says of a file that is not there or is not for this user: waiting brings it back to nobody.
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 class Placed(NamedTuple):
@@ -91,6 +94,7 @@ class Staging:
         """Return what to place for a spec. Reads files: for a thread of its own.
 
         :raises SshjobsError: a file is gone or cannot be read
+        :raises LocalError: this machine cannot read it for the moment
         """
         key = (spec.base_dir, tuple(spec.files), spec.stdin)
         with self._lock:
@@ -114,8 +118,7 @@ class Staging:
                 result.blobs[blob.sha] = blob
                 result.stdin = blob.sha
         except OSError as error:
-            raise SshjobsError("a file of the job cannot be read", where=error.filename,
-                               why=os.strerror(error.errno or 0), hint="put it back, then resume") from error
+            raise _cannot_read(error) from error
         blob = _listing(result.placed)
         if blob.size > NAMED_IN_LAUNCH:
             result.blobs[blob.sha], result.listing = blob, blob.sha
@@ -138,6 +141,13 @@ class Staging:
         return Blob(digest.sha, digest.crc, str(path), digest.size, digest.identity)
 
 
+def _cannot_read(error: OSError) -> SshjobsError:
+    if error.errno not in _NOT_THERE:
+        return LocalError.of(error, "a file of the job cannot be read on this machine")
+    return SshjobsError("a file of the job cannot be read", where=error.filename, why=os.strerror(error.errno or 0),
+                        hint="put it back, then resume")
+
+
 def _listing(placed: list[Placed]) -> Blob:
     data = json.dumps({"files": placed}, separators=(",", ":")).encode("ascii")
     return Blob(hashlib.sha256(data).hexdigest(), zlib.crc32(data), "the list of its files", len(data), data=data)
@@ -157,6 +167,7 @@ def pieces(blob: Blob) -> Iterator[tuple[int, Piece | bytes]]:
     The last is yielded only when the file has not changed since it was named, so that no host gets all of another one.
 
     :raises SshjobsError: it has changed, or cannot be read any more
+    :raises LocalError: this machine cannot read it for the moment
     """
     if blob.data is not None:
         yield from ((offset, blob.data[offset:offset + PIECE]) for offset in range(0, max(blob.size, 1), PIECE))
@@ -166,7 +177,9 @@ def pieces(blob: Blob) -> Iterator[tuple[int, Piece | bytes]]:
     except FileNotFoundError as error:
         raise SshjobsError("a file of the job is gone", where=blob.path, hint="put it back") from error
     except OSError as error:
-        raise unreadable(blob, os.strerror(error.errno or 0)) from error
+        if error.errno in _NOT_THERE:
+            raise unreadable(blob, os.strerror(error.errno or 0)) from error
+        raise _cannot_read(error) from error
 
 
 def unreadable(blob: Blob, why: str | None = None) -> SshjobsError:

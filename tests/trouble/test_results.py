@@ -1,0 +1,152 @@
+"""The results directory or the store cannot be used in mid-run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import disks
+from tests.trouble.scene import LocalScene
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+#: Runs until the test lets it end.
+HELD = "until test -e {}/go; do sleep 0.05; done"
+
+
+@pytest.fixture
+def scene(tmp_path: Path, clean_home: Path) -> Iterator[Callable[..., LocalScene]]:
+    """Make a run of jobs that wait for the file ``go``: ``scene({"repeat": 4})``."""
+    made: list[LocalScene] = []
+
+    def make(*entries: dict, commands: str = HELD) -> LocalScene:
+        directory = tmp_path / f"scene-{len(made)}"
+        directory.mkdir()
+        (directory / "input").write_text("an input\n")
+        made.append(LocalScene(directory, [{"name": f"job-{n}", "commands": [commands.format(directory)], **entry}
+                                           for n, entry in enumerate(entries)]))
+        return made[-1]
+
+    yield make
+    for one in made:
+        (one.directory / "go").touch()
+        one.kill()
+
+
+def go(scene: LocalScene) -> None:
+    (scene.directory / "go").touch()
+
+
+@pytest.mark.parametrize("entry", [{}, {"repeat": 8}], ids=["one job", "several jobs"])
+def test_a_results_directory_that_is_moved_away_ends_the_run_with_one_line_and_is_gone_on_with_when_it_is_back(scene, entry):
+    made = scene(entry)
+    made.begin()
+    made.wait_for("launch", min(2, entry.get("repeat", 1)))
+    made.results.rename(made.directory / "old")
+    go(made)
+    assert made.ends() == 1
+    (line,) = made.said()
+    assert re.fullmatch(r"sshjobs: results/r: the run's directory is gone: it was moved or removed while the run was at work; "
+                        "put it back, then: sshjobs resume r", line)
+    assert not made.results.exists(), "nothing is made in its place"
+    (made.directory / "old").rename(made.results)
+    made.resume()
+    assert made.ends() == 0
+    made.is_all_done(entry.get("repeat", 1))
+    assert made.blamed() == []
+
+
+def test_nothing_more_is_launched_for_a_run_whose_directory_was_removed(scene):
+    made = scene({"repeat": 40}, commands="sleep 0.1")
+    made.begin()
+    made.wait_for("done", 2)
+    shutil.rmtree(made.paths.root, ignore_errors=True)
+    assert made.ends() == 1
+    assert "the run's directory is gone" in made.said()[-1]
+    assert sum(made.starts().values()) < 40
+    assert made.blamed() == []
+
+
+def test_a_job_with_files_whose_directory_is_a_file_waits_until_that_is_gone(scene):
+    made = scene({}, {"files": ["input"], "commands": ["cat input"]}, {"files": ["input"]})
+    made.begin(hosts="h0")
+    made.wait_for("launch")
+    in_the_way = made.paths.job("job-1")
+    in_the_way.write_text("in the way")
+    go(made)
+    made.wait_for_warning("this machine: results/r/jobs/job-1: output cannot be written on this machine: File exists; waiting")
+    in_the_way.unlink()
+    assert made.ends() == 0
+    made.is_all_done(3)
+    assert (in_the_way / "stdout").read_text() == "an input\n"
+    assert made.blamed() == []
+
+
+def test_jobs_whose_directories_cannot_be_made_wait_and_their_hosts_stay(scene):
+    made = scene({"repeat": 12})
+    in_the_way = [made.paths.job(f"job-0-{n}") for n in range(6, 13)]
+    made.begin()
+    made.wait_for("launch", 2)
+    for path in in_the_way:
+        path.write_text("in the way")
+    go(made)
+    made.wait_for_warning("output cannot be written on this machine: File exists; waiting")
+    assert made.process.poll() is None
+    for path in in_the_way:
+        path.unlink()
+    assert made.ends() == 0
+    made.is_all_done(12)
+    assert made.blamed() == []
+
+
+@contextlib.contextmanager
+def full_disk(scene: LocalScene) -> Iterator[Callable[[], None]]:
+    """Let the disk of a run, two of whose jobs run, become full before they end; yields what makes room."""
+    scene.results.mkdir()
+    with disks.small_disk(scene.results, "4m"):
+        scene.begin()
+        scene.wait_for("launch", 2)
+        disks.fill(scene.results / "filler")
+        go(scene)
+        scene.wait_for_warning("run.db: the store cannot be used at present: database or disk is full; waiting; make room")
+        yield (scene.results / "filler").unlink
+
+
+@needs_root
+@pytest.mark.parametrize("words", [["pause", "r"], ["cancel", "r", "--all"], ["cancel", "r", "job-0-9"]], ids=" ".join)
+def test_a_request_is_answered_while_the_disk_is_full_and_nothing_of_it_is_done(scene, words):
+    made = scene({"repeat": 9})
+    with full_disk(made) as make_room:
+        told = made.ask(*words)
+        assert told.returncode == 1
+        assert re.fullmatch("sshjobs: r: the manager waits and can note nothing: .*: the store cannot be used at present: "
+                            "database or disk is full; make room; nothing was done; ask again when that is over\n",
+                            told.stderr), told
+        make_room()
+        assert made.ends() == 0
+        made.is_all_done(9)
+        assert made.blamed() == []
+
+
+@needs_root
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_manager_whose_disk_is_full_can_be_left_and_its_successor_finds_everything(scene, number):
+    made = scene({"repeat": 5})
+    with full_disk(made) as make_room:
+        for nth in range(1, 4 if number == signal.SIGINT else 2):
+            made.signal(number)
+            made.wait_for("interrupt", nth)
+        assert made.ends() == 130
+        make_room()
+        made.resume()
+        made.ends()
+        # The second Ctrl-C cancelled what ran, if that had not ended by then.
+        assert set(made.starts().values()) == {1}
+        assert made.blamed() == []
+        made.is_all_done(5)
