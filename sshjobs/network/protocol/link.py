@@ -14,6 +14,8 @@ from sshjobs.errors import ProtocolError
 from sshjobs.network.protocol import frames
 
 _SYNC_PIECE = 1000
+#: How much is told of what a host says that cannot run the agent, in characters.
+_TOLD = 80
 
 
 class Ready(NamedTuple):
@@ -133,7 +135,7 @@ class Link:
             at = self.noise.find(marker)
             end = self.noise.find(b"\n", at + 1)
             if at >= 0 and end >= 0:
-                yield TooOld(kind, self.noise[at + len(marker):end].decode("ascii", "replace"))
+                yield TooOld(kind, self.noise[at + len(marker):end][:_TOLD].decode("ascii", "replace"))
 
     # -- what is said -------------------------------------------------------------------------------------------
 

@@ -20,11 +20,13 @@ class LiveAttempt:
     :ivar sent_on: boot id of the host when the launch was last sent, ``None`` before the first time
     :ivar over: its end has come; only its release is still to do
     :ivar unwanted: it is to be taken back if it has not started
+    :ivar sent_over: number of the connection over which the launch was last sent; ``told_over``: the same of the host's
+        word that it runs
     :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
     """
 
     __slots__ = ("cancelling", "crc", "grace", "have", "keys", "may_have_run", "over", "paused", "place",
-                 "seen", "sent_on", "spec", "uid", "unwanted")
+                 "seen", "sent_on", "sent_over", "spec", "told_over", "uid", "unwanted")
 
     def __init__(self, uid: str, job: Job, token: str, directory: Path | str):
         self.uid, self.spec, self.place = uid, job.spec, str(directory)
@@ -34,6 +36,7 @@ class LiveAttempt:
         self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = False
         self.grace = 0.0
         self.sent_on: str | None = None
+        self.sent_over = self.told_over = 0
         self.paused: bool | None = None
 
     @property

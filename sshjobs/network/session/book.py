@@ -12,6 +12,7 @@ from sshjobs.model.states import Outcome
 from sshjobs.network.contract import HostUp, Released
 from sshjobs.network.protocol import link as words
 from sshjobs.network.protocol.checksum import combined
+from sshjobs.network.session.allowance import Allowance
 from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started, ended_from
 from sshjobs.network.trouble import cannot_write
 
@@ -41,6 +42,8 @@ class HostBook:
     :ivar open: the host listens; what is said while it does not is said when it is back
     :ivar boot: boot id of the host at the last connection
     :ivar blobs: input files that the host has
+    :ivar allowance: how much it may say that changes nothing
+    :ivar connection: number of the connection that there is, or was last
     """
 
     def __init__(self, host: str, outputs: Outputs, emit: Emit, say: Callable[[Item], None]):
@@ -48,8 +51,24 @@ class HostBook:
         self.open = False
         self.boot: str | None = None
         self.blobs: set[str] = set()
+        self.connection = 0
+        self.allowance = Allowance()
+        #: Launched since the host was last asked about all that is there, while it did not listen.
+        self._late: list[LiveAttempt] = []
         self._host, self._outputs, self._emit, self._say = host, outputs, emit, say
         self._to_release: list[str] = []
+
+    def answer(self, kind: str, **keys: Any) -> None:
+        """Say what the host, and nobody here, has given cause for.
+
+        :raises ProtocolError: it does not read what it is answered
+        """
+        self.allowance.answer()
+
+        def word(link: words.Link) -> None:
+            self.allowance.unread -= 1
+            link.say(kind, **keys)
+        self._say(word)
 
     # -- what the manager asks for -------------------------------------------------------------------------------
 
@@ -57,7 +76,13 @@ class HostBook:
         """Have an attempt started, now or as soon as the host can be reached."""
         self.live[attempt.uid] = attempt
         if self.open:
-            self._say(attempt)
+            self._send(attempt)
+        else:
+            self._late.append(attempt)
+
+    def _send(self, attempt: LiveAttempt) -> None:
+        attempt.sent_over = self.connection
+        self._say(attempt)
 
     def adopt(self, attempt: LiveAttempt, boot: str | None) -> None:
         """Ask for an attempt of an earlier manager at the next connection.
@@ -113,11 +138,16 @@ class HostBook:
         self._outputs.forget(uid)
 
     def have(self) -> Iterator[tuple[str, int, int]]:
-        """Yield each attempt with the bytes of its streams that have come."""
+        """Yield each attempt with the bytes of its streams that have come, to ask about all of them over a new
+        connection."""
+        self.connection += 1
+        self.allowance.begin(len(self.live))
+        self._late.clear()
         for attempt in self.live.values():
             yield attempt.uid, attempt.have[0], attempt.have[1]
 
     # -- what the host says --------------------------------------------------------------------------------------
+    # What follows tells by what it returns whether that changed anything here. What did not, costs the host something.
 
     def welcome(self, facts: dict[str, Any]) -> None:
         """Take in what the host says of itself; it listens from now on."""
@@ -132,24 +162,29 @@ class HostBook:
         # What was on its way when the link broke may not have come: it is asked again.
         self.blobs.clear()
         self.open = True
+        for attempt in self._late:
+            self._send(attempt)
+        self._late.clear()
         if self._to_release:
             self.release(self._to_release)
             self._to_release = []
         self._emit(HostUp(self._host, {key: facts[key] for key in facts if key != "t"}))
 
-    def started(self, keys: dict[str, Any]) -> None:
+    def started(self, keys: dict[str, Any]) -> bool:
         """Take in that an attempt runs."""
         attempt = self.live.get(keys["id"])
-        if attempt is not None and not attempt.over:
-            attempt.seen = True
-            self._emit(Started(attempt.uid, keys["pid"], keys["at"]))
+        if attempt is None or attempt.over or attempt.told_over == self.connection:
+            return False
+        attempt.seen, attempt.told_over = True, self.connection
+        self._emit(Started(attempt.uid, keys["pid"], keys["at"]))
+        return True
 
     def state(self, uid: str, state: str) -> None:
         """Take in how an attempt stands there, and say what follows from it."""
         attempt = self.live.get(uid)
         if attempt is None and state != "absent":
             # Every attempt that counts is in the book: this one was declared lost, and another may run by now.
-            self._say(lambda link: link.say("cancel", id=uid, grace=0.0))
+            self.answer("cancel", id=uid, grace=0.0)
         if attempt is None or attempt.over:
             return
         if state != "absent":
@@ -158,18 +193,17 @@ class HostBook:
             # A queue dies with its agent, and what was in it has not started: it is sent again.
             attempt.seen |= state == "running"
             if attempt.paused is not None and not attempt.cancelling:
-                word = "pause" if attempt.paused else "unpause"
-                self._say(lambda link: link.say(word, id=uid))
+                self.answer("pause" if attempt.paused else "unpause", id=uid)
             if attempt.cancelling:
-                self._say(lambda link: link.say("cancel", id=uid, grace=attempt.grace))
+                self.answer("cancel", id=uid, grace=attempt.grace)
         elif attempt.seen or attempt.may_have_run or attempt.cancelling or attempt.unwanted:
             attempt.may_have_run |= attempt.seen
             # With its token: what runs of it is found even where nothing is written down of it any more.
-            self._say(lambda link: link.say("fence", id=uid, token=attempt.keys["token"]))
-        else:
-            self._say(attempt)
+            self.answer("fence", id=uid, token=attempt.keys["token"])
+        elif attempt.sent_over != self.connection:
+            self._send(attempt)
 
-    def ended(self, keys: dict[str, Any]) -> None:
+    def ended(self, keys: dict[str, Any]) -> bool:
         """Take in that an attempt is over.
 
         :raises ProtocolError: not all of its output has come
@@ -178,10 +212,10 @@ class HostBook:
         attempt = self.live.get(end.uid)
         if attempt is None:
             # Given up before, and the host did not hear it.
-            self._say(lambda link: link.say("release", ids=[end.uid]))
-            return
+            self.answer("release", ids=[end.uid])
+            return False
         if attempt.over:
-            return
+            return False
         if keys["why"] == "no_room":
             # Inputs may not have been kept either. Those that were are dropped when they come again.
             self.blobs.clear()
@@ -197,6 +231,7 @@ class HostBook:
             elif attempt.cancelling:
                 end = end._replace(outcome=Outcome.CANCELLED, cause=None)
         self.end(attempt, end)
+        return True
 
     def end(self, attempt: LiveAttempt, end: Ended) -> None:
         """Note the end of an attempt and tell the manager."""
@@ -205,7 +240,7 @@ class HostBook:
         self._outputs.forget(attempt.uid)
         self._emit(end)
 
-    def store(self, output: words.Output) -> None:
+    def store(self, output: words.Output) -> bool:
         """Write the next bytes of a stream into its file.
 
         :raises ProtocolError: they are not the next
@@ -213,7 +248,7 @@ class HostBook:
         """
         attempt = self.live.get(output.uid)
         if attempt is None or attempt.over:
-            return
+            return False
         have = attempt.have[output.stream - 1]
         if output.off != have:
             raise ProtocolError(f"output of attempt {output.uid} out of order", why=f"{output.off} came after {have}")
@@ -227,6 +262,7 @@ class HostBook:
         before = attempt.crc[output.stream - 1]
         if before is not None:
             attempt.crc[output.stream - 1] = combined(before, output.crc, len(output.data)) if have else output.crc
+        return len(output.data) > 0
 
     def create(self, attempt: LiveAttempt) -> None:
         """Make the files of an attempt's output.

@@ -21,6 +21,8 @@ from sshjobs.network.staging.inputs import Manifest
 
 #: Seconds from the start of a connection to the agent's first word; slow start-up files are normal.
 READY_TIMEOUT = 60.0
+#: Frames that may come instead of the welcome.
+_FIRST = ("stale", "refused", "error")
 #: Seconds of silence after which the agent is asked for a sign of life, and after which the link is dead: while nothing
 #: is on the host, and while something is. In a long silence TCP tries ever more seldom: a new connection is faster.
 PING_AFTER, DEAD_AFTER = 15.0, 40.0
@@ -29,8 +31,10 @@ PING_BUSY, DEAD_BUSY = 3.0, 9.0
 DEAD_UPLOAD = 60.0
 #: Reasons of an agent for not serving that may pass by themselves.
 PASSING = ("disk-full", "read-only", "no-tmp", "no-agent")
-#: Broken conversations in a row after which a host is left alone until a person acts.
-MAX_NONSENSE = 5
+#: Broken conversations after which a host is left alone until a person acts: in a row, and in all.
+MAX_NONSENSE, MAX_NONSENSE_OF_ALL = 5, 50
+#: So many processes that cannot be killed are named.
+_PIDS_TOLD = 10
 
 
 class Dialog:
@@ -50,8 +54,11 @@ class Dialog:
         self.on_gone: Callable[[int, int], None] | None = None
         self.upload: Upload | None = None
         self._host, self._run, self._say, self._emit = host, run, say, emit
+        #: When the last sign of life was asked for, and which it is as long as it has not come.
         self._asked = 0.0
-        self._nonsense = 0
+        self._ping: int | None = None
+        #: Conversations that were broken by what the host said: in a row, and in all.
+        self._nonsense = self._nonsense_of_all = 0
         self.backoff = Backoff()
         #: What the last hello said.
         self._slots_said = slots
@@ -68,15 +75,24 @@ class Dialog:
         """
         match event:
             case words.Output():
-                self.book.store(event)
+                if not self.book.store(event):
+                    self.book.allowance.spend(now)
             case words.Frame("ended", keys):
-                self.book.ended(keys)
-                self._nonsense = 0
+                if self.book.ended(keys):
+                    self._nonsense = 0
+                else:
+                    self.book.allowance.spend(now)
+            case words.Frame("started", keys):
+                if not self.book.started(keys):
+                    self.book.allowance.spend(now)
             case words.Frame():
+                self.book.allowance.spend(now)
                 self._take_frame(event.type, event.keys, now)
             case words.Ready():
                 link.sync(self.book.have())
             case words.Welcome(facts):
+                if self.book.open:
+                    raise ProtocolError("a second welcome")
                 self.book.welcome(facts)
                 if self.slots is not None and self.slots != self._slots_said:
                     self.set_slots(self.slots)
@@ -84,23 +100,30 @@ class Dialog:
             case words.TooOld(kind, what):
                 raise _too_old(self._host, kind, what)
 
+    @staticmethod
+    def may_come_first(event: words.Event) -> None:
+        """Take note that something has come before the welcome.
+
+        :raises ProtocolError: it comes after that
+        """
+        if isinstance(event, words.Output) or (isinstance(event, words.Frame) and event.type not in _FIRST):
+            raise ProtocolError("it talks before it says what it is")
+
     def _take_frame(self, kind: str, keys: dict[str, Any], now: float) -> None:
         if kind == "state":
             self.book.state(keys["id"], keys["s"])
-        elif kind == "started":
-            self.book.started(keys)
         elif kind == "pong":
             self._take_pong(keys["seq"], now)
         elif kind == "lack":
             if self.upload is not None:
-                self.upload.lack([sha for sha in keys["shas"] if isinstance(sha, str)])
+                self.upload.lack(keys["shas"])
         elif kind == "lease":
             # Never over a later link: from the moment that this one is known to be down, leases run out.
-            self._say(lambda link: link.say("lease", at=keys["at"]))
+            self.book.answer("lease", at=keys["at"])
         elif kind == "warn":
-            self._emit(Warned(self._host, keys["msg"]))
+            self._warn(keys["msg"])
         elif kind == "stuck":
-            self._emit(Warned(self._host, self._stuck(keys["id"], keys["pids"])))
+            self._warn(self._stuck(keys["id"], keys["pids"]))
         elif kind == "gone":
             # The agent is about to hang up; that must not look like a broken connection.
             if self.on_gone is not None:
@@ -109,8 +132,9 @@ class Dialog:
             raise HostError("stale", self._host, "a newer manager of this run is at work",
                             hint="look for another sshjobs that resumed this run", lasting=True)
         elif kind == "refused":
+            # Marked as the host's: what we advise to do is not for a host to say.
             raise HostError(keys["kind"], self._host, "the agent cannot work there", why=keys["why"],
-                            hint=keys["hint"], lasting=keys["kind"] not in PASSING)
+                            hint=f"it says: {keys['hint']}", lasting=keys["kind"] not in PASSING)
         elif kind == "error":
             raise ProtocolError("the agent did not understand", why=keys["msg"])
 
@@ -118,14 +142,24 @@ class Dialog:
         if seq == MARK:
             if self.upload is not None:
                 self.upload.mark()
-        elif self.upload is None or not self.upload.busy:
+            return
+        if seq != self._ping:
+            return
+        self._ping = None
+        if self.upload is None or not self.upload.busy:
             # Behind an upload it says nothing about the way.
             self._emit(RoundTrip(self._host, now - self._asked))
+
+    def _warn(self, text: str) -> None:
+        told = self.book.allowance.warn(text)
+        if told is not None:
+            self._emit(Warned(self._host, told))
 
     def _stuck(self, uid: str, pids: list[Any]) -> str:
         attempt = self.book.live.get(uid)
         name = f"attempt {uid}" if attempt is None else attempt.keys["job"]
-        alive = ", ".join(str(pid) for pid in pids if isinstance(pid, int))
+        more = f" and {len(pids) - _PIDS_TOLD:,} more" if len(pids) > _PIDS_TOLD else ""
+        alive = ", ".join(str(pid) for pid in pids[:_PIDS_TOLD] if isinstance(pid, int)) + more
         return f"processes of {name} cannot be killed: {alive}; its slot stays taken until they are gone"
 
     # -- what it is told -----------------------------------------------------------------------------------------
@@ -138,7 +172,7 @@ class Dialog:
 
     def ping(self, seq: int, now: float) -> None:
         """Ask for a sign of life."""
-        self._asked = now
+        self._asked, self._ping = now, seq
         self._say(functools.partial(words.Link.say, kind="ping", seq=seq))
 
     def set_slots(self, slots: int) -> None:
@@ -172,9 +206,10 @@ class Dialog:
         if isinstance(error, HostError):
             return error
         self._nonsense += 1
+        self._nonsense_of_all += 1
+        lasting = self._nonsense >= MAX_NONSENSE or self._nonsense_of_all >= MAX_NONSENSE_OF_ALL
         return HostError("nonsense", self._host, "the host said what it must not say", why=str(error),
-                         hint="trying again" if self._nonsense < MAX_NONSENSE else "see what runs there",
-                         lasting=self._nonsense >= MAX_NONSENSE)
+                         hint="see what runs there" if lasting else "trying again", lasting=lasting)
 
     def patience(self) -> tuple[float, float]:
         """Return after how many seconds of silence to ask for a sign of life, and after how many the link is dead."""

@@ -24,6 +24,10 @@ from sshjobs.network.transport import Stream, Transport
 
 #: Seconds that a host gets to remove what is left of a run.
 BYE_TIMEOUT = 10.0
+#: Frames of one host that are taken in before others have their turn: some milliseconds.
+SLICE = 200
+#: Bytes that are put into words before they are written.
+MOST_WORDED = 1 << 20
 
 
 class HostSession:
@@ -140,9 +144,11 @@ class HostSession:
     async def _pulse(self, stream: Stream) -> None:
         """Ask a silent agent for a sign of life; end the stream when it gives none."""
         loop, seq, silence, heard = asyncio.get_running_loop(), 0, 0.0, self._heard
+        deadline = loop.time() + READY_TIMEOUT
         while True:
             ping_after, dead_after = self._dialog.patience()
-            if silence >= dead_after:
+            if silence >= dead_after or (not self.book.open and loop.time() >= deadline):
+                # The latter talks, and does not say what it has to say first.
                 return stream.abort()
             if silence >= ping_after:
                 seq += 1
@@ -186,6 +192,10 @@ class HostSession:
                         upload.add(item)
                     else:
                         await self._word_launch(link, item)
+                if link.waiting >= MOST_WORDED:
+                    # What is put into words takes memory until the host has read it: jobs may be a megabyte each.
+                    self._kick.set()
+                    break
             if link.waiting:
                 try:
                     await send()
@@ -207,7 +217,12 @@ class HostSession:
         now = self._heard = asyncio.get_running_loop().time()
         if self._first_heard is None:
             self._first_heard = now
-        for event in link.receive(data):
+        for number, event in enumerate(link.receive(data), 1):
+            if not number % SLICE:
+                # A host that says much at a time is no reason not to listen to others.
+                await asyncio.sleep(0)
+            if not self.book.open:
+                self._dialog.may_come_first(event)
             try:
                 self._dialog.take(link, event, now)
             except LocalError:

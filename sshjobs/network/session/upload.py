@@ -123,6 +123,8 @@ class Upload:
                 self._book.end(attempt, never_started(attempt, str(error)))
                 continue
             await self._launch(attempt, manifest)
+            if self._link.waiting >= PIECE:
+                await self._send()
         await self._flush()
 
     async def _ask(self, blobs: Mapping[str, Blob]) -> None:

@@ -1,0 +1,65 @@
+"""How much a host may say that changes nothing here: what it costs to listen to a host is bounded."""
+
+from __future__ import annotations
+
+from sshjobs.errors import ProtocolError
+
+#: Frames that change nothing: so many at once, and so many more a second. An agent that meets a manager after a crash
+#: or a long silence names what it still has, and this manager may have forgotten; one that floods is 30 times as fast.
+AT_ONCE, EACH_SECOND = 20_000, 1000.0
+#: Sentences for a person, in the whole run.
+MOST_WARNINGS = 40
+#: Answers to what nobody asked for that a host has not read yet.
+MOST_UNREAD = 10_000
+
+
+class Allowance:
+    """Belongs to one host, over all its connections."""
+
+    def __init__(self) -> None:
+        self._left = float(AT_ONCE)
+        self._since: float | None = None
+        self._warnings = 0
+        self._asked = 0
+        #: Answers that wait to be sent over the connection that there is.
+        self.unread = 0
+
+    def begin(self, attempts: int) -> None:
+        """Take in that a new connection begins, over which the host is asked about so many attempts."""
+        self.unread, self._asked = 0, attempts
+        # How each stands, that it runs, and that it cannot be killed.
+        self._left += 3 * attempts
+
+    def spend(self, now: float) -> None:
+        """Take in that the host said something that changes nothing.
+
+        :param now: seconds of any clock that never goes back
+        :raises ProtocolError: it has said too much of that
+        """
+        if self._since is None:
+            self._since = now
+        self._left -= 1.0
+        if self._left >= 0.0:
+            return
+        self._left = min(AT_ONCE, (now - self._since) * EACH_SECOND) - 1.0
+        self._since = now
+        if self._left < 0.0:
+            self._left = 0.0
+            raise ProtocolError("it says too much that nobody asked for",
+                                why=f"more than {AT_ONCE:,} frames, and {EACH_SECOND:,.0f} a second, change nothing")
+
+    def warn(self, text: str) -> str | None:
+        """Return what a person is to be told of what the host says to people; ``None`` for nothing more."""
+        self._warnings += 1
+        if self._warnings > MOST_WARNINGS:
+            return None
+        return text if self._warnings < MOST_WARNINGS else f"{text} (it says more, which is not told)"
+
+    def answer(self) -> None:
+        """Take in that the host is to be answered what nobody here had in mind.
+
+        :raises ProtocolError: it does not read its answers
+        """
+        self.unread += 1
+        if self.unread > MOST_UNREAD + self._asked:
+            raise ProtocolError("it does not read what it is answered", why=f"{self.unread:,} answers wait for it")

@@ -1,0 +1,1 @@
+"""Hosts that are logged in to and say what they must not."""
