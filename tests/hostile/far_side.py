@@ -2,9 +2,13 @@
 """A far side that says the marker and then what a test wants: ``far_side.py SCENARIO [WORD]``, in the place of a host's
 Python (``python=`` in a hosts file). It needs nothing but Python, as it is run on hosts.
 
-Scenarios: ``say`` (the frames of the file WORD, once), ``repeat`` (the first frames of the file WORD once, then its last
-one again and again, ``COUNT`` times in all or for ever), ``noise`` and ``stderr`` (text without end), ``answer`` (an answer of a verb without end),
-``line`` and ``body`` (a frame that goes on and on). After what it has to say it is silent, and answers pings.
+Scenarios, after each of which it is silent and answers pings:
+
+- ``say``: what is in the file WORD, once;
+- ``repeat``: the same, but its last line again and again, COUNT times or for ever. ``@`` in that is a number that grows;
+- ``drip``: output of attempt WORD, byte by byte, COUNT bytes or for ever;
+- ``banner``, ``stderr``: text without end, before the marker and on standard error;
+- ``line``: a frame that goes on and on; ``answer``: an answer of a verb that does.
 """
 
 import ast
@@ -54,41 +58,55 @@ def listen():
 
 def main(scenario, word="", count="0"):
     nonce = first_stage()
+    if scenario == "banner":
+        flood(b"noise " * 1000, int(count))
     write(b"\nSSHJOBS-READY " + nonce.encode("ascii") + b"\n")
-    if scenario in ("say", "repeat"):
+    if scenario == "stderr":
+        os.dup2(2, 1)
+        flood(b"noise on standard error\n" * 1000, int(count))
+    elif scenario == "answer":
+        flood(b"\0" + b"x" * 65536, int(count))
+    elif scenario == "line":
+        write(line(WELCOME) + b'{"t":"warn","msg":"')
+        flood(b"x" * 4096, int(count))
+    elif scenario == "drip":
+        write(line(WELCOME))
+        drip(word, int(count))
+    else:
         with open(word, "rb") as file:
             said = file.read()
         if scenario == "repeat":
-            # The last frame, without a body, is what is repeated; {n} in it counts.
             first, _, last = said.rstrip(b"\n").rpartition(b"\n")
-            write(first + b"\n" if first else b"")
+            write(first + b"\n")
             flood(last + b"\n", int(count))
         else:
             write(said)
-    elif scenario == "line":
-        write(line(WELCOME) + b'{"t":"warn","msg":"')
-        flood(b"x" * 4096, 0)
-    elif scenario == "noise":
-        flood(b"noise " * 1000, 0)
-    elif scenario == "stderr":
-        os.dup2(2, 1)
-        flood(b"noise on standard error\n" * 1000, 0)
-    elif scenario == "answer":
-        flood(b"\0" + b"x" * 65536, 0)
     listen()
 
 
-def flood(piece, count):
-    """Say something again and again, in large pieces; ``@`` in it becomes a number that grows."""
+def drip(uid, count):
+    """Bring the output of an attempt in the smallest pieces that there are."""
+    while not any(b'"launch"' in said and uid.encode("ascii") in said for said in sys.stdin.buffer):
+        pass
     said = 0
     while not count or said < count:
-        many = min(1000, count - said) if count else 1000
+        write(b"".join(out(b"x", off=said + n, uid=uid) for n in range(1000)))
+        said += 1000
+
+
+def flood(piece, count):
+    """Say something again and again, in large pieces."""
+    said, many = 0, max(1, 65536 // len(piece))
+    while not count or said < count:
         if b"@" in piece:
             write(b"".join(piece.replace(b"@", b"%d" % (said + n + 1)) for n in range(many)))
         else:
-            write(piece * many if len(piece) < 1000 else piece)
-        said += many if len(piece) < 1000 else 1
+            write(piece * many)
+        said += many
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except BrokenPipeError:
+        pass

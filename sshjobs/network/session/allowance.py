@@ -30,18 +30,19 @@ class Allowance:
         # How each stands, that it runs, and that it cannot be killed.
         self._left += 3 * attempts
 
-    def spend(self, now: float) -> None:
+    def spend(self, now: float, frames: int = 1) -> None:
         """Take in that the host said something that changes nothing.
 
+        :param frames: so many, or one that costs as much
         :param now: seconds of any clock that never goes back
         :raises ProtocolError: it has said too much of that
         """
         if self._since is None:
             self._since = now
-        self._left -= 1.0
+        self._left -= frames
         if self._left >= 0.0:
             return
-        self._left = min(AT_ONCE, (now - self._since) * EACH_SECOND) - 1.0
+        self._left = min(AT_ONCE, (now - self._since) * EACH_SECOND) - frames
         self._since = now
         if self._left < 0.0:
             self._left = 0.0

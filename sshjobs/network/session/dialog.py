@@ -33,6 +33,8 @@ DEAD_UPLOAD = 60.0
 PASSING = ("disk-full", "read-only", "no-tmp", "no-agent")
 #: Broken conversations after which a host is left alone until a person acts: in a row, and in all.
 MAX_NONSENSE, MAX_NONSENSE_OF_ALL = 5, 50
+#: Characters of text that cost as much as a frame.
+_AS_DEAR = 50
 #: So many processes that cannot be killed are named.
 _PIDS_TOLD = 10
 
@@ -121,6 +123,7 @@ class Dialog:
             # Never over a later link: from the moment that this one is known to be down, leases run out.
             self.book.answer("lease", at=keys["at"])
         elif kind == "warn":
+            self.book.allowance.spend(now, len(keys["msg"]) // _AS_DEAR)
             self._warn(keys["msg"])
         elif kind == "stuck":
             self._warn(self._stuck(keys["id"], keys["pids"]))
