@@ -21,6 +21,7 @@ COMMANDS = {
     "exec": ("Run one command for many values, and print what it writes.", "exec"),
     "queue": ("Keep a run open for jobs that are added to it.", "queue"),
     "add": ("Put further jobs into a run.", "add"),
+    "withdraw": ("Take jobs out of a run that never started.", "withdraw"),
     "status": ("Show where a run and its jobs stand.", "status"),
     "logs": ("Print what a job wrote.", "logs"),
     "cancel": ("End jobs, and return when that is proved.", "cancel"),

@@ -25,7 +25,7 @@ def add(words: tuple[str, ...], results: Path) -> int:
 
     HOST is a hosts file, or a list such as h1,node[01-16].
     """
-    from sshjobs.running.operations import host_data
+    from sshjobs.running.requests import host_data
 
     paths, values = _run_and_hosts(results, words)
     hosts = hosts_of(values)

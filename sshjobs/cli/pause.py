@@ -26,17 +26,17 @@ def command(words: tuple[str, ...], results: Path) -> int:
     one that waits is not launched. RUN is the newest run that is not over if it is left out.
     """
     paths, names = run_and_jobs(results, words, newest=open_run)
-    changed, ended = change(paths, names, "pause")
+    changed, ended, live = change(paths, names, "pause")
     if names:
-        click.echo(f"{count(changed, 'job')} paused{rest(len(names) - changed, ended)}")
+        click.echo(f"{count(changed, 'job')} paused{rest(len(names) - changed, ended)}{later(paths, changed, live)}")
     else:
         click.echo(f"{paths.name} launches nothing more; what runs goes on; to launch again: "
                    f"sshjobs unpause {handle(paths)}")
     return EXIT_OK
 
 
-def change(paths: RunPaths, names: Sequence[str], verb: str) -> tuple[int, int]:
-    """Pause or unpause jobs; return how many were changed, and how many had ended before.
+def change(paths: RunPaths, names: Sequence[str], verb: str) -> tuple[int, int, bool]:
+    """Pause or unpause jobs; return how many were changed, how many had ended before, and whether a manager did it.
 
     :param names: of jobs; none for launching itself
     :param verb: ``pause`` or ``unpause``
@@ -45,8 +45,13 @@ def change(paths: RunPaths, names: Sequence[str], verb: str) -> tuple[int, int]:
 
     with RunReader.open(paths) as reader:
         ended = sum(need_job(reader, name).state in FINAL_STATES for name in dict.fromkeys(names))
-    answer, _ = carry_out(paths, {"do": verb, "jobs": list(names) or None})
-    return len(answer["jobs"] or ()), ended
+    answer, live = carry_out(paths, {"do": verb, "jobs": list(names) or None})
+    return len(answer["jobs"] or ()), ended, live
+
+
+def later(paths: RunPaths, changed: int, live: bool) -> str:
+    """Return what is to be said where nobody manages the run."""
+    return "" if live or not changed else f"; nobody manages it at present; to go on: sshjobs resume {handle(paths)}"
 
 
 def rest(others: int, ended: int) -> str:

@@ -56,7 +56,7 @@ class Watcher:
     def _begin(self) -> None:
         with self._reader.snapshot():
             summary = self._reader.summary()
-            self._commit, self._last = summary.commit, self._reader.last_number()
+            self._commit, self._last, self._total = summary.commit, self._reader.last_number(), summary.total
             live = list(self._reader.jobs([STATE_BUSY, STATE_UNKNOWN]))
             self._failed = {job.number for job in self._reader.jobs([STATE_ERROR])}
             hosts = [row.host.name for row in self._reader.hosts() if not row.host.removed]
@@ -79,15 +79,17 @@ class Watcher:
 
     def _look(self) -> None:
         with self._reader.snapshot():
-            last = self._reader.last_number()
-            if last > self._last:
-                first, *_ = self._reader.jobs(after=self._last, limit=1)
-                newest, *_ = self._reader.jobs(after=last - 1, limit=1)
-                self._tell({"event": "added", "jobs": last - self._last, "first": first.name, "last": newest.name})
-                self._last = last
+            added = [job.name for job in self._reader.jobs(after=self._last)]
+            if added:
+                self._tell({"event": "added", "jobs": len(added), "first": added[0], "last": added[-1]})
+            self._last, self._total = self._reader.last_number(), self._total + len(added)
             self._commit, jobs = self._reader.changed_since(self._commit)
             for job, attempts in self._with_attempts(jobs):
                 self._take(job, attempts)
+            summary = self._reader.summary()
+            if summary.total < self._total:
+                self._tell({"event": "withdrawn", "jobs": self._total - summary.total, "counts": summary.counts})
+                self._total = summary.total
 
     def _with_attempts(self, jobs: Sequence[JobRow]) -> list[tuple[JobRow, list[AttemptRow]]]:
         found = []

@@ -375,4 +375,9 @@ def may_start_over(job: Job) -> bool:
     """Tell whether a person may have a job tried again: not after success, nor after a start of one with ``once``."""
     if job.outcome in (None, Outcome.SUCCEEDED):
         return False
-    return not job.spec.once or all(attempt.outcome is Outcome.NEVER_STARTED for attempt in job.attempts)
+    return not job.spec.once or never_started(job)
+
+
+def never_started(job: Job) -> bool:
+    """Tell whether no attempt of a job has started, for certain."""
+    return all(attempt.outcome is Outcome.NEVER_STARTED for attempt in job.attempts)

@@ -29,6 +29,8 @@ from sshjobs.store.rundir import RunPaths
 
 #: Seconds that a turn of the loop waits for more events while every host has enough to do.
 LINGER = 0.01
+#: Reason of a job that a person cancelled while it waited.
+CANCELLED_BEFORE = "cancelled before it was launched"
 #: Seconds after which it is said that the last outputs are waited for; and those that they get when we are to leave.
 RELEASE_PATIENCE, LEAVE_TIMEOUT = 5.0, 0.25
 
@@ -244,10 +246,20 @@ class Manager(Housekeeping):
                 continue
             if job.state == STATE_FREE:
                 self.schedule.remove(job)
-                self._finish(job, Outcome.CANCELLED, "cancelled before it was launched")
+                self._finish(job, Outcome.CANCELLED, CANCELLED_BEFORE)
             else:
                 self._cancelled.add(job)
                 self.network.cancel(job)
+
+    def withdraw(self, names: Iterable[str]) -> None:
+        """Carry jobs no more that are not in the store any more. None of them is on a host."""
+        wanted = set(names)
+        for job in [job for job in self.jobs.objects if job.name in wanted]:
+            if job.state == STATE_FREE:
+                self.schedule.remove(job)
+            job.outcome, job.reason, job.paused = Outcome.CANCELLED, "withdrawn by hand", None
+            job.state = state_for(job.outcome)
+            self.jobs.SetState(job, job.state)
 
     # -- inside --------------------------------------------------------------------------------------------------
 

@@ -20,14 +20,14 @@ from sshjobs.errors import EXIT_INTERRUPTED, RunTimeoutError, SshjobsError, Usag
 from sshjobs.model.given import LONGEST_S, check, check_each, check_number, check_texts, wrong
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
-from sshjobs.model.states import FINAL_STATES
+from sshjobs.model.states import FINAL_STATES, STATE_FREE
 from sshjobs.network import Network
 from sshjobs.network.supervise import start_thread
-from sshjobs.running.control import ControlServer, ManagerGoneError, ask, socket_directory
+from sshjobs.running.control import ControlServer, ManagerGoneError, Request, ask, socket_directory
 from sshjobs.running.forms import check_options, hosts_from, in_our_words, jobs_from, options_of
-from sshjobs.running.operations import Operations, Request
+from sshjobs.running.requests import Target, carry_out
 from sshjobs.running.runmanager import Listener, RunManager, silent
-from sshjobs.running.unattended import patiently
+from sshjobs.running.unattended import change, patiently
 from sshjobs.store import RunReader, Summary
 from sshjobs.store.rundir import RunPaths
 
@@ -54,7 +54,6 @@ class Run:
         check("manager", manager, RunManager)
         self.manager, self.paths = manager, manager.paths
         self.name = manager.paths.name
-        self._operations = Operations(manager)
         self._interrupts = 0
         #: All that runs was cancelled, so that people want to know what is left.
         self._cancelled = False
@@ -286,7 +285,7 @@ class Run:
         def act() -> None:
             if answer.set_running_or_notify_cancel():
                 try:
-                    answer.set_result(self._operations.handle(request))
+                    answer.set_result(carry_out(request, Target.of(self.manager)))
                     self._cancelled |= request.get("do") == "cancel" and request.get("jobs") is None
                 except SshjobsError as error:
                     answer.set_exception(error)
@@ -333,7 +332,7 @@ class Run:
             self.manager.post(self._cancel_launched, signal=True)
 
     def _leave(self) -> None:
-        self.manager.leave()
+        carry_out({"do": "leave"}, Target.of(self.manager), urgent=True)
         self.manager.listener({"event": "interrupt", "reason": "leaving; what was launched goes on, "
                                f"and is collected by: sshjobs resume {self.name}"})
 
@@ -345,7 +344,8 @@ class Run:
     def _cancel_launched(self) -> None:
         self.manager.listener({"event": "interrupt", "reason": "cancelling what runs; Ctrl-C again leaves at once"})
         self._cancelled = True
-        self._operations.cancel([job.name for job in self.manager.unfinished() if job.state != "free"])
+        launched = [job.name for job in self.manager.unfinished() if job.state != STATE_FREE]
+        carry_out({"do": "cancel", "jobs": launched}, Target.of(self.manager), urgent=True)
 
 
 def network_of(paths: RunPaths, manager: RunManager) -> Network:
@@ -377,8 +377,10 @@ def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener =
         if ask(summary.uid, {"do": "cancel", "jobs": wanted}) is not None:
             return None
         now = summary_of(paths)
-        over = not any(count for state, count in now.counts.items() if state not in FINAL_STATES)
-        if over and not (wanted is None and now.options.get("stays_open")):
+        if not now.unfinished and not (wanted is None and now.options.get("stays_open")):
+            return None
+        if _only_wait(paths, wanted):
+            change(paths, {"do": "cancel", "jobs": wanted})
             return None
         return Run.resume(paths, listener=listener)
 
@@ -387,7 +389,7 @@ def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener =
         run.manager.stop()
         chosen = [job for job in run.manager.unfinished() if wanted is None or job.name in wanted]
         run.manager.until = lambda: all(job.state in FINAL_STATES for job in chosen)
-        run._operations.cancel(wanted)
+        carry_out({"do": "cancel", "jobs": wanted}, Target.of(run.manager))
         run.manager.ProcessJobs()
 
 
@@ -399,6 +401,17 @@ def _check_names(paths: RunPaths, names: Iterable[str]) -> None:
                 near = reader.near_names(name)
                 raise UsageError(f"no job is called {name!r}", where=paths.name,
                                  hint=f"did you mean {' or '.join(near)}?" if near else "see: sshjobs status")
+
+
+def _only_wait(paths: RunPaths, names: Sequence[str] | None) -> bool:
+    """Tell whether jobs can be cancelled without a word to any host: none of them was launched, and the end of the run,
+    at which hosts are cleared up, does not come by that."""
+    with RunReader.open(paths) as reader:
+        if all(row.facts is None for row in reader.hosts()):
+            return True
+        rows = [reader.job(name) for name in names or ()]
+        waiting = sum(row is not None and row.state == STATE_FREE for row in rows)
+        return 0 < waiting == len(rows) < reader.summary().unfinished
 
 
 def summary_of(paths: RunPaths) -> Summary:

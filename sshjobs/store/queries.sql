@@ -79,6 +79,14 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 INSERT INTO counts (state, outcome, n) VALUES (?, ?, ?)
 ON CONFLICT (state, outcome) DO UPDATE SET n = n + excluded.n;
 
+-- name: delete_attempts
+-- Forget the attempts of a job that is withdrawn.
+DELETE FROM attempts WHERE job = ?;
+
+-- name: delete_job
+-- Forget a job that is withdrawn; add_count has to follow in the same transaction.
+DELETE FROM jobs WHERE number = ?;
+
 -- name: update_job
 -- Write where a job stands; a trigger keeps the counts.
 UPDATE jobs SET state = ?, outcome = ?, exit_status = ?, signal = ?, reason = ?, host = ?, paused = ?,

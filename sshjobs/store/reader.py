@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import groupby
 from operator import attrgetter
@@ -70,6 +71,18 @@ class Summary:
     def total(self) -> int:
         """How many jobs the run has."""
         return sum(self.counts.values())
+
+    @property
+    def unfinished(self) -> int:
+        """How many jobs have not ended."""
+        return self.counts[STATE_FREE] + self.counts[STATE_BUSY] + self.counts[STATE_UNKNOWN]
+
+    def after(self, counts: Mapping[str, int], outcomes: Mapping[str, int]) -> Summary:
+        """Return where the run stands when these are added to its counts."""
+        states = {state: number + counts.get(state, 0) for state, number in self.counts.items()}
+        ended = Counter(self.outcomes)
+        ended.update({str(outcome): number for outcome, number in outcomes.items()})
+        return replace(self, counts=states, outcomes={outcome: number for outcome, number in ended.items() if number})
 
     @property
     def ending(self) -> str:
@@ -263,8 +276,10 @@ class RunReader:
         return jobs
 
     def last_number(self) -> int:
-        """Return the number of the last job, 0 where there is none."""
-        return int(self._all("select_last_number")[0][0])
+        """Return the number of the last job that the run has or had, 0 where there is none."""
+        last = int(self._all("select_last_number")[0][0])
+        # A number is never used again: hosts may remember attempts of a job that was withdrawn.
+        return max(last, int(json.loads(self._all("select_options")[0][0]).get("last_number", 0)))
 
     def load_unfinished(self) -> list[Job]:
         """Return the jobs that a new manager has to know, by number.

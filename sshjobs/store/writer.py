@@ -14,6 +14,7 @@ from typing import Any
 from sshjobs.errors import RunBusyError, StoreError
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Attempt, Job
+from sshjobs.store.change import Change
 from sshjobs.store.database import (
     StoreBlockedError,
     connect_writer,
@@ -138,24 +139,42 @@ class RunStore:
         self.epoch = epoch
         return epoch
 
-    def add_jobs(self, jobs: Iterable[Job], *, state: str | None = None) -> None:
+    def apply(self, change: Change) -> None:
+        """Write what a person changes, all of it or nothing, durably when it returns. What is noted stays noted.
+
+        :raises StoreBlockedError: not now (disk full, I/O error); nothing was changed
+        :raises StoreError: nothing was changed: a name or number is taken, or a job is not there
+        """
+        if change == Change():
+            return
+        with self._transaction() as number:
+            _insert_jobs(self._connection, change.add)
+            for job in change.withdraw:
+                for name in ("delete_attempts", "delete_job"):
+                    self._connection.execute(queries()[name], (job.index + 1,))
+                self._connection.execute(queries()["add_count"], (job.state, job.outcome or "", -1))
+            if change.jobs:
+                cursor = self._connection.executemany(
+                    queries()["update_job"], (job_row(job, number) for job in change.jobs))
+                self._all_known(cursor.rowcount, len(change.jobs), "job")
+            _insert_hosts(self._connection, change.hosts)
+            if change.state is not None:
+                self._execute("update_run_state", {"state": change.state})
+            self._write_options(change.options)
+
+    def add_jobs(self, jobs: Sequence[Job]) -> None:
         """Add jobs behind those that are there, all or none of them, durably when it returns.
 
-        :param state: the state of the run from then on; ``None`` leaves it
         :raises StoreError: nothing was changed: it cannot be written, or a name or number is taken
         """
-        with self._transaction():
-            _insert_jobs(self._connection, jobs)
-            if state is not None:
-                self._execute("update_run_state", {"state": state})
+        self.apply(Change(add=jobs))
 
     def add_hosts(self, hosts: Sequence[Host]) -> None:
         """Add hosts, or describe those that are there anew; durable when it returns.
 
         :raises StoreError: nothing was added
         """
-        with self._transaction():
-            _insert_hosts(self._connection, hosts)
+        self.apply(Change(hosts=hosts))
 
     def touch(self, job: Job) -> None:
         """Note that a job changed. Whoever follows the run learns of it with the next commit."""
@@ -250,9 +269,7 @@ class RunStore:
                 self._all_known(cursor.rowcount, len(self._hosts), "host")
             if self._state is not None:
                 self._execute("update_run_state", {"state": self._state})
-            if self._options:
-                options = {**json.loads(self._execute("select_options").fetchone()[0]), **self._options}
-                self._execute("update_options", {"options": json.dumps(options)})
+            self._write_options(self._options)
             if until is not None:
                 self._execute("end_manager", {"until": until, "epoch": self.epoch})
         self._left = until is not None
@@ -277,6 +294,11 @@ class RunStore:
                     self._execute("end_manager", {"until": until, "epoch": self.epoch})
         finally:
             self._connection.close()
+
+    def _write_options(self, options: Mapping[str, Any]) -> None:
+        if options:
+            all_of_them = {**json.loads(self._execute("select_options").fetchone()[0]), **options}
+            self._execute("update_options", {"options": json.dumps(all_of_them)})
 
     def _execute(self, name: str, parameters: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
         return self._connection.execute(queries()[name], parameters or {})

@@ -13,9 +13,9 @@ _HOSTS = {"added": "joined the run", "lost": "declared lost: what was launched t
 
 
 def act_word(event: Event) -> str:
-    """Return the word that begins the line of an event ``added``, ``again``, ``pause`` or ``hosts``."""
+    """Return the word that begins the line of an event ``added``, ``withdrawn``, ``again``, ``pause`` or ``hosts``."""
     word: str = event["event"]
-    return "add" if word == "added" else word
+    return {"added": "add", "withdrawn": "gone"}.get(word, word)
 
 
 def event_text(event: Event) -> str:
@@ -23,6 +23,8 @@ def event_text(event: Event) -> str:
     match event["event"]:
         case "added":
             return f"{count(event['jobs'], 'job')}: {span(event['first'], event['last'], event['jobs'])}"
+        case "withdrawn":
+            return f"{count(event['jobs'], 'job')} taken out of the run"
         case "again":
             return f"{names(event['jobs'])} {'waits' if len(event['jobs']) == 1 else 'wait'} to be tried again"
         case "pause":

@@ -109,7 +109,7 @@ class Lines(View):
         if not self._quiet:
             self._say(act_word(event), event_text(event))
 
-    _on_added = _on_again = _on_pause = _on_hosts = _on_act
+    _on_added = _on_withdrawn = _on_again = _on_pause = _on_hosts = _on_act
 
     def _on_resumed(self, event: Event) -> None:
         if self._quiet:

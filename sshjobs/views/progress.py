@@ -85,6 +85,8 @@ class Progress:
             self._change_hosts(event)
         elif word == "added":
             self.counts[STATE_FREE] += event["jobs"]
+        elif word == "withdrawn":
+            self.counts = {**self.counts, **event["counts"]}
         elif word == "again":
             self._try_again(set(event["jobs"]))
         elif word == "pause" and event["jobs"] is None:

@@ -132,7 +132,8 @@ def test_a_foreground_queue_shows_what_is_added_and_ctrl_c_leaves_it_to_be_resum
     (["hosts", "set", "a"], "say once what to set; write: sshjobs hosts set HOST slots=4"),
     (["hosts", "set", "a", "slots=0"], "slots cannot be '0'; use 1 to 4096"),
     (["rm", "nosuch"], "results: there is no run nosuch; the newest are q"),
-    (["unpause", "sim-1"], "q: nobody manages the run, so none of its jobs can be paused or go on; first"),
+    (["withdraw"], "no job was named; write: sshjobs withdraw q JOB"),
+    (["withdraw", "sim-9"], "q: no job is called 'sim-9'; did you mean sim-"),
 ])
 def test_what_is_wrong_is_told_and_nothing_is_done(machine: Machine, words: list[str], complaint: str) -> None:
     paths = make_run(machine.cwd / "results", "q")

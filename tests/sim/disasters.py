@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sshjobs.running.operations import host_data
+from sshjobs.running.requests import host_data
 from sshjobs.simulation import Program
 from sshjobs.simulation.agent import Agent
 from sshjobs.simulation.machine import Machine

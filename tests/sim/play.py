@@ -19,7 +19,7 @@ from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import FINAL_STATES
 from sshjobs.network.contract import HostDown, HostUp, Warned
 from sshjobs.running.manager import Manager
-from sshjobs.running.operations import Operations, Request
+from sshjobs.running.requests import Data, Target, carry_out
 from sshjobs.running.unattended import change
 from sshjobs.simulation import Program, World
 from sshjobs.simulation.files import VirtualFiles
@@ -291,7 +291,7 @@ class Play:
         with contextlib.suppress(Killed):
             disaster(self)
 
-    def ask(self, request: Request) -> None:
+    def ask(self, request: Data) -> None:
         """Have the manager do something, as over its control socket, or leave it to the next one; nothing where it
         cannot be done."""
         manager = self.manager
@@ -304,7 +304,7 @@ class Play:
 
         def act() -> None:
             with contextlib.suppress(SshjobsError):
-                Operations(manager).handle(request)
+                carry_out(request, Target.of(manager))
         manager.post(act)
 
     def names(self, final: bool) -> list[str]:

@@ -1,0 +1,37 @@
+"""``sshjobs withdraw``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sshjobs.cli.options import results_option
+from sshjobs.cli.words import handle, need_job, run_and_jobs
+from sshjobs.errors import EXIT_OK, UsageError
+from sshjobs.store.reader import RunReader
+from sshjobs.views.wording import count
+
+
+@click.command("withdraw")
+@click.argument("words", metavar="[RUN] JOB...", nargs=-1)
+@results_option
+def command(words: tuple[str, ...], results: Path) -> int:
+    """Take jobs out of RUN that never started, as if they had not been added; out of the newest run if it is left out.
+
+    That undoes an `add`. A job that was launched is cancelled first. Where nothing else is left to do, the run is as it
+    was before.
+    """
+    from sshjobs.running.unattended import carry_out
+
+    paths, names = run_and_jobs(results, words)
+    if not names:
+        raise UsageError("no job was named", hint=f"write: sshjobs withdraw {handle(paths)} JOB")
+    with RunReader.open(paths) as reader:
+        for name in names:
+            need_job(reader, name)
+    answer = carry_out(paths, {"do": "withdraw", "jobs": names}).answer
+    with RunReader.open(paths) as reader:
+        state = reader.summary().state
+    click.echo(f"{count(len(answer['jobs']), 'job')} withdrawn; {paths.name} is {state}")
+    return EXIT_OK

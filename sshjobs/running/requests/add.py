@@ -1,0 +1,40 @@
+"""Further jobs."""
+
+from __future__ import annotations
+
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.running.manager import Manager
+from sshjobs.running.requests.base import Data, Request
+from sshjobs.running.requests.target import Target
+from sshjobs.scheduling.naming import jobs_from
+from sshjobs.store.change import Change
+from sshjobs.store.rundir import job_directory_name
+
+
+class Add(Request):
+    """Add jobs at the end of the line, with names and numbers that follow those of the run."""
+
+    verb = "add"
+
+    def __init__(self, data: Data):
+        self._specs = [JobSpec.from_dict(spec) for spec in data["specs"]]
+        self._jobs: list[Job] = []
+
+    def check(self, target: Target) -> tuple[Change, Data]:
+        """:raises UsageError: ``hosts`` of a job match no host, or one cannot be called so"""
+        schedule, hosts = target.schedule(), [host for host in target.hosts() if not host.removed]
+        with target.reader() as reader:
+            self._jobs = list(jobs_from(self._specs, hosts, first=reader.last_number(),
+                                        taken=lambda name: reader.job(name) is not None))
+        for job in self._jobs:
+            job_directory_name(job.name)
+            schedule.check(job)
+        change = Change(add=self._jobs, state=target.reopened() if self._jobs else None)
+        return change, {"ok": True, "jobs": [job.name for job in self._jobs]}
+
+    def take_effect(self, manager: Manager) -> None:
+        jobs = self._jobs
+        for job in jobs:
+            manager.take_in(job)
+        if jobs:
+            manager.handle_act({"event": "added", "jobs": len(jobs), "first": jobs[0].name, "last": jobs[-1].name})

@@ -1,0 +1,63 @@
+"""What every request has."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sshjobs.store.change import Change
+
+if TYPE_CHECKING:
+    from sshjobs.running.manager import Manager
+    from sshjobs.running.requests.target import Target
+
+#: A request or an answer as it passes over the control socket.
+Data = dict[str, Any]
+
+
+class Request(ABC):
+    """One request.
+
+    :param data: its keys; ``do`` is the verb
+    :raises KeyError: one is missing; :raises TypeError: :raises ValueError: one is not as it must be
+    """
+
+    verb: ClassVar[str]
+
+    @abstractmethod
+    def __init__(self, data: Data): ...
+
+    @abstractmethod
+    def check(self, target: Target) -> tuple[Change, Data]:
+        """Return what to write to the store, and the answer. Changes nothing.
+
+        :raises UsageError: it cannot be done
+        """
+
+    @abstractmethod
+    def take_effect(self, manager: Manager) -> None:
+        """Have a manager act on it, when it is in the store. Where there is no manager, the next one finds it there."""
+
+
+def names_of(data: Data, key: str) -> list[str] | None:
+    """Return a list of names, each once; ``None`` stands for all.
+
+    :raises TypeError: it is no list of texts
+    """
+    given = data.get(key)
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise TypeError(f"{key} must be a list of names")
+    return list(dict.fromkeys(given))
+
+
+def some_names_of(data: Data, key: str) -> list[str]:
+    """Return a list of names, each once.
+
+    :raises TypeError: it is no list of texts
+    """
+    names = names_of(data, key)
+    if names is None:
+        raise TypeError(f"{key} must be a list of names")
+    return names

@@ -1,0 +1,62 @@
+"""An end for jobs, or for all of them and the run."""
+
+from __future__ import annotations
+
+from copy import copy
+
+from sshjobs.errors import UsageError
+from sshjobs.model.spec import Job
+from sshjobs.model.states import STATE_ERROR, STATE_FREE, Outcome
+from sshjobs.running.manager import CANCELLED_BEFORE, Manager
+from sshjobs.running.requests.base import Data, Request, names_of
+from sshjobs.running.requests.target import Target
+from sshjobs.store.change import Change
+
+
+class Cancel(Request):
+    """End jobs; without names all of them, and then the run."""
+
+    verb = "cancel"
+
+    def __init__(self, data: Data):
+        self._names = names_of(data, "jobs")
+        self._chosen: list[Job] = []
+
+    def check(self, target: Target) -> tuple[Change, Data]:
+        """:raises UsageError: a job was launched, and nobody manages the run: only its host can end it"""
+        self._chosen = target.unfinished(self._names)
+        change = Change()
+        if target.manager is None:
+            if any(job.state != STATE_FREE for job in self._chosen):
+                raise UsageError("nobody manages the run, so nobody can end what was launched", where=target.paths.name,
+                                 hint=f"first: sshjobs resume {target.paths.name} --detach")
+            ended = [_cancelled(job) for job in self._chosen]
+            change = Change(jobs=ended, options={} if self._names is not None else {"stays_open": False},
+                            state=self._ending(target, len(ended)))
+        return change, {"ok": True}
+
+    def _ending(self, target: Target, number: int) -> str | None:
+        """Return the state of the run where nothing is left in it after that."""
+        summary = target.summary()
+        if number < summary.unfinished or (summary.options.get("stays_open") and self._names is not None):
+            return None
+        return summary.after({STATE_FREE: -number, STATE_ERROR: number}, {Outcome.CANCELLED: number}).ending
+
+    def take_effect(self, manager: Manager) -> None:
+        if self._names is None:
+            manager.stop()
+            manager.stays_open = False
+            # Written with the ends of the jobs.
+            manager.store.set_options(stays_open=False)
+        for job in self._chosen:
+            if job.paused:
+                # Stopped processes do not die of TERM.
+                job.paused = False
+                manager.network.pause(job, False)
+        manager.cancel(self._chosen)
+
+
+def _cancelled(job: Job) -> Job:
+    ended = copy(job)
+    ended.state, ended.outcome, ended.reason, ended.paused = STATE_ERROR, Outcome.CANCELLED, CANCELLED_BEFORE, None
+    return ended

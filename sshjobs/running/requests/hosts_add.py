@@ -1,0 +1,47 @@
+"""Further hosts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sshjobs.errors import UsageError
+from sshjobs.model.host import Host
+from sshjobs.running.manager import Manager
+from sshjobs.running.requests.base import Data, Request
+from sshjobs.running.requests.effects import tell_hosts
+from sshjobs.running.requests.target import Target
+from sshjobs.store.change import Change
+
+
+class AddHosts(Request):
+    """Let a run use further hosts."""
+
+    verb = "hosts-add"
+
+    def __init__(self, data: Data):
+        self._hosts = [Host(**{**host, "tags": tuple(host["tags"])}) for host in data["hosts"]]
+
+    def check(self, target: Target) -> tuple[Change, Data]:
+        """:raises UsageError: a host is in the run already"""
+        there = {host.name: host for host in target.hosts()}
+        for host in self._hosts:
+            known = there.get(host.name)
+            # Without a manager, what has left the run is among them.
+            if known is not None and (target.manager is not None or not known.removed):
+                raise UsageError(f"the host {'is leaving the run' if known.removed else 'is in the run already'}",
+                                 where=host.name, hint="to use it again after a drain: sshjobs hosts undrain")
+        return Change(hosts=self._hosts), {"ok": True}
+
+    def take_effect(self, manager: Manager) -> None:
+        for host in self._hosts:
+            manager.network.add_host(host)
+            manager.watch.add(host.name)
+            manager.quarantine.add(host.name)
+            manager.schedule.add_host(host)
+        tell_hosts(manager, "added", [host.name for host in self._hosts])
+
+
+def host_data(host: Host) -> dict[str, Any]:
+    """Return a host as plain data."""
+    return asdict(host)

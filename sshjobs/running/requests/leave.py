@@ -1,0 +1,23 @@
+"""An end for the manager, not for the jobs."""
+
+from __future__ import annotations
+
+from sshjobs.running.manager import Manager
+from sshjobs.running.requests.base import Data, Request
+from sshjobs.running.requests.target import Target
+from sshjobs.store.change import Change
+
+
+class Leave(Request):
+    """Have the manager leave at once. What was launched goes on, and the next manager collects it."""
+
+    verb = "leave"
+
+    def __init__(self, data: Data):
+        pass
+
+    def check(self, target: Target) -> tuple[Change, Data]:
+        return Change(), {"ok": True}
+
+    def take_effect(self, manager: Manager) -> None:
+        manager.leave()

@@ -1,0 +1,79 @@
+"""A pause for a run or for jobs of it, and its end."""
+
+from __future__ import annotations
+
+from copy import copy
+
+from sshjobs.model.spec import Job
+from sshjobs.model.states import STATE_FREE
+from sshjobs.running.manager import Manager
+from sshjobs.running.requests.base import Data, Request, names_of
+from sshjobs.running.requests.effects import ask_back
+from sshjobs.running.requests.target import Target
+from sshjobs.store.change import Change
+
+
+class _Pausing(Request):
+    paused: bool
+
+    def __init__(self, data: Data):
+        self._names = names_of(data, "jobs")
+        self._chosen: list[Job] = []
+
+    def check(self, target: Target) -> tuple[Change, Data]:
+        if self._names is None:
+            return Change(options={"paused": self.paused}), {"ok": True, "jobs": None}
+        self._chosen = [job for job in target.unfinished(self._names) if bool(job.paused) != self.paused]
+        # In the store first: what stands still has to be known to the next manager.
+        return Change(jobs=[self._changed(job) for job in self._chosen]), {
+            "ok": True, "jobs": [job.name for job in self._chosen]}
+
+    def _changed(self, job: Job) -> Job:
+        changed = copy(job)
+        changed.paused = self._mark(job)
+        return changed
+
+    def _mark(self, job: Job) -> bool | None:
+        # A host has to hear that what it has goes on; one that waits has no host.
+        return True if self.paused else None if job.state == STATE_FREE else False
+
+    def _tell(self, manager: Manager) -> None:
+        if self._names is None or self._chosen:
+            manager.handle_act({"event": "pause", "paused": self.paused,
+                                "jobs": None if self._names is None else [job.name for job in self._chosen]})
+
+
+class Pause(_Pausing):
+    """Launch nothing more; or, with names, stop these jobs where they are, and launch none of them that waits."""
+
+    verb, paused = "pause", True
+
+    def take_effect(self, manager: Manager) -> None:
+        if self._names is None:
+            manager.schedule.paused = True
+            for host in manager.network.hosts:
+                ask_back(manager, manager.placement.unstarted(host))
+        for job in self._chosen:
+            job.paused = True
+            if not manager.schedule.remove(job):
+                if job.attempts[-1].started is None:
+                    ask_back(manager, [job])
+                manager.network.pause(job, True)
+        self._tell(manager)
+
+
+class Unpause(_Pausing):
+    """Launch again; or, with names, let these jobs go on."""
+
+    verb, paused = "unpause", False
+
+    def take_effect(self, manager: Manager) -> None:
+        if self._names is None:
+            manager.schedule.paused = False
+        for job in self._chosen:
+            job.paused = self._mark(job)
+            if job.state == STATE_FREE:
+                manager.schedule.add(job)
+            else:
+                manager.network.pause(job, False)
+        self._tell(manager)

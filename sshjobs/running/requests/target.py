@@ -1,0 +1,87 @@
+"""A run as a request finds it: its store and its hosts, and its manager where one lives."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from sshjobs.errors import UsageError
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job
+from sshjobs.model.states import FINAL_STATES
+from sshjobs.scheduling.schedule import Schedule
+from sshjobs.store import RunReader, RunStore, Summary
+from sshjobs.store.rundir import RunPaths
+
+if TYPE_CHECKING:
+    from sshjobs.running.manager import Manager
+
+
+class Target:
+    """See the module.
+
+    :param store: taken over by whoever asks, or by the manager
+    :param manager: ``None`` where nobody manages the run
+    """
+
+    def __init__(self, paths: RunPaths, store: RunStore, manager: Manager | None = None):
+        self.paths, self.store, self.manager = paths, store, manager
+
+    @classmethod
+    def of(cls, manager: Manager) -> Target:
+        """Return the run of a manager. It belongs to the manager's thread."""
+        return cls(manager.paths, manager.store, manager)
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[RunReader]:
+        """Open the store for reading, with all that has happened in it.
+
+        :raises StoreBlockedError: that cannot be written at present
+        """
+        self.store.commit()
+        with RunReader.open(self.paths) as reader:
+            yield reader
+
+    def summary(self) -> Summary:
+        """Return where the run stands."""
+        with self.reader() as reader:
+            return reader.summary()
+
+    def hosts(self) -> list[Host]:
+        """Return the hosts of the run; without a manager also those that a person has taken out of it."""
+        if self.manager is not None:
+            return list(self.manager.network.hosts.values())
+        with self.reader() as reader:
+            return [row.host for row in reader.hosts()]
+
+    def schedule(self) -> Schedule:
+        """Return a schedule that knows the hosts that jobs may run on."""
+        if self.manager is not None:
+            return self.manager.schedule
+        return Schedule(host for host in self.hosts() if not host.removed)
+
+    def unfinished(self, names: Sequence[str] | None) -> list[Job]:
+        """Return the jobs that have not ended, of these names or all."""
+        if self.manager is not None:
+            wanted = None if names is None else set(names)
+            return [job for job in self.manager.unfinished() if wanted is None or job.name in wanted]
+        with self.reader() as reader:
+            jobs = reader.load_unfinished() if names is None else reader.load(names)
+        return [job for job in jobs if job.state not in FINAL_STATES]
+
+    def reopened(self) -> str | None:
+        """Return the state of the run once jobs wait in it; ``None`` where it stays as it is."""
+        return None if self.manager is not None or self.summary().stored_state == "running" else "interrupted"
+
+
+def known_hosts(names: Sequence[str], hosts: Sequence[Host]) -> list[Host]:
+    """Return the hosts of these names.
+
+    :raises UsageError: the run has no such host
+    """
+    known = {host.name: host for host in hosts}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"no host of the run is called '{name}'", hint=f"they are {', '.join(list(known)[:8])}")
+    return [known[name] for name in names]
