@@ -133,7 +133,7 @@ class Runner:
         except lease.RanOut as error:
             self._end(job, "fenced", str(error), 0, 0)
         except start.StartError as error:
-            self._end(job, "no_room" if error.passes else "start_failed", str(error), 0, 0)
+            self._end(job, error.kind, str(error), 0, 0)
         except OSError as error:
             if job.pid:
                 raise
@@ -169,7 +169,7 @@ class Runner:
             "null" if job.deadline is None else "%.3f" % job.deadline,
             "" if job.lease is None else ',"lease":%.3f' % job.lease)
         if not self._journal.append(claim.encode("ascii")):
-            raise start.StartError(room.words(self._journal.trouble, self._places.root), True)
+            raise start.StartError(room.words(self._journal.trouble, self._places.root), start.NO_ROOM)
         job.pid = self._starter.start(job.launch, out, err)
         job.started_at = time.time()
         job.tell_at = now + QUIET_START

@@ -23,15 +23,20 @@ _DUP2: int = getattr(os, "POSIX_SPAWN_DUP2", 0)
 _SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
+#: Whose fault it is that a job was not started: its host's, which has no room for it now; its own, so that it cannot be
+#: started as it is; its host's in another way.
+NO_ROOM, CANNOT_START, START_FAILED = "no_room", "cannot_start", "start_failed"
+
+
 class StartError(Exception):
     """No process came to be. The message says why.
 
-    :ivar passes: not by a fault of the job: the host has no room for it now
+    :ivar kind: the ``why`` of the attempt's end: one of the three above
     """
 
-    def __init__(self, why: str, passes: bool = False):
+    def __init__(self, why: str, kind: str = START_FAILED):
         super().__init__(why)
-        self.passes = passes
+        self.kind = kind
 
 
 class Starter:
@@ -70,7 +75,7 @@ class Starter:
             cwd = self._cwd(spec.get("cwd"), home, env)
             stdin = self._stdin(spec.get("stdin"))
         except UnicodeEncodeError:
-            raise StartError("text that stands for no bytes: a lone surrogate")
+            raise StartError("text that stands for no bytes: a lone surrogate", CANNOT_START)
         try:
             return self._spawn(argv, env, cwd, (stdin, out, err), spec.get("nice") or 0)
         finally:
@@ -83,15 +88,17 @@ class Starter:
             # Relative to it the program is looked for as well; the child inherits it.
             os.chdir(cwd)
         except OSError as error:
-            raise StartError("cannot work in %s: %s" % (os.fsdecode(cwd), error.strerror))
+            raise StartError("cannot work in %s: %s" % (os.fsdecode(cwd), error.strerror), CANNOT_START)
         try:
             if nice or _posix_spawn is None:
                 return _popen(argv, env, files, nice)
             return self._posix_spawn(argv, env, files)
         except OSError as error:
             if room.passes(error):
-                raise StartError(room.words(error, self._places.root), True)
-            raise StartError(_why_not(error, argv[0]))
+                raise StartError(room.words(error, self._places.root), NO_ROOM)
+            from . import unstartable  # only where there is something to explain
+
+            raise StartError(unstartable.program(error, argv[0], env), CANNOT_START)
         finally:
             os.chdir("/")
 
@@ -126,7 +133,7 @@ class Starter:
         bash = _find(b"bash", env)
         if bash is None:
             raise StartError("no such program: bash (a script needs it); PATH is %s"
-                             % os.fsdecode(env.get(b"PATH", b"not set")))
+                             % os.fsdecode(env.get(b"PATH", b"not set")), CANNOT_START)
         strict, login = spec.get("strict", True), spec.get("login", False)
         text = wire.to_bytes(spec["script"])
         if login and strict:
@@ -153,7 +160,9 @@ class Starter:
             path = env.get(b"HOME", b"/") + path[1:]
         path = os.path.join(os.fsencode(home), path)
         if not os.path.isdir(path):
-            raise StartError("no such directory: %s" % os.fsdecode(path))
+            from . import unstartable  # only where there is something to explain
+
+            raise StartError(unstartable.directory(cwd, path), CANNOT_START)
         return path
 
     def _stdin(self, sha: "str | None") -> int:
@@ -168,9 +177,9 @@ class Starter:
         """Return what is in the way of a file of ours. An input that is not here was not kept (a full disk), or was
         deleted since: it can be sent again."""
         if room.passes(error):
-            return StartError(room.words(error, self._places.root), True)
+            return StartError(room.words(error, self._places.root), NO_ROOM)
         gone = sha is not None and not os.path.exists(self._places.blob(sha))
-        return StartError("%s: %s" % (what, error.strerror), gone)
+        return StartError("%s: %s" % (what, error.strerror), NO_ROOM if gone else START_FAILED)
 
     def _files(self, spec: "dict[str, Any]") -> "list[list[Any]]":
         sha = spec.get("listing")
@@ -185,9 +194,10 @@ class Starter:
             raise StartError("the list of its input files cannot be read: %s" % error)
 
     def _place_files(self, files: "list[list[Any]]", home: str) -> None:
-        """Copy input files in. Modes of directories come last: files must get into read-only ones."""
+        """Copy input files in. Links come after all files, which must not get into what they lead to, and modes of
+        directories last: files must get into read-only ones."""
         directories, made = [], {os.fsencode(home)}
-        for path, sha, mode in files:
+        for path, sha, mode in sorted(files, key=_is_link):
             target = os.path.join(os.fsencode(home), wire.to_bytes(path))
             directory = target if sha is None else os.path.dirname(target)
             try:
@@ -196,12 +206,19 @@ class Starter:
                     made.add(directory)
                 if sha is None:
                     directories.append((target, mode & 0o777))
+                elif mode == wire.LINK:
+                    os.symlink(wire.to_bytes(sha), target)
                 else:
                     _copy(self._places.blob(sha), target, mode & 0o777)
             except OSError as error:
-                raise self._not_placed("the input file %s cannot be placed" % path, error, sha)
+                raise self._not_placed("the input file %s cannot be placed" % path, error,
+                                       None if mode == wire.LINK else sha)
         for target, mode in sorted(directories, reverse=True):
             os.chmod(target, mode)
+
+
+def _is_link(item: "list[Any]") -> bool:
+    return bool(item[2] == wire.LINK)
 
 
 def _popen(argv: "list[bytes]", env: "dict[bytes, bytes]", files: "tuple[int, int, int]", nice: int) -> int:
@@ -264,16 +281,3 @@ def _renice(nice: int) -> None:
         os.nice(nice)
     except OSError:  # below zero is for root
         pass
-
-
-def _why_not(error: OSError, program: bytes) -> str:
-    name = os.fsdecode(program)
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return "no such program: %s" % name
-    if error.errno == errno.EACCES:
-        return "not allowed to run %s: see its mode, and noexec" % name
-    if error.errno == errno.ENOEXEC:
-        return "%s cannot be executed: neither a program for this machine nor a script with #!" % name
-    if error.errno == errno.E2BIG:
-        return "its arguments and environment are too long for this host"
-    return "%s cannot be started: %s" % (name, error.strerror)

@@ -265,11 +265,29 @@ def is_inner_path(value: "Any") -> bool:
     return all(part not in ("", ".", "..") for part in value.split("/"))
 
 
+#: The mode of what is a link.
+LINK = -1
+
+
+def is_inner_link(path: "Any", target: "Any") -> bool:
+    """True for what a link at an inner path may lead to: a relative path that stays inside the same directory."""
+    if not is_text(target) or not 0 < len(target) <= MAX_PATH or target.startswith("/"):
+        return False
+    depth = path.count("/")
+    for part in target.split("/"):
+        depth += -1 if part == ".." else part not in ("", ".")
+        if depth < 0:
+            return False
+    return True
+
+
 def is_files(value: "Any") -> bool:
-    """True for what a launch may place in a working directory: a list of (path, digest or null, mode)."""
+    """True for what a launch may place in a working directory: a list of (path, digest or null, mode), and of
+    (path, target, :data:`LINK`)."""
     return type(value) is list and all(
-        type(item) is list and len(item) == 3 and is_inner_path(item[0]) and _is_blob(item[1])
-        and type(item[2]) is int and 0 <= item[2] <= 0o7777 for item in value)
+        type(item) is list and len(item) == 3 and is_inner_path(item[0]) and type(item[2]) is int
+        and (is_inner_link(item[0], item[1]) if item[2] == LINK else _is_blob(item[1]) and 0 <= item[2] <= 0o7777)
+        for item in value)
 
 
 _SPEC: "dict[str, Callable[[Any], bool]]" = {

@@ -7,6 +7,8 @@ import stat
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from sshjobs.gjob.wire import is_inner_link
+
 
 class PathChecker:
     """Looks at each local path once, however many jobs name it.
@@ -42,12 +44,50 @@ class PathChecker:
         if stat.S_ISDIR(mode):
             if not directories:
                 return f"'{path}' is a directory; name a file"
-            readable = os.access(full, os.R_OK | os.X_OK)
+            return self._look_into(path, full)
         elif stat.S_ISREG(mode):
             readable = os.access(full, os.R_OK)
         else:
             return f"'{path}' is a {_kind(mode)}, which cannot be sent; name a regular file"
         return None if readable else f"'{path}' cannot be read: no permission; see chmod"
+
+
+    def _look_into(self, path: str, full: str) -> str | None:
+        """Return what is wrong with a directory or with anything in it, the first thing found."""
+        root, waiting = os.path.realpath(full), [full]
+        while waiting:
+            directory = waiting.pop()
+            try:
+                entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+            except OSError as error:
+                return f"'{_within(path, full, directory)}' cannot be read: {error.strerror}; see chmod"
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif complaint := _complaint_about(entry, os.path.relpath(entry.path, full), root):
+                    return f"'{_within(path, full, entry.path)}' {complaint}"
+        return None
+
+
+def _within(path: str, full: str, inner: str) -> str:
+    """Return what to call something in a directory that was named as ``path``."""
+    return path + inner[len(full):]
+
+
+def _complaint_about(entry: os.DirEntry[str], inner: str, root: str) -> str | None:
+    """Return what is wrong with what is no directory, at ``inner`` in the directory that is sent: ``root``."""
+    if entry.is_symlink():
+        target = os.readlink(entry.path)
+        if not os.path.exists(entry.path):
+            return f"is a link to {target}, which is not there; correct it, or take it out"
+        real = os.path.realpath(entry.path)
+        if os.path.isabs(target) or os.path.commonpath([root, real]) != root or not is_inner_link(inner, target):
+            return f"is a link to {target}, which leads out of the directory that is sent; put a copy in its place"
+        return None
+    mode = entry.stat(follow_symlinks=False).st_mode
+    if not stat.S_ISREG(mode):
+        return f"is a {_kind(mode)}, which cannot be sent; take it out"
+    return None if os.access(entry.path, os.R_OK) else "cannot be read: no permission; see chmod"
 
 
 def placed_as(path: str) -> str | None:

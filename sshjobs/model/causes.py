@@ -14,6 +14,10 @@ class Cause(str, Enum):
     TAKEN_BACK = "taken_back"
     #: It did not start, because its host has no room for any: no disk, no processes.
     NO_ROOM = "no_room"
+    #: It cannot be started as it is: no such program, no execute bit, no such directory.
+    CANNOT_START = "cannot_start"
+    #: It was not sent, for a reason that lies on this machine: a file of it is missing here.
+    NOT_SENT = "not_sent"
     #: The same jobs pass on other hosts: the host has failed, not the job.
     HOSTS_FAULT = "hosts_fault"
     #: Its host went down after it was launched. Known before its end.
@@ -36,9 +40,14 @@ class Cause(str, Enum):
 #: What ended so counts against no job, no host and no number of retries.
 GIVEN_BACK = frozenset((Cause.TAKEN_BACK, Cause.NO_ROOM))
 
+#: What does not get better by itself, and says nothing against any host: it is not tried again before a person acts.
+LASTING = frozenset((Cause.CANNOT_START, Cause.NOT_SENT))
+
 _WORDS = {
     Cause.TAKEN_BACK: "taken back before it started",
     Cause.NO_ROOM: "the host cannot take it",
+    Cause.CANNOT_START: "it cannot be started",
+    Cause.NOT_SENT: "it was not sent",
     Cause.HOSTS_FAULT: "the host's fault, not the job's",
     Cause.MAY_HAVE_RUN: "the host went down after it was launched; it may have run",
     Cause.FORGOTTEN: "the host has forgotten it; it may have run",

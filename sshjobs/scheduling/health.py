@@ -105,7 +105,7 @@ class HostHealth:
     def note(self, job: Job, attempt: Attempt, now: float) -> dict[Job, Attempt]:
         """Take in an end. Returns the attempts that are from now on blamed on their host, by their jobs."""
         record = self._records[attempt.host]
-        if was_given_back(attempt):
+        if was_given_back(attempt) or attempt.cause is Cause.NOT_SENT:
             self._note_given_back(record, job, attempt, now)
             self._doubt(attempt.host)
             return {}

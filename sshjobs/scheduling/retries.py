@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sshjobs.model.causes import GIVEN_BACK, Cause
+from sshjobs.model.causes import GIVEN_BACK, LASTING, Cause
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import HOST_OUTCOMES, JOB_OUTCOMES, Outcome
 
@@ -12,7 +12,7 @@ def retry_wanted(job: Job, outcome: Outcome) -> bool:
 
     Ends that are nobody's fault count against ``host_retries``, the job's own ends against ``retries``.
     """
-    if job.spec.once and outcome is not Outcome.NEVER_STARTED:
+    if job.attempts[-1].cause in LASTING or (job.spec.once and outcome is not Outcome.NEVER_STARTED):
         return False
     hosts_fault = [attempt for attempt in job.attempts if is_hosts_fault(attempt) and not was_given_back(attempt)]
     if is_hosts_fault(job.attempts[-1]):

@@ -118,7 +118,7 @@ def test_a_login_shell_reads_the_profile_without_being_strict_about_it(far: FarH
 def test_a_script_without_bash_says_so(far: FarHost) -> None:
     link = far.connect()
     end = link.run("1.1", script="true\n", env={"PATH": "/nowhere"})
-    assert (end["why"], end["status"]) == ("start_failed", None)
+    assert (end["why"], end["status"]) == ("cannot_start", None)
     assert "no such program: bash" in end["msg"] and "/nowhere" in end["msg"]
 
 
@@ -135,11 +135,81 @@ def test_what_cannot_be_started_says_why(far: FarHost) -> None:
     }
     for uid, (argv, words) in cases.items():
         end = link.run(uid, *argv)
-        assert end["why"] == "start_failed" and words in end["msg"], end
+        assert end["why"] == "cannot_start" and words in end["msg"], end
         assert (end["started"], end["status"], end["signal"], end["out"], end["err"]) == (None, None, None, 0, 0)
     text.chmod(0o755)
     assert "neither a program" in link.run("6.1", str(text))["msg"]
     assert link.run("7.1", "true")["status"] == 0
+
+
+@pytest.mark.parametrize(("name", "text", "mode", "words"), [
+    ("win.sh", "#!/bin/bash\r\necho\r\n", 0o755,
+     "the first line of ./win.sh names /bin/bash\\r: the file has Windows line ends; take them out: "
+     "sed -i 's/\\r$//' ./win.sh"),
+    ("venv.py", "#!/no/such/venv/bin/python3 -u\n", 0o755,
+     "the first line of ./venv.py names /no/such/venv/bin/python3, which is not on this host; correct it, or install that"),
+    ("relative.sh", "#!bash\n", 0o755, "the first line of ./relative.sh names bash: write the whole path there, or "
+                                       "#!/usr/bin/env bash"),
+    ("plain.sh", "#!/bin/sh\necho it ran\n", 0o644, "not allowed to run ./plain.sh: it has no execute bit; chmod +x it, "
+                                                   "or run it as: /bin/sh ./plain.sh"),
+    ("bare.sh", "echo it ran\n", 0o644, "not allowed to run ./bare.sh: it has no execute bit; chmod +x it, or run it as: "
+                                      "bash ./bare.sh"),
+])
+def test_a_script_that_cannot_be_started_says_why_and_the_advice_works(far: FarHost, name: str, text: str, mode: int,
+                                                                       words: str) -> None:
+    there = far.home / "scripts"
+    there.mkdir()
+    (there / name).write_text(text, newline="")
+    (there / name).chmod(mode)
+    link = far.connect()
+    end = link.run("1.1", f"./{name}", cwd="~/scripts")
+    assert (end["why"], end["msg"]) == ("cannot_start", words)
+    assert (link.run("2.1", name, cwd="~/scripts")["msg"]).startswith(f"no such program: {name}; it lies in the working "
+                                                                     f"directory: write ./{name}")
+    if "sed -i" in words:
+        assert link.run("3.1", "sed", "-i", "s/\r$//", f"./{name}", cwd="~/scripts")["status"] == 0
+        assert link.run("4.1", f"./{name}", cwd="~/scripts")["status"] == 0
+    elif "/usr/bin/env" in words:
+        (there / name).write_text("#!/usr/bin/env bash\n")
+        assert link.run("4.1", f"./{name}", cwd="~/scripts")["status"] == 0
+    elif "run it as" in words:
+        by = words.rpartition(": ")[2].split()
+        assert link.run("3.1", *by, cwd="~/scripts")["status"] == 0
+        assert link.run("4.1", "chmod", "+x", name, cwd="~/scripts")["status"] == 0
+        assert link.run("5.1", f"./{name}", cwd="~/scripts")["status"] == (0 if text.startswith("#!") else None)
+
+
+@pytest.mark.parametrize(("argv", "cwd", "words"), [
+    (["echo a", "b"], None, "no such program: echo a; that is a line, not one word: write it as commands, or each word "
+                            "of it by itself"),
+    (["cd", "/etc", "&&", "ls"], None, "no such program: cd; that is a word of the shell: write the whole line as one "
+                                       "text (commands; for exec, in quotes)"),
+    (["A=1", "env"], None, "no such program: A=1; only a shell sets variables so: write env, or the whole line as one text"),
+    (["$SHELL"], None, "no such program: $SHELL; variables are not expanded in argv: write commands, a line of shell"),
+    (["$HOME/x"], None, "no such program: $HOME/x; variables are not expanded in argv: write commands, a line of shell"),
+    (["~/x"], None, "no such program: ~/x; ~ is not expanded in argv: write the whole path, or use commands"),
+    (["./x"], None, "no such program: ./x; a job runs in a directory of its own: send the file too (files, --send)"),
+    (["/etc"], None, "/etc is a directory, not a program"),
+    (["pwd"], "$HOME", "{w}/$HOME; variables are not expanded in cwd: write ~ or the whole path"),
+    (["pwd"], "etc", "{w}/etc; a relative cwd is within the job's own directory: write the whole path"),
+    (["pwd"], "/etc/passwd", "not a directory: /etc/passwd"),
+])
+def test_a_word_that_is_no_program_says_what_it_is(far: FarHost, argv: list[str], cwd: str | None, words: str) -> None:
+    link = far.connect()
+    # `cd` is a program on some hosts.
+    env = {"PATH": "/bin"} if argv[0] == "cd" and not os.path.exists("/bin/cd") else {}
+    end = link.run("1.1", *argv, env=env, **({} if cwd is None else {"cwd": cwd}))
+    wanted = words.replace("{w}", f"no such directory: {far.directory / 'w' / '1.1'}")
+    assert (end["why"], end["msg"]) == ("cannot_start", wanted)
+
+
+def test_links_and_loaders_that_are_not_there_are_named(far: FarHost) -> None:
+    (far.home / "gone").symlink_to("/no/such/target")
+    (far.home / "circle").symlink_to("circle")
+    link = far.connect()
+    assert link.run("1.1", str(far.home / "gone"))["msg"] == (
+        f"no such program: {far.home}/gone is a link to /no/such/target, which is not there")
+    assert "circle" in link.run("2.1", str(far.home / "circle"))["msg"]
 
 
 def test_working_directory_is_the_attempts_own_unless_told(far: FarHost) -> None:
@@ -151,7 +221,7 @@ def test_working_directory_is_the_attempts_own_unless_told(far: FarHost) -> None
         link.run(uid, "pwd", "-P", cwd=cwd)
         assert link.stdout(uid).decode().strip() == os.path.realpath(far.home / "there")
     end = link.run("4.1", "pwd", cwd="/no/such/place")
-    assert (end["why"], end["msg"]) == ("start_failed", "no such directory: /no/such/place")
+    assert (end["why"], end["msg"]) == ("cannot_start", "no such directory: /no/such/place")
 
 
 def test_nice_is_added(link: Link) -> None:

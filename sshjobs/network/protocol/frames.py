@@ -75,8 +75,8 @@ FRAMES: dict[str, dict[str, Field]] = {
     "started": {"id": _ID, "pid": PID, "at": TIME},
     "out": {"id": _ID, "s": Whole(1, 2), "off": SIZE, "n": Whole(0, MAX_BODY), "crc": Whole(0, (1 << 32) - 1)},
     "ended": {"id": _ID, "why": Word(frozenset((
-                  "exited", "signalled", "timed_out", "oom", "cancelled", "fenced", "start_failed", "no_room", "lost",
-                  "lease", "reboot"))),
+                  "exited", "signalled", "timed_out", "oom", "cancelled", "fenced", "start_failed", "cannot_start",
+                  "no_room", "lost", "lease", "reboot"))),
               "status": Maybe(Whole(0, 255)), "signal": Maybe(Whole(1, 64)), "started": Maybe(TIME),
               "ended": Maybe(TIME), "out": SIZE, "err": SIZE, "msg": Maybe(SENTENCE), "cpu": Maybe(Real(0, 1e10)),
               "rss": Maybe(Whole(0, MEMORY.high >> 10))},

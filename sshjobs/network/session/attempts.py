@@ -82,10 +82,10 @@ class Ended(NamedTuple):
 
 _OUTCOMES = {"signalled": Outcome.SIGNALLED, "timed_out": Outcome.TIMED_OUT, "oom": Outcome.OUT_OF_MEMORY,
              "cancelled": Outcome.CANCELLED, "fenced": Outcome.NEVER_STARTED, "start_failed": Outcome.NEVER_STARTED,
-             "no_room": Outcome.NEVER_STARTED,
+             "no_room": Outcome.NEVER_STARTED, "cannot_start": Outcome.NEVER_STARTED,
              "lost": Outcome.LOST, "lease": Outcome.LOST, "reboot": Outcome.LOST}
 _CAUSES = {"lost": Cause.STATUS_UNKNOWN, "reboot": Cause.REBOOT, "lease": Cause.LEASE, "fenced": Cause.TAKEN_BACK,
-           "no_room": Cause.NO_ROOM}
+           "no_room": Cause.NO_ROOM, "cannot_start": Cause.CANNOT_START}
 
 
 def ended_from(frame: dict[str, Any]) -> Ended:
@@ -102,9 +102,13 @@ def ended_from(frame: dict[str, Any]) -> Ended:
                  frame["cpu"], frame["rss"], (frame["out"], frame["err"]), cause=_CAUSES.get(why))
 
 
-def never_started(attempt: LiveAttempt, reason: str) -> Ended:
-    """Return the end of an attempt that was not sent to its host."""
-    return Ended(attempt.uid, Outcome.NEVER_STARTED, None, None, None, None, reason, None, None, (0, 0))
+def never_started(attempt: LiveAttempt, reason: str, *, lasting: bool = True) -> Ended:
+    """Return the end of an attempt that was not sent to its host, for a reason that lies here.
+
+    :param lasting: sending it again would end alike
+    """
+    return Ended(attempt.uid, Outcome.NEVER_STARTED, None, None, None, None, reason, None, None, (0, 0),
+                 cause=Cause.NOT_SENT if lasting else None)
 
 
 def launch_spec(spec: JobSpec) -> dict[str, Any]:

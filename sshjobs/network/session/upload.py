@@ -12,7 +12,7 @@ from sshjobs.network.protocol import frames
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session.attempts import LiveAttempt, never_started
 from sshjobs.network.session.book import HostBook
-from sshjobs.network.staging.inputs import PIECE, Blob, Manifest, Piece, Staging, pieces, unreadable
+from sshjobs.network.staging.inputs import PIECE, Blob, ChangedError, Manifest, Piece, Staging, pieces, unreadable
 from sshjobs.network.trouble import LocalTrouble
 
 #: Inputs from so many bytes on may be on the host from an earlier run: it is asked before they are sent.
@@ -120,7 +120,7 @@ class Upload:
                 for blob in manifest.blobs.values():
                     await self._trouble.outwait(functools.partial(self._put, blob))
             except SshjobsError as error:
-                self._book.end(attempt, never_started(attempt, str(error)))
+                self._book.end(attempt, never_started(attempt, str(error), lasting=not isinstance(error, ChangedError)))
                 continue
             await self._launch(attempt, manifest)
             if self._link.waiting >= PIECE:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sshjobs.errors import LocalError, SshjobsError
+from sshjobs.gjob.wire import LINK
 from sshjobs.model.spec import JobSpec
 from sshjobs.network.staging.digests import Digests, Identity, identity_of, usual_store
 
@@ -29,8 +30,13 @@ FRESH = 3.0
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)
 
 
+class ChangedError(SshjobsError):
+    """A file is another than it was when it was read. It may be sent again."""
+
+
 class Placed(NamedTuple):
-    """One entry of a working directory: where it goes, its content (``None`` for a directory) and its mode."""
+    """One entry of a working directory: where it goes, its content (``None`` for a directory) and its mode. Of a link,
+    what it leads to in the place of its content, and :data:`LINK` for its mode."""
 
     path: str
     sha: str | None
@@ -125,16 +131,24 @@ class Staging:
         return result
 
     def _place(self, source: Path, target: str, result: Manifest) -> None:
-        info = source.stat()
-        mode = stat.S_IMODE(info.st_mode)
-        if stat.S_ISDIR(info.st_mode):
-            result.placed.append(Placed(target, None, mode))
-            for child in sorted(os.listdir(source)):
-                self._place(source / child, f"{target}/{child}" if target else child, result)
-        else:
-            blob = self._blob(source)
-            result.blobs[blob.sha] = blob
-            result.placed.append(Placed(target, blob.sha, mode))
+        # What a job names itself may be a link; in a directory of it a link is sent as one.
+        waiting = [(source, target, source.stat())]
+        while waiting:
+            source, target, info = waiting.pop()
+            mode = stat.S_IMODE(info.st_mode)
+            if stat.S_ISDIR(info.st_mode):
+                result.placed.append(Placed(target, None, mode))
+                waiting += [(child := source / name, f"{target}/{name}" if target else name, child.lstat())
+                            for name in sorted(os.listdir(source), reverse=True)]
+            elif stat.S_ISLNK(info.st_mode):
+                result.placed.append(Placed(target, os.readlink(source), LINK))
+            elif stat.S_ISREG(info.st_mode):
+                blob = self._blob(source)
+                result.blobs[blob.sha] = blob
+                result.placed.append(Placed(target, blob.sha, mode))
+            else:
+                raise SshjobsError("what is no file, directory or link cannot be sent", where=str(source),
+                                   hint="take it out of the directory, then: sshjobs retry --failed")
 
     def _blob(self, path: Path) -> Blob:
         digest = self._digests.of(path)
@@ -145,7 +159,7 @@ def _cannot_read(error: OSError) -> SshjobsError:
     if error.errno not in _NOT_THERE:
         return LocalError.of(error, "a file of the job cannot be read on this machine")
     return SshjobsError("a file of the job cannot be read", where=error.filename, why=os.strerror(error.errno or 0),
-                        hint="put it back, then resume")
+                        hint="put it back, then: sshjobs retry --failed")
 
 
 def _listing(placed: list[Placed]) -> Blob:
@@ -175,7 +189,8 @@ def pieces(blob: Blob) -> Iterator[tuple[int, Piece | bytes]]:
     try:
         yield from _pieces_of_file(blob)
     except FileNotFoundError as error:
-        raise SshjobsError("a file of the job is gone", where=blob.path, hint="put it back") from error
+        raise SshjobsError("a file of the job is gone", where=blob.path,
+                           hint="put it back, then: sshjobs retry --failed") from error
     except OSError as error:
         if error.errno in _NOT_THERE:
             raise unreadable(blob, os.strerror(error.errno or 0)) from error
@@ -185,7 +200,7 @@ def pieces(blob: Blob) -> Iterator[tuple[int, Piece | bytes]]:
 def unreadable(blob: Blob, why: str | None = None) -> SshjobsError:
     """Return what is said of a blob whose file could be read before."""
     return SshjobsError("a file of the job cannot be read any more", where=blob.path, why=why,
-                        hint="resume the run when it can")
+                        hint="see its mode and its disk, then: sshjobs retry --failed")
 
 
 def _pieces_of_file(blob: Blob) -> Iterator[tuple[int, Piece | bytes]]:
@@ -195,6 +210,6 @@ def _pieces_of_file(blob: Blob) -> Iterator[tuple[int, Piece | bytes]]:
             found = os.fstat(piece.file)
             last = offset + piece.size == blob.size
             if found.st_size < offset + piece.size or (last and identity_of(found) != blob.identity):
-                raise SshjobsError("a file of the job changed while it was sent", where=blob.path,
-                                   hint="resume the run")
+                raise ChangedError("a file of the job changed while it was sent", where=blob.path,
+                                   hint="it is sent anew; do not change it while jobs start")
             yield offset, piece if blob.size >= PIECE else os.pread(piece.file, piece.size, offset)
