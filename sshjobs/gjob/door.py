@@ -8,7 +8,7 @@ import time
 
 from . import wire
 from .light import accept, socket
-from .places import Unusable, own_directory
+from .places import Unusable, is_own, own_directory, usual_roots
 
 MYPY = False
 if MYPY:
@@ -18,20 +18,30 @@ _BACKLOG = 16
 _LARGEST_HELLO = 1 << 16
 #: Seconds for the other side of the socket, which is on this machine.
 PATIENCE = 10.0
+#: Bytes that the path of a socket may have.
+_LONGEST_PATH = 107
 #: What the agent says when it has taken a link.
 TAKEN = b"T"
 
 
-def runtime_directory() -> str:
-    """Return the directory of sockets, made where it is missing.
+def runtime_directory() -> "tuple[str, str | None]":
+    """Return the directory of sockets, made where it is missing, and what a person is to know of it.
+
+    Where everybody may make files somebody else may have been first. Nobody is locked out by that: in the home nobody
+    else can be.
 
     :raises Unusable: there is none that only we can enter
     """
     trouble = None
     for path in runtime_directories():
         try:
+            if path == runtime_directories()[-1]:
+                own_directory(os.path.dirname(path), follow=True)
             own_directory(path)
-            return path
+            notice = None
+            if trouble is not None and trouble.kind == "not-ours":
+                notice = "the agent's socket is in %s, because %s; %s" % (path, trouble.why, trouble.hint)
+            return path, notice
         except OSError as error:
             trouble = trouble or Unusable("no-tmp", "%s: %s" % (path, error.strerror), "make /tmp writable")
         except Unusable as error:
@@ -42,7 +52,13 @@ def runtime_directory() -> str:
 
 def runtime_directories() -> "list[str]":
     """Return where the directory of sockets may be; the first that can be used is."""
-    return ["%s/sshjobs-%d" % (parent, os.getuid()) for parent in ("/tmp", "/dev/shm")]
+    shared = ["%s/sshjobs-%d" % (parent, os.getuid()) for parent in ("/tmp", "/dev/shm")]
+    return shared + [os.path.join(usual_roots()[0], "doors")]
+
+
+def own_directories() -> "list[str]":
+    """Return the directories of sockets that are there and nobody's but ours."""
+    return [path for path in runtime_directories() if is_own(path)]
 
 
 class Address:
@@ -74,11 +90,21 @@ class Address:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         sock.settimeout(PATIENCE)
         try:
-            sock.connect(self.socket)
+            self._by_a_short_name(sock.connect)
         except OSError:
             sock.close()
             return None
         return sock
+
+    def _by_a_short_name(self, act: "Callable[[str], None]") -> None:
+        """Call something with a name of the socket that is short enough for the system, however long its path is."""
+        if len(os.fsencode(self.socket)) <= _LONGEST_PATH:
+            return act(self.socket)
+        fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            act("/proc/self/fd/%d/%s" % (fd, os.path.basename(self.socket)))
+        finally:
+            os.close(fd)
 
     def listen(self) -> "Door":
         """Return a new door in place of one whose agent is dead. The lock must be held."""
@@ -87,7 +113,7 @@ class Address:
         except FileNotFoundError:
             pass
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sock.bind(self.socket)
+        self._by_a_short_name(sock.bind)
         sock.listen(_BACKLOG)
         return Door(self, sock)
 
@@ -102,10 +128,14 @@ def hand_over(sock: socket.socket, line: bytes, fds: "tuple[int, int]") -> bool:
 
 
 class Door:
-    """The agent's end of the socket."""
+    """The agent's end of the socket.
+
+    :ivar notice: what a person is to know of where it is
+    """
 
     def __init__(self, address: Address, sock: socket.socket):
         self._address, self._sock = address, sock
+        self.notice: "str | None" = None
 
     def fileno(self) -> int:
         """File descriptor to wait on."""
@@ -164,10 +194,16 @@ class Door:
                 os.unlink(path)
             except OSError:
                 pass
+        leave(self._address.directory)
+
+
+def leave(directory: str) -> None:
+    """Remove a directory of sockets where no other agent has its own in it, and below the home what it is in."""
+    for path in (directory, *([os.path.dirname(directory)] if directory == runtime_directories()[-1] else [])):
         try:
-            os.rmdir(self._address.directory)
-        except OSError:  # other agents have theirs in it
-            pass
+            os.rmdir(path)
+        except OSError:
+            return
 
 
 def _peer(sock: socket.socket) -> int:

@@ -7,6 +7,8 @@ MYPY = False
 if MYPY:
     from typing import Iterator
 
+#: Bits of a mode that let others put something into a directory.
+_OTHERS_WRITE = 0o022
 #: Flags of every file that is made: it must be new, and no link can lead elsewhere.
 NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY
 
@@ -26,11 +28,13 @@ class Places:
     :param run: the run's 32 hex digits
     :param host: first 16 hex digits of sha256 of the host's name
     :ivar own_root: the root is nobody's but ours
+    :ivar notice: what a person is to know of where it is
     """
 
     def __init__(self, root: str, run: str, host: str):
         self.root = root
         self.own_root = True
+        self.notice: "str | None" = None
         self.run = os.path.join(root, run)
         self.base = os.path.join(self.run, host)
         self.work = self.base + "/w"
@@ -127,6 +131,8 @@ def find(root: "str | None", run: str, host: str) -> Places:
             own_directory(places.run)
             places.make()
             _try_writing(places.journals)
+            if trouble is not None and trouble.kind == "not-ours":
+                places.notice = "its files are in %s, because %s; %s" % (path, trouble.why, trouble.hint)
             return places
         except OSError as error:
             trouble = trouble or Unusable(_kind(error), "%s: %s" % (error.filename or path, error.strerror),
@@ -187,9 +193,11 @@ def make_directories(path: str) -> bool:
 def own_directory(path: str, follow: bool = False) -> None:
     """Make a directory that only we can enter, or see that it is one.
 
+    Where others could read, that is ended; where others could write, nothing in it is to be trusted any more.
+
     :param follow: a symbolic link is fine (in our own home nobody else can have put it)
     :raises OSError: it cannot be made
-    :raises Unusable: it is another's, or not a directory
+    :raises Unusable: it is another's, or others may write to it, or it is not a directory
     """
     try:
         os.mkdir(path, 0o700)
@@ -201,8 +209,20 @@ def own_directory(path: str, follow: bool = False) -> None:
         raise Unusable("not-a-directory", "%s is not a directory" % path, "remove it")
     if found.st_uid != os.getuid():
         raise Unusable("not-ours", "%s belongs to user %d" % (path, found.st_uid), "have it removed")
+    if found.st_mode & _OTHERS_WRITE:
+        raise Unusable("not-ours", "others may write to %s" % path,
+                       "see whether all in it is yours, then there: chmod go-w %s" % path)
     if found.st_mode & 0o077:
         os.chmod(path, 0o700)
+
+
+def is_own(path: str) -> bool:
+    """Tell whether a directory is there that nobody else can have put anything into. Changes nothing."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & _OTHERS_WRITE
 
 
 def remove_tree(path: str) -> int:

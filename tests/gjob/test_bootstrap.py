@@ -248,14 +248,27 @@ def test_a_fallback_that_somebody_prepared_is_not_entered(tmp_path: Path, what: 
         own_directory(str(path))
 
 
-def test_a_directory_open_to_others_is_closed(tmp_path: Path) -> None:
+def test_a_directory_that_others_could_read_is_closed(tmp_path: Path) -> None:
     from sshjobs.gjob.places import own_directory
 
     path = tmp_path / "place"
-    path.mkdir(mode=0o777)
-    path.chmod(0o777)
+    path.mkdir(mode=0o755)
     own_directory(str(path))
     assert path.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o720, 0o702, 0o1777])
+def test_a_directory_that_others_could_write_is_not_gone_on_with(tmp_path: Path, mode: int) -> None:
+    from sshjobs.gjob.places import Unusable, own_directory
+
+    path = tmp_path / "place"
+    path.mkdir()
+    path.chmod(mode)
+    with pytest.raises(Unusable, match="others may write"):
+        own_directory(str(path))
+    assert path.stat().st_mode & 0o7777 == mode
+    path.chmod(mode & 0o755)
+    own_directory(str(path))
 
 
 def test_a_stale_socket_is_replaced(far: FarHost) -> None:

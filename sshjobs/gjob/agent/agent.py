@@ -149,6 +149,9 @@ class Agent(Listener):
             self._facts = facts.gather()
         link.say(t="welcome", v=wire.VERSION, pid=os.getpid(), root=self._places.root,
                  resumed=self._resumed, **dict(self._facts, **facts.passing(self._places.base)))
+        if self._door.notice is not None:
+            link.say(t="warn", msg=self._door.notice)
+            self._door.notice = None
         self._resumed = True
 
     def _on_link(self) -> None:

@@ -55,17 +55,20 @@ def _answer(line: bytes) -> int:
 def _serve(hello: "dict[str, Any]", line: bytes) -> int:
     host = sha256(wire.to_bytes(hello["host"]))[:16]
     for _ in range(_TRIES):
-        address = door.Address(door.runtime_directory(), hello["run"], host)
+        directory, notice = door.runtime_directory()
+        address = door.Address(directory, hello["run"], host)
         lock = address.take_lock(door.PATIENCE)
         if lock is None:
             raise OSError("another login keeps %s" % address.lock)
         try:
-            agent = address.connect()
+            agent = address.connect() or _elsewhere(address, hello["run"], host)
             if agent is None:
                 if _alone():
                     return 0
                 places = find(hello["root"], hello["run"], host)
-                _start(address.listen(), hello, places)
+                entrance = address.listen()
+                entrance.notice = "; ".join(filter(None, (notice, places.notice))) or None
+                _start(entrance, hello, places)
                 agent = address.connect()
         finally:
             os.close(lock)
@@ -75,6 +78,15 @@ def _serve(hello: "dict[str, Any]", line: bytes) -> int:
             return 0
         # It was just about to leave.
     raise OSError("it does not take the connection")
+
+
+def _elsewhere(address: door.Address, run: str, host: str) -> "socket.socket | None":
+    """Return a connection to an agent that was started when another directory was the first that could be used."""
+    for directory in door.own_directories():
+        agent = door.Address(directory, run, host).connect() if directory != address.directory else None
+        if agent is not None:
+            return agent
+    return None
 
 
 def _start(entrance: door.Door, hello: "dict[str, Any]", places: Places) -> None:

@@ -12,7 +12,7 @@ import time
 from .. import door, kill, procs
 from ..agent.cache import Cache
 from ..journal import Reader
-from ..places import Places, remove_tree, usual_roots
+from ..places import Places, is_own, remove_tree, usual_roots
 from ..wire import is_id
 
 MYPY = False
@@ -49,7 +49,7 @@ def _directories(run: "str | None") -> "Iterator[Places]":
 def _names(path: str, pattern: "re.Pattern[str]") -> "list[str]":
     """Return the directories of such a name in a directory that is ours."""
     try:
-        if os.lstat(path).st_uid != os.getuid():
+        if not is_own(os.path.realpath(path) if path == usual_roots()[0] else path):
             return []
         return sorted(name for name in os.listdir(path)
                       if pattern.match(name) and stat.S_ISDIR(os.lstat(os.path.join(path, name)).st_mode))
@@ -173,7 +173,7 @@ def _count(path: str) -> int:
 
 def _addresses(places: Places) -> "list[door.Address]":
     run, host = os.path.basename(places.run), os.path.basename(places.base)
-    return [door.Address(directory, run, host) for directory in door.runtime_directories()]
+    return [door.Address(directory, run, host) for directory in door.own_directories()]
 
 
 def _is_served(address: door.Address) -> bool:
@@ -202,7 +202,7 @@ def sweep(tokens: "list[str]", directories: "list[dict[str, Any]]", inputs: bool
                 _remove(places, wish, told)
     if inputs:
         told["files"] += sum(Cache(root).clear()[0] for root in usual_roots())
-    told["doors"] = sum(map(_clear_doors, door.runtime_directories()))
+    told["doors"] = sum(map(_clear_doors, door.own_directories()))
     return told
 
 
@@ -211,11 +211,10 @@ def _remove(places: Places, wish: "dict[str, Any]", told: "dict[str, Any]") -> N
     door.runtime_directory()  # without it there would be no lock, and somebody might make it meanwhile
     try:
         for address in _addresses(places):
-            if os.path.isdir(address.directory):
-                lock = address.take_lock(door.PATIENCE)
-                if lock is None:
-                    return _keep(places, "somebody is about to use it", told)
-                locks.append((address, lock))
+            lock = address.take_lock(door.PATIENCE)
+            if lock is None:
+                return _keep(places, "somebody is about to use it", told)
+            locks.append((address, lock))
         served = any(_is_served(address) for address, _ in locks)
         if served and not wish["staff"]:
             return _keep(places, "an agent serves it", told)
@@ -235,6 +234,7 @@ def _remove(places: Places, wish: "dict[str, Any]", told: "dict[str, Any]") -> N
         for address, lock in locks:
             if not _is_served(address):
                 _unlink(address.socket, address.lock)
+                door.leave(address.directory)
             os.close(lock)
     return None
 
@@ -281,10 +281,7 @@ def _clear_doors(directory: str) -> int:
         if not _is_served(address):
             cleared += _unlink(address.socket, address.lock)
         os.close(lock)
-    try:
-        os.rmdir(directory)
-    except OSError:  # it is not there, or in use
-        pass
+    door.leave(directory)
     return cleared
 
 
