@@ -63,6 +63,10 @@ class Quarantine:
         self._health.trust(host)
         self._settle(before, "used again: a person says so")
 
+    def is_quarantined(self, host: str) -> bool:
+        """Tell whether it is shown that a host fails jobs which pass elsewhere."""
+        return self._health.reason(host) is not None
+
     def _look(self, host: str) -> _Look:
         health = self._health
         return _Look(host, health.is_suspect(host), health.reason(host) is not None, health.full(host) is not None)

@@ -26,6 +26,7 @@ from sshjobs.simulation.files import VirtualFiles
 from sshjobs.simulation.machine import Machine
 from sshjobs.simulation.network import SimulatedNetwork
 from sshjobs.store import ManagerIdentity, RunReader, StoreBlockedError
+from sshjobs.store.change import Change
 from sshjobs.store.identity import _boot_id
 from sshjobs.store.rundir import RunPaths
 from tests.sim.judge import Judge, Violation
@@ -219,6 +220,14 @@ class Play:
             real(until)
             self.judge.on_commit(jobs, attempts, self.paths)
             self._manager_point("manager.committed")
+        def apply(change: Change) -> None:
+            if change != Change():
+                self._manager_point("manager.commit")
+                if self.store_full:
+                    raise StoreBlockedError("full")
+                write(change)
+                self._manager_point("manager.committed")
+        write, store.apply = store.apply, apply  # type: ignore[method-assign]
         store.commit = commit  # type: ignore[method-assign]
 
     @property

@@ -7,7 +7,9 @@ takes effect in it. So it is carried out whole or not at all, and what was answe
 
 from __future__ import annotations
 
-from sshjobs.errors import LocalError, UsageError
+import contextlib
+
+from sshjobs.errors import LocalError, StoreError, UsageError
 from sshjobs.running.requests.add import Add
 from sshjobs.running.requests.base import Data, Request
 from sshjobs.running.requests.cancel import Cancel
@@ -22,7 +24,6 @@ from sshjobs.running.requests.pause import Pause, Unpause
 from sshjobs.running.requests.retry import Retry
 from sshjobs.running.requests.target import Target
 from sshjobs.running.requests.withdraw import Withdraw
-from sshjobs.store import StoreBlockedError
 
 #: Every request by its verb.
 REQUESTS: dict[str, type[Request]] = {
@@ -63,12 +64,14 @@ def carry_out(data: Data, target: Target, *, urgent: bool = False) -> Data:
                          hint="nothing was done; ask again when that is over")
     change, answer = request.check(target)
     try:
+        target.store.check_place()
         target.store.apply(change)
-    except StoreBlockedError:
+    except StoreError:
         if not urgent:
             raise
     if target.manager is not None:
         request.take_effect(target.manager)
-        if not urgent:
-            target.manager.commit()
+        # What follows from it in the manager, such as the ends of jobs that waited, is written now if that can be.
+        with contextlib.suppress(StoreError):
+            target.store.commit()
     return answer

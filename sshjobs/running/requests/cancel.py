@@ -25,14 +25,13 @@ class Cancel(Request):
     def check(self, target: Target) -> tuple[Change, Data]:
         """:raises UsageError: a job was launched, and nobody manages the run: only its host can end it"""
         self._chosen = target.unfinished(self._names)
-        change = Change()
-        if target.manager is None:
-            if any(job.state != STATE_FREE for job in self._chosen):
-                raise UsageError("nobody manages the run, so nobody can end what was launched", where=target.paths.name,
-                                 hint=f"first: sshjobs resume {target.paths.name} --detach")
-            ended = [_cancelled(job) for job in self._chosen]
-            change = Change(jobs=ended, options={} if self._names is not None else {"stays_open": False},
-                            state=self._ending(target, len(ended)))
+        waiting = [job for job in self._chosen if job.state == STATE_FREE]
+        if target.manager is None and len(waiting) < len(self._chosen):
+            raise UsageError("nobody manages the run, so nobody can end what was launched", where=target.paths.name,
+                             hint=f"first: sshjobs resume {target.paths.name} --detach")
+        change = Change(jobs=[_cancelled(job) for job in waiting],
+                        options={} if self._names is not None else {"stays_open": False},
+                        state=self._ending(target, len(waiting)) if target.manager is None else None)
         return change, {"ok": True}
 
     def _ending(self, target: Target, number: int) -> str | None:
@@ -46,8 +45,6 @@ class Cancel(Request):
         if self._names is None:
             manager.stop()
             manager.stays_open = False
-            # Written with the ends of the jobs.
-            manager.store.set_options(stays_open=False)
         for job in self._chosen:
             if job.paused:
                 # Stopped processes do not die of TERM.
