@@ -17,6 +17,10 @@ GARBAGE_AFTER = 100_000
 def main() -> NoReturn:
     """Carry out the command line of this process and end it."""
     gc.set_threshold(GARBAGE_AFTER, 20, 50)
+    from sshjobs.cli.streams import open_all
+
+    # Before anything else is opened, which would take the place of a stream that is closed.
+    open_all()
     from sshjobs.cli import main as carry_out
 
     leave(carry_out())

@@ -13,6 +13,7 @@ import click
 
 from sshjobs import __version__
 from sshjobs.cli.failures import complain, explain_unexpected, hush_pipe, watch_threads
+from sshjobs.cli.streams import CannotPrintError, code_of
 from sshjobs.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, InputError, SshjobsError, UsageError
 
 #: Commands in the order of the help: (short help, module). A module is only imported for its command.
@@ -89,12 +90,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = _carry_out(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
+    except CannotPrintError as error:
+        complain(str(error))
+        return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has enough of it, as with `| head`.
         return hush_pipe()
     except Exception as error:  # noqa: BLE001 (the last resort: a line for the user, all of it for a bug report)
         return explain_unexpected(error)
-    return code
+    return code_of(code)
 
 
 def _be_tolerant() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sshjobs.cli.failures import complain
 from sshjobs.cli.words import handle
+from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK
 from sshjobs.views.base import Output, View
 from sshjobs.views.jsonlines import JsonLines
 
@@ -47,7 +48,7 @@ def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: 
     :param folded: equal outputs of hosts are printed once
     :param host_of: returns the one host that a job may run on, where each has one
     :param raw: outputs go to a terminal as they are
-    :return: the run's exit code
+    :return: the run's exit code, but for 0 where outputs that were to be printed were not
     """
     if output == "none":
         view = make_view(quiet=quiet, as_json=as_json, verbose=verbose)
@@ -57,6 +58,7 @@ def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: 
         view = outputs_view(output, tags, raw=raw, verbose=verbose, quiet=quiet, folded=folded,
                             host_of=host_of)
     try:
-        return start(view).process()
+        code = start(view).process()
     finally:
         view.close()
+    return code or (EXIT_JOBS_FAILED if view.lost else EXIT_OK)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import shutil
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import click
 
 from sshjobs.cli.failures import complain
 from sshjobs.cli.follow import Sink
+from sshjobs.cli.streams import write_all
 from sshjobs.cli.words import handle
 from sshjobs.errors import UsageError
 from sshjobs.views.base import Output, View
@@ -99,20 +99,14 @@ def _ticker() -> Ticker | None:
 
 
 class _Raw:
-    """A descriptor to write bytes on, past the buffers of Python, which nobody may hold when the process ends."""
+    """One of our streams, without a buffer."""
 
     def __init__(self, descriptor: int):
         self._descriptor = descriptor
 
     def write(self, data: bytes) -> None:
         """Write all of it."""
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[os.write(self._descriptor, view):]
-            except BlockingIOError:
-                # Whoever shares the descriptor with us made it so.
-                select.select([], [self._descriptor], [])
+        write_all(self._descriptor, data)
 
     def flush(self) -> None:
         """Nothing is held back."""

@@ -14,6 +14,9 @@ Event = dict[str, Any]
 class View(ABC):
     """Shows a run. It is called with each event, in the manager's thread, and must not hold that up."""
 
+    #: Something that was to be shown was not, although somebody wanted to see it.
+    lost = False
+
     @abstractmethod
     def __call__(self, event: Event) -> None:
         """Take an event."""

@@ -75,6 +75,7 @@ class OutputsView(View):
         self._printer = (printer or _PRINTERS[way])(streams, layout or Layout(tag))
         self._messages, self._complain, self._ticker = messages, complain, ticker
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._failure: Exception | None = None
         # A reader that never reads again must not keep the process from its end.
         self._thread = threading.Thread(target=self._work, name="outputs", daemon=True)
         self._thread.start()
@@ -83,11 +84,20 @@ class OutputsView(View):
         self._events.put(event)
 
     def close(self) -> None:
-        """Return when all is printed."""
+        """Return when all is printed. What the printing died of is raised here."""
         self._events.put(None)
         self._thread.join()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def _work(self) -> None:
+        try:
+            self._print()
+        except Exception as error:  # noqa: BLE001 (it belongs to whoever closes the view)
+            self._failure = error
+
+    def _print(self) -> None:
         try:
             while True:
                 try:
@@ -127,9 +137,15 @@ class OutputsView(View):
     def _attempt(self, act: Callable[[], None]) -> None:
         try:
             act()
+        except SshjobsError as error:
+            self._lose(error)
         except OSError as error:
-            self._complain(str(SshjobsError("an output cannot be printed", where=error.filename,
-                                            why=error.strerror, hint="see: sshjobs logs")))
+            self._lose(SshjobsError("an output cannot be printed", where=error.filename, why=error.strerror,
+                                    hint="see: sshjobs logs"))
+
+    def _lose(self, error: SshjobsError) -> None:
+        self.lost = True
+        self._complain(str(error))
 
 
 class Stream:
@@ -147,6 +163,10 @@ class Stream:
                 self._sink.write(data, final=final)
             except BrokenPipeError:
                 self._alive = False
+            except OSError:
+                # Told once: what comes after a gap is worth nothing.
+                self._alive = False
+                raise
 
 
 class _Tail:
