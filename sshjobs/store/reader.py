@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,10 +16,21 @@ from typing import Any
 
 from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome
+from sshjobs.store.damage import check_row, damage_told
 from sshjobs.store.database import connect_reader, translated
 from sshjobs.store.identity import ManagerIdentity
 from sshjobs.store.queries import queries
-from sshjobs.store.rows import AttemptRow, HostRow, JobRow, SpecReader, host_row, read_job
+from sshjobs.store.rows import (
+    AttemptRow,
+    HostRow,
+    JobRow,
+    SpecReader,
+    attempt_row_of,
+    host_row,
+    job_row_of,
+    read_job,
+    read_object,
+)
 from sshjobs.store.rundir import RunPaths
 
 #: Jobs that are read at a time, so that a long list holds neither a lock nor memory.
@@ -135,7 +145,8 @@ class RunReader:
         :param is_alive: whether the recorded manager may still be there
         :raises StoreError: it is missing, damaged, or a newer sshjobs made it
         """
-        connection = connect_reader(paths.store)
+        with damage_told(paths.store):
+            connection = connect_reader(paths.store)
         with translated(paths.store):
             return cls(connection, paths, is_alive)
 
@@ -166,10 +177,20 @@ class RunReader:
 
     def summary(self) -> Summary:
         """Return where the run stands; takes as long for a million jobs as for ten."""
+        with damage_told(self.paths.store):
+            return self._summary()
+
+    def _summary(self) -> Summary:
         with self.snapshot():
-            uid, name, created, epoch, stored, options, commit = self._all("select_run")[0]
+            run = self._all("select_run")[0]
             rows = self._all("select_counts")
             managers = self._all("select_manager")
+        check_row(run, "ssfissi")
+        uid, name, created, epoch, stored, options, commit = run
+        for row in rows:
+            check_row(row, "sSi")
+        for row in managers:
+            check_row(row, "iissfF")
         counts = dict.fromkeys(STATES, 0)
         outcomes: dict[str, int] = {}
         for state, outcome, n in rows:
@@ -179,7 +200,7 @@ class RunReader:
         manager = ManagerIdentity(*managers[0][:5]) if managers else None
         until = managers[0][5] if managers else None
         attended = manager is not None and until is None and self._is_alive(manager)
-        chosen = json.loads(options)
+        chosen = read_object(options)
         state = shown_state(stored, counts, attended, stays_open=bool(chosen.get("stays_open")))
         return Summary(name, uid, created, state, stored, counts, outcomes, epoch, manager, until, chosen, commit)
 
@@ -196,7 +217,7 @@ class RunReader:
         wanted += wanted[:1] * (len(STATES) - len(wanted))
         while limit is None or limit > 0:
             size = _PAGE if limit is None else min(_PAGE, limit)
-            rows = [JobRow._make(row) for row in self._all("select_jobs", (after, *wanted, size))]
+            rows = self._job_rows("select_jobs", (after, *wanted, size))
             yield from rows
             if len(rows) < size:
                 return
@@ -205,8 +226,8 @@ class RunReader:
 
     def job(self, name: str) -> JobRow | None:
         """Return the job of that name."""
-        rows = self._all("select_job", (name,))
-        return JobRow._make(rows[0]) if rows else None
+        rows = self._job_rows("select_job", (name,))
+        return rows[0] if rows else None
 
     def near_names(self, name: str, n: int = 3) -> list[str]:
         """Return names of jobs that somebody who typed another one may have meant, the nearest first."""
@@ -219,16 +240,15 @@ class RunReader:
     def attempts_of(self, numbers: Iterable[int]) -> dict[int, list[AttemptRow]]:
         """Return the attempts of some jobs, by number of the job; a job without any has an empty list."""
         return {
-            number: [AttemptRow._make(row) for row in self._all("select_attempts", (number, number))]
+            number: self._attempt_rows(number, number)
             for number in numbers
         }
 
     def jobs_with_attempts(self, states: Iterable[str] = STATES) -> Iterator[tuple[JobRow, list[AttemptRow]]]:
         """Yield the jobs in some states by number, each with its attempts."""
         for page in _pages(self.jobs(states)):
-            rows = self._all("select_attempts", (page[0].number, page[-1].number))
-            attempts = {number: list(group)
-                        for number, group in groupby(map(AttemptRow._make, rows), attrgetter("job"))}
+            rows = self._attempt_rows(page[0].number, page[-1].number)
+            attempts = {number: list(group) for number, group in groupby(rows, attrgetter("job"))}
             for job in page:
                 yield job, attempts.get(job.number, [])
 
@@ -238,11 +258,11 @@ class RunReader:
         The oldest change comes first. A follower begins with ``summary().commit`` and goes on with the number
         that this returned.
         """
-        with self.snapshot():
+        with self.snapshot(), damage_told(self.paths.store):
             newest = int(self._all("select_commit")[0][1])
             if newest == commit:
                 return newest, []
-            return newest, [JobRow._make(row[:-1]) for row in self._all("select_changed", (commit, newest))]
+            return newest, [job_row_of(row[:-1]) for row in self._all("select_changed", (commit, newest))]
 
     def news(self) -> bool:
         """Tell in microseconds whether anything was committed since the last call (the first says yes)."""
@@ -253,7 +273,8 @@ class RunReader:
 
     def hosts(self) -> list[HostRow]:
         """Return the hosts in the order of the hosts file."""
-        return [host_row(row) for row in self._all("select_hosts")]
+        with damage_told(self.paths.store):
+            return [host_row(row) for row in self._all("select_hosts")]
 
     def host_count(self) -> int:
         """Return how many hosts the run has, without those that a person has taken out of it."""
@@ -266,20 +287,21 @@ class RunReader:
     def load(self, names: Iterable[str]) -> list[Job]:
         """Return jobs by name, in the order of the names, each as it was committed. Names of no job are left out."""
         jobs = []
-        with self.snapshot(), translated(self.paths.store):
+        with self.snapshot(), translated(self.paths.store), damage_told(self.paths.store):
             specs = SpecReader(self._connection)
             for name in names:
                 row = self._connection.execute(queries()["select_full_job"], (name,)).fetchone()
                 if row is not None:
-                    attempts = self._all("select_attempts", (row[0], row[0]))
-                    jobs.append(read_job(row, specs, map(AttemptRow._make, attempts)))
+                    jobs.append(read_job(row, specs, self._attempt_rows(row[0], row[0])))
         return jobs
 
     def last_number(self) -> int:
         """Return the number of the last job that the run has or had, 0 where there is none."""
         last = int(self._all("select_last_number")[0][0])
+        with damage_told(self.paths.store):
+            withdrawn = int(read_object(self._all("select_options")[0][0]).get("last_number", 0))
         # A number is never used again: hosts may remember attempts of a job that was withdrawn.
-        return max(last, int(json.loads(self._all("select_options")[0][0]).get("last_number", 0)))
+        return max(last, withdrawn)
 
     def load_unfinished(self) -> list[Job]:
         """Return the jobs that a new manager has to know, by number.
@@ -287,9 +309,9 @@ class RunReader:
         They are those not at their end, and those with an attempt that is not released. Each is as it was
         committed, attempts included; ``id_`` is the newest attempt's uid.
         """
-        with self.snapshot(), translated(self.paths.store), _no_collections():
+        with self.snapshot(), translated(self.paths.store), damage_told(self.paths.store), _no_collections():
             attempts = self._connection.execute(queries()["select_unfinished_attempts"])
-            groups = groupby(map(AttemptRow._make, attempts), attrgetter("job"))
+            groups = groupby(map(attempt_row_of, attempts), attrgetter("job"))
             number, group = next(groups, (0, iter(())))
             specs, jobs = SpecReader(self._connection), []
             for row in self._connection.execute(queries()["select_unfinished"]):
@@ -314,6 +336,14 @@ class RunReader:
                 yield f"the counts are wrong: they say {counted}, there are {found}"
             for query, what in _CHECKS.items():
                 yield from (f"job {name}: {what}" for (name,) in self._all(query))
+
+    def _job_rows(self, name: str, parameters: tuple[Any, ...]) -> list[JobRow]:
+        with damage_told(self.paths.store):
+            return list(map(job_row_of, self._all(name, parameters)))
+
+    def _attempt_rows(self, first: int, last: int) -> list[AttemptRow]:
+        with damage_told(self.paths.store):
+            return list(map(attempt_row_of, self._all("select_attempts", (first, last))))
 
     def _all(self, name: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         """Carry out a query to its end: a cursor left half read would hold a lock."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from sshjobs.model.causes import Cause
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Attempt, Job, JobSpec
-from sshjobs.model.states import Outcome
+from sshjobs.model.states import STATES, Outcome
+from sshjobs.store.damage import Damage, check_row
 from sshjobs.store.queries import queries
 
 #: So many specs are remembered at most: enough for any mix of repeated entries, little memory.
@@ -99,9 +100,34 @@ def host_json(host: Host) -> str:
 
 def host_row(row: tuple[str, str, str | None, str | None, str | None, float | None]) -> HostRow:
     """Return a row of the query ``select_hosts`` as objects."""
-    data = json.loads(row[1])
+    check_row(row, "ssSSSF")
+    data = read_object(row[1])
     host = Host(**{**data, "tags": tuple(data["tags"])})
-    return HostRow(host, None if row[2] is None else json.loads(row[2]), *row[3:])
+    return HostRow(host, None if row[2] is None else read_object(row[2]), *row[3:])
+
+
+def job_row_of(row: Sequence[Any]) -> JobRow:
+    """Return a row of a query for jobs, checked."""
+    check_row(row, "issSIISSSI")
+    if row[2] not in STATES:
+        raise Damage(f"no job can be {repr(row[2])[:40]}")
+    return JobRow._make(row)
+
+
+def attempt_row_of(row: Sequence[Any]) -> AttemptRow:
+    """Return a row of a query for attempts, checked."""
+    check_row(row, "iisssSIISFFIIIFIiIIS")
+    if row[4] not in STATES:
+        raise Damage(f"no attempt can be {repr(row[4])[:40]}")
+    return AttemptRow._make(row)
+
+
+def read_object(text: str) -> dict[str, Any]:
+    """Return the object that a JSON text of the store describes."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise Damage(f"{repr(text)[:40]} is no JSON object")
+    return found
 
 
 class SpecWriter:
@@ -145,7 +171,7 @@ class SpecReader:
             (text,) = self._connection.execute(queries()["select_spec"], (number,)).fetchone()
             if len(self._known) >= _REMEMBERED_SPECS:
                 self._known.clear()
-            base = self._known[number] = JobSpec.from_dict(json.loads(text))
+            base = self._known[number] = JobSpec.from_dict(read_object(text))
         return base.named(name, index)
 
 
@@ -157,7 +183,10 @@ def spec_json(spec: JobSpec) -> str:
 
 def read_job(row: tuple[Any, ...], specs: SpecReader, attempts: Iterable[AttemptRow]) -> Job:
     """Return a row of the query ``select_unfinished`` with its attempts as a job."""
+    check_row(row, "isiiSsSIISSI")
     number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused = row
+    if state not in STATES:
+        raise Damage(f"no job can be {repr(state)[:40]}")
     job = Job(specs.spec(spec, name, repeat), number - 1, name)
     job.only_host, job.state, job.outcome = only_host, state, _outcome(outcome)
     job.exit_status, job.signal, job.reason, job.host = exit_status, signal, reason, host
