@@ -8,6 +8,8 @@ cgroup nothing is written, no controller is switched on, and where anything is i
 
 import os
 
+from . import files, room, system
+
 MYPY = False
 if MYPY:
     from .places import Places
@@ -19,12 +21,12 @@ _XATTRS = ("user.delegate", "trusted.delegate")
 def delegated() -> "str | None":
     """Return the directory of our own cgroup, if it was given to us; ``None`` where not, or where it cannot be told."""
     try:
-        with open("/proc/self/cgroup") as file:
-            paths = [line[3:].rstrip("\n") for line in file if line.startswith("0::")]
+        lines = os.fsdecode(files.contents("/proc/self/cgroup")).splitlines()
+        paths = [line[3:] for line in lines if line.startswith("0::")]
         if not paths or paths[0] == "/" or "/.." in paths[0]:
             return None
         directory = _directory(paths[0])
-        if directory is None or not os.access(directory + "/cgroup.procs", os.W_OK):
+        if directory is None or not system.access(directory + "/cgroup.procs", os.W_OK):
             return None
         return directory if _is_ours(directory) else None
     except (OSError, ValueError):
@@ -33,22 +35,21 @@ def delegated() -> "str | None":
 
 def _directory(path: str) -> "str | None":
     """Return where a cgroup is mounted. Only the part below what the mount shows can be seen."""
-    with open("/proc/self/mountinfo") as file:
-        for line in file:
-            fields, _, kind = line.partition(" - ")
-            root, place = fields.split()[3:5]
-            if kind.split()[0] == "cgroup2" and (path + "/").startswith(root.rstrip("/") + "/"):
-                return place + path[len(root.rstrip("/")):]
+    for line in os.fsdecode(files.contents("/proc/self/mountinfo")).splitlines():
+        fields, _, kind = line.partition(" - ")
+        root, place = fields.split()[3:5]
+        if kind.split()[0] == "cgroup2" and (path + "/").startswith(root.rstrip("/") + "/"):
+            return place + path[len(root.rstrip("/")):]
     return None
 
 
 def _is_ours(directory: str) -> bool:
     """True where the cgroup was given away for the likes of us. Everything is root's: there only its mark counts."""
-    if os.getuid():
-        return os.stat(directory).st_uid == os.getuid()
+    if system.getuid():
+        return system.stat(directory).st_uid == system.getuid()
     for name in _XATTRS:
         try:
-            if os.getxattr(directory, name) == b"1":
+            if system.getxattr(directory, name) == b"1":
                 return True
         except OSError:
             continue
@@ -67,13 +68,13 @@ def enter(places: "Places", start: int) -> "str | None":
     parent = delegated()
     if parent is None:
         return None
-    path = "%s/%s%d-%d" % (parent, _tag(places), os.getpid(), start)
+    path = "%s/%s%d-%d" % (parent, _tag(places), system.getpid(), start)
     try:
-        os.mkdir(path, 0o755)
+        system.mkdir(path, 0o755)
     except OSError:
         return None
     try:
-        _write(path + "/cgroup.procs", b"%d" % os.getpid())
+        _write(path + "/cgroup.procs", b"%d" % system.getpid())
     except OSError:
         remove(path)
         return None
@@ -83,20 +84,27 @@ def enter(places: "Places", start: int) -> "str | None":
 def _is_child(path: str) -> bool:
     """True for what a runner of ours has made: its record may be older than what is there now."""
     try:
-        return os.path.basename(path).startswith(_PREFIX) and os.stat(path + "/cgroup.procs").st_uid == os.getuid()
-    except OSError:
+        found = system.stat(path + "/cgroup.procs")
+        return os.path.basename(path).startswith(_PREFIX) and found.st_uid == system.getuid()
+    except OSError as error:
+        if room.passes(error):
+            raise
         return False
 
 
 def pids(path: "str | None") -> "list[int]":
-    """Return the processes in a runner's cgroup; none where it is gone."""
+    """Return the processes in a runner's cgroup; none where it is gone.
+
+    :raises OSError: that cannot be seen now
+    """
     if path is None or not _is_child(path):
         return []
     try:
-        with open(path + "/cgroup.procs", "rb") as file:
-            # 0 stands for a process that this pid namespace does not see.
-            return [int(word) for word in file.read().split() if word != b"0"]
-    except OSError:
+        # 0 stands for a process that this pid namespace does not see.
+        return [int(word) for word in files.contents(path + "/cgroup.procs").split() if word != b"0"]
+    except OSError as error:
+        if room.passes(error):
+            raise
         return []
 
 
@@ -113,7 +121,7 @@ def leave(path: "str | None") -> None:
     """Move this process, a runner, back and remove its cgroup, if its last job has left nothing there."""
     if path is not None:
         try:
-            _write(os.path.dirname(path) + "/cgroup.procs", b"%d" % os.getpid())
+            _write(os.path.dirname(path) + "/cgroup.procs", b"%d" % system.getpid())
         except OSError:
             return
         remove(path)
@@ -123,7 +131,7 @@ def remove(path: "str | None") -> None:
     """Remove the cgroup of a runner, if nothing is left in it."""
     if path is not None:
         try:
-            os.rmdir(path)
+            system.rmdir(path)
         except OSError:  # what a job was allowed to leave is still there
             pass
 
@@ -132,14 +140,18 @@ def tidy(places: "Places") -> None:
     """Remove what runners of this run have left of theirs in our own cgroup."""
     parent = delegated()
     if parent is not None:
-        for name in os.listdir(parent):
+        try:
+            names = system.listdir(parent)
+        except OSError:
+            return
+        for name in names:
             if name.startswith(_tag(places)):
                 remove(parent + "/" + name)
 
 
 def _write(path: str, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY)
+    fd = system.open(path, os.O_WRONLY)
     try:
-        os.write(fd, data)
+        system.write(fd, data)
     finally:
-        os.close(fd)
+        files.close_quietly(fd)

@@ -1,20 +1,18 @@
 """Where fronts find the agent of a run: a unix socket in a directory that only we can enter, and a lock beside it."""
 
-import fcntl
+import errno
 import os
 import select
 import struct
-import time
 
-from . import wire
-from .light import accept, socket
+from . import files, room, system, wire
+from .light import socket
 from .places import Unusable, is_own, own_directory, usual_roots
 
 MYPY = False
 if MYPY:
     from typing import Any, Callable
 
-_BACKLOG = 16
 _LARGEST_HELLO = 1 << 16
 #: Seconds for the other side of the socket, which is on this machine.
 PATIENCE = 10.0
@@ -52,7 +50,7 @@ def runtime_directory() -> "tuple[str, str | None]":
 
 def runtime_directories() -> "list[str]":
     """Return where the directory of sockets may be; the first that can be used is."""
-    shared = ["%s/sshjobs-%d" % (parent, os.getuid()) for parent in ("/tmp", "/dev/shm")]
+    shared = ["%s/sshjobs-%d" % (parent, system.getuid()) for parent in ("/tmp", "/dev/shm")]
     return shared + [os.path.join(usual_roots()[0], "doors")]
 
 
@@ -71,51 +69,47 @@ class Address:
 
     def take_lock(self, seconds: float) -> "int | None":
         """Return the lock, held while an agent is looked for, started or ended; ``None`` when others keep it."""
-        deadline = time.monotonic() + seconds
+        deadline = system.monotonic() + seconds
         while True:
-            fd = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            fd = system.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(fd).st_ino == os.stat(self.lock).st_ino:
+                system.lock(fd)
+                if system.fstat(fd).st_ino == system.stat(self.lock).st_ino:
                     return fd
             except OSError:  # held, or removed between the two calls
                 pass
-            os.close(fd)
-            if time.monotonic() >= deadline:
+            files.close_quietly(fd)
+            if system.monotonic() >= deadline:
                 return None
-            time.sleep(0.01)
+            system.sleep(0.01)
 
     def connect(self) -> "socket.socket | None":
-        """Return a connection to the agent, ``None`` where there is none."""
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sock.settimeout(PATIENCE)
-        try:
-            self._by_a_short_name(sock.connect)
-        except OSError:
-            sock.close()
-            return None
-        return sock
+        """Return a connection to the agent, ``None`` where there is none.
 
-    def _by_a_short_name(self, act: "Callable[[str], None]") -> None:
+        :raises OSError: that cannot be told now: there may be one
+        """
+        try:
+            return self._by_a_short_name(lambda path: system.connect(path, PATIENCE))
+        except (FileNotFoundError, NotADirectoryError, ConnectionError):
+            return None
+
+    def _by_a_short_name(self, act: "Callable[[str], socket.socket]") -> "socket.socket":
         """Call something with a name of the socket that is short enough for the system, however long its path is."""
         if len(os.fsencode(self.socket)) <= _LONGEST_PATH:
             return act(self.socket)
-        fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        fd = system.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            act("/proc/self/fd/%d/%s" % (fd, os.path.basename(self.socket)))
+            return act("/proc/self/fd/%d/%s" % (fd, os.path.basename(self.socket)))
         finally:
-            os.close(fd)
+            files.close_quietly(fd)
 
     def listen(self) -> "Door":
         """Return a new door in place of one whose agent is dead. The lock must be held."""
         try:
-            os.unlink(self.socket)
+            system.unlink(self.socket)
         except FileNotFoundError:
             pass
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._by_a_short_name(sock.bind)
-        sock.listen(_BACKLOG)
-        return Door(self, sock)
+        return Door(self, self._by_a_short_name(system.listen))
 
 
 def hand_over(sock: socket.socket, line: bytes, fds: "tuple[int, int]") -> bool:
@@ -144,13 +138,15 @@ class Door:
     def accept(self) -> "tuple[dict[str, Any], int, int, socket.socket] | None":
         """Return who came, as (hello, to read from, to write to, the front); ``None`` if it was nobody proper."""
         try:
-            front = accept(self._sock)
-        except OSError:
+            front = system.accept(self._sock)
+        except OSError as error:
+            if room.passes(error) and error.errno != errno.EAGAIN:
+                raise  # whoever knocks stays there
             return None
         front.settimeout(PATIENCE)
         fds: "list[int]" = []
         try:
-            if _peer(front) != os.getuid():
+            if _peer(front) != system.getuid():
                 raise wire.WireError("another user")
             line, ancillary, _, _ = front.recvmsg(_LARGEST_HELLO, socket.CMSG_SPACE(8))
             for level, kind, data in ancillary:
@@ -161,11 +157,11 @@ class Door:
             if hello["t"] != "hello" or len(fds) != 2:
                 raise wire.WireError("no hello")
             for fd in fds:
-                os.set_inheritable(fd, False)
+                system.set_inheritable(fd, False)
             front.send(TAKEN)
         except (OSError, wire.WireError):
             for fd in fds:
-                os.close(fd)
+                files.close_quietly(fd)
             front.close()
             return None
         return hello, fds[0], fds[1], front
@@ -175,8 +171,10 @@ class Door:
         lock = self._address.take_lock(0.0)
         if lock is None:
             return False
-        if select.select([self._sock], [], [], 0)[0]:
-            os.close(lock)
+        coming = system.poll()
+        coming.register(self._sock, select.POLLIN)
+        if coming.poll(0):
+            files.close_quietly(lock)
             return False
         self._remove()
         return True
@@ -191,7 +189,7 @@ class Door:
     def _remove(self) -> None:
         for path in (self._address.socket, self._address.lock):
             try:
-                os.unlink(path)
+                system.unlink(path)
             except OSError:
                 pass
         leave(self._address.directory)
@@ -201,7 +199,7 @@ def leave(directory: str) -> None:
     """Remove a directory of sockets where no other agent has its own in it, and below the home what it is in."""
     for path in (directory, *([os.path.dirname(directory)] if directory == runtime_directories()[-1] else [])):
         try:
-            os.rmdir(path)
+            system.rmdir(path)
         except OSError:
             return
 

@@ -7,11 +7,14 @@ import errno
 import os
 import zlib
 
+from . import files, system
 from .light import loads
 
 MYPY = False
 if MYPY:
     from typing import Any, Iterator
+
+_READ = 1 << 20
 
 
 def record(text: bytes) -> bytes:
@@ -42,7 +45,7 @@ class Journal:
         if not data:
             return True
         try:
-            written = os.write(self.fd, data)
+            written = system.write(self.fd, data)
         except OSError as error:
             self.trouble = error
             return False
@@ -63,13 +66,21 @@ class Reader:
         self._offset = 0
 
     def read(self) -> "Iterator[dict[str, Any]]":
-        """Yield the records that came since the last call. Torn and damaged lines are passed over."""
+        """Yield the records that came since the last call. Torn and damaged lines are passed over.
+
+        :raises OSError: it is there and cannot be read now: who takes that for silence takes what runs for dead
+        """
         try:
-            with open(self.path, "rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except OSError:
+            fd = files.open_regular(self.path)
+        except FileNotFoundError:
             return
+        try:
+            data = piece = system.pread(fd, _READ, self._offset)
+            while piece:
+                piece = system.pread(fd, _READ, self._offset + len(data))
+                data += piece
+        finally:
+            files.close_quietly(fd)
         end = data.rfind(b"\n") + 1
         self._offset += end
         for line in data[:end].split(b"\n"):

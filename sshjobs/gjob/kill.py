@@ -1,8 +1,6 @@
 """Ending a tree of processes: TERM, some time, then KILL in rounds until nothing of it lives."""
 
-import os
-
-from . import procs
+from . import procs, system
 from .light import signal
 
 MYPY = False
@@ -53,10 +51,10 @@ class Killer:
         if now < self._next:
             return self._next
         if not self._asked:
-            self._asked = True
             for proc in self._members():
                 procs.send(proc, signal.SIGTERM)
                 procs.send(proc, signal.SIGCONT)
+            self._asked = True
             self._next = self._kill_at
             if now < self._kill_at:
                 return self._next
@@ -92,7 +90,7 @@ class Killer:
             if not new:
                 return
             for pid in new:
-                os.kill(pid, signal.SIGKILL)
+                system.kill(pid, signal.SIGKILL)
             hit.update(new)
 
 

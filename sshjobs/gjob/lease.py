@@ -6,12 +6,9 @@ reckons from its last answer never takes a lease for over before it is.
 """
 
 import os
-import time
 
-from . import journal, procs
+from . import files, journal, procs, system
 
-#: CLOCK_BOOTTIME, which Python names from 3.7 on: it goes on while the machine sleeps, and nobody can set it.
-_BOOTTIME = 7
 NEVER = float("-inf")
 #: Seconds between two looks at a lease. Timers stand still while the machine sleeps; a look in time ends what woke up.
 LOOK_INTERVAL = 1.0
@@ -27,10 +24,7 @@ class RanOut(Exception):
 
 def clock() -> float:
     """Return seconds since the machine was booted, those that it slept included."""
-    try:
-        return time.clock_gettime(_BOOTTIME)
-    except OSError:  # a kernel without that clock
-        return time.monotonic()
+    return system.boottime()
 
 
 def words(lease: float, *, started: bool = True) -> str:
@@ -58,11 +52,13 @@ class Heard:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in what another process has written."""
+        """Take in what another process has written.
+
+        :raises OSError: it is there and cannot be read now
+        """
         try:
-            with open(self._path, "rb") as file:
-                record = journal.parse(file.readline()[:-1])
-        except OSError:
+            record = journal.parse(files.contents(self._path).partition(b"\n")[0])
+        except FileNotFoundError:
             return
         if record is not None and record.get("boot") == procs.identity():
             self.at = max(self.at, record["at"])
@@ -74,12 +70,12 @@ class Heard:
         self.at = at
         line = b'{"k":"heard","boot":"%s","at":%20.6f}' % (procs.identity().encode("ascii"), at)
         try:
-            fd = os.open(self._path, os.O_CREAT | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
+            fd = system.open(self._path, os.O_CREAT | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
             try:
                 # In place and of one length, so that a full disk is no hindrance once the file is there.
-                os.pwrite(fd, journal.record(line), 0)
+                system.pwrite(fd, journal.record(line), 0)
             finally:
-                os.close(fd)
+                files.close_quietly(fd)
         except OSError as error:
             return error
         return None

@@ -1,5 +1,7 @@
 """Whether the kernel killed for want of memory: the counters of our cgroup, or of the machine."""
 
+from . import files
+
 MYPY = False
 if MYPY:
     from typing import Iterator
@@ -35,8 +37,7 @@ def _sources() -> "Iterator[tuple[str, str]]":
 
 def _memberships() -> "Iterator[tuple[str, str, str]]":
     try:
-        with open("/proc/self/cgroup") as file:
-            lines = file.read().splitlines()
+        lines = files.contents("/proc/self/cgroup").decode("utf-8", "surrogateescape").splitlines()
     except OSError:
         return
     for line in lines:
@@ -46,11 +47,10 @@ def _memberships() -> "Iterator[tuple[str, str, str]]":
 
 def _count(path: str, word: str) -> "int | None":
     try:
-        with open(path) as file:
-            for line in file:
-                name, _, value = line.partition(" ")
-                if name == word:
-                    return int(value)
+        for line in files.contents(path).decode("ascii").splitlines():
+            name, _, value = line.partition(" ")
+            if name == word:
+                return int(value)
     except (OSError, ValueError):
         pass
     return None

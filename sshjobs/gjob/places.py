@@ -3,14 +3,20 @@
 import os
 import stat
 
+from . import files, system
+from .trees import remove_tree
+
 MYPY = False
 if MYPY:
-    from typing import Iterator
+    from typing import AnyStr
 
 #: Bits of a mode that let others put something into a directory.
 _OTHERS_WRITE = 0o022
 #: Flags of every file that is made: it must be new, and no link can lead elsewhere.
 NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY
+
+#: How many directories are made above one that is wanted: no path is longer.
+_DEEPEST = 2048
 
 
 class Unusable(Exception):
@@ -50,7 +56,7 @@ class Places:
         """
         for path in (self.base, self.work, self.outputs, self.blobs, self.journals):
             try:
-                os.mkdir(path, 0o700)
+                system.mkdir(path, 0o700)
             except FileExistsError:
                 pass
 
@@ -61,7 +67,7 @@ class Places:
         :raises Unusable: something else stands in its place
         """
         # Where everybody may write, somebody else may have been faster.
-        if not os.path.isdir(self.root) or os.path.dirname(self.root) == "/var/tmp":
+        if not _is_directory(self.root) or os.path.dirname(self.root) == "/var/tmp":
             own_directory(self.root)
         own_directory(self.run)
         self.make()
@@ -83,29 +89,35 @@ class Places:
         return self.blobs + "/" + sha
 
     def size(self, uid: str, number: int) -> int:
-        """Bytes in an attempt's stdout (1) or stderr (2), 0 where there is no file."""
+        """Bytes in an attempt's stdout (1) or stderr (2), 0 where there is no file, or something else in its place.
+
+        :raises OSError: that cannot be seen now
+        """
         try:
-            return os.stat(self.stream(uid, number)).st_size
-        except OSError:
-            return 0
+            found = system.stat(self.stream(uid, number), follow_symlinks=False)
+        except OSError as error:
+            if error.errno in files.GONE:
+                return 0
+            raise
+        return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
     def remove_empty_parents(self) -> None:
         """Remove the run's directory and the root, where nothing else is in them and the root is our own idea."""
         for path in (self.run, self.root) if self.own_root else (self.run,):
             try:
-                os.rmdir(path)
+                system.rmdir(path)
             except OSError:
                 return
 
     def discard(self, uid: str) -> None:
         """Delete all files of an attempt, as far as that is possible."""
         try:
-            os.rmdir(self.cwd(uid))
+            system.rmdir(self.cwd(uid))
         except OSError:
             remove_tree(self.cwd(uid))
         for path in (self.stream(uid, 1), self.stream(uid, 2), self.script(uid)):
             try:
-                os.unlink(path)
+                system.unlink(path)
             except OSError:
                 pass
 
@@ -119,7 +131,7 @@ def find(root: "str | None", run: str, host: str) -> Places:
     shared = usual_roots()[-1]
     candidates = [root] if root is not None else usual_roots()
     # What is there already knows what has run here: while it cannot be written, nothing else takes its place.
-    candidates = [path for path in candidates if os.path.isdir(Places(path, run, host).base)] or candidates
+    candidates = [path for path in candidates if _is_directory(Places(path, run, host).base)] or candidates
     trouble = None
     for path in candidates:
         places = Places(path, run, host)
@@ -145,15 +157,25 @@ def find(root: "str | None", run: str, host: str) -> Places:
 
 def usual_roots() -> "list[str]":
     """Return where a root is when nobody says where: in the home, else where everybody may write."""
-    home = os.environ.get("HOME") or _home()
-    return [os.path.join(home, ".sshjobs"), "/var/tmp/sshjobs-%d" % os.getuid()]
+    home = os.fsdecode(system.environ().get(b"HOME", b"")) or _home()
+    return [os.path.join(home, ".sshjobs"), "/var/tmp/sshjobs-%d" % system.getuid()]
+
+
+def _is_directory(path: str) -> bool:
+    """True when a directory is there. One that we cannot see for want of something else than it, is."""
+    try:
+        return stat.S_ISDIR(system.stat(path).st_mode)
+    except OSError as error:
+        if error.errno in files.GONE or isinstance(error, PermissionError):
+            return False
+        raise
 
 
 def _home() -> str:
     import pwd
 
     try:
-        return pwd.getpwuid(os.getuid()).pw_dir
+        return pwd.getpwuid(system.getuid()).pw_dir
     except KeyError:
         return "/nonexistent"
 
@@ -172,22 +194,36 @@ def _hint(error: OSError) -> str:
 
 def _try_writing(directory: str) -> None:
     """Write a few bytes: a full disk still lets directories be found, and some let empty files be made."""
-    path = "%s/.try-%d" % (directory, os.getpid())
-    fd = os.open(path, NEW, 0o600)
+    path = "%s/.try-%d" % (directory, system.getpid())
+    fd = system.open(path, NEW, 0o600)
     try:
-        os.write(fd, b"room?")
+        system.write(fd, b"room?")
     finally:
-        os.close(fd)
-        os.unlink(path)
+        files.close_quietly(fd)
+        system.unlink(path)
 
 
-def make_directories(path: str) -> bool:
-    """Make a directory and those above it; True when it was not there."""
-    try:
-        os.makedirs(path, 0o700)
-        return True
-    except FileExistsError:
-        return False
+def make_directories(path: "AnyStr") -> bool:
+    """Make a directory and those above it; True when it was not there.
+
+    :raises OSError: it cannot be made, or is none
+    """
+    missing, tried = [path], {path}
+    while missing:
+        try:
+            system.mkdir(missing[-1], 0o700)
+        except FileExistsError:
+            if len(missing) == 1:
+                return False
+        except FileNotFoundError:
+            above = os.path.dirname(missing[-1])
+            if len(missing) > _DEEPEST or not above or above in tried:
+                raise
+            missing.append(above)
+            tried.add(above)
+            continue
+        missing.pop()
+    return True
 
 
 def own_directory(path: str, follow: bool = False) -> None:
@@ -200,94 +236,26 @@ def own_directory(path: str, follow: bool = False) -> None:
     :raises Unusable: it is another's, or others may write to it, or it is not a directory
     """
     try:
-        os.mkdir(path, 0o700)
+        system.mkdir(path, 0o700)
         return
     except FileExistsError:
         pass
-    found = os.stat(path) if follow else os.lstat(path)
+    found = system.stat(path) if follow else system.stat(path, follow_symlinks=False)
     if not stat.S_ISDIR(found.st_mode):
         raise Unusable("not-a-directory", "%s is not a directory" % path, "remove it")
-    if found.st_uid != os.getuid():
+    if found.st_uid != system.getuid():
         raise Unusable("not-ours", "%s belongs to user %d" % (path, found.st_uid), "have it removed")
     if found.st_mode & _OTHERS_WRITE:
         raise Unusable("not-ours", "others may write to %s" % path,
                        "see whether all in it is yours, then there: chmod go-w %s" % path)
     if found.st_mode & 0o077:
-        os.chmod(path, 0o700)
+        system.chmod(path, 0o700)
 
 
 def is_own(path: str) -> bool:
     """Tell whether a directory is there that nobody else can have put anything into. Changes nothing."""
     try:
-        found = os.lstat(path)
+        found = system.stat(path, follow_symlinks=False)
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & _OTHERS_WRITE
-
-
-def remove_tree(path: str) -> int:
-    """Delete a directory and all in it without following a link; return how many things could not be deleted.
-
-    Directories that a job made read-only are made writable first.
-    """
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return 0
-    if not stat.S_ISDIR(found.st_mode):
-        return _remove(os.unlink, path, None)
-    try:
-        parent = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return 1
-    try:
-        return _remove_directory(os.path.basename(path), parent)
-    finally:
-        os.close(parent)
-
-
-def _remove_directory(name: str, parent: int) -> int:
-    """Delete a directory below an open one. Names are looked up in open directories only, so no link leads out."""
-    try:
-        fd = _enter(name, parent)
-    except OSError:
-        return _remove(os.rmdir, name, parent)
-    left = 0
-    try:
-        for entry in list(_entries(fd)):
-            try:
-                is_directory = stat.S_ISDIR(os.stat(entry, dir_fd=fd, follow_symlinks=False).st_mode)
-            except OSError:
-                continue
-            left += _remove_directory(entry, fd) if is_directory else _remove(os.unlink, entry, fd)
-    finally:
-        os.close(fd)
-    return left + _remove(os.rmdir, name, parent)
-
-
-def _enter(name: str, parent: int) -> int:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-    try:
-        fd = os.open(name, flags, dir_fd=parent)
-    except PermissionError:
-        # Not a link: what is no directory any more fails in the open below.
-        os.chmod(name, 0o700, dir_fd=parent)
-        fd = os.open(name, flags, dir_fd=parent)
-    if os.fstat(fd).st_mode & 0o300 != 0o300:
-        os.fchmod(fd, 0o700)
-    return fd
-
-
-def _entries(fd: int) -> "Iterator[str]":
-    return iter(os.listdir(fd))
-
-
-def _remove(how: "object", name: str, parent: "int | None") -> int:
-    assert callable(how)
-    try:
-        how(name, dir_fd=parent)
-    except FileNotFoundError:
-        return 0
-    except OSError:
-        return 1
-    return 0
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == system.getuid() and not found.st_mode & _OTHERS_WRITE

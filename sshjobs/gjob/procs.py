@@ -3,16 +3,12 @@
 A process is named by pid *and* start time (clock ticks since boot): a pid alone may be another's by now.
 """
 
-import os
-import sys
-
-from .light import signal
+from . import files, system
 
 MYPY = False
 if MYPY:
     from typing import Iterable
 
-PR_SET_CHILD_SUBREAPER = 36
 TOKEN = b"SSHJOBS_TOKEN="
 
 
@@ -31,17 +27,14 @@ class Proc:
 
 
 def look(pid: int) -> "Proc | None":
-    """Return the process of that pid, None where there is none."""
+    """Return the process of that pid, None where there is none.
+
+    :raises OSError: that cannot be seen now: it may well live
+    """
     try:
-        fd = os.open("/proc/%d/stat" % pid, os.O_RDONLY)
-    except OSError:
+        text = system.stat_of(pid)
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
-    try:
-        text = os.read(fd, 1024)
-    except OSError:  # it went away in between
-        return None
-    finally:
-        os.close(fd)
     # The name in parentheses may hold anything, parentheses and spaces included.
     fields = text[text.rfind(b")") + 2:].split()
     if len(fields) < 20:
@@ -64,21 +57,19 @@ def runs(pid: int) -> bool:
 def table() -> "dict[int, Proc]":
     """Return every process that can be seen, by pid."""
     found = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            proc = look(int(name))
-            if proc is not None:
-                found[proc.pid] = proc
+    for pid in system.pids():
+        proc = look(pid)
+        if proc is not None:
+            found[pid] = proc
     return found
 
 
 def children() -> "list[int]":
     """Return the pids of our own children, those not waited for included; quick on most kernels."""
-    pid = os.getpid()
+    pid = system.getpid()
     try:
-        with open("/proc/%d/task/%d/children" % (pid, pid), "rb") as file:
-            return [int(word) for word in file.read().split()]
-    except OSError:
+        return system.children_of(pid)
+    except FileNotFoundError:
         return [proc.pid for proc in table().values() if proc.ppid == pid]
 
 
@@ -107,9 +98,8 @@ def holders(tokens: "Iterable[str]", found: "dict[int, Proc]") -> "list[Proc]":
         if proc.dead:
             continue
         try:
-            with open("/proc/%d/environ" % proc.pid, "rb") as file:
-                environ = b"\0" + file.read() + b"\0"
-        except OSError:  # gone, or another user's
+            environ = b"\0" + system.environ_of(proc.pid) + b"\0"
+        except (FileNotFoundError, ProcessLookupError, PermissionError):  # gone, or another user's
             continue
         if any(mark in environ for mark in marks):
             holding.append(proc)
@@ -118,53 +108,16 @@ def holders(tokens: "Iterable[str]", found: "dict[int, Proc]") -> "list[Proc]":
 
 def send(proc: Proc, number: int) -> bool:
     """Send a signal to that very process; False where it is gone or not ours to signal."""
-    pidfd_open = getattr(os, "pidfd_open", None)
     try:
-        if pidfd_open is None:
-            if not _same(proc):
-                return False
-            os.kill(proc.pid, number)
-            return True
-        fd = pidfd_open(proc.pid)
-    except OSError as error:
-        if pidfd_open is None or isinstance(error, (ProcessLookupError, PermissionError)):
-            return False
-        return _send_by_pid(proc, number)  # Python knows pidfds, the kernel does not
-    try:
-        if not _same(proc):
-            return False
-        getattr(signal, "pidfd_send_signal")(fd, number)  # noqa: B009  (not in Python 3.6)
-    except OSError:
+        system.kill_exactly(proc.pid, number, lambda: _same(proc))
+    except (ProcessLookupError, PermissionError):
         return False
-    finally:
-        os.close(fd)
     return True
-
-
-def _send_by_pid(proc: Proc, number: int) -> bool:
-    try:
-        if _same(proc):
-            os.kill(proc.pid, number)
-            return True
-    except OSError:
-        pass
-    return False
 
 
 def _same(proc: Proc) -> bool:
     now = look(proc.pid)
     return now is not None and now.start == proc.start
-
-
-def become_subreaper() -> bool:
-    """Have orphaned descendants become children of this process; False where that cannot be had."""
-    try:
-        import ctypes
-
-        prctl = ctypes.CDLL(None, use_errno=True).prctl
-        return bool(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
-    except (ImportError, OSError, AttributeError, MemoryError):  # Python without ctypes, or libffi without memory
-        return False
 
 
 def identity() -> str:
@@ -174,37 +127,22 @@ def identity() -> str:
 
 
 def boot_id() -> str:
-    """Return the kernel's random name for this boot, "" where it has none."""
+    """Return the kernel's random name for this boot, "" where it has none.
+
+    :raises OSError: it cannot be read now
+    """
     try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            return file.read().strip()
-    except OSError:
+        return files.contents("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
+    except (FileNotFoundError, PermissionError):
         return ""
 
 
 def pid_namespace() -> int:
-    """Return the inode of our pid namespace, 0 where there is none."""
+    """Return the inode of our pid namespace, 0 where there is none.
+
+    :raises OSError: that cannot be seen now
+    """
     try:
-        return os.stat("/proc/self/ns/pid").st_ino
-    except OSError:
+        return system.stat("/proc/self/ns/pid").st_ino
+    except (FileNotFoundError, PermissionError):
         return 0
-
-
-def note_failure() -> None:
-    """Write the exception that is being handled into the log, which is standard error."""
-    import traceback
-
-    traceback.print_exc()
-    sys.stderr.flush()  # Python 3.6 keeps it otherwise, and we leave by os._exit
-
-
-def close_all_but(keep: "Iterable[int]") -> None:
-    """Close every file descriptor above 2 that is not to be kept."""
-    wanted = set(keep)
-    for name in os.listdir("/proc/self/fd"):
-        fd = int(name)
-        if fd > 2 and fd not in wanted:
-            try:
-                os.close(fd)
-            except OSError:  # the one that listed the directory
-                pass

@@ -1,10 +1,14 @@
 """What keeps a host from starting jobs for a while, whichever: a full disk, a full table of processes."""
 
 import errno
-import os
+
+from . import system
 
 #: Errors that pass when somebody makes room.
-PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO,
+           errno.EINTR, errno.ESTALE, errno.ENOBUFS)
+#: Exit status of a runner that finds no room for itself.
+SHORT = 75
 _MIB = 1 << 20
 
 
@@ -33,7 +37,7 @@ def words(error: OSError, directory: str) -> str:
 
 def _no_room(directory: str) -> str:
     try:
-        found = os.statvfs(directory)
+        found = system.statvfs(directory)
     except OSError:
         return "no room in %s" % directory
     if found.f_files and not found.f_favail:

@@ -5,9 +5,8 @@ It hangs on nobody: when the agent is gone it finishes its job, writes the end i
 
 import os
 import select
-import time
 
-from . import cgroup, lease, oom, procs, room, start
+from . import cgroup, files, lease, oom, procs, room, start, system
 from . import journal as journal_
 from .kill import Killer, go_on, halt
 from .light import dumps, loads, signal
@@ -32,6 +31,8 @@ CLEAR_LOOKS = 2
 _PIECE = 1 << 16
 #: What is in the way of a record is tried again after so many seconds.
 RETRY_INTERVAL = 1.0
+#: Seconds until what failed for want of something is tried again while a job runs.
+SHORT_PAUSE = 0.1
 
 
 class Job:
@@ -71,7 +72,7 @@ class Runner:
         self._journal = journal
         self._places = places
         self._starter = starter
-        self._pid = os.getpid()
+        self._pid = system.getpid()
         me = procs.look(self._pid)
         self._claim = ',"runner":%d,"rstart":%d,"boot":"%s"' % (self._pid, me.start if me else 0, procs.identity())
         # After a look at whose memory counts: the child cgroup has no counters of its own.
@@ -81,17 +82,16 @@ class Runner:
             self._claim += ',"cgroup":%s' % dumps([self._cgroup])[1:-1]
         # Before any claim: whoever finds a directory without a record knows by this whether its maker may live.
         journal.append(('{"k":"runner"%s}' % self._claim).encode("ascii"))
-        self._subreaper = procs.become_subreaper()
+        self._subreaper = system.adopt_orphans()
         self._heard = lease.Heard(places.lease)
         self._input = b""
         self._orders: "list[dict[str, Any]]" = []
         self._connected = True
-        self._wake, wake_in = os.pipe()
+        self._wake, wake_in = system.pipe()
         for fd in (self._wake, wake_in):
-            os.set_blocking(fd, False)
-        signal.set_wakeup_fd(wake_in)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        self._poll = select.poll()
+            system.set_blocking(fd, False)
+        system.heed_children(wake_in)
+        self._poll = system.poll()
         self._poll.register(self._wake, select.POLLIN)
         self._poll.register(sock, select.POLLIN)
 
@@ -108,7 +108,7 @@ class Runner:
                 if job.keep:
                     break
         while not self._journal.retry():
-            time.sleep(RETRY_INTERVAL)
+            system.sleep(RETRY_INTERVAL)
         cgroup.leave(self._cgroup)
 
     # -- one job ---------------------------------------------------------------------------------------------------
@@ -122,14 +122,14 @@ class Runner:
         except (OSError, Unusable) as error:
             self._turn_down(job, "its directory cannot be made", error)
             return
-        files = []
+        outputs = []
         try:
             for number in (1, 2):
-                files.append(os.open(self._places.stream(job.uid, number), NEW | os.O_APPEND, 0o600))
-            self._start(job, files[0], files[1])
+                outputs.append(system.open(self._places.stream(job.uid, number), NEW | os.O_APPEND, 0o600))
+            self._start(job, outputs[0], outputs[1])
             self._see_through(job)
             msg = lease.words(job.lease) if job.why == "lease" and job.lease is not None else None
-            self._end(job, job.why or "exited", msg, os.fstat(files[0]).st_size, os.fstat(files[1]).st_size)
+            self._end(job, job.why or "exited", msg, self._size(outputs[0]), self._size(outputs[1]))
         except lease.RanOut as error:
             self._end(job, "fenced", str(error), 0, 0)
         except start.StartError as error:
@@ -137,18 +137,25 @@ class Runner:
         except OSError as error:
             if job.pid:
                 raise
-            self._turn_down(job, "its output files cannot be made", error)
+            self._turn_down(job, "its files cannot be made", error)
         finally:
-            for fd in files:
-                os.close(fd)
+            for fd in outputs:
+                files.close_quietly(fd)
+
+    def _size(self, fd: int) -> int:
+        while True:
+            try:
+                return system.fstat(fd).st_size
+            except OSError:
+                system.sleep(RETRY_INTERVAL)
 
     def _make_directory(self, job: Job) -> None:
         path = self._places.cwd(job.uid)
         try:
-            os.mkdir(path, 0o700)
+            system.mkdir(path, 0o700)
         except FileNotFoundError:  # somebody has deleted what it was to be in
             self._places.restore()
-            os.mkdir(path, 0o700)
+            system.mkdir(path, 0o700)
 
     def _turn_down(self, job: Job, what: str, error: "OSError | Unusable") -> None:
         """Tell that a job was not started, by the host's fault or for want of room."""
@@ -159,7 +166,7 @@ class Runner:
             self._end(job, "start_failed", "%s: %s" % (what, why), 0, 0)
 
     def _start(self, job: Job, out: int, err: int) -> None:
-        now = time.monotonic()
+        now = system.monotonic()
         if job.timeout is not None:
             job.deadline = now + job.timeout
         if job.lease is not None and not self._heard.covers(job.lease):
@@ -171,7 +178,7 @@ class Runner:
         if not self._journal.append(claim.encode("ascii")):
             raise start.StartError(room.words(self._journal.trouble, self._places.root), start.NO_ROOM)
         job.pid = self._starter.start(job.launch, out, err)
-        job.started_at = time.time()
+        job.started_at = system.time()
         job.tell_at = now + QUIET_START
         # At once, and without the start time: the kernel keeps that back until the program is loaded.
         self._note_start(job, "null")
@@ -184,17 +191,25 @@ class Runner:
     def _see_through(self, job: Job) -> None:
         """Wait until the job is over and nothing of it is left that should not be; serve orders meanwhile."""
         while True:
-            alone = self._reap(job)
-            if job.over and (alone or (job.keep and job.killer is None)):
-                if self._subreaper or job.keep or self._seems_alone(job):
+            try:
+                if self._is_over(job):
                     return
-            # Orders first: some may have come together with the launch.
-            for order in [order for order in self._orders if order["t"] != "launch"]:
-                self._orders.remove(order)
-                if order["id"] == job.uid:
-                    self._obey(job, order)
-            now = time.monotonic()
-            self._wait(max(0.0, self._act(job, now) - now))
+                now = system.monotonic()
+                self._wait(max(0.0, self._act(job, now) - now))
+            except (OSError, MemoryError):  # no descriptor for a look, no memory: what is due is due again
+                system.sleep(SHORT_PAUSE)
+
+    def _is_over(self, job: Job) -> bool:
+        alone = self._reap(job)
+        if job.over and (alone or (job.keep and job.killer is None)):
+            if self._subreaper or job.keep or self._seems_alone(job):
+                return True
+        # Orders first: some may have come together with the launch.
+        for order in [order for order in self._orders if order["t"] != "launch"]:
+            if order["id"] == job.uid:
+                self._obey(job, order)
+            self._orders.remove(order)
+        return False
 
     def _seems_alone(self, job: Job) -> bool:
         """Look for what the kernel did not make ours; twice, as a process may fork just behind the back of a scan."""
@@ -209,16 +224,16 @@ class Runner:
         """
         while True:
             try:
-                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                info = system.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return True
             if info is None:
                 return False
             if info.si_pid != job.pid:
-                os.waitpid(info.si_pid, 0)
+                system.wait4(info.si_pid, 0)
                 continue
             job.over = True
-            job.ended_at = time.time()
+            job.ended_at = system.time()
             if info.si_code == os.CLD_EXITED:
                 job.status = info.si_status
             else:
@@ -227,7 +242,7 @@ class Runner:
                 job.why = "oom" if job.signal == signal.SIGKILL and self._oom.struck() else "signalled"
             self._journal.append(b'{"k":"exit","id":"%s","why":"%s","status":%s,"signal":%s}' % (
                 job.uid.encode("ascii"), (job.why or "exited").encode("ascii"), _null(job.status), _null(job.signal)))
-            _, _, usage = os.wait4(job.pid, 0)
+            _, _, usage = system.wait4(job.pid, 0)
             job.cpu, job.rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 
     def _act(self, job: Job, now: float) -> float:
@@ -235,8 +250,8 @@ class Runner:
         due = now + 3600.0
         if job.tell_at is not None and not job.over:
             if now >= job.tell_at:
-                job.tell_at = None
                 main = procs.look(job.pid)
+                job.tell_at = None
                 if main is not None:
                     self._note_start(job, str(main.start))
                 self._tell(b'{"t":"started","id":"%s","pid":%d,"at":%.6f}' % (
@@ -273,7 +288,7 @@ class Runner:
         elif order["t"] == "unpause":
             go_on(lambda: self._members(job))
         elif order["t"] == "cancel":
-            self._finish_off(job, order.get("why", "cancelled"), order["grace"], time.monotonic())
+            self._finish_off(job, order.get("why", "cancelled"), order["grace"], system.monotonic())
 
     def _finish_off(self, job: Job, why: str, grace: float, now: float) -> None:
         if job.killer is not None:
@@ -298,7 +313,7 @@ class Runner:
                '"cpu":%.6f,"rss":%d}' % (
                    job.uid, why, "null" if job.status is None else job.status,
                    "null" if job.signal is None else job.signal,
-                   "null" if job.started_at is None else "%.6f" % job.started_at, job.ended_at or time.time(),
+                   "null" if job.started_at is None else "%.6f" % job.started_at, job.ended_at or system.time(),
                    out, err, "null" if msg is None else dumps([msg])[1:-1], job.cpu, job.rss)
         text = body.encode("ascii")
         self._journal.append(b'{"k":"end",' + text)
@@ -307,22 +322,32 @@ class Runner:
     # -- the agent -------------------------------------------------------------------------------------------------
 
     def _tell(self, line: bytes) -> None:
-        try:
-            self._sock.sendall(line + b"\n")
-        except OSError:  # the agent is gone: the journal has it, or the next one asks
-            self._hang_up()
+        data = line + b"\n"
+        while data:
+            try:
+                data = data[self._sock.send(data):]
+            except OSError as error:
+                if not room.passes(error):  # the agent is gone: the journal has it, or the next one asks
+                    self._hang_up()
+                    return
+                system.sleep(SHORT_PAUSE)
 
     def _wait(self, seconds: "float | None") -> None:
-        for fd, _ in self._poll.poll(None if seconds is None else int(seconds * 1000) + 1):
-            if fd == self._wake:
-                os.read(fd, 4096)
-            else:
-                self._listen()
+        try:
+            for fd, _ in self._poll.poll(None if seconds is None else int(seconds * 1000) + 1):
+                if fd == self._wake:
+                    system.read(fd, 4096)
+                else:
+                    self._listen()
+        except (OSError, MemoryError):
+            system.sleep(SHORT_PAUSE)
 
     def _listen(self) -> None:
         try:
             data = self._sock.recv(_PIECE)
-        except OSError:
+        except OSError as error:
+            if room.passes(error):
+                raise
             data = b""
         if not data:
             self._hang_up()
@@ -341,20 +366,22 @@ def _null(number: "int | None") -> bytes:
     return b"null" if number is None else b"%d" % number
 
 
-def main(sock: "socket.socket", journal_fd: int, places: "Places", environ: "dict[bytes, bytes]", run: str, host: str,
-         slot: int) -> None:
-    """Be a runner, in a process forked from the agent; does not return."""
-    status = 1
+def main(sock: "socket.socket", journal_fd: int, places: "Places", environ: "dict[bytes, bytes]",
+         open_limit: "int | None", who: "tuple[str, str, int]") -> int:
+    """Be a runner, in a process forked from the agent; return its exit status.
+
+    :param open_limit: how many files a job may have open, where that is not how many we may
+    :param who: the run, the host, the slot
+    """
     try:
-        os.setsid()
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        signal.set_wakeup_fd(-1)
-        procs.close_all_but([sock.fileno(), journal_fd])
-        starter = start.Starter(places, environ, run, host, slot)
-        Runner(sock, journal_.Journal(journal_fd), places, starter).serve()
-        status = 0
-    finally:
-        if status:
-            procs.note_failure()
-        os._exit(status)
+        system.setsid()
+        system.signals_as_usual()
+        files.close_all_but([sock.fileno(), journal_fd])
+        if open_limit is not None:
+            system.set_open_limit(open_limit)
+        runner = Runner(sock, journal_.Journal(journal_fd), places, start.Starter(places, environ, *who))
+    except (OSError, MemoryError):
+        # Nothing was begun: what it was given may be given again.
+        return room.SHORT
+    runner.serve()
+    return 0

@@ -2,25 +2,16 @@
 
 import errno
 import os
+import stat
 
-from . import room, wire
-from .light import signal
-from .places import NEW, Places
+from . import files, room, seals, system, wire
+from .places import NEW, Places, make_directories
 
 MYPY = False
 if MYPY:
     from typing import Any
 
-_COPY = 1 << 26
-#: From Python 3.8.
-_copy_file_range: "Any" = getattr(os, "copy_file_range", None)
-_CANNOT_SHARE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 _DEFAULT_PATH = os.fsencode(os.defpath)
-#: From Python 3.8, and only with a C library that can make a session on the way.
-_posix_spawn: "Any" = getattr(os, "posix_spawn", None)
-_DUP2: int = getattr(os, "POSIX_SPAWN_DUP2", 0)
-#: What Python itself ignores and programs expect as it was.
-_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 #: Whose fault it is that a job was not started: its host's, which has no room for it now; its own, so that it cannot be
@@ -54,7 +45,7 @@ class Starter:
         self._environ = {key: value for key, value in environ.items() if not key.startswith(b"SSHJOBS_")}
         self._environ.update({b"SSHJOBS_RUN": wire.to_bytes(run), b"SSHJOBS_HOST": wire.to_bytes(host),
                               b"SSHJOBS_SLOT": b"%d" % slot})
-        self._null = os.open(os.devnull, os.O_RDWR)
+        self._null = system.open(os.devnull, os.O_RDWR)
         #: Where programs were found, by name and PATH.
         self._found: "dict[tuple[bytes, bytes], bytes]" = {}
 
@@ -80,19 +71,21 @@ class Starter:
             return self._spawn(argv, env, cwd, (stdin, out, err), spec.get("nice") or 0)
         finally:
             if stdin != self._null:
-                os.close(stdin)
+                files.close_quietly(stdin)
 
     def _spawn(self, argv: "list[bytes]", env: "dict[bytes, bytes]", cwd: bytes, files: "tuple[int, int, int]",
                nice: int) -> int:
         try:
             # Relative to it the program is looked for as well; the child inherits it.
-            os.chdir(cwd)
+            system.chdir(cwd)
         except OSError as error:
+            if room.passes(error):
+                raise StartError(room.words(error, self._places.root), NO_ROOM)
             raise StartError("cannot work in %s: %s" % (os.fsdecode(cwd), error.strerror), CANNOT_START)
         try:
-            if nice or _posix_spawn is None:
-                return _popen(argv, env, files, nice)
-            return self._posix_spawn(argv, env, files)
+            return system.spawn(self._program(argv[0], env), argv, env, files, nice)
+        except ValueError as error:
+            raise StartError(str(error), CANNOT_START)
         except OSError as error:
             if room.passes(error):
                 raise StartError(room.words(error, self._places.root), NO_ROOM)
@@ -100,22 +93,21 @@ class Starter:
 
             raise StartError(unstartable.program(error, argv[0], env), CANNOT_START)
         finally:
-            os.chdir("/")
+            _leave()
 
-    def _posix_spawn(self, argv: "list[bytes]", env: "dict[bytes, bytes]", files: "tuple[int, int, int]") -> int:
-        """Start a program at a fraction of what subprocess takes."""
-        program, path = argv[0], env.get(b"PATH", _DEFAULT_PATH)
+    def _program(self, program: bytes, env: "dict[bytes, bytes]") -> bytes:
+        """Return the path of a program. It is looked for before, not by trying: a process that cannot load its program
+        looks like a job for a moment."""
+        if b"/" in program:
+            return program
+        path = env.get(b"PATH", _DEFAULT_PATH)
         found = self._found.get((program, path))
-        if found is None or not os.path.isfile(found):
-            # Looked for before, not by trying: a process that cannot load its program looks like a job for a moment.
-            found = program if b"/" in program else _find(program, env)
+        if found is None or not _is_file(found):
+            found = _find(program, env)
             if found is None:
                 raise FileNotFoundError(errno.ENOENT, "not found")
-            if b"/" not in program:
-                self._found[program, path] = found
-        actions = [(_DUP2, fd, target) for target, fd in enumerate(files)]
-        pid: int = _posix_spawn(found, argv, env, file_actions=actions, setsid=True, setsigdef=_SIGNALS)
-        return pid
+            self._found[program, path] = found
+        return found
 
     def _env(self, launch: "dict[str, Any]") -> "dict[bytes, bytes]":
         env = dict(self._environ)
@@ -142,11 +134,11 @@ class Starter:
             text = b"set -e -o pipefail; " + text
         path = self._places.script(uid)
         try:
-            fd = os.open(path, NEW, 0o600)
+            fd = system.open(path, NEW, 0o600)
             try:
-                _write_all(fd, text)
+                files.write_all(fd, text)
             finally:
-                os.close(fd)
+                system.close(fd)
         except OSError as error:
             raise self._not_placed("the script cannot be written", error)
         flags = [b"-l"] if login else [b"-e", b"-o", b"pipefail"] if strict else []
@@ -159,7 +151,13 @@ class Starter:
         if path == b"~" or path.startswith(b"~/"):
             path = env.get(b"HOME", b"/") + path[1:]
         path = os.path.join(os.fsencode(home), path)
-        if not os.path.isdir(path):
+        try:
+            there = stat.S_ISDIR(system.stat(path).st_mode)
+        except OSError as error:
+            if room.passes(error):
+                raise
+            there = False
+        if not there:
             from . import unstartable  # only where there is something to explain
 
             raise StartError(unstartable.directory(cwd, path), CANNOT_START)
@@ -169,7 +167,7 @@ class Starter:
         if sha is None:
             return self._null
         try:
-            return os.open(self._places.blob(sha), os.O_RDONLY | os.O_NOFOLLOW)
+            return seals.open_whole(self._places.blob(sha), sha)
         except OSError as error:
             raise self._not_placed("its standard input is not here", error, sha)
 
@@ -178,7 +176,7 @@ class Starter:
         deleted since: it can be sent again."""
         if room.passes(error):
             return StartError(room.words(error, self._places.root), NO_ROOM)
-        gone = sha is not None and not os.path.exists(self._places.blob(sha))
+        gone = sha is not None and not files.exists(self._places.blob(sha))
         return StartError("%s: %s" % (what, error.strerror), NO_ROOM if gone else START_FAILED)
 
     def _files(self, spec: "dict[str, Any]") -> "list[list[Any]]":
@@ -186,8 +184,11 @@ class Starter:
         if sha is None:
             return spec.get("files") or []
         try:
-            with open(self._places.blob(sha), "rb") as file:
-                return wire.parse_listing(file.read())
+            fd = seals.open_whole(self._places.blob(sha), sha)
+            try:
+                return wire.parse_listing(files.read_all(fd))
+            finally:
+                files.close_quietly(fd)
         except OSError as error:
             raise self._not_placed("the list of its input files is not here", error, sha)
         except wire.WireError as error:
@@ -202,82 +203,61 @@ class Starter:
             directory = target if sha is None else os.path.dirname(target)
             try:
                 if directory not in made:
-                    os.makedirs(directory, 0o700, exist_ok=True)
+                    make_directories(directory)
                     made.add(directory)
                 if sha is None:
                     directories.append((target, mode & 0o777))
                 elif mode == wire.LINK:
-                    os.symlink(wire.to_bytes(sha), target)
+                    system.symlink(wire.to_bytes(sha), target)
                 else:
-                    _copy(self._places.blob(sha), target, mode & 0o777)
+                    _copy(self._places.blob(sha), sha, target, mode & 0o777)
             except OSError as error:
                 raise self._not_placed("the input file %s cannot be placed" % path, error,
                                        None if mode == wire.LINK else sha)
         for target, mode in sorted(directories, reverse=True):
-            os.chmod(target, mode)
+            try:
+                system.chmod(target, mode)
+            except OSError as error:
+                raise self._not_placed("the directory %s cannot be placed" % os.fsdecode(target), error)
 
 
 def _is_link(item: "list[Any]") -> bool:
     return bool(item[2] == wire.LINK)
 
 
-def _popen(argv: "list[bytes]", env: "dict[bytes, bytes]", files: "tuple[int, int, int]", nice: int) -> int:
-    """Start a program where posix_spawn is missing (Python 3.6) or cannot do it."""
-    import subprocess
-
+def _leave() -> None:
+    """Go where we are in nobody's way. A job's directory is no hindrance either, and a process may have come to be."""
     try:
-        # Our own files are all closed on exec, so nothing is left for close_fds to do.
-        process = subprocess.Popen(argv, env=env, stdin=files[0], stdout=files[1], stderr=files[2],
-                                   start_new_session=True, close_fds=False,
-                                   preexec_fn=(lambda: _renice(nice)) if nice else None)
-    except (subprocess.SubprocessError, ValueError) as error:
-        raise StartError(str(error))
-    # We wait for it ourselves; Popen is to leave the pid alone, which may be another's by then.
-    process.returncode = 0
-    return process.pid
-
-
-def _copy(source: str, target: bytes, mode: int) -> None:
-    reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        writing = os.open(target, NEW, 0o600)
-        try:
-            _fill(writing, reading)
-            os.fchmod(writing, mode)
-        finally:
-            os.close(writing)
-    finally:
-        os.close(reading)
-
-
-def _fill(writing: int, reading: int) -> None:
-    """Copy a whole file. Where the file system can, both share their blocks until one of them is written to."""
-    try:
-        while _copy_file_range is not None and _copy_file_range(reading, writing, _COPY):
-            pass
-    except OSError as error:
-        if error.errno not in _CANNOT_SHARE:
-            raise
-    # Goes on where that ended: at the end, or at the beginning.
-    while os.sendfile(writing, reading, None, _COPY):
+        system.chdir("/")
+    except OSError:
         pass
 
 
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data):]
+def _copy(source: str, sha: str, target: bytes, mode: int) -> None:
+    reading = seals.open_whole(source, sha)
+    try:
+        writing = system.open(target, NEW, 0o600)
+        try:
+            system.fill(writing, reading)
+            system.fchmod(writing, mode)
+        finally:
+            system.close(writing)
+    finally:
+        files.close_quietly(reading)
 
 
 def _find(program: bytes, env: "dict[bytes, bytes]") -> "bytes | None":
     for directory in env.get(b"PATH", _DEFAULT_PATH).split(b":"):
         path = os.path.join(directory or b".", program)
-        if os.path.isfile(path) and os.access(path, os.X_OK):
+        if _is_file(path) and system.access(path, os.X_OK):
             return path
     return None
 
 
-def _renice(nice: int) -> None:
+def _is_file(path: bytes) -> bool:
     try:
-        os.nice(nice)
-    except OSError:  # below zero is for root
-        pass
+        return stat.S_ISREG(system.stat(path).st_mode)
+    except OSError as error:
+        if room.passes(error):
+            raise
+        return False

@@ -3,6 +3,8 @@
 import errno
 import os
 
+from . import files, system
+
 MYPY = False
 if MYPY:
     from typing import Dict
@@ -31,7 +33,7 @@ def program(error: OSError, name: bytes, env: "Dict[bytes, bytes]") -> str:
         return "%s cannot be executed: neither a program for this machine nor a script with #!" % shown
     if error.errno == errno.ELOOP:
         return "%s is a link that leads in a circle" % shown
-    if os.path.isdir(name):
+    if files.kind(name) == files.DIRECTORY:
         return "%s is a directory, not a program" % shown
     if error.errno == errno.EACCES:
         return _not_allowed(name, shown)
@@ -39,16 +41,16 @@ def program(error: OSError, name: bytes, env: "Dict[bytes, bytes]") -> str:
         return "%s cannot be started: %s" % (shown, error.strerror)
     if b"/" not in name:
         return "no such program: %s%s" % (shown, _not_found(name, shown, env))
-    if os.path.isfile(name):
+    if files.kind(name) == files.FILE:
         return _no_interpreter(name, shown)
-    if os.path.islink(name):
-        target = os.fsdecode(os.readlink(name)[:_SHOWN])
+    if files.kind(name, follow=False) == files.LINK:
+        target = os.fsdecode(system.readlink(name)[:_SHOWN])
         return "no such program: %s is a link to %s, which is not there" % (shown, target)
     if name.startswith(b"~"):
         return "no such program: %s; ~ is not expanded in argv: write the whole path, or use commands" % shown
     if b"$" in name:
         return "no such program: %s; variables are not expanded in argv: write commands, a line of shell" % shown
-    if not os.path.isabs(name):
+    if not name.startswith(b"/"):
         return "no such program: %s; a job runs in a directory of its own: send the file too (files, --send)" % shown
     return "no such program: %s" % shown
 
@@ -60,18 +62,18 @@ def directory(cwd: str, path: bytes) -> str:
     :param path: where that leads
     """
     shown = os.fsdecode(path[:_SHOWN])
-    if os.path.exists(path):
+    if files.kind(path):
         return "not a directory: %s" % shown
     if "$" in cwd:
         return "no such directory: %s; variables are not expanded in cwd: write ~ or the whole path" % shown
-    if not os.path.isabs(cwd) and not cwd.startswith("~"):
+    if not cwd.startswith("/") and not cwd.startswith("~"):
         return "no such directory: %s; a relative cwd is within the job's own directory: write the whole path" % shown
     return "no such directory: %s" % shown
 
 
 def _not_found(name: bytes, shown: str, env: "Dict[bytes, bytes]") -> str:
     """Return what to add where no directory of PATH has a program."""
-    if os.path.isfile(name):
+    if files.kind(name) == files.FILE:
         return "; it lies in the working directory: write ./%s" % shown
     if name in _SHELL_WORDS:
         return "; that is a word of the shell: write the whole line as one text (commands; for exec, in quotes)"
@@ -88,7 +90,7 @@ def _not_found(name: bytes, shown: str, env: "Dict[bytes, bytes]") -> str:
 
 def _not_allowed(name: bytes, shown: str) -> str:
     try:
-        mode = os.stat(name).st_mode
+        mode = system.stat(name).st_mode
     except OSError:
         return "not allowed to run %s: a directory on its way may not be entered" % shown
     if mode & 0o111:
@@ -109,7 +111,7 @@ def _no_interpreter(name: bytes, shown: str) -> str:
         text = os.fsdecode(by.rstrip(b"\r"))
         return ("the first line of %s names %s\\r: the file has Windows line ends; take them out: sed -i 's/\\r$//' %s"
                 % (shown, text, shown))
-    if os.path.exists(by):
+    if files.kind(by):
         return "%s cannot be started: %s, which its first line names, cannot be executed" % (shown, os.fsdecode(by))
     if not by.startswith(b"/"):
         return "the first line of %s names %s: write the whole path there, or #!/usr/bin/env %s" % (
@@ -120,7 +122,10 @@ def _no_interpreter(name: bytes, shown: str) -> str:
 
 def _first_line(name: bytes) -> bytes:
     try:
-        with open(name, "rb") as file:
-            return file.read(_HEAD).split(b"\n")[0]
+        fd = system.open(name, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            return system.read(fd, _HEAD).split(b"\n")[0]
+        finally:
+            files.close_quietly(fd)
     except OSError:
         return b""

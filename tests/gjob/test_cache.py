@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sshjobs.gjob import seals
 from sshjobs.gjob.agent import cache as cache_
 from sshjobs.gjob.agent.cache import LEAST, Cache
 from tests.gjob.client import FarHost, Link, eventually
@@ -106,46 +107,54 @@ def test_what_a_run_needs_stays_when_the_cache_is_cleared(far: FarHost) -> None:
     eventually(lambda: not (far.home / ".sshjobs").exists(), "nothing to be left")
 
 
-def _keep(cache: Cache, root: Path, name: str, age: float) -> Path:
+def _content(number: int) -> bytes:
+    return b"%d" % number * 100
+
+
+def fetch(cache: Cache, sha: str, size: int, target: Path) -> bool:
+    return list(cache.fetching(sha, size, str(target)))[-1]
+
+
+def _keep(cache: Cache, root: Path, name: str, age: float, content: bytes = b"x" * 100) -> Path:
     path = root / name
-    path.write_bytes(b"x" * 100)
+    path.write_bytes(content)
     path.chmod(0o400)
     cache.keep(str(path), name, 100)
-    then = path.stat().st_mtime - age
-    os.utime(path, (then, then))
+    os.utime(path, (path.stat().st_mtime - age, seals.seal(SHA)))
     path.unlink()
     return path
 
 
 def test_what_was_not_needed_for_long_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Cache(str(tmp_path))
-    for number in range(6):
-        _keep(cache, tmp_path, f"{number}", number * 60.0)
+    names = [hashlib.sha256(_content(number)).hexdigest() for number in range(6)]
+    for number, name in enumerate(names):
+        _keep(cache, tmp_path, name, number * 60.0, _content(number))
     _keep(cache, tmp_path, "old", cache_.KEPT_FOR + 60)
     monkeypatch.setattr(cache_, "MOST", 400)
     cache.trim()
-    assert sorted(path.name for path in (tmp_path / "cache").glob("*/*")) == ["0", "1", "2", "3"]
+    assert sorted(path.name for path in (tmp_path / "cache").glob("*/*")) == sorted(names[:4])
     monkeypatch.setattr(cache_, "MOST_FILES", 2)
-    assert cache.fetch("3", 100, str(tmp_path / "used"))
+    assert fetch(cache, names[3], 100, tmp_path / "used")
     cache.trim()
-    assert sorted(path.name for path in (tmp_path / "cache").glob("*/*")) == ["0", "3"]
+    assert sorted(path.name for path in (tmp_path / "cache").glob("*/*")) == sorted([names[0], names[3]])
 
 
 def test_nothing_is_taken_from_before_the_last_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _keep(Cache(str(tmp_path)), tmp_path, "a", 0.0)
+    _keep(Cache(str(tmp_path)), tmp_path, SHA, 0.0)
     monkeypatch.setattr("sshjobs.gjob.procs.boot_id", lambda: "another")
-    assert not Cache(str(tmp_path)).fetch("a", 100, str(tmp_path / "b"))
+    assert not fetch(Cache(str(tmp_path)), SHA, 100, tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
 
 def test_a_link_in_the_place_of_a_cached_file_leads_nowhere(tmp_path: Path) -> None:
     cache = Cache(str(tmp_path))
-    _keep(cache, tmp_path, "a", 0.0)
-    [kept] = (tmp_path / "cache").glob("*/a")
+    _keep(cache, tmp_path, SHA, 0.0)
+    [kept] = (tmp_path / "cache").glob(f"*/{SHA}")
     kept.unlink()
     secret = tmp_path / "secret"
     secret.write_bytes(b"x" * 100)
     secret.chmod(0o400)
     kept.symlink_to(secret)
-    assert not cache.fetch("a", 100, str(tmp_path / "b"))
+    assert not fetch(cache, SHA, 100, tmp_path / "b")
     assert not os.path.lexists(tmp_path / "b") and secret.exists()

@@ -227,7 +227,7 @@ def test_an_earlier_agents_kept_leftovers_stay(far: FarHost) -> None:
 #: An agent that looks after the job of one runner when another dies, before it has heard of that.
 TWO_RUNNERS = """
 import os, signal, sys, time, types
-from sshjobs.gjob import procs
+from sshjobs.gjob import procs, system
 from sshjobs.gjob.agent import crew
 
 def runner():
@@ -242,7 +242,7 @@ def runner():
         time.sleep(60)
     return pid, int(os.read(answer, 20))
 
-assert procs.become_subreaper()
+assert system.adopt_orphans()
 first, orphan = runner()
 second, job = runner()
 agent = types.SimpleNamespace(_adopted={"1.1": None}, _ever_kept=False, _workers={first: None, second: None})
@@ -281,10 +281,10 @@ def test_a_status_that_was_reaped_under_the_same_pid_before_is_another_process_s
             look=look, attempt=attempt, inherited=False, see_runner=lambda: None)
 
     ours, earlier = (attempts.Attempt(uid, token_of(uid)) for uid in mains)
-    worker = SimpleNamespace(pid=7, journal="", attempt=ours, ending=None, listen=lambda: ([], False),
+    worker = SimpleNamespace(pid=7, journal="", attempt=ours, ending=None, status=9, listen=lambda: ([], False),
                              sock=SimpleNamespace(fileno=lambda: 3))
     state = {"_workers": {7: worker}, "_adopted": {}, "attempts": {}, "_history": history, "_adopt": adopt_it,
-             "_loop": SimpleNamespace(forget=lambda fd: None), "pool": SimpleNamespace(remove=lambda worker: None)}
+             "inherits": True, "_loop": SimpleNamespace(forget=lambda fd: None), "pool": SimpleNamespace(remove=lambda worker: None)}
     for name, value in state.items():
         setattr(agent, name, value)
     adopt_it(earlier)

@@ -13,7 +13,7 @@ import pytest
 from sshjobs.gjob import wire
 from sshjobs.gjob.agent.attempts import UidSet
 from sshjobs.gjob.journal import Journal, Reader
-from sshjobs.gjob.places import remove_tree
+from sshjobs.gjob.trees import remove_tree
 from tests.gjob.client import FarHost, encode
 
 LAUNCH: dict[str, Any] = {"id": "1.1", "token": "t" * 16, "job": "j", "index": 1}

@@ -44,7 +44,7 @@ def make_failing(make_far: Callable[..., FarHost]) -> Callable[..., FarHost]:
         name = f"sshjobs.gjob.{module}"
         assert call in modules[name]
         modules[name] = modules[name].replace(call, f"(_fail() or {call})") + (
-            "\n\ndef _fail():\n    import errno\n    if os.path.exists(os.environ['HOME'] + '/fail'):\n"
+            "\n\ndef _fail():\n    import errno, os\n    if os.path.exists(os.environ['HOME'] + '/fail'):\n"
             f"        raise OSError(errno.{number}, os.strerror(errno.{number}))\n")
         return make_far(payload.pack(modules))
 
@@ -67,11 +67,11 @@ def test_a_job_without_room_is_given_back_with_the_reason_and_runs_when_there_is
 
 
 @pytest.mark.parametrize(("module", "call", "number", "words"), [
-    ("runner", "os.mkdir(path, 0o700)", "EDQUOT", "the quota there is used up"),
-    ("runner", "os.open(self._places.stream(job.uid, number), NEW | os.O_APPEND, 0o600)", "EDQUOT", "the quota there"),
-    ("journal", "os.write(self.fd, data)", "EDQUOT", "the quota there is used up"),
-    ("start", "os.open(path, NEW, 0o600)", "EDQUOT", "the quota there is used up"),
-    ("start", "_posix_spawn(found, argv, env, file_actions=actions, setsid=True, setsigdef=_SIGNALS)", "EAGAIN",
+    ("runner", "system.mkdir(path, 0o700)", "EDQUOT", "the quota there is used up"),
+    ("runner", "system.open(self._places.stream(job.uid, number), NEW | os.O_APPEND, 0o600)", "EDQUOT", "the quota there"),
+    ("journal", "system.write(self.fd, data)", "EDQUOT", "the quota there is used up"),
+    ("start", "system.open(path, NEW, 0o600)", "EDQUOT", "the quota there is used up"),
+    ("start", "system.spawn(self._program(argv[0], env), argv, env, files, nice)", "EAGAIN",
      "no further process can be made there"),
 ])
 def test_whatever_step_finds_no_room_the_job_is_given_back_and_may_be_tried_again(
@@ -80,10 +80,8 @@ def test_whatever_step_finds_no_room_the_job_is_given_back_and_may_be_tried_agai
     link = far.connect()
     assert link.run("1.1", script="true\n")["why"] == "exited"
     (far.home / "fail").touch()
-    # Old interpreters start programs in another way.
-    if module != "start" or number != "EAGAIN" or "3.6" not in far.welcome["python"]:
-        end = link.run("2.1", script="true\n")
-        assert end["why"] == "no_room" and words in end["msg"], end
+    end = link.run("2.1", script="true\n")
+    assert end["why"] == "no_room" and words in end["msg"], end
     (far.home / "fail").unlink()
     assert link.run("2.2", script="echo out\n")["why"] == "exited"
     assert link.stdout("2.2") == b"out\n"
@@ -91,7 +89,7 @@ def test_whatever_step_finds_no_room_the_job_is_given_back_and_may_be_tried_agai
 
 def test_jobs_wait_for_others_when_no_more_runner_can_be_made_and_are_given_back_when_there_is_none(
         make_failing: Callable[..., FarHost], tmp_path: Path) -> None:
-    far = make_failing("agent.pool", "os.fork()", "EAGAIN")
+    far = make_failing("agent.pool", "system.fork", "EAGAIN")
     far.environ["GO"] = str(tmp_path / "go")
     (far.home / "fail").touch()
     link = far.connect(slots=2)

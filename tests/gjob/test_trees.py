@@ -161,7 +161,7 @@ def test_cancel_of_what_has_not_started_fences_it(far: FarHost) -> None:
 def test_cancel_that_reaches_a_runner_together_with_its_launch_counts(make_far: Callable[..., FarHost]) -> None:
     # A runner that is slow to come up, and then has nothing to wait for but the end.
     begins = "        self._connected = True\n"
-    slowly = f"{begins}        global QUIET_START\n        QUIET_START = 0.0\n        time.sleep(0.3)\n"
+    slowly = f"{begins}        global QUIET_START\n        QUIET_START = 0.0\n        system.sleep(0.3)\n"
     link = make_far(hasty(runner=(begins, slowly))).connect()
     link.launch("1.1", "sleep", "1000")
     link.say("ping", seq=1)
@@ -229,7 +229,7 @@ def test_what_cannot_be_killed_is_told_by_its_pids(make_far: Callable[..., FarHo
 
 
 def test_without_ctypes_the_token_finds_what_hides(make_far: Callable[..., FarHost]) -> None:
-    link = make_far(hasty(procs=("import ctypes", "import no_such_module"))).connect()
+    link = make_far(hasty(system=("import ctypes", "import no_such_module"))).connect()
     end = link.run("1.1", "python3", "-c", DAEMON.format(extra=IGNORES))
     assert (end["why"], end["status"]) == ("exited", 0)
     assert gone("1.1")

@@ -1,9 +1,8 @@
 """Attempts that no runner of ours tells of: their runner belongs to an earlier agent, or is dead."""
 
 import os
-import time
 
-from .. import cgroup, kill, procs
+from .. import cgroup, kill, procs, system
 from .. import lease as lease_
 from ..light import dumps
 from ..wire import is_id
@@ -27,6 +26,7 @@ CLEAR_LOOKS = 2
 UNLOADED = (127, 255)
 
 _NEVER = "its runner died before the job was started"
+_NO_ROOM = "its runner had no room for itself: files or memory"
 _LOST = "its runner died, and its exit status is not known"
 _REBOOT = "the host was restarted while it ran"
 
@@ -54,6 +54,8 @@ class Adopted:
         self.inherited = False
         #: Its runner was killed between the claim and the start: there is no process, and there was none.
         self.never = False
+        #: Its runner found no room for its own files before it began with it.
+        self.no_room = False
 
     @property
     def _records(self) -> "dict[str, dict[str, Any]]":
@@ -108,7 +110,9 @@ class Adopted:
             self._killer.act(now)
             self.attempt.stuck = self._killer.stuck
         if claim is None or self.never:
-            return b"" if self._runner_lives else self._finish("start_failed", _NEVER)
+            if self._runner_lives:
+                return b""
+            return self._finish(*(("no_room", _NO_ROOM) if self.no_room else ("start_failed", _NEVER)))
         if self._runner_lives:
             return b""
         if self._running():
@@ -150,9 +154,8 @@ class Adopted:
                 number: "int | None" = None) -> bytes:
         uid = self.attempt.uid
         started = self._records.get("start", {}).get("at")
-        sizes = self._places.size(uid, 1), self._places.size(uid, 2)
-        self.attempt.sizes = sizes
-        text = end_text(uid, why, msg, status, number, started, time.time(), sizes, self._usage)
+        self.attempt.sizes = sizes = self._places.size(uid, 1), self._places.size(uid, 2)
+        text = end_text(uid, why, msg, status, number, started, system.time(), sizes, self._usage)
         cgroup.remove(self._records.get("claim", {}).get("cgroup"))
         self._history.journal.append(b'{"k":"end",' + text)
         return text
@@ -179,7 +182,7 @@ class Adopted:
         start = self._records.get("start")
         if start is not None and start["start"] is None:
             proc = procs.look(start["pid"])
-            ours = proc is not None and (proc.ppid == os.getpid() or bool(
+            ours = proc is not None and (proc.ppid == system.getpid() or bool(
                 procs.holders([self._records["claim"]["token"]], {proc.pid: proc})))
             start["start"] = proc.start if proc is not None and ours else 0
         return start
@@ -214,6 +217,30 @@ class Adopted:
         return living
 
 
+def find_main(attempt: Attempt, history: History, runner: int, others: "list[Attempt]", staff: "set[int]") -> bool:
+    """Find the main process of a job whose runner was killed before it could write down the pid; False where
+    there is none, so that the job was never started.
+
+    The moment is not short: the runner stands still until the program is loaded. What is found is a child of ours
+    that leads a session, or is still in the runner's, and can be no other job's; where several can, none is taken.
+
+    :param runner: the pid that its runner had
+    :param staff: pids of runners
+    """
+    records = history.records.get(attempt.uid, {})
+    if "claim" not in records or "start" in records or "end" in records:
+        return True
+    known = {other.pid for other in others if other.state == attempts_.RUNNING} | staff
+    found = [proc for proc in map(procs.look, procs.children()) if proc is not None and proc.pid not in known
+             and proc.session in (proc.pid, runner)]
+    strangers = procs.holders([other.token for other in others if other.token], {proc.pid: proc for proc in found})
+    pids = {proc.pid for proc in strangers}
+    found = [proc for proc in found if proc.pid not in pids]
+    if len(found) == 1:
+        history.note_start(attempt.uid, found[0].pid, found[0].start)
+    return bool(found)
+
+
 def take_end(attempt: Attempt, record: "dict[str, Any]") -> bytes:
     """Give an attempt the end that a journal tells, and return it."""
     attempt.sizes = record["out"], record["err"]
@@ -229,11 +256,18 @@ def _is_whole(uid: str, records: "dict[str, dict[str, Any]]", places: "Places") 
     return bool(places.size(uid, 1) >= end["out"] and places.size(uid, 2) >= end["err"])
 
 
+def _listed(directory: str) -> "list[str]":
+    try:
+        return system.listdir(directory)
+    except FileNotFoundError:  # a job of ours has deleted it
+        return []
+
+
 def recover(history: History, places: "Places") -> "list[Attempt]":
     """Return every attempt that an earlier agent left here. Those whose end is not known yet are ``running``."""
     here = procs.identity()
     found = []
-    for uid in sorted(set(os.listdir(places.work)) | set(history.records)):
+    for uid in sorted(set(_listed(places.work)) | set(history.records)):
         if not is_id(uid):
             continue
         if uid in history.released:

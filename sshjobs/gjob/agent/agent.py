@@ -1,15 +1,16 @@
 """The agent: one process per run and host. It holds what the run has here, serves one link at a time, never blocks."""
 
+import errno
 import os
-import time
 
-from .. import procs, wire
-from ..places import remove_tree
+from .. import procs, room, system, wire
+from ..trees import remove_tree
 from . import facts
 from .attempts import Attempt, History
 from .blobs import Blobs
-from .crew import Crew, Listener
+from .crew import Crew
 from .link import PAUSE, TOO_MUCH, Link, LinkLost
+from .listener import Listener
 from .loop import READ, WRITE, Loop
 from .pool import Pool
 from .talk import Talk
@@ -23,6 +24,8 @@ if MYPY:
 
 #: Seconds without a link and without anything to do after which the agent goes; at once where nobody has spoken to it.
 IDLE_EXIT = 60.0
+#: Seconds between two turns while this host is short of something, and after which another agent is to try.
+PAUSE_IF_SHORT, GIVES_UP = 0.1, 60.0
 #: While so many jobs wait here, nobody waits for news: what is no longer than SMALL_NEWS bytes is gathered for so many
 #: seconds. Each write wakes an sshd, an ssh and the manager, which costs them more than the news of ten jobs.
 PLENTY, SMALL_NEWS, GATHER = 8, 1 << 15, 0.03
@@ -37,7 +40,7 @@ class Agent(Listener):
 
     def __init__(self, door: "Door", hello: "dict[str, Any]", places: "Places"):
         self._places, self._door = places, door
-        self._resumed = bool(os.listdir(places.journals))
+        self._resumed = bool(system.listdir(places.journals))
         self._history = History(places)
         self._blobs = Blobs(places, kept=hello["root"] is None)
         self._loop = Loop()
@@ -53,25 +56,30 @@ class Agent(Listener):
         self._write_at: "float | None" = None
         self._flows = True
         self._done = False
+        #: Since when something has failed in every turn.
+        self._short_since: "float | None" = None
         self._loop.watch(door.fileno(), self._on_door)
 
     def run(self) -> None:
         """Serve until the run is over or nobody needs us."""
         subreaper = False
         while not self._done:
-            self._loop.turn(self._patience())
             try:
+                self._loop.turn(self._patience())
                 self._act()
+                self._short_since = None
             except LinkLost:
                 self._drop_link()
+            except (OSError, MemoryError) as error:
+                self._come_again(error)
             if not subreaper and self._talk is not None:  # only now: it is not to delay the welcome
-                self._crew.inherits = procs.become_subreaper()
+                self._crew.inherits = system.adopt_orphans()
                 subreaper = True
 
     def _patience(self) -> float:
         """Seconds until something is due."""
-        now = time.monotonic()
-        due = self._crew.due(now)
+        now = system.monotonic()
+        due = now if self._blobs.busy else self._crew.due(now)
         if self._talk is not None:
             due = min(due, self._talk.due(now))
         if self._write_at is not None:
@@ -80,10 +88,29 @@ class Agent(Listener):
             due = min(due, self._idle_since + self._stays)
         return max(0.0, due - now)
 
+    def _come_again(self, error: "OSError | MemoryError") -> None:
+        """Something could not be done for want of a descriptor, of memory, of an answer of the disk. What was not done
+        is still due, and nothing was concluded from it: wait, and do it then.
+
+        :raises OSError: for too long; the next agent has more luck, or says to somebody that it has none
+        """
+        now = system.monotonic()
+        if self._short_since is None:
+            self._short_since = now
+            system.note_failure()
+            if not isinstance(error, OSError):
+                error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+            self.on_trouble("this host is short of something; what is due there waits: %s"
+                            % room.words(error, self._places.root))
+        elif now - self._short_since >= GIVES_UP:
+            raise error
+        system.sleep(PAUSE_IF_SHORT)
+
     def _act(self) -> None:
         """What follows from all that came in at once: launches, looks, outputs, and one write."""
-        now = time.monotonic()
+        now = system.monotonic()
         self._crew.act(now)
+        self._blobs.work()
         self._history.journal.retry()
         if self._talk is not None:
             self._talk.stream(now)
@@ -106,7 +133,7 @@ class Agent(Listener):
         self._write_at, self._flows = None, link.flush()
         reads = READ if link.waiting <= TOO_MUCH else 0
         if link.paused:
-            self._write_at = time.monotonic() + PAUSE
+            self._write_at = system.monotonic() + PAUSE
         writes = WRITE if link.waiting and not link.paused else 0
         if link.reading == link.writing:
             self._loop.want(link.reading, reads | writes)
@@ -147,7 +174,7 @@ class Agent(Listener):
     def _welcome(self, link: Link) -> None:
         if not self._facts:
             self._facts = facts.gather()
-        link.say(t="welcome", v=wire.VERSION, pid=os.getpid(), root=self._places.root,
+        link.say(t="welcome", v=wire.VERSION, pid=system.getpid(), root=self._places.root,
                  resumed=self._resumed, **dict(self._facts, **facts.passing(self._places.base)))
         if self._door.notice is not None:
             link.say(t="warn", msg=self._door.notice)
@@ -169,7 +196,7 @@ class Agent(Listener):
         except wire.WireError as error:
             self._complain(str(error))
         except Exception as error:  # noqa: BLE001  (a fault of ours costs the link, not the watch over the jobs)
-            procs.note_failure()
+            system.note_failure()
             self._complain("the agent failed: %r" % error)
 
     def _on_writable(self) -> None:
@@ -262,13 +289,7 @@ def _hang_up(link: Link) -> None:
     link.close()
 
 
-def main(door: "Door", hello: "dict[str, Any]", places: "Places") -> None:
-    """Be the agent, in a process forked from the first front; does not return."""
-    status = 1
-    try:
-        Agent(door, hello, places).run()
-        status = 0
-    finally:
-        if status:
-            procs.note_failure()
-        os._exit(status)
+def main(door: "Door", hello: "dict[str, Any]", places: "Places") -> int:
+    """Be the agent, in a process forked from the first front; return its exit status."""
+    Agent(door, hello, places).run()
+    return 0

@@ -2,12 +2,11 @@
 
 import errno
 import os
-import time
 
-from .. import procs
+from .. import files, procs, system
 from ..journal import Journal, Reader
 from ..light import dumps, loads
-from ..places import Unusable
+from ..places import NEW, Unusable
 
 MYPY = False
 if MYPY:
@@ -127,7 +126,7 @@ class History:
         self._runners: "set[tuple[int, int]]" = set()
         self._readers: "dict[str, Reader]" = {}
         self._next = 1
-        for name in os.listdir(places.journals):
+        for name in system.listdir(places.journals):
             number = name[:-4]
             if name.endswith(".log") and number.isdigit():
                 self._next = max(self._next, int(number) + 1)
@@ -144,7 +143,7 @@ class History:
             path = "%s/%d.log" % (self._places.journals, self._next)
             self._next += 1
             try:
-                return os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_APPEND, 0o600), path
+                return system.open(path, NEW | os.O_APPEND, 0o600), path
             except FileExistsError:
                 continue
             except FileNotFoundError:  # somebody has deleted where it was to be
@@ -157,7 +156,7 @@ class History:
         """Read what came to the journals of earlier agents and their runners since the last time."""
         for path in list(self._readers):
             self.read(path)
-            if not os.path.exists(path):  # all in it was released
+            if not files.exists(path):  # all in it was released
                 del self._readers[path]
 
     def read(self, path: str) -> None:
@@ -207,7 +206,7 @@ class History:
 
     def note_start(self, uid: str, pid: int, start: int) -> None:
         """Keep which process the main one of an attempt was found to be; perhaps its program was never loaded."""
-        record = {"k": "start", "id": uid, "pid": pid, "start": start, "at": time.time(), "found": True}
+        record = {"k": "start", "id": uid, "pid": pid, "start": start, "at": system.time(), "found": True}
         self.records.setdefault(uid, {})["start"] = record
         self.journal.append(dumps(record).encode("ascii"))
 

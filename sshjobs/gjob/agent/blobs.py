@@ -3,10 +3,14 @@
 import os
 import zlib
 
+from .. import files, seals, system
+from ..light import deque
 from ..wire import WireError
 
 MYPY = False
 if MYPY:
+    from typing import Callable, Deque, Iterator
+
     from ..places import Places
     from ..wire import Body
     from .cache import Cache
@@ -21,6 +25,7 @@ class Blobs:
     def __init__(self, places: "Places", kept: bool = True):
         self._places, self._kept = places, kept
         self._half: "dict[str, Half]" = {}
+        self._asked: "Deque[tuple[Iterator[list[str] | None], Callable[[list[str]], None]]]" = deque()
         self._opened: "Cache | None" = None
 
     def _cache(self) -> "Cache":
@@ -35,13 +40,43 @@ class Blobs:
 
         return self._kept and size >= LEAST
 
-    def lacking(self, wanted: "list[list[object]]") -> "list[str]":
-        """Return the digests of those of (digest, size) that have to be sent."""
-        return [str(sha) for sha, size in wanted if not self._has(str(sha), int(str(size)))]
+    def ask(self, wanted: "list[list[object]]", answer: "Callable[[list[str]], None]") -> None:
+        """Find out which of (digest, size) have to be sent. What the cache has is compared first, by :meth:`work`.
 
-    def _has(self, sha: str, size: int) -> bool:
-        path = self._places.blob(sha)
-        return os.path.exists(path) or (self._lasts(size) and self._cache().fetch(sha, size, path))
+        :param answer: called with their digests
+        """
+        self._asked.append((self._lacking(wanted), answer))
+        self.work()
+
+    @property
+    def busy(self) -> bool:
+        """True when there is something for :meth:`work`."""
+        return bool(self._asked)
+
+    def work(self) -> None:
+        """Go on with what was asked, for a moment."""
+        if self._asked:
+            lacking, answer = self._asked[0]
+            found = next(lacking)
+            if found is not None:
+                self._asked.popleft()
+                answer(found)
+
+    def _lacking(self, wanted: "list[list[object]]") -> "Iterator[list[str] | None]":
+        """Yield None as long as it takes, then the answer."""
+        lacking = []
+        for sha, size in wanted:
+            path = self._places.blob(str(sha))
+            there = _is_there(path)
+            if there:
+                continue
+            if self._lasts(int(str(size))):
+                for there in self._cache().fetching(str(sha), int(str(size)), path):
+                    if not there:
+                        yield None
+            if not there:
+                lacking.append(str(sha))
+        yield lacking
 
     def put(self, sha: str, size: int, crc: int, offset: int, data: "Body") -> "str | None":
         """Take a piece. A piece at offset 0 begins anew; one of what is here already is dropped.
@@ -57,11 +92,11 @@ class Blobs:
             if half is not None:
                 half.drop()
                 half = None
-            if os.path.exists(self._places.blob(sha)):
+            if files.exists(self._places.blob(sha)):
                 return None
             half = self._half[sha] = Half(self._places.blob(sha))
         elif half is None:
-            if os.path.exists(self._places.blob(sha)):
+            if files.exists(self._places.blob(sha)):
                 return None
             raise WireError("put: does not begin at 0")
         if half.size != offset:
@@ -69,7 +104,7 @@ class Blobs:
         trouble = half.add(data)
         if half.size == size:
             del self._half[sha]
-            if not half.finish(crc):
+            if not half.finish(crc, sha):
                 raise WireError("put: the crc32 is another")
             if self._lasts(size) and not half.failed:
                 self._cache().keep(self._places.blob(sha), sha, size)
@@ -80,12 +115,20 @@ class Blobs:
         for half in self._half.values():
             half.drop()
         self._half.clear()
+        self._asked.clear()
 
     def close(self) -> None:
         """The run is over: what outlives it is brought within its bounds."""
         self.forget_halves()
         if self._opened is not None:
             self._opened.trim()
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return files.exists(path)
+    except OSError:  # then it is sent again, at worst for nothing
+        return False
 
 
 class Half:
@@ -101,7 +144,7 @@ class Half:
         self._part = path + ".part"
         self._crc = 0
         try:
-            os.unlink(self._part)
+            system.unlink(self._part)
         except OSError:
             pass
         self._fd = -1
@@ -113,17 +156,17 @@ class Half:
             return None
         try:
             if self._fd < 0:
-                self._fd = os.open(self._part, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
+                self._fd = system.open(self._part, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
             self._crc = zlib.crc32(data, self._crc)
             while data:
-                data = data[os.write(self._fd, data):]
+                data = data[system.write(self._fd, data):]
         except OSError as error:
             self.failed = True
             self._discard()
             return "an input file cannot be kept: %s" % error.strerror
         return None
 
-    def finish(self, crc: int) -> bool:
+    def finish(self, crc: int, sha: str) -> bool:
         """Give it its name, for nobody to write to any more; False if its crc32 is another. What could not be written
         is never wrong.
 
@@ -134,9 +177,15 @@ class Half:
         if self._crc != crc:
             self._discard()
             return False
-        os.fchmod(self._fd, 0o400)
-        os.close(self._fd)
-        os.rename(self._part, self._path)
+        try:
+            system.fchmod(self._fd, 0o400)
+            seals.put(self._fd, sha)
+            fd, self._fd = self._fd, -1
+            system.close(fd)
+            system.rename(self._part, self._path)
+        except OSError:  # it is not here, then, and will be sent again
+            self.failed = True
+            self._discard()
         return True
 
     def drop(self) -> None:
@@ -146,9 +195,9 @@ class Half:
 
     def _discard(self) -> None:
         if self._fd >= 0:
-            os.close(self._fd)
+            files.close_quietly(self._fd)
             self._fd = -1
         try:
-            os.unlink(self._part)
+            system.unlink(self._part)
         except OSError:
             pass

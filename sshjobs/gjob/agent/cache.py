@@ -4,13 +4,18 @@ A cached file is never opened for writing and never given to a job: runs have it
 directory, jobs get copies. So what is thrown out of the cache stays with the runs that need it.
 """
 
-import os
 import stat
-import time
 
-from .. import procs
-from ..places import own_directory, remove_tree
+from .. import files, procs, seals, system
+from ..places import own_directory
+from ..trees import remove_tree
 
+MYPY = False
+if MYPY:
+    from typing import Iterator
+
+#: Bytes that are compared at a time.
+_PIECE = 1 << 22
 #: Smaller inputs end with their run: to send them again costs less than to keep them, and secrets are small.
 LEAST = 1 << 18
 #: Most bytes and files that are kept, and which part of the room on the disk they may take at most.
@@ -35,28 +40,59 @@ class Cache:
         self._here = self.path + "/" + (procs.boot_id() or "boot")
         self._new = self._new_files = 0
 
-    def fetch(self, sha: str, size: int, target: str) -> bool:
-        """Give a cached file a second name; False where there is none."""
-        path = self._here + "/" + sha
+    def fetching(self, sha: str, size: int, target: str) -> "Iterator[bool]":
+        """Give a cached file a second name, once it is seen to hold what its name says. Yields False while that
+        takes, which is a piece at a time, and last whether the file is there."""
+        path, new = self._here + "/" + sha, target + ".try"
         try:
-            os.link(path, target, follow_symlinks=False)
+            system.link(path, new, follow_symlinks=False)
         except OSError:
-            return os.path.exists(target)
-        found = os.lstat(target)
-        if stat.S_ISREG(found.st_mode) and found.st_size == size and not found.st_mode & 0o222:
-            os.utime(target)
-            return True
+            yield False
+            return
+        try:
+            found = system.stat(new, follow_symlinks=False)
+            whole = stat.S_ISREG(found.st_mode) and found.st_size == size and not found.st_mode & 0o222
+            if whole:
+                for holds in self._comparing(new, sha):
+                    whole = holds
+                    yield False
+            if whole:
+                system.rename(new, target)
+                yield True
+                return
+        except OSError:  # it cannot be had, then
+            pass
         # Not as we left it.
-        for name in (target, path):
-            os.unlink(name)
-        return False
+        for name in (new, path):
+            _forgive(system.unlink, name)
+        yield False
+
+    def _comparing(self, path: str, sha: str) -> "Iterator[bool]":
+        """Yield at each piece, and last, whether a file is still what it may be."""
+        digest, offset = seals.new_digest(), 0
+        fd = files.open_regular(path)
+        try:
+            while True:
+                data = system.pread(fd, _PIECE, offset)
+                if not data:
+                    break
+                digest.update(data)
+                offset += len(data)
+                yield True
+            if digest.hexdigest() == sha:
+                seals.put(fd, sha)
+                yield True
+            else:
+                yield False
+        finally:
+            files.close_quietly(fd)
 
     def keep(self, path: str, sha: str, size: int) -> None:
         """Keep a file that has just come over whole. It is read-only, and stays so."""
         try:
             own_directory(self.path)
             own_directory(self._here)
-            os.link(path, self._here + "/" + sha, follow_symlinks=False)
+            system.link(path, self._here + "/" + sha, follow_symlinks=False)
         except Exception:  # noqa: BLE001  (no hard links, no room, a stranger's directory: then it is not kept)
             return
         self._new += size
@@ -69,34 +105,35 @@ class Cache:
         much any more."""
         self._new = self._new_files = 0
         found = sorted(self._files(), reverse=True)
-        limit, oldest = self._limit(sum(size for _, size, _ in found)), time.time() - KEPT_FOR
+        limit, oldest = self._limit(sum(size for _, size, _ in found)), system.time() - KEPT_FOR
         total = 0
         for number, (used, size, path) in enumerate(found):
             total += size
             if used < oldest or total > limit or number >= MOST_FILES:
                 total -= size
-                _forgive(os.unlink, path)
+                _forgive(system.unlink, path)
         for directory in _listed(self.path):
-            _forgive(os.rmdir, directory)
-        _forgive(os.rmdir, self.path)
+            _forgive(system.rmdir, directory)
+        _forgive(system.rmdir, self.path)
 
     def _limit(self, present: int) -> int:
         try:
-            disk = os.statvfs(self.path)
+            disk = system.statvfs(self.path)
         except OSError:
             return MOST
         return min(MOST, (disk.f_bavail * disk.f_frsize + present) // SHARE)
 
     def _files(self) -> "list[tuple[float, int, str]]":
-        """When each file was last needed, its size, and its path; another host may share them with us."""
+        """When each file was last needed (its time of last change is its seal), its size, and its path; another host
+        may share them with us."""
         found = []
         for directory in _listed(self.path):
             for path in _listed(directory):
                 try:
-                    info = os.lstat(path)
+                    info = system.stat(path, follow_symlinks=False)
                 except OSError:  # another agent threw it out
                     continue
-                found.append((info.st_mtime, info.st_size, path))
+                found.append((info.st_atime, info.st_size, path))
         return found
 
     def count(self) -> int:
@@ -107,13 +144,13 @@ class Cache:
         """Throw everything out; return how many files that were, and how many bytes."""
         found = self._files()
         remove_tree(self.path)
-        gone = [size for _, size, path in found if not os.path.lexists(path)]
+        gone = [size for _, size, path in found if not files.exists(path)]
         return len(gone), sum(gone)
 
 
 def _listed(directory: str) -> "list[str]":
     try:
-        return [directory + "/" + name for name in os.listdir(directory)]
+        return [directory + "/" + name for name in system.listdir(directory)]
     except OSError:
         return []
 

@@ -1,11 +1,11 @@
 """Who carries attempts out: the queue, the runners that have one, and those that are only watched."""
 
 import os
-import time
 
-from .. import cgroup, lease, procs, room, wire
+from .. import cgroup, lease, procs, room, system, wire
 from . import adopt
 from .attempts import ENDED, QUEUED, RUNNING, Attempt, History, end_text
+from .listener import Listener
 from .loop import READ, WRITE
 from .pool import Pool
 from .rubbish import Rubbish
@@ -20,26 +20,6 @@ if MYPY:
 FORK_RETRY = 1.0
 #: Seconds to wait for idle runners to exit when the run is over.
 DISMISSED_WITHIN = 1.0
-
-
-class Listener:
-    """Hears what becomes of attempts."""
-
-    def on_start(self, attempt: Attempt) -> None:
-        """It was given to a runner."""
-        raise NotImplementedError
-
-    def on_end(self, attempt: Attempt) -> None:
-        """It has ended; ``end`` and ``sizes`` are set."""
-        raise NotImplementedError
-
-    def on_word(self, attempt: Attempt, line: bytes) -> None:
-        """A frame about it, ``started`` or ``stuck``."""
-        raise NotImplementedError
-
-    def on_trouble(self, msg: str) -> None:
-        """Something that a person should know."""
-        raise NotImplementedError
 
 
 class Crew:
@@ -66,7 +46,9 @@ class Crew:
         self._fork_at = 0.0
         #: It was said that there are fewer runners than slots.
         self._short = False
-        loop.watch_children(self._on_child)
+        #: A child may have ended.
+        self._child_ended = False
+        loop.watch_children(lambda: setattr(self, "_child_ended", True))
         for attempt in adopt.recover(history, places):
             self.attempts[attempt.uid] = attempt
             if attempt.state == RUNNING:
@@ -98,12 +80,16 @@ class Crew:
                 return None
         self.queue.pop(uid, None)
         try:
-            os.mkdir(self._places.cwd(uid), 0o700)
+            system.mkdir(self._places.cwd(uid), 0o700)
         except FileExistsError:
             self._taken(attempt)
             return None
         except OSError:
-            pass  # no room for a directory: only we could start it, and from now on we will not
+            if self._history.others_work(self._mine()):
+                # No room for the directory that proves it, and a runner of an earlier agent may yet begin with it.
+                self._taken(attempt)
+                return None
+            # Only we could start it, and from now on we will not.
         self._history.journal.append(b'{"k":"fence","id":"%s"}' % uid.encode("ascii"))
         attempt.state, attempt.end = ENDED, end_text(uid, "fenced")
         self.leases.drop(uid)
@@ -115,7 +101,7 @@ class Crew:
         if attempt.worker is not None:
             attempt.worker.cancel(uid, grace, why)
         elif uid in self._adopted:
-            self._adopted[uid].cancel(grace, time.monotonic(), why)
+            self._adopted[uid].cancel(grace, system.monotonic(), why)
             self._next_look = 0.0
 
     def renew(self, at: float) -> None:
@@ -152,14 +138,14 @@ class Crew:
     def dismiss(self) -> int:
         """Let all runners go, which have nothing; return how many processes there are besides them."""
         mine = self._mine()
-        left = [proc for proc in procs.descendants(procs.table(), [os.getpid()])
+        left = [proc for proc in procs.descendants(procs.table(), [system.getpid()])
                 if proc.pid not in mine and not proc.dead]
         for worker in list(self._workers.values()):
             self._loop.forget(worker.sock.fileno())
             worker.sock.close()
-        deadline, pause = time.monotonic() + DISMISSED_WITHIN, 0.0005
-        while time.monotonic() < deadline and any(map(procs.runs, mine)):
-            time.sleep(pause)
+        deadline, pause = system.monotonic() + DISMISSED_WITHIN, 0.0005
+        while system.monotonic() < deadline and any(map(procs.runs, mine)):
+            system.sleep(pause)
             pause = min(2 * pause, 0.005)
         cgroup.tidy(self._places)
         return len(left)
@@ -177,7 +163,7 @@ class Crew:
 
     def due(self, now: float) -> float:
         """Return when to call :meth:`act`, by the monotonic clock."""
-        if self._rubbish.waits(self._busy()):
+        if self._child_ended or self._rubbish.waits(self._busy()):
             return now
         due = now + 3600.0
         if self._adopted:
@@ -188,6 +174,9 @@ class Crew:
 
     def act(self, now: float) -> None:
         """Give launches to runners, and look after attempts that have none."""
+        if self._child_ended:
+            self._on_child()
+            self._child_ended = False
         if self._adopted and now >= self._next_look:
             self._look_after_adopted(now)
         while self.queue and self.pool.free() and now >= self._fork_at:
@@ -201,14 +190,25 @@ class Crew:
                 self._without_runner(error)
                 return
             self._short = False
-            if worker.pid not in self._workers:
-                self._workers[worker.pid] = worker
-                self._loop.watch(worker.sock.fileno(), lambda worker=worker: self._on_worker(worker))  # type: ignore[misc]
+            if worker.pid not in self._workers and not self._take_on(worker):
+                self._fork_at = now + FORK_RETRY
+                return
             attempt = self.queue.pop(uid)
             attempt.state = RUNNING
             self.pool.assign(worker, attempt)
             self._listener.on_start(attempt)
             self._watch(worker)
+
+    def _take_on(self, worker: "Worker") -> bool:
+        """Listen to a new runner; False where that cannot be, and it is let go again."""
+        self._workers[worker.pid] = worker
+        try:
+            self._loop.watch(worker.sock.fileno(), lambda: self._on_worker(worker))
+        except OSError:
+            worker.last = True
+            self.pool.done(worker)
+            return False
+        return True
 
     def _first(self) -> "str | None":
         """Return which attempt is to run next; one with a lease waits until a manager answers."""
@@ -262,6 +262,8 @@ class Crew:
         kind = frame["t"]
         if kind == "ended":
             self.pool.done(worker)
+            if frame["why"] == "no_room":  # what would be tried at once would find none either
+                self._fork_at = system.monotonic() + FORK_RETRY
             attempt.end, attempt.sizes = line[line.index(b",") + 1:], (frame["out"], frame["err"])
             self._ended(attempt)
         elif kind == "taken":
@@ -276,8 +278,6 @@ class Crew:
 
     def _gone(self, worker: "Worker") -> None:
         """A runner is gone: as it should be when it had nothing, else its job is watched from here."""
-        if self._workers.pop(worker.pid, None) is None:
-            return
         there = True
         while there:
             lines, there = worker.listen()
@@ -285,17 +285,22 @@ class Crew:
                 self._told(worker, line)
             there = there and bool(lines)
         self._loop.forget(worker.sock.fileno())
-        attempt = worker.attempt
+        attempt, never = worker.attempt, False
+        if attempt is not None:
+            # Before anything is forgotten: should it fail, it is tried again.
+            self._history.read(worker.journal)
+            others = [other for other in self.attempts.values() if other is not attempt]
+            never = self.inherits and not adopt.find_main(attempt, self._history, worker.pid, others, self._mine())
+        del self._workers[worker.pid]
         self.pool.remove(worker)
         if attempt is not None:
             attempt.worker = None
-            self._history.read(worker.journal)
-            never = not self._find_main(attempt, worker)
             attempt.pid = self._history.records.get(attempt.uid, {}).get("start", {}).get("pid", 0)
             # Its main process has become our child at this moment: who was reaped under its pid before was another.
             self._reaped.pop(attempt.pid, None)
             self._adopt(attempt, never)
             self._adopted[attempt.uid].inherited = True
+            self._adopted[attempt.uid].no_room = worker.status == room.SHORT << 8
             if worker.ending is not None:
                 self.cancel(attempt.uid, *worker.ending)
 
@@ -303,13 +308,16 @@ class Crew:
         # At the very moment of a runner's death its job becomes our child, perhaps dead already. So who is on a list
         # that was made before has its runner among the dead; only then may it be reaped.
         children = procs.children()
-        for worker in [worker for worker in self._workers.values() if _ended(worker.pid)]:
-            self._gone(worker)
+        for worker in list(self._workers.values()):
+            if worker.status is None:
+                worker.status = _ended(worker.pid)
+            if worker.status is not None:
+                self._gone(worker)
         for pid in children:
             if pid in self._workers:
                 continue
             try:
-                found, status, usage = os.wait4(pid, os.WNOHANG)
+                found, status, usage = system.wait4(pid, os.WNOHANG)
             except ChildProcessError:
                 continue
             if found:
@@ -317,26 +325,6 @@ class Crew:
                 self._next_look = 0.0
         if not self._adopted:
             self._reaped.clear()
-
-    def _find_main(self, attempt: Attempt, worker: "Worker") -> bool:
-        """Find the main process of a job whose runner was killed before it could write down the pid; False where
-        there is none, so that the job was never started.
-
-        The moment is not short: the runner stands still until the program is loaded. What is found is a child of ours
-        that leads a session, or is still in the runner's, and can be no other job's; where several can, none is taken.
-        """
-        records = self._history.records.get(attempt.uid, {})
-        if "claim" not in records or "start" in records or "end" in records:
-            return True
-        known = {other.pid for other in self.attempts.values() if other.state == RUNNING} | set(self._workers)
-        found = [proc for proc in map(procs.look, procs.children()) if proc is not None and proc.pid not in known
-                 and proc.session in (proc.pid, worker.pid)]
-        tokens = [other.token for other in self.attempts.values() if other is not attempt and other.token]
-        others = {proc.pid for proc in procs.holders(tokens, {proc.pid: proc for proc in found})}
-        found = [proc for proc in found if proc.pid not in others]
-        if len(found) == 1:
-            self._history.note_start(attempt.uid, found[0].pid, found[0].start)
-        return bool(found) or not self.inherits
 
     # -- what has no runner of ours --------------------------------------------------------------------------------
 
@@ -366,7 +354,7 @@ class Crew:
         """Children of ours that are no runners: orphans of the one job whose runner died, if it can only be that."""
         if len(self._adopted) != 1 or self._ever_kept:
             return []
-        me, found = os.getpid(), procs.table()
+        me, found = system.getpid(), procs.table()
         # A runner that has died since children were last looked after has left us its job, which is not this one's.
         # The kernel hands over and buries at one go: after a question to it about children, who is dead can be seen.
         procs.children()
@@ -381,21 +369,31 @@ class Crew:
             one.see_runner()
         # After seeing that a runner is dead: what it wrote before is all that it will ever have written.
         self._history.refresh()
-        for one in watched:
-            attempt = one.attempt
-            before = attempt.stuck
-            text = one.look(now, self._reaped if one.inherited else {})
-            if text:
-                attempt.end = text
-                self._ended(attempt)
-            elif attempt.stuck != before:
-                self._listener.on_word(attempt, wire.encode({"t": "stuck", "id": attempt.uid, "pids": attempt.stuck}))
         self._next_look = now + adopt.LOOK_INTERVAL
+        trouble: "OSError | None" = None
+        for one in watched:
+            try:
+                self._look_after(one, now)
+            except OSError as error:  # that one is looked after again; it is not to keep the others from it
+                trouble = error
+        if trouble is not None:
+            raise trouble
+
+    def _look_after(self, one: "adopt.Adopted", now: float) -> None:
+        attempt = one.attempt
+        before = attempt.stuck
+        text = one.look(now, self._reaped if one.inherited else {})
+        if text:
+            attempt.end = text
+            self._ended(attempt)
+        elif attempt.stuck != before:
+            self._listener.on_word(attempt, wire.encode({"t": "stuck", "id": attempt.uid, "pids": attempt.stuck}))
 
 
-def _ended(pid: int) -> bool:
-    """Reap a child; True when it has ended."""
+def _ended(pid: int) -> "int | None":
+    """Reap a child; return its wait status when it has ended."""
     try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
+        found, status, _ = system.wait4(pid, os.WNOHANG)
+        return status if found == pid else None
     except ChildProcessError:
-        return True
+        return 0

@@ -2,9 +2,8 @@
 
 import os
 import sys
-import time
 
-from .. import procs
+from .. import files, procs, system
 
 MYPY = False
 if MYPY:
@@ -21,25 +20,25 @@ def gather() -> "dict[str, Any]":
     """Return the facts that do not change while the host is up."""
     return {
         "boot": procs.boot_id(), "pidns": procs.pid_namespace(), "machine": _line("/etc/machine-id") or "",
-        "hostname": os.uname().nodename, "python": "%d.%d.%d" % sys.version_info[:3], "cores": cores(),
-        "memory": memory(), "gpus": gpus(), "home": os.environ.get("HOME", ""),
+        "hostname": system.hostname(), "python": "%d.%d.%d" % sys.version_info[:3], "cores": cores(),
+        "memory": memory(), "gpus": gpus(), "home": os.fsdecode(system.environ().get(b"HOME", b"")),
     }
 
 
 def passing(base: str) -> "dict[str, Any]":
     """Return the facts of this moment. ``disk`` is what a user without privileges can still write."""
     try:
-        room = os.statvfs(base)
+        room = system.statvfs(base)
         # File systems without an end say more than any number has room for.
         free = min(room.f_bavail * room.f_frsize, _NO_LIMIT)
     except OSError:
         free = 0
-    return {"clock": time.time(), "disk": free}
+    return {"clock": system.time(), "disk": free}
 
 
 def cores() -> int:
     """Return how many cores we may use: those we are pinned to, less where the cgroup has a quota. At least 1."""
-    count = len(os.sched_getaffinity(0))
+    count = system.cores()
     for directory in _cgroups("cpu"):
         words = (_line(directory + "/cpu.max") or "").split()
         if not words:
@@ -53,11 +52,10 @@ def memory() -> int:
     """Return how many bytes of memory we may use: the machine's, less where the cgroup has a limit."""
     size = 0
     try:
-        with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith("MemTotal:"):
-                    size = int(line.split()[1]) * 1024
-                    break
+        for line in files.contents("/proc/meminfo").splitlines():
+            if line.startswith(b"MemTotal:"):
+                size = int(line.split()[1]) * 1024
+                break
     except (OSError, ValueError, IndexError):
         pass
     for directory in _cgroups("memory"):
@@ -70,38 +68,28 @@ def memory() -> int:
 def gpus() -> "list[str]":
     """Return the names of the GPUs. The driver's own list is read where there is one; nvidia-smi can take seconds."""
     try:
-        devices = sorted(os.listdir(_NVIDIA))
+        devices = sorted(system.listdir(_NVIDIA))
     except OSError:
         return _ask_nvidia_smi()
     names = []
     for device in devices:
         try:
-            with open("%s/%s/information" % (_NVIDIA, device)) as file:
-                names += [line.partition(":")[2].strip() for line in file if line.startswith("Model:")]
+            text = files.contents("%s/%s/information" % (_NVIDIA, device)).decode("utf-8", "replace")
+            names += [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("Model:")]
         except OSError:
             continue
     return names
 
 
 def _ask_nvidia_smi() -> "list[str]":
-    for directory in os.get_exec_path():
+    path = os.fsdecode(system.environ().get(b"PATH", os.fsencode(os.defpath)))
+    for directory in path.split(":"):
         program = os.path.join(directory, "nvidia-smi")
-        if os.access(program, os.X_OK):
+        if system.access(program, os.X_OK):
             break
     else:
         return []
-    import subprocess
-
-    try:
-        process = subprocess.Popen([program, "-L"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.DEVNULL, start_new_session=True)
-    except OSError:
-        return []
-    try:
-        said = process.communicate(timeout=GPU_LIMIT)[0].decode("utf-8", "replace")
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return []
+    said = system.ask([program, "-L"], GPU_LIMIT).decode("utf-8", "replace")
     # GPU 0: NVIDIA H200 (UUID: GPU-…)
     return [line.partition(": ")[2].partition(" (UUID")[0] for line in said.splitlines() if line.startswith("GPU ")]
 
@@ -111,8 +99,7 @@ def _cgroups(controller: str) -> "Iterator[str]":
     yield "/sys/fs/cgroup"
     yield "/sys/fs/cgroup/" + controller
     try:
-        with open("/proc/self/cgroup") as file:
-            lines = file.read().splitlines()
+        lines = files.contents("/proc/self/cgroup").decode("utf-8", "surrogateescape").splitlines()
     except OSError:
         return
     for line in lines:
@@ -126,7 +113,6 @@ def _cgroups(controller: str) -> "Iterator[str]":
 
 def _line(path: str) -> "str | None":
     try:
-        with open(path) as file:
-            return file.readline().strip()
+        return files.contents(path, follow=True).partition(b"\n")[0].decode("utf-8", "replace").strip()
     except (OSError, ValueError):
         return None

@@ -7,8 +7,8 @@ on. From then on it only keeps the connection open until the agent lets go.
 import os
 import select
 
-from .. import door, procs, wire
-from ..light import sha256, signal, socket
+from .. import door, files, system, wire
+from ..light import sha256, socket
 from ..places import Places, Unusable, find
 
 MYPY = False
@@ -29,7 +29,7 @@ def main(nonce: str, hello: str = "") -> None:
     _say(b"\nSSHJOBS-READY " + nonce.encode("ascii") + b"\n")
     line = hello.encode("ascii") or _read_line()
     # At once: to take all apart that was loaded would take longer than most of what was done.
-    os._exit(_answer(line) if line else 0)
+    system.exit(_answer(line) if line else 0)
 
 
 def _answer(line: bytes) -> int:
@@ -71,7 +71,7 @@ def _serve(hello: "dict[str, Any]", line: bytes) -> int:
                 _start(entrance, hello, places)
                 agent = address.connect()
         finally:
-            os.close(lock)
+            files.close_quietly(lock)
         if agent is not None and door.hand_over(agent, line, (0, 1)):
             agent.settimeout(None)
             _wait(agent)
@@ -91,32 +91,25 @@ def _elsewhere(address: door.Address, run: str, host: str) -> "socket.socket | N
 
 def _start(entrance: door.Door, hello: "dict[str, Any]", places: Places) -> None:
     """Fork the agent. It keeps nothing of this connection, which would not end otherwise."""
-    if os.fork():
-        return
-    try:
-        os.setsid()
-        os.chdir("/")
-        null = os.open(os.devnull, os.O_RDWR)
-        log = os.open(places.base + "/log", os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    def child() -> int:
+        system.setsid()
+        system.chdir("/")
+        null = system.open(os.devnull, os.O_RDWR)
+        log = system.open(places.base + "/log", os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         for target, fd in enumerate((null, null, log)):
-            os.dup2(fd, target)
+            system.dup2(fd, target)
         from . import agent
 
-        procs.close_all_but([entrance.fileno()])
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        agent.main(entrance, hello, places)
-    except BaseException:
-        procs.note_failure()
-        raise
-    finally:
-        os._exit(1)
+        files.close_all_but([entrance.fileno()])
+        system.signals_as_usual()
+        return agent.main(entrance, hello, places)
+
+    system.fork(child)
 
 
 def _alone() -> bool:
     """True when whoever said hello is gone: nothing is to be made here for them."""
-    watch = select.poll()
+    watch = system.poll()
     watch.register(0, 0x2000)
     return any(events & _CLOSED for _, events in watch.poll(0))
 
@@ -133,7 +126,7 @@ def _read_line() -> bytes:
     """Read up to a newline and not a byte further: what follows is for the agent."""
     line = b""
     while not line.endswith(b"\n"):
-        byte = os.read(0, 1)
+        byte = system.read(0, 1)
         if not byte or len(line) >= _LONGEST_HELLO:
             return b""
         line += byte
@@ -143,6 +136,6 @@ def _read_line() -> bytes:
 def _say(data: bytes) -> None:
     try:
         while data:
-            data = data[os.write(1, data):]
+            data = data[system.write(1, data):]
     except OSError:  # nobody reads; the end of standard input says so too
         pass

@@ -1,11 +1,8 @@
 """The agent's end of a link: frames in and out without ever blocking."""
 
-import fcntl
 import itertools
-import os
-import time
 
-from .. import wire
+from .. import files, room, system, wire
 from ..light import deque
 
 MYPY = False
@@ -18,8 +15,6 @@ if MYPY:
 _READ = 1 << 18
 _BEHIND = 1 << 12
 _PIECES = 64
-#: fcntl's F_SETPIPE_SZ (by name from Python 3.10), and the bytes that may wait in a pipe that is wide.
-_SET_SIZE, _WIDE = 1031, 1 << 20
 #: Seconds that a wide pipe is left alone for after much went through it, or while less than so many bytes are in it.
 PAUSE, _MUCH = 0.001, 1 << 16
 #: Bytes waiting to be written above which no output is read, and above which nothing is taken in any more.
@@ -51,7 +46,7 @@ class Link:
         self._behind = bytearray(_BEHIND)
         self._queue: "Deque[Body]" = deque()
         for fd in (reading, writing):
-            os.set_blocking(fd, False)
+            system.set_blocking(fd, False)
 
     def receive(self) -> "Iterator[tuple[dict[str, Any], bytes, wire.Body]]":
         """Yield the frames that are there.
@@ -63,14 +58,16 @@ class Link:
         size = 0
         try:
             if space is None:
-                data = os.read(self.reading, _READ)
+                data = system.read(self.reading, _READ)
             else:
                 # Bodies are large: they are read to where they are needed, and a little of what follows.
-                size = os.readv(self.reading, [space, self._behind])
+                size = system.readv(self.reading, [space, self._behind])
                 data = bytes(self._behind[:max(0, size - len(space))])
         except BlockingIOError:
             return
         except OSError as error:
+            if room.passes(error):
+                raise
             raise LinkLost(str(error))
         if not data and not size:
             raise LinkLost("end of the stream")
@@ -86,9 +83,9 @@ class Link:
     def _breathe(self, size: int) -> None:
         """Let more gather in the pipe while a large body comes: a look at it costs more than what it brings."""
         if self._wide_in is None:
-            self._wide_in = _widen(self.reading)
+            self._wide_in = system.widen(self.reading)
         if self._wide_in and size < _MUCH:
-            time.sleep(PAUSE)
+            system.sleep(PAUSE)
 
     def say(self, **frame: "Any") -> None:
         """Queue a frame."""
@@ -108,14 +105,16 @@ class Link:
         queue, before = self._queue, self.waiting
         while queue:
             try:
-                written = os.writev(self.writing, list(itertools.islice(queue, _PIECES)))
+                written = system.writev(self.writing, list(itertools.islice(queue, _PIECES)))
             except BlockingIOError:
                 if self._wide is None:
-                    self._wide = _widen(self.writing)
+                    self._wide = system.widen(self.writing)
                 # What brought nothing is not waited for: when there will be room again is not known.
                 self.paused = self._wide and self.waiting < before
                 return False
             except OSError as error:
+                if room.passes(error):
+                    raise
                 raise LinkLost(str(error))
             self.waiting -= written
             while queue and written >= len(queue[0]):
@@ -128,13 +127,5 @@ class Link:
     def close(self) -> None:
         """Let go: the front ends, and with it the connection."""
         for fd in {self.reading, self.writing}:
-            os.close(fd)
+            files.close_quietly(fd)
         self.front.close()
-
-
-def _widen(fd: int) -> bool:
-    try:
-        fcntl.fcntl(fd, _SET_SIZE, _WIDE)
-    except OSError:  # no pipe, or the user's pipes have all that they may have
-        return False
-    return True

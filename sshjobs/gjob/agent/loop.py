@@ -1,9 +1,8 @@
 """The agent's event loop: which files are waited for, and SIGCHLD as one of them."""
 
-import os
 import select
 
-from ..light import signal
+from .. import system
 
 MYPY = False
 if MYPY:
@@ -16,7 +15,7 @@ class Loop:
     """Calls handlers for files that are ready. A file is watched for what was last wanted of it."""
 
     def __init__(self) -> None:
-        self._epoll = select.epoll()
+        self._epoll = system.epoll()
         self._handlers: "dict[int, Callable[[], None]]" = {}
         self._wanted: "dict[int, int]" = {}
 
@@ -38,7 +37,10 @@ class Loop:
         """Watch a file no longer, before it is closed."""
         if self._handlers.pop(fd, None) is not None:
             del self._wanted[fd]
-            self._epoll.unregister(fd)
+            try:
+                self._epoll.unregister(fd)
+            except OSError:  # it is closed next, which does the same
+                pass
 
     def turn(self, seconds: float) -> None:
         """Wait so long at most and call the handlers of what is ready."""
@@ -49,14 +51,13 @@ class Loop:
 
     def watch_children(self, handler: "Callable[[], None]") -> None:
         """Call ``handler`` when a child may have ended."""
-        wake, wake_in = os.pipe()
+        wake, wake_in = system.pipe()
         for fd in (wake, wake_in):
-            os.set_blocking(fd, False)
+            system.set_blocking(fd, False)
 
         def woken() -> None:
-            os.read(wake, 4096)
+            system.read(wake, 4096)
             handler()
 
-        signal.set_wakeup_fd(wake_in)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        system.heed_children(wake_in)
         self.watch(wake, woken)

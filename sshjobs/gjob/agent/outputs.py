@@ -1,9 +1,9 @@
 """Streaming of files that may still grow: stdout and stderr of attempts, from where the manager has them."""
 
-import os
+import stat
 import zlib
 
-from .. import wire
+from .. import files, system, wire
 
 MYPY = False
 if MYPY:
@@ -16,6 +16,10 @@ PIECE = 1 << 18
 #: Seconds between two looks at a file: when there was news, and at most.
 SOON, LATE = 0.05, 1.0
 _SLOWER = 1.5
+#: A file stays open while its descriptor is below this: twice as many jobs' outputs would leave no room for links.
+MOST_KEPT = 128
+#: So many bytes before the position tell whether a file has begun again.
+KNOWN = 64
 
 
 class Stream:
@@ -23,6 +27,8 @@ class Stream:
 
     The manager's offset counts every byte that was ever sent. A job that truncates its own output (``> /dev/stderr``
     does) makes the file begin again: ``lost`` is how much was sent of what is gone from the file.
+
+    :ivar emptied: the file was seen to begin again: what was in it and was not sent is gone
     """
 
     def __init__(self, path: str, uid: str, number: int, offset: int, lost: int = 0):
@@ -31,7 +37,10 @@ class Stream:
         # A manager that lost what it had asks for what is gone: there is only what is here.
         self.lost = min(lost, offset)
         self._position = offset - self.lost
-        self._looked = False
+        self._looked = self.emptied = False
+        #: What stands right before the position, and when the file was last written to.
+        self._before = b""
+        self._written = 0
 
     @property
     def sent(self) -> int:
@@ -42,34 +51,69 @@ class Stream:
         """Return the next piece as (line, bytes), ``None`` when there is nothing new.
 
         :param limit: size of the file at the job's end; what comes later is not the job's
+        :raises OSError: the file is there and cannot be read now
         """
-        if self._fd < 0:
-            if limit is not None and limit == self._position:
-                return None
-            try:
-                self._fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW)
-            except OSError:
-                return None
-        room = PIECE
-        size = os.fstat(self._fd).st_size
-        if size < self._position:
-            # At the first look nothing tells what of the file was sent before: all of it, then.
-            kept = 0 if self._looked else size
-            self.lost += self._position - kept
-            self._position = kept
-        self._looked = True
-        if limit is not None:
-            size = min(size, limit)
-        room = min(room, size - self._position)
+        if self._fd < 0 and limit is not None and limit == self._position and not self._position:
+            return None
+        fd = self._open()
+        if fd < 0:
+            return None
+        try:
+            return self._next(fd, limit)
+        finally:
+            # Near the limit of open files each is open only while it is read.
+            if self._fd < 0:
+                files.close_quietly(fd)
+
+    def _open(self) -> int:
+        """Return the file, kept open where there are descriptors in plenty; -1 where it is not there any more."""
+        if self._fd >= 0:
+            return self._fd
+        try:
+            fd = files.open_regular(self._path)
+        except FileNotFoundError:
+            return -1
+        except PermissionError:  # the job has changed the mode; what is ours we may change back
+            if not stat.S_ISREG(system.stat(self._path, follow_symlinks=False).st_mode):
+                return -1
+            system.chmod(self._path, 0o600)
+            fd = files.open_regular(self._path)
+        if fd < MOST_KEPT:
+            self._fd = fd
+        return fd
+
+    def _next(self, fd: int, limit: "int | None") -> "tuple[bytes, bytes] | None":
+        found = system.fstat(fd)
+        self._see_whether_it_began_again(fd, found.st_size, found.st_mtime_ns, limit is not None)
+        size = found.st_size if limit is None else min(found.st_size, limit)
+        room = min(PIECE, size - self._position)
         if room <= 0:
             return None
-        data = os.pread(self._fd, room, self._position)
+        data = system.pread(fd, room, self._position)
         if not data:
             return None
         head = wire.encode({"t": "out", "id": self._uid, "s": self._number, "off": self.sent, "n": len(data),
                             "crc": zlib.crc32(data)})
         self._position += len(data)
+        self._before = data[-KNOWN:] if len(data) >= KNOWN else (self._before + data)[-KNOWN:]
         return head, data
+
+    def _see_whether_it_began_again(self, fd: int, size: int, written: int, last: bool) -> None:
+        """Take note of a file that was truncated, also of one that is as long again with other bytes."""
+        known, self._looked = self._looked, True
+        again = size < self._position
+        if not again and self._before and (last or written != self._written):
+            at = self._position - len(self._before)
+            again = system.pread(fd, len(self._before), at) != self._before
+        self._written = written
+        if not again:
+            return
+        self.emptied = True
+        # At the first look nothing tells what of the file was sent before: all of it, then.
+        kept = 0 if known else size
+        self.lost += self._position - kept
+        self._position = kept
+        self._before = b""
 
     def missing(self, size: int) -> int:
         """Return how much of so many bytes at the job's end cannot be sent; less than 0: more was sent."""
@@ -78,7 +122,7 @@ class Stream:
     def close(self) -> None:
         """Let the file go."""
         if self._fd >= 0:
-            os.close(self._fd)
+            files.close_quietly(self._fd)
             self._fd = -1
 
 
@@ -125,6 +169,10 @@ class Feed:
         self._interval = SOON if news else min(LATE, self._interval * _SLOWER)
         self.next = now if self._more else now + self._interval
 
+    def wait(self, now: float) -> None:
+        """Note that the files cannot be read now."""
+        self.next = now + LATE
+
     @property
     def lost(self) -> "tuple[int, int]":
         """How much was sent of what the job removed from its own stdout and stderr; 0 for nearly all jobs."""
@@ -135,6 +183,11 @@ class Feed:
         """How much of what was there at the end is gone, once there is nothing more to send."""
         sizes = self._sizes or (0, 0)
         return self._streams[0].missing(sizes[0]), self._streams[1].missing(sizes[1])
+
+    @property
+    def emptied(self) -> bool:
+        """True when the job was seen to have removed something from its own stdout or stderr."""
+        return any(stream.emptied for stream in self._streams)
 
     def close(self) -> None:
         """Let the files go."""

@@ -1,7 +1,8 @@
 """The agent's runners: one forked for each slot in use, given one launch at a time."""
 
-import os
+import errno
 
+from .. import files, system
 from ..light import dumps, socket
 from .facts import cores
 
@@ -16,6 +17,9 @@ if MYPY:
 _ROOM = 4 << 20
 #: A runner is replaced after so many jobs, which make about 2 MiB of journal.
 JOBS_PER_JOURNAL = 4096
+#: So many descriptors are left for a new link, for outputs and for looks at processes: without them nothing would end.
+RESERVED = 16
+_HUNG_UP = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 
 
 class Worker:
@@ -24,6 +28,7 @@ class Worker:
     :ivar attempt: what it has now
     :ivar last: it exits after this attempt
     :ivar given: how many attempts it was given
+    :ivar status: its wait status, once it has ended
     :ivar ending: with what grace its attempt is to be ended, and why; ``None`` where nobody has asked for that
     """
 
@@ -33,6 +38,7 @@ class Worker:
         self.last = False
         self.given = 0
         self.ending: "tuple[float, str] | None" = None
+        self.status: "int | None" = None
         self._input = b""
         self._output = b""
 
@@ -46,10 +52,8 @@ class Worker:
         try:
             while self._output:
                 self._output = self._output[self.sock.send(self._output):]
-        except BlockingIOError:
-            pass
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno not in _HUNG_UP
         return True
 
     @property
@@ -70,9 +74,9 @@ class Worker:
         """Return the lines that it sent, and whether it is still there."""
         try:
             data = self.sock.recv(1 << 16)
-        except BlockingIOError:
-            return [], True
-        except OSError:
+        except OSError as error:
+            if error.errno not in _HUNG_UP:
+                return [], True
             data = b""
         lines = (self._input + data).split(b"\n")
         self._input = lines.pop()
@@ -88,7 +92,10 @@ class Pool:
     def __init__(self, places: "Places", history: "History", run: str, host: str, slots: "int | None"):
         self._places, self._history = places, history
         self._run, self._host = run, host
-        self._environ = dict(os.environb)
+        self._environ = system.environ()
+        #: How many files may be open here, and in the jobs where that was raised here.
+        self._open_limit = system.open_limit()
+        self._jobs_open_limit: "int | None" = None
         self._slots = slots or cores()
         self._workers: "dict[int, Worker]" = {}
         self._idle: "list[Worker]" = []
@@ -174,27 +181,48 @@ class Pool:
     def _drop_journal(self, path: str) -> None:
         if path in self._closed and not self._unreleased.get(path):
             self._unreleased.pop(path, None)
-            try:
-                os.unlink(path)
-            except OSError:
-                pass
+            _unlink(path)
 
     def _fork(self, slot: int) -> Worker:
         from .. import runner  # here, because subprocess takes its time to import and the welcome is to be early
 
         journal, path = self._history.new_journal()
-        ours, its = socket.socketpair()
+        sockets: "list[socket.socket]" = []
         try:
-            pid = os.fork()
-            if pid == 0:
-                runner.main(its, journal, self._places, self._environ, self._run, self._host, slot)
-        except OSError:
-            ours.close()
-            os.unlink(path)
+            sockets += system.socketpair()
+            ours, its = sockets
+            self._see_to_reserve(ours.fileno())
+            ours.setblocking(False)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
+            pid = system.fork(lambda: runner.main(its, journal, self._places, self._environ, self._jobs_open_limit,
+                                                  (self._run, self._host, slot)))
+            sockets.remove(ours)
+        except (OSError, MemoryError):
+            _unlink(path)
             raise
         finally:
-            os.close(journal)
-            its.close()
-        ours.setblocking(False)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
+            files.close_quietly(journal)
+            for sock in sockets:
+                sock.close()
         return Worker(pid, ours, slot, path)
+
+    def _see_to_reserve(self, fd: int) -> None:
+        """Raise the limit of open files where it is near, which each runner takes back for its jobs.
+
+        :raises OSError: there are not enough descriptors for one more runner
+        """
+        if fd < self._open_limit // 2:
+            return
+        if self._jobs_open_limit is None:
+            self._jobs_open_limit = self._open_limit
+            system.set_open_limit(None)
+            self._open_limit = system.open_limit()
+        if fd >= self._open_limit - RESERVED:
+            raise OSError(errno.EMFILE, "as many files are open as may be (ulimit -n)")
+
+
+def _unlink(path: str) -> None:
+    try:
+        system.unlink(path)
+    except OSError:
+        pass

@@ -1,7 +1,6 @@
 """Files of released attempts, on their way out."""
 
-import os
-
+from .. import system
 from ..light import deque
 
 MYPY = False
@@ -57,6 +56,6 @@ class Rubbish:
 
     def _has_nothing_in_it(self, uid: str) -> bool:
         try:
-            return not os.listdir(self._places.cwd(uid))
+            return not system.listdir(self._places.cwd(uid))
         except OSError:
             return False

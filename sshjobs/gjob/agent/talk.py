@@ -1,8 +1,6 @@
 """What is said on one link: answers to frames, and the news of the attempts that the manager knows to be here."""
 
-import time
-
-from .. import wire
+from .. import room, system, wire
 from ..lease import clock
 from .attempts import ENDED, QUEUED, launched
 from .link import ENOUGH
@@ -18,6 +16,10 @@ if MYPY:
     from .blobs import Blobs
     from .crew import Crew
     from .link import Link
+
+
+#: Seconds until it is said again that outputs cannot be read; of how many jobs it is said that they empty theirs.
+_SAID_AGAIN, _MOST_TOLD = 60.0, 20
 
 
 class Talk:
@@ -36,9 +38,13 @@ class Talk:
         self._feeds: "dict[str, Feed]" = {}
         self._unsent: "set[str]" = set()
         self._active: "dict[str, Feed]" = {}
+        #: Those of which it was said that they empty their own outputs; and when it was last said what cannot be read.
+        self._emptied: "set[str]" = set()
+        self._unread_at = 0.0
         self._answers: "dict[str, Callable[[dict[str, Any], bytes, Body], None]]" = {
             "launch": self._on_launch, "release": self._on_release, "sync": self._on_sync, "put": self._on_put,
-            "want": lambda frame, line, body: self.link.say(t="lack", shas=blobs.lacking(frame["blobs"])),
+            "want": lambda frame, line, body: blobs.ask(
+                frame["blobs"], lambda shas: self.link.say(t="lack", shas=shas)),
             "fence": self._on_fence, "cancel": self._on_cancel, "slots": self._on_slots, "ping": self._on_ping,
             "lease": self._on_lease,
             "pause": lambda frame, line, body: crew.pause(frame["id"], True),
@@ -118,6 +124,7 @@ class Talk:
                 raise wire.WireError("release: %s has not ended" % uid)
         for uid in known:
             self._unsent.discard(uid)
+            self._emptied.discard(uid)
             self._active.pop(uid, None)
             feed = self._feeds.pop(uid, None)
             if feed is not None:
@@ -140,7 +147,7 @@ class Talk:
         uid = attempt.uid
         if uid in self._feeds:
             self._feeds[uid].close()
-        feed = Feed(self._places, uid, sent, attempt.lost, time.monotonic())
+        feed = Feed(self._places, uid, sent, attempt.lost, system.monotonic())
         self._feeds[uid] = feed
         self._unsent.add(uid)
         if attempt.state == QUEUED:
@@ -173,7 +180,7 @@ class Talk:
         """An attempt was given to a runner: its files may grow from now on."""
         if attempt.uid in self._unsent:
             feed = self._active[attempt.uid] = self._feeds[attempt.uid]
-            feed.begin(time.monotonic())
+            feed.begin(system.monotonic())
 
     def on_end(self, attempt: "Attempt") -> None:
         """An attempt has ended: its outputs follow, then its end."""
@@ -208,9 +215,15 @@ class Talk:
             if feed.next > now:
                 continue
             news = False
-            for head, data in feed.pieces():
-                self.link.say_line(head, data)
-                news = True
+            try:
+                for head, data in feed.pieces():
+                    self.link.say_line(head, data)
+                    news = True
+            except OSError as error:  # no descriptor for it, a disk that does not answer: it is still there, so wait
+                self._cannot_read(uid, feed, now, error)
+                continue
+            if feed.emptied and uid not in self._emptied:
+                self._tell_of_emptied(uid)
             if not feed.ended:
                 feed.looked(now, news)
             elif not news:
@@ -220,3 +233,16 @@ class Talk:
                 feed.close()
                 del self._active[uid]
                 self._unsent.discard(uid)
+
+    def _cannot_read(self, uid: str, feed: Feed, now: float, error: OSError) -> None:
+        feed.wait(now)
+        if now >= self._unread_at:
+            self._unread_at = now + _SAID_AGAIN
+            self.warn("%s: its output cannot be read now and is waited for: %s"
+                      % (uid, room.words(error, self._places.outputs)))
+
+    def _tell_of_emptied(self, uid: str) -> None:
+        self._emptied.add(uid)
+        if len(self._emptied) <= _MOST_TOLD:
+            self.warn("%s: it empties its own stdout or stderr as it runs (so does opening /dev/stdout or /dev/stderr "
+                      "where they are files); what was not fetched by then is gone: write output: pipe for it" % uid)

@@ -7,7 +7,7 @@ import time
 
 from .. import kill as kill_
 from .. import procs
-from ..places import remove_tree
+from ..trees import remove_tree
 from .jobdir import DELETED, RECORD, JobDir
 from .say import Trouble, reason, usage
 from .start import claim, draft_record

@@ -11,11 +11,12 @@ import signal
 import socket
 import time
 
-from .. import procs
+from .. import files, system
 from ..journal import Journal
-from ..places import Places, remove_tree
+from ..places import Places
 from ..runner import RETRY_INTERVAL, Job, Runner
 from ..start import Starter, StartError
+from ..trees import remove_tree
 from .jobdir import DELETED, JobDir
 from .say import Trouble, reason
 
@@ -219,16 +220,16 @@ def _watch(sock: socket.socket, job_dir: JobDir, token: str) -> None:
         draft, journal = draft_record(job_dir, token)
         log = os.open(os.path.join(draft, "log"), _OPEN | os.O_EXCL | os.O_APPEND, 0o644)
         os.dup2(log, 2)
-        procs.close_all_but([sock.fileno(), journal.fd])
+        files.close_all_but([sock.fileno(), journal.fd])
         places = JobPlaces(job_dir)
         starter = Starter(places, dict(os.environb), "gjob", socket.gethostname(), 1)
         Watcher(sock, journal, places, starter, job_dir, draft).serve()
     except OSError as error:
-        procs.note_failure()
+        system.note_failure()
         remove_tree(draft)
         sock.sendall(json.dumps({"t": "failed", "msg": reason(error)}).encode("ascii") + b"\n")
     except BaseException:
-        procs.note_failure()
+        system.note_failure()
         raise
 
 

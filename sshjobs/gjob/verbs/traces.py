@@ -12,7 +12,8 @@ import time
 from .. import door, kill, procs
 from ..agent.cache import Cache
 from ..journal import Reader
-from ..places import Places, is_own, remove_tree, usual_roots
+from ..places import Places, is_own, usual_roots
+from ..trees import count_files, remove_tree
 from ..wire import is_id
 
 MYPY = False
@@ -62,7 +63,7 @@ def _describe(places: Places) -> "dict[str, Any]":
     uids = {name for name in _listed(places.work) if is_id(name)} | set(records)
     return {"run": os.path.basename(places.run), "host": os.path.basename(places.base), "base": places.base,
             "agent": any(_is_served(address) for address in _addresses(places)), "boots": sorted(boots),
-            "changed": changed, "files": max(1, _count(places.base)),
+            "changed": changed, "files": max(1, count_files(places.base)),
             "attempts": [_attempt(uid, records.get(uid, {}), places) for uid in sorted(uids - released)]}
 
 
@@ -165,10 +166,6 @@ def _listed(path: str) -> "list[str]":
         return []
 
 
-def _count(path: str) -> int:
-    return sum(len(files) for _, _, files in os.walk(path))
-
-
 # -- agents' doors ---------------------------------------------------------------------------------------------------
 
 def _addresses(places: Places) -> "list[door.Address]":
@@ -223,7 +220,7 @@ def _remove(places: Places, wish: "dict[str, Any]", told: "dict[str, Any]") -> N
             return _keep(places, "more is in it than before", told)
         if wish["staff"]:
             told["processes"] += _end(lambda: _tree(_staff(places)))
-        files = _count(places.base)
+        files = count_files(places.base)
         left = remove_tree(places.base)
         told["files"] += max(0, files - left)
         if left:

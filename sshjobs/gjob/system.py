@@ -1,0 +1,399 @@
+"""The door to the operating system: all that the far side does to files, processes, sockets and clocks.
+
+Every other module calls these names as ``system.NAME``, each time anew, and decides on data. So a simulation, or a test
+in which one call fails, replaces names of this module and nothing else. ``CALLS`` lists them; what else stands here
+is made of those.
+
+| files | |
+|---|---|
+| open close read pread readv write writev pwrite | as in ``os``; ``open`` closes on exec |
+| fill | copies a whole file from one descriptor to another |
+| splice | moves what waits in a pipe to the end of a file; what was not written stays in the pipe |
+| stat fstat access listdir statvfs getxattr | as in ``os``, by path, below an open directory, or of a descriptor |
+| mkdir mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir | as in ``os`` |
+| lock | takes the lock of a file, without waiting |
+
+| processes | |
+|---|---|
+| getpid getuid environ hostname cores | who and where we are |
+| fork | runs a function in a child, which cannot return from it |
+| exit | ends this process, at once |
+| setsid kill kill_exactly waitid wait4 | as in ``os``; ``kill_exactly`` minds that a pid may be another's by now |
+| spawn | starts a program in a session of its own |
+| ask | returns what a program prints |
+| pids stat_of environ_of children_of | /proc, as the kernel writes it |
+| adopt_orphans | orphaned descendants become our children |
+| open_limit set_open_limit | how many files may be open |
+| heed_children, signals_as_usual | a byte into a pipe for each SIGCHLD; signals as a login has them |
+
+| streams and clocks | |
+|---|---|
+| pipe socketpair listen connect accept | unix sockets, which have the methods of ``socket.socket`` |
+| poll epoll widen set_blocking set_inheritable dup2 | as in ``select`` and ``os`` |
+| monotonic time boottime sleep | as in ``time`` |
+
+Whatever fails raises OSError, or MemoryError, which is ENOMEM before the kernel was asked.
+"""
+
+import errno
+import fcntl
+import os
+import select
+import sys
+import time as time_
+
+from . import light
+from .light import signal, socket
+
+MYPY = False
+if MYPY:
+    from typing import Any, Callable, NoReturn
+
+CALLS = tuple(
+    "open close read pread readv write writev pwrite fill splice stat fstat access listdir statvfs getxattr mkdir"
+    " mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir lock getpid getuid environ hostname cores fork exit"
+    " setsid kill kill_exactly waitid wait4 spawn ask pids stat_of environ_of children_of adopt_orphans open_limit"
+    " set_open_limit heed_children signals_as_usual pipe socketpair listen connect accept poll epoll widen set_blocking"
+    " set_inheritable dup2 monotonic time boottime sleep".split())
+
+open = os.open
+close, read, pread, readv, write, writev, pwrite = (
+    os.close, os.read, os.pread, os.readv, os.write, os.writev, os.pwrite)
+stat, fstat, access, listdir, statvfs, getxattr = (
+    os.stat, os.fstat, os.access, os.listdir, os.statvfs, os.getxattr)
+mkdir, mkfifo, rmdir, unlink, rename, link, symlink, readlink = (
+    os.mkdir, os.mkfifo, os.rmdir, os.unlink, os.rename, os.link, os.symlink, os.readlink)
+chmod, fchmod, utime, chdir = os.chmod, os.fchmod, os.utime, os.chdir
+
+_COPY = 1 << 26
+#: From Python 3.8.
+_copy_file_range: "Any" = getattr(os, "copy_file_range", None)
+_CANNOT_SHARE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
+
+
+def fill(writing: int, reading: int) -> None:
+    """Copy a whole file. Where the file system can, both share their blocks until one of them is written to."""
+    try:
+        while _copy_file_range is not None and _copy_file_range(reading, writing, _COPY):
+            pass
+    except OSError as error:
+        if error.errno not in _CANNOT_SHARE:
+            raise
+    # Goes on where that ended: at the end, or at the beginning.
+    while os.sendfile(writing, reading, None, _COPY):
+        pass
+
+
+#: From Python 3.10.
+_splice: "Any" = getattr(os, "splice", None)
+
+
+def splice(reading: int, writing: int, most: int) -> int:
+    """Move what waits in a pipe to a file, at its own offset; return how many bytes that were, 0 at the pipe's end.
+    What cannot be written stays in the pipe. So it does when this process is killed; where Python has no splice, what
+    is just in our hands then is lost.
+
+    :raises BlockingIOError: nothing waits
+    """
+    if _splice is not None:
+        return int(_splice(reading, writing, most))
+    data = read(reading, most)
+    rest = data
+    while rest:
+        try:
+            rest = rest[write(writing, rest):]
+        except OSError:  # there is no way to put it back
+            sleep(1.0)
+    return len(data)
+
+
+def lock(fd: int) -> None:
+    """Take the lock of an open file.
+
+    :raises BlockingIOError: another process has it
+    """
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+getpid, getuid, setsid, kill, waitid, wait4 = os.getpid, os.getuid, os.setsid, os.kill, os.waitid, os.wait4
+
+#: From Python 3.8, and only with a C library that can make a session on the way.
+_posix_spawn: "Any" = getattr(os, "posix_spawn", None)
+_DUP2: int = getattr(os, "POSIX_SPAWN_DUP2", 0)
+#: What Python itself ignores and programs expect as it was.
+_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+_SUBREAPER = 36
+
+
+def environ() -> "dict[bytes, bytes]":
+    """Return the environment of this process."""
+    return dict(os.environb)
+
+
+def hostname() -> str:
+    """Return what this machine calls itself."""
+    return os.uname().nodename
+
+
+def cores() -> int:
+    """Return how many cores this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def exit(status: int) -> "NoReturn":
+    """End this process at once: nothing is flushed, no handler runs."""
+    while True:
+        try:
+            os._exit(status)
+        except BaseException:  # noqa: BLE001, S112  (no memory for the call itself)
+            continue
+
+
+def fork(child: "Callable[[], int]") -> int:
+    """Run a function in a child process and return its pid here. The child ends with what the function returns, or
+    with 1: it never comes back to where it was forked, whatever fails in it, its own last words included.
+
+    :raises OSError: no process can be made
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        try:
+            status = child()
+        except BaseException:  # noqa: BLE001  (nothing may leave)
+            note_failure()
+    except BaseException:  # noqa: BLE001, S110
+        pass
+    finally:
+        exit(status)
+
+
+def note_failure() -> None:
+    """Write the exception that is being handled into the log, which is standard error; where that cannot be, go on."""
+    try:
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.flush()  # Python 3.6 keeps it otherwise, and we leave by os._exit
+    except Exception:  # noqa: BLE001  (no descriptor for the module, no room on the disk)
+        try:
+            write(2, b"%a\n" % (sys.exc_info()[1],))
+        except Exception:  # noqa: BLE001, S110
+            pass
+
+
+def spawn(program: bytes, argv: "list[bytes]", env: "dict[bytes, bytes]", files: "tuple[int, int, int]",
+          nice: int) -> int:
+    """Start a program in a session of its own and return its pid.
+
+    :param files: its standard input, output and error
+    :raises OSError: no process came to be
+    :raises ValueError: no process can have such arguments
+    """
+    if nice or _posix_spawn is None:
+        return _popen(program, argv, env, files, nice)
+    actions = [(_DUP2, fd, target) for target, fd in enumerate(files)]
+    pid: int = _posix_spawn(program, argv, env, file_actions=actions, setsid=True, setsigdef=_SIGNALS)
+    return pid
+
+
+def _popen(program: bytes, argv: "list[bytes]", env: "dict[bytes, bytes]", files: "tuple[int, int, int]",
+           nice: int) -> int:
+    """Start a program where posix_spawn is missing (Python 3.6) or cannot do it."""
+    import subprocess
+
+    try:
+        # Our own files are all closed on exec, so nothing is left for close_fds to do.
+        process = subprocess.Popen(argv, executable=program, env=env, stdin=files[0], stdout=files[1],
+                                   stderr=files[2], start_new_session=True, close_fds=False,
+                                   preexec_fn=(lambda: _renice(nice)) if nice else None)
+    except subprocess.SubprocessError as error:
+        raise ValueError(str(error))
+    # We wait for it ourselves; Popen is to leave the pid alone, which may be another's by then.
+    process.returncode = 0
+    return process.pid
+
+
+def _renice(nice: int) -> None:
+    try:
+        os.nice(nice)
+    except OSError:  # below zero is for root
+        pass
+
+
+def ask(argv: "list[str]", patience: float) -> bytes:
+    """Return what a program prints, nothing where it cannot be run or takes longer than so many seconds."""
+    import subprocess
+
+    try:
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              timeout=patience, start_new_session=True).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return b""
+
+
+def kill_exactly(pid: int, number: int, same: "Callable[[], bool]") -> None:
+    """Send a signal to a process unless it is another by now.
+
+    :param same: whether the pid is still that of who is meant
+    :raises OSError: it is gone, or not ours to signal
+    """
+    pidfd_open = getattr(os, "pidfd_open", None)
+    try:
+        fd = pidfd_open(pid) if pidfd_open is not None else -1
+    except OSError as error:
+        if isinstance(error, (ProcessLookupError, PermissionError)):
+            raise
+        fd = -1  # Python knows pidfds, the kernel does not, or there is no descriptor for one
+    try:
+        if not same():
+            raise ProcessLookupError(errno.ESRCH, "another process has that pid now")
+        if fd < 0:
+            kill(pid, number)
+        else:
+            getattr(signal, "pidfd_send_signal")(fd, number)  # noqa: B009  (not in Python 3.6)
+    finally:
+        if fd >= 0:
+            close(fd)
+
+
+def pids() -> "list[int]":
+    """Return the pid of every process that can be seen."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def stat_of(pid: int) -> bytes:
+    """Return a process's /proc/PID/stat."""
+    return _proc("/proc/%d/stat" % pid)
+
+
+def environ_of(pid: int) -> bytes:
+    """Return a process's environment."""
+    return _proc("/proc/%d/environ" % pid)
+
+
+def children_of(pid: int) -> "list[int]":
+    """Return the children of a process with one thread, those not waited for included.
+
+    :raises FileNotFoundError: this kernel does not tell
+    """
+    return [int(word) for word in _proc("/proc/%d/task/%d/children" % (pid, pid)).split()]
+
+
+def _proc(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        data = piece = os.read(fd, 1 << 16)
+        while piece:
+            piece = os.read(fd, 1 << 16)
+            data += piece
+        return data
+    finally:
+        os.close(fd)
+
+
+def adopt_orphans() -> bool:
+    """Have orphaned descendants become children of this process; False where that cannot be had."""
+    try:
+        import ctypes
+
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+        return bool(prctl(_SUBREAPER, 1, 0, 0, 0) == 0)
+    except (ImportError, OSError, AttributeError, MemoryError):  # Python without ctypes, or libffi without memory
+        return False
+
+
+def open_limit() -> int:
+    """Return how many files may be open."""
+    return os.sysconf("SC_OPEN_MAX")
+
+
+def set_open_limit(soft: "int | None") -> None:
+    """Have as many files open as ``soft``, ``None`` for as many as we may. Where that cannot be, all stays as it is."""
+    try:
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard if soft is None else soft, hard))
+    except (ImportError, OSError, ValueError):
+        pass
+
+
+def heed_children(wake: int) -> None:
+    """Have a byte written into a pipe whenever a child may have ended; -1 for no longer."""
+    signal.set_wakeup_fd(wake)
+    if wake >= 0:
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+
+
+def signals_as_usual() -> None:
+    """Have signals do what they do to a process that has said nothing about them."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+accept = light.accept
+pipe, set_blocking, set_inheritable, dup2, poll, epoll = (
+    os.pipe, os.set_blocking, os.set_inheritable, os.dup2, select.poll, select.epoll)
+
+#: fcntl's F_SETPIPE_SZ (by name from Python 3.10), and the bytes that may wait in a pipe that is wide.
+_SET_SIZE, _WIDE = 1031, 1 << 20
+_BACKLOG = 16
+
+
+def widen(fd: int) -> bool:
+    """Let more wait in a pipe; False where it is none, or the user's pipes have all that they may have."""
+    try:
+        fcntl.fcntl(fd, _SET_SIZE, _WIDE)
+    except OSError:
+        return False
+    return True
+
+
+def socketpair() -> "tuple[socket.socket, socket.socket]":
+    """Return two ends of a stream."""
+    return socket.socketpair()
+
+
+def listen(path: str) -> "socket.socket":
+    """Return a socket of packets that others find under a path."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        sock.bind(path)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def connect(path: str, patience: float) -> "socket.socket":
+    """Return a connection to the socket of a path.
+
+    :param patience: seconds that each call on it may take
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.settimeout(patience)
+    try:
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+monotonic, time, sleep = time_.monotonic, time_.time, time_.sleep
+#: CLOCK_BOOTTIME, which Python names from 3.7 on: it goes on while the machine sleeps, and nobody can set it.
+_BOOTTIME = 7
+
+
+def boottime() -> float:
+    """Return seconds since the machine was booted, those that it slept included."""
+    try:
+        return time_.clock_gettime(_BOOTTIME)
+    except OSError:  # a kernel without that clock
+        return monotonic()
