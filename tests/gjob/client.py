@@ -78,12 +78,13 @@ class Link:
 
     :param python: interpreter of the far side
     :param environ: of the login
+    :param user: uid of the login, where it is not ours
     """
 
     def __init__(self, python: str, environ: Mapping[str, str], packed: bytes | None = None, hello: bytes = b"",
-                 near: bool = False):
+                 near: bool = False, user: int | None = None):
         self.process = subprocess.Popen(["sh", "-c", payload.remote_command(python)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, env=dict(environ), bufsize=0)
+                                        stdout=subprocess.PIPE, env=dict(environ), bufsize=0, user=user, group=user)
         self._buffer = b""
         self.frames: list[dict[str, Any]] = []
         self.outputs: dict[tuple[str, int], bytearray] = {}
@@ -229,6 +230,7 @@ class FarHost:
         # The mark is in the environment of everything that is started here.
         self.environ = {**os.environ, "HOME": str(home), "FAR_HOST": self.run}
         self.links: list[Link] = []
+        self.user: int | None = None
         self.welcome: dict[str, Any] = {}
 
     def connect(self, *, epoch: int = 1, slots: int | None = 2, sync: list[list[Any]] | None = None,
@@ -243,7 +245,7 @@ class FarHost:
 
     def open(self) -> Link:
         """Open a link and say nothing yet."""
-        link = Link(self.python, self.environ, self.packed)
+        link = Link(self.python, self.environ, self.packed, user=self.user)
         self.links.append(link)
         return link
 

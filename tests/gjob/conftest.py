@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sshjobs.network import payload
 from tests.gjob.client import FarHost
 
 
@@ -53,3 +54,19 @@ def make_far(python: str, tmp_path: Path) -> Iterator[Callable[..., FarHost]]:
 def far(make_far: Callable[..., FarHost]) -> FarHost:
     """One host."""
     return make_far()
+
+
+@pytest.fixture
+def make_failing(make_far: Callable[..., FarHost]) -> Callable[..., FarHost]:
+    """Make a host on which a system call of a module fails as long as there is a file ``fail`` in the home."""
+
+    def make(module: str, call: str, number: str) -> FarHost:
+        modules = dict(payload.sources())
+        name = f"sshjobs.gjob.{module}"
+        assert call in modules[name]
+        modules[name] = modules[name].replace(call, f"(_fail() or {call})") + (
+            "\n\ndef _fail():\n    import errno, os\n    if os.path.exists(os.environ['HOME'] + '/fail'):\n"
+            f"        raise OSError(errno.{number}, os.strerror(errno.{number}))\n")
+        return make_far(payload.pack(modules))
+
+    return make

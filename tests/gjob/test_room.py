@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from sshjobs.network import payload
 from tests.gjob.client import FarHost, Link, alive, eventually, holders, token_of
 from tests.lab import disks
 
@@ -33,22 +32,6 @@ def small(far: FarHost, tmp_path: Path) -> Iterator[FarHost]:
     with disks.small_disk(far.home, "4m,nr_inodes=200"):
         yield far
         far.close()
-
-
-@pytest.fixture
-def make_failing(make_far: Callable[..., FarHost]) -> Callable[..., FarHost]:
-    """Make a host on which a system call of a module fails as long as there is a file ``fail`` in the home."""
-
-    def make(module: str, call: str, number: str) -> FarHost:
-        modules = dict(payload.sources())
-        name = f"sshjobs.gjob.{module}"
-        assert call in modules[name]
-        modules[name] = modules[name].replace(call, f"(_fail() or {call})") + (
-            "\n\ndef _fail():\n    import errno, os\n    if os.path.exists(os.environ['HOME'] + '/fail'):\n"
-            f"        raise OSError(errno.{number}, os.strerror(errno.{number}))\n")
-        return make_far(payload.pack(modules))
-
-    return make
 
 
 @needs_mounts
@@ -164,6 +147,7 @@ def start(far: FarHost, tmp_path: Path) -> tuple[Link, int]:
     link = far.connect()
     link.launch("1.1", script="echo ran >> \"$HOME/ledger\"\n" + GO + "echo after\n")
     pid = link.until("started", id="1.1")["pid"]
+    eventually((far.home / "ledger").exists, "the job to have read its script")
     shutil.rmtree(far.home / ".sshjobs")
     return link, pid
 
