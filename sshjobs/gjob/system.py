@@ -51,8 +51,8 @@ if MYPY:
 
 CALLS = tuple(
     "open close read pread readv write writev pwrite fill splice stat fstat access listdir statvfs getxattr mkdir"
-    " mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir lock getpid getuid environ hostname cores"
-    " fork exit setsid kill kill_exactly waitid wait4 spawn ask pids stat_of environ_of children_of adopt_orphans"
+    " mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir lock getpid getuid environ hostname"
+    " cores fork exit setsid kill kill_exactly waitid wait4 spawn ask pids stat_of environ_of children_of adopt_orphans"
     " open_limit set_open_limit heed_children signals_as_usual pipe socketpair listen connect accept poll epoll widen"
     " set_blocking set_inheritable dup2 monotonic time boottime sleep".split())
 
