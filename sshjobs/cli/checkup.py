@@ -110,7 +110,7 @@ def _collect(network: Network, slots: int | None) -> Iterator[Finding]:
             if isinstance(event, Warned):
                 if event.host in findings:
                     findings[event.host].notes.append(event.message)
-            elif event.host not in findings and not _passing(event):
+            elif isinstance(event, (HostUp, HostDown)) and event.host not in findings and not _passing(event):
                 findings[event.host] = _finding(event, network.hosts[event.host], slots, machines)
                 last = time.monotonic()
         while waiting and waiting[0] in findings:

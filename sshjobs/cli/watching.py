@@ -35,6 +35,8 @@ class Watcher:
         self._live: dict[int, int] = {}
         self._failed: set[int] = set()
         self._hosts: dict[str, tuple[Any, ...]] = {}
+        #: How many jobs a host takes at a time that does not say so itself.
+        self._slots: int | None = None
 
     def follow(self) -> int:
         """Return the exit code of the run when it is over or its manager gone; tells the end too."""
@@ -56,6 +58,7 @@ class Watcher:
     def _begin(self) -> None:
         with self._reader.snapshot():
             summary = self._reader.summary()
+            self._slots = summary.options.get("slots")
             self._commit, self._last, self._total = summary.commit, self._reader.last_number(), summary.total
             live = list(self._reader.jobs([STATE_BUSY, STATE_UNKNOWN]))
             self._failed = {job.number for job in self._reader.jobs([STATE_ERROR])}
@@ -135,14 +138,15 @@ class Watcher:
 
     def _look_at_hosts(self) -> None:
         for row in self._reader.hosts():
-            name, now = row.host.name, (row.state, row.since, row.reason)
+            slots = row.host.slots or self._slots or (row.facts or {}).get("cores")
+            name, now = row.host.name, (row.state, row.since, row.reason, slots)
             before, self._hosts[name] = self._hosts.get(name), now
             if row.state is not None and before != now and not row.host.removed:
-                self._tell(_host_event(row))
+                self._tell(_host_event(row, slots))
 
 
-def _host_event(row: HostRow) -> Event:
+def _host_event(row: HostRow, slots: int | None) -> Event:
     if row.state == "up":
-        return {"event": "host", "host": row.host.name, "state": "up", "facts": row.facts or {}}
+        return {"event": "host", "host": row.host.name, "state": "up", "facts": row.facts or {}, "slots": slots}
     # The store keeps the reason in words only.
     return {"event": "host", "host": row.host.name, "state": row.state, "kind": None, "reason": row.reason}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, RunIdentity, Warned
+from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, RunIdentity, Silent, Warned
 from sshjobs.network.network import Network
 
-__all__ = ["HostDown", "HostUp", "Network", "NetworkContract", "News", "RunIdentity", "Warned"]
+__all__ = ["HostDown", "HostUp", "Network", "NetworkContract", "News", "RunIdentity", "Silent", "Warned"]

@@ -55,6 +55,13 @@ class Warned(NamedTuple):
     message: str
 
 
+class Silent(NamedTuple):
+    """A host that can be used has not answered for so many seconds, and may still; ``None``: it was heard again."""
+
+    host: str
+    seconds: float | None
+
+
 class RoundTrip(NamedTuple):
     """How long a word to a host and back took, in seconds."""
 
@@ -80,7 +87,7 @@ class News:
     """
 
     jobs: list[Job] = field(default_factory=list)
-    hosts: list[HostUp | HostDown | Warned] = field(default_factory=list)
+    hosts: list[HostUp | HostDown | Warned | Silent] = field(default_factory=list)
     released: list[Attempt] = field(default_factory=list)
     round_trips: dict[str, float] = field(default_factory=dict)
     fetched: list[Attempt] = field(default_factory=list)

@@ -119,10 +119,10 @@ def job_directory_name(name: str) -> str:
     :raises UsageError: it is not
     """
     if name in ("", ".", "..") or _NOT_IN_A_FILE_NAME.search(name):
-        raise UsageError(f"a job cannot be called {name!r:.80}", why="a directory is named after it",
+        raise UsageError(f"a job cannot be called {name!r:.300}", why="a directory is named after it",
                          hint=f"use 1 to {MAX_NAME} bytes without / and control characters")
     if len(name) > MAX_NAME // 4 and _bytes(name) > MAX_NAME:
-        raise UsageError(f"a job cannot be called {name!r:.80}", why=f"a directory is named after it, and it has "
+        raise UsageError(f"a job cannot be called {name!r:.300}", why=f"a directory is named after it, and it has "
                          f"{_bytes(name)} bytes", hint=f"make it shorter: {MAX_NAME} bytes, with the host's name where "
                                                        "each host has the job")
     return name

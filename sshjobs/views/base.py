@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -9,6 +10,9 @@ from typing import Any, TextIO
 from sshjobs.errors import SshjobsError, printable
 
 Event = dict[str, Any]
+
+#: Columns and rows of a screen that tells us nothing about itself.
+SCREEN = (80, 24)
 
 
 class View(ABC):
@@ -38,6 +42,14 @@ class Output:
     def __init__(self, stream: TextIO, complain: Callable[[str], None]):
         self.stream, self._complain = stream, complain
         self.alive = True
+
+    def screen(self) -> tuple[int, int]:
+        """Return columns and rows of the terminal that it is, or of a common one."""
+        try:
+            size = os.get_terminal_size(self.stream.fileno())
+        except (OSError, ValueError, AttributeError):
+            return SCREEN
+        return size.columns or SCREEN[0], size.lines or SCREEN[1]
 
     def line(self, text: str) -> None:
         """Print a line that a reader sees at once. Control characters in it are escaped."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from sshjobs.errors import printable
@@ -18,6 +19,12 @@ from sshjobs.views.wording import STATE_ORDER, duration, ending_of, told
 
 #: What the screen leaves room for at most, however tall it is.
 MAX_FAILURES, MAX_HOSTS = 5, 12
+#: How many cells stand side by side at most, how wide one is at least for that, and the blanks between two.
+MAX_COLUMNS, COLUMN, GAP = 4, 56, 2
+#: How many columns lengths of time get: `59 min 59 s`.
+TIME = 11
+#: Below so many columns lines have no host; from so many on they have words that are known by their colours too.
+NARROW, WITH_WORDS = 36, 50
 _STYLES = {STATE_DONE: "green", STATE_ERROR: "red", STATE_BUSY: "yellow", STATE_UNKNOWN: "magenta", STATE_FREE: "dim"}
 _HOST_ORDER = {"blocked": 0, "away": 1, "connecting": 2, "up": 3}
 
@@ -39,22 +46,23 @@ class Frame:
         head = [self._title(width), self._bar(width, ascii_only), self._counts(width)]
         foot = [_text(progress.notice, "bold yellow")] if progress.notice else []
         room = height - len(head) - len(foot)
-        failures = self._failures(min(MAX_FAILURES, room // 5)) if room >= 5 else []
+        failures = self._failures(width, min(MAX_FAILURES, room // 5)) if room >= 5 else []
         room -= len(failures)
-        hosts = self._hosts(min(MAX_HOSTS, room // 3)) if room >= 4 else []
+        hosts = self._hosts(width, min(MAX_HOSTS, room // 3)) if room >= 4 else []
         room -= len(hosts)
         jobs = self._jobs(width, room)
         return [*head, *hosts, *jobs, *failures, *foot][: max(1, height)]
 
     def _title(self, width: int) -> Text:
         took = duration(self._progress.elapsed() or 0.0)
-        total = f" of {self._progress.total:,}" if width >= 40 else ""
         over = self._progress.counts[STATE_DONE] + self._progress.counts[STATE_ERROR]
-        line = _text(self._progress.run, "bold")
-        return line.append(f"  {over:,}{total}  {took}" if width >= 40 else f" {took}")
+        facts = f"  {over:,} of {self._progress.total:,}  {took}"
+        if width < NARROW:
+            facts = f" {over}/{self._progress.total} {took}"
+        return _text(fit(self._progress.run, width - len(facts)), "bold").append(facts)
 
     def _bar(self, width: int, ascii_only: bool) -> Text:
-        length = max(1, min(width, 80))
+        length = max(1, width)
         total, counts = max(1, self._progress.total), self._progress.counts
         bar, begin, seen = Text(no_wrap=True), 0, 0
         for state in STATE_ORDER:
@@ -66,68 +74,93 @@ class Frame:
         return bar
 
     def _counts(self, width: int) -> Text:
+        line = self._counted(width, lambda state: state)
+        return line if line.cell_len <= width else self._counted(width, lambda state: state[0])
+
+    def _counted(self, width: int, word: Callable[[str], str]) -> Text:
         line = Text(no_wrap=True, overflow="ellipsis")
         for state in STATE_ORDER:
             number = self._progress.counts[state]
-            if number or (state != STATE_UNKNOWN and width >= 60):
-                word = state if width >= 40 else state[0]
-                line.append(f"{'  ' if line else ''}{number:,} {word}", style=_STYLES[state])
+            if number or (state != STATE_UNKNOWN and width >= NARROW):
+                # What there is none of is nothing to look at.
+                style = _STYLES[state] if number else "dim"
+                line.append(f"{'  ' if line else ''}{number:,} {word(state)}", style=style)
         return line
 
-    def _hosts(self, room: int) -> list[Text]:
-        """Return a line per host, those in trouble first; what does not fit is summed up in the last one."""
+    def _hosts(self, width: int, room: int) -> list[Text]:
+        """Return the hosts in columns, those in trouble first; what does not fit is summed up in the last line."""
         hosts = sorted(self._progress.hosts.values(), key=lambda host: _HOST_ORDER[host.state])
-        if len(hosts) <= room:
-            return [self._host(host) for host in hosts]
-        shown = [self._host(host) for host in hosts[: room - 1] if host.state != "up"]
-        rest = hosts[len(shown) :]
-        up = [host for host in rest if host.state == "up"]
-        slots = sum(host.slots or 0 for host in up)
-        text = f"{len(up):,} hosts up, {sum(host.running for host in up):,}/{slots:,} slots in use"
-        if ahead := sum(host.launched for host in up):
+        well = [host for host in hosts if host.state == "up"]
+        name_width = min(max((cell_len(printable(host.name)) for host in hosts), default=0), max(8, width // 3))
+        troubled = [self._host(host, name_width) for host in hosts[: room + 1] if host.state != "up"]
+        cells = [self._host(host, name_width) for host in (well if len(hosts) <= MAX_HOSTS * MAX_COLUMNS else ())]
+        lines = [*troubled, *_in_columns(cells, width)]
+        if len(lines) <= room and (cells or not well):
+            return lines
+        shown = troubled[: room - 1]
+        slots = sum(host.slots or 0 for host in well)
+        text = f"{len(well):,} hosts up, {sum(host.running for host in well):,}/{slots:,} slots in use"
+        if ahead := sum(host.launched for host in well):
             text += f", {ahead:,} launched"
-        if len(rest) > len(up):
-            text += f"; {len(rest) - len(up):,} more not"
+        if len(hosts) > len(well) + len(shown):
+            text += f"; {len(hosts) - len(well) - len(shown):,} more not"
         return [*shown, _text(text, "cyan")]
 
-    def _host(self, host: HostView) -> Text:
-        line = _text(host.name, "cyan")
+    def _host(self, host: HostView, name_width: int) -> Text:
+        line = _text(padded(host.name, name_width), "cyan")
         if host.state == "up":
-            slots = f"/{host.slots}" if host.slots else ""
-            ahead = f" and {host.launched} launched" if host.launched else ""
-            return line.append(f"  {host.running}{slots}{ahead}", style="dim")
+            slots = f"{host.running}/{host.slots}" if host.slots else str(host.running)
+            line.append(f"  {slots:>7}", style="dim")
+            if host.silent_since is not None:
+                return line.append(f"  silent for {duration(self._monotonic() - host.silent_since)}", style="magenta")
+            return line.append(f", {host.launched} launched", style="dim") if host.launched else line
         for_how_long = duration(self._monotonic() - host.since)
         line.append(f"  {host.state} {for_how_long}", style="red" if host.state == "blocked" else "magenta")
         return line.append(f"  {printable(host.reason.removeprefix(host.name + ': '))}" if host.reason else "")
 
     def _jobs(self, width: int, room: int) -> list[Text]:
-        """Return a line per job that runs, the one that was launched first on top."""
+        """Return the jobs that run in columns, the one that was launched first on top."""
         live = self._progress.live
         if room < 1 or not live:
             return []
-        some = list(islice(live.values(), room if len(live) <= room else room - 1))
-        lines = [self._job(job, width) for job in some]
-        if len(live) > len(some):
-            lines.append(_text(f"and {len(live) - len(some):,} more", "dim"))
+        columns = 1 if len(live) <= room else max(1, min(MAX_COLUMNS, (width + GAP) // (COLUMN + GAP)))
+        number = len(live) if len(live) <= room * columns else (room - 1) * columns
+        some = list(islice(live.values(), number))
+        cell_width = (width + GAP) // columns - GAP
+        host_width = min(max((cell_len(printable(job.host)) for job in some), default=0), max(6, cell_width // 4))
+        names = max((cell_len(printable(job.job)) for job in some), default=0)
+        cells = [self._job(job, cell_width, host_width, names) for job in some]
+        lines = [_joined(cells[at : at + columns], cell_width) for at in range(0, len(cells), columns)]
+        if len(live) > number:
+            lines.append(_text(f"and {len(live) - number:,} more", "dim"))
         return lines
 
-    def _job(self, job: Live, width: int) -> Text:
-        took = duration(self._monotonic() - job.since)
-        line = _text(job.job)
-        word = "" if job.started or job.state == STATE_UNKNOWN else " launched"
-        line.append(f" on {printable(job.host)}{word} {took}" if width >= 40 else f" {took}", style="dim")
-        if job.state == STATE_UNKNOWN:
-            line.append(" unknown: its host is away", style="magenta")
-        return line
+    def _job(self, job: Live, width: int, host_width: int, longest: int) -> Text:
+        """Return a job in so many columns: its name gives way to its host and its time.
 
-    def _failures(self, number: int) -> list[Text]:
+        :param longest: columns that the longest of the names takes
+        """
+        took = duration(self._monotonic() - job.since)
+        word, style = ("", "dim") if job.started else ("launched", "dim")
+        if job.state == STATE_UNKNOWN:
+            word, style = "unknown", "magenta"
+        host = f"{padded(job.host, host_width)}  " if width >= NARROW else ""
+        facts = f"{host}{took:>{TIME}}"
+        if width >= WITH_WORDS:
+            facts = f"{facts}  {word:<8}"
+        name_width = max(1, min(longest, width - cell_len(facts) - GAP))
+        line = _text(padded(job.job, name_width))
+        return line.append(" " * GAP).append(facts.rstrip(), style=style)
+
+    def _failures(self, width: int, number: int) -> list[Text]:
         """Return two lines for each of the last failures, and one for what it said, the newest at the bottom."""
         newest = list(self._progress.failures)[-number:] if number else []
-        return [line for event in newest for line in self._failure(event)]
+        return [line for event in newest for line in self._failure(event, width)]
 
-    def _failure(self, event: Event) -> Iterator[Text]:
-        where = f" on {event['host']}" if event["host"] else ""
-        yield _text(f"{event['job']}{where} {ending_of(event)}", "red")
+    def _failure(self, event: Event, width: int) -> Iterator[Text]:
+        where = f" on {fit(event['host'], max(8, width // 4))}" if event["host"] else ""
+        facts = f"{where} {printable(ending_of(event))}"
+        yield _text(fit(event["job"], max(8, width - cell_len(facts))) + facts, "red")
         said = self._said(event)
         if said:
             yield _text(f"    {said}", "dim red")
@@ -142,6 +175,47 @@ class Frame:
                 del self._last_words[next(iter(self._last_words))]
             self._last_words[key] = line or ""
         return self._last_words[key]
+
+
+def fit(name: str, width: int) -> str:
+    """Return a name in at most so many columns: from the middle of a long one goes what does not fit, because names of
+    many jobs are alike at the beginning and tell which it is at the end."""
+    name = printable(name)
+    if cell_len(name) <= width or width < 2:
+        return name if width >= 2 else name[: max(0, width)]
+    front, back = (width - 1) // 2, width - 1 - (width - 1) // 2
+    return f"{set_cell_size(name, front).rstrip()}…{_last_cells(name, back)}"
+
+
+def padded(name: str, width: int) -> str:
+    """Return a name in exactly so many columns."""
+    return set_cell_size(fit(name, width), width)
+
+
+def _last_cells(text: str, width: int) -> str:
+    """Return the end of a text, in at most so many columns."""
+    at = len(text)
+    while at and cell_len(text[at - 1 :]) <= width:
+        at -= 1
+    return text[at:]
+
+
+def _in_columns(cells: list[Text], width: int) -> list[Text]:
+    """Return cells side by side, as many as fit, each column as wide as the widest of them."""
+    widest = max((cell.cell_len for cell in cells), default=0)
+    columns = max(1, min(MAX_COLUMNS, (width + GAP) // (widest + GAP)))
+    return [_joined(cells[at : at + columns], widest) for at in range(0, len(cells), columns)]
+
+
+def _joined(cells: list[Text], width: int) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    for number, cell in enumerate(cells):
+        if number:
+            line.append(" " * GAP)
+        line.append_text(cell)
+        if number < len(cells) - 1:
+            line.append(" " * max(0, width - cell.cell_len))
+    return line
 
 
 def _text(text: str, style: str = "") -> Text:

@@ -133,8 +133,8 @@ class Lines(View):
 
     def _on_end(self, event: Event) -> None:
         self._tell_held(0.0)
-        for line in closing(event, self._progress.elapsed(), self._handle(paths_of(event)),
-                            brief=self._brief):
+        for line in closing(event, self._progress.elapsed(), self._handle(paths_of(event)), brief=self._brief,
+                            screen=self._output.screen()):
             self._output.line(line)
 
     def _on_other(self, event: Event) -> None:

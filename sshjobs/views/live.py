@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import queue
+import signal
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 from rich.console import Console
-from rich.live import Live as RichLive
 from rich.text import Text
 
 from sshjobs.errors import printable
 from sshjobs.store.rundir import RunPaths
 from sshjobs.views.base import Event, Output, View
+from sshjobs.views.block import Block
 from sshjobs.views.closing import closing, paths_of
 from sshjobs.views.frame import Frame
 from sshjobs.views.hostnews import HostNews
@@ -23,13 +29,16 @@ from sshjobs.views.wording import clock, receipt
 FASTEST, SLOWEST = 0.125, 1.0
 #: The part of one processor that drawing may take.
 _SHARE = 0.1
+#: Seconds by which one wakes up late on a busy machine.
+_LATE = 0.05
 _STYLES = {"up": "green", "away": "magenta", "blocked": "red", "warn": "yellow", "stop": "bold yellow"}
 
 
 class LiveView(View):
     """Keeps a block of lines up to date. What must not be missed is printed above it and stays there.
 
-    Drawing happens in a thread of its own; taking an event costs next to nothing.
+    Drawing happens in a thread of its own; taking an event costs next to nothing. Ctrl-Z gives the shell its terminal
+    back as it was, and after ``fg`` the block begins below whatever stands there by then.
 
     :param handle: returns what to type for a run
     """
@@ -37,12 +46,18 @@ class LiveView(View):
     def __init__(self, output: Output, *, handle: Callable[[RunPaths], str], console: Console | None = None):
         self._output, self._handle = output, handle
         self._console = console or Console(file=output.stream, highlight=False)
+        self._block = Block(self._console, output)
         self._progress, self._hosts = Progress(), HostNews()
         self._frame = Frame(self._progress)
-        # Guards the progress, and everything that writes to the terminal.
+        # Guards the progress. Signal handlers must not take it: they may have interrupted whoever has it.
         self._lock = threading.Lock()
-        self._changed, self._over = threading.Event(), threading.Event()
-        self._live: RichLive | None = None
+        # A queue that signal handlers may put into, whatever they have interrupted.
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._woken = False
+        self._over = threading.Event()
+        #: Ctrl-Z was pressed; something else may have been written since; we have stopped and gone on ourselves.
+        self._stop_asked = self._moved = self._stopped = False
+        self._handlers: dict[int, Any] = {}
         self._thread: threading.Thread | None = None
         self._lasting: list[Text] = []
 
@@ -54,17 +69,25 @@ class LiveView(View):
             self._start()
         if event["event"] == "end":
             self.close()
-            for line in closing(event, self._progress.elapsed(), self._handle(paths_of(event))):
+            for line in closing(event, self._progress.elapsed(), self._handle(paths_of(event)),
+                                screen=self._output.screen()):
                 self._output.line(line)
         elif event["event"] != "wait":
-            self._changed.set()
+            self._wake()
 
     def close(self) -> None:
         self._over.set()
-        self._changed.set()
+        self._wake()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        for line in self._lasting:
+            # From when the terminal was another program's.
+            self._output.line(line.plain)
+        self._lasting = []
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
 
     def _note(self, event: Event) -> None:
         """Put down what is to stay on the screen."""
@@ -79,37 +102,104 @@ class LiveView(View):
             text = printable(f"{clock(time.time())} {news[0]:<7} {news[1]}")
             self._lasting.append(Text(text, style=_STYLES.get(news[0], "")))
 
+    # -- signals -------------------------------------------------------------------------------------------------
+
     def _start(self) -> None:
         if self._thread is None:
+            self._listen()
             self._thread = threading.Thread(target=self._draw_on, name="sshjobs-view", daemon=True)
             self._thread.start()
 
+    def _listen(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number, handler in ((signal.SIGTSTP, self._be_stopped), (signal.SIGCONT, self._go_on),
+                                (signal.SIGWINCH, self._go_on)):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._handlers[number] = signal.signal(number, handler)
+
+    def _be_stopped(self, number: int, frame: FrameType | None) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            _stop_here()
+            return
+        self._stop_asked = True
+        self._wake()
+
+    def _go_on(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGCONT and not self._stopped:
+            # Somebody else stopped us, while the block was on the screen.
+            self._moved = True
+        if number == signal.SIGCONT:
+            self._stopped = False
+        self._wake()
+
+    def _wake(self) -> None:
+        # Once is enough until somebody has looked.
+        if not self._woken:
+            self._woken = True
+            self._wakes.put(None)
+
+    # -- drawing -------------------------------------------------------------------------------------------------
+
     def _draw_on(self) -> None:
         try:
-            live = RichLive(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
-            with live:
-                while not self._over.is_set():
-                    spent = self._draw(live)
-                    self._over.wait(max(FASTEST, spent / _SHARE))
-                    self._changed.wait(SLOWEST)
-                    self._changed.clear()
-                self._draw(live)
+            while not self._over.is_set():
+                self._rest(max(FASTEST, self._draw() / _SHARE))
+            self._draw()
+            self._block.leave()
         except (OSError, ValueError):
             # The terminal has gone; the run goes on without it.
             self._output.alive = False
 
-    def _draw(self, live: RichLive) -> float:
+    def _rest(self, pause: float) -> None:
+        """Return when there is something to draw.
+
+        :param pause: seconds that it takes at least
+        """
+        began = time.monotonic()
+        self._over.wait(pause)
+        with contextlib.suppress(queue.Empty):
+            self._wakes.get(timeout=SLOWEST)
+            self._woken = False
+        if time.monotonic() - began > pause + SLOWEST + _LATE:
+            # It may be that we stood still: the main thread is to hear of that first.
+            self._over.wait(_LATE)
+
+    def _draw(self) -> float:
         """Draw the block; return how long that took."""
+        if self._stop_asked:
+            self._stop_asked = False
+            self._block.leave()
+            self._stopped = True
+            _stop_here()
+        if not self._in_front():
+            self._moved = True
+            return 0.0
+        if self._moved:
+            self._moved = False
+            self._block.lose()
         began = time.monotonic()
         width, height = self._console.size
         with self._lock:
             lasting, self._lasting = self._lasting, []
             # Two columns are left for the ^C that a terminal echoes: in a new line it would move the block.
-            lines = self._frame.lines(width - 2, height - 1, ascii_only=self._console.options.ascii_only)
-        for line in lasting:
-            self._console.print(line)
+            lines = self._frame.lines(max(1, width - 2), max(1, height - 1),
+                                      ascii_only=self._console.options.ascii_only)
         for line in lines:
             line.truncate(max(1, width - 2), overflow="ellipsis")
-        block = Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
-        live.update(block, refresh=True)
+        self._block.draw(lasting, lines, (width, height))
         return time.monotonic() - began
+
+    def _in_front(self) -> bool:
+        """Tell whether the terminal is ours to draw on; in the background it is somebody else's."""
+        try:
+            return os.tcgetpgrp(self._output.stream.fileno()) == os.getpgrp()
+        except (OSError, ValueError):
+            # No terminal that has jobs: whoever gave it to us wants to see something.
+            return True
+
+
+def _stop_here() -> None:
+    """Stop this process as Ctrl-Z does; returns when it was told to go on."""
+    # To this thread: it would go on for a while, and draw, if another one were to take the signal.
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)

@@ -43,6 +43,8 @@ class HostView:
     launched: int = 0
     reason: str = ""
     since: float = 0.0
+    #: When it was last heard, where it has not answered since for longer than it should take.
+    silent_since: float | None = None
 
 
 class Progress:
@@ -81,6 +83,9 @@ class Progress:
             self._begin(event)
         elif word == "host":
             self._host(event)
+        elif word == "silent" and event["host"] in self.hosts:
+            seconds = event["seconds"]
+            self.hosts[event["host"]].silent_since = None if seconds is None else self._monotonic() - seconds
         elif word == "hosts":
             self._change_hosts(event)
         elif word == "added":
@@ -183,6 +188,6 @@ class Progress:
         host = self.hosts.setdefault(event["host"], HostView(event["host"]))
         if host.state != event["state"]:
             host.since = self._monotonic()
-        host.state, host.reason = event["state"], event.get("reason", "")
+        host.state, host.reason, host.silent_since = event["state"], event.get("reason", ""), None
         if event["state"] == "up":
             host.slots = event.get("slots") or event["facts"].get("cores")

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from sshjobs.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED
 from sshjobs.views.frame import Frame
@@ -63,9 +64,51 @@ def test_the_block_tells_counts_hosts_jobs_and_failures() -> None:
     assert lines[1] == "━" * 78
     assert lines[2] == "0 done  4 error  5 busy  31 free"
     assert lines[3:6] == ["host-with-a-long-name-1  away 7.0 s  the connection was refused; do this",
-                          "host-with-a-long-name-0  0/8 and 5 launched", "host-with-a-long-name-2  0/8"]
-    assert lines[6] == "job-with-a-really-long-name-0 on host-with-a-long-name-0 launched 7.0 s"
-    assert lines[-1] == "bad-3 on host-with-a-long-name-0 exit 3 in 1.2 s"
+                          "host-with-a-long-name-0      0/8, 5 launched", "host-with-a-long-name-2      0/8"]
+    assert lines[6] == "job-with-a-really-long-name-0  host-with…ng-name-0        7.0 s  launched"
+    assert lines[-1] == "bad-3 on host-with…ng-name-0 exit 3 in 1.2 s"
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_columns_line_up_and_names_give_way_to_facts(width: int) -> None:
+    progress = Progress(lambda: 100.0)
+    names = ["h1", "a-host-with-quite-a-long-name", "gpu-07"]
+    progress.take(story.run(1_000, names, directory=f"results/{'a-long-name-of-a-run-' * 6}9"))
+    for name in names:
+        progress.take(story.up(name))
+    jobs = ["x", "train-learning-rate-0.001-batch-size-32-with-augmentation-seed-17", "größe-日本語のとても長い名前-3"]
+    for job, host in zip(jobs, names, strict=True):
+        progress.take(story.launch(job, host))
+        progress.take(story.change("started", job, host))
+    lines = Frame(progress, lambda: 164.0).lines(width - 2, 24)
+    assert lines[0].plain.endswith("9  0 of 1,000  0 ms")
+    shown = [line for line in lines if "1 min 4 s" in line.plain]
+    assert len(shown) == 3, [line.plain for line in lines]
+    assert len({cell_len(line.plain) for line in shown if not line.plain.endswith("launched")}) == 1
+    for line, job, host in zip(shown, jobs, names, strict=True):
+        assert line.cell_len <= width - 2
+        assert line.plain.split()[0].startswith(job[:2].strip()) and job[-2:].strip() in line.plain
+        assert host[-2:] in line.plain
+
+
+def test_a_wide_screen_shows_more_jobs_side_by_side() -> None:
+    lines = [line.plain for line in Frame(make_progress(9000, 3, 300, 0), lambda: 107.0).lines(198, 20)]
+    assert sum(line.count("launched") for line in lines) > 36, "three in a line"
+    assert all(len(line) <= 198 for line in lines)
+
+
+def test_nothing_is_red_where_nothing_failed() -> None:
+    counts = Frame(make_progress(failed=0), lambda: 107.0).lines(78, 24)[2]
+    assert "0 error" in counts.plain
+    assert not any("red" in str(span.style) for span in counts.spans)
+
+
+def test_a_host_that_does_not_answer_says_so_before_it_is_away() -> None:
+    progress = make_progress()
+    progress.take({"event": "silent", "host": "host-with-a-long-name-0", "seconds": 5.0})
+    assert "  silent for 12 s" in "\n".join(line.plain for line in Frame(progress, lambda: 107.0).lines(78, 24))
+    progress.take({"event": "silent", "host": "host-with-a-long-name-0", "seconds": None})
+    assert "silent" not in "\n".join(line.plain for line in Frame(progress, lambda: 107.0).lines(78, 24))
 
 
 def test_what_does_not_fit_is_summed_up() -> None:
@@ -88,7 +131,7 @@ def test_an_interrupt_stays_in_sight() -> None:
 
 def test_a_terminal_gets_a_live_block_and_then_a_summary(jobs: Path) -> None:
     with Terminal(sshjobs_argv(["run", "jobs.yaml", "--slots", "2"]), jobs, columns=70, rows=20) as terminal:
-        text = terminal.read_until(lambda text: "ValueError: bad seed" in text and "long-2 on localhost" in text)
+        text = terminal.read_until(lambda text: "ValueError: bad seed" in text and "long-2  localhost" in text)
         assert "━" in text
         assert "\x1b[?25l" in text, "the cursor is hidden"
         shown = plain(text)
@@ -97,11 +140,12 @@ def test_a_terminal_gets_a_live_block_and_then_a_summary(jobs: Path) -> None:
         text = terminal.read_to_end()
         assert terminal.wait() == EXIT_JOBS_FAILED
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l"), "the cursor is back"
-    summary = plain(text)[plain(text).index("jobs-1 failed: "):].splitlines()
-    assert re.fullmatch(r"jobs-1 failed: 20 done, 1 error of 21 jobs in .*", summary[0])
-    assert summary[1:] == ["  bad on localhost: exit 3", "      ValueError: bad seed",
-                           "      results/jobs-1/jobs/bad/stderr",
-                           "outputs: results/jobs-1/jobs/<job>/stdout and stderr"]
+    summary = plain(text).splitlines()[-5:]
+    assert summary[0].endswith("  bad on localhost: exit 3"), "the block is erased, so it begins a line"
+    assert [line.rstrip() for line in summary[1:4]] == [
+        "      ValueError: bad seed", "      results/jobs-1/jobs/bad/stderr",
+        "outputs: results/jobs-1/jobs/<job>/stdout and stderr"]
+    assert re.fullmatch(r"jobs-1 failed: 20 done, 1 error of 21 jobs in .*", summary[4])
 
 
 def test_a_narrow_terminal_without_colours_is_fine(jobs: Path) -> None:
@@ -125,7 +169,7 @@ def test_a_dumb_terminal_gets_lines(jobs: Path) -> None:
 
 def test_ctrl_c_is_answered_on_the_screen(jobs: Path) -> None:
     with Terminal(sshjobs_argv(["run", "jobs.yaml", "--slots", "2"]), jobs, columns=100) as terminal:
-        terminal.read_until(lambda text: "ValueError" in text and "long-2 on localhost" in text)
+        terminal.read_until(lambda text: "ValueError" in text and "long-2  localhost" in text)
         terminal.press_ctrl_c()
         terminal.read_until(lambda text: "launching nothing more, waiting for what runs; Ctrl-C again" in text)
         (jobs / "go").touch()

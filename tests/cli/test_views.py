@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from sshjobs.model.states import Outcome
 from sshjobs.store.rundir import RunPaths
 from sshjobs.views import wording
 from sshjobs.views.base import Output
+from sshjobs.views.closing import closing
 from sshjobs.views.jsonlines import JsonLines
 from sshjobs.views.lines import SILENCE, Lines
 from sshjobs.views.progress import Progress
@@ -115,19 +117,58 @@ def test_a_long_silence_is_explained() -> None:
                                   "wait   1 busy, 2 free; waiting for x on a"]
 
 
-def test_the_summary_names_failures_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def end_of(**counts: int) -> story.Event:
+    outcomes = {key: number for key, number in counts.items() if key in ("failed", "cancelled")}
+    states = {"error": sum(outcomes.values()), **{key: number for key, number in counts.items() if key not in outcomes}}
+    return {"event": "end", "run": "r", "directory": "results/r", "state": "failed", "exit_code": 1,
+            "counts": {**story.COUNTS, **states}, "outcomes": outcomes}
+
+
+def test_the_summary_tells_failures_of_one_kind_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with edit(Path("results"), "r", [f"sim-{n}" for n in range(60)]) as made:
-        for name in made.jobs:
-            made.failed(name, stdout=b"progress 10%\rprogress 100%\n\n")
+    with edit(Path("results"), "r", [f"sim-{n}" for n in range(61)]) as made:
+        for n, name in enumerate(made.jobs):
+            last = b"No module named 'torch'\n" if n < 50 else f"bad seed {n}, see 0x{n:x}\n".encode()
+            made.failed(name, stderr=b"Traceback\n" + last if n < 60 else b"other\n")
     screen = Screen()
-    tell(make_lines(screen), {"event": "end", "run": "r", "directory": "results/r", "state": "failed", "exit_code": 1,
-                              "counts": {**story.COUNTS, "error": 60}, "outcomes": {"failed": 60}})
-    lines = screen.lines()
-    assert lines[:4] == ["r failed: 60 error of 60 jobs", "  sim-0 on b: exit 3", "      progress 100%",
-                         "      results/r/jobs/sim-0/stdout"]
-    assert lines[-2:] == ["  and 10 more: sshjobs status r --all",
-                          "outputs: results/r/jobs/<job>/stdout and stderr"]
+    tell(make_lines(screen), end_of(failed=61))
+    assert screen.lines() == [
+        "  50 jobs, sim-0, sim-1, sim-2 and 47 more: exit 3", "      No module named 'torch'",
+        "      results/r/jobs/sim-0/stderr",
+        "  10 jobs, sim-50, sim-51, sim-52 and 7 more: exit 3", "      bad seed 50, see 0x32",
+        "      results/r/jobs/sim-50/stderr",
+        "  sim-60 on b: exit 3", "      other", "      results/r/jobs/sim-60/stderr",
+        "outputs: results/r/jobs/<job>/stdout and stderr", "r failed: 61 error of 61 jobs"]
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 50), (40, 15), (20, 6)])
+def test_the_summary_fits_the_screen_and_ends_with_the_headline(
+        columns: int, rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [chr(103 + n % 20) * (n + 3) for n in range(40)]
+    with edit(Path("results"), "r", [f"sim-{n}" for n in range(40)]) as made:
+        for name, word in zip(made.jobs, words, strict=True):
+            made.failed(name, stderr=f"{word}\n".encode())
+    lines = list(closing(end_of(failed=40, cancelled=0, free=3), 1.5, "r", screen=(columns, rows)))
+    assert lines[-1] == "r failed: 40 error, 3 free of 43 jobs in 1.5 s"
+    assert "3 jobs not over; go on with: sshjobs resume r" in lines
+    shown = sum(line.startswith("  sim-") for line in lines)
+    assert f"  and {40 - shown} more: sshjobs status r --all" in lines
+    assert shown >= 1
+    if rows > 10:
+        assert sum(-(-len(line) // columns) for line in lines) < rows
+
+
+def test_cancelled_jobs_are_no_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with edit(Path("results"), "r", ["a", "b"]) as made:
+        made.failed("b", stderr=b"why\n")
+        made.jobs["a"].state, made.jobs["a"].outcome = "error", Outcome.CANCELLED
+        made.store.touch(made.jobs["a"])
+    lines = list(closing(end_of(failed=1, cancelled=1), None, "r"))
+    assert lines == ["  b on b: exit 3", "      why", "      results/r/jobs/b/stderr",
+                     "1 job was cancelled; to run what did not succeed, too: sshjobs retry r --failed",
+                     "outputs: results/r/jobs/<job>/stdout and stderr", "r failed: 2 error of 2 jobs"]
 
 
 def test_json_adds_the_time_and_stays_ascii() -> None:

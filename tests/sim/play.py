@@ -17,7 +17,7 @@ from sshjobs.errors import NoHostError, SshjobsError
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import FINAL_STATES
-from sshjobs.network.contract import HostDown, HostUp, Warned
+from sshjobs.network.contract import HostDown, HostUp, Silent, Warned
 from sshjobs.running.manager import Manager
 from sshjobs.running.requests import Data, Target, carry_out
 from sshjobs.running.unattended import change
@@ -195,10 +195,10 @@ class Play:
         manager.stays_open = not self.healed
         self._watch_store(manager)
 
-    def _hear(self, event: HostUp | HostDown | Warned) -> None:
+    def _hear(self, event: HostUp | HostDown | Warned | Silent) -> None:
         if isinstance(event, HostUp):
             self.judge.reached.add(event.host)
-        else:
+        elif not isinstance(event, Silent):
             what = event.error if isinstance(event, HostDown) else event.message
             self.world.say(f"manager hears of {event.host}: {what}")
 

@@ -14,7 +14,7 @@ from sshjobs.model.causes import Cause
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, Outcome, state_for
 from sshjobs.network import failpoints
-from sshjobs.network.contract import HostDown, HostUp, News, Released, RoundTrip, Warned
+from sshjobs.network.contract import HostDown, HostUp, News, Released, RoundTrip, Silent, Warned
 from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started
 from sshjobs.network.trouble import cannot_write
 from sshjobs.store.rundir import RunPaths
@@ -152,7 +152,7 @@ class Records:
             case HostUp() | HostDown():
                 self._note_host(event, changed)
                 news.hosts.append(event)
-            case Warned():
+            case Warned() | Silent():
                 news.hosts.append(event)
             case RoundTrip():
                 news.round_trips[event.host] = event.seconds

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from sshjobs.errors import HostError, LocalError, SshjobsError
 from sshjobs.model.host import Host
 from sshjobs.network import failpoints
-from sshjobs.network.contract import HostDown, Warned
+from sshjobs.network.contract import HostDown, Silent, Warned
 from sshjobs.network.payload import first_stage
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session.attempts import LiveAttempt
@@ -22,6 +22,8 @@ from sshjobs.network.session.upload import Upload
 from sshjobs.network.staging.inputs import Manifest
 from sshjobs.network.transport import Stream, Transport
 
+#: Seconds without an answer to a ping after which people are told that the host is silent.
+UNANSWERED_S = 2.0
 #: Seconds that a host gets to remove what is left of a run.
 BYE_TIMEOUT = 10.0
 #: Frames of one host that are taken in before others have their turn: some milliseconds.
@@ -143,7 +145,7 @@ class HostSession:
 
     async def _pulse(self, stream: Stream) -> None:
         """Ask a silent agent for a sign of life; end the stream when it gives none."""
-        loop, seq, silence, heard = asyncio.get_running_loop(), 0, 0.0, self._heard
+        loop, seq, silence, heard, told = asyncio.get_running_loop(), 0, 0.0, self._heard, False
         deadline = loop.time() + READY_TIMEOUT
         while True:
             ping_after, dead_after = self._dialog.patience()
@@ -153,6 +155,9 @@ class HostSession:
             if silence >= ping_after:
                 seq += 1
                 self._dialog.ping(seq, loop.time())
+            if (silence >= ping_after + UNANSWERED_S) != told:
+                told = not told
+                self._emit(Silent(self.host.name, silence if told else None))
             await asyncio.sleep(ping_after / 3)
             # Counted, not measured: while this machine slept or stood still, the host could not be heard.
             silence, heard = (silence + ping_after / 3 if heard == self._heard else 0.0), self._heard
