@@ -25,6 +25,17 @@ HIDDEN = re.compile(
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]")
 
 
+#: The longest line that is said about anything, in characters.
+MAX_LINE = 1000
+
+
+def brief(text: str) -> str:
+    """Return a text that fits on a line: what matters stands at its beginning and, as what to do, at its end."""
+    if len(text) <= MAX_LINE:
+        return text
+    return f"{text[:MAX_LINE - 300]} … {text[-250:]}"
+
+
 def printable(text: object) -> str:
     """Return ``text`` on one line and harmless to a terminal: control and direction characters are escaped."""
     return HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), str(text))
@@ -48,7 +59,7 @@ class SshjobsError(Exception):
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
         text = f"{text}: {self.why}" if self.why else text
-        return printable(f"{text}; {self.hint}" if self.hint else text)
+        return brief(printable(f"{text}; {self.hint}" if self.hint else text))
 
 
 class UsageError(SshjobsError):
@@ -68,7 +79,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return printable(f"{place}: {self.message}")
+        return brief(printable(f"{place}: {self.message}"))
 
 
 class InputError(UsageError):

@@ -12,7 +12,7 @@ import threading
 import traceback
 
 from sshjobs import __version__
-from sshjobs.errors import printable
+from sshjobs.errors import brief, printable
 
 #: Exit code where we failed in a way that nobody foresaw (EX_SOFTWARE).
 EXIT_INTERNAL = 70
@@ -26,7 +26,7 @@ def complain(text: str, *, prefix: str = "sshjobs: ") -> None:
         sys.stdout.flush()
     with contextlib.suppress(OSError, ValueError):
         for line in text.splitlines() or [""]:
-            sys.stderr.write(f"{prefix}{printable(line)}\n")
+            sys.stderr.write(f"{prefix}{brief(printable(line))}\n")
         sys.stderr.flush()
 
 

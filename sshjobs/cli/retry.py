@@ -11,7 +11,7 @@ from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import output_options, results_option
 from sshjobs.cli.words import handle, need_job, run_and_jobs
-from sshjobs.errors import EXIT_OK, UsageError
+from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, UsageError
 from sshjobs.store.reader import RunReader
 from sshjobs.views.acts import names as listed
 from sshjobs.views.wording import count
@@ -29,7 +29,7 @@ def command(words: tuple[str, ...], failed: bool, detach: bool, results: Path, q
 
     A run that is under way takes them in. One that is over, or that nobody manages, is carried on, as by
     `sshjobs resume`: then the exit code is that of the run. A job that is done never runs again, and one with
-    `once: true` that has started neither.
+    `once: true` that has started neither; where such a job was named, the exit code is 1.
     """
     configure(verbose)
     from sshjobs.running.unattended import carry_out
@@ -49,11 +49,13 @@ def command(words: tuple[str, ...], failed: bool, detach: bool, results: Path, q
     if not quiet and not as_json:
         rest = f"; {count(others, 'job')} had not failed" if others > 0 else ""
         click.echo(f"{count(len(again), 'job')} of {paths.name} to be tried again{rest}")
+    # Somebody who names a job wants that one run.
+    code = EXIT_JOBS_FAILED if names and (refused or others > 0) else EXIT_OK
     if live or not again:
-        return EXIT_OK
+        return code
     if detach:
-        return hand_over(paths, quiet=quiet, as_json=as_json)
+        return hand_over(paths, quiet=quiet, as_json=as_json) or code
     from sshjobs.cli.carry import carry
     from sshjobs.running.run import Run
 
-    return carry(lambda view: Run.resume(paths, listener=view), quiet=quiet, as_json=as_json, verbose=verbose)
+    return carry(lambda view: Run.resume(paths, listener=view), quiet=quiet, as_json=as_json, verbose=verbose) or code

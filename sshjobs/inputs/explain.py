@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sshjobs.errors import Problem
+from sshjobs.inputs.foreignjobs import pointer
 from sshjobs.inputs.jobmodel import JOB_KEYS, Settings
 from sshjobs.inputs.scalars import describe
 from sshjobs.inputs.yamltree import Map, Place, Seq
@@ -67,6 +68,8 @@ def suggestion(key: str, keys: Sequence[str]) -> str:
         return "it belongs to a job, under jobs"
     if key in Settings.model_fields:
         return "it belongs to a job, or under defaults"
+    if (way := pointer(key)) is not None:
+        return way
     near = get_close_matches(key.lower(), keys, 1, 0.6)
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(keys)}"
 
@@ -93,6 +96,9 @@ def _message(one: ErrorDetails, path: Sequence[int | str], data: Mapping[str, An
             hint = "quote it" if not isinstance(value, list) else "write one text"
         if kind == "int_type" and isinstance(value, int) and not isinstance(value, bool):
             hint = "write a plain decimal number"
+        if (kind == "int_type" and isinstance(value, str) and value.strip().isdigit()) or (
+                kind == "bool_type" and value in ("true", "false")):
+            hint = "write it without quotes"
         text = f"{text}; {hint}" if hint else text
     elif kind == "literal_error":
         text = f"{name} must be {context['expected'].replace(chr(39), '')}, got {got}"

@@ -12,10 +12,12 @@ import os
 import re
 import stat
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from sshjobs.errors import InputError, Problem, UsageError, printable
+from sshjobs.inputs.hostformats import odd_port, odd_word, recognise
 from sshjobs.inputs.hostranges import MAX_HOSTS, expand, split_list
 from sshjobs.inputs.source import check_text, read_input
 from sshjobs.model.given import MAX_SLOTS
@@ -33,6 +35,7 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,254}")
 _ZONE = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}")
 _PYTHON = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9._/+-]{0,999}")
+_RANGE = re.compile(r"[{]|\[[^:\]]*\]")
 _BRACKET = re.compile(r"\[[^\]]*\]")
 _LIKE_A_FILE = re.compile(r"^[.~]|/|\.(txt|hosts|list|conf|ya?ml)$")
 _OPTIONS = ("slots", "python")
@@ -59,7 +62,7 @@ def load_hosts(spec_or_path: str | Sequence[str]) -> list[Host]:
     for line in lines:
         if not isinstance(line, str):
             raise UsageError(f"a host must be text, got {type(line).__name__}", hint="write ['h1', 'h2']")
-    return _Reader("hosts").read(lines)
+    return _Reader("hosts", repeats=True).read(lines)
 
 
 def load_hostfile(path: str | Path) -> list[Host]:
@@ -69,7 +72,7 @@ def load_hostfile(path: str | Path) -> list[Host]:
     """
     body = check_text(read_input(path, MAX_BYTES), str(path))
     _warn_if_open_to_all(path)
-    return _Reader(str(path)).read(body.decode("utf-8").split("\n"))
+    return _Reader(str(path), repeats=True).read(body.decode("utf-8").split("\n"))
 
 
 def read_host_lines(lines: Sequence[str], file: str) -> list[Host]:
@@ -86,16 +89,24 @@ class _Reader:
 
     :param file: what to call the input in messages
     :param spec: lines are specifications: commas part whole hosts, and a further word is no tag
+    :param repeats: a host may be named again, for a further slot
     """
 
-    def __init__(self, file: str, *, spec: bool = False) -> None:
-        self.file, self.spec = file, spec
+    def __init__(self, file: str, *, spec: bool = False, repeats: bool = False) -> None:
+        self.file, self.spec, self.repeats = file, spec, repeats
         self.problems: list[Problem] = []
         self.hosts: dict[str, Host] = {}
         self.places: dict[str, tuple[int, int]] = {}
+        #: Hosts that a range has named, and how often each was named.
+        self.ranged: set[str] = set()
+        self.times: dict[str, int] = {}
+        #: The first words of all lines.
+        self.named: set[str] = set()
 
     def read(self, lines: Sequence[str]) -> list[Host]:
         """Return the hosts of all lines, or raise every mistake in them."""
+        bare = [_COMMENT.sub("", line) for line in lines]
+        self.named = {word[0] for line in bare if (word := _WORD.search(line))}
         for number, line in enumerate(lines, 1):
             self._line(number, line.rstrip("\r"))
             if len(self.hosts) > MAX_HOSTS:
@@ -103,9 +114,19 @@ class _Reader:
                 break
         if not self.problems and not self.hosts:
             self._problem(0, 0, "no hosts; name one a line, or write localhost")
+        if self.problems and not self.spec and (found := recognise(bare)) is not None:
+            raise InputError([Problem(self.file, found[0], 1, f"this is {found[1].tool}; {found[1].way}")])
         if self.problems:
             raise InputError(self.problems)
+        self._tell_repeats()
         return list(self.hosts.values())
+
+    def _tell_repeats(self) -> None:
+        """Say that hosts which are named more often than others have as many slots: it may be a slip of the pen."""
+        if len({self.times[host] for host in self.hosts}) > 1:
+            host, times = max(self.times.items(), key=lambda item: item[1])
+            _LOG.warning("%s: %s is named %d times, so it gets %d slots; to leave that to its cores name it once",
+                         printable(self.file), host, times, self.hosts[host].slots)
 
     def _problem(self, line: int, column: int, message: str) -> None:
         self.problems.append(Problem(self.file, line, column, message))
@@ -127,28 +148,45 @@ class _Reader:
     def _words(self, number: int, words: list[tuple[int, str]]) -> None:
         """Read one host, or a range of them, and what is said about it."""
         settings = _Settings()
-        for column, word in words[1:]:
+        column, names = words[0]
+        for at, word in words[1:]:
             try:
                 settings.take(word, tags=not self.spec)
             except UsageError as error:
-                self._problem(number, column, str(error))
-        column, names = words[0]
+                self._problem(number, at, str(error))
+            else:
+                odd = None if "=" in word else odd_word(names, word, self.named.__contains__)
+                if odd is not None:
+                    self._problem(number, at, odd)
+                    return
         for offset, name in split_list(names):
             try:
                 for host in _hosts(name, settings):
-                    self._keep(host, number, column + offset)
+                    self._keep(host, number, column + offset, ranged=bool(_RANGE.search(name)))
             except UsageError as error:
                 self._problem(number, column + offset, str(error))
 
-    def _keep(self, host: Host, line: int, column: int) -> None:
-        if host.name in self.hosts:
+    def _keep(self, host: Host, line: int, column: int, *, ranged: bool) -> None:
+        """Take in a host. One that is named again has a slot more, as in the lists of PBS, LSF and Open MPI."""
+        before = self.hosts.get(host.name)
+        self.times[host.name] = self.times.get(host.name, 0) + 1
+        if before is None:
+            self.hosts[host.name] = host
+            self.places[host.name] = (line, column)
+            if ranged:
+                self.ranged.add(host.name)
+            if odd := odd_port(host.name, host.port):
+                self._problem(line, column, odd)
+            return
+        slots = (before.slots or 1) + (host.slots or 1)
+        if not self.repeats or ranged or host.name in self.ranged or before.python != host.python or slots > MAX_SLOTS:
             first = self.places[host.name]
             where = f"line {first[0]}" if first[0] != line else f"column {first[1]}"
             message = f"host '{host.name}' is named twice (first on {where}); keep one of them"
             self._problem(line, column, message)
         else:
-            self.hosts[host.name] = host
-            self.places[host.name] = (line, column)
+            tags = (*before.tags, *(tag for tag in host.tags if tag not in before.tags))
+            self.hosts[host.name] = replace(before, slots=slots, tags=tags)
 
 
 class _Settings:
@@ -232,7 +270,8 @@ def _names(pattern: str) -> list[str]:
 
 def _check_user(user: str) -> None:
     if not user:
-        raise UsageError("the login name before '@' is missing", hint="groups (@name) are not read")
+        raise UsageError("the login name before '@' is missing",
+                         hint="a group is named on the command line: --hosts @NAME")
     if not _USER.fullmatch(user):
         raise UsageError(f"'{_short(user)}' is not a login name", hint=_ALLOWED)
 

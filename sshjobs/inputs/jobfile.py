@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sshjobs.errors import InputError, Problem, UsageError
 from sshjobs.inputs import yamlevents
 from sshjobs.inputs.explain import complaints, problems_of, suggestion
+from sshjobs.inputs.foreignjobs import recognise
 from sshjobs.inputs.jobmodel import JOB_KEYS, JobEntry, Jobfile, Settings, jobfile_schema
 from sshjobs.inputs.jobnames import Register, check_repeated, repeated
 from sshjobs.inputs.jobpaths import PathChecker, same_place
@@ -88,6 +89,9 @@ class _Reader:
 
     def read(self, data: bytes) -> list[Entry]:
         document = yamlevents.load(data, self.file)
+        if (document.broken or not isinstance(document.root, Map)) and (
+                found := recognise(data.decode("utf-8", "replace"), self.file)) is not None:
+            raise InputError([Problem(self.file, 1, 1, found)])
         self.problems += document.problems
         if not document.broken:
             jobs = self._top(document)
@@ -132,7 +136,10 @@ class _Reader:
         if not isinstance(jobs, Seq) or not jobs:
             got = "got an empty list" if isinstance(jobs, Seq) else f"got {describe(jobs, None)}"
             got = got if "jobs" in top else "there is no key jobs"
-            self._problem(top.value_place("jobs"), f"no jobs: {got}; write jobs: and a list")
+            hint = "write jobs: and a list"
+            if isinstance(jobs, Map) and jobs and all(isinstance(job, Map) for job in jobs.values()):
+                hint = f"write each as an item of a list: - name: {next(iter(jobs))[:60]}"
+            self._problem(top.value_place("jobs"), f"no jobs: {got}; {hint}")
             return None
         return jobs
 

@@ -39,7 +39,7 @@ class PathChecker:
         except ValueError:
             return f"'{path}' is not a path"
         except OSError as error:
-            hint = "~ is not expanded: write the whole path" if path.startswith("~") else f"looked for {full}"
+            hint = _expanded_elsewhere(path) or f"looked for {full}"
             return f"'{path}' cannot be read: {error.strerror}; {hint}"
         if stat.S_ISDIR(mode):
             if not directories:
@@ -67,6 +67,17 @@ class PathChecker:
                 elif complaint := _complaint_about(entry, os.path.relpath(entry.path, full), root):
                     return f"'{_within(path, full, entry.path)}' {complaint}"
         return None
+
+
+def _expanded_elsewhere(path: str) -> str | None:
+    """Return what to do about a path that a shell would have made another one of."""
+    if path.startswith("~"):
+        return "~ is not expanded: write the whole path"
+    if "$" in path:
+        return "variables are not expanded: write the whole path"
+    if any(letter in path for letter in "*?["):
+        return "patterns are not expanded: name each file, or the directory that they are in"
+    return None
 
 
 def _within(path: str, full: str, inner: str) -> str:

@@ -135,3 +135,21 @@ def test_what_cannot_get_better_by_itself_is_tried_once(job: dict[str, object], 
     assert told.returncode == 1 and words in told.stdout, told.stdout
     (told_of,) = json.loads(sshjobs_cli("status", "--json").stdout)["jobs"]
     assert len(told_of["attempts"]) == 1
+
+
+def test_naming_a_job_that_cannot_be_tried_again_is_a_failure(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
+    (tmp_path / "jobs.yaml").write_text(json.dumps({"jobs": [
+        {"name": "fine", "commands": "true"}, {"name": "once", "commands": "false", "once": True},
+        {"name": "bad", "commands": f"test -e {tmp_path}/mended"}]}))
+    assert sshjobs_cli("run", "jobs.yaml", "--name", "r").returncode == 1
+    for words, code, said in ((["fine"], 1, "0 jobs of r to be tried again; 1 job had not failed"),
+                              (["once"], 1, "0 jobs of r to be tried again"), (["bad"], 1, "1 job of r to be tried again")):
+        told = sshjobs_cli("retry", "r", *words)
+        assert told.returncode == code and said in told.stdout, told
+    (tmp_path / "mended").touch()
+    # The job that can be tried again is, and succeeds; the other was named in vain.
+    told = sshjobs_cli("retry", "r", "bad", "fine")
+    assert told.returncode == 1 and "1 job of r to be tried again; 1 job had not failed" in told.stdout
+    assert json.loads(sshjobs_cli("status", "--json").stdout)["counts"] == {
+        "free": 0, "busy": 0, "unknown": 0, "done": 2, "error": 1}
+    assert sshjobs_cli("retry", "r", "--failed").returncode == 0

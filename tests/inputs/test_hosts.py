@@ -161,7 +161,7 @@ MISTAKES = [
     ("n{a,}", "1:1: '{a,}' lists nothing; write {1,2} or {1..4}"),
     ("n{a", "1:1: braces do not match in 'n{a'; write 10.0.0.{1,2} or node{1..4}"),
     ("n{a,{b,c}}", "1:1: braces do not match in 'n{a,{b,c}}'; write 10.0.0.{1,2} or node{1..4}"),
-    ("@group", "1:1: the login name before '@' is missing; groups (@name) are not read"),
+    ("@group", "1:1: the login name before '@' is missing; a group is named on the command line: --hosts @NAME"),
     ("a!b", f"1:1: 'a!b' holds '!', which no host name may; {ALLOWED}"),
     ("user@", "1:1: the host's name is missing; write [user@]host[:port]"),
     ("-oProxyCommand=x",
@@ -183,7 +183,7 @@ def test_all_mistakes_of_a_file_come_in_one_go(file):
     path = file("""\
         h1
         h2 slots=0 zz=1
-        h1   # again
+        h[0-1]   # again
         a;b,c:0
         h3 $(x)
         """)
