@@ -268,12 +268,18 @@ def _names(pattern: str) -> list[str]:
     return names
 
 
+def _alias(user: str) -> str:
+    """Return how a login name is given that cannot stand before '@'."""
+    return ("write an alias into ~/.ssh/config, and name that here: "
+            f"Host NAME, below it HostName HOST and User {_short(user)}")
+
+
 def _check_user(user: str) -> None:
     if not user:
         raise UsageError("the login name before '@' is missing",
                          hint="a group is named on the command line: --hosts @NAME")
     if not _USER.fullmatch(user):
-        raise UsageError(f"'{_short(user)}' is not a login name", hint=_ALLOWED)
+        raise UsageError(f"'{_short(user)}' is not a login name", why=_ALLOWED, hint=_alias(user))
 
 
 def _check_ipv6(text: str) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sshjobs.errors import InputError
+from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.model.host import Host
 from sshjobs.network import HostDown, HostUp
 from sshjobs.network.helpers import CheckRemoteCommands
@@ -227,3 +229,28 @@ def test_the_hint_for_an_unknown_key_names_the_user_s_setting(lab, tmp_path, tex
     assert "--accept-new-host-keys" in told
     assert all(" ".join(line.split()) in told for line in text.splitlines())
     assert (f": ssh {lab.names[0]}" in told) == helps
+
+
+# -- names that no host line takes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("user", ["user@corp.com", "corp\\user", "user%x", "user!"])
+def test_a_login_name_that_cannot_be_written_gets_the_way_out(tmp_path, user):
+    with pytest.raises(InputError) as caught:
+        load_hosts(f"{user}@h0")
+    told = str(caught.value)
+    assert f"Host NAME, below it HostName HOST and User {user}" in told
+    # What it advises works.
+    (tmp_path / "config").write_text(f"Host NAME\n    HostName h0\n    User {user}\n")
+    said = subprocess.run(["ssh", "-G", "-F", tmp_path / "config", "NAME"], capture_output=True, text=True).stdout
+    assert f"user {user}\n" in said and "hostname h0\n" in said
+    assert [host.name for host in load_hosts("NAME")] == ["NAME"]
+
+
+def test_a_start_up_file_that_prints_in_the_background_is_named(fresh_lab, sshjobs_cli, tmp_path):
+    lab = fresh_lab(hosts=1)
+    (host,) = lab.hosts
+    (host.home / ".bashrc").write_text("(sleep 1; while echo hello from the background; do sleep 0.2; done) &\n")
+    (tmp_path / "jobs.yaml").write_text("jobs: [{name: job, commands: 'sleep 3'}]")
+    done = sshjobs_cli("run", "jobs.yaml", "--hosts", host.name, "--ssh-config", lab.ssh_config)
+    assert "~/.bashrc" in done.stdout + done.stderr

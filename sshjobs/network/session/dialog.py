@@ -212,7 +212,8 @@ class Dialog:
         self._nonsense_of_all += 1
         lasting = self._nonsense >= MAX_NONSENSE or self._nonsense_of_all >= MAX_NONSENSE_OF_ALL
         return HostError("nonsense", self._host, "the host said what it must not say", why=str(error),
-                         hint="see what runs there" if lasting else "trying again", lasting=lasting)
+                         hint="see what runs there, and whether a start-up file (~/.bashrc) prints in the background"
+                         + ("" if lasting else "; trying again"), lasting=lasting)
 
     def patience(self) -> tuple[float, float]:
         """Return after how many seconds of silence to ask for a sign of life, and after how many the link is dead."""
