@@ -14,6 +14,7 @@ from sshjobs.model.host import Host
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN
 from sshjobs.network.traces import HostTraces, survey
 from sshjobs.store import RunReader, Summary
+from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
 
 #: How often a run that a manager works on is looked at, and the pause between, in seconds: what it is just about to
@@ -49,7 +50,9 @@ def verify(paths: RunPaths, word: str, *, ask_hosts: bool = True,
 
     :param word: what to type for the run
     :raises StoreError: the store cannot be read
+    :raises NotYoursError: the run belongs to another user
     """
+    check_own(paths)
     with RunReader.open(paths) as reader:
         report, found = _look(reader, word, ask_hosts)
         for _ in range(LOOKS - 1):

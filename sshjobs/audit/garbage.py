@@ -18,6 +18,7 @@ from sshjobs.model.spec import Job
 from sshjobs.model.states import FINAL_STATES, STATE_DONE
 from sshjobs.network.traces import Broom, DirectoryTrace, HostTraces, host_key, survey, sweep
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, Summary
+from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
 
 #: Seconds that a directory of an unknown run was left alone before nobody is thought to be about to use it.
@@ -76,7 +77,9 @@ def known_run(paths: RunPaths) -> KnownRun:
     """Return what is to be known of a run that is here.
 
     :raises StoreError: its store cannot be read
+    :raises NotYoursError: it belongs to another user
     """
+    check_own(paths)
     with RunReader.open(paths) as reader:
         summary = reader.summary()
         return KnownRun(paths, summary.uid, hosts_of_run(reader),

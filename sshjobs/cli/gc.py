@@ -12,6 +12,7 @@ from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import TRANSPORTS, accepts_new_keys, hosts_of, new_keys_option, results_option
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, StoreError, printable
+from sshjobs.store.ownership import NotYoursError, check_own_results
 from sshjobs.store.rundir import find_run, list_runs
 from sshjobs.views.wording import count
 
@@ -56,11 +57,12 @@ def _runs(results: Path, run: str | None) -> list[KnownRun]:
 
     if run is not None:
         return [known_run(find_run(results, run))]
+    check_own_results(results)
     known = []
     for paths in list_runs(results):
         try:
             known.append(known_run(paths))
-        except StoreError as error:
+        except (StoreError, NotYoursError) as error:
             complain(str(error))
     return known
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sshjobs.cli.options import results_option
-from sshjobs.cli.words import need_job, run_and_job
+from sshjobs.cli.words import need_job, run_and_job, say_owner
 from sshjobs.errors import EXIT_OK
 
 
@@ -27,6 +27,7 @@ def command(words: tuple[str, ...], follow: bool, errors: bool, raw: bool, resul
     from sshjobs.store.reader import RunReader
 
     paths, name = run_and_job(results, words)
+    say_owner(paths)
     with RunReader.open(paths) as reader:
         need_job(reader, name)
         sink = Sink(sys.stdout.buffer, escape=sys.stdout.isatty() and not raw)

@@ -12,6 +12,7 @@ import click
 
 from sshjobs.cli.options import results_option
 from sshjobs.errors import EXIT_OK, StoreError, printable
+from sshjobs.store.ownership import owner_of
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rundir import RunPaths, list_runs
 from sshjobs.views.wording import count, counts, duration
@@ -37,7 +38,7 @@ def command(as_json: bool, results: Path) -> int:
 
 
 def _look(paths: RunPaths) -> dict[str, Any]:
-    run: dict[str, Any] = {"run": paths.name, "directory": str(paths.root)}
+    run: dict[str, Any] = {"run": paths.name, "directory": str(paths.root), "owner": owner_of(paths)}
     try:
         with RunReader.open(paths) as reader:
             summary = reader.summary()
@@ -50,6 +51,8 @@ def _look(paths: RunPaths) -> dict[str, Any]:
 
 
 def _cells(run: dict[str, Any]) -> tuple[str, ...]:
+    if run["owner"] is not None:
+        run = {**run, "run": f"{run['run']} (of {run['owner']})"}
     if run["state"] is None:
         return run["run"], "unreadable", "-", "-", run["reason"]
     total = sum(run["counts"].values())

@@ -26,10 +26,13 @@ def command(run: str | None, as_json: bool, summary: bool, everything: bool, res
 
     Failed jobs come first, then those that are not over, then the others.
     """
+    from sshjobs.cli.words import say_owner
     from sshjobs.store.reader import RunReader
     from sshjobs.store.rundir import find_run
 
-    with RunReader.open(find_run(results, run)) as reader:
+    paths = find_run(results, run)
+    say_owner(paths)
+    with RunReader.open(paths) as reader:
         if as_json:
             _print_json(reader, summary)
         else:

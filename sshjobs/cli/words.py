@@ -7,13 +7,22 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sshjobs.cli.failures import complain
 from sshjobs.errors import StoreError, UsageError
+from sshjobs.store.ownership import owner_of
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
 from sshjobs.store.rundir import RunPaths, find_run, list_runs, names_run
 
 #: Where ``--results`` points when it is left out.
 DEFAULT_RESULTS = "results"
+
+
+def say_owner(paths: RunPaths) -> None:
+    """Say whose a run is where that is somebody else."""
+    owner = owner_of(paths)
+    if owner is not None:
+        complain(f"{paths.name} belongs to user {owner}: what it says is theirs, and it can be looked at only")
 
 
 def run_and_job(results: Path, words: Sequence[str]) -> tuple[RunPaths, str]:

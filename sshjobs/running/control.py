@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import socket
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sshjobs.errors import LocalError, SshjobsError
+from sshjobs.errors import LocalError, SshjobsError, printable
 from sshjobs.network.supervise import Failure, start_thread
 
 Request = dict[str, Any]
@@ -40,6 +41,7 @@ CONTROL_SOCKET = re.compile(r"run-[0-9a-f]{32}\.sock")
 #: Bytes that the path of a runtime directory may have: with the names below it the path of a socket has 103, which is
 #: what every system takes.
 LONGEST_RUNTIME = 103 - len(f"/sshjobs/run-{'0' * 32}.sock")
+_LOG = logging.getLogger(__name__)
 _GREETING = {"sshjobs": "run"}
 _GONE = {"gone": True}
 
@@ -59,7 +61,7 @@ def socket_directory() -> Path:
     for directory in _places():
         try:
             with contextlib.suppress(FileExistsError):
-                directory.mkdir(mode=0o700)
+                directory.mkdir(mode=0o700, parents=directory.parent.name == ".sshjobs")
             if _is_ours(directory):
                 return directory
             why = "it is not yours alone"
@@ -77,6 +79,11 @@ def _places() -> Iterator[Path]:
         if runtime and os.path.isdir(runtime) and len(os.fsencode(runtime)) <= LONGEST_RUNTIME:
             yield Path(runtime) / "sshjobs"
     yield Path(f"/tmp/sshjobs-{os.getuid()}")
+    # Where everybody may make files somebody else may have been first; here nobody else can be.
+    with contextlib.suppress(RuntimeError):
+        last = Path.home() / ".sshjobs"
+        if len(os.fsencode(last)) <= LONGEST_RUNTIME:
+            yield last / "sshjobs"
 
 
 def _is_ours(directory: Path) -> bool:
@@ -120,6 +127,9 @@ class ControlServer:
 
     def _bind(self) -> None:
         path = socket_path(self._uid)
+        if path.parent.parent.name == ".sshjobs":
+            _LOG.warning("%s is not yours alone: requests to this run come by %s; have it removed",
+                         printable(f"/tmp/sshjobs-{os.getuid()}"), printable(path.parent))
         try:
             with contextlib.suppress(FileNotFoundError):
                 # The store's record of the manager has decided already that no other one is alive.

@@ -16,6 +16,7 @@ from sshjobs.model.spec import JobSpec
 from sshjobs.running.control import listens
 from sshjobs.running.newrun import new_run
 from sshjobs.store import RunReader
+from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
 
 #: File in the run directory that such a manager writes to.
@@ -48,6 +49,7 @@ def detach(paths: RunPaths) -> int:
 
     :raises SshjobsError: it ended before it had the run; the last thing it said is in the message
     """
+    check_own(paths)
     with RunReader.open(paths) as reader:
         before = reader.summary().epoch
         log = paths.root / LOG

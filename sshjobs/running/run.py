@@ -29,6 +29,7 @@ from sshjobs.running.requests import Target, carry_out
 from sshjobs.running.runmanager import Listener, RunManager, silent
 from sshjobs.running.unattended import change, patiently
 from sshjobs.store import RunReader, Summary
+from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
 
 if TYPE_CHECKING:
@@ -349,7 +350,11 @@ class Run:
 
 
 def network_of(paths: RunPaths, manager: RunManager) -> Network:
-    """Return a network like the one that a run was started on, and set the manager's options as they were."""
+    """Return a network like the one that a run was started on, and set the manager's options as they were.
+
+    :raises NotYoursError: the run belongs to another user: what its options name is not for us to run
+    """
+    check_own(paths)
     with RunReader.open(paths) as reader:
         options, hosts = reader.summary().options, [row.host for row in reader.hosts()]
         if any(host.removed for host in hosts):
@@ -369,6 +374,7 @@ def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener =
     :param names: names of jobs, ``None`` for all that have not ended
     :raises UsageError: a name is of no job of the run
     """
+    check_own(paths)
     summary = summary_of(paths)
     _check_names(paths, names or ())
     wanted = None if names is None else list(names)

@@ -16,6 +16,7 @@ from sshjobs.running import requests
 from sshjobs.running.control import ask
 from sshjobs.running.requests import Data, Target
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
+from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ def carry_out(paths: RunPaths, request: Data) -> Answer:
     :raises SshjobsError: it cannot be done
     :raises RunBusyError: a manager has the run that takes no requests, for :data:`PATIENCE` seconds
     """
+    check_own(paths)
     with RunReader.open(paths) as reader:
         uid = reader.summary().uid
 

@@ -216,6 +216,10 @@ def _connect(address: str) -> sqlite3.Connection:
 def _open_for_reading(path: Path) -> sqlite3.Connection:
     """Open a store so that nothing is written but, where a writer was killed, what undoes its half commit."""
     log, journal = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
+    mine = os.stat(path).st_uid == os.geteuid()
+    if not mine and not log.exists() and not journal.exists():
+        # Root could make files in another user's run, and would.
+        return _connect(f"{_uri(path)}?immutable=1")
     connection = _connect(f"{_uri(path)}?mode=ro")
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -229,7 +233,7 @@ def _open_for_reading(path: Path) -> sqlite3.Connection:
             # none is needed.
             return _connect(f"{_uri(path)}?immutable=1")
         mode = "truncate"
-    if mode != "wal" and os.access(path, os.W_OK):
+    if mode != "wal" and os.access(path, os.W_OK) and mine:
         # A rollback journal that a killed writer left is played back by the next who opens the file: maybe us, now
         # or while we follow the run.
         connection.close()

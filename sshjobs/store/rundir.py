@@ -25,6 +25,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from sshjobs.errors import HIDDEN, RunExistsError, RunNotFoundError, SshjobsError, UsageError
+from sshjobs.store.ownership import check_own_results
 
 #: File that makes a directory a run directory.
 MARKER = ".sshjobs"
@@ -292,6 +293,7 @@ def _exists(paths: RunPaths) -> RunExistsError:
 
 def _make_results(results: Path) -> None:
     results.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_own_results(results)
 
 
 def _cannot_make(path: Path, error: OSError) -> UsageError:

@@ -25,6 +25,7 @@ from sshjobs.store.database import (
 )
 from sshjobs.store.disk import sync_directory
 from sshjobs.store.identity import ManagerIdentity
+from sshjobs.store.ownership import check_own
 from sshjobs.store.queries import queries
 from sshjobs.store.rows import (
     SpecWriter,
@@ -109,7 +110,9 @@ class RunStore:
         """Open the store of a run that is there.
 
         :raises StoreError: it is missing, damaged, or a newer sshjobs made it
+        :raises NotYoursError: the run belongs to another user, or others may change it
         """
+        check_own(paths)
         return cls(connect_writer(paths.store, network_disk=network_disk), paths)
 
     def take_over(self, identity: ManagerIdentity, *, is_alive: Callable[[ManagerIdentity], bool] =

@@ -1,0 +1,106 @@
+"""Whose a run is. What another user has made, or could have changed, is read and never acted on.
+
+A run's store says what is run, on which hosts, and by which ssh configuration: whoever can write it, or put another one
+in its place, can run commands as whoever resumes it.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sshjobs.errors import UsageError
+
+if TYPE_CHECKING:
+    from sshjobs.store.rundir import RunPaths
+
+
+class NotYoursError(UsageError):
+    """A run or a directory of runs belongs to another user, or others may change it."""
+
+
+def owner_of(paths: RunPaths) -> str | None:
+    """Return the name of the user that a run belongs to, ``None`` where that is this user."""
+    for path in (paths.root, paths.store):
+        try:
+            found = os.stat(path)
+        except OSError:
+            continue
+        if found.st_uid != os.geteuid():
+            return user_name(found.st_uid)
+    return None
+
+
+def user_name(uid: int) -> str:
+    """Return what a user is called, or the number of one without a name."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def check_own(paths: RunPaths) -> None:
+    """Make sure that a run is this user's: its directory and store, and the directory that it is in.
+
+    :raises NotYoursError: it is not, or others may change it
+    """
+    owner = owner_of(paths)
+    if owner is not None:
+        raise NotYoursError(f"the run belongs to user {owner}", where=str(paths.root),
+                            why="what it says is not carried out in your name",
+                            hint="look at it with status and logs; or do this as that user")
+    check_own_results(paths.root.parent)
+    # A link that somebody else has made leads where that user likes, whatever is there.
+    _check(paths.root, links=True)
+    _check(paths.store, links=False)
+
+
+def check_own_results(results: Path) -> None:
+    """Make sure that nobody else can replace the runs in a directory.
+
+    :raises NotYoursError: it belongs to another user, or others may change it
+    """
+    try:
+        found = os.stat(results)
+    except OSError:
+        return
+    if found.st_uid not in (os.geteuid(), 0):
+        raise NotYoursError(f"the results directory belongs to user {user_name(found.st_uid)}", where=str(results),
+                            hint="choose one of your own: --results DIR")
+    # In one like /tmp everybody may make files, and nobody can remove or rename those of others.
+    if not found.st_mode & stat.S_ISVTX:
+        _check_mode(results, found)
+
+
+def _check(path: Path, *, links: bool) -> None:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        # Whoever opens it says so.
+        return
+    if stat.S_ISLNK(found.st_mode):
+        if not links or found.st_uid not in (os.geteuid(), 0):
+            raise NotYoursError("it is a symbolic link", where=str(path), hint="put what it leads to in its place")
+        found = os.stat(path)
+    _check_mode(path, found)
+
+
+def _check_mode(path: Path, found: os.stat_result) -> None:
+    if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and not _is_private(found.st_gid)):
+        raise NotYoursError("others may write to it", where=str(path),
+                            why=f"its mode is {stat.S_IMODE(found.st_mode):04o}",
+                            hint=f"see whether all in it is yours, then: chmod go-w {path}")
+
+
+def _is_private(gid: int) -> bool:
+    """Tell whether a group is this user's alone, as many systems give each user one of the user's name."""
+    try:
+        group = grp.getgrgid(gid)
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return False
+    return group.gr_name == name and set(group.gr_mem) <= {name}
