@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import accepts_new_keys, hosts_of, network_options, output_options, results_option
 from sshjobs.cli.printing import Tags, check_printing, printing_options
 from sshjobs.cli.standardinput import StandardInput
-from sshjobs.errors import EXIT_OK, UsageError, printable
+from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, UsageError, printable
 from sshjobs.model.spec import JobSpec
 
 if TYPE_CHECKING:
@@ -113,13 +114,25 @@ def command(words: tuple[str, ...], hosts: tuple[str, ...], **options: Any) -> i
         return EXIT_OK
     from sshjobs.cli.carry import carry
 
-    return carry(lambda view: Run.create(specs, chosen, stem=STEM, slots=options["slots"],
+    code = carry(lambda view: Run.create(specs, chosen, stem=STEM, slots=options["slots"],
                                          fail_fast=options["fail_fast"], stdin=standard_input.for_jobs(),
                                          accept_new_host_keys=accepts_new_keys(),
                                          listener=view, **settings),
                  quiet=options["quiet"], as_json=options["as_json"], verbose=options["verbose"], output=output,
                  raw=options["raw"], tags=_tags(tags, options), folded=_is_folded(options),
                  host_of=_host_of if options["per_host"] else None)
+    if code == EXIT_JOBS_FAILED and not options["as_json"]:
+        _tell_what_was_not_sent(specs[0])
+    return code
+
+
+def _tell_what_was_not_sent(spec: JobSpec) -> None:
+    """Say that a job may have failed for want of a file that its command names."""
+    from sshjobs.inputs.notsent import named_and_not_sent
+
+    missing = named_and_not_sent(spec)
+    if missing:
+        complain(f"{missing[0]} lies here and was not sent; if the jobs need it: --send {shlex.quote(missing[0])}")
 
 
 def _printing(options: dict[str, Any]) -> tuple[str, bool]:

@@ -11,6 +11,7 @@ from sshjobs.inputs.arguments import Arguments
 from sshjobs.inputs.commandline import Command, Line, Words
 from sshjobs.inputs.jobpaths import PathChecker, same_place
 from sshjobs.inputs.limits import MAX_JOB, MAX_WORD, too_large
+from sshjobs.inputs.notsent import check_program
 from sshjobs.inputs.placeholders import TextTemplate
 from sshjobs.model.spec import JobSpec
 
@@ -74,6 +75,7 @@ class Expansion:
                 self._command_for(len(values)).fill(spec, values, number)
                 self._send(spec, values, number)
                 self._place(spec, values, number)
+                check_program(spec)
                 _check_size(spec)
             except UsageError as error:
                 if not values or error.where:

@@ -158,3 +158,33 @@ def test_naming_a_job_that_cannot_be_tried_again_is_a_failure(sshjobs_cli: Sshjo
     assert json.loads(sshjobs_cli("status", "--json").stdout)["counts"] == {
         "free": 0, "busy": 0, "unknown": 0, "done": 2, "error": 1}
     assert sshjobs_cli("retry", "r", "--failed").returncode == 0
+
+
+def test_a_program_that_lies_here_and_is_not_sent_is_told_before_anything_starts(sshjobs_cli: SshjobsCli,
+                                                                                 tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("x.sh", "bin/y"):
+        (tmp_path / name).write_text("#!/bin/sh\necho it ran $1\n")
+        (tmp_path / name).chmod(0o755)
+    for words, program, send in ((["./x.sh", "{}"], "./x.sh", "x.sh"), (["./x.sh {} && true"], "./x.sh", "x.sh"),
+                                 (["bin/y", "{}"], "bin/y", "bin/y"), (["./{}", "a"], "./x.sh", "x.sh")):
+        value = "x.sh" if words[0] == "./{}" else "a"
+        told = sshjobs_cli("exec", *words, ":::", value)
+        assert told.stderr == (f"sshjobs: job 1: {program} lies here and is not sent, so the job would not find it; "
+                               f"write --send {send}\n")
+        assert (told.returncode, (tmp_path / "results").exists()) == (2, False)
+    assert sshjobs_cli("exec", "--send", "x.sh", "./x.sh", "{}", ":::", "a").stdout == "it ran a\n"
+    assert sshjobs_cli("exec", "--send", "bin", "bin/y {}", ":::", "a").stdout == "it ran a\n"
+    assert sshjobs_cli("exec", "--cwd", str(tmp_path), "./x.sh", "{}", ":::", "a").stdout == "it ran a\n"
+
+
+def test_a_file_that_a_failed_command_names_is_told(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("print('trained')\n")
+    for words in (["python3", "train.py"], ["--strict", "python3 train.py; : {}"]):
+        told = sshjobs_cli("exec", *words, ":::", "1")
+        assert told.returncode == 1
+        assert told.stderr.endswith("sshjobs: train.py lies here and was not sent; if the jobs need it: --send train.py\n")
+    told = sshjobs_cli("exec", "wc", "-l", ":::", "train.py")
+    assert told.stderr.endswith("--send train.py\n")
+    told = sshjobs_cli("exec", "--send", "train.py", "python3", "train.py", ":::", "1")
+    assert (told.returncode, told.stdout, told.stderr) == (0, "trained\n", "")
