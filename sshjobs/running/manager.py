@@ -19,7 +19,7 @@ from sshjobs.model.given import LONGEST_S, check, check_each, check_number
 from sshjobs.model.spec import Attempt, Job, JobSpec, start_over
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, Outcome, state_for
 from sshjobs.network.contract import HERE, NetworkContract, News, RunIdentity, Warned
-from sshjobs.running.housekeeping import HEARD_WITHIN, LEASE_LOOK, Housekeeping, LeavesWaiting
+from sshjobs.running.housekeeping import HEARD_WITHIN, Housekeeping, LeavesWaiting
 from sshjobs.running.newrun import new_run
 from sshjobs.scheduling.retries import may_be_lost, retry_wanted
 from sshjobs.scheduling.schedule import Schedule
@@ -80,7 +80,7 @@ class Manager(Housekeeping):
                        manager=ManagerIdentity.this_process())
         epoch = self._begin(network, made.paths, made.store, made.schedule)
         for job in made.jobs:
-            self._enlist(job)
+            self.books.enlist(job)
         network.hold()
         self._open_new(RunIdentity(made.uid, self.paths.name, epoch))
         # Something to commit while hosts are being contacted: the first commit takes longest, and launches wait for it.
@@ -99,19 +99,16 @@ class Manager(Housekeeping):
             boots = {row.host.name: row.facts["boot"] for row in reader.hosts() if row.facts}
         self.store.set_run_state("running")
         network.hold()
-        self.watch.know(boots)
+        self.hosts.watch.know(boots)
         network.adopt((job for job in unfinished if job.attempts), boots)
         network.open(RunIdentity(summary.uid, paths.name, epoch), paths)
         self.schedule.paused = bool(summary.options.get("paused"))
         for job in unfinished:
-            self._unreleased.update((attempt, job) for attempt in job.attempts if not attempt.released)
+            self.books.unreleased.update((attempt, job) for attempt in job.attempts if not attempt.released)
             if job.state not in FINAL_STATES:
                 self._take_over(job)
-        for host in network.hosts.values():
-            self.schedule.drain(host.name, host.drained)
-            if host.removed:
-                self.leaving.add(host.name)
-        network.release([attempt for attempt in self._unreleased if attempt.state in FINAL_STATES])
+        self.hosts.take_over()
+        network.release(self.books.owed())
 
     def _take_over(self, job: Job) -> None:
         """Carry a job of an earlier manager, and what a person wanted of it."""
@@ -119,34 +116,30 @@ class Manager(Housekeeping):
         if attempt is None or attempt.state in FINAL_STATES:
             self.take_in(job)
             return
-        self._enlist(job)
+        self.books.enlist(job)
         self.placement.enter(job, attempt.host, self.clock.monotonic())
         self.schedule.occupy(attempt.host)
-        self._move(job, STATE_UNKNOWN)
+        self.books.move(job, STATE_UNKNOWN)
         if job.paused is not None:
             # Its host may have been away when the person said so.
             self.network.pause(job, job.paused)
         if job.paused and attempt.started is None:
-            self._ask_back([job])
+            self.hosts.ask_back([job])
 
     def take_in(self, job: Job) -> None:
         """Carry a further job of the run, which waits for a host, or for a person to let it go on."""
         if not job.paused:
             self.schedule.add(job)
-        self._enlist(job)
-
-    def _enlist(self, job: Job) -> None:
-        job.paths = self.paths
-        self.jobs.Add(job)
+        self.books.enlist(job)
 
     def try_again(self, job: Job) -> None:
         """Let a job that ended without success wait for a host again."""
         if job.state not in FINAL_STATES:
             return
         if job not in self.jobs:
-            self._enlist(job)
+            self.books.enlist(job)
         start_over(job)
-        self._move(job, STATE_FREE)
+        self.books.move(job, STATE_FREE)
         self.schedule.add(job)
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -163,7 +156,7 @@ class Manager(Housekeeping):
                 self.turn()
             self.accepting = False
             released = self._release_the_last()
-            finished = self._all_final() and not self.stays_open
+            finished = self.books.all_final() and not self.stays_open
             clean = released and (finished or self._left_nothing())
         except LeavesWaiting:
             finished = clean = False
@@ -181,7 +174,7 @@ class Manager(Housekeeping):
         """Launch what fits, take in what happened and see to what follows: what ProcessJobs does until the end."""
         while not self._stopping and self.LaunchJob() is not None:
             pass
-        for canary in () if self._stopping else self.quarantine.canaries(self.clock.monotonic()):
+        for canary in () if self._stopping else self.hosts.quarantine.canaries(self.clock.monotonic()):
             self._canary = canary
             self.LaunchJob()
         if self.UpdateJobStatus():
@@ -206,10 +199,8 @@ class Manager(Housekeeping):
         self._canary = None
         job, host = match
         attempt = job.new_attempt(host, secrets.token_hex(16))
-        self._unreleased[attempt] = job
         self.placement.enter(job, host, self.clock.monotonic())
-        self._move(job, STATE_BUSY)
-        self.store.touch_attempt(job, attempt)
+        self.books.launched(job, attempt)
         job.id_ = self.network.LaunchJob(job, host)
         self.HandleJobLaunch(job)
         return job
@@ -223,7 +214,7 @@ class Manager(Housekeeping):
         left = max(0.0, self._last_news + self.sleep_time_in_secs - self.clock.monotonic())
         patience = self.placement.patience()
         linger = LINGER if self.schedule.is_sated() else 0.0
-        for soon in (patience, None if self._lease_look is None else LEASE_LOOK):
+        for soon in (patience, self.hosts.look_within()):
             left = left if soon is None else min(left, soon)
         news = self.network.wait(left, linger)
         self.inbox.carry_out()
@@ -265,8 +256,9 @@ class Manager(Housekeeping):
 
     def _take_news(self, news: News) -> bool:
         """Take in what has happened; tell whether any job ended."""
-        self._take_hosts(news)
-        self._take_released(news)
+        self.hosts.take(news)
+        self.books.ended(news.fetched)
+        self.books.released(news.released)
         finished = False
         for job, state in zip(news.jobs, self.network.GetJobStatus(news.jobs), strict=True):
             finished |= self._take_state(job, state)
@@ -275,11 +267,11 @@ class Manager(Housekeeping):
     def _release_the_last(self) -> bool:
         """Let hosts forget what has ended by now, and wait for that, but not long when we are to leave; tell whether
         they have, as far as they can be reached."""
-        owed = [attempt for attempt in self._unreleased if attempt.state in FINAL_STATES]
+        owed = self.books.owed()
         patience, deadline = self.clock.monotonic() + RELEASE_PATIENCE, float("inf")
         while True:
             self.commit()
-            owed = [attempt for attempt in owed if not attempt.released and self.watch.usable(attempt.host)]
+            owed = [attempt for attempt in owed if not attempt.released and self.hosts.watch.usable(attempt.host)]
             now = self.clock.monotonic()
             if not owed or now >= deadline:
                 return not owed
@@ -296,16 +288,16 @@ class Manager(Housekeeping):
         attempt = job.attempts[-1]
         self.store.touch_attempt(job, attempt)
         if state not in FINAL_STATES:
-            self._move(job, state)
+            self.books.move(job, state)
             if attempt.started is not None:
-                self.quarantine.note_start(job, attempt)
+                self.hosts.quarantine.note_start(job, attempt)
             self.handle_change(job)
             return False
         if job.state in FINAL_STATES or attempt.released:
             # Over already: a person may have declared it lost since.
             return False
         self.placement.leave(job, attempt)
-        self._to_release.append(attempt)
+        self.books.ended([attempt])
         self._take_back_failures(job, attempt)
         return self._conclude(job, attempt)
 
@@ -317,9 +309,8 @@ class Manager(Housekeeping):
             # Its end has just come, and is about to be taken in.
             return
         self.network.condemn(job, reason)
-        attempt.cause, attempt.released = cause, True
-        self._unreleased.pop(attempt, None)
-        self.store.touch_attempt(job, attempt)
+        attempt.cause = cause
+        self.books.given_up(job, attempt)
         self.placement.leave(job, attempt)
         self._conclude(job, attempt)
 
@@ -328,7 +319,7 @@ class Manager(Housekeeping):
 
         What gains nothing by that is left alone: its host may come back and tell how it really ended.
         """
-        for job in self._leases_over():
+        for job in self.hosts.leases_over():
             elsewhere = self.schedule.eligible(job.spec, job.only_host) != {job.attempts[-1].host}
             if job in self._cancelled or (elsewhere and may_be_lost(job)):
                 lease = format_duration(job.spec.lease or 0.0)
@@ -338,7 +329,7 @@ class Manager(Housekeeping):
         """Let a job end, or be tried again, after its newest attempt ended; tell whether it ended."""
         verdict = judge(job, cancelled=job in self._cancelled)
         if verdict.again:
-            self._move(job, STATE_FREE)
+            self.books.move(job, STATE_FREE)
             job.reason = verdict.reason
             if not job.paused:
                 self.schedule.add(job)
@@ -350,22 +341,18 @@ class Manager(Housekeeping):
 
     def _take_back_failures(self, job: Job, attempt: Attempt) -> None:
         """Where an end shows that its host fails every job, undo what it has done to others."""
-        others = self.quarantine.note(job, attempt, self.clock.monotonic())
+        others = self.hosts.quarantine.note(job, attempt, self.clock.monotonic())
         for other in others:
             self.store.touch_attempt(other, other.attempts[-1])
             if retry_wanted(other, Outcome.LOST):
                 self.try_again(other)
         if others:
-            self._ask_back(self.placement.unstarted(attempt.host))
-
-    def _ask_back(self, jobs: Iterable[Job]) -> None:
-        for job in self.placement.ask_back(jobs):
-            self.network.fence(job)
+            self.hosts.ask_back(self.placement.unstarted(attempt.host))
 
     def _finish(self, job: Job, outcome: Outcome, reason: str | None) -> None:
         job.outcome, job.reason, job.paused = outcome, reason, None
         self._cancelled.discard(job)
-        self._move(job, state_for(outcome))
+        self.books.move(job, state_for(outcome))
         self.HandleJobDone(job)
         if self.fail_fast and outcome is not Outcome.SUCCEEDED:
             self.fail_fast = False
@@ -381,10 +368,10 @@ class Manager(Housekeeping):
             for job in hopeless:
                 self.schedule.add(job)
             raise NoHostError("no host could be used, so nothing was run",
-                              why="; ".join(trouble for trouble in self.watch.trouble.values() if trouble),
+                              why="; ".join(trouble for trouble in self.hosts.watch.trouble.values() if trouble),
                               hint=f"mend one, then: sshjobs resume {self.paths.name}")
         for job, names in hosts.items():
-            self._finish(job, Outcome.SKIPPED, self.watch.why_hopeless(names))
+            self._finish(job, Outcome.SKIPPED, self.hosts.watch.why_hopeless(names))
 
     def _is_over(self) -> bool:
         if self.leaves or (self.until is not None and self.until()):
@@ -392,20 +379,17 @@ class Manager(Housekeeping):
         if self.give_up_after is not None and self._only_waits_for_lost_hosts(self.give_up_after):
             return True
         if self._stopping:
-            return not (self.jobs.AnyInState(STATE_BUSY) or self.jobs.AnyInState(STATE_UNKNOWN))
-        return self._all_final() and not self.stays_open
+            return not self.books.any_launched()
+        return self.books.all_final() and not self.stays_open
 
     def _only_waits_for_lost_hosts(self, seconds: float) -> bool:
         away = self.jobs.InState(STATE_UNKNOWN) if not self.jobs.AnyInState(STATE_BUSY) else []
         if not away or (self.jobs.AnyInState(STATE_FREE) and self.schedule.any_up()):
             return False
-        since = [self.watch.away_since(job.attempts[-1].host) for job in away]
+        since = [self.hosts.watch.away_since(job.attempts[-1].host) for job in away]
         now = self.clock.monotonic()
         return all(one is not None and now - one >= seconds for one in since)
 
     def _left_nothing(self) -> bool:
         """Whether all that was launched was carried to its end and released, so that hosts need remember nothing."""
-        return self._stopping and not any(self.watch.usable(attempt.host) for attempt in self._unreleased)
-
-    def _all_final(self) -> bool:
-        return not any(self.jobs.AnyInState(state) for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN))
+        return self._stopping and not any(self.hosts.watch.usable(attempt.host) for attempt in self.books.unreleased)

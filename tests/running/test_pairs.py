@@ -233,7 +233,7 @@ REQUESTS: dict[Callable[[Stage], Data], Callable[[Stage], None]] = {
 def quarantine(stage: Stage) -> None:
     """h1 is in quarantine, and its first canary is not due yet."""
     stage.play.world.machines["h1"].spoils = BROKEN
-    stage.until(lambda: stage.manager.quarantine.is_quarantined("h1"))
+    stage.until(lambda: stage.manager.hosts.quarantine.is_quarantined("h1"))
 
 
 def canary(stage: Stage) -> None:
@@ -356,8 +356,8 @@ def test_a_canary_that_is_cancelled_leaves_its_host_in_quarantine_and_is_followe
         stage.launched = stage.news()
         stage.ask({"do": "cancel", "jobs": [job.name]})
         stage.until(lambda: job.state in FINAL_STATES)
-        assert job.outcome is Outcome.CANCELLED and stage.manager.quarantine.is_quarantined("h1")
+        assert job.outcome is Outcome.CANCELLED and stage.manager.hosts.quarantine.is_quarantined("h1")
         stage.more_work()
         stage.look()
-        assert stage.on_h1() and not stage.manager.quarantine.is_quarantined("h1")
+        assert stage.on_h1() and not stage.manager.hosts.quarantine.is_quarantined("h1")
         stage.play.finish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sshjobs.store.change import Change
@@ -61,3 +62,8 @@ def some_names_of(data: Data, key: str) -> list[str]:
     if names is None:
         raise TypeError(f"{key} must be a list of names")
     return names
+
+
+def tell_hosts(manager: Manager, change: str, names: Sequence[str], slots: int | None = None) -> None:
+    """Tell whoever listens what was changed about hosts."""
+    manager.handle_act({"event": "hosts", "change": change, "hosts": list(names), "slots": slots})

@@ -8,8 +8,7 @@ from typing import Any
 from sshjobs.errors import UsageError
 from sshjobs.model.host import Host
 from sshjobs.running.manager import Manager
-from sshjobs.running.requests.base import Data, Request
-from sshjobs.running.requests.effects import tell_hosts
+from sshjobs.running.requests.base import Data, Request, tell_hosts
 from sshjobs.running.requests.target import Target
 from sshjobs.store.change import Change
 
@@ -35,10 +34,7 @@ class AddHosts(Request):
 
     def take_effect(self, manager: Manager) -> None:
         for host in self._hosts:
-            manager.network.add_host(host)
-            manager.watch.add(host.name)
-            manager.quarantine.add(host.name)
-            manager.schedule.add_host(host)
+            manager.hosts.add(host)
         tell_hosts(manager, "added", [host.name for host in self._hosts])
 
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from sshjobs.model.host import Host
 from sshjobs.running.manager import Manager
-from sshjobs.running.requests.base import Data, Request, some_names_of
-from sshjobs.running.requests.effects import drain, tell_hosts
+from sshjobs.running.requests.base import Data, Request, some_names_of, tell_hosts
 from sshjobs.running.requests.target import Target, known_hosts
 from sshjobs.store.change import Change
 
@@ -28,7 +27,7 @@ class DrainHosts(Request):
 
     def take_effect(self, manager: Manager) -> None:
         for host in self._hosts:
-            drain(manager, host)
+            manager.hosts.drain(host)
         tell_hosts(manager, "drained", self._names)
 
 
@@ -49,8 +48,5 @@ class UndrainHosts(Request):
 
     def take_effect(self, manager: Manager) -> None:
         for host in self._hosts:
-            manager.network.hosts[host.name] = host
-            manager.schedule.drain(host.name, False)
-            manager.quarantine.trust(host.name)
-            manager.leaving.discard(host.name)
+            manager.hosts.use_again(host)
         tell_hosts(manager, "undrained", self._names)

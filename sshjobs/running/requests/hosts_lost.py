@@ -6,8 +6,7 @@ from sshjobs.errors import UsageError
 from sshjobs.model.causes import Cause, explain
 from sshjobs.model.spec import Job
 from sshjobs.running.manager import Manager
-from sshjobs.running.requests.base import Data, Request, some_names_of
-from sshjobs.running.requests.effects import tell_hosts
+from sshjobs.running.requests.base import Data, Request, some_names_of, tell_hosts
 from sshjobs.running.requests.target import Target, known_hosts
 from sshjobs.store.change import Change
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 from sshjobs.errors import UsageError
 from sshjobs.model.host import Host
 from sshjobs.running.manager import Manager
-from sshjobs.running.requests.base import Data, Request, some_names_of
-from sshjobs.running.requests.effects import drain, tell_hosts
+from sshjobs.running.requests.base import Data, Request, some_names_of, tell_hosts
 from sshjobs.running.requests.target import Target, known_hosts
 from sshjobs.store.change import Change
 
@@ -33,6 +32,5 @@ class RemoveHosts(Request):
 
     def take_effect(self, manager: Manager) -> None:
         for host in self._hosts:
-            drain(manager, host)
-            manager.leaving.add(host.name)
+            manager.hosts.remove(host)
         tell_hosts(manager, "leaving", self._names)

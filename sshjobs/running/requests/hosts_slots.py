@@ -8,8 +8,7 @@ from sshjobs.errors import UsageError
 from sshjobs.model.given import MAX_SLOTS
 from sshjobs.model.host import Host
 from sshjobs.running.manager import Manager
-from sshjobs.running.requests.base import Data, Request, some_names_of
-from sshjobs.running.requests.effects import tell_hosts
+from sshjobs.running.requests.base import Data, Request, some_names_of, tell_hosts
 from sshjobs.running.requests.target import Target, known_hosts
 from sshjobs.store.change import Change
 
@@ -33,7 +32,5 @@ class SetSlots(Request):
 
     def take_effect(self, manager: Manager) -> None:
         for host in self._hosts:
-            manager.network.hosts[host.name] = host
-            manager.network.set_slots(host.name, self._slots)
-            manager.schedule.set_slots(host.name, self._slots)
+            manager.hosts.set_slots(host, self._slots)
         tell_hosts(manager, "slots", self._names, self._slots)

@@ -8,7 +8,6 @@ from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_FREE
 from sshjobs.running.manager import Manager
 from sshjobs.running.requests.base import Data, Request, names_of
-from sshjobs.running.requests.effects import ask_back
 from sshjobs.running.requests.target import Target
 from sshjobs.store.change import Change
 
@@ -52,12 +51,12 @@ class Pause(_Pausing):
         if self._names is None:
             manager.schedule.paused = True
             for host in manager.network.hosts:
-                ask_back(manager, manager.placement.unstarted(host))
+                manager.hosts.ask_back(manager.placement.unstarted(host))
         for job in self._chosen:
             job.paused = True
             if not manager.schedule.remove(job):
                 if job.attempts[-1].started is None:
-                    ask_back(manager, [job])
+                    manager.hosts.ask_back([job])
                 manager.network.pause(job, True)
         self._tell(manager)
 

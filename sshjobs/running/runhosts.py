@@ -1,0 +1,153 @@
+"""The hosts of a run: which of them can be used, what is held against them, and what people want of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job
+from sshjobs.network.clock import Clock
+from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Silent, Warned
+from sshjobs.scheduling.hostwatch import HostWatch
+from sshjobs.scheduling.placement import Placement
+from sshjobs.scheduling.quarantine import Quarantine
+from sshjobs.scheduling.schedule import Schedule
+from sshjobs.store import RunStore
+
+#: Seconds between two looks for leases that are over, while a job with one is on a host that is away.
+LEASE_LOOK = 1.0
+
+
+class RunHosts:
+    """Keeps network, schedule and store in step about hosts.
+
+    :param tell: hears whatever happens to a host
+    :ivar watch: which of them can be reached
+    :ivar quarantine: which of them fail jobs
+    :ivar placement: which jobs are on them
+    :ivar leaving: those that leave the run as soon as nothing of it runs there
+    """
+
+    def __init__(self, network: NetworkContract, schedule: Schedule, store: RunStore,
+                 tell: Callable[[HostUp | HostDown | Warned | Silent], None]):
+        self._network, self._schedule, self._store, self._tell = network, schedule, store, tell
+        self._clock: Clock = network.clock
+        self.watch, self.placement = HostWatch(network.hosts), Placement(schedule)
+        self.quarantine = Quarantine(schedule, network.hosts, self._tell_health)
+        self.leaving: set[str] = set()
+        #: When to look at leases next; ``None`` while nothing with one is on a host that is away.
+        self._lease_look: float | None = None
+
+    # -- what hosts tell -----------------------------------------------------------------------------------------
+
+    def take(self, news: News) -> None:
+        """Take in what has happened to hosts."""
+        for name, seconds in news.round_trips.items():
+            self._schedule.note_round_trip(name, seconds)
+        # A host that was let go of may say a last word.
+        for event in (one for one in news.hosts if isinstance(one, Warned) or one.host in self._network.hosts):
+            match event:
+                case HostUp(name, facts):
+                    self._take_up(name, facts)
+                case HostDown(name, error):
+                    lasting = self.watch.down(name, error, self._clock.monotonic())
+                    self._schedule.host_down(name, lasting=lasting)
+                    self._lease_look = self._clock.monotonic()
+                    self._store.set_host(name, "blocked" if error.lasting else "away", str(error),
+                                         since=self._clock.time())
+            self._tell(event)
+
+    def _take_up(self, name: str, facts: dict[str, Any]) -> None:
+        twin = self.watch.up(name, facts)
+        slots = self._network.hosts[name].slots or getattr(self._network, "slots", None) or facts["cores"]
+        self._schedule.host_up(name, slots)
+        self._store.set_host(name, "up", facts=facts, since=self._clock.time())
+        if twin is not None:
+            self._tell(Warned(name, twin))
+
+    def _tell_health(self, host: str, usable: bool, words: str) -> None:
+        self._store.set_host(host, "up" if usable else "quarantined", None if usable else words,
+                             since=self._clock.time())
+        self._tell(Warned(host, words))
+
+    def look_within(self) -> float | None:
+        """Return after how many seconds :meth:`leases_over` is to be asked again; ``None``: after the next event."""
+        return None if self._lease_look is None else LEASE_LOOK
+
+    def leases_over(self) -> list[Job]:
+        """Return the jobs on hosts that are away whose lease is over there for certain; looks now and then."""
+        now, found = self._clock.monotonic(), list[Job]()
+        if self._lease_look is None or now < self._lease_look:
+            return found
+        self._lease_look = None
+        for host in self.watch.away():
+            for job in self.placement.on(host):
+                if job.spec.lease is None:
+                    continue
+                self._lease_look = now + LEASE_LOOK
+                if self.watch.lease_is_over(host, job.spec.lease, now):
+                    found.append(job)
+        return found
+
+    # -- what people want of them --------------------------------------------------------------------------------
+
+    def take_over(self) -> None:
+        """Go on with what people have wanted of the hosts by an earlier manager."""
+        for host in self._network.hosts.values():
+            self._schedule.drain(host.name, host.drained)
+            if host.removed:
+                self.leaving.add(host.name)
+
+    def add(self, host: Host) -> None:
+        """Use a further host, or one that has left."""
+        self._network.add_host(host)
+        self.watch.add(host.name)
+        self.quarantine.add(host.name)
+        self._schedule.add_host(host)
+
+    def drain(self, host: Host) -> None:
+        """Launch nothing more on a host, and have back what has not started there.
+
+        :param host: as it is described from now on
+        """
+        self._network.hosts[host.name] = host
+        self._schedule.drain(host.name, True)
+        self.ask_back(self.placement.unstarted(host.name))
+
+    def remove(self, host: Host) -> None:
+        """The same, and let it leave when nothing of the run is there any more."""
+        self.drain(host)
+        self.leaving.add(host.name)
+
+    def use_again(self, host: Host) -> None:
+        """Launch on a host again, whatever was held against it."""
+        self._network.hosts[host.name] = host
+        self._schedule.drain(host.name, False)
+        self.quarantine.trust(host.name)
+        self.leaving.discard(host.name)
+
+    def set_slots(self, host: Host, slots: int) -> None:
+        """Change how many jobs a host takes at a time; what runs there is left alone."""
+        self._network.hosts[host.name] = host
+        self._network.set_slots(host.name, slots)
+        self._schedule.set_slots(host.name, slots)
+
+    def ask_back(self, jobs: Iterable[Job]) -> None:
+        """Have jobs back from their hosts that have not started there."""
+        for job in self.placement.ask_back(jobs):
+            self._network.fence(job)
+
+    def part(self, keeps: Callable[[str], bool]) -> list[str]:
+        """Let go of hosts that are to leave and on which nothing runs; return them.
+
+        :param keeps: tells whether a host still has something of an attempt that is to be released
+        """
+        gone = [host for host in self.leaving
+                if not self._schedule.load(host) and not (self.watch.usable(host) and keeps(host))]
+        for host in gone:
+            self.leaving.discard(host)
+            self._schedule.remove_host(host)
+            self.quarantine.remove(host)
+            self._network.remove_host(host)
+        return gone
