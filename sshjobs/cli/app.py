@@ -112,6 +112,9 @@ def _be_tolerant() -> None:
 def _carry_out(words: list[str]) -> int:
     try:
         if os.environ.get("_SSHJOBS_COMPLETE"):
+            from sshjobs.cli.completion import complete_files_too
+
+            complete_files_too()
             root.main(words, "sshjobs", complete_var="_SSHJOBS_COMPLETE")
         if not words:
             complain(root.get_help(click.Context(root, info_name="sshjobs")), prefix="")

@@ -14,7 +14,7 @@ import click
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import results_option
-from sshjobs.cli.words import handle, need_job, run_and_jobs
+from sshjobs.cli.words import handle, named_jobs, run_and_jobs
 from sshjobs.errors import EXIT_OK, UsageError, printable
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN
 from sshjobs.store.reader import RunReader
@@ -42,7 +42,7 @@ _UNFINISHED = (STATE_BUSY, STATE_UNKNOWN, STATE_FREE)
 @click.option("-v", "--verbose", count=True, help="Say more.")
 @results_option
 def command(words: tuple[str, ...], everything: bool, verbose: int, results: Path) -> int:
-    """End jobs of RUN; of the newest run if it is left out.
+    """End jobs of RUN; of the newest run if it is left out. A JOB is a name or a pattern such as 'fit-*'.
 
     Returns when every one of them is proved to be over: it has ended, no process of it is alive, or it will never
     start. Ctrl-C only ends the waiting.
@@ -52,9 +52,9 @@ def command(words: tuple[str, ...], everything: bool, verbose: int, results: Pat
     if bool(names) == everything:
         what = "name jobs or say --all, not both" if names else "nothing was named to cancel"
         raise UsageError(what, hint=f"for all of run {paths.name}: sshjobs cancel {handle(paths)} --all")
-    names = list(dict.fromkeys(names))
     with RunReader.open(paths) as reader:
-        jobs = [need_job(reader, name) for name in names]
+        jobs = named_jobs(reader, names)
+        names = [job.name for job in jobs]
         ended = [job.name for job in jobs if job.state in FINAL_STATES]
         before = reader.summary().outcomes.get("cancelled", 0)
         acts = everything or len(ended) < len(jobs)

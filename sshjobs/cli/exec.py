@@ -12,7 +12,14 @@ import click
 
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import accepts_new_keys, hosts_of, network_options, output_options, results_option
+from sshjobs.cli.options import (
+    accepts_new_keys,
+    hosts_of,
+    hosts_option,
+    network_options,
+    output_options,
+    results_option,
+)
 from sshjobs.cli.printing import Tags, check_printing, printing_options
 from sshjobs.cli.standardinput import StandardInput
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, UsageError, printable
@@ -44,8 +51,7 @@ class _Exec(click.Command):
 
 @click.command("exec", cls=_Exec, context_settings={"allow_interspersed_args": False})
 @click.argument("words", metavar="COMMAND… [::: VALUE…]…", nargs=-1, type=click.UNPROCESSED)
-@click.option("--hosts", multiple=True, metavar="HOSTS",
-              help="A hosts file, or a list such as h1,node[01-16],@GROUP; may be repeated.  [default: this machine]")
+@hosts_option(groups=True)
 @results_option
 @click.option("--name", metavar="NAME", help="Name of the run.  [default: exec-<n>]")
 @network_options

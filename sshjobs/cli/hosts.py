@@ -10,7 +10,7 @@ import click
 from sshjobs.cli.hosts_change import COMMANDS
 from sshjobs.cli.hosts_install import install
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import accepts_new_keys, hosts_of, network_options
+from sshjobs.cli.options import accepts_new_keys, hosts_of, hosts_option, network_options
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_NO_HOST, EXIT_OK, UsageError, printable
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ for change in COMMANDS:
 
 
 @command.command("check")
-@click.option("--hosts", multiple=True, metavar="HOSTS",
-              help="A hosts file, or a list such as h1,node[01-16]; may be repeated.")
+@hosts_option(here=False)
 @network_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per host.")
 @click.option("-v", "--verbose", count=True, help="Say more.")

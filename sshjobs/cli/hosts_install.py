@@ -12,7 +12,7 @@ import click
 
 from sshjobs import __version__
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import TRANSPORTS, accepts_new_keys, hosts_of, new_keys_option
+from sshjobs.cli.options import TRANSPORTS, accepts_new_keys, hosts_of, hosts_option, new_keys_option
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_NO_HOST, EXIT_OK, HostError, printable
 from sshjobs.model.host import Host
 
@@ -52,8 +52,7 @@ class Answer:
 
 
 @click.command("install")
-@click.option("--hosts", multiple=True, metavar="HOSTS", required=True,
-              help="A hosts file, or a list such as h1,node[01-16]; may be repeated.")
+@hosts_option(required=True)
 @click.option("--remove", is_flag=True, help="Take it away again.")
 @click.option("--force", is_flag=True, help="Replace a newer one, or another program of that name.")
 @click.option("--ssh-config", metavar="FILE", help="Use this ssh configuration instead of your own.")

@@ -20,6 +20,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 TRANSPORTS = ("openssh", "fabric", "local")
 
 _META = "sshjobs.options."
+_ENVIRONMENT = click.core.ParameterSource.ENVIRONMENT
 
 
 def results_option(function: _Function) -> _Function:
@@ -82,6 +83,28 @@ def network_options(function: _Function) -> _Function:
                              "lines are reached; may be repeated.")(function)
 
 
+class _Hosts(click.types.StringParamType):
+    """A hosts file or a list of hosts. In the environment there is one of them, whatever blanks it holds."""
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        return [rv]
+
+
+def hosts_option(*, required: bool = False, here: bool = True,
+                 groups: bool = False) -> Callable[[_Function], _Function]:
+    """Return what adds ``--hosts``.
+
+    :param required: without it, and without ``SSHJOBS_HOSTS``, nothing can be done
+    :param here: without it this machine is meant
+    :param groups: ``@GROUP`` can be named
+    """
+    text = f"A hosts file, or a list such as h1,node[01-16]{',@GROUP' if groups else ''}; may be repeated."
+    if here and not required:
+        text += "  [default: this machine]"
+    return click.option("--hosts", multiple=True, metavar="HOSTS", required=required, type=_Hosts(),
+                        envvar="SSHJOBS_HOSTS", help=text)
+
+
 def hosts_of(values: Sequence[str]) -> list[Host]:
     """Return the hosts of all ``--hosts``, each a hosts file or a list such as ``h1,node[01-16],@gpu``, and of all
     ``--clusters`` of the command.
@@ -91,6 +114,10 @@ def hosts_of(values: Sequence[str]) -> list[Host]:
     """
     from sshjobs.inputs.hostchoice import choose_hosts
 
+    context = click.get_current_context()
+    if context.meta.get(_META + "clusters") and context.get_parameter_source("hosts") is _ENVIRONMENT:
+        # Who names clusters means these, not the usual hosts.
+        values = ()
     return choose_hosts(values, _hosts_of_clusters)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from sshjobs.cli.options import results_option
-from sshjobs.cli.words import handle, need_job, open_run, run_and_jobs
+from sshjobs.cli.words import handle, named_jobs, open_run, run_and_jobs
 from sshjobs.errors import EXIT_OK
 from sshjobs.model.states import FINAL_STATES
 from sshjobs.store.reader import RunReader
@@ -26,27 +27,41 @@ def command(words: tuple[str, ...], results: Path) -> int:
     one that waits is not launched. RUN is the newest run that is not over if it is left out.
     """
     paths, names = run_and_jobs(results, words, newest=open_run)
-    changed, ended, live = change(paths, names, "pause")
+    changed, named, ended, live = change(paths, names, "pause")
     if names:
-        click.echo(f"{count(changed, 'job')} paused{rest(len(names) - changed, ended)}{later(paths, changed, live)}")
+        click.echo(f"{count(changed, 'job')} paused{rest(named - changed, ended)}{later(paths, changed, live)}")
     else:
         click.echo(f"{paths.name} launches nothing more; what runs goes on; to launch again: "
                    f"sshjobs unpause {handle(paths)}")
     return EXIT_OK
 
 
-def change(paths: RunPaths, names: Sequence[str], verb: str) -> tuple[int, int, bool]:
-    """Pause or unpause jobs; return how many were changed, how many had ended before, and whether a manager did it.
+class Change(NamedTuple):
+    """What came of a pause or its end.
 
-    :param names: of jobs; none for launching itself
+    :ivar changed: jobs that were changed, of so many ``named`` ones, of which ``ended`` had ended before
+    :ivar live: a manager did it
+    """
+
+    changed: int
+    named: int
+    ended: int
+    live: bool
+
+
+def change(paths: RunPaths, names: Sequence[str], verb: str) -> Change:
+    """Pause or unpause jobs.
+
+    :param names: names and patterns of jobs; none for launching itself
     :param verb: ``pause`` or ``unpause``
     """
     from sshjobs.running.unattended import carry_out
 
     with RunReader.open(paths) as reader:
-        ended = sum(need_job(reader, name).state in FINAL_STATES for name in dict.fromkeys(names))
-    answer, live = carry_out(paths, {"do": verb, "jobs": list(names) or None})
-    return len(answer["jobs"] or ()), ended, live
+        jobs = named_jobs(reader, names)
+    ended = sum(job.state in FINAL_STATES for job in jobs)
+    answer, live = carry_out(paths, {"do": verb, "jobs": [job.name for job in jobs] or None})
+    return Change(len(answer["jobs"] or ()), len(jobs), ended, live)
 
 
 def later(paths: RunPaths, changed: int, live: bool) -> str:

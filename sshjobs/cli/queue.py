@@ -8,7 +8,14 @@ import click
 
 from sshjobs.cli.detached import detach_option, hand_over
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import accepts_new_keys, hosts_of, network_options, output_options, results_option
+from sshjobs.cli.options import (
+    accepts_new_keys,
+    hosts_of,
+    hosts_option,
+    network_options,
+    output_options,
+    results_option,
+)
 from sshjobs.cli.words import handle, open_run
 from sshjobs.errors import EXIT_OK
 from sshjobs.store.rundir import find_run
@@ -23,8 +30,7 @@ def command() -> None:
 
 
 @command.command("start")
-@click.option("--hosts", multiple=True, metavar="HOSTS",
-              help="A hosts file, or a list such as h1,node[01-16]; may be repeated.  [default: this machine]")
+@hosts_option()
 @results_option
 @click.option("--name", metavar="NAME", help="Name of the run.  [default: queue-<n>]")
 @network_options

@@ -10,7 +10,7 @@ from sshjobs.cli.detached import detach_option, hand_over
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import output_options, results_option
-from sshjobs.cli.words import handle, need_job, run_and_jobs
+from sshjobs.cli.words import handle, named_jobs, run_and_jobs
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, UsageError
 from sshjobs.store.reader import RunReader
 from sshjobs.views.acts import names as listed
@@ -25,7 +25,8 @@ from sshjobs.views.wording import count
 @output_options
 def command(words: tuple[str, ...], failed: bool, detach: bool, results: Path, quiet: bool, as_json: bool,
             verbose: int) -> int:
-    """Try jobs of RUN again that ended without success; of the newest run if it is left out.
+    """Try jobs of RUN again that ended without success; of the newest run if it is left out. A JOB is a name or a
+    pattern such as 'fit-*'.
 
     A run that is under way takes them in. One that is over, or that nobody manages, is carried on, as by
     `sshjobs resume`: then the exit code is that of the run. A job that is done never runs again, and one with
@@ -39,8 +40,7 @@ def command(words: tuple[str, ...], failed: bool, detach: bool, results: Path, q
         what = "name jobs or say --failed, not both" if names else "nothing was named to try again"
         raise UsageError(what, hint=f"for all that failed: sshjobs retry {handle(paths)} --failed")
     with RunReader.open(paths) as reader:
-        for name in names:
-            need_job(reader, name)
+        names = [job.name for job in named_jobs(reader, names)]
     answer, live = carry_out(paths, {"do": "retry", "jobs": names or None})
     again, refused = answer["jobs"], answer["refused"]
     if refused:

@@ -11,12 +11,12 @@ import click
 
 from sshjobs.cli.failures import complain
 from sshjobs.cli.options import results_option
-from sshjobs.cli.words import handle
+from sshjobs.cli.words import handle, named_runs
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, RunBusyError, SshjobsError, StoreError, UsageError, printable
 from sshjobs.model.states import STATE_BUSY, STATE_UNKNOWN
 from sshjobs.store.identity import ManagerIdentity
 from sshjobs.store.reader import RunReader
-from sshjobs.store.rundir import RunPaths, find_run
+from sshjobs.store.rundir import RunPaths
 from sshjobs.store.writer import RunStore
 
 
@@ -27,12 +27,13 @@ from sshjobs.store.writer import RunStore
 def command(runs: tuple[str, ...], force: bool, results: Path) -> int:
     """Remove runs from the disk: what they say of their jobs, and all outputs.
 
+    RUN is a name, a path or a pattern: sshjobs rm 'exec-*'.
+
     A run that has a manager is never removed, and one whose jobs may still run only by force: nothing would be known of
     those then, and nothing ends them.
     """
-    chosen = {paths.root.absolute(): paths for paths in (find_run(results, run) for run in runs)}
     code = EXIT_OK
-    for paths in chosen.values():
+    for paths in named_runs(results, runs):
         try:
             _remove(paths, force=force)
             click.echo(printable(f"removed {paths.root}"))

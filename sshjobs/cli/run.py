@@ -14,6 +14,7 @@ from sshjobs.cli.options import (
     accepts_new_keys,
     give_up_option,
     hosts_of,
+    hosts_option,
     network_options,
     output_options,
     results_option,
@@ -24,14 +25,14 @@ from sshjobs.errors import EXIT_OK, InputError, Problem
 
 @click.command("run")
 @click.argument("jobfile", metavar="JOBFILE")
-@click.option("--hosts", multiple=True, metavar="HOSTS",
-              help="A hosts file, or a list such as h1,node[01-16]; may be repeated.  [default: this machine]")
+@hosts_option()
 @results_option
 @click.option("--name", metavar="NAME", help="Name of the run.  [default: <jobfile's name>-<n>]")
 @network_options
 @give_up_option
 @click.option("--fail-fast", is_flag=True, help="When a job fails, cancel the others.")
-@click.option("--dry-run", is_flag=True, help="Check everything, print what would run where, and start nothing.")
+@click.option("--dry-run", is_flag=True, help="Check everything, print what would run where (with -v whole scripts), "
+                                              "and start nothing.")
 @detach_option
 @printing_options("none")
 @output_options
@@ -55,7 +56,7 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
         from sshjobs.cli.plan import check, show
 
         check(**settings)
-        show(specs, chosen or EMBEDDED, as_json=as_json)
+        show(specs, chosen or EMBEDDED, as_json=as_json, verbose=bool(verbose))
         return EXIT_OK
     stem = "stdin" if jobfile == "-" else Path(jobfile).stem
     if detach:

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from sshjobs.cli.options import hosts_of, results_option
+from sshjobs.cli.options import hosts_of, hosts_option, results_option
 from sshjobs.errors import EXIT_OK, UsageError
 
 #: How often a run is played: as often as makes so many jobs, but no more and no less often than that.
@@ -30,8 +30,7 @@ _SECONDS = re.compile(r"([0-9]*\.?[0-9]+)(?:(?:±|\+-)([0-9]*\.?[0-9]+))?\Z")
 
 @click.command("simulate")
 @click.argument("jobfile")
-@click.option("--hosts", multiple=True, required=True, metavar="HOSTS",
-              help="A hosts file, or a list such as h1,node[01-16]; may be repeated.")
+@hosts_option(required=True)
 @click.option("--seconds", metavar="MEAN[±SD]", help="How long a job takes: 30, or 30±5 (also written 30+-5).")
 @click.option("--like", metavar="RUN", help="Let jobs take as long as those of an earlier run did.")
 @click.option("--slots", type=click.IntRange(1), default=4, show_default=True, metavar="N",

@@ -22,10 +22,10 @@ def command(words: tuple[str, ...], results: Path) -> int:
     RUN is the newest run that is not over if it is left out.
     """
     paths, names = run_and_jobs(results, words, newest=open_run)
-    changed, ended, live = change(paths, names, "unpause")
+    changed, named, ended, live = change(paths, names, "unpause")
     if names:
         gone_on = "goes on" if changed == 1 else "go on"
-        click.echo(f"{count(changed, 'job')} {gone_on}{rest(len(names) - changed, ended)}{later(paths, changed, live)}")
+        click.echo(f"{count(changed, 'job')} {gone_on}{rest(named - changed, ended)}{later(paths, changed, live)}")
     else:
         click.echo(f"{paths.name} launches jobs again")
     return EXIT_OK

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sshjobs.cli.options import results_option
-from sshjobs.cli.words import handle, need_job, run_and_jobs
+from sshjobs.cli.words import handle, named_jobs, run_and_jobs
 from sshjobs.errors import EXIT_OK, UsageError
 from sshjobs.store.reader import RunReader
 from sshjobs.views.wording import count
@@ -28,8 +28,7 @@ def command(words: tuple[str, ...], results: Path) -> int:
     if not names:
         raise UsageError("no job was named", hint=f"write: sshjobs withdraw {handle(paths)} JOB")
     with RunReader.open(paths) as reader:
-        for name in names:
-            need_job(reader, name)
+        names = [job.name for job in named_jobs(reader, names)]
     answer = carry_out(paths, {"do": "withdraw", "jobs": names}).answer
     with RunReader.open(paths) as reader:
         state = reader.summary().state

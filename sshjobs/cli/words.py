@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from sshjobs.cli.failures import complain
-from sshjobs.errors import StoreError, UsageError
+from sshjobs.errors import RunNotFoundError, StoreError, UsageError
 from sshjobs.store.ownership import owner_of
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
@@ -103,6 +104,48 @@ def need_job(reader: RunReader, name: str) -> JobRow:
         hint = f"did you mean {' or '.join(near)}?" if near else f"see: sshjobs status {handle(reader.paths)}"
         raise UsageError(f"no job is called '{name}'", where=reader.paths.name, hint=hint)
     return job
+
+
+def named_jobs(reader: RunReader, words: Sequence[str]) -> list[JobRow]:
+    """Return the jobs that words of a command line mean, each once: names, and patterns such as ``fit-*``.
+
+    A name counts before a pattern, so that a job called ``x[1]`` can be named.
+
+    :raises UsageError: a name is of no job, or a pattern matches none
+    """
+    found: dict[str, JobRow] = {}
+    for word in words:
+        job = reader.job(word)
+        if job is None and _is_pattern(word):
+            matching = [job for job in reader.jobs() if fnmatchcase(job.name, word)]
+            if not matching:
+                raise UsageError(f"no job matches '{word}'", where=reader.paths.name,
+                                 hint=f"see: sshjobs status {handle(reader.paths)}")
+            found.update((job.name, job) for job in matching)
+        else:
+            found[word] = job or need_job(reader, word)
+    return list(found.values())
+
+
+def named_runs(results: Path, words: Sequence[str]) -> list[RunPaths]:
+    """Return the runs that words of a command line mean, each once: names, paths, and patterns such as ``exec-*``.
+
+    :raises RunNotFoundError: a name is of no run, or a pattern matches none
+    """
+    found: dict[Path, RunPaths] = {}
+    for word in words:
+        if _is_pattern(word) and not names_run(results, word):
+            matching = [paths for paths in list_runs(results) if fnmatchcase(paths.name, word)]
+            if not matching:
+                raise RunNotFoundError(f"no run matches '{word}'", where=str(results), hint="see: sshjobs ls")
+        else:
+            matching = [find_run(results, word)]
+        found.update((paths.root.absolute(), paths) for paths in matching)
+    return list(found.values())
+
+
+def _is_pattern(word: str) -> bool:
+    return any(letter in word for letter in "*?[")
 
 
 def handle(paths: RunPaths) -> str:

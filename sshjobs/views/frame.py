@@ -56,7 +56,8 @@ class Frame:
     def _title(self, width: int) -> Text:
         took = duration(self._progress.elapsed() or 0.0)
         over = self._progress.counts[STATE_DONE] + self._progress.counts[STATE_ERROR]
-        facts = f"  {over:,} of {self._progress.total:,}  {took}"
+        here = " on this machine" if list(self._progress.hosts) == ["localhost"] else ""
+        facts = f"{here if width >= WITH_WORDS else ''}  {over:,} of {self._progress.total:,}  {took}"
         if width < NARROW:
             facts = f" {over}/{self._progress.total} {took}"
         return _text(fit(self._progress.run, width - len(facts)), "bold").append(facts)

@@ -12,7 +12,7 @@ from sshjobs.views.base import Event, Output, View
 from sshjobs.views.closing import closing, paths_of
 from sshjobs.views.hostnews import HostNews
 from sshjobs.views.progress import Progress
-from sshjobs.views.wording import clock, count, counts, ending_of, receipt
+from sshjobs.views.wording import clock, count, counts, ending_of, places, receipt
 
 #: Seconds of silence after which a line says what is waited for.
 SILENCE = 60.0
@@ -56,8 +56,8 @@ class Lines(View):
 
     def _on_run(self, event: Event) -> None:
         if not self._quiet:
-            self._say("run", f"{event['run']}: {count(event['jobs'], 'job')} on "
-                             f"{count(len(event['hosts']), 'host')}, in {event['directory']}")
+            self._say("run", f"{event['run']}: {count(event['jobs'], 'job')} on {places(event['hosts'])}, "
+                             f"in {event['directory']}")
 
     def _on_launch(self, event: Event) -> None:
         if not self._quiet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,11 @@ def size(count: int) -> str:
 def count(number: int, noun: str) -> str:
     """Return ``1 job``, ``2 jobs``, ``1,000 jobs``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def places(hosts: Sequence[str]) -> str:
+    """Return where jobs run: ``16 hosts``, ``this machine``. Who forgot to name hosts is to see it."""
+    return "this machine" if list(hosts) == ["localhost"] else count(len(hosts), "host")
 
 
 def receipt(event: Mapping[str, Any]) -> list[str]:

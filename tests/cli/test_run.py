@@ -38,7 +38,7 @@ def test_a_pipe_gets_a_line_per_event_and_a_summary(sshjobs_cli: SshjobsCli, mix
     assert (told.returncode, told.stderr) == (EXIT_JOBS_FAILED, "")
     lines = told.stdout.splitlines()
     clock = r"\d\d:\d\d:\d\d"
-    for pattern in (f"{clock} run    mixed-1: 3 jobs on 1 host, in results/mixed-1",
+    for pattern in (f"{clock} run    mixed-1: 3 jobs on this machine, in results/mixed-1",
                     f"{clock} up     localhost: .*Python 3.*",
                     f"{clock} launch fine on localhost",
                     rf"{clock} done   fine on localhost exit 0 in \d.*",
@@ -122,10 +122,12 @@ def test_a_dry_run_names_jobs_and_hosts_and_leaves_nothing(sshjobs_cli: SshjobsC
     told = sshjobs_cli("run", "jobs.yaml", "--hosts", "hosts.txt", "--dry-run")
     assert (told.returncode, told.stderr) == (EXIT_OK, "")
     assert told.stdout.splitlines() == [
-        "any-1 on any of 3 hosts", "any-2 on any of 3 hosts", "some on b1, [::1]:22", "each@b1 on b1", "each@b2 on b2",
+        "any-1 on any of 3 hosts: x", "any-2 on any of 3 hosts: x", "some on b1, [::1]:22: x", "each@b1 on b1: x",
+        "each@b2 on b2: x",
         "5 jobs on 3 hosts; nothing was started"]
     plan = list(events(sshjobs_cli("run", "jobs.yaml", "--hosts", "hosts.txt", "--dry-run", "--json").stdout))
-    assert plan[2] == {"event": "would_run", "job": "some", "hosts": ["b1", "[::1]:22"]}
+    assert plan[2] == {"event": "would_run", "job": "some", "hosts": ["b1", "[::1]:22"], "commands": [],
+                       "argv": ["x"]}
     assert not (tmp_path / "results").exists()
 
 

@@ -33,9 +33,13 @@ class Tmux:
     def __exit__(self, *error: object) -> None:
         self._tmux("kill-server")
 
+    def write(self, text: str) -> None:
+        """Type a text."""
+        self._tmux("send-keys", "-l", text)
+
     def type(self, text: str) -> None:
         """Type a line."""
-        self._tmux("send-keys", "-l", text)
+        self.write(text)
         self.press("Enter")
 
     def press(self, *keys: str) -> None:

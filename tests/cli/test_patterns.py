@@ -1,0 +1,124 @@
+"""Patterns for names of jobs and runs, the usual hosts of the environment, and what a dry run shows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sshjobs.errors import EXIT_OK, EXIT_USAGE
+from tests.cli.here import call_here
+from tests.cli.runs import edit, make_run
+from tests.conftest import SshjobsCli
+
+
+@pytest.fixture
+def here(tmp_path: Path, clean_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def over(name: str) -> None:
+    """Make a run in which all is over."""
+    with edit(Path("results"), name, ["x"]) as made:
+        made.done("x")
+
+
+def test_rm_takes_patterns_and_leaves_what_does_not_match(here: Path) -> None:
+    for name in ("exec-1", "exec-2", "exec-10", "sweep-1"):
+        over(name)
+    told = call_here("rm", "exec-*")
+    assert (told.returncode, told.stderr) == (EXIT_OK, "")
+    assert sorted(told.stdout.splitlines()) == [f"removed results/exec-{n}" for n in (1, 10, 2)]
+    assert [path.name for path in Path("results").iterdir()] == ["sweep-1"]
+    told = call_here("rm", "exec-*")
+    assert (told.returncode, told.stderr) == (EXIT_USAGE, "sshjobs: results: no run matches 'exec-*'; see: sshjobs ls\n")
+    assert call_here("rm", "swee[p]-?", "sweep-1").stdout == "removed results/sweep-1\n"
+
+
+def test_rm_of_a_pattern_still_refuses_what_may_run(here: Path) -> None:
+    over("q-1")
+    with edit(Path("results"), "q-2", ["x"]) as made:
+        made.busy("x")
+    told = call_here("rm", "q-*")
+    assert told.returncode != EXIT_OK
+    assert told.stdout == "removed results/q-1\n"
+    assert "results/q-2: 1 of its jobs may still run" in told.stderr
+
+
+def test_logs_of_a_pattern_prints_each_below_its_name(here: Path) -> None:
+    with edit(Path("results"), "r", ["fit-1", "fit-2", "x[1]", "other"]) as made:
+        made.done("fit-1", b"one\n", b"err\n")
+        made.done("fit-2", b"two")
+        made.done("x[1]", b"bracket\n")
+    assert call_here("logs", "fit-*").stdout == "==> fit-1 <==\none\n\n==> fit-2 <==\ntwo"
+    assert call_here("logs", "--stderr", "r", "fit-?").stdout.startswith("==> fit-1 <==\nerr\n")
+    assert call_here("logs", "f*1").stdout == "one\n", "one job is printed byte for byte"
+    assert call_here("logs", "x[1]").stdout == "bracket\n", "a name counts before a pattern"
+    told = call_here("logs", "-f", "fit-*")
+    assert (told.returncode, told.stderr) == (
+        EXIT_USAGE, "sshjobs: one job at a time can be followed: 2 jobs match 'fit-*'; leave --follow out, or name one of "
+                    "them\n")
+    assert call_here("logs", "z*").stderr == "sshjobs: r: no job matches 'z*'; see: sshjobs status r\n"
+
+
+def test_requests_about_jobs_take_patterns(here: Path, sshjobs_cli: SshjobsCli) -> None:
+    make_run(Path("results"), "r", ["fit-1", "fit-2", "fit-3", "other"])
+    told = sshjobs_cli("cancel", "r", "fit-[12]")
+    assert (told.returncode, told.stdout.splitlines()[0]) == (EXIT_OK, "2 jobs cancelled"), told.stderr
+    assert sshjobs_cli("withdraw", "r", "o*").stdout.startswith("1 job withdrawn")
+    told = sshjobs_cli("retry", "r", "nothing-*")
+    assert (told.returncode, told.stderr) == (EXIT_USAGE, "sshjobs: r: no job matches 'nothing-*'; see: sshjobs status r\n")
+    for verb in ("pause", "unpause"):
+        assert "no job matches 'z?'" in sshjobs_cli(verb, "r", "z?").stderr
+
+
+def hosts_in_plan(*words: str, hosts: str | None = None) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        if hosts is not None:
+            patch.setenv("SSHJOBS_HOSTS", hosts)
+        told = call_here("run", "-", "--dry-run", *words, input="jobs: [{name: x, argv: [y]}]\n")
+    return (told.stdout + told.stderr).splitlines()[-1]
+
+
+def test_the_usual_hosts_stand_in_the_environment(here: Path) -> None:
+    (here / "my hosts.txt").write_text("a slots=2\nb\nc\n")
+    (here / "cluster.txt").write_text("manager\nw1\nw2\n")
+    assert hosts_in_plan() == "1 job on this machine; nothing was started"
+    assert hosts_in_plan(hosts="") == "1 job on this machine; nothing was started"
+    assert hosts_in_plan(hosts="my hosts.txt") == "1 job on 3 hosts; nothing was started"
+    assert hosts_in_plan(hosts="h1, h2 slots=3") == "1 job on 2 hosts; nothing was started"
+    assert hosts_in_plan("--hosts", "h[1-4]", hosts="my hosts.txt") == "1 job on 4 hosts; nothing was started"
+    assert hosts_in_plan("--hosts", "localhost", hosts="my hosts.txt") == "1 job on this machine; nothing was started"
+    assert hosts_in_plan("--clusters", "cluster.txt", hosts="my hosts.txt") == "1 job on 2 hosts; nothing was started"
+    assert "h;x" in hosts_in_plan(hosts="h;x")
+
+
+def test_who_forgets_to_name_hosts_sees_where_the_jobs_run(sshjobs_cli: SshjobsCli) -> None:
+    told = sshjobs_cli("run", "-", "--name", "r", input="jobs: [{name: x, argv: ['true']}]\n")
+    assert told.stdout.splitlines()[0].endswith("run    r: 1 job on this machine, in results/r")
+
+
+def test_a_dry_run_shows_commands(here: Path) -> None:
+    (here / "jobs.yaml").write_text("""
+jobs:
+  - {name: script, repeat: 2, commands: ["cd  /tmp", "echo 'a b' | wc -l", "# \\e[2J"]}
+  - {name: words, argv: [tar, -c, "a b"]}
+  - {name: long, commands: ["echo @"]}
+""".replace("@", "1234567890" * 20))
+    told = call_here("run", "jobs.yaml", "--dry-run")
+    script = "cd  /tmp; echo 'a b' | wc -l; # \\x1b[2J"
+    lines = told.stdout.splitlines()
+    assert lines[:3] == [f"script-1 on localhost: {script}", f"script-2 on localhost: {script}",
+                         "words on localhost: tar -c 'a b'"]
+    assert lines[3].startswith("long on localhost: echo 1234567890")
+    assert lines[3].endswith("…")
+    assert lines[4] == "4 jobs on this machine; nothing was started"
+    told = call_here("run", "jobs.yaml", "--dry-run", "-v")
+    assert told.stdout.splitlines()[:4] == ["script-1 on localhost", "    cd  /tmp", "    echo 'a b' | wc -l",
+                                            "    # \\x1b[2J"]
+    told = call_here("run", "jobs.yaml", "--dry-run", "--json")
+    assert [json.loads(line) for line in told.stdout.splitlines()][2] == {
+        "event": "would_run", "job": "words", "hosts": ["localhost"], "commands": [], "argv": ["tar", "-c", "a b"]}
+    assert told.returncode == EXIT_OK
