@@ -4,11 +4,11 @@ import os
 import stat
 
 from . import files, system
-from .trees import remove_tree
+from .trees import removing
 
 MYPY = False
 if MYPY:
-    from typing import AnyStr
+    from typing import AnyStr, Iterator
 
 #: Bits of a mode that let others put something into a directory.
 _OTHERS_WRITE = 0o022
@@ -48,6 +48,7 @@ class Places:
         self.blobs = self.base + "/b"
         self.journals = self.base + "/j"
         self.lease = self.base + "/lease"
+        self.agent = self.base + "/agent"
 
     def make(self) -> None:
         """Make what is missing.
@@ -111,10 +112,16 @@ class Places:
 
     def discard(self, uid: str) -> None:
         """Delete all files of an attempt, as far as that is possible."""
+        for _ in self.discarding(uid):
+            pass
+
+    def discarding(self, uid: str) -> "Iterator[int]":
+        """Do what :meth:`discard` does, a piece at a time."""
         try:
             system.rmdir(self.cwd(uid))
         except OSError:
-            remove_tree(self.cwd(uid))
+            for left in removing(self.cwd(uid)):
+                yield left
         for path in (self.stream(uid, 1), self.stream(uid, 2), self.script(uid)):
             try:
                 system.unlink(path)

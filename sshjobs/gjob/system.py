@@ -15,7 +15,7 @@ is made of those.
 
 | processes | |
 |---|---|
-| getpid getuid environ hostname cores | who and where we are |
+| getpid getppid getuid environ hostname cores | who and where we are |
 | fork | runs a function in a child, which cannot return from it |
 | exit | ends this process, at once |
 | setsid kill kill_exactly waitid wait4 | as in ``os``; ``kill_exactly`` minds that a pid may be another's by now |
@@ -51,10 +51,10 @@ if MYPY:
 
 CALLS = tuple(
     "open close read pread readv write writev pwrite fill splice stat fstat access listdir statvfs getxattr mkdir"
-    " mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir lock getpid getuid environ hostname"
-    " cores fork exit setsid kill kill_exactly waitid wait4 spawn ask pids stat_of environ_of children_of adopt_orphans"
-    " open_limit set_open_limit heed_children signals_as_usual pipe socketpair listen connect accept poll epoll widen"
-    " set_blocking set_inheritable dup2 monotonic time boottime sleep".split())
+    " mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir lock getpid getppid getuid environ"
+    " hostname cores fork exit setsid kill kill_exactly waitid wait4 spawn ask pids stat_of environ_of children_of"
+    " adopt_orphans open_limit set_open_limit heed_children signals_as_usual pipe socketpair listen connect accept"
+    " poll epoll widen set_blocking set_inheritable dup2 monotonic time boottime sleep".split())
 
 open = os.open
 close, read, pread, readv, write, writev, pwrite = (
@@ -115,7 +115,8 @@ def lock(fd: int) -> None:
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-getpid, getuid, setsid, kill, waitid, wait4 = os.getpid, os.getuid, os.setsid, os.kill, os.waitid, os.wait4
+getpid, getppid, getuid, setsid, kill, waitid, wait4 = (
+    os.getpid, os.getppid, os.getuid, os.setsid, os.kill, os.waitid, os.wait4)
 
 #: From Python 3.8, and only with a C library that can make a session on the way.
 _posix_spawn: "Any" = getattr(os, "posix_spawn", None)

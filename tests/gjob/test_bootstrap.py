@@ -19,7 +19,7 @@ import pytest
 
 from sshjobs.errors import UsageError
 from sshjobs.network import payload
-from tests.gjob.client import NONCE, FarHost, eventually, holders
+from tests.gjob.client import NONCE, FarHost, eventually
 
 PACKAGES = {"sshjobs", "sshjobs.gjob", "sshjobs.gjob.agent"}
 
@@ -108,23 +108,11 @@ def test_compiled_code_serves_where_the_python_is_the_same(fits: bool, monkeypat
     assert (done.stdout.decode(), done.stderr) == (f"{'compiled' if fits else 'source'} {(hello,)!r}\n", b"")
 
 
-def test_a_hello_in_the_first_stage_is_answered_without_another_word(far: FarHost) -> None:
+def test_a_hello_in_the_first_stage_is_answered_at_the_first_word(far: FarHost) -> None:
     link = far.greet(near=True)
+    link.say("sync", a=[], last=True)
     assert link.until("welcome")["resumed"] is False
     assert link.run("1.1", "true")["status"] == 0
-
-
-def test_nothing_is_made_for_a_manager_that_is_gone_before_its_agent_starts(far: FarHost) -> None:
-    done = subprocess.run(["sh", "-c", payload.remote_command(far.python)], env=far.environ, capture_output=True,
-                          input=payload.first_stage(NONCE, hello=far.first_word()), timeout=20)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == f"\nSSHJOBS-READY {NONCE}\n".encode()
-    assert not (far.home / ".sshjobs").exists()
-
-
-def test_an_agent_that_was_given_nothing_does_not_outlive_its_link(far: FarHost) -> None:
-    far.greet().cut()
-    eventually(lambda: not (far.home / ".sshjobs").exists() and not holders(far.run), "the end of the agent")
 
 
 @pytest.mark.parametrize("shell", [shell for shell in ("sh", "bash", "dash", "zsh", "csh", "tcsh", "fish", "ksh")

@@ -4,8 +4,8 @@ import errno
 import os
 
 from .. import procs, room, system, wire
-from ..trees import remove_tree
-from . import facts
+from ..trees import removing
+from . import facts, succession
 from .attempts import Attempt, History
 from .blobs import Blobs
 from .crew import Crew
@@ -26,6 +26,8 @@ if MYPY:
 IDLE_EXIT = 60.0
 #: Seconds between two turns while this host is short of something, and after which another agent is to try.
 PAUSE_IF_SHORT, GIVES_UP = 0.1, 60.0
+#: Seconds between two looks whether the front is there that is to bring the first link; between two words at the end.
+LOOK_FOR_FRONT, TELLS_OF_CLEARING = 0.05, 1.0
 #: While so many jobs wait here, nobody waits for news: what is no longer than SMALL_NEWS bytes is gathered for so many
 #: seconds. Each write wakes an sshd, an ssh and the manager, which costs them more than the news of ten jobs.
 PLENTY, SMALL_NEWS, GATHER = 8, 1 << 15, 0.03
@@ -36,10 +38,13 @@ class Agent(Listener):
 
     :param door: where fronts bring links
     :param hello: the first; it says which run and host this is for good
+    :param front: pid of our parent, which brings the first link
     """
 
-    def __init__(self, door: "Door", hello: "dict[str, Any]", places: "Places"):
-        self._places, self._door = places, door
+    def __init__(self, door: "Door", hello: "dict[str, Any]", places: "Places", front: int):
+        self._places, self._door, self._front = places, door, front
+        # Before anything is read that it may still write.
+        self.succeeds_a_killed_one = succession.take_over(places)
         self._resumed = bool(system.listdir(places.journals))
         self._history = History(places)
         self._blobs = Blobs(places, kept=hello["root"] is None)
@@ -50,6 +55,7 @@ class Agent(Listener):
         self._facts: "dict[str, Any]" = {}
         self._idle_since: "float | None" = None
         self._stays = IDLE_EXIT
+        self._had_link = False
         #: Something was said to us after a hello.
         self._spoken_to = False
         #: When what is gathered is to be written; and whether all went out at the last write.
@@ -86,6 +92,8 @@ class Agent(Listener):
             due = min(due, self._write_at)
         if self._idle_since is not None:
             due = min(due, self._idle_since + self._stays)
+        if not self._had_link:
+            due = min(due, now + LOOK_FOR_FRONT)
         return max(0.0, due - now)
 
     def _come_again(self, error: "OSError | MemoryError") -> None:
@@ -167,6 +175,7 @@ class Agent(Listener):
             link.say(t="error", msg="standard input and output must be pipes or sockets: %s" % error)
             _hang_up(link)
             return
+        self._had_link = True
         self._crew.pool.set_slots(hello["slots"])
         self._talk = Talk(link, self._crew, self._history, self._blobs, self._places, self._on_bye)
         self._welcome(link)
@@ -251,11 +260,18 @@ class Agent(Listener):
         assert self._talk is not None
         self._talk.link.say(t="gone", processes=processes, files=files)
         _try_flush(self._talk.link)
-        self._drop_link()
+        # The link ends with this process: who waits for its end finds nothing of us any more.
         self._done = True
 
     def _clean(self) -> int:
-        left = remove_tree(self._places.base)
+        """Delete all that is here; while that takes, tell how far it is."""
+        left, pieces, said = 0, 0, system.monotonic()
+        for so_far in removing(self._places.base):
+            left, pieces = so_far, pieces + 1
+            if self._talk is not None and system.monotonic() - said >= TELLS_OF_CLEARING:
+                said = system.monotonic()
+                self._talk.link.say(t="clearing", pieces=pieces)
+                _try_flush(self._talk.link)
         if not left:
             self._places.remove_empty_parents()
         return left
@@ -265,12 +281,16 @@ class Agent(Listener):
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
+        elif not self._had_link and self._stays and system.getppid() != self._front:
+            self._stays = 0.0  # whoever was to bring us a link is gone
         elif now - self._idle_since >= self._stays:
             self._idle_since, self._stays = now, IDLE_EXIT
             # What the disk has no room for would be forgotten with us.
             if self._history.journal.retry() and self._door.try_close():
                 if self._unused():
                     self._clean()
+                else:
+                    succession.leave(self._places)
                 self._done = True
 
     def _unused(self) -> bool:
@@ -289,7 +309,9 @@ def _hang_up(link: Link) -> None:
     link.close()
 
 
-def main(door: "Door", hello: "dict[str, Any]", places: "Places") -> int:
+def main(door: "Door", hello: "dict[str, Any]", places: "Places", front: int) -> int:
     """Be the agent, in a process forked from the first front; return its exit status."""
-    Agent(door, hello, places).run()
-    return 0
+    agent = Agent(door, hello, places, front)
+    agent.run()
+    # With all that it holds: its link is to end with it and not before.
+    system.exit(0)

@@ -3,6 +3,7 @@
 import os
 
 from .. import cgroup, lease, procs, room, system, wire
+from ..light import signal
 from . import adopt
 from .attempts import ENDED, QUEUED, RUNNING, Attempt, History, end_text
 from .listener import Listener
@@ -16,10 +17,8 @@ if MYPY:
     from .loop import Loop
     from .pool import Worker
 
-#: Seconds until a runner that could not be forked is tried again.
-FORK_RETRY = 1.0
-#: Seconds to wait for idle runners to exit when the run is over.
-DISMISSED_WITHIN = 1.0
+#: Seconds until a runner that could not be forked is tried again; that idle ones have to exit when the run is over.
+FORK_RETRY, DISMISSED_WITHIN = 1.0, 1.0
 
 
 class Crew:
@@ -147,6 +146,8 @@ class Crew:
         while system.monotonic() < deadline and any(map(procs.runs, mine)):
             system.sleep(pause)
             pause = min(2 * pause, 0.005)
+        for pid in filter(procs.runs, mine):
+            system.kill(pid, signal.SIGKILL)  # it has nothing, and is not to be there after the end was told
         cgroup.tidy(self._places)
         return len(left)
 

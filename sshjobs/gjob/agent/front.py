@@ -28,8 +28,25 @@ def main(nonce: str, hello: str = "") -> None:
     """
     _say(b"\nSSHJOBS-READY " + nonce.encode("ascii") + b"\n")
     line = hello.encode("ascii") or _read_line()
+    if hello and not _is_spoken_to():
+        system.exit(0)
     # At once: to take all apart that was loaded would take longer than most of what was done.
     system.exit(_answer(line) if line else 0)
+
+
+def _is_spoken_to() -> bool:
+    """Wait until the manager has seen the marker and says something; False when it is gone, as its run is over.
+
+    Nothing is made on this host before: a manager that was not waited for does not clean up either.
+    """
+    watch = system.poll()
+    watch.register(0, select.POLLIN | 0x2000)
+    if not watch.poll(0):
+        try:
+            from . import agent as agent
+        except OSError:
+            pass
+    return any(events & select.POLLIN or not events & _CLOSED for _, events in watch.poll())
 
 
 def _answer(line: bytes) -> int:
@@ -91,6 +108,8 @@ def _elsewhere(address: door.Address, run: str, host: str) -> "socket.socket | N
 
 def _start(entrance: door.Door, hello: "dict[str, Any]", places: Places) -> None:
     """Fork the agent. It keeps nothing of this connection, which would not end otherwise."""
+    me = system.getpid()
+
     def child() -> int:
         system.setsid()
         system.chdir("/")
@@ -102,7 +121,7 @@ def _start(entrance: door.Door, hello: "dict[str, Any]", places: Places) -> None
 
         files.close_all_but([entrance.fileno()])
         system.signals_as_usual()
-        return agent.main(entrance, hello, places)
+        return agent.main(entrance, hello, places, me)
 
     system.fork(child)
 

@@ -5,7 +5,7 @@ from ..light import deque
 
 MYPY = False
 if MYPY:
-    from typing import Deque, Iterable
+    from typing import Deque, Iterable, Iterator
 
     from ..places import Places
     from .attempts import Attempt
@@ -31,6 +31,8 @@ class Rubbish:
         #: Each with the bytes of its outputs.
         self._new: "Deque[tuple[str, int]]" = deque()
         self._small: "Deque[str]" = deque()
+        #: What takes more than a moment.
+        self._going: "Iterator[int] | None" = None
 
     def add(self, attempts: "Iterable[Attempt]") -> None:
         """Take in attempts that nobody needs any more."""
@@ -41,18 +43,27 @@ class Rubbish:
 
         :param busy: jobs wait or run
         """
-        return bool(self._new or (self._small and not busy))
+        return bool(self._new or self._going or (self._small and not busy))
 
     def tidy(self, busy: bool) -> None:
         """Delete some of it."""
-        for _ in range(min(len(self._new), AT_ONCE)):
+        for _ in range(AT_ONCE):
+            if self._going is None:
+                uid = self._next(busy)
+                if uid is None:
+                    return
+                self._going = self._places.discarding(uid)
+            for _ in self._going:
+                return  # there is more in it: jobs come first
+            self._going = None
+
+    def _next(self, busy: bool) -> "str | None":
+        while self._new:
             uid, size = self._new.popleft()
-            if busy and size <= SMALL and len(self._small) < KEPT and self._has_nothing_in_it(uid):
-                self._small.append(uid)
-            else:
-                self._places.discard(uid)
-        for _ in range(0 if busy else min(len(self._small), AT_ONCE)):
-            self._places.discard(self._small.popleft())
+            if not (busy and size <= SMALL and len(self._small) < KEPT and self._has_nothing_in_it(uid)):
+                return uid
+            self._small.append(uid)
+        return self._small.popleft() if self._small and not busy else None
 
     def _has_nothing_in_it(self, uid: str) -> bool:
         try:

@@ -85,6 +85,7 @@ FRAMES: dict[str, dict[str, Field]] = {
     "pong": {"seq": Whole(-1, COUNT.high)},
     "lack": {"shas": Several(Match(re.compile("[0-9a-f]{64}")), _ASKED)},
     "lease": {"at": Real(0, 1e12)},
+    "clearing": {"pieces": COUNT},
     "gone": {"processes": COUNT, "files": COUNT},
     "error": {"msg": SENTENCE},
 }

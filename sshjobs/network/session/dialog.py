@@ -47,6 +47,7 @@ class Dialog:
     :ivar backoff: when to connect again
     :ivar slots: how many jobs the host takes at a time, ``None`` for as many as it has cores
     :ivar upload: what brings inputs over the connection that there is
+    :ivar cleared: how far the host is with deleting what it has of the run
     :ivar on_gone: called with what the host said was left of the run, once it has hung up for good
     """
 
@@ -54,6 +55,7 @@ class Dialog:
                  slots: int | None):
         self.book, self.slots = book, slots
         self.on_gone: Callable[[int, int], None] | None = None
+        self.cleared = 0
         self.upload: Upload | None = None
         self._host, self._run, self._say, self._emit = host, run, say, emit
         #: When the last sign of life was asked for, and which it is as long as it has not come.
@@ -127,6 +129,8 @@ class Dialog:
             self._warn(keys["msg"])
         elif kind == "stuck":
             self._warn(self._stuck(keys["id"], keys["pids"]))
+        elif kind == "clearing":
+            self.cleared = max(self.cleared, keys["pieces"])
         elif kind == "gone":
             # The agent is about to hang up; that must not look like a broken connection.
             if self.on_gone is not None:

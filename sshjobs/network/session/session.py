@@ -26,6 +26,8 @@ from sshjobs.network.transport import Stream, Transport
 UNANSWERED_S = 2.0
 #: Seconds that a host gets to remove what is left of a run.
 BYE_TIMEOUT = 10.0
+#: Seconds that a host may take to delete what it has, if it gets on with that; that its last process may take to end.
+CLEARING_S, LAST_PROCESS_S = 600.0, 2.0
 #: Frames of one host that are taken in before others have their turn: some milliseconds.
 SLICE = 200
 #: Bytes that are put into words before they are written.
@@ -252,7 +254,7 @@ class HostSession:
     # -- the end -------------------------------------------------------------------------------------------------
 
     def _done_here(self) -> bool:
-        return self._leaving and (self._gone is None or self._gone.done())
+        return self._leaving and self._gone is None
 
     def leave(self) -> None:
         """Connect no more. Said before the session's task is cancelled, because a wait with a time limit may swallow
@@ -287,13 +289,26 @@ class HostSession:
         self._dialog.on_gone = self._note_gone
         self.leave()
         self._say(lambda link: link.say("bye"))
-        try:
-            processes, files = await asyncio.wait_for(self._gone, BYE_TIMEOUT)
-        except asyncio.TimeoutError:
+        told = await self._cleared(self._gone)
+        if told is None:
             return f"{self.host.name}: no answer at the end; files of the run may stay there"
+        processes, files = told
         if processes or files:
             return f"{self.host.name}: {processes} processes and {files} files of the run are left there"
         return None
+
+    async def _cleared(self, gone: asyncio.Future[tuple[int, int]]) -> tuple[int, int] | None:
+        """Wait until the host has deleted everything, as long as it gets on with that, and until our last process there
+        has ended: the connection ends with it. Returns how many processes and files are left, None if it is silent."""
+        loop = asyncio.get_running_loop()
+        deadline, before = loop.time() + CLEARING_S, -1
+        while not gone.done() and loop.time() < deadline and self._dialog.cleared > before:
+            before = self._dialog.cleared
+            await asyncio.wait([gone], timeout=BYE_TIMEOUT)
+        last = loop.time() + LAST_PROCESS_S
+        while gone.done() and self._link is not None and loop.time() < last:
+            await asyncio.sleep(0.002)
+        return gone.result() if gone.done() else None
 
 
 async def _stop(*tasks: asyncio.Task[None]) -> None:
