@@ -20,6 +20,7 @@ from sshjobs.network.traces import Broom, DirectoryTrace, HostTraces, host_key, 
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, Summary
 from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
+from sshjobs.views.wording import only_some
 
 #: Seconds that a directory of an unknown run was left alone before nobody is thought to be about to use it.
 QUIET = 3600.0
@@ -153,7 +154,8 @@ class _Decision:
             return
         missing = self._uncollected(known, directory)
         if missing and not self._force:
-            self._keep(f"{known.paths.name}: outputs in {directory.base}/o were not collected: {', '.join(missing)}")
+            named = ", ".join(only_some(missing, "attempts"))
+            self._keep(f"{known.paths.name}: outputs in {directory.base}/o were not collected: {named}")
             return
         self._directories.append((directory, True))
         self._plan.runs.add(known.uid)

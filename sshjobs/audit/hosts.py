@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from sshjobs.audit.findings import Disagreement
 from sshjobs.model.states import FINAL_STATES
 from sshjobs.network.traces import AttemptTrace, DirectoryTrace, HostTraces, ProcessTrace, host_key
 from sshjobs.store import AttemptRow, JobRow
+from sshjobs.views.wording import MOST_TOLD
 
 _AGAIN = "see with: sshjobs verify {word}, when the run is over"
 
@@ -35,6 +37,8 @@ class HostCheck:
                 if process.token:
                     self._alive.setdefault(process.token, []).append((host, process))
         self._asked = set(traces)
+        #: How many processes were named of each host.
+        self._named = Counter[str]()
         self.moving = 0
         #: Jobs with processes of ended attempts: those that keep them on purpose are told apart by their specs.
         self.survivors: dict[str, list[Disagreement]] = {}
@@ -90,14 +94,26 @@ class HostCheck:
                 found = Disagreement(where, f"process {process.pid} still lives", why, self._gc())
             else:
                 continue
+            self._named[host] += 1
+            if self._named[host] > MOST_TOLD:
+                continue
             self.survivors.setdefault(job.name, []).append(found)
 
     def rest(self) -> Iterator[Disagreement]:
         """Name what hosts have of the run that the store knows nothing about."""
+        named = Counter[str]()
         for host, uid in self._there:
+            named[host] += 1
+            if named[host] > MOST_TOLD:
+                continue
             yield Disagreement(f"attempt {uid} on {host}", "is there", "the store knows no such attempt",
                                "bring run.db back from a copy, or look at what it wrote in "
                                f"{self._directories[host].base}/o")
+        for what, counted in (("attempts are", named), ("processes live", self._named)):
+            for host, number in counted.items():
+                if number > MOST_TOLD:
+                    yield Disagreement(host, f"{number - MOST_TOLD:,} more {what} there", "only the first are named",
+                                       self._gc())
         if self._over and not self._attended:
             for host, directory in self._directories.items():
                 yield Disagreement(host, f"{directory.files:,} files of the run are in {directory.base}",

@@ -14,7 +14,7 @@ from sshjobs.cli.options import TRANSPORTS, accepts_new_keys, hosts_of, new_keys
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, StoreError, printable
 from sshjobs.store.ownership import NotYoursError, check_own_results
 from sshjobs.store.rundir import find_run, list_runs
-from sshjobs.views.wording import count
+from sshjobs.views.wording import count, only_some
 
 if TYPE_CHECKING:
     from sshjobs.audit.garbage import KnownRun, Plan, Way
@@ -86,9 +86,9 @@ def _litter(results: Path) -> list[tuple[Path, str]]:
 def _show(plans: Sequence[Plan], found: Sequence[tuple[Path, str]]) -> int:
     runs = files = processes = 0
     for plan in plans:
-        for directory, _ in plan.broom.directories:
-            click.echo(printable(f"would remove {directory.base} on {plan.host.name}: "
-                                 f"{count(directory.files, 'file')}"))
+        for line in only_some([f"{directory.base} on {plan.host.name}: {count(directory.files, 'file')}"
+                          for directory, _ in plan.broom.directories], f"directories on {plan.host.name}"):
+            click.echo(printable(f"would remove {line}"))
         if plan.inputs:
             click.echo(f"would remove {count(plan.inputs, 'input')} kept for later runs on {printable(plan.host.name)}")
         if plan.processes:
@@ -134,7 +134,7 @@ def _in_order(plans: Sequence[Plan], places: Sequence[tuple[Host, Way]]) -> list
 def _tell_kept(plan: Plan) -> None:
     if plan.error is not None:
         complain(str(plan.error))
-    for line in plan.kept:
+    for line in only_some(plan.kept, "things"):
         click.echo(printable(f"kept on {plan.host.name}: {line}"))
 
 

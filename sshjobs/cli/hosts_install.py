@@ -87,10 +87,18 @@ def install(hosts: tuple[str, ...], remove: bool, force: bool, ssh_config: str |
 def _answer(host: Host, result: tuple[int, bytes, bytes] | HostError) -> Answer:
     if isinstance(result, HostError):
         return Answer(host, None, str(result))
+    from sshjobs.network.oneshot import read_answer
+    from sshjobs.network.protocol.fields import NAME, PATH, Flag, Maybe, Record, Word
+
+    form = Record({"did": Word(frozenset(_WORDS)), "path": PATH, "version": Maybe(NAME), "old": Maybe(NAME),
+                   "on_path": Flag(), "python": NAME})
     status, out, err = result
-    if status == 0:
-        return Answer(host, json.loads(out), None)
-    return Answer(host, None, err.decode("utf-8", "replace").strip().removeprefix("gjob: "))
+    if status:
+        return Answer(host, None, err.decode("utf-8", "replace").strip().removeprefix("gjob: ")[:1000])
+    try:
+        return Answer(host, read_answer(host, out, form.take), None)
+    except HostError as error:
+        return Answer(host, None, str(error))
 
 
 def _report(answers: Sequence[Answer], as_json: bool) -> int:

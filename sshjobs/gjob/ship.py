@@ -15,6 +15,8 @@ if MYPY:
 
 #: How much of what came before the first word of ours is kept, in bytes: it tells why that word did not come.
 NOISE_KEPT = 1 << 16
+#: An exit status and what comes behind it.
+_LONGEST_END = 4
 _PACKAGE = __name__.rpartition(".")[0]
 #: The packages below this one.
 ROOMS = ("agent", "verbs")
@@ -179,6 +181,10 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return info
 
 
+class Garbled(ValueError):
+    """The far side ended what it said with something else than an exit status."""
+
+
 class Answer:
     """Takes apart what one stream of a verb brings: noise, the marker, what is for the user, the end. No I/O.
 
@@ -196,7 +202,10 @@ class Answer:
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take what came and return what of it is the user's. What could be the beginning of the end is held back."""
+        """Take what came and return what of it is the user's. What could be the beginning of the end is held back.
+
+        :raises Garbled: what ends it is no exit status; the answer is of no further use
+        """
         if self.status is not None:
             return b""
         if not self.ready:
@@ -209,9 +218,11 @@ class Answer:
         self._held += data
         at = self._held.find(self._last)
         if at >= 0:
-            number, closed, _ = self._held[at + len(self._last):].partition(b"\0")
-            if closed:
+            number, closed, _ = self._held[at + len(self._last):][:_LONGEST_END].partition(b"\0")
+            if closed and number.isdigit() and int(number) <= 255:
                 self.status = int(number)
+            elif closed or len(number) == _LONGEST_END:
+                raise Garbled("an end without an exit status: %r" % number)
             passed, self._held = self._held[:at], self._held[at:]
             return passed
         at = self._held.rfind(b"\0")

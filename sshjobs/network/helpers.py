@@ -180,7 +180,7 @@ def _converse(host: Host, command: str, text: str, data: bytes, timeout: float |
                                       what=text if command == _RUN else f"write {text}")
         ending = call.ending(status, err.decode("utf-8", "replace"))
     before, began, rest = out.partition(b"\n" + marker + b"\n")
-    end = re.search(rb"\n%s ([0-9]+)\n" % marker, rest)
+    end = re.search(rb"\n%s ([0-9]{1,3})\n" % marker, rest)
     if end is not None:
         return int(end[1]), rest[:end.start()], err
     if began:

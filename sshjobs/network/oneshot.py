@@ -6,15 +6,22 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from sshjobs.errors import HostError
+from sshjobs.errors import HostError, ProtocolError
 from sshjobs.gjob import ship
 from sshjobs.model.host import Host
+from sshjobs.network.protocol.fields import Bad, is_heavy, read_json
+from sshjobs.network.protocol.frames import MAX_NOISE
 from sshjobs.network.transport import Stream, Transport, make_transport
+
+#: Longest answer in bytes, and the lists and objects, and values, that may be in it: some ten thousand processes or
+#: attempts. Read, it takes less than 32 MiB.
+MOST_ANSWER, MOST_PARTS, MOST_VALUES = 4 << 20, 20_000, 150_000
 
 #: What a host answers: exit status, standard output, standard error.
 Result = tuple[int, bytes, bytes]
+_T = TypeVar("_T")
 
 
 async def ask_hosts(hosts: Sequence[Host], request: Callable[[Host], Mapping[str, Any]], body: bytes = b"", *,
@@ -55,6 +62,9 @@ async def _ask(way: Transport, host: Host, nonce: str, data: bytes, patience: fl
     out = b""
     try:
         out = await asyncio.wait_for(_converse(stream, answer, data), patience + stream.patience)
+    except ProtocolError as trouble:
+        stream.abort()
+        raise nonsense(host, str(trouble)) from None
     except asyncio.TimeoutError:
         stream.abort()
         if not answer.ready:
@@ -67,19 +77,56 @@ async def _ask(way: Transport, host: Host, nonce: str, data: bytes, patience: fl
         error = way.explain(host, ending, answer.noise.decode("utf-8", "replace"), was_ready=answer.ready)
         raise await way.advise(host, error)
     errors = ship.Answer(nonce)
-    return answer.status, out, errors.feed(ending.stderr.encode("utf-8", "replace"))
+    try:
+        return answer.status, out, errors.feed(ending.stderr.encode("utf-8", "replace"))
+    except ship.Garbled:
+        return answer.status, out, b""
 
 
 async def _converse(stream: Stream, answer: ship.Answer, data: bytes) -> bytes:
+    """Return the answer.
+
+    :raises ProtocolError: it is longer than an answer may be, or no answer
+    """
     writing = asyncio.ensure_future(_write(stream, data))
-    out = b""
+    out, noise = bytearray(), 0
     try:
         while answer.status is None and (piece := await stream.read()):
             out += answer.feed(piece)
+            noise += 0 if answer.ready else len(piece)
+            if len(out) > MOST_ANSWER:
+                raise ProtocolError(f"an answer of more than {MOST_ANSWER >> 20} MiB")
+            if noise > MAX_NOISE:
+                raise ProtocolError(f"more than {MAX_NOISE >> 20} MiB before its first word")
+    except ship.Garbled as error:
+        raise ProtocolError(str(error)) from None
     finally:
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
-    return out
+    return bytes(out)
+
+
+def nonsense(host: Host, why: str) -> HostError:
+    """Return the error for a host that says what it must not say."""
+    return HostError("nonsense", host.name, "the host said what it must not say", why=why[:300],
+                     hint="see what runs there")
+
+
+def read_answer(host: Host, out: bytes, taken: Callable[[Any], _T]) -> _T:
+    """Return what a host answered in JSON.
+
+    :param taken: checks it, and makes of it what is wanted; raises :class:`Bad`
+    :raises HostError: it is not what it should be
+    """
+    try:
+        # Each comma is a value: what becomes of so much text must not be many times as much.
+        if is_heavy(out, MOST_PARTS) or out.count(b",") > MOST_VALUES:
+            raise ValueError("an answer of too many parts")
+        return taken(read_json(out.decode("ascii")))
+    except Bad as bad:
+        raise nonsense(host, f"an answer with a bad {bad.key or 'form'}") from None
+    except (ValueError, RecursionError) as error:
+        raise nonsense(host, f"an answer that cannot be read: {error}") from None
 
 
 async def _write(stream: Stream, data: bytes) -> None:

@@ -7,15 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from sshjobs.errors import HostError, ProtocolError, printable
-from sshjobs.gjob.wire import is_id
+from sshjobs.errors import HostError, printable
 from sshjobs.model.host import Host
-from sshjobs.network.oneshot import Result, ask_hosts
+from sshjobs.network.oneshot import MOST_PARTS, Result, ask_hosts, read_answer
+from sshjobs.network.protocol.fields import (
+    COUNT,
+    NAME,
+    PATH,
+    PID,
+    SENTENCE,
+    SIGNAL,
+    SIZE,
+    STATUS,
+    TIME,
+    UID,
+    Flag,
+    Maybe,
+    Pair,
+    Record,
+    Several,
+    Word,
+)
 
 #: Hosts at a time: a stock sshd, or a jump host, turns more logins at once away.
 AT_ONCE = 8
@@ -121,6 +137,20 @@ class Broom:
     inputs: bool = False
 
 
+_ATTEMPT = Record({"id": UID, "state": Word(frozenset(("running", "ended", "reboot"))), "token": NAME,
+                   "why": Maybe(NAME), "status": Maybe(STATUS), "signal": Maybe(SIGNAL), "out": SIZE, "err": SIZE})
+_DIRECTORY = Record({"run": NAME, "host": NAME, "base": PATH, "agent": Flag(), "boots": Several(NAME, MOST_PARTS),
+                     "changed": TIME, "files": COUNT, "attempts": Several(_ATTEMPT, MOST_PARTS)})
+_PROCESS = Record({"pid": PID, "start": SIZE, "state": NAME, "token": NAME, "job": SENTENCE, "run": NAME,
+                   "base": Maybe(PATH), "user": Maybe(COUNT)})
+_SURVEY = Record({"boot": NAME, "clock": TIME, "inputs": COUNT, "directories": Several(_DIRECTORY, MOST_PARTS),
+                  "processes": Several(_PROCESS, MOST_PARTS)})
+_SWEEP = Record({"processes": COUNT, "directories": COUNT, "files": COUNT, "doors": COUNT,
+                 "kept": Several(Pair(PATH, SENTENCE), MOST_PARTS)})
+
+_T = TypeVar("_T")
+
+
 def host_key(name: str) -> str:
     """Return what the directory of a host of this name is called, below that of a run."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
@@ -155,59 +185,31 @@ def sweep(brooms: Mapping[Host, Broom], *, transport: str | None = None, ssh_con
     return [_checked(host, result, _swept) for host, result in zip(brooms, told, strict=True)]
 
 
-def _checked(host: Host, result: Result | HostError, parse: Any) -> Any:
+def _checked(host: Host, result: Result | HostError, taken: Callable[[Any], _T]) -> _T | HostError:
     if isinstance(result, HostError):
         return result
     status, out, err = result
     if status:
-        why = printable(err.decode("utf-8", "replace").strip().removeprefix("gjob: "))
+        why = printable(err.decode("utf-8", "replace").strip().removeprefix("gjob: ")[:300])
         return HostError("nonsense", host.name, "it cannot tell what is there", why=why, hint="see to its processes")
     try:
-        return parse(json.loads(out))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, ProtocolError) as error:
-        return HostError("nonsense", host.name, "the host said what it must not say", why=repr(error)[:200],
-                         hint="see what runs there")
+        return read_answer(host, out, taken)
+    except HostError as error:
+        return error
 
 
-def _traces(told: dict[str, Any]) -> HostTraces:
-    clock = float(told["clock"])
-    return HostTraces(_text(told["boot"]), int(told["inputs"]),
-                      tuple(_directory(one, clock) for one in told["directories"]),
-                      tuple(_process(one) for one in told["processes"]))
+def _traces(answer: Any) -> HostTraces:
+    told = _SURVEY.take(answer)
+    return HostTraces(told["boot"], told["inputs"],
+                      tuple(_directory(one, told["clock"]) for one in told["directories"]),
+                      tuple(ProcessTrace(**one) for one in told["processes"]))
 
 
 def _directory(told: dict[str, Any], clock: float) -> DirectoryTrace:
-    return DirectoryTrace(_text(told["run"]), _text(told["host"]), _text(told["base"]), told["agent"] is True,
-                          frozenset(_text(boot) for boot in told["boots"]), clock - float(told["changed"]),
-                          int(told["files"]), tuple(_attempt(one) for one in told["attempts"]))
+    return DirectoryTrace(told["run"], told["host"], told["base"], told["agent"], frozenset(told["boots"]),
+                          clock - told["changed"], told["files"],
+                          tuple(AttemptTrace(uid=one.pop("id"), **one) for one in told["attempts"]))
 
 
-def _attempt(told: dict[str, Any]) -> AttemptTrace:
-    if not is_id(told["id"]) or told["state"] not in ("running", "ended", "reboot"):
-        raise ProtocolError("an attempt that cannot be")
-    why = None if told["why"] is None else _text(told["why"])
-    return AttemptTrace(told["id"], told["state"], _text(told["token"]), why, _number(told["status"]),
-                        _number(told["signal"]), int(told["out"]), int(told["err"]))
-
-
-def _process(told: dict[str, Any]) -> ProcessTrace:
-    return ProcessTrace(int(told["pid"]), int(told["start"]), _text(told["state"]), _text(told["token"]),
-                        _text(told["job"]), _text(told["run"]), None if told["base"] is None else _text(told["base"]),
-                        _number(told["user"]))
-
-
-def _swept(told: dict[str, Any]) -> Swept:
-    return Swept(int(told["processes"]), int(told["directories"]), int(told["files"]), int(told["doors"]),
-                 [(_text(path), _text(why)) for path, why in told["kept"]])
-
-
-def _number(value: object) -> int | None:
-    if value is not None and not isinstance(value, int):
-        raise TypeError(f"{value!r} is no number")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
+def _swept(answer: Any) -> Swept:
+    return Swept(**_SWEEP.take(answer))

@@ -12,6 +12,7 @@ from sshjobs.model.host import Host
 from sshjobs.network.traces import HostTraces, ProcessTrace, host_key, survey
 from sshjobs.store import AttemptRow, JobRow, RunReader
 from sshjobs.store.rundir import RunPaths
+from sshjobs.views.wording import MOST_TOLD
 
 #: Looks at hosts where something is left, and seconds between two: an agent that was told to go takes a moment.
 LOOKS, PAUSE = 6, 0.5
@@ -109,11 +110,15 @@ def _made(reader: RunReader, uid: str, told: Mapping[str, HostTraces], jobs: Seq
     for host, one in told.items():
         mine = [directory for directory in one.directories if _is_of(directory.run, directory.host, uid, host)]
         bases = {directory.base for directory in mine} if jobs is None else set[str]()
+        before = made.processes
         for process in one.processes:
             job_name = names.get(process.token)
             if (job_name is not None and job_name not in kept) or process.base in bases:
                 made.processes += 1
-                made.left.append(describe(process, job_name, host))
+                if made.processes - before <= MOST_TOLD:
+                    made.left.append(describe(process, job_name, host))
+        if made.processes - before > MOST_TOLD:
+            made.left.append(printable(f"and {made.processes - before - MOST_TOLD:,} more processes on {host}"))
         made.files += (sum(directory.files for directory in mine) if jobs is None else
                        sum(_FILES for directory in mine for attempt in directory.attempts if attempt.uid in uids))
     return made

@@ -12,6 +12,8 @@ from typing import Any
 _TAIL = 4096
 #: The longest last line that is shown, in characters.
 _LONGEST = 200
+#: How much is told of one kind of thing on one host: a host may have, or claim to have, any number of them.
+MOST_TOLD = 40
 #: States in the order in which people ask for them.
 STATE_ORDER = ("done", "error", "busy", "unknown", "free")
 
@@ -133,3 +135,9 @@ def told(path_out: Path, path_err: Path) -> tuple[str | None, Path]:
     if line is not None:
         return line, path_err
     return last_line(path_out), path_out
+
+
+def only_some(lines: Sequence[str], what: str) -> list[str]:
+    """Return lines about one host, the last of which tells of how many more ``what`` there are."""
+    more = len(lines) - MOST_TOLD
+    return list(lines) if more <= 0 else [*lines[:MOST_TOLD], f"and {more:,} more {what}"]

@@ -8,7 +8,8 @@ Scenarios, after each of which it is silent and answers pings:
 - ``repeat``: the same, but its last line again and again, COUNT times or for ever. ``@`` in that is a number that grows;
 - ``drip``: output of attempt WORD, byte by byte, COUNT bytes or for ever;
 - ``banner``, ``stderr``: text without end, before the marker and on standard error;
-- ``line``: a frame that goes on and on; ``answer``: an answer of a verb that does.
+- ``line``: a frame that goes on and on; ``answer``: an answer of a verb that does;
+- ``garbled``: an answer that ends with something else than an exit status.
 """
 
 import ast
@@ -66,6 +67,8 @@ def main(scenario, word="", count="0"):
         flood(b"noise on standard error\n" * 1000, int(count))
     elif scenario == "answer":
         flood(b"\0" + b"x" * 65536, int(count))
+    elif scenario == "garbled":
+        write(b"\0SSHJOBS-END " + nonce.encode("ascii") + b" soon\0")
     elif scenario == "line":
         write(line(WELCOME) + b'{"t":"warn","msg":"')
         flood(b"x" * 4096, int(count))

@@ -1,6 +1,5 @@
 """``gjob remote …``: the same on other hosts, over ssh. This code goes along; nothing need be installed there."""
 
-import json
 import os
 import random
 import re
@@ -8,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+from ..wire import parse
 from .args import Words, tell_status
 from .control import signal_number
 from .files import Parcel
@@ -26,6 +26,9 @@ if MYPY:
 #: How many hosts are asked at the same time.
 _AT_ONCE = 16
 _MOST_WORKERS = 100000
+#: What a host may say of a job, and how much of it, in bytes and characters; no number there is as large as that.
+_STATES = ("free", "busy", "done", "error", "unknown")
+_LONGEST_LINE, _LONGEST_TEXT, _NO_NUMBER = 1 << 16, 1000, 1 << 63
 
 # The whole remote command of an interactive shell: hex digits mean the same to every login shell.
 _SHELL = """
@@ -169,14 +172,35 @@ def _ask_status(target: Target, results: str, names: "list[str]") -> "dict[str, 
     told = {1: b"", 2: b""}
 
     def out(number: int, data: bytes) -> None:
-        told[number] += data
+        if number == 1 and len(told[1]) > _LONGEST_LINE * len(names):
+            raise Trouble("%s: it tells more than there is" % target.host)
+        told[number] = (told[number] + data)[-_LONGEST_LINE:] if number == 2 else told[number] + data
 
     status = call(target, {"verb": "status", "results": results, "ids": names}, out)
-    lines = told[1].decode("ascii", "replace").splitlines()
+    lines = told[1].splitlines()
     if status or len(lines) != len(names):
         why = told[2].decode("utf-8", "replace").strip()
-        raise Trouble("%s: it does not tell" % target.host, why.replace("gjob: ", "", 1) or None)
-    return dict(zip(names, map(json.loads, lines)))
+        raise Trouble("%s: it does not tell" % target.host, why.replace("gjob: ", "", 1)[:_LONGEST_TEXT] or None)
+    try:
+        return dict(zip(names, map(_facts, lines)))
+    except ValueError as error:
+        raise Trouble("%s: it said what it must not say" % target.host, str(error))
+
+
+def _facts(line: bytes) -> "Facts":
+    """Return what a host says of a job, as far as it can be so.
+
+    :raises ValueError: it cannot
+    """
+    facts = parse(line)
+    if facts.get("state") not in _STATES:
+        raise ValueError("no state of a job")
+    for key, value in facts.items():
+        if isinstance(value, str):
+            facts[key] = value[:_LONGEST_TEXT]
+        elif value is not None and not (type(value) in (bool, int, float) and abs(value) < _NO_NUMBER):
+            raise ValueError("a bad %.50r" % key)
+    return facts
 
 
 def _kill(words: "list[str]", takes: str) -> int:

@@ -150,7 +150,12 @@ class _Talk:
             data = os.read(stream.fileno(), _READ)
             if not data:
                 return
-            passed = answer.feed(data)
+            try:
+                passed = answer.feed(data)
+            except ship.Garbled as error:
+                self.trouble = Trouble("the host said what it must not say", str(error))
+                self.process.kill()
+                return
             if passed:
                 try:
                     self._out(number, passed)

@@ -6,7 +6,9 @@ an agent (:mod:`sshjobs.network.traces`).
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +17,22 @@ from sshjobs.errors import printable
 #: JSON longer than this is not read if it has many lists and objects: an empty one takes three bytes of a line, and
 #: seventy of memory.
 LONG, MANY_PARTS = 1 << 16, 1000
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not a number")
+
+
+def _short_int(digits: str) -> int:
+    """Read a whole number. Most Pythons refuse long ones by themselves; to the others they take time without end."""
+    if len(digits) > 400:
+        raise ValueError("a number without end")
+    return int(digits)
+
+
+_LIMITED = getattr(sys, "get_int_max_str_digits", lambda: 0)() > 0
+#: Reads JSON, but no NaN and no Infinity.
+read_json = json.JSONDecoder(parse_constant=_no_constant, parse_int=None if _LIMITED else _short_int).decode
 
 
 class Bad(ValueError):
@@ -125,6 +143,19 @@ class Several(NamedTuple):
         return [self.of.take(one) for one in value]
 
 
+class Pair(NamedTuple):
+    """A list of two."""
+
+    first: Field
+    second: Field
+
+    def take(self, value: Any) -> tuple[Any, Any]:
+        """See :class:`Field`."""
+        if type(value) is not list or len(value) != 2:
+            raise Bad
+        return self.first.take(value[0]), self.second.take(value[1])
+
+
 class Maybe(NamedTuple):
     """Null, or another kind. In an object it may also be missing, which is the same."""
 
@@ -153,15 +184,22 @@ class Record(NamedTuple):
         return taken
 
 
-def is_heavy(text: bytes) -> bool:
-    """Tell whether JSON would take many times its own length of memory once it is read."""
-    return len(text) > LONG and text.count(b"[") + text.count(b"{") > MANY_PARTS
+def is_heavy(text: bytes, parts: int = MANY_PARTS) -> bool:
+    """Tell whether long JSON would take many times its own length of memory once it is read.
+
+    :param parts: lists and objects that may be in it
+    """
+    return len(text) > LONG and text.count(b"[") + text.count(b"{") > parts
 
 
 # -- ranges that several fields have ---------------------------------------------------------------------------------
 
 #: Seconds since the epoch: as far as a kernel's clock goes (2^63 nanoseconds).
 TIME = Real(0, 9_223_372_036)
+#: An attempt's uid: ``<job number>.<attempt number>``.
+UID = Match(re.compile(r"[1-9][0-9]{0,8}\.[1-9][0-9]{0,5}"))
+#: An exit status; a signal.
+STATUS, SIGNAL = Whole(0, 255), Whole(1, 64)
 #: A process.
 PID = Whole(1, (1 << 31) - 1)
 #: Bytes, or anything else that is counted: what a column of SQLite holds.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -20,8 +19,11 @@ from sshjobs.network.protocol.fields import (
     PATH,
     PID,
     SENTENCE,
+    SIGNAL,
     SIZE,
+    STATUS,
     TIME,
+    UID,
     Bad,
     Field,
     Flag,
@@ -32,6 +34,7 @@ from sshjobs.network.protocol.fields import (
     Whole,
     Word,
     is_heavy,
+    read_json,
 )
 
 #: Version of the protocol; both sides must speak the same, since the manager ships the agent.
@@ -43,26 +46,11 @@ MAX_NOISE = 16 << 20
 #: The most cores that a Linux kernel is built for.
 MOST_CORES = 8192
 
-_UID = re.compile(r"[1-9][0-9]{0,8}\.[1-9][0-9]{0,5}\Z")
 _encode = json.JSONEncoder(separators=(",", ":")).encode
-_ID, _ASKED = Match(_UID), 1000
+_ASKED = 1000
+_is_uid = UID.pattern.fullmatch
 #: Bytes of a piece of a body that is kept by itself.
 _SMALL = 4096
-
-
-def _no_constant(word: str) -> Any:
-    raise ValueError(f"{word} is not a number")
-
-
-def _short_int(digits: str) -> int:
-    """Read a whole number. Most Pythons refuse long ones by themselves; to the others they take time without end."""
-    if len(digits) > 400:
-        raise ValueError("a number without end")
-    return int(digits)
-
-
-_LIMITED = getattr(sys, "get_int_max_str_digits", lambda: 0)() > 0
-_decode = json.JSONDecoder(parse_constant=_no_constant, parse_int=None if _LIMITED else _short_int).decode
 
 #: What a host may say: the frames by their type, with all their keys.
 FRAMES: dict[str, dict[str, Field]] = {
@@ -71,16 +59,16 @@ FRAMES: dict[str, dict[str, Field]] = {
                 "clock": TIME, "disk": SIZE, "root": PATH, "home": PATH, "resumed": Flag()},
     "stale": {"epoch": COUNT},
     "refused": {"kind": Match(re.compile("[a-z][a-z-]{1,30}")), "why": SENTENCE, "hint": SENTENCE},
-    "state": {"id": _ID, "s": Word(frozenset(("absent", "queued", "running")))},
-    "started": {"id": _ID, "pid": PID, "at": TIME},
-    "out": {"id": _ID, "s": Whole(1, 2), "off": SIZE, "n": Whole(0, MAX_BODY), "crc": Whole(0, (1 << 32) - 1)},
-    "ended": {"id": _ID, "why": Word(frozenset((
+    "state": {"id": UID, "s": Word(frozenset(("absent", "queued", "running")))},
+    "started": {"id": UID, "pid": PID, "at": TIME},
+    "out": {"id": UID, "s": Whole(1, 2), "off": SIZE, "n": Whole(0, MAX_BODY), "crc": Whole(0, (1 << 32) - 1)},
+    "ended": {"id": UID, "why": Word(frozenset((
                   "exited", "signalled", "timed_out", "oom", "cancelled", "fenced", "start_failed", "cannot_start",
                   "no_room", "lost", "lease", "reboot"))),
-              "status": Maybe(Whole(0, 255)), "signal": Maybe(Whole(1, 64)), "started": Maybe(TIME),
+              "status": Maybe(STATUS), "signal": Maybe(SIGNAL), "started": Maybe(TIME),
               "ended": Maybe(TIME), "out": SIZE, "err": SIZE, "msg": Maybe(SENTENCE), "cpu": Maybe(Real(0, 1e10)),
               "rss": Maybe(Whole(0, MEMORY.high >> 10))},
-    "stuck": {"id": _ID, "pids": Several(PID, MAX_LINE)},
+    "stuck": {"id": UID, "pids": Several(PID, MAX_LINE)},
     "warn": {"msg": SENTENCE},
     "pong": {"seq": Whole(-1, COUNT.high)},
     "lack": {"shas": Several(Match(re.compile("[0-9a-f]{64}")), _ASKED)},
@@ -118,7 +106,7 @@ class _Plan(NamedTuple):
             if isinstance(inner, Whole | Real):
                 types = (int,) if isinstance(inner, Whole) else (int, float)
                 (numbers if inner is field else maybe).append((key, types, inner.low, inner.high))
-            elif field is not _ID:
+            elif field is not UID:
                 others.append((key, field))
         return cls("id" in fields, tuple(numbers), tuple(maybe), tuple(others), len(fields) + 1)
 
@@ -206,7 +194,7 @@ def parse_header(line: bytes) -> dict[str, Any]:
     try:
         if len(line) > LONG and is_heavy(line):
             raise ProtocolError("a frame of too many parts", why=_sample(line))
-        frame: dict[str, Any] = _decode(line.decode("ascii"))
+        frame: dict[str, Any] = read_json(line.decode("ascii"))
     except (ValueError, RecursionError):
         raise ProtocolError("something that is not a frame", why=_sample(line)) from None
     kind = frame.get("t") if type(frame) is dict else None
@@ -229,7 +217,7 @@ def _check(frame: dict[str, Any], plan: _Plan) -> None:
 
     :raises Bad: the first that may not be as it is
     """
-    if plan.has_uid and (type(frame.get("id")) is not str or not _UID.match(frame["id"])):
+    if plan.has_uid and (type(frame.get("id")) is not str or not _is_uid(frame["id"])):
         raise Bad("id")
     for key, types, low, high in plan.numbers:
         value = frame.get(key)
