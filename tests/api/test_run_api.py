@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from sshjobs import Builder, InputError, Job, JobSpec, NoHostError, Run, Sshjobs
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK
 from sshjobs.model.host import Host
 from sshjobs.store import RunReader
+from tests.faults.scene import agents
 from tests.lab import BaseLab
 from tests.lab.waiting import wait_until
 
@@ -283,3 +286,29 @@ def test_a_missing_input_is_told_by_the_addition(start: Callable[..., Run]) -> N
         with pytest.raises(UsageError, match="gone.txt' cannot be read"):
             run.add([JobSpec("true", files=["gone.txt"])])
         assert run.jobs == []
+
+
+def test_a_host_that_does_not_answer_is_called_silent_before_it_is_away(
+        start: Callable[..., Run], lab: BaseLab) -> None:
+    heard: list[dict[str, Any]] = []
+    host = lab.hosts[0]
+
+    def seen(word: str) -> list[dict[str, Any]]:
+        return [event for event in heard if event["event"] == word]
+
+    with start(specs("sleep 3918"), [host.name], ssh_config=str(lab.ssh_config), listener=heard.append) as run:
+        wait_until(lambda: host.pids_with("3918"), 30, "the job to run")
+        stopped = [pid for group in agents(host) for pid in group]
+        assert stopped
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: seen("silent"), 30, "its silence to be told")
+        assert [event["state"] for event in seen("host")] == ["up"], "it is not away yet"
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: len(seen("silent")) == 2, 30, "it to be heard again")
+        run.cancel()
+    first, second = seen("silent")
+    assert (first["host"], second["host"], second["seconds"]) == (host.name, host.name, None)
+    assert first["seconds"] >= 5.0
+    assert run.jobs[0].outcome == "cancelled"
