@@ -185,7 +185,7 @@ class NetworkContract(ABC):
 
     @abstractmethod
     def remove_host(self, host: str) -> None:
-        """End the conversation with a host on which nothing of the run is left to do."""
+        """End the session with a host on which nothing of the run is left to do."""
 
     @abstractmethod
     def set_slots(self, host: str, slots: int) -> None:
@@ -201,7 +201,7 @@ class NetworkContract(ABC):
 
     @abstractmethod
     def close(self, *, finished: bool) -> list[str]:
-        """End the conversation with every host and stop all threads and processes of it, in bounded time.
+        """End the session with every host and stop all threads and processes of it, in bounded time.
 
         :param finished: the run is over: hosts remove all that is left of it. Else they go on working
         :return: lines about what could not be removed, for a person

@@ -1,4 +1,4 @@
-"""The thread in which all conversations with hosts happen: one event loop, one session a host."""
+"""The thread in which all sessions with hosts run: one event loop, one session a host."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sshjobs.network.supervise import Failed, Supervisor
 from sshjobs.network.transport import Transport
 from sshjobs.network.trouble import LocalTrouble, cannot_write
 
-#: Seconds that the conversations get to end, where hosts have something to remove and where not. A host has
+#: Seconds that the sessions get to end, where hosts have something to remove and where not. A host has
 #: BYE_TIMEOUT to greet and CLEARING_S to remove; a process of ours is killed after two seconds.
 CLOSING_S, LEAVING_S = 2 * BYE_TIMEOUT + CLEARING_S, 10.0
 #: So few attempts, with so many bytes of output or more, are synced by themselves and not with the whole file system.
@@ -147,7 +147,7 @@ class Engine:
         return self._runner.take(timeout)
 
     def close(self, *, finished: bool) -> list[str]:
-        """End all conversations and the thread. What does not end in time ends with this process.
+        """End all sessions and the thread. What does not end in time ends with this process.
 
         :param finished: have the hosts remove everything of the run first
         :return: lines about what was left there
@@ -155,7 +155,7 @@ class Engine:
         try:
             lines = self._runner.complete(self._close(finished), CLOSING_S if finished else LEAVING_S)
         except TimeoutError:
-            lines = [f"{HERE}: the conversations with hosts did not end in time; what is left there: sshjobs gc"]
+            lines = [f"{HERE}: the sessions with hosts did not end in time; what is left there: sshjobs gc"]
         self._runner.stop()
         return lines
 

@@ -166,7 +166,7 @@ def WriteRemoteFile(host: str, remote_path: str, contents: str | bytes, verbose:
     return _text(out)
 
 
-# -- the conversation ------------------------------------------------------------------------------------------------
+# -- running ssh and scp ---------------------------------------------------------------------------------------------
 
 
 def _converse(host: Host, command: str, text: str, data: bytes, timeout: float | None, verbose: bool,

@@ -37,7 +37,7 @@ Clusters = str | Sequence[str | Host | Cluster] | Mapping[str, Sequence[str | Ho
 
 
 class Network(NetworkContract):
-    """Handles remote command invocations: one conversation a host, over ssh or on this machine.
+    """Handles remote command invocations: one session a host, over ssh or on this machine.
 
     :param results_dir: directory on this machine that runs are kept in
     :param clusters: the hosts: ``{management host: [workers]}``, a list of host lines or of :class:`Cluster`, or the

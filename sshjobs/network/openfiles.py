@@ -1,4 +1,4 @@
-"""How many files this process may have open: the conversation with each host takes some of them."""
+"""How many files this process may have open: the session with each host takes some of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _before: int | None = None
 
 
 def make_room(hosts: int) -> None:
-    """Raise the soft limit of this process as far as is needed for conversations with so many hosts.
+    """Raise the soft limit of this process as far as is needed for sessions with so many hosts.
 
     A limit that does is left alone: whatever else this process starts inherits it.
 

@@ -1,4 +1,4 @@
-"""Trouble of this machine while hosts are conversed with: told once, waited for, never blamed on a host."""
+"""Trouble of this machine during sessions with hosts: told once, waited for, never blamed on a host."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ TIMEOUT = 30.0
 ANSWER_TIMEOUT = 120.0
 #: Seconds between two looks at whether the socket is still there.
 LOOK_EVERY = 2.0
-#: Seconds that conversations get to end when the server closes.
+#: Seconds that open connections get to end when the server closes.
 CLOSING = 2.0
 #: Conversations that may wait to be taken up.
 BACKLOG = 128

@@ -163,12 +163,12 @@ class Housekeeping(Hooks):
             raise
 
     def abandon(self) -> None:
-        """End the conversations with the hosts, and close the store: instead of :meth:`ProcessJobs`, where that cannot
+        """End the sessions with all hosts and close the store: instead of :meth:`ProcessJobs`, where that cannot
         be called. What a run has launched goes on, and the run can be resumed."""
         self._close(finished=False, clean=not self.books.unreleased)
 
     def _close(self, *, finished: bool, clean: bool = False) -> None:
-        """End the conversations and close the books.
+        """End the sessions and close the store.
 
         :param finished: the run is over
         :param clean: hosts are to remove all that is left of it, also where more will be launched by another manager

@@ -255,7 +255,7 @@ class Run:
         try:
             server = ControlServer(summary.uid, self.request, self.manager.fail)
         except BaseException:
-            # Nobody but us can end the conversations with the hosts.
+            # Nobody but us can end the sessions with the hosts.
             self.manager.abandon()
             raise
         try:

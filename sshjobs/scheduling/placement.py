@@ -8,7 +8,7 @@ from itertools import islice
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.scheduling.schedule import Schedule
 
-#: Seconds that a job may be held by a host, while another has a free slot, before it is asked back. Most held jobs
+#: Seconds that a job may be prefetched, while another host has a free slot, before it is asked back. Most such jobs
 #: start sooner than that, and asking back costs a launch.
 PATIENCE = 0.25
 

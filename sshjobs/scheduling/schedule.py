@@ -17,19 +17,19 @@ from sshjobs.model.states import (
 from sshjobs.scheduling.durations import SLOW, Durations, Line
 from sshjobs.scheduling.queue import Queue
 
-#: A host holds more jobs than it has slots, so that a slot that falls free starts the next one with no round trip:
-#: as many as it ends in so many seconds, on top of two round trips. Jobs held are jobs that no other host can take.
+#: Jobs are prefetched, so that a slot that falls free starts the next one with no round trip: as many as the host ends
+#: in so many seconds, on top of two round trips. What is prefetched no other host can take.
 HORIZON = 0.06
-#: Most jobs held for a slot.
-MAX_HELD = 64
-#: State of a host whose slots are taken but which may hold more.
+#: Most jobs prefetched for a slot.
+MAX_PREFETCHED = 64
+#: State of a host whose slots are taken but for which more may be prefetched.
 _FILLING = "filling"
 
 
 class _Place:
     """What the schedule knows of one host."""
 
-    __slots__ = ("brisk", "drained", "dry", "held_back_until", "host", "hungry", "idle", "in_vain", "kept_away",
+    __slots__ = ("brisk", "deferred_until", "drained", "dry", "host", "hungry", "idle", "in_vain", "kept_away",
                  "lines", "load", "round_trip", "slots", "up")
 
     def __init__(self, host: Host):
@@ -45,12 +45,12 @@ class _Place:
         self.dry = False
         self.round_trip = 0.0
         #: A slow host that gets nothing at the end has the time from which on that makes no sense any more.
-        self.held_back_until: float | None = None
-        #: It was held back for as long as that, and no job has ended here since.
+        self.deferred_until: float | None = None
+        #: It was deferred for as long as that, and no job has ended here since.
         self.in_vain = False
         #: Its slots if it can be used and is not slow, else 0.
         self.brisk = 0
-        #: A slot is free; less than half of what it may hold is here.
+        #: A slot is free; less than half of what may be prefetched is there.
         self.idle = self.hungry = False
 
     @property
@@ -63,7 +63,7 @@ class Schedule:
     """Assigns waiting jobs to hosts with room. Every operation is O(1) in jobs and hosts, but for the number of
     different host selections.
 
-    Hosts stand in a :class:`Queue`: free (a slot is free), filling (it may hold more), busy (full), unknown (not
+    Hosts stand in a :class:`Queue`: free (a slot is free), filling (more may be prefetched), busy (full), unknown (not
     reached, or away) and error (not usable until a person acts).
 
     :param hosts: all hosts of the run
@@ -84,8 +84,8 @@ class Schedule:
         self.paused = False
         #: How many hosts can be reached, can be used, have a free slot, are hungry; the sum of brisk slots.
         self._up = self._usable = self._idle = self._hungry = self._brisk_slots = 0
-        #: Hosts with jobs that they cannot start yet; those that are held back.
-        self._holding, self._held_back = set[str](), set[str]()
+        #: Hosts with prefetched jobs; hosts that are deferred.
+        self._prefetching, self._deferred = set[str](), set[str]()
         #: Hosts without a job in any line of theirs.
         self._dry: set[str] = set()
 
@@ -137,7 +137,7 @@ class Schedule:
         while self.waiting and not self.paused:
             state = STATE_FREE if self.host_queue.AnyInState(STATE_FREE) else _FILLING
             if not self.host_queue.AnyInState(state):
-                if self._held_back and self._give_up_holding_back(now):
+                if self._deferred and self._end_deferrals(now):
                     continue
                 break
             host = self.host_queue.ChooseRandom(state)
@@ -146,8 +146,8 @@ class Schedule:
             line = next((line for line in lines if self._too_slow(host, line) is None), None)
             if line is None:
                 if lines:
-                    place.held_back_until = now + (self._too_slow(host, lines[0]) or 0.0)
-                    self._held_back.add(host)
+                    place.deferred_until = now + (self._too_slow(host, lines[0]) or 0.0)
+                    self._deferred.add(host)
                 else:
                     self._set_dry(place, True)
                 self._settle(host)
@@ -171,18 +171,18 @@ class Schedule:
             return None
         return usual * slowness if any(self._places[name].brisk for name in line.hosts) else None
 
-    def _give_up_holding_back(self, now: float) -> bool:
-        """Let hosts have jobs again for which there is no reason to be held back any more; tell whether any was."""
+    def _end_deferrals(self, now: float) -> bool:
+        """Let hosts have jobs again that need not be deferred any more; tell whether any was."""
         freed = []
-        for host in self._held_back:
+        for host in self._deferred:
             place = self._places[host]
-            if place.held_back_until is not None and now >= place.held_back_until:
+            if place.deferred_until is not None and now >= place.deferred_until:
                 place.in_vain = True
             if any(line and self._too_slow(host, line) is None for line in place.lines):
                 freed.append(host)
         for host in freed:
-            self._held_back.discard(host)
-            self._places[host].held_back_until = None
+            self._deferred.discard(host)
+            self._places[host].deferred_until = None
             self._settle(host)
         return bool(freed)
 
@@ -269,19 +269,19 @@ class Schedule:
                 line.hosts.add(host.name)
                 place.lines.append(line)
 
-    def held(self, host: str) -> int:
-        """Return how many jobs a host may hold beyond its slots: none as long as nobody knows how long jobs take,
+    def prefetch_limit(self, host: str) -> int:
+        """Return how many jobs may be prefetched to a host: none as long as nobody knows how long jobs take,
         and none of long ones."""
-        return self._may_hold(host, self._places[host])
+        return self._prefetch_limit(host, self._places[host])
 
-    def _may_hold(self, host: str, place: _Place) -> int:
+    def _prefetch_limit(self, host: str, place: _Place) -> int:
         duration = self.durations.on(host)
         if duration is None:
             return 0
         horizon = HORIZON + 2 * place.round_trip
         if duration > 2 * horizon:
             return 0
-        each = min(MAX_HELD, int(horizon / max(duration, horizon / MAX_HELD)) + 1)
+        each = min(MAX_PREFETCHED, int(horizon / max(duration, horizon / MAX_PREFETCHED)) + 1)
         # A few short jobs do not promise that the next ones are short.
         return min(place.slots * each, self.durations.ended(host))
 
@@ -301,11 +301,11 @@ class Schedule:
         return self._up > 0 and not self._hungry
 
     def overfull(self) -> str | None:
-        """Return the host that holds most jobs which it cannot start yet, while another has a free slot and nothing
+        """Return the host with most prefetched jobs, while another has a free slot and nothing
         waits; ``None`` where nobody would gain."""
-        if self.waiting or not self._idle or not self._holding:
+        if self.waiting or not self._idle or not self._prefetching:
             return None
-        return max(self._holding, key=lambda host: self._places[host].load / self._places[host].slots)
+        return max(self._prefetching, key=lambda host: self._places[host].load / self._places[host].slots)
 
     def drain(self, host: str, drained: bool) -> None:
         """Launch nothing more on a host because a person wants that, or use it again."""
@@ -351,7 +351,7 @@ class Schedule:
         for line in place.lines:
             line.hosts.discard(host)
         self.durations.forget_host(host)
-        self._held_back.discard(host)
+        self._deferred.discard(host)
         self._dry.discard(host)
 
     def _set_dry(self, place: _Place, dry: bool) -> None:
@@ -362,24 +362,24 @@ class Schedule:
         """Put a host where it belongs after something about it has changed. This is done twice for every job."""
         place = self._places[host]
         load, slots, up = place.load, place.slots, place.up
-        held = self._may_hold(host, place)
+        limit = self._prefetch_limit(host, place)
         usable = up and not place.drained and not place.kept_away
         brisk = slots if usable and self.durations.slowness(host) <= SLOW else 0
         if brisk != place.brisk:
             self._brisk_slots += brisk - place.brisk
             place.brisk = brisk
-        usable = usable and place.held_back_until is None
-        idle, hungry = usable and load < slots, usable and load <= slots + held // 2
+        usable = usable and place.deferred_until is None
+        idle, hungry = usable and load < slots, usable and load <= slots + limit // 2
         if idle is not place.idle:
             place.idle = idle
             self._idle += 1 if idle else -1
         if hungry is not place.hungry:
             place.hungry = hungry
             self._hungry += 1 if hungry else -1
-        (self._holding.add if up and load > slots else self._holding.discard)(host)
+        (self._prefetching.add if up and load > slots else self._prefetching.discard)(host)
         if up:
             state = STATE_BUSY
             if usable and not place.dry:
-                state = STATE_FREE if load < slots else _FILLING if load < slots + held else STATE_BUSY
+                state = STATE_FREE if load < slots else _FILLING if load < slots + limit else STATE_BUSY
             if self.host_queue.StateOf(host) != state:
                 self.host_queue.SetState(host, state)

@@ -1,1 +1,1 @@
-"""The protocol of a link, without any input or output: frames, and the conversation that they make up."""
+"""The protocol of a link, without any input or output: its frames, and which may follow which."""

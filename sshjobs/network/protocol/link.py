@@ -1,4 +1,4 @@
-"""The conversation with the agent on one host, without any input or output: bytes in, events out, and back.
+"""One link to the agent on a host, without any input or output: bytes in, events out, and back.
 
 A Link lives as long as one connection. What must outlive it (which attempts are on the host, how much of their
 output has come) belongs to the session, which tells it to the next Link by :meth:`Link.sync`.
@@ -19,7 +19,7 @@ _TOLD = 80
 
 
 class Ready(NamedTuple):
-    """The agent's marker has come: the conversation may begin."""
+    """The agent's marker has come: frames may follow."""
 
 
 class TooOld(NamedTuple):
@@ -56,13 +56,13 @@ Event = Ready | TooOld | Welcome | Output | Frame
 
 
 def hello(*, run: str, name: str, host: str, epoch: int, slots: int | None) -> bytes:
-    """Return the frame that begins the conversation. It travels within the first stage."""
+    """Return the first frame of a link. It travels within the first stage."""
     return frames.encode({"t": "hello", "v": frames.VERSION, "run": run, "name": name, "host": host, "epoch": epoch,
                           "slots": slots, "root": None})
 
 
 class Link:
-    """One conversation: parses what the host says, and words what it is told.
+    """One link: parses the frames of the host, and makes those that are sent to it.
 
     :param nonce: 32 hex digits, echoed by the first stage so that nothing else can pass for the agent
     """

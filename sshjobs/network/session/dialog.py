@@ -1,4 +1,4 @@
-"""What is decided in the conversations with one host: what follows from its words, and how ours are put.
+"""What is decided in a session: what follows from the frames of the host, and which are sent to it.
 
 No input or output: a session moves the bytes, over ssh or in a simulated world, and asks here.
 """
@@ -31,7 +31,7 @@ PING_BUSY, DEAD_BUSY = 3.0, 9.0
 DEAD_UPLOAD = 60.0
 #: Reasons of an agent for not serving that may pass by themselves.
 PASSING = ("disk-full", "read-only", "no-tmp", "no-agent")
-#: Broken conversations after which a host is left alone until a person acts: in a row, and in all.
+#: Broken links after which a host is left alone until a person acts: in a row, and in all.
 MAX_NONSENSE, MAX_NONSENSE_OF_ALL = 5, 50
 #: Characters of text that cost as much as a frame.
 _AS_DEAR = 50
@@ -172,7 +172,7 @@ class Dialog:
     # -- what it is told -----------------------------------------------------------------------------------------
 
     def hello(self) -> bytes:
-        """Return the frame that begins a conversation with the host."""
+        """Return the first frame of a link to the host."""
         self._slots_said = self.slots
         return words.hello(run=self._run.uid, name=self._run.name, host=self._host, epoch=self._run.epoch,
                            slots=self.slots)
@@ -209,7 +209,7 @@ class Dialog:
     # -- its ends ------------------------------------------------------------------------------------------------
 
     def broken(self, error: SshjobsError) -> HostError:
-        """Return what a conversation that ended by an error of the host's means for the host."""
+        """Return what a link that ended by an error of the host's means for the host."""
         if isinstance(error, HostError):
             return error
         self._nonsense += 1

@@ -35,7 +35,7 @@ MOST_WORDED = 1 << 20
 
 
 class HostSession:
-    """Keeps one host in conversation. All methods run in the network's event loop.
+    """Keeps one host connected. All methods run in the network's event loop.
 
     :param slots: how many jobs it takes at a time, ``None`` for as many as it has cores
     """
