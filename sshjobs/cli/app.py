@@ -31,6 +31,7 @@ COMMANDS = {
     "attach": ("Watch a run that another process manages.", "attach"),
     "pause": ("Launch nothing more, or stop jobs where they are.", "pause"),
     "unpause": ("Launch again, or let paused jobs go on.", "unpause"),
+    "serve": ("Show runs in a browser, and manage them there.", "serve"),
     "ls": ("List the runs.", "ls"),
     "rm": ("Remove runs from the disk.", "rm"),
     "verify": ("Say whether store, files and hosts agree.", "verify"),

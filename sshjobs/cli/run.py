@@ -33,12 +33,14 @@ from sshjobs.errors import EXIT_OK, InputError, Problem
 @click.option("--fail-fast", is_flag=True, help="When a job fails, cancel the others.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would run where (with -v whole scripts), "
                                               "and start nothing.")
+@click.option("--web", is_flag=True, help="Show the run in a browser too, while it goes on: see sshjobs serve.")
 @detach_option
 @printing_options("none")
 @output_options
 def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | None, ssh_config: str | None,
             transport: str | None, slots: int | None, give_up_host: float | None, fail_fast: bool, dry_run: bool,
-            detach: bool, output: str | None, tag: bool, raw: bool, quiet: bool, as_json: bool, verbose: int) -> int:
+            web: bool, detach: bool, output: str | None, tag: bool, raw: bool, quiet: bool, as_json: bool,
+            verbose: int) -> int:
     """Run the jobs of JOBFILE on hosts, or on this machine where none are named.
 
     A JOBFILE of - is read from standard input. Ctrl-C launches nothing more and waits for what runs; a second
@@ -47,8 +49,13 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
     configure(verbose)
     output = output or "none"
     check_printing(output, tag=tag, as_json=as_json)
+    if web:
+        from sshjobs.web.needs import check_installed
+
+        check_installed()
     from sshjobs.running.forms import EMBEDDED, options_of
     from sshjobs.running.run import Run
+    from sshjobs.views.base import View
 
     data, specs, chosen = _read(jobfile, hosts)
     settings: dict[str, Any] = {"results": results, "name": name, "ssh_config": ssh_config, "transport": transport}
@@ -69,11 +76,12 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
                                  options=options), quiet=quiet, as_json=as_json)
     from sshjobs.cli.carry import carry
 
-    return carry(lambda view: Run.create(specs, chosen or EMBEDDED, stem=stem, jobfile=data, slots=slots,
-                                         fail_fast=fail_fast, give_up_host=give_up_host,
-                                         accept_new_host_keys=accepts_new_keys(), listener=view, **settings),
-                 quiet=quiet, as_json=as_json, verbose=verbose, output=output, tags=Tags(str) if tag else None,
-                 raw=raw)
+    def start(view: View) -> Run:
+        return Run.create(specs, chosen or EMBEDDED, stem=stem, jobfile=data, slots=slots, fail_fast=fail_fast,
+                          give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys(), listener=view, **settings)
+
+    return carry(start, web=web, quiet=quiet, as_json=as_json, verbose=verbose, output=output,
+                 tags=Tags(str) if tag else None, raw=raw)
 
 
 def _read(jobfile: str, hosts: tuple[str, ...]) -> tuple[bytes, list[Any], list[Any]]:

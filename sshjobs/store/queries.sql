@@ -221,3 +221,24 @@ ORDER BY number LIMIT 100;
 SELECT name FROM jobs
 WHERE number IN (SELECT job FROM attempts GROUP BY job HAVING min(n) <> 1 OR max(n) <> count(*))
 ORDER BY number LIMIT 100;
+
+-- name: select_index
+-- A page of what an index of the jobs holds, in order.
+SELECT number, name, state, outcome, host FROM jobs WHERE number > ? ORDER BY number LIMIT ?;
+
+-- name: select_index_attempts
+-- What the same index holds of the attempts of a range of jobs.
+SELECT job, host, state, outcome, started, ended, cpu, ifnull(out_size, 0) + ifnull(err_size, 0)
+FROM attempts WHERE job BETWEEN ? AND ? ORDER BY job, n;
+
+-- name: select_full_row
+-- One job by its number.
+SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, paused FROM jobs WHERE number = ?;
+
+-- name: select_spec_of
+-- What a job is to run: the id of its spec's row, its own number within the repeat.
+SELECT specs.spec, jobs.repeat FROM jobs JOIN specs ON specs.id = jobs.spec WHERE jobs.number = ?;
+
+-- name: select_numbers
+-- The numbers of all jobs.
+SELECT number FROM jobs ORDER BY number;

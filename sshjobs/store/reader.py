@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from itertools import groupby
 from operator import attrgetter
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome
@@ -44,6 +44,19 @@ _CHECKS = {
     "check_doubled": "two of its attempts are on a host at once",
     "check_gaps": "an attempt is missing",
 }
+
+
+class IndexAttempt(NamedTuple):
+    """What an index holds of an attempt. ``size``: bytes that it wrote."""
+
+    job: int
+    host: str
+    state: str
+    outcome: str | None
+    started: float | None
+    ended: float | None
+    cpu: float | None
+    size: int
 
 
 @dataclass(frozen=True)
@@ -263,6 +276,38 @@ class RunReader:
             if newest == commit:
                 return newest, []
             return newest, [job_row_of(row[:-1]) for row in self._all("select_changed", (commit, newest))]
+
+    def newest_commit(self) -> int:
+        """Return the number of the newest commit."""
+        return int(self._all("select_commit")[0][1])
+
+    def index_page(self, after: int, limit: int) -> list[tuple[int, str, str, str | None, str | None]]:
+        """Return number, name, state, outcome and host of the jobs that follow a number."""
+        return self._all("select_index", (after, limit))
+
+    def numbers(self) -> Iterator[int]:
+        """Yield the numbers of all jobs, in order. Those that were taken back are missing."""
+        with translated(self.paths.store):
+            yield from (number for (number,) in self._connection.execute(queries()["select_numbers"]))
+
+    def index_attempts(self, first: int, last: int) -> list[IndexAttempt]:
+        """Return the attempts of a range of jobs, in order, as an index holds them."""
+        return [IndexAttempt._make(row) for row in self._all("select_index_attempts", (first, last))]
+
+    def job_numbered(self, number: int) -> JobRow | None:
+        """Return the job of that number."""
+        rows = self._all("select_full_row", (number,))
+        return JobRow._make(rows[0]) if rows else None
+
+    def spec_of(self, number: int) -> tuple[dict[str, Any], int]:
+        """Return what a job is to run, as stored, and its number within the repeat.
+
+        :raises KeyError: there is no job of that number
+        """
+        rows = self._all("select_spec_of", (number,))
+        if not rows:
+            raise KeyError(number)
+        return read_object(rows[0][0]), int(rows[0][1])
 
     def news(self) -> bool:
         """Tell in microseconds whether anything was committed since the last call (the first says yes)."""

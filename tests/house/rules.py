@@ -15,7 +15,9 @@ MAX_FUNCTION_LINES = 60
 DOORS: Mapping[str, tuple[str, ...]] = {
     "yaml": ("sshjobs.inputs",),
     "sqlite3": ("sshjobs.store",),
-    "pydantic": ("sshjobs.inputs",),
+    "pydantic": ("sshjobs.inputs", "sshjobs.web"),
+    "starlette": ("sshjobs.web",),
+    "uvicorn": ("sshjobs.web",),
     "pydantic_core": ("sshjobs.inputs",),
     "ClusterShell": ("sshjobs.inputs",),
     "fabric": ("sshjobs.network.transport",),

@@ -23,7 +23,8 @@ class Cancel(Request):
         self._chosen: list[Job] = []
 
     def check(self, target: Target) -> tuple[Change, Data]:
-        """:raises UsageError: a job was launched, and nobody manages the run: only its host can end it"""
+        """:raises UsageError: the run has no such job; or one was launched, and nobody manages the run to end it"""
+        target.check_jobs(self._names)
         self._chosen = target.unfinished(self._names)
         waiting = [job for job in self._chosen if job.state == STATE_FREE]
         if target.manager is None and len(waiting) < len(self._chosen):

@@ -20,6 +20,8 @@ class _Pausing(Request):
         self._chosen: list[Job] = []
 
     def check(self, target: Target) -> tuple[Change, Data]:
+        """:raises UsageError: the run has no such job"""
+        target.check_jobs(self._names)
         if self._names is None:
             return Change(options={"paused": self.paused}), {"ok": True, "jobs": None}
         self._chosen = [job for job in target.unfinished(self._names) if bool(job.paused) != self.paused]

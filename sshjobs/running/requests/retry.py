@@ -22,6 +22,8 @@ class Retry(Request):
         self._chosen: list[Job] = []
 
     def check(self, target: Target) -> tuple[Change, Data]:
+        """:raises UsageError: the run has no such job"""
+        target.check_jobs(self._names)
         with target.reader() as reader:
             names = [row.name for row in reader.jobs([STATE_ERROR])] if self._names is None else self._names
             ended = [job for job in reader.load(names) if job.state == STATE_ERROR]

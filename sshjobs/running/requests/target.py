@@ -70,6 +70,21 @@ class Target:
             jobs = reader.load_unfinished() if names is None else reader.load(names)
         return [job for job in jobs if job.state not in FINAL_STATES]
 
+    def check_jobs(self, names: Sequence[str] | None) -> None:
+        """Make sure that the run has jobs of these names.
+
+        :raises UsageError: it has not; the first such name is told
+        """
+        if not names or (self.manager is not None and set(names) <= {job.name for job in self.manager.unfinished()}):
+            return
+        with self.reader() as reader:
+            for name in names:
+                if reader.job(name) is None:
+                    near = reader.near_names(name)
+                    raise UsageError(f"no job is called {name!r}", where=self.paths.name,
+                                     hint=f"did you mean {' or '.join(near)}?" if near else
+                                     f"see: sshjobs status {self.paths.name} --all")
+
     def reopened(self) -> str | None:
         """Return the state of the run once jobs wait in it; ``None`` where it stays as it is."""
         return None if self.manager is not None or self.summary().stored_state == "running" else "interrupted"

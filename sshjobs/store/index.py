@@ -1,0 +1,294 @@
+"""JobIndex: what pages ask of a run of a million jobs, in memory, some 60 bytes a job, and kept up with its store."""
+
+from __future__ import annotations
+
+import re
+import time
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Any
+
+from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, STATES, Outcome
+from sshjobs.store.reader import IndexAttempt, RunReader
+from sshjobs.store.timeline import Timeline
+
+#: Jobs that are read at a time.
+PAGE = 5_000
+#: Jobs that a search looks at: who has more than that wants other words, not more pages.
+MOST_FOUND = 10_000
+
+#: An order of a run that goes on is made anew after a second for each so many jobs.
+ORDERED_ANEW = 100_000
+
+#: In the place of a state: no job has that number; it was taken back.
+_NO_JOB = 255
+_OUTCOMES: tuple[str | None, ...] = (None, *(outcome.value for outcome in Outcome))
+_STATE_CODES = {state: code for code, state in enumerate(STATES)}
+_ON_A_HOST = frozenset(_STATE_CODES[state] for state in (STATE_BUSY, STATE_UNKNOWN))
+_OUTCOME_CODES = {outcome: code for code, outcome in enumerate(_OUTCOMES)}
+_SUCCEEDED = _OUTCOME_CODES[Outcome.SUCCEEDED.value]
+#: Ends that say nothing against the host or the job.
+_NOBODYS = frozenset(_OUTCOME_CODES[word] for word in (Outcome.CANCELLED.value, Outcome.NEVER_STARTED.value))
+
+
+@dataclass
+class HostFigures:
+    """What is known of one host from the attempts on it.
+
+    :ivar busy: jobs there now, those of a host that cannot be asked included
+    :ivar done: attempts that succeeded; ``failed`` those that ended otherwise, cancelled ones left out
+    :ivar cpu: seconds of CPU of all attempts; ``seconds`` their lengths; ``ended`` how many had both ends
+    :ivar output: bytes that they wrote
+    """
+
+    busy: int = 0
+    done: int = 0
+    failed: int = 0
+    cpu: float = 0.0
+    seconds: float = 0.0
+    ended: int = 0
+    output: int = 0
+
+
+class JobIndex:
+    """Follows one run. :meth:`follow` takes in what is new; everything else answers from memory.
+
+    Belongs to one thread at a time, as its reader does.
+    """
+
+    def __init__(self) -> None:
+        self._states, self._outcomes = bytearray(), bytearray()
+        #: Index of the newest attempt's host, one more than its place in ``hosts``; 0 where there was none.
+        self._hosts = array("H")
+        #: How many attempts of a job are in the figures already.
+        self._counted = bytearray()
+        self._names, self._offsets = bytearray(b"\n"), array("I")
+        self._lengths = array("f")
+        self._commit = -1
+        #: Names of hosts by index.
+        self.hosts: list[str] = []
+        self._host_codes: dict[str, int] = {}
+        self.figures: list[HostFigures] = []
+        self.timeline = Timeline(harmless=frozenset((_SUCCEEDED, *_NOBODYS)))
+        #: By what is sorted by: as of which commit, made when, and the places of all jobs in that order.
+        self._orders: dict[str, tuple[int, float, array[int]]] = {}
+        #: It was level with the store once, so that what it says is of one moment.
+        self.complete = False
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    @property
+    def commit(self) -> int:
+        """Number of the newest commit that is in it."""
+        return self._commit
+
+    # -- following -----------------------------------------------------------------------------------------------
+
+    def follow(self, reader: RunReader, pages: int | None = None) -> bool:
+        """Take in what was committed since the last call.
+
+        :param pages: at most so many pages of jobs; ``None`` for all there is
+        :return: whether it is level with the store now
+        """
+        with reader.snapshot():
+            if self._commit < 0:
+                self._commit = reader.newest_commit()
+            newest, changed = (self._commit, []) if not self.complete else reader.changed_since(self._commit)
+            for _ in range(10**9 if pages is None else pages):
+                rows = reader.index_page(len(self), PAGE)
+                for row in rows:
+                    self._append(row[0], row[1])
+                self._update(reader, [(row[0], row[2], row[3], row[4]) for row in rows])
+                if len(rows) < PAGE:
+                    break
+            else:
+                return False
+            for at in range(0, len(changed), PAGE):
+                page = sorted({row.number: row for row in changed[at:at + PAGE]}.items())
+                self._update(reader, [(number, row.state, row.outcome, row.host) for number, row in page])
+            if reader.summary().total != len(self) - self._states.count(_NO_JOB):
+                self._drop_withdrawn(reader)
+            self._commit = newest
+        if self.complete:
+            return True
+        # What changed while the pages were read, which were not of one moment, is taken in now.
+        self.complete = True
+        return self.follow(reader)
+
+    def _drop_withdrawn(self, reader: RunReader) -> None:
+        """Forget the jobs that were taken back: nothing in the store tells of them any more."""
+        there = bytearray(len(self))
+        for number in reader.numbers():
+            if number <= len(self):
+                there[number - 1] = 1
+        for found in re.finditer(b"\x00", there):
+            self._states[found.start()] = _NO_JOB
+
+    def _append(self, number: int, name: str) -> None:
+        while len(self) < number - 1:
+            self._add(_NO_JOB, "")
+        self._add(0, name)
+
+    def _add(self, state: int, name: str) -> None:
+        self._states.append(state)
+        self._outcomes.append(0)
+        self._hosts.append(0)
+        self._counted.append(0)
+        self._lengths.append(-1.0)
+        self._offsets.append(len(self._names))
+        self._names += name.encode("utf-8", "replace") + b"\n"
+
+    def _update(self, reader: RunReader, rows: Sequence[tuple[int, str, str | None, str | None]]) -> None:
+        attempts: dict[int, list[IndexAttempt]] = {}
+        for first, last in _ranges([row[0] for row in rows if row[3] is not None]):
+            attempts.update((job, list(group))
+                            for job, group in groupby(reader.index_attempts(first, last), itemgetter(0)))
+        for number, state, outcome, host in rows:
+            self._set(number - 1, _STATE_CODES[state], _OUTCOME_CODES[outcome], host)
+            if number in attempts:
+                self._count(number, attempts[number])
+
+    def _set(self, at: int, state: int, outcome: int, host: str | None) -> None:
+        if self._states[at] in _ON_A_HOST and self._hosts[at]:
+            self.figures[self._hosts[at] - 1].busy -= 1
+        self._states[at], self._outcomes[at] = state, outcome
+        self._hosts[at] = 0 if host is None else self._host(host) + 1
+        if state in _ON_A_HOST and host is not None:
+            self.figures[self._hosts[at] - 1].busy += 1
+
+    def _host(self, name: str) -> int:
+        code = self._host_codes.get(name)
+        if code is None:
+            code = self._host_codes[name] = len(self.hosts)
+            self.hosts.append(name)
+            self.figures.append(HostFigures())
+        return code
+
+    def _count(self, number: int, attempts: list[IndexAttempt]) -> None:
+        """Add the attempts of a job that have ended since the last time."""
+        for attempt in attempts[self._counted[number - 1]:]:
+            if attempt.state not in FINAL_STATES or self._counted[number - 1] == 255:
+                return
+            self._counted[number - 1] += 1
+            host, outcome = self._host(attempt.host), _OUTCOME_CODES[attempt.outcome]
+            figures = self.figures[host]
+            figures.done += outcome == _SUCCEEDED
+            figures.failed += outcome != _SUCCEEDED and outcome not in _NOBODYS
+            figures.output += attempt.size
+            if attempt.started is not None and attempt.ended is not None:
+                figures.cpu += attempt.cpu or 0.0
+                figures.seconds += max(0.0, attempt.ended - attempt.started)
+                figures.ended += 1
+                self._lengths[number - 1] = attempt.ended - attempt.started
+                self.timeline.add(number, host, attempt.started, attempt.ended, outcome)
+
+    # -- asking --------------------------------------------------------------------------------------------------
+
+    def outcome(self, code: int) -> str | None:
+        """Return the outcome that the timeline names by a number."""
+        return _OUTCOMES[code]
+
+    def name(self, number: int) -> str:
+        """Return the name of a job."""
+        begin = self._offsets[number - 1]
+        return self._names[begin:self._names.index(b"\n", begin)].decode("utf-8", "replace")
+
+    def select(self, *, states: Iterable[str] = (), outcomes: Iterable[str] = (), host: str | None = None,
+               search: str = "", sort: str = "number", descending: bool = False, offset: int = 0,
+               limit: int = 100) -> tuple[int, bool, list[int]]:
+        """Return how many jobs fit, whether there are more than were counted, and the numbers of one page of them.
+
+        :param states: any of these; none means all; ``outcomes`` likewise
+        :param host: the host of the newest attempt
+        :param search: a part of the name, in any case
+        :param sort: ``number``, ``name``, ``state``, ``host`` or ``seconds``
+        """
+        wanted = list(states) or (STATES if _NO_JOB in self._states else [])
+        masks = [mask for mask in (_mask(self._states, [_STATE_CODES[state] for state in wanted]),
+                                   _mask(self._outcomes, [_OUTCOME_CODES[outcome] for outcome in outcomes]),
+                                   self._host_mask(host)) if mask is not None]
+        mask, more = _and(masks), False
+        if search:
+            mask, more = self._matching(search, mask)
+        order = self._order(sort)
+        fitting: Iterable[int] = reversed(order) if descending else order
+        if mask is not None:
+            fitting = (at for at in fitting if mask[at])
+        return (len(self) if mask is None else mask.count(1), more,
+                [at + 1 for at in islice(fitting, offset, offset + limit)])
+
+    def prepare(self, sort: str) -> None:
+        """Have an order of the jobs ready, so that the first who asks for it need not wait."""
+        self._order(sort)
+
+    def _order(self, sort: str) -> Sequence[int]:
+        """Return the places of all jobs in an order; of a large run that goes on, as it was some seconds ago."""
+        if sort == "number":
+            return range(len(self))
+        known = self._orders.get(sort)
+        if known is not None and len(known[2]) == len(self) and (
+                known[0] == self._commit or time.monotonic() - known[1] < len(self) / ORDERED_ANEW):
+            return known[2]
+        keys: dict[str, Callable[[int], Any]] = {
+            "name": lambda at: self.name(at + 1), "state": self._states.__getitem__, "host": self._hosts.__getitem__,
+            "seconds": self._lengths.__getitem__}
+        order = array("I", sorted(range(len(self)), key=keys[sort]))
+        self._orders[sort] = self._commit, time.monotonic(), order
+        return order
+
+    def _host_mask(self, host: str | None) -> bytes | None:
+        if host is None:
+            return None
+        wanted = self._host_codes.get(host, -1) + 1
+        return bytes(len(self)) if not wanted else bytes(code == wanted for code in self._hosts)
+
+    def _matching(self, search: str, mask: bytes | None) -> tuple[bytes, bool]:
+        # No name has a line end, which stands between them here.
+        pattern = re.compile(re.escape(search.partition("\n")[0].encode("utf-8", "replace")) or b"\n\n", re.IGNORECASE)
+        found, count, at = bytearray(len(self)), 0, 0
+        while (match := pattern.search(self._names, at)) is not None:
+            number = bisect_right(self._offsets, match.start())
+            at = self._names.find(b"\n", match.start())
+            if number and (mask is None or mask[number - 1]):
+                if count == MOST_FOUND:
+                    return bytes(found), True
+                found[number - 1] = 1
+                count += 1
+        return bytes(found), False
+
+
+def _mask(codes: bytearray, wanted: list[int]) -> bytes | None:
+    """Return 1 for each job whose code is wanted, else 0; ``None`` where all are."""
+    if not wanted:
+        return None
+    table = bytearray(256)
+    for code in wanted:
+        table[code] = 1
+    return bytes(codes.translate(bytes(table)))
+
+
+def _and(masks: Sequence[bytes]) -> bytes | None:
+    if not masks:
+        return None
+    both = int.from_bytes(masks[0], "big")
+    for mask in masks[1:]:
+        both &= int.from_bytes(mask, "big")
+    return both.to_bytes(len(masks[0]), "big")
+
+
+def _ranges(numbers: Sequence[int], gap: int = 50) -> Iterator[tuple[int, int]]:
+    """Yield ranges that hold all the numbers, which ascend, and few others."""
+    if not numbers:
+        return
+    first = last = numbers[0]
+    for number in numbers[1:]:
+        if number > last + gap:
+            yield first, last
+            first = number
+        last = number
+    yield first, last

@@ -1,0 +1,137 @@
+"""Events: what changed, sent to any number of browsers as it happens (server-sent events).
+
+What a browser gets is a whole picture of the run when it begins or was away, then what changed in it, each with a
+version. Nothing is queued for anybody: who reads slowly gets the newest state when it is able to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from sshjobs.errors import SshjobsError
+from sshjobs.web import models
+from sshjobs.web.sources import Sources
+
+#: Seconds between two looks at a run for all who watch it.
+TICK = 1.0
+#: Seconds after which something is sent though nothing has changed, so that a dead connection is noticed.
+HEARTBEAT = 15.0
+
+
+class Hub:
+    """The newest state of one run, made once for all who watch it.
+
+    :ivar version: goes up with each change
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.changed = asyncio.Condition()
+        self.watchers = 0
+        self.task: asyncio.Task[None] | None = None
+        #: The run without its hosts, as JSON.
+        self._head = "{}"
+        #: By a host's name: the version that last changed its row, and the row as JSON.
+        self._rows: dict[str, tuple[int, str]] = {}
+        #: The version that last added or removed a host.
+        self._names_changed = 0
+
+    async def take(self, overview: models.Overview) -> None:
+        """Take a new look; who waits is woken where anything has changed."""
+        head = json.dumps(overview.model_dump(exclude={"hosts"}))
+        rows = {host.name: host.model_dump_json() for host in overview.hosts}
+        same = {name for name, text in rows.items() if name in self._rows and self._rows[name][1] == text}
+        if head == self._head and len(same) == len(rows) == len(self._rows):
+            return
+        async with self.changed:
+            self.version += 1
+            if rows.keys() != self._rows.keys():
+                self._names_changed = self.version
+            self._head = head
+            self._rows = {name: self._rows[name] if name in same else (self.version, text)
+                          for name, text in rows.items()}
+            self.changed.notify_all()
+
+    def since(self, version: int) -> str:
+        """Return what changed after a version, as the data of one event; everything where that version is not ours."""
+        whole = not 0 < version <= self.version
+        rows = ",".join(text for at, text in self._rows.values() if whole or at > version)
+        names = json.dumps(list(self._rows) if whole or self._names_changed > version else None)
+        return (f'{{"whole":{json.dumps(whole)},"version":{self.version},"head":{self._head},"names":{names},'
+                f'"rows":[{rows}]}}')
+
+
+class Events:
+    """Serves the stream of events."""
+
+    def __init__(self, sources: Sources):
+        self._sources = sources
+        self._hubs: dict[str, Hub] = {}
+        self.closing = asyncio.Event()
+
+    async def stream(self, request: Request, query: models.EventsAsked, body: None) -> StreamingResponse:
+        """Send events until the browser goes, or this server does."""
+        await self._sources.watch(query.run)
+        # A server that was started again counts anew: the number before the dot says which one counted.
+        epoch, _, last = request.headers.get("last-event-id", "").partition(".")
+        version = int(last) if epoch == self._epoch and last.isdigit() and len(last) < 12 else 0
+        return StreamingResponse(self._events(query.run, query.every, version), media_type="text/event-stream")
+
+    @property
+    def _epoch(self) -> str:
+        return f"{id(self):x}"
+
+    async def _events(self, run: str, every: float, version: int) -> AsyncIterator[str]:
+        hub = self._hubs.setdefault(run, Hub())
+        hub.watchers += 1
+        if hub.task is None or hub.task.done():
+            hub.task = asyncio.create_task(self._look(run, hub))
+        try:
+            yield "retry: 2000\n\n"
+            while not self.closing.is_set():
+                if hub.version > version:
+                    text, version = hub.since(version), hub.version
+                    yield f"id: {self._epoch}.{version}\ndata: {text}\n\n"
+                    await self._pause(every)
+                elif not await self._wait(hub, version):
+                    yield ": here\n\n"
+        finally:
+            hub.watchers -= 1
+
+    async def _wait(self, hub: Hub, version: int) -> bool:
+        """Wait for a change; tell whether there was one in time."""
+        try:
+            async with hub.changed:
+                await asyncio.wait_for(
+                    hub.changed.wait_for(lambda: hub.version > version or self.closing.is_set()), HEARTBEAT)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self.closing.wait(), seconds)
+        except asyncio.TimeoutError:
+            pass
+
+    async def _look(self, run: str, hub: Hub) -> None:
+        """Look at a run as long as somebody watches it."""
+        while hub.watchers and not self.closing.is_set():
+            try:
+                await hub.take(await (await self._sources.watch(run)).overview())
+            except SshjobsError:
+                # Such as a store that is being moved: the pages ask again and are told why.
+                pass
+            await self._pause(TICK)
+
+    async def close(self) -> None:
+        """End all streams."""
+        self.closing.set()
+        for hub in self._hubs.values():
+            async with hub.changed:
+                hub.changed.notify_all()

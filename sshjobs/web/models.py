@@ -1,0 +1,260 @@
+"""What the API takes and gives, as pydantic models: names, types and bounds in one place."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from sshjobs.model.states import STATES, Outcome
+
+State = Literal["free", "busy", "done", "unknown", "error"]
+assert list(State.__args__) == STATES  # type: ignore[attr-defined]
+Sort = Literal["number", "name", "state", "host", "seconds"]
+_Text = Annotated[str, Field(max_length=1024)]
+
+
+def _as_list(value: object) -> object:
+    """Take one value of a query for a list of one, and none for an empty list."""
+    return value if isinstance(value, list) else [value] if value else []
+
+
+class Taken(BaseModel):
+    """What comes from a browser: unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+# -- taken ---------------------------------------------------------------------------------------------------------
+
+class Login(Taken):
+    token: Annotated[str, Field(max_length=256)]
+
+
+class Nothing(Taken):
+    pass
+
+
+class OfRun(Taken):
+    run: _Text
+
+
+class OfHost(OfRun):
+    host: _Text
+
+
+class OfJob(OfRun):
+    job: _Text
+
+
+class JobsAsked(OfRun):
+    """Which jobs, in which order, which page of them."""
+
+    state: Annotated[list[State], BeforeValidator(_as_list)] = []
+    outcome: Annotated[list[Outcome], BeforeValidator(_as_list)] = []
+    host: _Text | None = None
+    search: Annotated[str, Field(max_length=200)] = ""
+    sort: Sort = "number"
+    order: Literal["asc", "desc"] = "asc"
+    offset: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+
+
+class OutputAsked(OfJob):
+    """A piece of what a job wrote. Without an offset its end is meant."""
+
+    stream: Literal["stdout", "stderr"]
+    offset: Annotated[int, Field(ge=0, le=1 << 60)] | None = None
+    limit: Annotated[int, Field(ge=1, le=1 << 18)] = 1 << 16
+    attempt: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
+class DownloadAsked(OfJob):
+    stream: Literal["stdout", "stderr"]
+
+
+class TimelineAsked(OfRun):
+    """A window of time, seconds since the epoch; without one, the whole run. ``skip``: so many hosts are left out."""
+
+    begin: float | None = None
+    end: float | None = None
+    bins: Annotated[int, Field(ge=1, le=1000)] = 300
+    skip: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
+class EventsAsked(OfRun):
+    every: Annotated[float, Field(ge=1, le=3600)] = 1.0
+
+
+class JobsNamed(Taken):
+    """Jobs by name; ``null`` for all that it can be about."""
+
+    jobs: Annotated[list[_Text], Field(max_length=10_000)] | None
+
+
+class HostsNamed(Taken):
+    hosts: Annotated[list[_Text], Field(min_length=1, max_length=1000)]
+
+
+class SlotsAsked(HostsNamed):
+    """How many jobs these hosts take at a time. Fewer than run there: those end first, unless ``cancel_surplus``."""
+
+    slots: Annotated[int, Field(ge=1, le=4096)]
+    cancel_surplus: bool = False
+
+
+# -- given ---------------------------------------------------------------------------------------------------------
+
+class RunInfo(BaseModel):
+    """Where a run stands. ``damaged``: its store cannot be read, and why."""
+
+    name: str
+    state: str
+    created: float
+    total: int
+    counts: dict[str, int]
+    outcomes: dict[str, int]
+    paused: bool
+    hosts: int
+    version: int
+    damaged: str | None = None
+
+
+class Runs(BaseModel):
+    runs: list[RunInfo]
+    read_only: bool
+    poll_seconds: float
+
+
+class HostInfo(BaseModel):
+    """One host. Times are seconds since the epoch, sizes bytes; what nobody knows is ``null``."""
+
+    name: str
+    address: str
+    slots: int | None
+    busy: int
+    done: int
+    failed: int
+    cpu: float
+    seconds_per_job: float | None
+    output: int
+    cores: int | None
+    memory: int | None
+    disk: int | None
+    gpus: int | None
+    load: float | None
+    state: str | None
+    reason: str | None
+    since: float | None
+    drained: bool
+
+
+class Overview(BaseModel):
+    """A run and its hosts. ``ready``: the figures of the hosts cover all jobs; ``rate``: ends per second."""
+
+    run: RunInfo
+    rate: float | None
+    seconds_left: float | None
+    ready: bool
+    hosts: list[HostInfo]
+
+
+class JobInfo(BaseModel):
+    number: int
+    name: str
+    state: str
+    outcome: str | None
+    host: str | None
+    exit_status: int | None
+    signal: int | None
+    reason: str | None
+    attempts: int
+    started: float | None
+    seconds: float | None
+
+
+class Jobs(BaseModel):
+    """A page of jobs. ``more``: more fit than were counted; ``ready``: false while the run is still being read."""
+
+    total: int
+    more: bool
+    ready: bool
+    offset: int
+    jobs: list[JobInfo]
+
+
+class AttemptInfo(BaseModel):
+    n: int
+    host: str
+    state: str
+    outcome: str | None
+    exit_status: int | None
+    signal: int | None
+    reason: str | None
+    started: float | None
+    ended: float | None
+    pid: int | None
+    cpu: float | None
+    rss: int | None
+    out_size: int | None
+    err_size: int | None
+
+
+class JobDetail(BaseModel):
+    """One job with all its attempts. ``command``: what it runs, as text."""
+
+    job: JobInfo
+    command: str
+    spec: dict[str, object]
+    attempts: list[AttemptInfo]
+    stdout: int
+    stderr: int
+
+
+class HostDetail(BaseModel):
+    """One host: its facts, what runs there, what ended there last, and its failures beside all others'."""
+
+    host: HostInfo
+    facts: dict[str, object]
+    running: list[JobInfo]
+    finished: list[JobInfo]
+    failure_share: float | None
+    failure_share_elsewhere: float | None
+
+
+class Row(BaseModel):
+    """A host on the timeline: for each bin the mean number of jobs there, and how many failed in it."""
+
+    host: str
+    busy: list[float]
+    failed: list[int]
+
+
+class Bar(BaseModel):
+    job: str
+    host: str
+    lane: int
+    outcome: str | None
+    started: float
+    ended: float
+
+
+class TimelineInfo(BaseModel):
+    """The timeline of a window: bins or, where few attempts are in it, each as a bar. ``hosts``: how many hosts there
+    are in all; 100 of them are told of at a time.
+    """
+
+    begin: float
+    end: float
+    rows: list[Row]
+    bars: list[Bar]
+    hosts: int
+    ready: bool
+
+
+class Done(BaseModel):
+    """An act was carried out. ``live``: by the run's manager; else it is kept for the next one."""
+
+    live: bool
+    jobs: list[str] = []
+    refused: list[str] = []

@@ -1,0 +1,174 @@
+"""The answers of the API that only read: runs, hosts, jobs, outputs, the timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from sshjobs.model.spec import JobSpec
+from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_UNKNOWN
+from sshjobs.store import RunReader
+from sshjobs.store.index import JobIndex
+from sshjobs.store.rows import AttemptRow, JobRow
+from sshjobs.store.rundir import RunPaths
+from sshjobs.web import files, models
+from sshjobs.web.routes import NotFound
+from sshjobs.web.sources import Sources
+from sshjobs.web.watch import host_info
+
+#: Jobs that a host's page shows of each kind.
+OF_A_HOST = 100
+#: What of a job's spec is shown as its command.
+_COMMAND = ("cmds", "argv")
+#: Hosts that one picture of the timeline shows.
+MOST_HOSTS = 100
+#: Attempts that are drawn one by one; more than that are drawn as bins.
+MOST_BARS = 1_000
+
+
+class Reading:
+    """Answers questions about runs."""
+
+    def __init__(self, sources: Sources, *, read_only: bool, poll_seconds: float):
+        self._sources, self._read_only, self._poll_seconds = sources, read_only, poll_seconds
+
+    async def runs(self, request: Request, query: None, body: None) -> models.Runs:
+        return models.Runs(runs=await self._sources.list(), read_only=self._read_only, poll_seconds=self._poll_seconds)
+
+    async def overview(self, request: Request, query: models.OfRun, body: None) -> models.Overview:
+        return await (await self._sources.watch(query.run)).overview()
+
+    async def jobs(self, request: Request, query: models.JobsAsked, body: None) -> models.Jobs:
+        return await (await self._sources.watch(query.run)).ask(partial(_jobs, query))
+
+    async def job(self, request: Request, query: models.OfJob, body: None) -> models.JobDetail:
+        watch = await self._sources.watch(query.run)
+        return await watch.ask(partial(_job, watch.paths, query.job))
+
+    async def host(self, request: Request, query: models.OfHost, body: None) -> models.HostDetail:
+        return await (await self._sources.watch(query.run)).ask(partial(_host, query.host))
+
+    async def timeline(self, request: Request, query: models.TimelineAsked, body: None) -> models.TimelineInfo:
+        return await (await self._sources.watch(query.run)).ask(partial(_timeline, query))
+
+    async def output(self, request: Request, query: models.OutputAsked, body: None) -> Response:
+        """Return a piece of what a job wrote, as the bytes that they are; the headers say where it stands."""
+        watch = await self._sources.watch(query.run)
+        await watch.ask(partial(_known, query.job))
+        path = files.output_path(watch.paths, query.job, query.stream, query.attempt)
+        data, offset, size = files.piece(watch.paths, path, query.offset, query.limit)
+        return Response(data, media_type="application/octet-stream",
+                        headers={"X-Offset": str(offset), "X-Size": str(size)})
+
+    async def download(self, request: Request, query: models.DownloadAsked, body: None) -> Response:
+        """Return the whole of it, to be saved and never to be shown as a page."""
+        watch = await self._sources.watch(query.run)
+        await watch.ask(partial(_known, query.job))
+        path = files.output_path(watch.paths, query.job, query.stream, None)
+        size = files.size(watch.paths, path)
+        return StreamingResponse(files.whole(watch.paths, path, size), media_type="application/octet-stream",
+                                 headers={"Content-Length": str(size),
+                                          "Content-Disposition": f'attachment; filename="{query.stream}.txt"'})
+
+
+def _known(job: str, reader: RunReader, index: JobIndex) -> JobRow:
+    row = reader.job(job)
+    if row is None:
+        raise NotFound("no job is called so", where=job)
+    return row
+
+
+def _jobs(query: models.JobsAsked, reader: RunReader, index: JobIndex) -> models.Jobs:
+    total, more, numbers = index.select(
+        states=query.state, outcomes=[outcome.value for outcome in query.outcome], host=query.host,
+        search=query.search, sort=query.sort, descending=query.order == "desc", offset=query.offset, limit=query.limit)
+    rows = [row for number in numbers if (row := reader.job_numbered(number)) is not None]
+    return models.Jobs(total=total, more=more, ready=index.complete, offset=query.offset, jobs=_infos(rows, reader))
+
+
+def _infos(rows: list[JobRow], reader: RunReader) -> list[models.JobInfo]:
+    attempts = reader.attempts_of(row.number for row in rows)
+    return [job_info(row, attempts[row.number]) for row in rows]
+
+
+def job_info(row: JobRow, attempts: list[AttemptRow]) -> models.JobInfo:
+    """Return a job, as the API gives it."""
+    newest = attempts[-1] if attempts else None
+    started = newest.started if newest else None
+    ended = newest.ended if newest else None
+    return models.JobInfo(
+        number=row.number, name=row.name, state=row.state, outcome=row.outcome, host=row.host,
+        exit_status=row.exit_status, signal=row.signal, reason=row.reason, attempts=len(attempts), started=started,
+        seconds=round(max(0.0, ended - started), 3) if started is not None and ended is not None else None)
+
+
+def _job(paths: RunPaths, name: str, reader: RunReader, index: JobIndex) -> models.JobDetail:
+    row = _known(name, reader, index)
+    attempts = reader.attempts_of([row.number])[row.number]
+    stored, repeat = reader.spec_of(row.number)
+    spec = JobSpec.from_dict(stored).named(row.name, repeat)
+    sizes = [files.size(paths, files.output_path(paths, name, stream, None)) for stream in ("stdout", "stderr")]
+    return models.JobDetail(job=job_info(row, attempts), command=_command(spec), spec=_shown(spec.as_dict()),
+                            attempts=[models.AttemptInfo(**_chosen(one)) for one in attempts],
+                            stdout=sizes[0], stderr=sizes[1])
+
+
+def _command(spec: JobSpec) -> str:
+    from shlex import join
+
+    return join(spec.argv) if spec.argv else "\n".join(spec.cmds)
+
+
+def _shown(spec: Mapping[str, Any]) -> dict[str, object]:
+    return {key: value for key, value in spec.items() if value not in (None, "", [], {}, ()) and key not in _COMMAND}
+
+
+def _chosen(attempt: AttemptRow) -> dict[str, Any]:
+    return {name: getattr(attempt, name) for name in models.AttemptInfo.model_fields}
+
+
+def _host(name: str, reader: RunReader, index: JobIndex) -> models.HostDetail:
+    row = next((row for row in reader.hosts() if row.host.name == name), None)
+    if row is None:
+        raise NotFound("no host is called so", where=name)
+    figures = dict(zip(index.hosts, index.figures, strict=True))
+    here = figures.get(name)
+    running = index.select(states=[STATE_BUSY, STATE_UNKNOWN], host=name, limit=OF_A_HOST)[2]
+    finished = index.select(states=[STATE_DONE, STATE_ERROR], host=name, descending=True, limit=OF_A_HOST)[2]
+    done = sum(one.done for other, one in figures.items() if other != name)
+    failed = sum(one.failed for other, one in figures.items() if other != name)
+
+    def rows(numbers: list[int]) -> list[JobRow]:
+        return [row for number in numbers if (row := reader.job_numbered(number)) is not None]
+
+    return models.HostDetail(
+        host=host_info(row, here), facts=row.facts or {}, running=_infos(rows(running), reader),
+        finished=_infos(rows(finished), reader),
+        failure_share=here.failed / (here.done + here.failed) if here and here.done + here.failed else None,
+        failure_share_elsewhere=failed / (done + failed) if done + failed else None)
+
+
+def _timeline(query: models.TimelineAsked, reader: RunReader, index: JobIndex) -> models.TimelineInfo:
+    span = index.timeline.span
+    if span is None:
+        return models.TimelineInfo(begin=0.0, end=0.0, rows=[], bars=[], hosts=0, ready=index.complete)
+    begin = span[0] if query.begin is None else query.begin
+    end = span[1] if query.end is None else query.end
+    if not begin < end:
+        end = begin + 1.0
+    bars = index.timeline.bars(begin, end, MOST_BARS)
+    hosts = sorted(range(len(index.hosts)), key=index.hosts.__getitem__)
+    shown = hosts[query.skip:query.skip + MOST_HOSTS]
+    told = frozenset(shown)
+    binned = {} if bars is not None else index.timeline.binned(begin, end, query.bins, told)
+    return models.TimelineInfo(
+        begin=begin, end=end, hosts=len(hosts), ready=index.complete,
+        rows=[models.Row(host=index.hosts[host], busy=busy, failed=failed) for host in shown if bars is None
+              for busy, failed in [binned[host]]],
+        bars=[models.Bar(job=index.name(span.job), host=index.hosts[span.host], lane=lane, started=span.started,
+                         ended=span.ended, outcome=index.outcome(span.outcome))
+              for span, lane in bars or () if span.host in told])

@@ -1,0 +1,101 @@
+"""Which runs are shown: all of a results directory, the named ones, or those of managers in this very program."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from sshjobs.errors import SshjobsError
+from sshjobs.model.states import STATES
+from sshjobs.store import RunReader
+from sshjobs.store.rundir import RunPaths, list_runs
+from sshjobs.web.models import RunInfo
+from sshjobs.web.routes import NotFound
+from sshjobs.web.watch import RunWatch, run_info
+
+#: Runs whose stores are kept open at a time; the least recently looked at is closed for another one.
+MOST_OPEN = 16
+#: Seconds for which a run's line in the list is not read again where its store has not changed.
+_FRESH = 1.0
+
+
+class Sources:
+    """The runs of this server.
+
+    :param results: every run in it is shown, new ones as they come; ``None`` for none but the named ones
+    :param named: further runs, wherever they are
+    """
+
+    def __init__(self, results: Path | None, named: Iterable[RunPaths] = ()):
+        self._results = results
+        self._named = {paths.name: paths for paths in named}
+        self._open: dict[str, RunWatch] = {}
+        self._lines: dict[str, tuple[float, tuple[int, int], RunInfo]] = {}
+
+    def add(self, paths: RunPaths) -> None:
+        """Show one more run."""
+        self._named[paths.name] = paths
+
+    def remove(self, name: str) -> None:
+        """Show a named run no longer."""
+        self._named.pop(name, None)
+
+    def paths(self) -> Mapping[str, RunPaths]:
+        """Return all runs by name; of those in the results directory the newest first."""
+        here = {} if self._results is None else {paths.name: paths for paths in list_runs(self._results)}
+        return {**self._named, **here}
+
+    async def list(self) -> list[RunInfo]:
+        """Return where every run stands. A run whose store cannot be read is in it with the reason."""
+        return await asyncio.get_running_loop().run_in_executor(
+            None, lambda: [self._line(paths) for paths in self.paths().values()])
+
+    def _line(self, paths: RunPaths) -> RunInfo:
+        stamp = _stamp(paths)
+        known = self._lines.get(paths.name)
+        # Whether its manager lives is not in the store, so a run that is not over is looked at again.
+        if known is not None and known[1] == stamp and (
+                known[2].state in ("done", "failed", "cancelled") or time.monotonic() - known[0] < _FRESH):
+            return known[2]
+        try:
+            with RunReader.open(paths) as reader:
+                line = run_info(paths.name, reader.summary(), reader.host_count())
+        except SshjobsError as error:
+            line = RunInfo(name=paths.name, state="damaged", created=0.0, total=0, counts=dict.fromkeys(STATES, 0),
+                           outcomes={}, paused=False, hosts=0, version=0, damaged=str(error))
+        self._lines[paths.name] = time.monotonic(), stamp, line
+        return line
+
+    async def watch(self, name: str) -> RunWatch:
+        """Return a run by name, followed from now on.
+
+        :raises NotFound: no run of this server is called so
+        """
+        if name in self._open:
+            return self._open[name]
+        paths = self.paths().get(name)
+        if paths is None:
+            raise NotFound("no run is called so here", where=name)
+        if len(self._open) >= MOST_OPEN:
+            oldest = min(self._open, key=lambda one: self._open[one].used)
+            await self._open.pop(oldest).close()
+        return self._open.setdefault(name, RunWatch(paths))
+
+    async def close(self) -> None:
+        """Close all stores."""
+        watches, self._open = list(self._open.values()), {}
+        for watch in watches:
+            await watch.close()
+
+
+def _stamp(paths: RunPaths) -> tuple[int, int]:
+    """Return what changes with each commit: times of the store and of its log."""
+    found = []
+    for path in (paths.store, paths.store.with_name(paths.store.name + "-wal")):
+        try:
+            found.append(path.stat().st_mtime_ns)
+        except OSError:
+            found.append(0)
+    return found[0], found[1]

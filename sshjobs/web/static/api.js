@@ -1,0 +1,95 @@
+// Talks to the server: questions, acts, and the stream of what changes.
+
+let told = () => {};
+
+/** Call a function whenever the server no longer knows this browser. */
+export function onLoggedOut(f) { told = f; }
+
+/** The path of a question about a run. */
+export const ofRun = (run, rest) => `api/runs/${encodeURIComponent(run)}/${rest}`;
+
+/** Parameters as the end of an address; what is empty is left out. */
+export function query(params) {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) {
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== undefined && one !== null && one !== "") search.append(name, one);
+    }
+  }
+  const text = search.toString();
+  return text ? `?${text}` : "";
+}
+
+async function refused(answer) {
+  if (answer.status === 401) told();
+  let reason = `the server answered ${answer.status}`;
+  try { reason = (await answer.json()).error || reason; } catch { /* not ours: a proxy's page */ }
+  return new Error(reason);
+}
+
+/** Ask for JSON. Throws an Error that says why not. */
+export async function ask(path, signal) {
+  const answer = await fetch(path, { signal });
+  if (!answer.ok) throw await refused(answer);
+  return answer.json();
+}
+
+/** Have something done. */
+export async function act(path, body) {
+  const answer = await fetch(path, { method: "POST", body: JSON.stringify(body),
+    headers: { "Content-Type": "application/json" } });
+  if (!answer.ok) throw await refused(answer);
+  return answer.json();
+}
+
+/** A piece of what a job wrote: {bytes, offset, size}. */
+export async function output(run, params, signal) {
+  const answer = await fetch(ofRun(run, "output") + query(params), { signal });
+  if (!answer.ok) throw await refused(answer);
+  return { bytes: new Uint8Array(await answer.arrayBuffer()), offset: Number(answer.headers.get("X-Offset")),
+    size: Number(answer.headers.get("X-Size")) };
+}
+
+/** Log in with the token of the address, once, and take it out of the address. */
+export async function logIn() {
+  const found = /^#token=([0-9a-f]{64})$/.exec(location.hash);
+  if (!found) return;
+  history.replaceState(null, "", location.pathname + location.search);
+  await fetch("api/session", { method: "POST", body: JSON.stringify({ token: found[1] }),
+    headers: { "Content-Type": "application/json" } });
+}
+
+/**
+ * Follow a run. Calls take({head, rows, live}) with each change; rows is a Map from a host's name to its row.
+ * Where no stream of events comes through, asks every poll seconds (0: never). Returns what ends it.
+ */
+export function follow(run, every, poll, take, failed) {
+  let rows = new Map(), source = null, timer = null, over = false;
+  const change = (event) => {
+    const data = JSON.parse(event.data);
+    if (data.whole) rows = new Map();
+    for (const row of data.rows) rows.set(row.name, row);
+    if (data.names) rows = new Map(data.names.filter((name) => rows.has(name)).map((name) => [name, rows.get(name)]));
+    take({ head: data.head, rows, live: true });
+  };
+  const look = async () => {
+    try {
+      const { hosts, ...head } = await ask(ofRun(run, "overview"));
+      rows = new Map(hosts.map((host) => [host.name, host]));
+      if (!over) take({ head, rows, live: false });
+    } catch (error) { if (!over) failed(error); }
+    if (!over && poll > 0) timer = setTimeout(look, poll * 1000);
+  };
+  if (every > 0 && window.EventSource) {
+    source = new EventSource(ofRun(run, "events") + query({ every }));
+    source.onmessage = change;
+    source.onerror = () => {
+      // The browser connects again by itself, unless the server has refused the stream.
+      if (source.readyState === EventSource.CLOSED && !over && !timer) look();
+      else if (!over) failed(new Error("the server does not answer; trying again"));
+    };
+  } else {
+    look();
+  }
+  return () => { over = true; clearTimeout(timer); if (source) source.close(); };
+}

@@ -1,0 +1,90 @@
+// The page of a run's hosts, and the page of one host.
+
+import { act, ask, ofRun, query } from "./api.js";
+import { JobTable } from "./jobs.js";
+import { Link, Totals, Trouble, change, useActs, useLoad, useQuestion, useSlow } from "./parts.js";
+import { Table } from "./table.js";
+import { html, useState } from "./vendor/preact-htm.js";
+import { count, none, size, span, when } from "./words.js";
+
+const STATES = { up: "up", away: "away", blocked: "cannot be used", silent: "silent" };
+
+const columns = (run) => [
+  { key: "name", title: "Host", value: (host) => host.name,
+    show: (host) => html`<${Link} to=${{ run, view: "host", host: host.name }}>${host.name}<//>` },
+  { key: "address", title: "Address", value: (host) => host.address, less: true },
+  { key: "state", title: "State", value: (host) => host.state || "", show: (host) => html`<span class=${
+    host.state === "up" ? "s-done" : host.state ? "s-unknown" : "soft"}>${
+    host.drained ? "drained" : STATES[host.state] || host.state || "not heard of yet"}</span>` },
+  { key: "slots", title: "Slots", number: true, value: (host) => host.slots },
+  { key: "busy", title: "Busy", number: true, value: (host) => host.busy },
+  { key: "done", title: "Done", number: true, value: (host) => host.done, show: (host) => count(host.done) },
+  { key: "failed", title: "Failed", number: true, value: (host) => host.failed, show: (host) => count(host.failed) },
+  { key: "cpu", title: "CPU time", number: true, value: (host) => host.cpu, show: (host) => span(host.cpu) },
+  { key: "seconds", title: "A job takes", number: true, value: (host) => host.seconds_per_job, show: (host) => span(host.seconds_per_job) },
+  { key: "load", title: "Load", number: true, less: true, value: (host) => host.load, show: (host) => host.load?.toFixed(2) ?? none },
+  { key: "memory", title: "Memory", number: true, less: true, value: (host) => host.memory, show: (host) => size(host.memory) },
+  { key: "disk", title: "Disk free", number: true, less: true, value: (host) => host.disk, show: (host) => size(host.disk) },
+  { key: "gpus", title: "GPUs", number: true, less: true, value: (host) => host.gpus },
+  { key: "output", title: "Output", number: true, less: true, value: (host) => host.output, show: (host) => size(host.output) },
+  { key: "since", title: "Since", less: true, value: (host) => host.since, show: (host) => when(host.since) },
+  { key: "reason", title: "Reason", wide: true, less: true, value: (host) => host.reason },
+];
+
+export function Cluster({ run, live, place }) {
+  const hosts = [...live.rows.values()];
+  const wanted = (place.filter || "").toLowerCase();
+  const shown = wanted ? hosts.filter((host) => `${host.name} ${host.address} ${host.state} ${host.reason || ""}`.toLowerCase().includes(wanted)) : hosts;
+  return html`
+    <${Totals} run=${live.head.run} rate=${live.head.rate} secondsLeft=${live.head.seconds_left} linked=${true} />
+    ${!live.head.ready && html`<p class="soft">The figures of the hosts are still being read.</p>`}
+    <div class="tools"><label>Filter hosts<input type="search" value=${place.filter || ""}
+      onInput=${(event) => change({ filter: event.target.value })} /></label>
+      <span class="soft">${shown.length === hosts.length ? `${count(hosts.length)} hosts` : `${count(shown.length)} of ${count(hosts.length)} hosts`}</span></div>
+    ${hosts.length ? html`<${Table} label="Hosts" id="hosts" columns=${columns(run)} rows=${shown} sort=${place.sort || "address"}
+      descending=${(place.order || "desc") === "desc"} onSort=${(sort, desc) => change({ sort, order: desc ? "desc" : "asc" })} />`
+      : html`<p class="empty">No hosts yet. Add some on the page Manage.</p>`}`;
+}
+
+export function HostPage({ run, live, place, readOnly }) {
+  const version = useSlow(live.head.run.version, 2000);
+  const { data, error } = useLoad((signal) => ask(ofRun(run, "host") + query({ host: place.host }), signal), [run, place.host, version]);
+  const [chosen, setChosen] = useState(new Set());
+  const [question, confirm] = useQuestion();
+  const [said, attempt] = useActs();
+  if (!data) return html`<${Trouble} error=${error} />`;
+  const { host } = data, hosts = [host.name];
+  const cancel = async () => {
+    const jobs = [...chosen];
+    if (!await confirm(`Cancel ${jobs.length === 1 ? jobs[0] : `${jobs.length} jobs`} on ${host.name}? What they have written stays.`, "Cancel them")) return;
+    if (await attempt(`cancel ${jobs.join(", ")}`, () => act(ofRun(run, "cancel"), { jobs }))) setChosen(new Set());
+  };
+  const percent = (share) => (share === null ? none : `${(100 * share).toFixed(1)} %`);
+  const blame = data.failure_share !== null && data.failure_share_elsewhere !== null && host.failed >= 3
+    && data.failure_share > 3 * Math.max(data.failure_share_elsewhere, 0.01);
+  return html`${question}<h1>${host.name}</h1>${said}
+    <${Trouble} error=${error} />
+    ${host.reason && html`<p class="note">${host.reason}</p>`}
+    ${blame && html`<p class="note">Jobs fail here far more often than elsewhere: probably the host's fault.</p>`}
+    <div class="tools">
+      <button type="button" disabled=${readOnly} onClick=${() => attempt(host.drained ? `launch on ${host.name} again` : `drain ${host.name}`,
+        () => act(ofRun(run, host.drained ? "hosts/undrain" : "hosts/drain"), { hosts }))}>${host.drained ? "Undrain" : "Drain"}</button>
+      <span class="soft">${host.drained ? "nothing more is launched here" : "drain: what runs goes on, nothing more is launched"}</span></div>
+    <dl>
+      <dt>Address</dt><dd>${host.address}</dd><dt>State</dt><dd>${host.state || "not heard of yet"} since ${when(host.since)}</dd>
+      <dt>Slots</dt><dd>${host.busy} of ${host.slots ?? none} busy</dd><dt>Cores</dt><dd>${host.cores ?? none}</dd>
+      <dt>Memory</dt><dd>${size(host.memory)}</dd><dt>Disk free</dt><dd>${size(host.disk)}</dd>
+      <dt>Jobs</dt><dd>${count(host.done)} done, ${count(host.failed)} failed, ${span(host.cpu)} CPU</dd>
+      <dt>Failures</dt><dd>${percent(data.failure_share)} here, ${percent(data.failure_share_elsewhere)} on all others</dd>
+      ${["hostname", "python", "home"].filter((name) => data.facts[name]).map((name) => html`<dt>${name}</dt><dd>${String(data.facts[name])}</dd>`)}
+    </dl>
+    <h2>Running</h2>
+    ${data.running.length ? html`<div class="tools">
+        <button type="button" onClick=${() => setChosen(chosen.size === data.running.length ? new Set() : new Set(data.running.map((job) => job.name)))}>
+          ${chosen.size === data.running.length ? "Select none" : "Select all"}</button>
+        <button type="button" class="danger" disabled=${readOnly || !chosen.size} onClick=${cancel}>Cancel ${chosen.size || ""} selected</button></div>
+      <${JobTable} run=${run} jobs=${data.running} chosen=${chosen} setChosen=${setChosen} label="Running jobs" />`
+    : html`<p class="empty">Nothing runs here now.</p>`}
+    <h2>Ended last</h2>
+    ${data.finished.length ? html`<${JobTable} run=${run} jobs=${data.finished} label="Ended jobs" />` : html`<p class="empty">Nothing has ended here yet.</p>`}`;
+}

@@ -1,0 +1,90 @@
+// The page of one job: where it stands and why, its attempts, and what it writes, followed while it runs.
+
+import { act, ask, ofRun, output, query } from "./api.js";
+import { Link, State, Trouble, change, useActs, useLoad, useQuestion, useSlow } from "./parts.js";
+import { lines, show } from "./terminal.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
+import { none, size, span, when } from "./words.js";
+
+/** Bytes of output that a page holds; older ones are to be downloaded. */
+const KEPT = 1 << 18, PIECE = 1 << 16, FOLLOW_MS = 1000;
+
+function Output({ run, job, stream, over }) {
+  const [text, setText] = useState(""), [search, setSearch] = useState(""), [follow, setFollow] = useState(true);
+  const [missing, setMissing] = useState(0), [error, setError] = useState(null);
+  const box = useRef(), held = useRef(null);
+  useEffect(() => {
+    const stop = new AbortController();
+    held.current = { bytes: new Uint8Array(), end: undefined };
+    setText(""); setMissing(0);
+    let timer = null;
+    const look = async () => {
+      try {
+        const state = held.current;
+        const piece = await output(run, { job, stream, offset: state.end, limit: state.end === undefined ? KEPT : PIECE }, stop.signal);
+        if (state.end !== undefined && piece.size < state.end) { state.bytes = new Uint8Array(); state.end = undefined; }
+        else if (piece.bytes.length) {
+          const all = new Uint8Array(state.bytes.length + piece.bytes.length);
+          all.set(state.bytes); all.set(piece.bytes, state.bytes.length);
+          state.bytes = all.slice(-KEPT);
+          state.end = piece.offset + piece.bytes.length;
+          setText(new TextDecoder().decode(state.bytes));
+          setMissing(state.end - state.bytes.length);
+        } else if (state.end === undefined) state.end = piece.offset;
+        setError(null);
+        timer = setTimeout(look, state.end < piece.size ? 0 : FOLLOW_MS * (over ? 10 : 1));
+      } catch (problem) {
+        if (problem.name === "AbortError") return;
+        setError(problem);
+        timer = setTimeout(look, 3 * FOLLOW_MS);
+      }
+    };
+    look();
+    return () => { stop.abort(); clearTimeout(timer); };
+  }, [run, job, stream, over]);
+  useEffect(() => { if (follow && box.current) box.current.scrollTop = box.current.scrollHeight; }, [text, follow]);
+  const wanted = search.toLowerCase();
+  const all = lines(text), kept = wanted ? all.filter((line) => line.toLowerCase().includes(wanted)) : all;
+  return html`<div class="tools">
+      <label>Find in ${stream}<input type="search" value=${search} onInput=${(event) => setSearch(event.target.value)} /></label>
+      <label class="line"><input type="checkbox" checked=${follow} onChange=${(event) => setFollow(event.target.checked)} />Follow</label>
+      <a class="button" href=${ofRun(run, "download") + query({ job, stream })} download>Download</a></div>
+    <${Trouble} error=${error} />
+    ${missing > 0 && html`<p class="soft">The first ${size(missing)} are not shown; download the whole of it.</p>`}
+    <pre class="output" ref=${box} tabindex="0" aria-label=${stream} data-stream=${stream}>${
+      text ? kept.map((line, at) => html`${at ? "\n" : ""}${show(line, search)}`) : html`<span class="soft">nothing yet</span>`}</pre>`;
+}
+
+export function JobPage({ run, live, place, readOnly }) {
+  const version = useSlow(live.head.run.version, 1000);
+  const { data, error } = useLoad((signal) => ask(ofRun(run, "job") + query({ job: place.job }), signal), [run, place.job, version]);
+  const [question, confirm] = useQuestion();
+  const [said, attempt] = useActs();
+  if (!data) return html`<${Trouble} error=${error} />`;
+  const { job } = data, stream = place.stream || "stdout", over = job.state === "done" || job.state === "error";
+  const jobs = [job.name];
+  const cancel = async () => {
+    if (await confirm(`Cancel ${job.name}? What it has written stays.`, "Cancel it")) await attempt(`cancel ${job.name}`, () => act(ofRun(run, "cancel"), { jobs }));
+  };
+  return html`${question}<h1>${job.name}</h1>
+    <p><${State} job=${job} />${job.host && html` on <${Link} to=${{ run, view: "host", host: job.host }}>${job.host}<//>`}
+      ${job.seconds !== null && html`, took ${span(job.seconds)}`}</p>
+    ${job.reason && html`<p class="note ${job.state === "error" ? "bad" : ""}">${job.reason}</p>`}
+    ${said}<${Trouble} error=${error} />
+    <div class="tools">
+      <button type="button" class="danger" disabled=${readOnly || over} onClick=${cancel}>Cancel</button>
+      <button type="button" disabled=${readOnly || job.state !== "error"} onClick=${() => attempt(`try ${job.name} again`, () => act(ofRun(run, "retry"), { jobs }))}>Try again</button></div>
+    <h2>What it runs</h2><pre tabindex="0" aria-label="command">${data.command}</pre>
+    <h2>Attempts</h2>
+    ${data.attempts.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Attempts"><table aria-label="Attempts"><thead><tr>
+      ${["No.", "Host", "State", "Started", "Took", "CPU", "Memory", "Reason"].map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>
+      <tbody>${data.attempts.map((one) => html`<tr><td>${one.n}</td><td>${one.host}</td><td><${State} job=${one} /></td><td>${when(one.started)}</td>
+        <td>${one.started && one.ended ? span(one.ended - one.started) : none}</td><td>${span(one.cpu)}</td><td>${size(one.rss)}</td><td class="wide">${one.reason}</td></tr>`)}</tbody></table></div>`
+      : html`<p class="empty">It has not been launched yet.</p>`}
+    <h2>Output</h2>
+    <nav aria-label="Output">${["stdout", "stderr"].map((name) => html`<a href="#" aria-current=${stream === name ? "true" : undefined}
+      onClick=${(event) => { event.preventDefault(); change({ stream: name }); }}>${name} <span>${size(data[name])}</span></a>`)}</nav>
+    <${Output} key=${`${job.name} ${stream}`} run=${run} job=${job.name} stream=${stream} over=${over} />
+    <h2>Settings</h2><dl>${Object.entries(data.spec).filter(([name]) => name !== "name").map(([name, value]) => html`<dt>${name.replaceAll("_", " ")}</dt><dd>${
+      typeof value === "object" ? JSON.stringify(value) : String(value)}</dd>`)}</dl>`;
+}

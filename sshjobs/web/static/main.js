@@ -1,0 +1,75 @@
+// The pages: which one the address names, and the run that they are all about, followed once for all of them.
+
+import { ask, follow, logIn, onLoggedOut } from "./api.js";
+import { Cluster, HostPage } from "./cluster.js";
+import { JobPage } from "./job.js";
+import { Jobs } from "./jobs.js";
+import { Manage } from "./manage.js";
+import { Link, Progress, Trouble, usePlace, useLoad } from "./parts.js";
+import { Timeline } from "./timeline.js";
+import { html, render, useEffect, useState } from "./vendor/preact-htm.js";
+import { count, when } from "./words.js";
+
+const VIEWS = { cluster: [Cluster, "Cluster"], jobs: [Jobs, "Jobs"], timeline: [Timeline, "Timeline"], manage: [Manage, "Manage"],
+  job: [JobPage, null], host: [HostPage, null] };
+const LIST_MS = 3000;
+
+function stored(name, otherwise) {
+  try { return Number(localStorage.getItem(name) ?? otherwise); } catch { return otherwise; }
+}
+
+function RunList() {
+  const [tick, setTick] = useState(0);
+  useEffect(() => { const timer = setInterval(() => setTick((n) => n + 1), LIST_MS); return () => clearInterval(timer); }, []);
+  const { data, error } = useLoad((signal) => ask("api/runs", signal), [tick]);
+  if (!data) return html`<${Trouble} error=${error} />`;
+  const sum = (state) => data.runs.reduce((all, run) => all + (run.counts[state] || 0), 0);
+  return html`<h1>Runs</h1><${Trouble} error=${error} />
+    ${data.runs.length > 1 && html`<p class="soft">together: ${["free", "busy", "done", "unknown", "error"].map((state) => `${count(sum(state))} ${state}`).join(", ")}</p>`}
+    ${data.runs.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Runs"><table aria-label="Runs" id="runs"><thead><tr>
+      ${["Run", "State", "Begun", "Jobs", "Done", "Error", "Hosts", "Progress"].map((title, at) => html`<th scope="col" class=${at > 2 && at < 7 ? "n" : ""}>${title}</th>`)}</tr></thead>
+      <tbody>${data.runs.map((run) => html`<tr key=${run.name}><td><${Link} to=${{ run: run.name }}>${run.name}<//></td>
+        <td>${run.damaged ? html`<span class="s-error">damaged</span>` : run.state}</td><td>${when(run.created)}</td><td class="n">${count(run.total)}</td>
+        <td class="n">${count(run.counts.done)}</td><td class="n">${count(run.counts.error)}</td><td class="n">${count(run.hosts)}</td>
+        <td class="wide">${run.damaged || html`<${Progress} counts=${run.counts} total=${run.total} />`}</td></tr>`)}</tbody></table></div>`
+    : html`<p class="empty">No runs yet. Start one with <code>sshjobs run jobs.yaml --hosts hosts.txt</code>; it appears here by itself.</p>`}`;
+}
+
+function RunPages({ run, place, settings }) {
+  const [live, setLive] = useState(null), [error, setError] = useState(null);
+  const [every, setEvery] = useState(stored("sshjobs-every", 1));
+  useEffect(() => {
+    try { localStorage.setItem("sshjobs-every", String(every)); } catch { /* a browser that keeps nothing */ }
+    setLive(null);
+    return follow(run, every, every && settings.poll_seconds, (now) => { setLive(now); setError(null); }, setError);
+  }, [run, every]);
+  const [Page] = VIEWS[place.view] || VIEWS.cluster;
+  const paused = live && live.head.run.paused ? ", paused" : "";
+  return html`
+    <a class="skip" href="#main">To the content</a>
+    <header><${Link} class="brand" to=${{}}>sshjobs<//>
+      <nav aria-label="Pages">${Object.entries(VIEWS).filter(([, [, title]]) => title).map(([view, [, title]]) => html`
+        <${Link} to=${{ run, view }} aria-current=${(place.view || "cluster") === view ? "page" : undefined}>${title}<//>`)}</nav>
+      <span class="live" role="status">${run}${live ? `: ${live.head.run.state}${paused}` : ""}${error ? " (no answer)" : ""}</span></header>
+    <main id="main"><${Trouble} error=${error} />
+      ${live ? html`<${Page} key=${run} ...${{ run, live, place, every, setEvery, readOnly: settings.read_only }} />` : !error && html`<p class="empty">Reading ${run} …</p>`}</main>`;
+}
+
+function App() {
+  const place = usePlace();
+  const [out, setOut] = useState(false);
+  const [settings, setSettings] = useState(null), [error, setError] = useState(null);
+  useEffect(() => {
+    onLoggedOut(() => setOut(true));
+    logIn().then(() => ask("api/runs")).then(setSettings, setError);
+  }, []);
+  useEffect(() => { document.title = [place.job || place.host, place.run, "sshjobs"].filter(Boolean).join(" · "); });
+  if (out) {
+    return html`<main><h1>sshjobs</h1><p class="empty">This browser is not logged in. Open the address that <code>sshjobs serve</code> has printed, with all that follows the #.</p></main>`;
+  }
+  if (!settings) return html`<main><${Trouble} error=${error} /></main>`;
+  if (place.run) return html`<${RunPages} key=${place.run} run=${place.run} place=${place} settings=${settings} />`;
+  return html`<header><${Link} class="brand" to=${{}}>sshjobs<//></header><main id="main"><${RunList} /></main>`;
+}
+
+render(html`<${App} />`, document.getElementById("app"));

@@ -1,0 +1,136 @@
+"""RunWatch: one run as pages see it. Its store is read in a thread of its own, so that a long look at a large run
+holds up neither the server nor the pages of another run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from sshjobs.model.states import STATE_DONE, STATE_ERROR
+from sshjobs.store import RunReader, Summary
+from sshjobs.store.index import HostFigures, JobIndex
+from sshjobs.store.rows import HostRow
+from sshjobs.store.rundir import RunPaths
+from sshjobs.web.models import HostInfo, Overview, RunInfo
+
+T = TypeVar("T")
+
+#: Pages of jobs that are taken into the index in one go; between two of them others are answered.
+PAGES_AT_ONCE = 2
+#: Seconds over which the rate of ends is taken.
+RATE_WINDOW = 60.0
+
+
+class RunWatch:
+    """Follows one run for any number of browsers.
+
+    :param paths: where the run is
+    """
+
+    def __init__(self, paths: RunPaths):
+        self.paths = paths
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sshjobs-web-{paths.name}")
+        self._reader: RunReader | None = None
+        self.index = JobIndex()
+        self._ends: deque[tuple[float, int]] = deque(maxlen=600)
+        self._filling: asyncio.Task[None] | None = None
+        self.used = time.monotonic()
+
+    async def ask(self, question: Callable[[RunReader, JobIndex], T]) -> T:
+        """Return what a question is answered from the run's store and index, which is level with the store where it
+        has been so before.
+
+        :raises StoreError: the store cannot be read
+        """
+        self.used = time.monotonic()
+        answer = await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, question)
+        if not self.index.complete and (self._filling is None or self._filling.done()):
+            self._filling = asyncio.create_task(self._fill())
+        return answer
+
+    def _ask(self, question: Callable[[RunReader, JobIndex], T]) -> T:
+        reader = self._open()
+        if self.index.complete and reader.news():
+            self.index.follow(reader)
+        return question(reader, self.index)
+
+    def _open(self) -> RunReader:
+        if self._reader is None:
+            self._reader = RunReader.open(self.paths)
+        return self._reader
+
+    async def _fill(self) -> None:
+        """Read the run for the first time, some pages at a time."""
+        loop = asyncio.get_running_loop()
+        while not await loop.run_in_executor(self._thread, lambda: self.index.follow(self._open(), PAGES_AT_ONCE)):
+            pass
+        for sort in ("seconds", "host", "state", "name"):
+            await loop.run_in_executor(self._thread, self.index.prepare, sort)
+
+    async def overview(self) -> Overview:
+        """Return where the run and its hosts stand."""
+        return await self.ask(self._overview)
+
+    def _overview(self, reader: RunReader, index: JobIndex) -> Overview:
+        with reader.snapshot():
+            summary, rows = reader.summary(), reader.hosts()
+        figures = dict(zip(index.hosts, index.figures, strict=True))
+        hosts = [host_info(row, figures.get(row.host.name)) for row in rows if not row.host.removed]
+        rate = self._rate(summary)
+        left = summary.total - summary.counts[STATE_DONE] - summary.counts[STATE_ERROR]
+        return Overview(run=run_info(self.paths.name, summary, len(hosts)), hosts=hosts, ready=index.complete,
+                        rate=rate, seconds_left=left / rate if rate and left else None)
+
+    def _rate(self, summary: Summary) -> float | None:
+        """Return how many jobs ended per second of late; ``None`` where nothing is known of it."""
+        now, ended = time.monotonic(), summary.counts[STATE_DONE] + summary.counts[STATE_ERROR]
+        if summary.state not in ("running", "unattended"):
+            return None
+        if not self._ends or now - self._ends[-1][0] >= 0.5:
+            self._ends.append((now, ended))
+        while len(self._ends) > 2 and now - self._ends[0][0] > RATE_WINDOW:
+            self._ends.popleft()
+        since, before = self._ends[0]
+        return max(0, ended - before) / (now - since) if now > since else None
+
+    async def close(self) -> None:
+        """Stop, and close the store."""
+        if self._filling is not None:
+            self._filling.cancel()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown(wait=False)
+
+    def _close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+def run_info(name: str, summary: Summary, hosts: int) -> RunInfo:
+    """Return where a run stands, as the API gives it."""
+    return RunInfo(name=name, state=summary.state, created=summary.created, total=summary.total, counts=summary.counts,
+                   outcomes=summary.outcomes, paused=bool(summary.options.get("paused")), hosts=hosts,
+                   version=summary.commit)
+
+
+def host_info(row: HostRow, figures: HostFigures | None) -> HostInfo:
+    """Return one host, as the API gives it."""
+    host, facts, known = row.host, row.facts or {}, figures or HostFigures()
+    gpus = facts.get("gpus")
+    return HostInfo(
+        name=host.name, address=_address(row), slots=host.slots or facts.get("cores"), busy=known.busy, done=known.done,
+        failed=known.failed, cpu=round(known.cpu, 3), output=known.output,
+        seconds_per_job=round(known.seconds / known.ended, 3) if known.ended else None, cores=facts.get("cores"),
+        memory=facts.get("memory"), disk=facts.get("disk"), gpus=len(gpus) if isinstance(gpus, list) else gpus,
+        load=facts.get("load"), state=row.state, reason=row.reason, since=row.since, drained=host.drained)
+
+
+def _address(row: HostRow) -> str:
+    from sshjobs.model.host import login_of
+
+    return "this machine" if row.host.local else login_of(row.host).address
