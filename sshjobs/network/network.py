@@ -127,6 +127,7 @@ class Network(NetworkContract):
 
     def open(self, run: RunIdentity, paths: RunPaths) -> None:
         self._paths = paths
+        self._files.hold(paths.jobs)
         engine = Engine(self._new_runner(), self._files, self.hosts.values(), self._transport_of, self._slots_of, run,
                         paths.root)
         for job in self._adopted_jobs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -39,6 +40,19 @@ def cannot_write(error: OSError, where: str | None = None) -> LocalError:
     gone = error.errno in _GONE
     return LocalError.of(error, "output cannot be written on this machine", where=where, passing=not gone,
                          hint="put the directory back, then: sshjobs resume" if gone else None)
+
+
+class NearlyFull(OSError):
+    """What is left on the disk is kept for what is small."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def nearly_full(job: str) -> LocalError:
+    """Return what it means that the output of a job would take the last room."""
+    return LocalError("the disk of this machine is nearly full, and the output of this job is large", where=job,
+                      why="it stays on its host until there is room", hint="make room")
 
 
 class LocalTrouble:

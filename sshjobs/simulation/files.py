@@ -27,6 +27,9 @@ class VirtualFiles(OutputFiles):
         #: Passes a point at which whoever works here may die.
         self.point: Callable[[str], None] = lambda name: None
 
+    def hold(self, jobs: Path) -> None:
+        """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
+
     def create(self, directory: str | Path) -> None:
         """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
         self._check(directory)

@@ -68,13 +68,13 @@ def test_what_a_loss_of_power_undid_goes_to_the_attempt_that_it_is_of(paths: Run
 def test_putting_aside_is_taken_up_where_it_broke_off(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     job, records, rename = job_with(2), Records(OutputFiles()), os.rename
     records.launched(job, "h", job.attempts[-1], paths)
-    moved: list[Path] = []
+    moved: list[str] = []
 
-    def once(old: Path, new: Path) -> None:
+    def once(old: str, new: str, **where: int) -> None:
         if moved:
             raise OSError(errno.ENOSPC, "no space")
         moved.append(new)
-        rename(old, new)
+        rename(old, new, **where)
     monkeypatch.setattr(os, "rename", once)
     with pytest.raises(LocalError, match="the disk of this machine is full"):
         records.make_way()

@@ -14,7 +14,7 @@ from sshjobs.network.protocol import link as words
 from sshjobs.network.protocol.checksum import combined
 from sshjobs.network.session.allowance import Allowance
 from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started, ended_from
-from sshjobs.network.trouble import cannot_write
+from sshjobs.network.trouble import NearlyFull, cannot_write, nearly_full
 
 Emit = Callable[[Any], None]
 #: Something to say to the host: a launch, or words for the link.
@@ -256,6 +256,8 @@ class HostBook:
         path = attempt.path(output.stream)
         try:
             self._outputs.write(output.uid, output.stream, path, output.off, output.data)
+        except NearlyFull as error:
+            raise nearly_full(str(attempt.keys["job"])) from error
         except OSError as error:
             raise cannot_write(error, str(path)) from error
         attempt.have[output.stream - 1] += len(output.data)

@@ -6,18 +6,28 @@ import contextlib
 import ctypes
 import errno
 import os
+import stat
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 
+from sshjobs.errors import LocalError
 from sshjobs.network import failpoints
+from sshjobs.network.trouble import NearlyFull
 
 #: Open files kept, over all hosts: two for each of the attempts that last had news.
 MAX_OPEN = 256
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
+#: Large output may fill the disk up to what is kept free: so many bytes, or this share of a small disk. Output is
+#: large from so many bytes of one stream on.
+RESERVE, RESERVED_SHARE, SMALL = 1 << 30, 20, 1 << 20
+#: Bytes that may be written between two looks at the room that there is.
+LOOK_EVERY = 1 << 26
+
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class OutputFiles:
@@ -28,6 +38,20 @@ class OutputFiles:
 
     def __init__(self) -> None:
         self._open: OrderedDict[tuple[str, int], int] = OrderedDict()
+        self._held: _Held | None = None
+        #: Bytes that may be written before the next look at how much room the disk has.
+        self._room = 0
+
+    def hold(self, jobs: Path) -> None:
+        """Keep the directory that jobs' directories are in open: nothing is written elsewhere from then on, whatever
+        somebody puts in the place of it, or of a directory in it.
+
+        :raises LocalError: it is not there
+        """
+        try:
+            self._held = _Held(str(jobs))
+        except OSError as error:
+            raise LocalError.of(error, "the run's directory cannot be used", where=str(jobs)) from error
 
     def create(self, directory: str | Path) -> None:
         """Make the directory of a job and its two files, so that they are there even when they stay empty.
@@ -35,39 +59,90 @@ class OutputFiles:
         :raises OSError: the disk is full, or somebody put something else in their place
         """
         # Plain calls and strings: this is done for every job, and Path would take as long as the disk.
-        path = str(directory)
+        inside = self._made(str(directory))
         try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            if not os.path.isdir(path):
-                raise
-        for name in ("/stdout", "/stderr"):
-            os.close(self._opened(path + name))
+            for name in ("stdout", "stderr"):
+                os.close(self._opened(name, inside))
+        finally:
+            os.close(inside)
 
     def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
         """Write ``data`` at ``offset`` of the file at ``path``, all of it.
 
+        :raises NearlyFull: nothing was written, so that this disk keeps some room
         :raises OSError: it could not be written; writing it again later is harmless
         """
         key = (uid, stream)
         descriptor = self._open.get(key)
         if descriptor is None:
-            descriptor = self._opened(path)
+            descriptor = self._within(str(path))
             self._open[key] = descriptor
             if len(self._open) > MAX_OPEN:
                 os.close(self._open.popitem(last=False)[1])
         else:
             self._open.move_to_end(key)
+        if offset >= SMALL:
+            self._see_room(descriptor, len(data))
         done = 0
         while done < len(data):
             done += os.pwrite(descriptor, data[done:] if done else data, offset + done)
         failpoints.reach("output")
 
-    def _opened(self, path: str | Path) -> int:
+    def _see_room(self, descriptor: int, size: int) -> None:
+        """Make sure that large output leaves room on the disk for what is small, for the store and for others.
+
+        :raises NearlyFull: it would not
+        """
+        self._room -= size
+        if self._room >= 0:
+            return
+        disk = os.fstatvfs(descriptor)
+        spare = disk.f_bavail * disk.f_frsize - min(RESERVE, disk.f_blocks * disk.f_frsize // RESERVED_SHARE)
+        # Some file systems do not tell what they have.
+        if disk.f_blocks and spare < size:
+            self._room = 0
+            raise NearlyFull
+        self._room = LOOK_EVERY if not disk.f_blocks else min(LOOK_EVERY, spare // 2)
+
+    def _directory(self, path: str) -> int:
+        """Open a directory below that which is held, through no link on the way."""
+        held = self._held
+        return held.open(path) if held is not None and held.holds(path) else os.open(path, _DIRECTORY)
+
+    def _made(self, path: str) -> int:
+        """Make a directory where it is missing, and open it."""
+        parent, _, name = path.rpartition("/")
+        above = self._directory(parent)
+        try:
+            try:
+                os.mkdir(name, 0o700, dir_fd=above)
+            except FileExistsError:
+                if not stat.S_ISDIR(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
+                    raise
+            return os.open(name, _DIRECTORY, dir_fd=above)
+        except OSError as error:
+            error.filename = path
+            raise
+        finally:
+            os.close(above)
+
+    def _within(self, path: str) -> int:
+        """Open a file in the directory of a job."""
+        parent, _, name = path.rpartition("/")
+        inside = self._directory(parent)
+        try:
+            return self._opened(name, inside)
+        except OSError as error:
+            error.filename = path
+            raise
+        finally:
+            os.close(inside)
+
+    def _opened(self, name: str, inside: int) -> int:
         """Open a file; where this process may have no more, others of ours are closed for it."""
         while True:
             try:
-                return os.open(path, _FLAGS, 0o600)
+                return os.open(name, _FLAGS, 0o600, dir_fd=inside)
             except OSError as error:
                 if error.errno not in _TOO_MANY or not self._open:
                     raise
@@ -90,13 +165,16 @@ class OutputFiles:
         :raises OSError: the disk refused
         """
         # One that was never launched has no directory; what that would be in is there as long as the run is.
-        directory.mkdir(mode=0o700, exist_ok=True)
-        aside.mkdir(mode=0o700, exist_ok=True)
-        for name in ("stderr", "stdout"):
-            try:
-                os.rename(directory / name, aside / name)
-            except FileNotFoundError:
-                os.close(os.open(aside / name, _FLAGS, 0o600))
+        with contextlib.ExitStack() as stack:
+            source = self._made(str(directory))
+            stack.callback(os.close, source)
+            target = self._made(str(aside))
+            stack.callback(os.close, target)
+            for name in ("stderr", "stdout"):
+                try:
+                    os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
+                except FileNotFoundError:
+                    os.close(os.open(name, _FLAGS, 0o600, dir_fd=target))
 
     def is_aside(self, aside: Path) -> bool:
         """See :class:`sshjobs.network.session.records.Files`. From any thread."""
@@ -117,6 +195,51 @@ class OutputFiles:
         """Close every file."""
         while self._open:
             os.close(self._open.popitem()[1])
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+
+class _Held:
+    """The directory that jobs' directories are in, held open."""
+
+    def __init__(self, path: str):
+        self._path = path
+        self._fd = os.open(path, _DIRECTORY)
+        found = os.fstat(self._fd)
+        self._identity = found.st_dev, found.st_ino
+
+    def holds(self, path: str) -> bool:
+        """Tell whether a path is of it, or of something in it."""
+        return path == self._path or path.startswith(self._path + "/")
+
+    def open(self, path: str) -> int:
+        """Open it, or a directory below it.
+
+        :raises FileNotFoundError: it is there no more, or what is called so is another one
+        """
+        found = os.stat(self._path)
+        if (found.st_dev, found.st_ino) != self._identity:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
+        if path == self._path:
+            return os.dup(self._fd)
+        at = self._fd
+        try:
+            for name in path[len(self._path) + 1:].split("/"):
+                below = os.open(name, _DIRECTORY, dir_fd=at)
+                if at != self._fd:
+                    os.close(at)
+                at = below
+        except OSError as error:
+            if at != self._fd:
+                os.close(at)
+            error.filename = path
+            raise
+        return at
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._fd)
 
 
 def sync_attempts(top: Path, places: Iterable[tuple[Path, Path]]) -> None:
