@@ -58,7 +58,7 @@ def test_every_option_of_a_spec_can_be_given(tmp_path):
         "argv": ["prog", "a b"], "base_dir": str(tmp_path), "cmds": [], "cwd": "/w", "env": {"A": "b"},
         "files": ["d"], "host_retries": 2, "hosts": ["h*"], "index": 1, "lease": 600.0, "leftovers": "keep",
         "login": True,
-        "name": "n", "nice": 3, "once": True, "per_host": True, "retries": 1, "stdin": "in", "strict": False,
+        "name": "n", "nice": 3, "once": True, "output": "file", "per_host": True, "retries": 1, "stdin": "in", "strict": False,
         "timeout": 60.0,
     }
 

@@ -8,6 +8,7 @@ import select
 
 from . import cgroup, files, lease, oom, procs, room, start, system
 from . import journal as journal_
+from . import pipes as pipes_
 from .kill import Killer, go_on, halt
 from .light import dumps, loads, signal
 from .places import NEW, Unusable
@@ -55,6 +56,7 @@ class Job:
         self.signal: "int | None" = None
         self.why: "str | None" = None
         self.killer: "Killer | None" = None
+        self.pipes: "pipes_.Pipes | None" = None
         self.stuck: "list[int]" = []
         self.clear = 0
         self.cpu, self.rss = 0.0, 0
@@ -87,6 +89,7 @@ class Runner:
         self._input = b""
         self._orders: "list[dict[str, Any]]" = []
         self._connected = True
+        self._pipes: "pipes_.Pipes | None" = None
         self._wake, wake_in = system.pipe()
         for fd in (self._wake, wake_in):
             system.set_blocking(fd, False)
@@ -122,14 +125,17 @@ class Runner:
         except (OSError, Unusable) as error:
             self._turn_down(job, "its directory cannot be made", error)
             return
-        outputs = []
+        outputs: "list[int]" = []
         try:
-            for number in (1, 2):
-                outputs.append(system.open(self._places.stream(job.uid, number), NEW | os.O_APPEND, 0o600))
+            self._open_outputs(job, outputs)
             self._start(job, outputs[0], outputs[1])
+            if job.pipes is not None:
+                self._watch_pipes(job.pipes, outputs)
             self._see_through(job)
+            if job.pipes is not None:
+                self._empty(job, job.pipes)
             msg = lease.words(job.lease) if job.why == "lease" and job.lease is not None else None
-            self._end(job, job.why or "exited", msg, self._size(outputs[0]), self._size(outputs[1]))
+            self._end(job, job.why or "exited", msg, self._size(job, 1, outputs), self._size(job, 2, outputs))
         except lease.RanOut as error:
             self._end(job, "fenced", str(error), 0, 0)
         except start.StartError as error:
@@ -141,11 +147,55 @@ class Runner:
         finally:
             for fd in outputs:
                 files.close_quietly(fd)
+            if job.pipes is not None and not job.pid:
+                job.pipes.close()
 
-    def _size(self, fd: int) -> int:
+    def _open_outputs(self, job: Job, outputs: "list[int]") -> None:
+        if pipes_.are_wanted(job.launch["spec"]):
+            job.pipes = pipes_.Pipes(self._places, job.uid)
+            outputs += job.pipes.make()
+            return
+        for number in (1, 2):
+            outputs.append(system.open(self._places.stream(job.uid, number), NEW | os.O_APPEND, 0o600))
+
+    def _watch_pipes(self, pipes: "pipes_.Pipes", outputs: "list[int]") -> None:
+        """Move what comes from now on. The ends to write to are the job's alone."""
+        self._pipes = pipes
+        while outputs:
+            files.close_quietly(outputs.pop())
+        for fd in pipes.fds:
+            self._poll.register(fd, select.POLLIN)
+
+    def _move(self) -> None:
+        assert self._pipes is not None
+        before = self._pipes.fds
+        try:
+            self._pipes.move()
+        finally:
+            for fd in set(before) - set(self._pipes.fds):
+                self._poll.unregister(fd)
+
+    def _empty(self, job: Job, pipes: "pipes_.Pipes") -> None:
+        """Move what still waits. Without room for it that takes until there is some, or until a cancel."""
         while True:
             try:
-                return system.fstat(fd).st_size
+                self._move()
+                break
+            except OSError:
+                if any(order["t"] == "cancel" and order["id"] == job.uid for order in self._orders):
+                    break
+                self._wait(RETRY_INTERVAL)
+        for fd in pipes.fds:
+            self._poll.unregister(fd)
+        self._pipes = None
+        pipes.close()
+
+    def _size(self, job: Job, number: int, outputs: "list[int]") -> int:
+        while True:
+            try:
+                if job.pipes is not None:
+                    return self._places.size(job.uid, number)
+                return system.fstat(outputs[number - 1]).st_size
             except OSError:
                 system.sleep(RETRY_INTERVAL)
 
@@ -171,10 +221,10 @@ class Runner:
             job.deadline = now + job.timeout
         if job.lease is not None and not self._heard.covers(job.lease):
             raise lease.RanOut(lease.words(job.lease, started=False))
-        claim = '{"k":"claim","id":"%s","token":"%s"%s,"keep":%s,"until":%s%s}' % (
+        claim = '{"k":"claim","id":"%s","token":"%s"%s,"keep":%s,"until":%s%s%s}' % (
             job.uid, job.launch["token"], self._claim, "true" if job.keep else "false",
             "null" if job.deadline is None else "%.3f" % job.deadline,
-            "" if job.lease is None else ',"lease":%.3f' % job.lease)
+            "" if job.lease is None else ',"lease":%.3f' % job.lease, "" if job.pipes is None else ',"pipes":true')
         if not self._journal.append(claim.encode("ascii")):
             raise start.StartError(room.words(self._journal.trouble, self._places.root), start.NO_ROOM)
         job.pid = self._starter.start(job.launch, out, err)
@@ -337,7 +387,9 @@ class Runner:
             for fd, _ in self._poll.poll(None if seconds is None else int(seconds * 1000) + 1):
                 if fd == self._wake:
                     system.read(fd, 4096)
-                else:
+                elif self._pipes is not None and fd in self._pipes.fds:
+                    self._move()
+                elif fd == self._sock.fileno():
                     self._listen()
         except (OSError, MemoryError):
             system.sleep(SHORT_PAUSE)

@@ -8,6 +8,7 @@ is made of those.
 |---|---|
 | open close read pread readv write writev pwrite | as in ``os``; ``open`` closes on exec |
 | fill | copies a whole file from one descriptor to another |
+| seek_end | goes to the end of a file |
 | splice | moves what waits in a pipe to the end of a file; what was not written stays in the pipe |
 | stat fstat access listdir statvfs getxattr | as in ``os``, by path, below an open directory, or of a descriptor |
 | mkdir mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir | as in ``os`` |
@@ -50,11 +51,12 @@ if MYPY:
     from typing import Any, Callable, NoReturn
 
 CALLS = tuple(
-    "open close read pread readv write writev pwrite fill splice stat fstat access listdir statvfs getxattr mkdir"
-    " mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir lock getpid getppid getuid environ"
-    " hostname cores fork exit setsid kill kill_exactly waitid wait4 spawn ask pids stat_of environ_of children_of"
-    " adopt_orphans open_limit set_open_limit heed_children signals_as_usual pipe socketpair listen connect accept"
-    " poll epoll widen set_blocking set_inheritable dup2 monotonic time boottime sleep".split())
+    "open close read pread readv write writev pwrite fill splice seek_end stat fstat access listdir statvfs"
+    " getxattr mkdir mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir lock getpid"
+    " getppid getuid environ hostname cores fork exit setsid kill kill_exactly waitid wait4 spawn ask pids"
+    " stat_of environ_of children_of adopt_orphans open_limit set_open_limit heed_children signals_as_usual pipe"
+    " socketpair listen connect accept poll epoll widen set_blocking set_inheritable dup2 monotonic time"
+    " boottime sleep".split())
 
 open = os.open
 close, read, pread, readv, write, writev, pwrite = (
@@ -96,7 +98,11 @@ def splice(reading: int, writing: int, most: int) -> int:
     :raises BlockingIOError: nothing waits
     """
     if _splice is not None:
-        return int(_splice(reading, writing, most))
+        try:
+            return int(_splice(reading, writing, most))
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that cannot do it
+                raise
     data = read(reading, most)
     rest = data
     while rest:
@@ -105,6 +111,11 @@ def splice(reading: int, writing: int, most: int) -> int:
         except OSError:  # there is no way to put it back
             sleep(1.0)
     return len(data)
+
+
+def seek_end(fd: int) -> None:
+    """Have what is written next come behind all that is in an open file."""
+    os.lseek(fd, 0, os.SEEK_END)
 
 
 def lock(fd: int) -> None:

@@ -254,6 +254,10 @@ def _is_leftovers(value: "Any") -> bool:
     return value in ("kill", "keep")
 
 
+def _is_output(value: "Any") -> bool:
+    return value in ("file", "pipe")
+
+
 def _is_blob(value: "Any") -> bool:
     return value is None or is_sha(value)
 
@@ -293,8 +297,7 @@ def is_files(value: "Any") -> bool:
 _SPEC: "dict[str, Callable[[Any], bool]]" = {
     "argv": _is_argv, "script": is_text, "strict": _is_bool, "login": _is_bool, "env": _is_env, "cwd": _is_cwd,
     "timeout": _is_timeout, "lease": _is_lease, "nice": _is_nice, "leftovers": _is_leftovers, "stdin": _is_blob,
-    "files": is_files,
-    "listing": _is_blob,
+    "files": is_files, "listing": _is_blob, "output": _is_output,
 }
 
 

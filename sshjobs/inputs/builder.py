@@ -36,7 +36,7 @@ class Builder:
                once: bool = False, stdin: str | os.PathLike[str] | None = None, nice: int = 0,
                login: bool = False, strict: bool = True, leftovers: str = "kill", hosts: Sequence[str] = (),
                per_host: bool = False, base_dir: str | Path | None = None,
-               lease: float | str | None = None) -> Builder:
+               lease: float | str | None = None, output: str = "file") -> Builder:
         """Add a job; with ``repeat`` above 1, as many jobs called ``name-1``, ``name-2`` and so on.
 
         What is given is copied. Files are not looked at before they are sent.
@@ -56,6 +56,7 @@ class Builder:
             "argv": argv, "env": env, "cwd": cwd, "timeout": timeout, "lease": lease, "retries": retries,
             "host_retries": host_retries, "once": once, "stdin": stdin, "nice": nice, "login": login,
             "strict": strict, "leftovers": leftovers, "hosts": hosts, "per_host": per_host,
+            "output": output,
         }
         values = checked_values(_plain(given), where=name[:60] if isinstance(name, str) else None)
         count = values.pop("repeat")

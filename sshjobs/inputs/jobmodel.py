@@ -138,6 +138,7 @@ class Settings(BaseModel):
     login: bool = Field(False, description="Run the script in a login shell.")
     strict: bool = Field(True, description="End the script at the first command that fails (bash -e -o pipefail).")
     leftovers: Literal["kill", "keep"] = Field("kill", description="What becomes of processes it leaves behind.")
+    output: Literal["file", "pipe"] = Field("file", description="Whether it writes into files or pipes.")
     hosts: list[Text] = Field([], description="Names, globs or tags of hosts that it may run on.")
     per_host: bool = Field(False, description="Run it once on every host.")
 

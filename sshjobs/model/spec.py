@@ -22,6 +22,7 @@ DEFAULT_HOST_RETRIES = 3
 
 #: What becomes of the processes that a job leaves running when its main process ends.
 LEFTOVERS = ("kill", "keep")
+OUTPUTS = ("file", "pipe")
 
 #: How often one job may be tried again.
 MAX_RETRIES = 1000
@@ -45,7 +46,7 @@ class _Common:
     """What the repeats of an entry have in common. Whoever changes it has made a copy of it first."""
 
     __slots__ = ("argv", "base_dir", "cmds", "cwd", "env", "files", "host_retries", "hosts", "lease", "leftovers",
-                 "login", "nice", "once", "per_host", "retries", "stdin", "strict", "timeout")
+                 "login", "nice", "once", "output", "per_host", "retries", "stdin", "strict", "timeout")
 
     def __init__(self, **values: Any):
         for key, value in values.items():
@@ -74,6 +75,8 @@ class JobSpec:
     :param login: run the script in a login shell
     :param strict: the script ends at the first failing command, ``pipefail`` included
     :param leftovers: ``kill`` or ``keep`` what the job left running when its main process ended
+    :param output: ``file``: it writes into files; ``pipe``: into pipes, for a program that opens ``/dev/stdout`` or
+        ``/dev/stderr`` itself, which would empty a file. Where commands or argv name those it gets pipes anyway
     :param hosts: names, globs or tags of hosts, one of which a host must match; empty is any host
     :param per_host: run once on every host (that ``hosts`` admits)
     :param index: which of the repeats of its entry it is, from 1
@@ -83,7 +86,7 @@ class JobSpec:
 
     #: What :meth:`as_dict` tells.
     _KEYS = ("argv", "base_dir", "cmds", "cwd", "env", "files", "host_retries", "hosts", "index", "lease", "leftovers",
-             "login", "name", "nice", "once", "per_host", "retries", "stdin", "strict", "timeout")
+             "login", "name", "nice", "once", "output", "per_host", "retries", "stdin", "strict", "timeout")
 
     #: Not written out, as attributes that are shared may be set, too: they are properties, made below.
     __slots__ = tuple("_common _mine index name".split())
@@ -101,6 +104,7 @@ class JobSpec:
     login: bool
     nice: int
     once: bool
+    output: str
     per_host: bool
     retries: int
     stdin: str | None
@@ -113,7 +117,8 @@ class JobSpec:
                  host_retries: int = DEFAULT_HOST_RETRIES,
                  once: bool = False, stdin: str | None = None, nice: int = 0, login: bool = False,
                  strict: bool = True, leftovers: str = "kill", hosts: Sequence[str] = (), per_host: bool = False,
-                 index: int = 1, base_dir: str | Path | None = None, lease: float | None = None):
+                 index: int = 1, base_dir: str | Path | None = None, lease: float | None = None,
+                 output: str = "file"):
         check("name", name, str, none=True)
         lines = [cmds] if isinstance(cmds, str) else check_texts("cmds", cmds, where=name)
         words = None if argv is None else check_texts("argv", argv, where=name)
@@ -127,7 +132,7 @@ class JobSpec:
             cmds=lines, files=check_texts("files", files, where=name), argv=words or None, env=_variables(env, name),
             cwd=cwd, timeout=timeout, lease=lease, retries=retries, host_retries=host_retries, once=once, stdin=stdin,
             nice=nice, login=login, strict=strict, leftovers=leftovers, hosts=check_texts("hosts", hosts, where=name),
-            per_host=per_host, base_dir=None if base_dir is None else str(base_dir)), True
+            output=output, per_host=per_host, base_dir=None if base_dir is None else str(base_dir)), True
         check("base_dir", base_dir, str, PathLike, none=True, where=name)
         _check(self._common, name)
 
@@ -186,6 +191,11 @@ def _check(values: Any, name: str | None) -> None:
         check(key, getattr(values, key), str, none=True, where=name)
     if values.leftovers not in LEFTOVERS:
         raise UsageError(f"leftovers cannot be {values.leftovers!r:.60}", where=name, hint="use kill or keep")
+    if values.output not in OUTPUTS:
+        raise UsageError(f"output cannot be {values.output!r:.60}", where=name, hint="use file or pipe")
+    if values.output == "pipe" and values.leftovers == "keep":
+        raise UsageError("output: pipe and leftovers: keep exclude each other", where=name,
+                         hint="what is left running has nobody to read its pipe: have it write to a file of its own")
 
 
 def _variables(env: Mapping[str, object] | None, name: str | None) -> dict[str, str]:

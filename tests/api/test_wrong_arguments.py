@@ -51,7 +51,7 @@ class Call:
 
 SPEC: dict[str, Any] = {"files": [], "env": None, "cwd": None, "timeout": None, "retries": 0, "host_retries": 3,
         "once": False, "stdin": None, "nice": 0, "login": False, "strict": True, "leftovers": "kill", "hosts": (),
-        "per_host": False, "base_dir": None, "lease": None, "name": None}
+        "per_host": False, "base_dir": None, "lease": None, "name": None, "output": "file"}
 
 
 def calls() -> dict[str, Call]:

@@ -76,6 +76,7 @@ BAD: dict[str, bytes] = {
     "NUL in env": launch(env={"A": "x\0"}),
     "env that is a list": launch(env=[]),
     "unknown leftovers": launch(leftovers="burn"),
+    "unknown output": launch(output="tube"),
     "unknown key of a spec": launch(shell=True),
     "timeout below zero": launch(timeout=-1),
     "nice of a hundred": launch(nice=100),

@@ -14,7 +14,7 @@ from sshjobs.inputs import jobfile
 from sshjobs.inputs.jobfile import load_jobfile
 
 SETTINGS = ("files, repeat, env, cwd, timeout, lease, retries, host_retries, once, stdin, nice, login, strict, "
-            "leftovers, hosts, per_host")
+            "leftovers, output, hosts, per_host")
 DURATION = "write seconds (90) or units (1s, 2h30m, 1d)"
 
 
@@ -139,6 +139,7 @@ KEYS = [
     ("nice: -1", "4:9: nice must be at least 0, got the number -1"),
     ("login: maybe", "4:10: login must be true or false, got the text 'maybe'"),
     ("strict:", "4:10: strict has no value; give it one, or take the key out"),
+    ("output: tube", "4:11: output must be file or pipe, got the text 'tube'"),
     ("leftovers: kep", "4:14: leftovers must be kill or keep, got the text 'kep'"),
     ("hosts: gpu", "4:10: hosts must be a list, got the text 'gpu'; write [one, two]"),
     ("hosts: [gpu, 5]", "4:16: hosts, item 2, must be text, got the number 5; quote it"),

@@ -40,7 +40,8 @@ def test_a_job_comes_back_as_it_was_committed(tmp_path: Path) -> None:
     spec = JobSpec(["echo 'a b' \"$X\"\t\n", "é \udcff \0"], ["in put", "dir"], "näme x", env={"X": "\udc80"}, cwd="/",
                    timeout=1.5, retries=2, host_retries=0, once=True, stdin="in", nice=5, login=True, strict=False,
                    leftovers="keep", hosts=["a*"], per_host=True, index=7, base_dir="/tmp")
-    job, plain = Job(spec, 0, "näme x"), Job(JobSpec(argv=["true", ""], name="p"), 1)
+    job = Job(spec, 0, "näme x")
+    plain = Job(JobSpec(argv=["true", ""], name="p", output="pipe"), 1)
     job.only_host = "a"
     store = make_store(tmp_path, [job, plain])
     launch(store, job)

@@ -4,6 +4,7 @@ import os
 
 from .. import cgroup, kill, procs, system
 from .. import lease as lease_
+from .. import pipes as pipes_
 from ..light import dumps
 from ..wire import is_id
 from . import attempts as attempts_
@@ -27,6 +28,7 @@ UNLOADED = (127, 255)
 
 _NEVER = "its runner died before the job was started"
 _NO_ROOM = "its runner had no room for itself: files or memory"
+_LAST_WORDS = "its runner died as it ended: the last of its output may be missing"
 _LOST = "its runner died, and its exit status is not known"
 _REBOOT = "the host was restarted while it ran"
 
@@ -54,6 +56,8 @@ class Adopted:
         self.inherited = False
         #: Its runner was killed between the claim and the start: there is no process, and there was none.
         self.never = False
+        self._pipes: "pipes_.Pipes | None" = None
+        self._held_pipes = False
         #: Its runner found no room for its own files before it began with it.
         self.no_room = False
 
@@ -115,6 +119,8 @@ class Adopted:
             return self._finish(*(("no_room", _NO_ROOM) if self.no_room else ("start_failed", _NEVER)))
         if self._runner_lives:
             return b""
+        if claim.get("pipes"):
+            self._move()
         if self._running():
             if not self._leases.covers(self.attempt.uid):
                 self.cancel(lease_.GRACE, now, "lease")
@@ -145,6 +151,14 @@ class Adopted:
             return self._finish(self._why, None)
         return self._finish("lost", _LOST)
 
+    def _move(self) -> None:
+        """Do what its runner did: have what comes through its pipes in its files."""
+        if self._pipes is None:
+            self._held_pipes = self._running()
+            self._pipes = pipes_.Pipes(self._places, self.attempt.uid)
+            self._pipes.find()
+        self._pipes.move()
+
     def _never_loaded(self, records: "dict[str, dict[str, Any]]") -> bool:
         """True where the status may be that of the attempt to load the program, whose answer the runner did not live
         to read."""
@@ -153,6 +167,10 @@ class Adopted:
     def _finish(self, why: str, msg: "str | None", status: "int | None" = None,
                 number: "int | None" = None) -> bytes:
         uid = self.attempt.uid
+        if self._pipes is not None:
+            self._pipes.move()
+            self._pipes.close()
+            msg = msg if self._held_pipes or msg is not None else _LAST_WORDS
         started = self._records.get("start", {}).get("at")
         self.attempt.sizes = sizes = self._places.size(uid, 1), self._places.size(uid, 2)
         text = end_text(uid, why, msg, status, number, started, system.time(), sizes, self._usage)

@@ -122,6 +122,8 @@ def launch_spec(spec: JobSpec) -> dict[str, Any]:
         keys["nice"] = spec.nice
     if spec.leftovers != "kill":
         keys["leftovers"] = spec.leftovers
+    if spec.output != "file":
+        keys["output"] = spec.output
     for key in ("cwd", "timeout", "lease"):
         if (value := getattr(spec, key)) is not None:
             keys[key] = value
