@@ -96,7 +96,7 @@ class Manager(Housekeeping):
         with RunReader.open(paths) as reader:
             summary = reader.summary()
             unfinished = reader.load_unfinished()
-            boots = {row.host.name: row.facts["boot"] for row in reader.hosts() if row.facts}
+            boots = {row.host.name: row.facts.get("boot", "") for row in reader.hosts() if row.facts}
         self.store.set_run_state("running")
         network.hold()
         self.hosts.watch.know(boots)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from sshjobs.errors import printable
 from sshjobs.model.causes import Cause
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Attempt, Job, JobSpec
@@ -21,6 +22,12 @@ _REMEMBERED_SPECS = 10_000
 _DEFAULTS = JobSpec(["true"]).as_dict()
 _SHARED = tuple(key for key in _DEFAULTS if key not in ("name", "index"))
 _EMPTY_BY_DEFAULT = frozenset(key for key, value in _DEFAULTS.items() if not value) | {"cmds"}
+
+
+#: What a row of an attempt consists of, and which of it a host has told.
+_ATTEMPT, _TOLD_BY_HOST = "iisssSIISFFIIIFIiIIS", frozenset((9, 10, 11, 12, 13, 14, 15))
+#: Longest reason that is shown, in characters; longer ones stand in older stores. No number from a host is so large.
+LONGEST_REASON, _NO_NUMBER = 2000, 1 << 63
 
 
 class JobRow(NamedTuple):
@@ -103,7 +110,7 @@ def host_row(row: tuple[str, str, str | None, str | None, str | None, float | No
     check_row(row, "ssSSSF")
     data = read_object(row[1])
     host = Host(**{**data, "tags": tuple(data["tags"])})
-    return HostRow(host, None if row[2] is None else read_object(row[2]), *row[3:])
+    return HostRow(host, None if row[2] is None else sound_facts(read_object(row[2])), *row[3:])
 
 
 def job_row_of(row: Sequence[Any]) -> JobRow:
@@ -111,15 +118,41 @@ def job_row_of(row: Sequence[Any]) -> JobRow:
     check_row(row, "issSIISSSI")
     if row[2] not in STATES:
         raise Damage(f"no job can be {repr(row[2])[:40]}")
+    if row[7] is not None and len(row[7]) > LONGEST_REASON:
+        row = (*row[:7], row[7][:LONGEST_REASON], *row[8:])
     return JobRow._make(row)
 
 
 def attempt_row_of(row: Sequence[Any]) -> AttemptRow:
-    """Return a row of a query for attempts, checked."""
-    check_row(row, "iisssSIISFFIIIFIiIIS")
+    """Return a row of a query for attempts, checked. What a host once said of it and cannot be is not known."""
+    try:
+        check_row(row, _ATTEMPT)
+    except Damage:
+        row = [value if n not in _TOLD_BY_HOST or _is_sound(value) else None for n, value in enumerate(row)]
+        check_row(row, _ATTEMPT)
+    if row[8] is not None and len(row[8]) > LONGEST_REASON:
+        row = (*row[:8], row[8][:LONGEST_REASON], *row[9:])
     if row[4] not in STATES:
         raise Damage(f"no attempt can be {repr(row[4])[:40]}")
     return AttemptRow._make(row)
+
+
+def sound_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what a host told about itself without what cannot be: older stores hold it as it was said."""
+    sound: dict[str, Any] = {}
+    for key, value in facts.items():
+        if isinstance(value, str):
+            sound[key] = printable(value[:LONGEST_REASON])
+        elif isinstance(value, list):
+            sound[key] = [printable(one[:LONGEST_REASON]) for one in value[:LONGEST_REASON] if isinstance(one, str)]
+        elif isinstance(value, int | float) and _is_sound(value) and value >= (1 if key == "cores" else 0):
+            sound[key] = value
+    return sound
+
+
+def _is_sound(value: Any) -> bool:
+    """Tell whether a number is one that can be counted with."""
+    return not isinstance(value, int | float) or -_NO_NUMBER < value < _NO_NUMBER
 
 
 def read_object(text: str) -> dict[str, Any]:
