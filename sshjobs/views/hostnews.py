@@ -5,6 +5,9 @@ from __future__ import annotations
 from sshjobs.views.base import Event
 from sshjobs.views.wording import count, size
 
+#: Lines that are told because of one host in a run.
+MOST_LINES = 80
+
 
 class HostNews:
     """Turns the events ``host`` and ``warning`` into lines, and remembers what was said already."""
@@ -12,9 +15,30 @@ class HostNews:
     def __init__(self) -> None:
         self._said: set[tuple[str, str]] = set()
         self._down: set[str] = set()
+        #: How many lines are left for a host.
+        self._left: dict[str, int] = {}
 
     def line(self, event: Event) -> tuple[str, str] | None:
-        """Return a word (``up``, ``away``, ``blocked``, ``warn``) and a line; ``None`` for what is not new."""
+        """Return a word (``up``, ``away``, ``blocked``, ``warn``) and a line; ``None`` for what is not new, and for
+        what is too much."""
+        news = self._news(event)
+        # That nobody tries it any more is the last that is told of a host.
+        if news is None or news[0] == "blocked":
+            return news
+        left = self.room(event["host"])
+        if left < 0:
+            return None
+        return news if left else (news[0], f"{news[1]} (no more is told of it)")
+
+    def room(self, host: str) -> int:
+        """Take note of a line about a host, or about a job because of its host; return how many more may follow.
+
+        Less than 0: it is not to be told. A host that comes and goes must not bury what is told of others.
+        """
+        self._left[host] = self._left.get(host, MOST_LINES) - 1
+        return self._left[host]
+
+    def _news(self, event: Event) -> tuple[str, str] | None:
         host = event["host"]
         if event["event"] == "warning":
             return ("warn", f"{host}: {event['reason']}") if self._is_new(host, event["reason"]) else None

@@ -73,8 +73,10 @@ class Lines(View):
             self._say("retry", f"{event['job']} on {event['host']}: {event['reason']}")
 
     def _on_unknown(self, event: Event) -> None:
-        if not self._quiet:
-            self._say("away", f"{event['job']} on {event['host']}: its host cannot be asked; it may still run")
+        left = -1 if self._quiet else self._hosts.room(event["host"])
+        if left >= 0:
+            more = "" if left else " (no more is told of that host)"
+            self._say("away", f"{event['job']} on {event['host']}: its host cannot be asked; it may still run{more}")
 
     def _on_done(self, event: Event) -> None:
         if not self._quiet:

@@ -20,6 +20,8 @@ from sshjobs.network.transport.pipes import PipeReader, PipeWriter, part_of
 READ_SIZE = 1 << 18
 #: How much of what the transport writes to its standard error is kept, in bytes: the end of it tells the cause.
 STDERR_KEPT = 1 << 16
+#: Bytes on standard error after which it is read slowly: a piece, and a pause in seconds.
+MUCH_STDERR, STDERR_PAUSE = 1 << 20, 0.1
 #: Seconds that a child process gets to go by itself after its pipes were closed, before it is killed.
 CLOSE_PATIENCE = 2.0
 
@@ -178,9 +180,14 @@ class ProcessStream(Stream):
         return Ending(status, stderr)
 
     async def _listen(self, errors: asyncio.StreamReader) -> None:
+        heard = 0
         while data := await errors.read(READ_SIZE):
             self._said += data
             del self._said[:-STDERR_KEPT]
+            heard += len(data)
+            if heard > MUCH_STDERR:
+                # Nobody says so much for a person to read; it is not to keep us from what others say.
+                await asyncio.sleep(STDERR_PAUSE)
 
     async def _wait(self) -> int:
         delay, waited = 0.001, 0.0

@@ -12,6 +12,8 @@ from sshjobs.model.host import Host, login_of
 
 #: How much of what a host said is looked through for its words: the end of it.
 LOOKED_AT = 1 << 14
+#: How much of each of its lines, in characters.
+LONGEST_LINE = 500
 
 
 class Cause(NamedTuple):
@@ -90,7 +92,8 @@ def said_by_host(host: Host, text: str) -> HostError | None:
 
     :param text: what it wrote instead of answering as the agent
     """
-    text = text[-LOOKED_AT:]
+    # Cut line by line: what is looked for is found in time that grows with the square of a line.
+    text = "\n".join(line[:LONGEST_LINE] for line in text[-LOOKED_AT:].splitlines())
     for kind, pattern in _SAID_BY_HOST:
         if re.search(pattern, text, re.IGNORECASE):
             return host_error(kind, host, line_with(pattern, text))

@@ -11,6 +11,7 @@ import contextlib
 import queue
 import shutil
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,16 @@ from sshjobs.errors import HostError, InputError, UsageError
 from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.model.host import Host, login_of, split_login
 from sshjobs.network.payload import remote_command
-from sshjobs.network.transport.base import CLOSE_PATIENCE, READ_SIZE, STDERR_KEPT, Ending, Stream, Transport
+from sshjobs.network.transport.base import (
+    CLOSE_PATIENCE,
+    MUCH_STDERR,
+    READ_SIZE,
+    STDERR_KEPT,
+    STDERR_PAUSE,
+    Ending,
+    Stream,
+    Transport,
+)
 from sshjobs.network.transport.causes import host_error, key_advice, last_line, no_agent, said_by_host
 from sshjobs.network.transport.glance import is_near
 from sshjobs.network.transport.openssh import gates_of
@@ -266,8 +276,12 @@ class FabricStream(Stream):
         self._call(self._end)
 
     def _read_errors(self, channel: Any) -> None:
+        heard = 0
         while data := _receive(channel.recv_stderr):
             self._stderr = (self._stderr + data)[-STDERR_KEPT:]
+            heard += len(data)
+            if heard > MUCH_STDERR:
+                time.sleep(STDERR_PAUSE)
 
 
 def _receive(receive: Any) -> bytes:
