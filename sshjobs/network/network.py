@@ -13,7 +13,7 @@ from typing import Any
 from sshjobs.errors import UsageError
 from sshjobs.inputs.clusterfile import clusters_from, hosts_of_clusters
 from sshjobs.inputs.hostfile import load_hosts
-from sshjobs.model.given import MAX_SLOTS, check, check_number, check_path, wrong
+from sshjobs.model.given import MAX_SLOTS, check, check_each, check_number, check_path, wrong
 from sshjobs.model.host import Cluster, Host
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, STATE_FREE
@@ -92,8 +92,9 @@ class Network(NetworkContract):
 
         :raises UsageError: there is no such host
         """
-        if host not in self.hosts:
-            raise UsageError(f"no host is called {host!r}", hint=f"the hosts are {', '.join(self.hosts)}")
+        _check_job(job)
+        if not isinstance(host, str) or host not in self.hosts:
+            raise UsageError(f"no host is called {host!r:.60}", hint=f"the hosts are {', '.join(self.hosts)}")
         engine, paths = self._opened()
         attempt = job.attempt
         if attempt is None or attempt.state in FINAL_STATES or attempt.host != host:
@@ -108,12 +109,15 @@ class Network(NetworkContract):
     def GetJobStatus(self, jobs: Sequence[Job]) -> list[str]:
         if self._engine is not None and not self._holding:
             self.wait(0)
+        jobs = check_each("jobs", jobs, Job)
         return [job.attempt.state if job.attempt is not None else STATE_FREE for job in jobs]
 
     def GetStdout(self, job: Job) -> str:
+        _check_job(job)
         return self._text(self._here().stdout(job.name))
 
     def GetStderr(self, job: Job) -> str:
+        _check_job(job)
         return self._text(self._here().stderr(job.name))
 
     @staticmethod
@@ -242,6 +246,11 @@ class Network(NetworkContract):
 
     def _slots_of(self, host: Host) -> int | None:
         return host.slots or self.slots
+
+
+def _check_job(job: object) -> None:
+    if not isinstance(job, Job):
+        raise wrong("a job", job, "a Job")
 
 
 def _hosts(clusters: Clusters, direct: bool) -> list[Host]:

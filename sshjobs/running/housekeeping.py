@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, LocalError
+from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, LocalError, UsageError
+from sshjobs.model.given import wrong
 from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_BUSY, STATE_FREE, STATE_UNKNOWN, STATES
 from sshjobs.network.clock import Clock
@@ -27,6 +29,10 @@ from sshjobs.store.rundir import RunPaths, discard_run
 COMMIT_RETRY = 1.0
 #: Seconds within which a person is heard while the manager waits for its own machine.
 HEARD_WITHIN = 0.25
+
+
+#: What a manager has from its Setup or Resume on.
+_LATER = ("network", "clock", "store", "paths", "books", "hosts", "schedule", "placement")
 
 
 class LeavesWaiting(Exception):
@@ -57,6 +63,13 @@ class Housekeeping(Hooks):
         self.summary: Summary | None = None
         #: 0 once every job of the run is done, else 1.
         self.exit_code = EXIT_JOBS_FAILED
+
+    if not TYPE_CHECKING:  # Else no misspelt attribute would be found.
+        def __getattr__(self, name: str) -> Any:
+            # Only of what is not there: these are from Setup and Resume on.
+            if name in _LATER:
+                raise UsageError("the manager has no run yet", hint="call Setup or Resume first")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _begin(self, network: NetworkContract, paths: RunPaths, store: RunStore, schedule: Schedule) -> int:
         """Open the books and take the run over; returns our epoch."""
@@ -98,6 +111,8 @@ class Housekeeping(Hooks):
 
         :param signal: see :class:`sshjobs.running.inbox.Inbox`
         """
+        if not callable(request):
+            raise wrong("a request", request, "a function without arguments")
         self.inbox.post(request, signal=signal)
         self.network.wake()
 

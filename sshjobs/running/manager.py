@@ -232,7 +232,7 @@ class Manager(Housekeeping):
 
     def cancel(self, jobs: Iterable[Job]) -> None:
         """End these jobs. A waiting one ends at once, a launched one when its host has proved it."""
-        for job in list(jobs):
+        for job in check_each("jobs", jobs, Job):
             if job.state in FINAL_STATES:
                 continue
             if job.state == STATE_FREE:

@@ -124,9 +124,8 @@ def _lines(kind: _Kind) -> Iterator[str]:
     else:
         more = f" and {kind.number - len(kind.names):,} more" if kind.number > len(kind.names) else ""
         yield f"  {kind.number:,} jobs, {', '.join(kind.names)}{more}: {kind.ending}"
-    if kind.said is not None:
+    if kind.said is not None and kind.file is not None:
         yield f"      {kind.said}"
-    if kind.file is not None:
         yield f"      {_nearest(kind.file)}"
 
 

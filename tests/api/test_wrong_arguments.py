@@ -80,6 +80,13 @@ def calls() -> dict[str, Call]:
         "Queue.ChooseNext": Call(queue.ChooseNext, "busy"),
         "Queue.ChooseRandom": Call(queue.ChooseRandom, "busy"),
         "Manager": Call(Manager, 1.0),
+        "Manager.Setup": Call(Manager(1.0).Setup, [JobSpec("true")], "no network"),
+        "Manager.post": Call(Manager(1.0).post, print),
+        "Manager.cancel": Call(Manager(1.0).cancel, [job]),
+        "Network.LaunchJob": Call(Network("results", ["localhost"]).LaunchJob, job, "nosuch"),
+        "Network.GetJobStatus": Call(Network("results", ["localhost"]).GetJobStatus, [job]),
+        "Network.GetStdout": Call(Network("results", ["localhost"]).GetStdout, job),
+        "Network.GetStderr": Call(Network("results", ["localhost"]).GetStderr, job),
         "LoggingManager": Call(LoggingManager, 1.0, io.StringIO()),
         "Network": Call(Network, "results", ["localhost"], False, ssh_config=None, transport="local", slots=1,
                         direct=False, connect_kwargs=None),
@@ -212,6 +219,12 @@ def test_a_network_that_cannot_be_opened_leaves_neither_thread_nor_directory(
     with pytest.raises(SshjobsError, match="no further thread can be started on this machine"):
         Run.start([JobSpec("true")], name="mine")
     assert list((here / "results").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["ProcessJobs", "LaunchJob", "UpdateJobStatus", "turn", "stop", "commit", "abandon"])
+def test_a_manager_without_a_run_says_what_comes_first(name: str) -> None:
+    with pytest.raises(UsageError, match="the manager has no run yet; call Setup or Resume first"):
+        getattr(Manager(1.0), name)()
 
 
 def test_a_run_takes_a_manager_only() -> None:
