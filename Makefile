@@ -48,6 +48,11 @@ lint: dev ## Check style, types, floors and the far side's Python 3.6
 faults: system dev ## Kill, cut, reboot and fill for an hour or so, as root, and write docs/reliability.md
 	$(BIN)/python -m tests.faults.report
 
+.PHONY: errnos
+errnos: dev ## Have each call of the system on this side fail, half an hour or so; what is played stays played
+	$(BIN)/python -m tests.trouble.report
+	$(BIN)/python -m tests.faults.report --page
+
 .PHONY: bench
 bench: system dev ## Measure sshjobs beside its peers for half an hour or so, as root, and write docs/performance.md
 	@.ci/system bench

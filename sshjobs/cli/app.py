@@ -14,7 +14,7 @@ import click
 from sshjobs import __version__
 from sshjobs.cli.failures import complain, explain_unexpected, hush_pipe, watch_threads
 from sshjobs.cli.streams import CannotPrintError, code_of
-from sshjobs.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, InputError, SshjobsError, UsageError
+from sshjobs.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, InputError, LocalError, SshjobsError, UsageError
 
 #: Commands in the order of the help: (short help, module). A module is only imported for its command.
 COMMANDS = {
@@ -97,6 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has enough of it, as with `| head`.
         return hush_pipe()
+    except OSError as error:
+        # Where nobody expected it, too: it is this machine, and no mistake of sshjobs.
+        complain(str(LocalError.of(error, "this machine refused what is needed", hint="see to that, then try again")))
+        return LocalError.exit_code
     except Exception as error:  # noqa: BLE001 (the last resort: a line for the user, all of it for a bug report)
         return explain_unexpected(error)
     return code_of(code)

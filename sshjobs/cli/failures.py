@@ -49,8 +49,7 @@ def explain_unexpected(error: BaseException) -> int:
     :return: the exit code
     """
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    lead = "the system refused" if isinstance(error, OSError) else "internal error"
-    complain(printable(f"{lead}: {what}; {_kept(error)}"))
+    complain(printable(f"internal error: {what}; {_kept(error)}"))
     return EXIT_INTERNAL
 
 

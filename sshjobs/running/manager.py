@@ -152,10 +152,13 @@ class Manager(Housekeeping):
         """
         try:
             self._last_news = self.clock.monotonic()
-            while not self._is_over():
-                self.turn()
+            while True:
+                while not self._is_over():
+                    self.turn()
+                released = self._release_the_last()
+                if self._is_over():  # Meanwhile more jobs may have been asked for.
+                    break
             self.accepting = False
-            released = self._release_the_last()
             finished = self.books.all_final() and not self.stays_open
             clean = released and (finished or self._left_nothing())
         except LeavesWaiting:
@@ -282,7 +285,9 @@ class Manager(Housekeeping):
                 self.handle_host(Warned(HERE, "waiting until the last outputs are on the disk"))
             # Others may end meanwhile: that is worth knowing, and nothing to wait for.
             self._take_news(self.network.wait(min(deadline - now, HEARD_WITHIN)))
-            self.inbox.carry_out(signals_only=True)
+            self.inbox.carry_out()
+            if not self._is_over():
+                return False
 
     def _take_state(self, job: Job, state: str) -> bool:
         attempt = job.attempts[-1]

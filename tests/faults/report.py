@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.sim import figures
+from tests.trouble import report as errnos
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -108,7 +109,7 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
         found = " | ".join(str(row[key]) for key in _FOUND)
         lines.append(f"| {_WHAT[row['campaign']]} | {_details(row)} | {row['jobs'] or '–'} | {row['starts'] or '–'} | "
                      f"{_repeated(row)} | {found} | {row['seed']} | {row['commit']}, {row['day']} |")
-    lines += ["", figures.section()]
+    lines += ["", figures.section(), errnos.section()]
     lines.append("## The matrix of faults\n")
     lines.append((HERE / "matrix.md").read_text())
     return "\n".join(lines)

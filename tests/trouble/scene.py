@@ -25,9 +25,12 @@ class LocalScene:
 
     :param directory: the working directory, with nothing in it
     :param jobs: entries of a jobfile
+    :param env: of all its processes
     """
 
-    def __init__(self, directory: Path, jobs: Sequence[dict[str, Any]]):
+    def __init__(self, directory: Path, jobs: Sequence[dict[str, Any]], env: dict[str, str] | None = None):
+        self._env = env or {}
+        self._skipped = 0
         self.directory, self.results = directory, directory / "results"
         self.paths = RunPaths(self.results, NAME)
         for job in jobs:
@@ -48,12 +51,12 @@ class LocalScene:
     def _start(self, *words: str, env: dict[str, str] | None) -> None:
         with open(self._log, "ab") as log:
             self.process = subprocess.Popen(sshjobs_argv(words), cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, env={**os.environ, **cli_environment(), **(env or {})})
+                                            stderr=log, env={**os.environ, **cli_environment(), **self._env, **(env or {})})
 
     def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Carry out another command."""
         return subprocess.run(sshjobs_argv(words), cwd=self.directory, stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, timeout=HEARD, env={**os.environ, **cli_environment()}, check=False)
+                              text=True, timeout=HEARD, env={**os.environ, **cli_environment(), **self._env}, check=False)
 
     def signal(self, number: signal.Signals) -> None:
         """Send the manager a signal."""
@@ -84,7 +87,15 @@ class LocalScene:
         return [line for line in self._lines() if not line.startswith("{")]
 
     def _lines(self) -> list[str]:
-        return self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        return self._log.read_text(errors="replace").splitlines()[self._skipped:] if self._log.exists() else []
+
+    def forget_lines(self) -> None:
+        """Look only at what is told from now on."""
+        self._skipped += len(self._lines())
+
+    def tail(self) -> list[str]:
+        """The last lines."""
+        return self._lines()[-8:]
 
     def of(self, event: str) -> list[dict[str, Any]]:
         """The events of one kind."""

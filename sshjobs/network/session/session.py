@@ -104,7 +104,7 @@ class HostSession:
     async def _connection(self, link: words.Link) -> HostError:
         async with self._handshakes(self.host):
             first = await self._trouble.outwait(lambda: self._first_stage(link))
-            stream = self._stream = await self._trouble.outwait(lambda: self._transport.open(self.host))
+            stream = self._stream = await self._trouble.outwait(self._open)
             if stream.notice is not None:
                 self._emit(Warned(self.host.name, stream.notice))
             try:
@@ -125,6 +125,12 @@ class HostSession:
         finally:
             await _stop(*helpers)
         return await self._why_ended(link, stream)
+
+    async def _open(self) -> Stream:
+        try:
+            return await self._transport.open(self.host)
+        except OSError as error:
+            raise LocalError.of(error, "no connection can be begun on this machine") from error
 
     async def _first_stage(self, link: words.Link) -> bytes:
         return first_stage(link.nonce, hello=self._dialog.hello(), near=self._transport.near(self.host))

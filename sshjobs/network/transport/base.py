@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sshjobs.errors import HostError
+from sshjobs.errors import HostError, LocalError
 from sshjobs.model.host import Host, split_login
 from sshjobs.network.openfiles import give_back
 from sshjobs.network.transport.causes import too_slow
@@ -24,6 +25,8 @@ STDERR_KEPT = 1 << 16
 MUCH_STDERR, STDERR_PAUSE = 1 << 20, 0.1
 #: Seconds that a child process gets to go by itself after its pipes were closed, before it is killed.
 CLOSE_PATIENCE = 2.0
+#: What the system says of a program that is not there, or that cannot be one.
+_NO_PROGRAM = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOEXEC, errno.EISDIR)
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,11 @@ class Transport(ABC):
         """
 
 
+def _no_room(error: OSError) -> LocalError:
+    return LocalError("no further process can be started on this machine", why=error.strerror,
+                      hint="see the limits of this user (ulimit -n -u) and the memory")
+
+
 _Process = TypeVar("_Process", bound="ProcessStream")
 
 
@@ -141,16 +149,27 @@ class ProcessStream(Stream):
     async def start(cls: type[_Process], argv: Sequence[str]) -> _Process:
         """Start a process in a session of its own, so that a Ctrl-C in our terminal does not reach it.
 
-        :raises OSError: it cannot be started
+        :raises OSError: the program cannot be started
+        :raises LocalError: this machine has no room for another process
         """
         loop = asyncio.get_running_loop()
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   start_new_session=True, bufsize=0)
-        give_back(process.pid)
-        # Popen and not asyncio's own: that one needs a thread a child on some of our Pythons.
-        errors = asyncio.StreamReader(limit=STDERR_KEPT)
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(errors), process.stderr)
-        return cls(process, errors)
+        try:
+            process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                       start_new_session=True, bufsize=0)
+        except OSError as error:
+            if error.filename is not None and error.errno in _NO_PROGRAM:
+                raise
+            raise _no_room(error) from error
+        try:
+            give_back(process.pid)
+            # Popen and not asyncio's own: that one needs a thread a child on some of our Pythons.
+            errors = asyncio.StreamReader(limit=STDERR_KEPT)
+            await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(errors), process.stderr)
+            return cls(process, errors)
+        except OSError as error:
+            process.kill()
+            process.wait()
+            raise _no_room(error) from error
 
     async def read(self) -> bytes:
         return await self._reader.read()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -98,13 +97,6 @@ def said_by_host(host: Host, text: str) -> HostError | None:
         if re.search(pattern, text, re.IGNORECASE):
             return host_error(kind, host, line_with(pattern, text))
     return None
-
-
-def too_many_files(host: Host, error: OSError) -> HostError | None:
-    """Return the error for a connection that could not be tried for want of open files here, ``None`` for others."""
-    if error.errno not in (errno.EMFILE, errno.ENFILE):
-        return None
-    return host_error("no-files", host, error.strerror, reached=False)
 
 
 def too_slow(host: Host, seconds: float) -> HostError:

@@ -9,7 +9,6 @@ from sshjobs.errors import HostError
 from sshjobs.model.host import Host
 from sshjobs.network.payload import bootstrap_code
 from sshjobs.network.transport.base import Ending, ProcessStream, Stream, Transport
-from sshjobs.network.transport.causes import too_many_files
 
 
 class LocalTransport(Transport):
@@ -22,8 +21,6 @@ class LocalTransport(Transport):
         try:
             return await ProcessStream.start([python, "-ISc", bootstrap_code()])
         except OSError as error:
-            if (crowded := too_many_files(host, error)) is not None:
-                raise crowded from error
             raise HostError("no-python", host.name, "the agent cannot be started on this machine",
                             why=f"{python}: {os.strerror(error.errno or 0)}",
                             hint="set python= of the host to an interpreter", lasting=True) from error

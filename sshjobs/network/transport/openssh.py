@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 
-from sshjobs.errors import HostError
+from sshjobs.errors import HostError, LocalError
 from sshjobs.gjob.verbs import sshoptions
 from sshjobs.model.host import Host, login_of, split_login
 from sshjobs.network.payload import remote_command
@@ -16,7 +16,6 @@ from sshjobs.network.transport.causes import (
     last_line,
     no_agent,
     said_by_host,
-    too_many_files,
 )
 from sshjobs.network.transport.glance import glance_at, is_near
 from sshjobs.network.transport.settings import NotAccepted, ask_ssh
@@ -56,10 +55,12 @@ class OpensshTransport(Transport):
         call = await asyncio.get_running_loop().run_in_executor(None, prepare) if asked else prepare()
         try:
             stream = await OpensshStream.start(call.argv(remote_command(host.python)))
+        except LocalError:
+            call.close()
+            raise
         except OSError as error:
             call.close()
-            raise too_many_files(host, error) or HostError("no-ssh", host.name, "ssh cannot be started",
-                                                           why=error.strerror) from error
+            raise HostError("no-ssh", host.name, "ssh cannot be started", why=error.strerror) from error
         stream.call, stream.patience, stream.notice = call, call.connect_timeout, self._notice(call)
         self._masters[host.name] = call.master
         return stream

@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable
 from typing import IO, Any, ClassVar
 
+from sshjobs.errors import LocalError
+
 #: Bytes that may wait in a pipe, usually and when it is as wide as a system lets everybody have it.
 SIZE, WIDEST = 1 << 16, 1 << 20
 #: Pipes of one direction that are wide at a time: a system grants each user so many bytes for all pipes together.
@@ -27,6 +29,12 @@ def part_of(file: int, offset: int, size: int) -> tuple[bytes, bool]:
     except OSError:
         data = b""
     return data + bytes(size - len(data)), len(data) == size
+
+
+def _refused(error: OSError) -> LocalError:
+    """Return what it means that a pipe cannot be used whose other end is open: that has nothing to do with the host."""
+    return LocalError.of(error, "a pipe to a program on this machine cannot be used", passing=False,
+                         hint="see to that, then: sshjobs resume")
 
 
 class _Pipe:
@@ -129,8 +137,8 @@ class PipeReader(_Pipe):
             except BlockingIOError:
                 await self._ready()
                 continue
-            except OSError:
-                break
+            except OSError as error:
+                raise _refused(error) from error
             self._much = len(data) >= SIZE // 4
             if len(data) >= SIZE or not self._much:
                 self._resize(WIDEST if self._much else SIZE)
@@ -210,6 +218,10 @@ class PipeWriter(_Pipe):
                 written = some()
             except BlockingIOError:
                 written = 0
+            except ConnectionError:
+                raise
+            except OSError as error:
+                raise _refused(error) from error
             size -= written
             self._filled += written
             if size:
