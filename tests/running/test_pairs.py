@@ -21,7 +21,7 @@ from sshjobs.running.manager import Manager
 from sshjobs.running.unattended import change
 from sshjobs.simulation import Program
 from sshjobs.store import ManagerIdentity, RunReader
-from tests.sim.play import Play
+from tests.sim.play import Killed, Play
 
 #: Seconds of a job; and of a look at what happens: longer than the first canary takes to be sent.
 TAKES, LOOK = 0.5, 20.0
@@ -361,3 +361,46 @@ def test_a_canary_that_is_cancelled_leaves_its_host_in_quarantine_and_is_followe
         stage.look()
         assert stage.on_h1() and not stage.manager.hosts.quarantine.is_quarantined("h1")
         stage.play.finish()
+
+
+# -- a manager that dies while it carries a request out ---------------------------------------------------------------
+
+
+def dying_at(stage: Stage, point: str, data: Data) -> None:
+    """Make a request of a manager that is killed when its store is at this point."""
+    stage.play.traps[point] = 1, lambda machine: stage.play.kill_manager()
+    with pytest.raises(Killed):
+        stage.ask(data)
+    assert not stage.play.alive
+
+
+@pytest.mark.parametrize("request_", [one for one in REQUESTS if one is not leave], ids=lambda function: function.__name__)
+def test_what_was_written_of_a_request_holds_though_the_manager_died_before_it_took_effect(
+        request_: Callable[[Stage], Data]) -> None:
+    with staged(f"{request_.__name__} written") as stage:
+        data = prepare(stage, request_, lambda stage: stage.play.advance(TAKES))
+        stage.manager.store.commit()
+        dying_at(stage, "manager.changed", data)
+        stage.see_to_a_manager()
+        REQUESTS[request_](stage)
+        stage.play.finish()
+
+
+@pytest.mark.parametrize("request_", [one for one in REQUESTS if one is not leave], ids=lambda function: function.__name__)
+def test_nothing_is_done_of_a_request_that_was_not_written_when_the_manager_died(
+        request_: Callable[[Stage], Data]) -> None:
+    with staged(f"{request_.__name__} not written") as stage:
+        data = prepare(stage, request_, lambda stage: stage.play.advance(TAKES))
+        stage.manager.store.commit()
+        before = stored(stage)
+        dying_at(stage, "manager.change", data)
+        assert stored(stage) == before
+        stage.play.finish()
+
+
+def stored(stage: Stage) -> tuple[Any, ...]:
+    """Return what a request may change in the store."""
+    with RunReader.open(stage.play.paths) as reader:
+        jobs = [(row.name, row.state, row.paused) for row in reader.jobs()]
+        hosts = [(row.host.name, row.host.drained, row.host.removed) for row in reader.hosts()]
+        return jobs, hosts, reader.summary().options.get("paused")

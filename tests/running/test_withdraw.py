@@ -65,6 +65,15 @@ def test_a_name_is_free_again_and_a_number_is_not(tmp_path: Path) -> None:
     assert row is not None and row.number == 4
 
 
+def test_a_name_is_not_free_where_there_are_files_of_it(tmp_path: Path) -> None:
+    paths = finished(tmp_path)
+    change(paths, {"do": "add", "specs": [SPEC]})
+    # As an attempt leaves them that was launched and taken back.
+    (paths.job("wrong") / "attempt-1").mkdir(parents=True)
+    change(paths, {"do": "withdraw", "jobs": ["wrong"]})
+    assert change(paths, {"do": "add", "specs": [SPEC]})["jobs"] == ["wrong-2"]
+
+
 def test_what_has_started_or_may_have_stays(tmp_path: Path) -> None:
     with edit(tmp_path, "r", ["done", "runs", "waits", "never"]) as run:
         run.done("done")

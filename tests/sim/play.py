@@ -222,11 +222,11 @@ class Play:
             self._manager_point("manager.committed")
         def apply(change: Change) -> None:
             if change != Change():
-                self._manager_point("manager.commit")
+                self._manager_point("manager.change")
                 if self.store_full:
                     raise StoreBlockedError("full")
                 write(change)
-                self._manager_point("manager.committed")
+                self._manager_point("manager.changed")
         write, store.apply = store.apply, apply  # type: ignore[method-assign]
         store.commit = commit  # type: ignore[method-assign]
 

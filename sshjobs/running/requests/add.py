@@ -24,8 +24,11 @@ class Add(Request):
         """:raises UsageError: ``hosts`` of a job match no host, or one cannot be called so"""
         schedule, hosts = target.schedule(), [host for host in target.hosts() if not host.removed]
         with target.reader() as reader:
-            self._jobs = list(jobs_from(self._specs, hosts, first=reader.last_number(),
-                                        taken=lambda name: reader.job(name) is not None))
+            # A job that was withdrawn may have left files: they are not taken for those of another.
+            left = "last_number" in reader.summary().options
+            self._jobs = list(jobs_from(
+                self._specs, hosts, first=reader.last_number(),
+                taken=lambda name: reader.job(name) is not None or (left and target.paths.job(name).exists())))
         for job in self._jobs:
             job_directory_name(job.name)
             schedule.check(job)
