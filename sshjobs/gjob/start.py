@@ -23,11 +23,12 @@ class StartError(Exception):
     """No process came to be. The message says why.
 
     :ivar kind: the ``why`` of the attempt's end: one of the three above
+    :ivar missing: there is no such program
     """
 
-    def __init__(self, why: str, kind: str = START_FAILED):
+    def __init__(self, why: str, kind: str = START_FAILED, missing: bool = False):
         super().__init__(why)
-        self.kind = kind
+        self.kind, self.missing = kind, missing
 
 
 class Starter:
@@ -91,7 +92,8 @@ class Starter:
                 raise StartError(room.words(error, self._places.root), NO_ROOM)
             from . import unstartable  # only where there is something to explain
 
-            raise StartError(unstartable.program(error, argv[0], env), CANNOT_START)
+            raise StartError(unstartable.program(error, argv[0], env), CANNOT_START,
+                             unstartable.is_missing(error, argv[0]))
         finally:
             _leave()
 
@@ -125,7 +127,7 @@ class Starter:
         bash = _find(b"bash", env)
         if bash is None:
             raise StartError("no such program: bash (a script needs it); PATH is %s"
-                             % os.fsdecode(env.get(b"PATH", b"not set")), CANNOT_START)
+                             % os.fsdecode(env.get(b"PATH", b"not set")), CANNOT_START, missing=True)
         strict, login = spec.get("strict", True), spec.get("login", False)
         text = wire.to_bytes(spec["script"])
         if login and strict:

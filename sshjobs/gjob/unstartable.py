@@ -55,6 +55,11 @@ def program(error: OSError, name: bytes, env: "Dict[bytes, bytes]") -> str:
     return "no such program: %s" % shown
 
 
+def is_missing(error: OSError, name: bytes) -> bool:
+    """Tell whether there is no such program, as a shell says by its status 127."""
+    return error.errno in (errno.ENOENT, errno.ENOTDIR) and (b"/" not in name or files.kind(name) is None)
+
+
 def directory(cwd: str, path: bytes) -> str:
     """Say why a job cannot work in a directory that is none.
 

@@ -76,11 +76,11 @@ class Watcher(Runner):
             self._see_through(job)
             self._end(job, job.why or "exited", None, os.fstat(files[0]).st_size, os.fstat(files[1]).st_size)
         except StartError as error:
-            self._fail(job, str(error))
+            self._fail(job, str(error), _NOT_FOUND if error.missing else _NOT_RUN)
         except OSError as error:
             if job.pid:
                 raise
-            self._fail(job, "its output files cannot be made: %s" % reason(error))
+            self._fail(job, "its output files cannot be made: %s" % reason(error), _NOT_RUN)
         finally:
             for fd in files:
                 os.close(fd)
@@ -90,13 +90,13 @@ class Watcher(Runner):
         self._unwritten += [(".pid", "%d\n" % job.pid), (".pgid", "%d\n" % job.pid)]
         self._write()
 
-    def _fail(self, job: Job, msg: str) -> None:
+    def _fail(self, job: Job, msg: str, status: int) -> None:
         try:
             with open(self._places.stream(_UID, 2), "ab") as file:
                 file.write(("gjob: %s\n" % msg).encode("utf-8", "surrogateescape"))
         except OSError:  # it is in the journal, and told to whoever waits
             pass
-        job.status = _NOT_FOUND if msg.startswith("no such program") else _NOT_RUN
+        job.status = status
         self._end(job, "start_failed", msg, 0, 0)
 
     def _end(self, job: Job, why: str, msg: "str | None", out: int, err: int) -> None:
