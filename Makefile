@@ -64,6 +64,10 @@ simulate: dev ## Play 100,000 disasters in a simulated world, and hunt the twelv
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.sim.campaign --disasters 100000 --jobs 2
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.sim.mutants
 
+.PHONY: mutants
+mutants: system dev ## Put 500 small faults into the code, one at a time, for hours, and tell which no test notices
+	$(BIN)/python -m tests.mutation --mutants 500 --seed 1
+
 .PHONY: api
 api: dev ## Write down the public API as it is now (tests/house/public_api.txt)
 	$(BIN)/python -m tests.house.public_api > tests/house/public_api.new
