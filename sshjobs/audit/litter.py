@@ -9,9 +9,10 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from sshjobs.network.transport.sshlog import NAME
 from sshjobs.running.control import CONTROL_SOCKET, is_kept, socket_directories
 from sshjobs.store.rundir import MARKER
 
@@ -40,6 +41,9 @@ def litter(results: Path) -> Iterator[tuple[Path, str]]:
         elif not (path / "run.db").exists():
             yield path, "run whose start was cut short"
     for path in _listed(Path(tempfile.gettempdir())):
+        words = NAME.fullmatch(path.name)
+        if words is not None and _is_ours(path, stat.S_ISREG) and not _lives(int(words[1])):
+            yield path, "what an ssh said to a process that is gone"
         if _SCRATCH.fullmatch(path.name) and _is_ours(path) and _idle(path, QUIET):
             yield path, "scratch directory"
 
@@ -63,12 +67,22 @@ def _listed(directory: Path) -> list[Path]:
         return []
 
 
-def _is_ours(path: Path) -> bool:
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _is_ours(path: Path, kind: Callable[[int], bool] = stat.S_ISDIR) -> bool:
     try:
         info = path.lstat()
     except OSError:
         return False
-    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid()
+    return kind(info.st_mode) and info.st_uid == os.getuid()
 
 
 def _idle(path: Path, seconds: float) -> bool:

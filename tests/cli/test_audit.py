@@ -69,9 +69,14 @@ def test_only_what_nobody_needs_is_litter(tmp_path: Path, runtime: Path) -> None
         alive.bind(str(runtime / f"run-{2:032x}.sock"))
         alive.listen(1)
         age(runtime / f"run-{2:032x}.sock")
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        words, others = scratch / "sshjobs-ssh-999999999-abc", scratch / f"sshjobs-ssh-{os.getpid()}-abc"
+        for path in (words, others):
+            path.touch()
         found = [path for path, _ in litter.litter(results)]
-    assert sorted(found) == sorted([dead, removed, cut])
-    assert [litter.remove(path) for path in sorted(found)] == [1, 1, 1]
+    assert sorted(found) == sorted([dead, removed, cut, words])
+    assert [litter.remove(path) for path in sorted(found)] == [1, 1, 1, 1]
     assert not any(path.exists() for path in found)
     assert (results / "whole" / "run.db").exists() and young.exists()
 

@@ -357,3 +357,38 @@ def test_nothing_is_left_on_a_host_but_the_jobs(gjob: RemoteGjob) -> None:
     assert sorted(os.listdir(host.home)) == sorted([*before[0], RESULTS])
     assert sorted(os.listdir(host.path("/tmp"))) == before[1]
     eventually(lambda: not [p for p in host.processes() if "-ISc" in p.argv and p.state not in "ZX"], "no process")
+
+
+def test_the_configuration_of_the_user_counts(gjob: RemoteGjob, lab: BaseLab, tmp_path: Path) -> None:
+    config = lab.write_ssh_config(tmp_path / "config", extra=(
+        "IgnoreUnknown UseKeychain\nHost *\n    UseKeychain yes\n    ConnectTimeout 77\n    ServerAliveInterval 88\n"))
+    gjob.ssh = ["-F", str(config)]
+    name = gjob.begin(lab.hosts[0], "echo hello")
+    assert gjob.ended(name) == "done"
+    from sshjobs.gjob.verbs.ssh import Target
+    argv = Target(lab.hosts[0].name, str(config)).argv("true")
+    said = subprocess.run([argv[0], "-G", *argv[1:-1]], capture_output=True, text=True, check=True).stdout
+    assert "connecttimeout 77\n" in said and "serveraliveinterval 88\n" in said and "serveralivecountmax 3\n" in said
+
+
+def test_a_master_that_stands_still_is_gone_past(gjob: RemoteGjob, lab: BaseLab, tmp_path: Path) -> None:
+    path = tmp_path / "cm"
+    config = lab.write_ssh_config(tmp_path / "config", extra=f"Host *\n    ControlPath {path}\n")
+    master = subprocess.Popen(["ssh", "-F", config, "-M", "-N", lab.names[0]], stdin=subprocess.DEVNULL)
+    try:
+        eventually(path.exists, "the master's socket")
+        master.send_signal(signal.SIGSTOP)
+        gjob.ssh = ["-F", str(config)]
+        done = gjob.remote("start", lab.names[0], input="true")
+        assert done.returncode == 0, done
+        assert f"the ControlMaster at {path} does not answer" in done.stderr
+        assert f"ssh -O exit {lab.names[0]}" in done.stderr
+    finally:
+        master.kill()
+        master.wait()
+
+
+@pytest.mark.parametrize("user", ["user@corp.com", "corp\\user"])
+def test_a_login_name_that_cannot_be_written_gets_the_way_out(gjob: RemoteGjob, user: str) -> None:
+    done = gjob.remote("start", f"{user}@h0", input="true")
+    assert done.returncode == 2 and "Host NAME, below it HostName and User" in done.stderr

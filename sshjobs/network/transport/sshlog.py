@@ -15,8 +15,8 @@ from sshjobs.errors import HostError
 from sshjobs.model.host import Host
 from sshjobs.network.transport.causes import host_error, last_line
 
-#: What the names of these files begin with; ``sshjobs gc`` removes what a manager that was killed left.
-PREFIX = "sshjobs-ssh-"
+#: What these files are called, with the pid of who made them; ``sshjobs gc`` removes those of processes that are gone.
+NAME = re.compile(r"sshjobs-ssh-(\d{1,9})-\w+")
 #: How much of a log is read: the beginning of it tells the cause.
 KEPT = 1 << 16
 #: At this level ssh says why it gives up, and that it has logged in.
@@ -59,7 +59,7 @@ class SshLog:
 
     def __init__(self) -> None:
         try:
-            descriptor, self.path = tempfile.mkstemp(prefix=PREFIX)
+            descriptor, self.path = tempfile.mkstemp(prefix=f"sshjobs-ssh-{os.getpid()}-")
             os.close(descriptor)
         except OSError:
             self.path = os.devnull
