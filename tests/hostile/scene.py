@@ -41,6 +41,7 @@ FRAMES: dict[str, bytes] = {
     "pong": line({"t": "pong", "seq": 0}),
     "lack": line({"t": "lack", "shas": ["0" * 64]}),
     "lease": line({"t": "lease", "at": 1.5}),
+    "clearing": line({"t": "clearing", "pieces": 7}),
     "gone": line({"t": "gone", "processes": 1, "files": 2}),
     "error": line({"t": "error", "msg": "it does not understand"}),
 }

@@ -33,6 +33,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "pong": {"seq": 1},
     "lack": {"shas": ["0" * 64]},
     "lease": {"at": 1.5},
+    "clearing": {"pieces": 5},
     "gone": {"processes": 0, "files": 0},
     "error": {"msg": "m"},
 }
