@@ -60,7 +60,7 @@ bench: system dev ## Measure sshjobs beside its peers for half an hour or so, as
 	$(BIN)/python -m tests.benchmarks.report
 
 .PHONY: simulate
-simulate: dev ## Play 100,000 disasters in a simulated world, and hunt the twelve mutants
+simulate: dev ## Play 100,000 disasters in a simulated world, and hunt the mutants
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.sim.campaign --disasters 100000 --jobs 2
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.sim.mutants
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from sshjobs.simulation.world import Program, Watcher, World
+from sshjobs.simulation.world import Program, World
 
-__all__ = ["Program", "Watcher", "World"]
+__all__ = ["Program", "World"]

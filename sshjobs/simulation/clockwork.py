@@ -1,7 +1,7 @@
 """Hosts that take time and do nothing else: for questions about how long a run takes, or what it costs this side.
 
 They speak the link as an agent does, so that all of this side is the real one; but nothing goes wrong on them, jobs
-write nothing, and the link never breaks. What may die is simulated by :class:`~sshjobs.simulation.agent.Agent`.
+write nothing, and the link never breaks. On a :class:`~tests.sim.host.machine.Machine` all may die.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sshjobs.gjob import wire
-from sshjobs.simulation.machine import Machine
+from sshjobs.gjob.runner import QUIET_START
 from sshjobs.simulation.pipe import Connection
-from sshjobs.simulation.runner import QUIET_START
+from sshjobs.simulation.site import Site
 from sshjobs.simulation.world import World
 
 #: Seconds that do not count: sums of times are off by less.
 _MOMENT = 1e-6
 
 
-class Clockwork(Machine):
+class Clockwork(Site):
     """One such host.
 
     :param cores: what it says of itself
@@ -31,7 +31,6 @@ class Clockwork(Machine):
 
     def __init__(self, world: World, name: str, cores: int, seconds: Callable[[], float]):
         super().__init__(world, name, cores)
-        self.door = self.answer
         self._seconds = seconds
         self._slots = cores
         #: The limit of each job that waits for a slot.
@@ -70,7 +69,9 @@ class Clockwork(Machine):
     def _on_hello(self, frame: dict[str, Any]) -> None:
         self._slots = frame["slots"] or self.cores
         self._write([f"\nSSHJOBS-READY {self._nonce}\n"])
-        self._say(t="welcome", v=wire.VERSION, pid=1, resumed=False, **self.facts())
+        self._say(t="welcome", v=wire.VERSION, pid=1, resumed=False, boot=self.boot, pidns=1, machine=self.name,
+                  hostname=self.name, python="3.11", cores=self.cores, memory=1 << 33, gpus=[], clock=self.clock(),
+                  disk=1 << 40, root="/sim", home="/sim")
 
     def _on_sync(self, frame: dict[str, Any]) -> None:
         for uid, _, _ in frame["a"]:

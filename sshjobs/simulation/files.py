@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,12 +13,12 @@ from sshjobs.network.session.output_files import OutputFiles
 class VirtualFiles(OutputFiles):
     """The output files of the manager's machine.
 
-    :ivar full: the disk takes nothing more
+    :ivar trouble: the number of the error that everything fails with that is to be written; ``None`` where all is well
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.full = False
+        self.trouble: int | None = None
         self._data: dict[str, bytearray] = {}
         self._synced: dict[str, int] = {}
         self._dirty: dict[str, None] = {}
@@ -52,8 +52,8 @@ class VirtualFiles(OutputFiles):
         self._dirty[str(path)] = None
 
     def _check(self, path: str | Path) -> None:
-        if self.full:
-            raise OSError(errno.ENOSPC, "no space", str(path))
+        if self.trouble is not None:
+            raise OSError(self.trouble, os.strerror(self.trouble), str(path))
 
     def forget(self, uid: str) -> None:
         """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
@@ -86,6 +86,7 @@ class VirtualFiles(OutputFiles):
 
     def sync(self, top: Path, places: Iterable[tuple[Path, Path]] | None = None) -> None:
         """Put everything on the disk."""
+        self._check(top)
         for path in self._dirty:
             self._synced[path] = len(self._data.get(path, b""))
         self._dirty.clear()

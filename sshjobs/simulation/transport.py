@@ -9,9 +9,9 @@ from collections.abc import Callable
 from sshjobs.errors import HostError
 from sshjobs.model.host import Host
 from sshjobs.network.transport import Ending, OpensshTransport, Stream, Transport
-from sshjobs.simulation.door import answer_door
-from sshjobs.simulation.machine import Machine
+from sshjobs.network.transport.sshcall import SshEnding
 from sshjobs.simulation.pipe import Connection
+from sshjobs.simulation.site import Site
 from sshjobs.simulation.world import World
 
 #: What ssh says of a host that is not there, and of a connection that broke.
@@ -33,10 +33,10 @@ class SimulatedTransport(Transport):
     async def open(self, host: Host) -> Stream:
         # Hosts do not answer in step.
         await asyncio.sleep(self._world.handshake * self._world.rng.uniform(0.8, 1.2))
-        machine = self._world.machines.get(host.name)
-        if machine is None or not machine.reachable:
-            return EndedStream(Ending(255, _NO_ROUTE.format(host=host.name)))
-        stream = SimulatedStream(self._world, machine)
+        site = self._world.machines.get(host.name)
+        if site is None or not site.reachable:
+            return EndedStream(SshEnding(255, "", own=_NO_ROUTE.format(host=host.name)))
+        stream = SimulatedStream(self._world, site)
         self._open[stream] = None
         stream.on_close = lambda: self._open.pop(stream, None)
         return stream
@@ -76,9 +76,9 @@ class EndedStream(Stream):
 class SimulatedStream(Stream):
     """This side's end of a connection."""
 
-    def __init__(self, world: World, machine: Machine) -> None:
-        self._world, self._machine = world, machine
-        self._connection = Connection(world, machine.latency)
+    def __init__(self, world: World, site: Site) -> None:
+        self._world, self._site = world, site
+        self._connection = Connection(world, site.latency)
         self._connection.on_down, self._connection.near_closed = self._come, self._end
         self._input: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
@@ -104,10 +104,7 @@ class SimulatedStream(Stream):
         if not self._begun:
             self._begun = True
             nonce, data = unpack_stage(data)
-            if self._machine.door is None:
-                answer_door(self._machine, self._connection, nonce)
-            else:
-                self._machine.door(self._connection, nonce)
+            self._site.answer(self._connection, nonce)
         self._connection.up.write(data)
 
     def abort(self) -> None:
@@ -117,7 +114,7 @@ class SimulatedStream(Stream):
     async def close(self) -> Ending:
         broke = self._ended
         self.abort()
-        return Ending(255 if broke else 0, _RESET if broke else "")
+        return SshEnding(255 if broke else 0, "", own=_RESET if broke else "")
 
     def _come(self, data: bytes) -> None:
         self._input.append(data)

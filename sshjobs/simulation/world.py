@@ -9,10 +9,7 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from sshjobs.simulation.machine import Machine, Process
+from typing import Any, NamedTuple
 
 #: What the wall clock shows when a world begins.
 _EPOCH = 1.7e9
@@ -43,25 +40,6 @@ class Program(NamedTuple):
     daemon: bool = False
 
 
-class Watcher:
-    """Sees what really happens on the machines; the base sees nothing. A test's watcher raises on what must not be."""
-
-    def on_start(self, machine: Machine, process: Process) -> None:
-        """The main process of an attempt has started."""
-
-    def on_write(self, machine: Machine, uid: str, stream: int, data: bytes) -> None:
-        """An attempt has written output into its file."""
-
-    def on_exit(self, machine: Machine, process: Process) -> None:
-        """The main process of an attempt has ended."""
-
-    def on_kill(self, machine: Machine, process: Process, why: str) -> None:
-        """A process is about to be killed by ours, for an attempt."""
-
-    def on_point(self, point: str, machine: Machine | None) -> None:
-        """One step of many is reached: a moment for something to die."""
-
-
 class World:
     """See the module. It is the clock of its networks as well.
 
@@ -78,12 +56,14 @@ class World:
         self.now = 0.0
         #: How far the wall clock of the manager's machine is off.
         self.wall = _EPOCH
-        self.machines: dict[str, Machine] = {}
-        self.watcher = Watcher()
+        self.machines: dict[str, Any] = {}
         self.trace: deque[str] = deque(maxlen=_TRACE)
         #: What is kept of the trace; nothing by default, as it costs.
         self.tracing = False
-        self.events = 0
+        #: Why nothing goes on: raised to whoever lets the world run.
+        self.broken: BaseException | None = None
+        #: How many things have happened, and how many may: more of them, and something goes round in circles.
+        self.events, self.most_events = 0, 1 << 62
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._seq = 0
 
@@ -116,10 +96,10 @@ class World:
             self.now = when
             self.events += 1
             act()
-
-    def point(self, name: str, machine: Machine | None = None) -> None:
-        """Pass a point at which something may die."""
-        self.watcher.on_point(name, machine)
+            if self.broken is not None:
+                raise self.broken
+            if self.events > self.most_events:
+                raise AssertionError(f"F: {self.events} things have happened by {self.now:.0f} s")
 
     def say(self, text: str) -> None:
         """Note what happened."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from sshjobs.running.requests import host_data
 from sshjobs.simulation import Program
-from sshjobs.simulation.agent import Agent
-from sshjobs.simulation.machine import Machine
-from sshjobs.simulation.runner import Runner
+from tests.sim.host.machine import KILL, Machine, Trap
+from tests.sim.host.process import Process
 from tests.sim.play import Play
 
 Disaster = Callable[[Play], None]
@@ -19,16 +18,26 @@ _MANY = 1 << 40
 #: Points of the manager and of the far side that a trap can wait at.
 MANAGER_POINTS = ("manager.launch", "manager.commit", "manager.committed", "manager.flush", "manager.aside",
                   "manager.flushed", "manager.release", "manager.open")
-RUNNER_POINTS = ("runner.given", "runner.claimed", "runner.noted", "runner.started", "runner.running", "runner.over",
-                 "runner.reaped", "runner.ended")
+#: Calls of the far side that it is likely to be between of when it matters.
+CALLS = ("mkdir", "open", "write", "spawn", "waitid", "wait4", "fork", "send", "recv", "unlink", "rmdir", "listdir", "wait",
+         "close", "listen", "connect", "stat", "pwrite", "kill_exactly")
+
+
+#: Errors of this machine's disk, and of calls on hosts.
+HERE = (errno.ENOSPC, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE)
+THERE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.ENOSPC, errno.EDQUOT)
+#: What is said of attempts that there are not, or is no frame at all; and how often in one play.
+LIES = (b"no frame\n", b"{}\n", b'{"t":"state","id":"99999.1","s":"running"}\n', b'{"t":"pong","seq":9e99}\n',
+        b'{"t":"started","id":"99999.1","pid":-1,"at":1e400}\n', b'{"t":"warn","msg":"\\u001b[2J"}\n',
+        b'{"t":"out","id":"99999.1","s":1,"off":0,"n":3,"crc":7}\nabc', b'{"t":"welcome","v":1}\n', b"\x00" * 5000,
+        b'{"t":"stuck","id":"99999.1","pids":[1,2]}\n', b'{"t":"lack","shas":["x"]}\n')
+MOST_LIES = 3
 
 
 def _machine(play: Play) -> Machine:
-    return play.world.machines[play.rng.choice(play.hosts).name]
-
-
-def _owners(machine: Machine, kind: str) -> list[Any]:
-    return [process.owner for process in list(machine.processes.values()) if process.kind == kind]
+    machine = play.world.machines[play.rng.choice(play.hosts).name]
+    assert isinstance(machine, Machine)
+    return machine
 
 
 def kill_manager(play: Play) -> None:
@@ -46,26 +55,25 @@ def trap_manager(play: Play) -> None:
     play.traps[play.rng.choice(MANAGER_POINTS)] = play.rng.choice((1, 1, 2, 3)), lambda machine: kill_manager(play)
 
 
+def ask_at_a_point(play: Play) -> None:
+    """A person asks for something at a certain point of the manager's work."""
+    ask = play.rng.choice((cancel, retry, drain, hold, have_second_thoughts, remove_host, change_slots, submit))
+    play.traps[play.rng.choice(MANAGER_POINTS)] = play.rng.choice((1, 1, 2, 3)), lambda machine: ask(play)
+
+
 def kill_agent(play: Play, machine: Machine | None = None) -> None:
     """kill -9 of the agent of a host."""
     machine = machine or _machine(play)
-    for agent in _owners(machine, "agent"):
-        assert isinstance(agent, Agent)
-        play.world.say(f"{machine.name}: the agent is killed")
-        play.judge.agent_deaths[machine.name].append(play.world.now)
-        agent.die()
+    for agent in machine.of_kind("agent"):
+        machine.kill(agent, KILL, None)
 
 
 def kill_runner(play: Play, machine: Machine | None = None) -> None:
     """kill -9 of one of the runners of a host."""
     machine = machine or _machine(play)
-    runners = _owners(machine, "runner")
+    runners = machine.of_kind("runner")
     if runners:
-        runner = play.rng.choice(runners)
-        assert isinstance(runner, Runner)
-        play.world.say(f"{machine.name}: the runner of {runner.uid or 'nothing'} is killed")
-        _note_death(play, runner)
-        runner.die()
+        machine.kill(play.rng.choice(runners), KILL, None)
         _others_come(play, machine)
 
 
@@ -79,23 +87,14 @@ def _others_come(play: Play, machine: Machine) -> None:
     play.world.at(play.rng.choice((5.0, 5000.0)), leave)
 
 
-def _note_death(play: Play, runner: Runner) -> None:
-    play.judge.runner_deaths.update(runner.knows())
-    if runner.journal.unwritten:
-        play.judge.silenced.update(runner.knows())
-
-
 def kill_both(play: Play, machine: Machine | None = None) -> None:
     """kill -9 of agent and runners at once."""
     machine = machine or _machine(play)
     # The first to die is seen by the other, or it is not.
-    if agent_first := play.rng.random() < 0.5:
-        kill_agent(play, machine)
-    for runner in _owners(machine, "runner"):
-        _note_death(play, runner)
-        runner.die()
-    if not agent_first:
-        kill_agent(play, machine)
+    kinds = play.rng.sample(("agent", "runner"), 2)
+    for kind in kinds:
+        for process in machine.of_kind(kind):
+            machine.kill(process, KILL, None)
 
 
 def reboot(play: Play, machine: Machine | None = None) -> None:
@@ -108,35 +107,23 @@ def reboot(play: Play, machine: Machine | None = None) -> None:
     _part(play, machine, play.rng.choice((0.0, 0.5, 20.0)))
 
 
-def trap_runner(play: Play) -> None:
-    """A runner, its agent or its host dies between two steps of its work."""
-    act = play.rng.choice((kill_agent, kill_both, reboot, kill_agent))
-    point = play.rng.choice(RUNNER_POINTS)
+def trap_host(play: Play) -> None:
+    """A process of ours on a host, or several, or the host, dies at some call of it."""
+    machine, rng = _machine(play), play.rng
+    act = rng.choice((_kill_it, _kill_it, _kill_it, kill_agent, kill_both, reboot))
 
-    def spring(machine: Machine | None) -> None:
-        assert machine is not None
-        if play.rng.random() < 0.4:
-            kill_those_at(play, machine)
+    def spring(process: Process) -> None:
+        play.world.say(f"{machine.name}: trap: {act.__name__} at {process.kind} {process.pid}")
+        if act is _kill_it:
+            machine.kill(process, KILL, None)
         else:
             act(play, machine)
-    play.traps[point] = play.rng.choice((1, 1, 2, 4)), spring
+    kind, name = rng.choice(("runner", "runner", "agent", "front")), rng.choice((None, *CALLS))
+    machine.traps.append(Trap(kind, name, rng.choice((1, 1, 2, 3, 10, 50)), spring, after=rng.random() < 0.5))
 
 
-def kill_those_at(play: Play, machine: Machine) -> None:
-    """All runners of a host die."""
-    for runner in _owners(machine, "runner"):
-        _note_death(play, runner)
-        play.world.say(f"{machine.name}: the runner of {runner.uid or 'nothing'} is killed")
-        runner.die()
-
-
-def trap_agent(play: Play) -> None:
-    """The agent dies when a launch has reached it."""
-    play.traps["agent.launch"] = play.rng.choice((1, 2, 3)), partial(_at_once, play)
-
-
-def _at_once(play: Play, machine: Machine | None) -> None:
-    play.world.at(0.0, lambda: kill_agent(play, machine))
+def _kill_it(play: Play, machine: Machine) -> None:
+    """The process itself dies."""
 
 
 def cut(play: Play) -> None:
@@ -168,20 +155,46 @@ def fill_host(play: Play) -> None:
     """The disk of a host is full for a while."""
     machine = _machine(play)
     play.world.say(f"{machine.name}: its disk is full")
-    machine.disk.full = True
-    play.world.at(play.rng.uniform(0.1, 10.0), lambda: setattr(machine.disk, "full", False))
+    machine.disk.trouble = errno.ENOSPC
+    play.world.at(play.rng.uniform(0.1, 10.0), lambda: setattr(machine.disk, "trouble", None))
 
 
 def fill_manager(play: Play) -> None:
-    """The disk of the manager is full for a while: outputs, store or both."""
-    play.world.say("the manager's disk is full")
-    what = play.rng.choice(("store", "files", "both"))
-    play.files.full = what != "store"
+    """The disk of the manager takes nothing for a while, mostly because it is full: outputs, store or both."""
+    what, number = play.rng.choice(("store", "files", "both")), play.rng.choice(HERE)
+    play.world.say(f"the manager's disk fails: {errno.errorcode[number]} of {what}")
+    if what != "store":
+        play.files.trouble = number
     play.store_full = what != "files"
+    play.world.at(play.rng.uniform(0.1, 10.0), play.end_trouble)
 
-    def empty() -> None:
-        play.files.full = play.store_full = False
-    play.world.at(play.rng.uniform(0.1, 10.0), empty)
+
+def lose_results(play: Play) -> None:
+    """The disk with the results is away for a while."""
+    if not play.away:
+        play.lose_results()
+        play.world.at(play.rng.uniform(0.1, 20.0), play.end_trouble)
+
+
+def fail_call(play: Play) -> None:
+    """Some call of a process of ours on a host fails, once."""
+    machine, rng = _machine(play), play.rng
+    number, name = rng.choice(THERE), rng.choice((None, *CALLS))
+
+    def spring(process: Process) -> int:
+        play.world.say(f"{machine.name}: {errno.errorcode[number]} for {process.kind} {process.pid}")
+        return number
+    machine.traps.append(Trap(rng.choice(("runner", "runner", "agent", "front")), name,
+                              rng.choice((1, 1, 2, 3, 10, 50)), spring))
+
+
+def lie(play: Play) -> None:
+    """A host says what no agent of ours says."""
+    machine = _machine(play)
+    if machine.connection is not None and play.lies < MOST_LIES:
+        play.lies += 1
+        play.world.say(f"{machine.name}: lies")
+        machine.connection.down.write(play.rng.choice(LIES) * play.rng.choice((1, 1, 300)))
 
 
 def jump_clock(play: Play) -> None:
@@ -280,14 +293,14 @@ def forsake(play: Play) -> None:
         machine.cut(0, 0, heard=True)
         _part(play, machine, 70.0)
         play.advance(70.0)
-        while machine.agent is None and play.rng.random() < 0.98:
+        while not machine.of_kind("agent") and play.rng.random() < 0.98:
             play.advance(0.05)
 
 
 #: Every disaster, with how often it comes relative to the others.
 ALL: dict[Disaster, int] = {
-    kill_manager: 3, trap_manager: 4, kill_agent: 3, kill_runner: 3, kill_both: 1, reboot: 3, trap_runner: 6,
-    trap_agent: 2, cut: 6, lose_ack: 2, fill_host: 2, fill_manager: 2, jump_clock: 1, submit: 6, cancel: 3, retry: 2,
+    kill_manager: 3, trap_manager: 4, kill_agent: 3, kill_runner: 3, kill_both: 1, reboot: 3, trap_host: 8,
+    cut: 6, lose_ack: 2, fill_host: 2, fill_manager: 2, jump_clock: 1, submit: 6, cancel: 3, retry: 2,
     drain: 2, hold: 2, have_second_thoughts: 2, add_host: 1, remove_host: 1, lose_host: 2, change_slots: 1,
-    break_host: 3, sleep: 1, forsake: 1,
+    break_host: 3, sleep: 1, forsake: 1, lose_results: 1, fail_call: 4, lie: 2, ask_at_a_point: 2,
 }

@@ -5,17 +5,21 @@ L nothing lost, D nothing doubled, B every byte, O no orphan, F it ends, T the s
 
 from __future__ import annotations
 
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
+from sshjobs.gjob.agent.adopt import UNLOADED
 from sshjobs.model.causes import Cause, explain
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, STATE_DONE, Outcome
-from sshjobs.simulation import Watcher, World
+from sshjobs.simulation import World
 from sshjobs.simulation.files import VirtualFiles
-from sshjobs.simulation.machine import Machine, Process
 from sshjobs.store import RunReader
 from sshjobs.store.rundir import RunPaths
+from tests.sim.host.machine import Machine
+from tests.sim.host.process import Process
+from tests.sim.host.watcher import Watcher
 
 
 class Violation(AssertionError):
@@ -54,13 +58,23 @@ class Judge(Watcher):
         #: The manager's machine went down: with a host that went down too, nobody may have an output any more.
         self.lost_power = False
 
-        #: Told of every point that is passed.
-        self.pass_point: Callable[[str, Machine | None], None] = lambda name, machine: None
+        #: By runner: attempts of which a full disk has kept it from writing something down.
+        self._unwritten: defaultdict[Process, set[str]] = defaultdict(set)
+        #: Errors that nothing on a host expected, and which a disaster had not put there.
+        self.failures: list[str] = []
 
-    def on_point(self, point: str, machine: Machine | None) -> None:
-        if point == "agent.forgotten" and machine is not None:
-            self.forgotten[machine.name].append(self.world.now)
-        self.pass_point(point, machine)
+        #: Whether somebody or something has asked for the end of a job that runs.
+        self.may_be_ended: Callable[[Process], bool] = lambda process: True
+
+        #: Raises where what a job is to read is not where it starts.
+        self.check_inputs: Callable[[Process], None] = lambda process: None
+
+    def broken(self, what: str) -> Violation:
+        """Return what is to be raised where a promise is broken. It is raised to whoever lets the world run as well:
+        code of ours may be in between, and keep it from that."""
+        violation = Violation(what)
+        self.world.broken = self.world.broken or violation
+        return violation
 
     # -- on the machines -----------------------------------------------------------------------------------------
 
@@ -69,13 +83,14 @@ class Judge(Watcher):
         number = uid.partition(".")[0]
         self.world.say(f"{machine.name}: {uid} starts")
         if uid in self.starts:
-            raise Violation(f"D: attempt {uid} started twice")
+            raise self.broken(f"D: attempt {uid} started twice")
         for other in self.running:
             if other.partition(".")[0] == number and not self.condemned & {uid, other}:
-                raise Violation(f"D: attempt {uid} starts while {other} runs")
+                raise self.broken(f"D: attempt {uid} starts while {other} runs")
         if number in self.succeeded and uid not in self.condemned:
-            raise Violation(f"D: attempt {uid} starts after the recorded success of its job")
+            raise self.broken(f"D: attempt {uid} starts after the recorded success of its job")
         self.starts[uid] = self.world.now
+        self.check_inputs(process)
         self.running[uid] = process
 
     def on_write(self, machine: Machine, uid: str, stream: int, data: bytes) -> None:
@@ -87,9 +102,39 @@ class Judge(Watcher):
         if process.status is not None or process.signal is not None:
             self.exits[process.uid] = process.status, process.signal
 
-    def on_kill(self, machine: Machine, process: Process, why: str) -> None:
-        if process.uid != why:
-            raise Violation(f"O: {process.kind} {process.pid} of {process.uid or 'nobody'} was killed for {why}")
+    def on_kill(self, machine: Machine, process: Process, by: Process) -> None:
+        of_a_job = process.kind in ("main", "stray")
+        if not of_a_job or (by.kind == "runner" and by.uid != process.uid):
+            raise self.broken(f"O: {process.kind} {process.pid} of {process.uid or 'nobody'} was killed by the {by.kind} of "
+                              f"{by.uid or 'all'}")
+        if process.kind == "main" and process.uid not in self.condemned and not self.may_be_ended(process):
+            raise self.broken(f"T: {process.uid} was killed, and nobody has asked for that")
+
+    def on_death(self, machine: Machine, process: Process) -> None:
+        if process.status == 0:
+            return
+        self.world.say(f"{machine.name}: {process.kind} {process.pid} of {process.uid or 'all'} dies: {process.status} "
+                       f"{process.signal}")
+        if process.kind == "agent":
+            self.agent_deaths[machine.name].append(self.world.now)
+        elif process.kind == "runner" and process.uid:
+            self.runner_deaths.add(process.uid)
+            self.silenced |= self._unwritten.pop(process, set())
+
+    def on_refusal(self, machine: Machine, process: Process, path: str) -> None:
+        if process.kind == "runner" and "/j/" in path:
+            self._unwritten[process].add(process.uid)
+
+    def on_failure(self, machine: Machine, process: Process, error: BaseException) -> None:
+        self.world.say(f"{machine.name}: {process.kind} {process.pid} fails: {error!r}")
+        if not isinstance(error, OSError):
+            trace = "".join(traceback.format_exception(error)[-4:])
+            raise self.broken(f"F: the {process.kind} of {machine.name} fails: {error!r}\n{trace}")
+
+    def on_removal(self, machine: Machine, process: Process, name: str) -> None:
+        # The directory of a run on a host has a name of so many digits.
+        if process.kind == "agent" and len(name) == 16:
+            self.forgotten[machine.name].append(self.world.now)
 
     # -- what is recorded ----------------------------------------------------------------------------------------
 
@@ -98,7 +143,7 @@ class Judge(Watcher):
         for attempt, job in attempts:
             self.launched.setdefault(attempt.uid, self.world.now)
             if attempt.started is not None and attempt.uid not in self.starts:
-                raise Violation(f"T: attempt {attempt.uid} is said to run and never started")
+                raise self.broken(f"T: attempt {attempt.uid} is said to run and never started")
             if attempt.state in FINAL_STATES and attempt.uid not in self.recorded:
                 assert attempt.outcome is not None
                 self.recorded[attempt.uid] = attempt.outcome
@@ -110,25 +155,25 @@ class Judge(Watcher):
             if job.state == STATE_DONE:
                 self.succeeded.add(str(job.index + 1))
             if job.outcome is Outcome.SKIPPED and self.reached & set((job.reason or "").rpartition(": ")[2].split(", ")):
-                raise Violation(f"L: {job.name} was given up: {job.reason}")
+                raise self.broken(f"L: {job.name} was given up: {job.reason}")
 
     def _check_end(self, attempt: Attempt, job: Job, paths: RunPaths) -> None:
         uid, outcome = attempt.uid, attempt.outcome
         exit_of = self.exits.get(uid)
         if uid in self.running and uid not in self.condemned:
-            raise Violation(f"O: attempt {uid} ended {outcome}, and runs")
+            raise self.broken(f"O: attempt {uid} ended {outcome}, and runs")
         if outcome is Outcome.SUCCEEDED and exit_of != (0, None):
-            raise Violation(f"T: attempt {uid} succeeded, but its end was {exit_of}")
+            raise self.broken(f"T: attempt {uid} succeeded, but its end was {exit_of}")
         if outcome is Outcome.FAILED and (exit_of is None or exit_of != (attempt.exit_status, None)):
-            raise Violation(f"T: attempt {uid} failed with {attempt.exit_status}, but its end was {exit_of}")
+            raise self.broken(f"T: attempt {uid} failed with {attempt.exit_status}, but its end was {exit_of}")
         if outcome is Outcome.SIGNALLED and (exit_of is None or exit_of != (None, attempt.signal)):
-            raise Violation(f"T: attempt {uid} died of {attempt.signal}, but its end was {exit_of}")
+            raise self.broken(f"T: attempt {uid} died of {attempt.signal}, but its end was {exit_of}")
         if outcome is Outcome.TIMED_OUT and job.spec.timeout is None:
-            raise Violation(f"T: attempt {uid} ran out of time, and had no limit")
+            raise self.broken(f"T: attempt {uid} ran out of time, and had no limit")
         if outcome is Outcome.NEVER_STARTED and uid in self.starts:
-            raise Violation(f"T: attempt {uid} never started, but it did")
+            raise self.broken(f"T: attempt {uid} never started, but it did")
         if outcome is Outcome.LOST and not self.may_be_lost(attempt) and not _lease_ran_out(attempt, job):
-            raise Violation(f"T: attempt {uid} is lost without need: {explain(attempt.cause, attempt.reason)}")
+            raise self.broken(f"T: attempt {uid} is lost without need: {explain(attempt.cause, attempt.reason)}")
         # The next attempt may be in the same commit, and this one's output is put aside behind that.
         directory = paths.attempt(job.name, attempt.n)
         if not self.files.is_aside(directory):
@@ -148,6 +193,9 @@ class Judge(Watcher):
             return True
         if attempt.uid in self.silenced:
             return True
+        if attempt.uid in self.runner_deaths and self.exits.get(attempt.uid, (None, None))[0] in UNLOADED:
+            # So ends what could not load its program, and nobody who was told that it had lives.
+            return True
         if attempt.uid in self.runner_deaths and attempt.uid not in self.starts:
             # Claimed, and its runner killed before it could say whether it started.
             return True
@@ -163,7 +211,7 @@ class Judge(Watcher):
                 return
             whole = False
         if here != there if whole else not there.startswith(here):
-            raise Violation(f"B: stream {stream} of {attempt.uid} ({attempt.outcome}) has {len(here)} bytes, not the "
+            raise self.broken(f"B: stream {stream} of {attempt.uid} ({attempt.outcome}) has {len(here)} bytes, not the "
                             f"{len(there)} that it wrote")
 
     # -- at the end ----------------------------------------------------------------------------------------------
@@ -175,15 +223,15 @@ class Judge(Watcher):
             jobs = reader.load(row.name for row in reader.jobs())
             removed = {row.host.name for row in reader.hosts() if row.host.removed}
         if troubles:
-            raise Violation(f"T: the store contradicts itself: {troubles}")
+            raise self.broken(f"T: the store contradicts itself: {troubles}")
         for job in jobs:
             if job.state not in FINAL_STATES:
-                raise Violation(f"L: {job.name} is {job.state} at the end")
+                raise self.broken(f"L: {job.name} is {job.state} at the end")
             for attempt in job.attempts:
                 # A host that was away when it was taken out of the run keeps what it has.
                 released = attempt.released or attempt.host in removed
                 if attempt.state not in FINAL_STATES or not released:
-                    raise Violation(f"L: attempt {attempt.uid} is {attempt.state}, released: {attempt.released}")
+                    raise self.broken(f"L: attempt {attempt.uid} is {attempt.state}, released: {attempt.released}")
                 directory = paths.job(job.name)
                 if attempt is not job.attempts[-1]:
                     directory = paths.attempt(job.name, attempt.n)
@@ -191,10 +239,12 @@ class Judge(Watcher):
                     self.check_output(attempt, stream, self.files.read(directory / name))
         unknown = set(self.starts) - {attempt.uid for job in jobs for attempt in job.attempts}
         if unknown:
-            raise Violation(f"T: attempts ran of which the store knows nothing: {sorted(unknown)}")
+            raise self.broken(f"T: attempts ran of which the store knows nothing: {sorted(unknown)}")
         for machine in self.world.machines.values():
+            assert isinstance(machine, Machine)
             # A host that a person has declared lost and then taken out of the run is never asked again.
             given_up = self.condemned if machine.name in removed else set()
-            left = [process for process in machine.processes.values() if process.uid and process.uid not in given_up]
+            left = [process for process in machine.processes.values()
+                    if process.kind in ("main", "stray") and process.alive and process.uid not in given_up]
             if left:
-                raise Violation(f"O: {machine.name} still runs {[process.uid for process in left]}")
+                raise self.broken(f"O: {machine.name} still runs {[process.uid for process in left]}")

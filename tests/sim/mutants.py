@@ -1,165 +1,176 @@
-"""Twelve ways to break a promise, each a small patch that is applied while a play runs: the plays must find each.
+"""Ways to break a promise, each a small patch of a shipped file that is applied while a play runs: the plays must find
+each.
 
 ``python -m tests.sim.mutants`` says after how many plays each was found.
 """
 
 from __future__ import annotations
+import __future__
 
 import contextlib
+import importlib
+import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import textwrap
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 from unittest import mock
 
-from sshjobs.errors import HostError
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_ERROR, STATE_FREE, Outcome
-from sshjobs.network.engine import Engine
-from sshjobs.network.protocol.link import Link
 from sshjobs.network.session.attempts import Ended, LiveAttempt
 from sshjobs.network.session.book import HostBook
-from sshjobs.network.session.session import HostSession
-from sshjobs.network.transport import Stream
-from sshjobs.running.housekeeping import Housekeeping
-from sshjobs.simulation.agent import Agent
-from sshjobs.simulation.history import History
-from sshjobs.simulation.runner import Runner
-from sshjobs.store import RunReader
 from tests.sim.campaign import Told, play_one, seeds
 
 #: Plays within which each has to be found.
 WITHIN = 1500
 
-Patch = tuple[type, str, Callable[..., Any]]
+
+class Mutant(NamedTuple):
+    """One of them.
+
+    :ivar where: module, class and function below ``sshjobs``
+    :ivar old: what stands there once
+    :ivar new: what is put in its place
+    """
+
+    where: str
+    old: str
+    new: str
 
 
-def send_before_commit() -> Patch:
-    real = Housekeeping.commit
+_BOOK = "network.session.book:HostBook"
+_CREW = "gjob.agent.crew:Crew"
+_RUNNER = "gjob.runner:Runner"
+_ADOPTED = "gjob.agent.adopt:Adopted"
+_HISTORY = "gjob.agent.attempts:History"
+_TALK = "gjob.agent.talk:Talk"
 
-    def commit(self: Housekeeping) -> None:
-        self._patiently(self.network.flush)
-        real(self)
-    return Housekeeping, "commit", commit
-
-
-def ack_before_claim() -> Patch:
-    def before_claim(self: Runner, launch: dict[str, Any]) -> None:
-        self._tell(t="started", id=launch["id"], pid=self.process.pid, at=self.machine.clock())
-    return Runner, "before_claim", before_claim
-
-
-def pid_only_identity() -> Patch:
-    def is_alive(self: History, pid: int, start: int) -> bool:
-        return pid in self._machine.processes
-    return History, "is_alive", is_alive
-
-
-def retry_on_255() -> Patch:
-    real = HostSession._why_ended
-
-    async def why_ended(self: HostSession, link: Link, stream: Stream, *, timed_out: bool = False) -> HostError:
-        for attempt in [live for live in self.book.live.values() if not live.over]:
-            self.book.end(attempt, Ended(attempt.uid, Outcome.FAILED, 255, None, None, None, None, None, None,
-                                         (attempt.have[0], attempt.have[1])))
-        return await real(self, link, stream, timed_out=timed_out)
-    return HostSession, "_why_ended", why_ended
-
-
-def skip_the_fence() -> Patch:
-    real = HostBook.cancel
-
-    def cancel(self: HostBook, uid: str, grace: float) -> None:
-        attempt = self.live.get(uid)
-        if attempt is not None and not attempt.over and not attempt.seen:
-            self.end(attempt, Ended(uid, Outcome.CANCELLED, None, None, None, None, None, None, None, (0, 0)))
-            return
-        real(self, uid, grace)
-    return HostBook, "cancel", cancel
-
-
-def reuse_a_number() -> Patch:
-    real = Job.new_attempt
-
-    def new_attempt(self: Job, host: str, token: str) -> Attempt:
-        attempt = real(self, host, token)
-        if attempt.n > 1:
-            attempt.n -= 1
-            attempt.uid = f"{self.index + 1}.{attempt.n}"
-        return attempt
-    return Job, "new_attempt", new_attempt
-
-
-def release_before_safe() -> Patch:
-    async def sync(self: Engine, attempts: Sequence[tuple[str, str]]) -> None:
-        """Nothing is synced."""
-    return Engine, "_sync", sync
-
-
-def trust_a_stale_boot() -> Patch:
-    real = HostBook.welcome
-
-    def welcome(self: HostBook, facts: dict[str, Any]) -> None:
-        self.boot = facts["boot"]
-        real(self, {**facts, "resumed": True})
-    return HostBook, "welcome", welcome
-
-
-def drop_a_resend() -> Patch:
-    real = HostBook.state
-
-    def state(self: HostBook, uid: str, state: str) -> None:
-        say, self._say = self._say, lambda item: None if isinstance(item, LiveAttempt) else say(item)
-        real(self, uid, state)
-        self._say = say
-    return HostBook, "state", state
-
-
-def resume_without_asking() -> Patch:
-    real = RunReader.load_unfinished
-
-    def load_unfinished(self: RunReader) -> list[Job]:
-        jobs = real(self)
-        for job in jobs:
-            attempt = job.attempt
-            if attempt is not None and attempt.outcome is None:
-                attempt.state, attempt.outcome, attempt.released = STATE_ERROR, Outcome.NEVER_STARTED, True
-                job.state = STATE_FREE
-        return jobs
-    return RunReader, "load_unfinished", load_unfinished
-
-
-def offset_of_the_other_stream() -> Patch:
-    def have(self: HostBook) -> Iterator[tuple[str, int, int]]:
-        for attempt in self.live.values():
-            yield attempt.uid, attempt.have[1], attempt.have[0]
-    return HostBook, "have", have
-
-
-def forget_a_prefetched_job() -> Patch:
-    real = Agent.drop_link
-
-    def drop_link(self: Agent) -> None:
-        self.queue.clear()
-        real(self)
-    return Agent, "drop_link", drop_link
-
-
-ALL: dict[str, Callable[[], Patch]] = {
-    "send before commit": send_before_commit, "ack before claim": ack_before_claim,
-    "pid-only identity": pid_only_identity, "retry on ssh's 255": retry_on_255,
-    "skip the fence on cancel": skip_the_fence, "reuse an attempt number": reuse_a_number,
-    "release before the outputs are safe": release_before_safe, "trust a stale boot id": trust_a_stale_boot,
-    "drop a resend": drop_a_resend, "resume without asking": resume_without_asking,
-    "offset from the wrong stream": offset_of_the_other_stream, "forget a prefetched job": forget_a_prefetched_job,
+ALL: dict[str, Mutant] = {
+    # -- here
+    "send before commit": Mutant(
+        "running.housekeeping:Housekeeping.commit", "    self._patiently(self.books.commit)",
+        "    self._patiently(self.network.flush)\n    self._patiently(self.books.commit)"),
+    "let hosts forget before the commit": Mutant(
+        "running.housekeeping:Housekeeping.commit", "    self._patiently(self.books.commit)",
+        "    self.network.release(self.books.due(self.clock.monotonic(), hurry=True))\n"
+        "    self._patiently(self.books.commit)"),
+    "retry on ssh's 255": Mutant(
+        "network.session.session:HostSession._why_ended", "    ending = await stream.close()",
+        "    take_for_failed(self.book)\n    ending = await stream.close()"),
+    "skip the fence on cancel": Mutant(
+        f"{_BOOK}.cancel", "    if self.open:",
+        "    if not attempt.seen:\n        return take_for_cancelled(self, attempt)\n    if self.open:"),
+    "reuse an attempt number": Mutant(
+        "model.spec:Job.new_attempt", "self.attempts[-1].n + 1 if", "self.attempts[-1].n if"),
+    "release before the outputs are safe": Mutant(
+        "network.engine:Engine._sync", "await self._sync_outputs(attempts)", "pass"),
+    "trust a stale boot id": Mutant(
+        f"{_BOOK}.welcome", 'if not facts["resumed"] or known_boot not in (None, self.boot):', "if False:"),
+    "drop a resend": Mutant(f"{_BOOK}.state", "self._send(attempt)", "pass"),
+    "send again what may have run": Mutant(
+        f"{_BOOK}.state", "elif attempt.seen or attempt.may_have_run or attempt.cancelling or attempt.unwanted:",
+        "elif attempt.cancelling or attempt.unwanted:"),
+    "forget a cancel when the link breaks": Mutant(
+        f"{_BOOK}.cancel", "attempt.cancelling, attempt.grace = True, grace", "pass"),
+    "let what was declared lost run on": Mutant(
+        f"{_BOOK}.state", 'self.answer("cancel", id=uid, grace=0.0)', "pass"),
+    "forget to release what ended while the host was away": Mutant(
+        f"{_BOOK}.release", "self._to_release += uids", "pass"),
+    "resume without asking": Mutant(
+        "store.reader:RunReader.load_unfinished", "read_job(row, specs, group)",
+        "take_for_never_started(read_job(row, specs, group))"),
+    "offset from the wrong stream": Mutant(
+        f"{_BOOK}.have", "attempt.have[0], attempt.have[1]", "attempt.have[1], attempt.have[0]"),
+    "write the next attempt over the output of the last": Mutant(
+        "network.session.records:Records.make_way", "self._files.put_aside(directory, aside)", "pass"),
+    # -- on hosts
+    "ack before claim": Mutant(
+        f"{_RUNNER}._run", "    try:\n        self._make_directory(job)",
+        '    self._tell(b\'{"t":"started","id":"%s","pid":1,"at":1.0}\' % job.uid.encode("ascii"))\n'
+        "    try:\n        self._make_directory(job)"),
+    "start what was claimed already": Mutant(f"{_RUNNER}._run", "except FileExistsError:", "except ZeroDivisionError:"),
+    "pid-only identity": Mutant("gjob.procs:lives", "proc.start == start and ", ""),
+    "reap before the end is written down": Mutant(
+        f"{_RUNNER}._reap", "self._journal.append(", "str("),
+    "leave what a job has left": Mutant(
+        f"{_RUNNER}._is_over", "(alone or (job.keep and job.killer is None))", "True"),
+    "hear no cancel": Mutant(f"{_RUNNER}._finish_off", "job.killer = self._killer(job, grace, now)", "pass"),
+    "leave with what was not written down": Mutant(f"{_RUNNER}.serve", "while not self._journal.retry():", "while False:"),
+    "drop what a full disk does not take": Mutant(
+        "gjob.journal:Journal.retry", "        self.trouble = error\n        return False",
+        '        self._unwritten = b""\n        return False'),
+    "forget a prefetched job": Mutant(
+        "gjob.agent.agent:Agent._drop_link", "    if talk is None:",
+        "    self._crew.queue.clear()\n    if talk is None:"),
+    "fence what runs": Mutant(f"{_CREW}.fence", "(attempt is not None and attempt.state != QUEUED)", "False"),
+    "fence without the claim": Mutant(f"{_CREW}.fence", "system.mkdir(self._places.cwd(uid), 0o700)", "pass"),
+    "let the jobs of dead runners go to init": Mutant(
+        "gjob.agent.agent:Agent.run", "self._crew.inherits = system.adopt_orphans()", "pass"),
+    "do not look after the job of a dead runner": Mutant(f"{_CREW}._adopt", "self._adopted[attempt.uid] = watched", "pass"),
+    "do not read what other runners write": Mutant(f"{_CREW}._look_after_adopted", "self._history.refresh()", "pass"),
+    "take a living runner for dead": Mutant(
+        f"{_ADOPTED}.see_runner", 'procs.lives(claim["runner"], claim["rstart"])', "False"),
+    "take the end of the runner for that of the job": Mutant(
+        f"{_ADOPTED}._running", 'return procs.lives(start["pid"], start["start"])', "return False"),
+    "leave what the job of a dead runner has left": Mutant(f"{_ADOPTED}._over", "and self.members():", "and False:"),
+    "take another boot for this one": Mutant("gjob.agent.adopt:recover", '(claim["boot"] != here)', "False"),
+    "tell the end before the output": Mutant(f"{_TALK}.stream", "elif not news:", "else:"),
+    "remove what an earlier agent had": Mutant("gjob.agent.agent:Agent._unused", "return ", "return True or "),
 }
+
+
+def _take_for_never_started(job: Job) -> Job:
+    attempt = job.attempt
+    if attempt is not None and attempt.outcome is None:
+        attempt.state, attempt.outcome, attempt.released = STATE_ERROR, Outcome.NEVER_STARTED, True
+        job.state = STATE_FREE
+    return job
+
+
+def _take_for_failed(book: HostBook) -> None:
+    for attempt in [live for live in book.live.values() if not live.over]:
+        book.end(attempt, Ended(attempt.uid, Outcome.FAILED, 255, None, None, None, None, None, None,
+                                (attempt.have[0], attempt.have[1])))
+
+
+def _take_for_cancelled(book: HostBook, attempt: LiveAttempt) -> None:
+    book.end(attempt, Ended(attempt.uid, Outcome.CANCELLED, None, None, None, None, None, None, None, (0, 0)))
+
+
+#: What mutants call.
+HELP = {"take_for_never_started": _take_for_never_started, "take_for_failed": _take_for_failed,
+        "take_for_cancelled": _take_for_cancelled}
+
+
+def patched(mutant: Mutant) -> tuple[Any, str, Any]:
+    """Return what a mutant changes: a module or class, the name in it, and what that is now.
+
+    :raises ValueError: its text is not there once: the file has changed, and the mutant has to follow
+    """
+    place, _, path = mutant.where.partition(":")
+    module = importlib.import_module(f"sshjobs.{place}")
+    owner: Any = module
+    *outer, name = path.split(".")
+    for part in outer:
+        owner = getattr(owner, part)
+    found: Any = inspect.getattr_static(owner, name)
+    source = textwrap.dedent(inspect.getsource(getattr(found, "fget", found)))
+    if source.count(mutant.old) != 1:
+        raise ValueError(f"{mutant.old!r} is {source.count(mutant.old)} times in {mutant.where}")
+    text = source.replace(mutant.old, mutant.new)
+    names: dict[str, Any] = {}
+    flags = __future__.annotations.compiler_flag
+    exec(compile(text, f"<{mutant.where}>", "exec", flags=flags, dont_inherit=True), module.__dict__ | HELP, names)
+    return owner, name, names[name]
 
 
 @contextlib.contextmanager
 def mutated(name: str) -> Iterator[None]:
     """Have one of them be so."""
-    where, what, how = ALL[name]()
-    with mock.patch.object(where, what, how):
+    owner, what, how = patched(ALL[name])
+    with mock.patch.object(owner, what, how):
         yield
 
 

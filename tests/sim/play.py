@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
+import re
 import shutil
 import socket
 import tempfile
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from sshjobs.errors import NoHostError, SshjobsError
+from sshjobs.errors import LocalError, NoHostError, SshjobsError
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import FINAL_STATES
@@ -23,20 +25,30 @@ from sshjobs.running.requests import Data, Target, carry_out
 from sshjobs.running.unattended import change
 from sshjobs.simulation import Program, World
 from sshjobs.simulation.files import VirtualFiles
-from sshjobs.simulation.machine import Machine
 from sshjobs.simulation.network import SimulatedNetwork
 from sshjobs.store import ManagerIdentity, RunReader, StoreBlockedError
 from sshjobs.store.change import Change
 from sshjobs.store.identity import _boot_id
 from sshjobs.store.rundir import RunPaths
+from tests.sim.host.calls import simulated
+from tests.sim.host.disk import File
+from tests.sim.host.machine import Machine
+from tests.sim.host.process import Process
 from tests.sim.judge import Judge, Violation
 
 #: Virtual seconds within which everything has to be over once nothing goes wrong any more.
 PATIENCE = 1200.0
 #: Virtual seconds in which every dead link is seen and every host is reached again.
 SETTLING = 150.0
+#: Things that may happen in one play: ten times as many as in the longest that is known.
+MOST_EVENTS = 150_000
 #: Commits on a file system in memory cost little, and a play needs no others: power is lost by its own rules.
 SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+#: What jobs may be given to read. The largest is kept on hosts for later runs.
+INPUTS = {"small": b"a small input\n", "medium": random.Random(1).randbytes(5_000),
+          "large": random.Random(2).randbytes(300_000)}
 
 
 class Killed(BaseException):
@@ -76,16 +88,19 @@ class Play:
     def __init__(self, seed: int | str, *, hosts: int = 3, slots: int = 2, latency: float = 0.02):
         self.seed, self.rng = seed, random.Random(f"play {seed}")
         self.world = World(seed, self.program_of, latency=latency, slow=True)
+        self.world.most_events = MOST_EVENTS
         self.files = VirtualFiles()
         self.judge = Judge(self.world, self.files)
-        self.world.watcher = self.judge
-        self.judge.pass_point = self._pass_point
         self.hosts: list[Host] = []
         for _ in range(hosts):
             self.new_host(slots)
         self.manager: Manager | None = None
         self.paths: RunPaths
         self.store_full = False
+        #: The directory with the results is not where it was.
+        self.away = False
+        #: How often a host has said what it must not say: too often in a row, and only a person can help.
+        self.lies = 0
         self.healed = False
         #: Jobs of some plays succeed unless something keeps them from it: what fails there is a host.
         self.healthy = self.rng.random() < 0.3
@@ -94,13 +109,26 @@ class Play:
         self.traps: dict[str, tuple[int, Callable[[Machine | None], None]]] = {}
         #: Somebody is about to resume the run.
         self.wants_manager = False
-        self._directory = ""
+        #: Where inputs are and results come to.
+        self.directory = ""
         #: All that there were: what stands still in those of dead managers is to stay so.
         self._networks: list[SimulatedNetwork] = []
         self._dead = True
+        #: What was asked for, by the name of a job: its limits, and when a person has wanted it to end.
+        self.specs: dict[str, JobSpec] = {}
+        self.unwanted: dict[str, float] = {}
+        #: Hosts that a person has declared lost: what runs there is ended should they come back.
+        self.given_up: set[str] = set()
+        self.judge.may_be_ended, self.judge.check_inputs = self._may_be_ended, self._check_inputs
+        #: Jobs of some plays have inputs.
+        self.inputs = self.rng.random() < 0.3
 
     def __enter__(self) -> Play:
-        self._directory = tempfile.mkdtemp(prefix="sshjobs-sim-", dir=SCRATCH)
+        self.directory = tempfile.mkdtemp(prefix="sshjobs-sim-", dir=SCRATCH)
+        for name, data in INPUTS.items() if self.inputs else ():
+            Path(self.directory, name).write_bytes(data)
+        self._calls = simulated()
+        self._calls.__enter__()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -108,7 +136,18 @@ class Play:
             self._drop()
         for network in self._networks:
             network.bury()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        for machine in self.machines():
+            machine.bury()
+        self._calls.__exit__(None, None, None)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def machines(self) -> list[Machine]:
+        """Return all hosts as they really are."""
+        return [machine for machine in self.world.machines.values() if isinstance(machine, Machine)]
+
+    def say(self, text: str) -> None:
+        """Note what happened, without what is another each time that a seed is played: where things are."""
+        self.world.say(re.sub("[0-9a-f]{16,}", "X", text.replace(self.directory, "RESULTS")))
 
     # -- who plays -----------------------------------------------------------------------------------------------
 
@@ -116,7 +155,8 @@ class Play:
         """Make one more machine and return the host that it is to a run."""
         host = Host(f"h{len(self.hosts) + 1}", slots=slots)
         self.hosts.append(host)
-        machine = self.world.machines[host.name] = Machine(self.world, host.name)
+        machine = self.world.machines[host.name] = Machine(self.world, host.name, watcher=self.judge)
+        machine.clock_error = self.rng.choice((0.0, 0.0, -7200.0, 5 * 3600.0, -1.6e9))
         for _ in range(self.rng.randint(0, 4)):
             machine.spawn("bystander")
         return host
@@ -125,18 +165,46 @@ class Play:
         """Return one more thing to run."""
         self.jobs += 1
         rng = self.rng
-        return JobSpec(argv=["x"], name=f"j{self.jobs}", retries=rng.choice((0, 0, 1, 2)),
-                       once=rng.random() < 0.1, timeout=2.0 if rng.random() < 0.1 else None)
+        files = rng.sample(list(INPUTS), rng.randint(1, 2)) if self.inputs and rng.random() < 0.4 else []
+        spec = JobSpec(argv=["x"], files=files, base_dir=self.directory, name=f"j{self.jobs}",
+                       retries=rng.choice((0, 0, 1, 2)), once=rng.random() < 0.1,
+                       timeout=2.0 if rng.random() < 0.1 else None)
+        self.specs[f"j{self.jobs}"] = spec
+        return spec
+
+    def _check_inputs(self, process: Process) -> None:
+        """See that what a job is to read is where it starts.
+
+        :raises Violation: it is not
+        """
+        name = process.environ[b"SSHJOBS_JOB"].decode()
+        spec = self.specs.get(name)
+        if spec is None and self.manager is not None:
+            spec = next(job.spec for job in self.manager.jobs.objects if job.name == name)
+        for name in spec.files if spec is not None else ():
+            node = process.cwd.entries.get(name)
+            if not isinstance(node, File) or bytes(node.data) != INPUTS[name]:
+                raise self.judge.broken(f"B: {process.uid} starts without its input {name}")
+
+    def _may_be_ended(self, process: Process) -> bool:
+        name = process.environ[b"SSHJOBS_JOB"].decode()
+        spec = self.specs.get(name)
+        if process.machine.name in self.given_up:
+            return True
+        return name in self.unwanted or spec is None or spec.timeout is not None or spec.lease is not None
 
     def program_of(self, launch: dict[str, Any]) -> Program:
         """Return what an attempt does: every attempt something of its own."""
         rng = random.Random(f"{self.seed} {launch['id']}")
         kind = rng.random()
         seconds = (rng.uniform(0.001, 0.05) if kind < 0.5 else rng.uniform(0.1, 3.0) if kind < 0.85
-                   else rng.uniform(5.0, 30.0))
+                   else rng.uniform(5.0, 30.0) if kind < 0.99 else rng.uniform(300.0, 500.0))
         status: int | None = rng.choice((0, 0, 0, 0, 0, 0, 0, 1, 3, 255))
         signal = rng.choice((9, 11, 15)) if rng.random() < 0.07 else None
         size = rng.choice((0, 10, 300, 3000, 3000, 100_000 if rng.random() < 0.1 else 1000))
+        if rng.random() < 0.01:
+            # More than one piece of it on the link.
+            size = 600_000
         if self.healthy:
             status, signal = 0, None
         return Program(seconds, None if signal else status, signal, rng.randbytes(size), rng.randbytes(size // 7),
@@ -158,13 +226,13 @@ class Play:
             try:
                 self._raise_manager(self._take_over)
             except SshjobsError as error:
-                if not self.files.full:
+                if self.files.trouble is None:
                     raise
                 self._resume_after(error)
 
     def _resume_after(self, error: SshjobsError) -> None:
         """The manager has ended, and said why; a person reads that, and resumes the run a while later."""
-        self.world.say(str(error).replace(self._directory, "RESULTS"))
+        self.say(str(error))
         self._drop()
         self.world.at(1.0, lambda: setattr(self, "wants_manager", True))
 
@@ -175,6 +243,7 @@ class Play:
         """Return the hosts as a resume finds them."""
         if self.managers == 1:
             return list(self.hosts)
+        self._check_place()
         with RunReader.open(self.paths) as reader:
             in_use = reader.hosts_in_use()
             return [row.host for row in reader.hosts() if not row.host.removed or row.host.name in in_use]
@@ -182,11 +251,11 @@ class Play:
     def _raise_manager(self, take: Callable[[Manager, SimulatedNetwork], None]) -> None:
         self.managers += 1
         self.world.say(f"manager {self.managers} begins")
-        self.paths = RunPaths(Path(self._directory), "run")
+        self.paths = RunPaths(Path(self.directory), "run")
         manager, self._dead = Manager(1.0), False
         manager.handle_host = self._hear  # type: ignore[method-assign]
         self.manager = manager
-        network = StageNetwork(self._directory, self._hosts_of_the_run(), self.world, self.files)
+        network = StageNetwork(self.directory, self._hosts_of_the_run(), self.world, self.files)
         self._networks.append(network)
         network.point = self.files.point = self._manager_point
         with self._guard(), mock.patch.object(ManagerIdentity, "this_process", self._identity):
@@ -200,7 +269,7 @@ class Play:
             self.judge.reached.add(event.host)
         elif not isinstance(event, Silent):
             what = event.error if isinstance(event, HostDown) else event.message
-            self.world.say(f"manager hears of {event.host}: {what}")
+            self.say(f"manager hears of {event.host}: {what}")
 
     def _identity(self) -> ManagerIdentity:
         # As of a process that is gone by the time that anybody asks.
@@ -213,7 +282,7 @@ class Play:
         def commit(until: float | None = None) -> None:
             jobs, attempts = list(store._jobs), list(store._attempts.items())
             # The disk takes its time, and the network's thread does not wait for it.
-            self.world.run(self.world.now + 0.002)
+            self.world.run(self.world.now + self.rng.choice((0.002, 0.002, 0.002, 0.05)))
             self._manager_point("manager.commit")
             if self.store_full:
                 raise StoreBlockedError("full")
@@ -294,6 +363,10 @@ class Play:
                 continue
             except NoHostError as error:
                 self._resume_after(error)
+            except LocalError as error:
+                if self.files.trouble is None and not self.store_full:
+                    raise
+                self._resume_after(error)
 
     def befall(self, disaster: Callable[[Play], None]) -> None:
         """Let something happen now, between two acts."""
@@ -304,9 +377,13 @@ class Play:
         """Have the manager do something, as over its control socket, or leave it to the next one; nothing where it
         cannot be done."""
         manager = self.manager
-        self.world.say(f"asked: {request}")
+        self.say(f"asked: {request}")
+        if request["do"] == "cancel":
+            self.unwanted.update(dict.fromkeys(request["jobs"] or self.specs, self.world.now))
+        elif request["do"] == "hosts-lost":
+            self.given_up.update(request["hosts"])
         if manager is None:
-            if not self.store_full:
+            if not self.store_full and not self.away:
                 with contextlib.suppress(SshjobsError), mock.patch.object(ManagerIdentity, "this_process", self._identity):
                     change(self.paths, request)
             return
@@ -318,6 +395,8 @@ class Play:
 
     def names(self, final: bool) -> list[str]:
         """Return the names of jobs that have ended, or of those that have not."""
+        if self.manager is None and self.away:
+            return []
         if self.manager is None:
             with RunReader.open(self.paths) as reader:
                 return [row.name for row in reader.jobs() if (row.state in FINAL_STATES) == final]
@@ -337,6 +416,31 @@ class Play:
         self.world.say(f"at {name}{f' on {machine.name}' if machine else ''}:")
         act(machine)
 
+    # -- this machine --------------------------------------------------------------------------------------------
+
+    def lose_results(self) -> None:
+        """The disk with the run is gone, and comes back as it was."""
+        if self.manager is not None or self.managers:
+            self.world.say("the results are away")
+            self.away, self.files.trouble = True, errno.ENOENT
+            self.paths.root.rename(self._elsewhere)
+
+    def end_trouble(self) -> None:
+        """This machine is well again."""
+        if self.away:
+            self.world.say("the results are back")
+            self._elsewhere.rename(self.paths.root)
+            self.away = False
+        self.store_full, self.files.trouble = False, None
+
+    @property
+    def _elsewhere(self) -> Path:
+        return Path(self.directory) / "elsewhere"
+
+    def _check_place(self) -> None:
+        if self.away:
+            raise LocalError("the results are away")
+
     # -- the end -------------------------------------------------------------------------------------------------
 
     def heal(self) -> None:
@@ -344,9 +448,10 @@ class Play:
         self.world.say("all is well from now on")
         self.healed = True
         self.traps.clear()
-        self.store_full = self.files.full = False
-        for machine in self.world.machines.values():
-            machine.disk.full = False
+        self.end_trouble()
+        for machine in self.machines():
+            machine.traps.clear()
+            machine.disk.trouble = None
             machine.reachable = True
             machine.spoils = None
 
@@ -384,7 +489,7 @@ class Play:
     def _end_what_cannot_be_told(self) -> None:
         """Where runner and agent were killed before the start was noted, a daemon that a job has left cannot be told from
         the job: it is shown as running until a person cancels it."""
-        for process in [one for machine in self.world.machines.values() for one in machine.processes.values()]:
+        for process in [one for machine in self.machines() for one in machine.processes.values()]:
             if process.leads and process.kind == "stray" and process.uid in self.judge.runner_deaths:
                 self.ask({"do": "cancel", "jobs": [f"j{process.uid.partition('.')[0]}"]})
         self.world.at(PATIENCE, self._too_late)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 from itertools import count
-from typing import Any
 
 import pytest
 
@@ -11,6 +11,9 @@ from sshjobs.model.spec import JobSpec
 from sshjobs.model.states import Outcome
 from sshjobs.simulation import Program
 from tests.sim import disasters
+from tests.sim.host.disk import File
+from tests.sim.host.machine import KILL, Trap
+from tests.sim.host.process import Process
 from tests.sim.play import Play
 
 WRITES = Program(0.5, 1, None, b"o" * 300, b"e" * 40)
@@ -55,36 +58,44 @@ def test_a_full_disk_of_the_manager_holds_a_second_attempt_up_and_loses_nothing(
         play.begin(1)
         play.advance(30.0)
         began = dict(play.judge.starts)
-        play.files.full = True
+        play.files.trouble = errno.ENOSPC
         play.befall(disasters.retry)
         room_at = play.world.now + 20.0
-        play.world.at(20.0, lambda: setattr(play.files, "full", False))
+        play.world.at(20.0, lambda: setattr(play.files, "trouble", None))
         play.advance(40.0)
         assert [at >= room_at for uid, at in play.judge.starts.items() if uid not in began] == [True]
         play.finish()
 
 
-def kill_all_at(play: Play, point: str) -> None:
-    """Have agent and runners die at a point of their work."""
-    def spring(machine: Any) -> None:
+def kill_all_after(play: Play, call: str, time: int) -> None:
+    """Have agent and runners die when a runner has made a call for the n-th time."""
+    (machine,) = play.machines()
+
+    def spring(process: Process) -> None:
         disasters.kill_agent(play, machine)
-        disasters.kill_those_at(play, machine)
-    play.traps[point] = 1, spring
+        for runner in machine.of_kind("runner"):
+            machine.kill(runner, KILL, None)
+    machine.traps.append(Trap("runner", call, time, spring, after=True))
 
 
-@pytest.mark.parametrize("point", ["runner.started", "runner.running", "runner.over", "runner.reaped"])
-def test_what_a_job_left_is_not_taken_for_the_job(point: str) -> None:
+#: Its job was started; that was written down; its end was written down; it was waited for.
+STEPS = [("spawn", 1), ("write", 3), ("write", 4), ("wait4", 1)]
+
+
+@pytest.mark.parametrize(("call", "time"), STEPS)
+def test_what_a_job_left_is_not_taken_for_the_job(call: str, time: int) -> None:
     with play_of("stray", Program(0.5, 0, None, b"out", stray=True, stubborn=True)) as play:
-        kill_all_at(play, point)
+        kill_all_after(play, call, time)
         play.begin(1)
         play.advance(60.0)
         assert "1.1" in play.judge.recorded
+        assert play.judge.runner_deaths == {"1.1"}
         play.finish()
 
 
 def test_a_daemon_that_cannot_be_told_from_its_job_is_shown_and_can_be_cancelled() -> None:
     with play_of("daemon", Program(0.5, 0, None, b"out", stray=True, daemon=True)) as play:
-        kill_all_at(play, "runner.started")
+        kill_all_after(play, "spawn", 1)
         play.begin(1)
         play.advance(600.0)
         assert play.judge.recorded == {}
@@ -96,7 +107,7 @@ def test_a_daemon_that_cannot_be_told_from_its_job_is_shown_and_can_be_cancelled
 
 def test_an_agent_with_nothing_to_do_leaves_what_an_earlier_one_had() -> None:
     with play_of("idle", Program(0.5, 0, None, b"out")) as play:
-        (machine,) = play.world.machines.values()
+        (machine,) = play.machines()
         play.begin(1)
         play.advance(0.3)
         play.befall(lambda play: play.kill_manager())
@@ -105,17 +116,17 @@ def test_an_agent_with_nothing_to_do_leaves_what_an_earlier_one_had() -> None:
         disasters.kill_agent(play, machine)
         # Another manager comes and has an agent begin, and is gone before that has said anything.
         play.resume()
-        while machine.agent is None:
+        while not machine.of_kind("agent"):
             play.advance(0.001)
         play.befall(lambda play: play.kill_manager())
         play.advance(200.0)
-        assert machine.agent is None
+        assert not machine.of_kind("agent")
         resume_and_end(play, Outcome.SUCCEEDED)
 
 
 def test_jobs_that_a_broken_host_has_failed_run_elsewhere() -> None:
     with play_of("broken", Program(0.05, 0, None, b"out"), hosts=4) as play:
-        broken = play.world.machines["h1"]
+        broken = play.machines()[0]
         broken.spoils = Program(0.003, 127)
         play.begin(200)
         play.advance(30.0)
@@ -133,7 +144,7 @@ def test_jobs_that_a_broken_host_has_failed_run_elsewhere() -> None:
 @pytest.mark.parametrize("verb", ["pause", "unpause"])
 def test_what_a_person_asks_while_a_host_is_away_outlives_the_manager(verb: str) -> None:
     with play_of("pause", Program(20.0, 0, None, b"out")) as play:
-        (machine,) = play.world.machines.values()
+        (machine,) = play.machines()
         play.begin(1)
         play.advance(1.0)
         (process,) = (one for one in machine.processes.values() if one.kind == "main")
@@ -157,16 +168,16 @@ def test_what_a_person_asks_while_a_host_is_away_outlives_the_manager(verb: str)
 
 def test_an_agent_whose_disk_is_full_does_not_leave_with_what_it_could_not_write_down() -> None:
     with play_of("full host", Program(5.0, 3)) as play:
-        (machine,) = play.world.machines.values()
+        (machine,) = play.machines()
         play.begin(1)
         play.advance(1.0)
         disasters.kill_runner(play, machine)
         play.befall(lambda play: play.kill_manager())
-        machine.disk.full = True
+        machine.disk.trouble = errno.ENOSPC
         play.advance(150.0)
-        machine.disk.full = False
+        machine.disk.trouble = None
         play.advance(100.0)
-        assert machine.agent is None
+        assert not machine.of_kind("agent")
         resume_and_end(play, Outcome.FAILED)
 
 
@@ -182,3 +193,21 @@ def test_nothing_stands_still_that_the_next_manager_does_not_know_of(point: str)
         play.advance(10.0)
         play.finish()
         assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
+
+
+def test_an_input_of_which_a_power_failure_has_left_a_part_is_sent_again() -> None:
+    play = play_of("input", Program(10.0, 0, None, b"out"))
+    play.inputs = True
+    play.spec = lambda: JobSpec(argv=["x"], name="j1", files=["small"], base_dir=play.directory)  # type: ignore[method-assign]
+    with play:
+        (machine,) = play.machines()
+        play.begin(1)
+        play.advance(2.0)
+        (blob,) = [node for path, node in machine.disk.walk() if isinstance(node, File) and "/b/" in path]
+        del blob.data[5:]
+        play.judge.reboots[machine.name].append(play.world.now)
+        machine.reboot(power=False)
+        play.advance(200.0)
+        # The judge has seen what the second attempt was given to read.
+        assert set(play.judge.starts) == {"1.1", "1.2"}
+        play.finish()

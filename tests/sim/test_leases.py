@@ -11,14 +11,13 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-from sshjobs.gjob.lease import Leases
+from sshjobs.gjob.lease import Heard, Leases
 from sshjobs.model.spec import JobSpec
 from sshjobs.model.states import Outcome
 from sshjobs.scheduling.hostwatch import HostWatch
 from sshjobs.simulation import Program
-from sshjobs.simulation.machine import Machine
-from sshjobs.simulation.runner import Runner
 from tests.sim import disasters
+from tests.sim.host.machine import Machine
 from tests.sim.judge import Violation
 from tests.sim.play import Play
 
@@ -43,7 +42,7 @@ class LeasePlay(Play):
 
 def isolate(play: Play, dies: Callable[[Play, Machine], None]) -> None:
     """A host is cut off, with or without a word, and perhaps one of ours dies there."""
-    machine = play.world.machines[play.rng.choice(play.hosts).name]
+    machine = play.rng.choice(play.machines())
     play.world.say(f"{machine.name}: is cut off")
     machine.reachable = False
     machine.cut(play.rng.choice((0, 50, 1 << 40)), 0, heard=play.rng.random() < 0.5)
@@ -98,7 +97,7 @@ def test_a_manager_that_reckons_too_short_is_found():
 
 
 def test_a_runner_that_does_not_look_at_leases_is_found():
-    assert _found(Runner, "_watch_lease", lambda self, job, lease: None)
+    assert _found(Heard, "covers", lambda self, lease: True)
 
 
 def test_an_agent_that_does_not_look_at_leases_is_found():

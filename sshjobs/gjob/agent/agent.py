@@ -48,6 +48,8 @@ class Agent(Listener):
         self._resumed = bool(system.listdir(places.journals))
         self._history = History(places)
         self._blobs = Blobs(places, kept=hello["root"] is None)
+        if procs.identity() not in self._history.boots:
+            self._blobs.forget_all()
         self._loop = Loop()
         pool = Pool(places, self._history, hello["name"], hello["host"], hello["slots"])
         self._crew = Crew(places, self._history, self._loop, self, pool)

@@ -110,6 +110,15 @@ class Blobs:
                 self._cache().keep(self._places.blob(sha), sha, size)
         return trouble
 
+    def forget_all(self) -> None:
+        """Delete what was put here before the host booted: where its power failed, a file may have its name and seal,
+        and not its content.
+
+        :raises OSError: it is there, and cannot be deleted
+        """
+        for name in system.listdir(self._places.blobs):
+            system.unlink(self._places.blob(name))
+
     def forget_halves(self) -> None:
         """Delete what is incomplete: its link is gone, the next one begins anew."""
         for half in self._half.values():
