@@ -16,11 +16,12 @@ from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle, named_jobs, run_and_jobs
 from sshjobs.errors import EXIT_OK, UsageError, printable
-from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN
+from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, Outcome
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
 from sshjobs.store.rundir import RunPaths
 from sshjobs.views import wording
+from sshjobs.views.base import Event
 from sshjobs.views.wording import count
 
 #: Seconds between two looks at the run.
@@ -72,8 +73,15 @@ def _cancel(paths: RunPaths, names: Sequence[str] | None) -> None:
     from sshjobs.views.base import Output
     from sshjobs.views.lines import Lines
 
+    lines = Lines(Output(sys.stderr, complain), handle=handle, quiet=True)
+
+    def listen(event: Event) -> None:
+        # That jobs are cancelled is what is asked for, not trouble.
+        if event.get("outcome") != Outcome.CANCELLED:
+            lines(event)
+
     # Where we do the work ourselves, only trouble is told, and not among what is printed for programs.
-    cancel(paths, names, listener=Lines(Output(sys.stderr, complain), handle=handle, quiet=True))
+    cancel(paths, names, listener=listen)
 
 
 def _wait(reader: RunReader, names: Sequence[str]) -> None:

@@ -90,6 +90,20 @@ def test_cancel_works_without_a_manager_too(sshjobs_cli: SshjobsCli, tmp_path: P
     assert sshjobs_cli("status").stdout.startswith("r cancelled: 4 error of 4 jobs\n")
 
 
+def test_what_waits_is_cancelled_without_a_word_about_each(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("jobs: [{name: x, commands: 'true'}]")
+    (tmp_path / "more.yaml").write_text("jobs: [{name: wrong, repeat: 30, commands: 'true'}]")
+    assert sshjobs_cli("run", "one.yaml", "--name", "r", "-q").returncode == EXIT_OK
+    sshjobs_cli("add", "r", "more.yaml")
+    told = sshjobs_cli("cancel", "r", "wrong-7")
+    assert (told.returncode, told.stdout.splitlines()[0], told.stderr) == (EXIT_OK, "1 job cancelled", "")
+    told = sshjobs_cli("cancel", "r", "--all")
+    assert told.stdout.startswith("29 jobs cancelled; nothing of r runs any more\n")
+    assert (told.returncode, told.stderr) == (EXIT_OK, "")
+    told = sshjobs_cli("withdraw", "r", "wrong-*")
+    assert (told.stdout, told.stderr) == ("30 jobs withdrawn; r is done\n", "")
+
+
 def test_cancel_never_guesses_what_is_meant(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
     with edit(tmp_path / "results", "r", ["sim-1"]):
         pass
