@@ -116,6 +116,8 @@ def _clustershell(group: str) -> list[str]:
     # Not the examples that come with the library.
     files = [path for path in config_paths("groups.conf") if not path.startswith(os.path.join(sys.prefix, "etc", ""))
              or sys.prefix == "/usr"]
+    if not any(map(os.path.exists, files)):
+        return []
     try:
         return list(NodeSet(group, resolver=GroupResolverConfig(files)))
     except (NodeSetException, GroupResolverError, OSError) as error:

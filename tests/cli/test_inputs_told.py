@@ -15,6 +15,7 @@ from sshjobs.model.spec import JobSpec
 from sshjobs.network.staging.digests import Digests
 from sshjobs.network.staging.inputs import Staging
 from tests.conftest import SshjobsCli
+from tests.hints import tries
 
 
 def jobfile(where: Path, **job: object) -> Path:
@@ -104,6 +105,7 @@ def test_a_tree_of_any_depth_is_looked_at(tmp_path: Path) -> None:
         subprocess.run(["rm", "-rf", "d"], cwd=tmp_path, check=True)
 
 
+@tries("put it back, then: sshjobs retry --failed")
 def test_a_file_that_vanished_is_told_once_and_the_advice_works(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
     (tmp_path / "input").write_text("here\n")
     # The second job finds its file gone, because the first removes it.
