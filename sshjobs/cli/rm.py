@@ -83,6 +83,7 @@ def _take(paths: RunPaths, *, force: bool) -> None:
         if live and not force:
             store.close(0.0)
             raise UsageError(f"{live:,} of its jobs may still run", where=str(paths.root),
-                             hint=f"end them: sshjobs cancel {handle(paths)} --all; or: sshjobs rm --force {handle(paths)}")
+                             hint=f"end them: sshjobs cancel {handle(paths)} --all; "
+                                  f"or: sshjobs rm --force {handle(paths)}")
     finally:
         store.close()
