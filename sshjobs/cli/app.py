@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(str(error))
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has enough of it, as with `| head`.
+        # The reader of our output has enough of it, as with `| head`.
         return hush_pipe()
     except OSError as error:
         # Where nobody expected it, too: it is this machine, and no mistake of sshjobs.

@@ -30,7 +30,7 @@ INTERVAL = 0.1
 PATIENCE = 2.0
 #: Seconds after which the processes that do not die are asked for: TERM and KILL have had their time.
 STUCK_AFTER = 15.0
-#: Seconds that the manager of a cancelled run gets to clear up and leave.
+#: Seconds that the manager of a cancelled run gets to clean up and leave.
 PARTING = 45.0
 #: Jobs that are named in a line.
 MAX_NAMES = 5
@@ -108,7 +108,7 @@ def _wait(reader: RunReader, names: Sequence[str]) -> None:
 
 
 def _tell_what_is_left(reader: RunReader, names: Sequence[str]) -> None:
-    """Print what the hosts say is left of the jobs (none named: of the run, once its manager has cleared up)."""
+    """Print what the hosts say is left of the jobs (none named: of the run, once its manager has cleaned up)."""
     from sshjobs.running.receipts import receipt
 
     deadline = time.monotonic() + PARTING

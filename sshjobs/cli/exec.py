@@ -104,6 +104,8 @@ def command(words: tuple[str, ...], hosts: tuple[str, ...], **options: Any) -> i
         from sshjobs.inputs.hostchoice import leave_out
 
         chosen = leave_out(chosen, options["unwanted"])
+    if options["per_host"] and chosen == EMBEDDED and not hosts:
+        complain("no hosts are named, so that is this machine alone; name some: --hosts h1,h2, or SSHJOBS_HOSTS")
     settings = {key: options[key] for key in ("results", "name", "ssh_config", "transport")}
     standard_input = StandardInput(given=options["stdin"] == "-")
     arguments, expansion = _expansion(words, len(chosen), standard_input, options)

@@ -109,4 +109,4 @@ class _Raw:
         write_all(self._descriptor, data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Everything is printed at once: nothing is left to print."""

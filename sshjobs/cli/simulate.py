@@ -20,7 +20,7 @@ from sshjobs.errors import EXIT_OK, UsageError
 
 #: How often a run is played: as often as makes so many jobs, but no more and no less often than that.
 TIMES, FEWEST_TIMES, ENOUGH = 20, 3, 300_000
-#: What ends within so much of the time that a job takes is taken in at once; and how many jobs tell that time.
+#: What ends within so much of the time that a job takes is handled at once; and how many jobs tell that time.
 AT_ONCE, SAMPLES = 0.002, 100
 #: Plays with so many jobs in all are worth processes of their own.
 WORTH_IT = 20_000

@@ -24,9 +24,9 @@ class CannotPrintError(LocalError, OSError):
 
 
 def open_all() -> None:
-    """Open those of the three that whoever started us has closed, and have the errors of the other two told once.
+    """Open those of the three that our parent has closed, and have the errors of the other two told once.
 
-    What is printed on a closed one goes nowhere: whoever closed it wants it so. Open it must be, because the next file
+    What is printed on a closed one goes nowhere. It must be open all the same, because the next file
     that is opened would take its place.
     """
     for descriptor, flag in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
@@ -55,7 +55,7 @@ def write_all(descriptor: int, data: bytes) -> None:
         try:
             view = view[os.write(descriptor, view):]
         except BlockingIOError:
-            # Whoever shares the descriptor with us made it so.
+            # Another process that shares the descriptor made it so.
             select.select([], [descriptor], [])
         except BrokenPipeError:
             raise
@@ -99,7 +99,7 @@ class _Raw(io.FileIO):
             return size
         try:
             while (written := super().write(data)) is None:
-                # Whoever shares the descriptor with us made it non-blocking.
+                # Another process that shares the descriptor made it non-blocking.
                 select.select([], [self.fileno()], [])
             return written
         except BrokenPipeError:

@@ -136,7 +136,7 @@ def remove(path: "str | None") -> None:
             pass
 
 
-def tidy(places: "Places") -> None:
+def clean_up(places: "Places") -> None:
     """Remove what runners of this run have left of theirs in our own cgroup."""
     parent = delegated()
     if parent is not None:

@@ -16,7 +16,7 @@ from sshjobs.network.handshakes import Handshakes
 from sshjobs.network.loops import LoopRunner
 from sshjobs.network.session.attempts import LiveAttempt
 from sshjobs.network.session.output_files import OutputFiles
-from sshjobs.network.session.session import BYE_TIMEOUT, CLEARING_S, HostSession
+from sshjobs.network.session.session import BYE_TIMEOUT, CLEANUP_S, HostSession
 from sshjobs.network.session.shared import Shared
 from sshjobs.network.staging.inputs import Staging
 from sshjobs.network.supervise import Failed, Supervisor
@@ -24,8 +24,8 @@ from sshjobs.network.transport import Transport
 from sshjobs.network.trouble import LocalTrouble, cannot_write
 
 #: Seconds that the sessions get to end, where hosts have something to remove and where not. A host has
-#: BYE_TIMEOUT to greet and CLEARING_S to remove; a process of ours is killed after two seconds.
-CLOSING_S, LEAVING_S = 2 * BYE_TIMEOUT + CLEARING_S, 10.0
+#: BYE_TIMEOUT to greet and CLEANUP_S to remove; a process of ours is killed after two seconds.
+CLOSING_S, LEAVING_S = 2 * BYE_TIMEOUT + CLEANUP_S, 10.0
 #: So few attempts, with so many bytes of output or more, are synced by themselves and not with the whole file system.
 FEW, LARGE = 8, 1 << 24
 

@@ -411,7 +411,7 @@ def _check_names(paths: RunPaths, names: Iterable[str]) -> None:
 
 def _only_wait(paths: RunPaths, names: Sequence[str] | None) -> bool:
     """Tell whether jobs can be cancelled without a word to any host: none of them was launched, and the end of the run,
-    at which hosts are cleared up, does not come by that."""
+    at which hosts clean up, does not come by that."""
     with RunReader.open(paths) as reader:
         if all(row.facts is None for row in reader.hosts()):
             return True

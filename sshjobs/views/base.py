@@ -34,7 +34,7 @@ class Output:
     """A stream to print on, which may go away while the run goes on.
 
     Where its reader has gone (``| head``, a closed terminal) nothing more is printed and nothing is said. Any
-    other trouble is told once: the jobs matter more than what is said about them.
+    other trouble is told once: the jobs matter more than the messages about them.
 
     :param complain: told about trouble, in a line
     """

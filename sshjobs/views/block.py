@@ -15,7 +15,7 @@ from rich.text import Text
 from sshjobs.views.base import Output
 
 _HIDE_CURSOR, _SHOW_CURSOR, _ERASE_BELOW = "\x1b[?25l", "\x1b[?25h", "\x1b[J"
-#: Terminals that cut lines where they become narrower, instead of wrapping them.
+#: Terminals that cut lines when they become narrower, instead of wrapping them.
 _CUTTING = ("linux", "rxvt", "vt")
 
 
@@ -77,7 +77,7 @@ class Block:
 
 
 def wraps_lines(environment: Mapping[str, str]) -> bool:
-    """Tell whether a terminal wraps the lines on its screen anew when its width changes, as nearly all do."""
+    """Tell whether a terminal reflows the lines on its screen when its width changes, as nearly all do."""
     kind = environment.get("TERM", "")
     if "XTERM_VERSION" in environment or kind.startswith(_CUTTING):
         return False

@@ -20,4 +20,4 @@ class JsonLines(View):
         self._output.write(json.dumps({"time": round(self._now(), 3), **event}).replace("\x7f", "\\u007f") + "\n")
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """Every event is printed at once: nothing is left to print."""

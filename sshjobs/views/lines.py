@@ -41,14 +41,14 @@ class Lines(View):
         self._last, self._brief, self._host_of = monotonic(), brief, host_of
         #: Hosts that were up; and what there is to say of others, since when.
         self._seen: set[str] = set()
-        self._held: dict[str, tuple[float, tuple[str, str]]] = {}
+        self._postponed: dict[str, tuple[float, tuple[str, str]]] = {}
 
     def __call__(self, event: Event) -> None:
         self._progress.take(event)
         getattr(self, f"_on_{event['event']}", self._on_other)(event)
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """Every line is printed at once: nothing is left to print."""
 
     def _say(self, word: str, text: str) -> None:
         self._last = self._monotonic()
@@ -84,25 +84,25 @@ class Lines(View):
 
     def _on_error(self, event: Event) -> None:
         if self._host_of is not None and event["outcome"] == Outcome.SKIPPED:
-            self._held.pop(self._host_of(event["job"]), None)
+            self._postponed.pop(self._host_of(event["job"]), None)
         self._say("error", _end(event))
 
     def _on_host(self, event: Event) -> None:
         news, host = self._hosts.line(event), event["host"]
         if news is not None and news[0] == "up":
             self._seen.add(host)
-            self._held.pop(host, None)
+            self._postponed.pop(host, None)
         if news is None or (self._quiet and news[0] == "up"):
             return
         if self._host_of is None or host in self._seen or event["event"] != "host":
             self._say(*news)
         else:
-            self._held[host] = self._monotonic(), news
+            self._postponed[host] = self._monotonic(), news
 
-    def _tell_held(self, patience: float) -> None:
-        for host, (since, news) in list(self._held.items()):
+    def _tell_postponed(self, patience: float) -> None:
+        for host, (since, news) in list(self._postponed.items()):
             if self._monotonic() - since >= patience:
-                del self._held[host]
+                del self._postponed[host]
                 self._say(*news)
 
     _on_warning = _on_host
@@ -125,7 +125,7 @@ class Lines(View):
         self._say("stop", event["reason"])
 
     def _on_wait(self, event: Event) -> None:
-        self._tell_held(PATIENCE)
+        self._tell_postponed(PATIENCE)
         if not self._quiet and self._monotonic() - self._last >= SILENCE:
             self._say("wait", f"{counts(self._progress.counts)}; {self._progress.waits_for()}")
 
@@ -134,7 +134,7 @@ class Lines(View):
             self._say("left", line)
 
     def _on_end(self, event: Event) -> None:
-        self._tell_held(0.0)
+        self._tell_postponed(0.0)
         for line in closing(event, self._progress.elapsed(), self._handle(paths_of(event)), brief=self._brief,
                             screen=self._output.screen()):
             self._output.line(line)

@@ -1,4 +1,4 @@
-"""The live view of a run on a terminal: a block of lines that is drawn anew when something has changed."""
+"""The live view of a run on a terminal: a block of lines that is redrawn when something has changed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LiveView(View):
         self._block = Block(self._console, output)
         self._progress, self._hosts = Progress(), HostNews()
         self._frame = Frame(self._progress)
-        # Guards the progress. Signal handlers must not take it: they may have interrupted whoever has it.
+        # Guards the progress. Signal handlers must not take it: they may have interrupted the code that has it.
         self._lock = threading.Lock()
         # A queue that signal handlers may put into, whatever they have interrupted.
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -90,7 +90,7 @@ class LiveView(View):
         self._handlers = {}
 
     def _note(self, event: Event) -> None:
-        """Put down what is to stay on the screen."""
+        """Keep a line that is to be printed above the block, and to stay."""
         news = None
         if event["event"] in ("host", "warning"):
             news = self._hosts.line(event)
@@ -195,7 +195,7 @@ class LiveView(View):
         try:
             return os.tcgetpgrp(self._output.stream.fileno()) == os.getpgrp()
         except (OSError, ValueError):
-            # No terminal that has jobs: whoever gave it to us wants to see something.
+            # No terminal with job control: there is nobody else to draw for.
             return True
 
 

@@ -1,7 +1,7 @@
 """What the jobs of a run write, printed: whole as they end, whole and in their order, or line by line as it comes.
 
 Everything is read from the files of the run directory, a piece at a time, so that the size of an output does not
-matter. Printing has a thread of its own: who reads slowly holds up what is printed, never the jobs.
+matter. Printing has a thread of its own: a slow reader delays what is printed, never the jobs.
 """
 
 from __future__ import annotations

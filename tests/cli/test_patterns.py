@@ -122,3 +122,11 @@ jobs:
     assert [json.loads(line) for line in told.stdout.splitlines()][2] == {
         "event": "would_run", "job": "words", "hosts": ["localhost"], "commands": [], "argv": ["tar", "-c", "a b"]}
     assert told.returncode == EXIT_OK
+
+
+def test_once_on_every_host_without_hosts_says_that_it_is_this_machine(sshjobs_cli: SshjobsCli) -> None:
+    told = sshjobs_cli("exec", "--per-host", "echo hi")
+    assert "sshjobs: no hosts are named, so that is this machine alone; name some: --hosts h1,h2" in told.stderr
+    assert "this machine" not in sshjobs_cli("exec", "--per-host", "--hosts", "localhost", "echo hi").stderr
+    assert "this machine" not in sshjobs_cli("exec", "--per-host", "echo hi", env={"SSHJOBS_HOSTS": "localhost"}).stderr
+    assert "this machine" not in sshjobs_cli("exec", "echo hi").stderr

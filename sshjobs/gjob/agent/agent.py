@@ -126,7 +126,7 @@ class Agent(Listener):
             self._talk.stream(now)
             if not self._gathers(self._talk.link, now):
                 self._write(self._talk.link)
-        self._crew.tidy()
+        self._crew.clean_up()
         self._consider_leaving(now)
 
     def _gathers(self, link: Link, now: float) -> bool:

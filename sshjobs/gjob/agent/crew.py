@@ -148,7 +148,7 @@ class Crew:
             pause = min(2 * pause, 0.005)
         for pid in filter(procs.runs, mine):
             system.kill(pid, signal.SIGKILL)  # it has nothing, and is not to be there after the end was told
-        cgroup.tidy(self._places)
+        cgroup.clean_up(self._places)
         return len(left)
 
     def works(self) -> bool:
@@ -232,9 +232,9 @@ class Crew:
                 self._history.journal.append(b'{"k":"end",' + attempt.end)
                 self._ended(attempt)
 
-    def tidy(self) -> None:
+    def clean_up(self) -> None:
         """Delete some of what was released."""
-        self._rubbish.tidy(self._busy())
+        self._rubbish.clean_up(self._busy())
 
     def _busy(self) -> bool:
         return bool(self.queue or self._adopted) or self.pool.busy

@@ -39,13 +39,13 @@ class Rubbish:
         self._new.extend((attempt.uid, sum(attempt.sizes)) for attempt in attempts)
 
     def waits(self, busy: bool) -> bool:
-        """True when there is something for :meth:`tidy`.
+        """True when there is something for :meth:`clean_up`.
 
         :param busy: jobs wait or run
         """
         return bool(self._new or self._going or (self._small and not busy))
 
-    def tidy(self, busy: bool) -> None:
+    def clean_up(self, busy: bool) -> None:
         """Delete some of it."""
         for _ in range(AT_ONCE):
             if self._going is None:

@@ -27,7 +27,7 @@ UNANSWERED_S = 2.0
 #: Seconds that a host gets to remove what is left of a run.
 BYE_TIMEOUT = 10.0
 #: Seconds that a host may take to delete what it has, if it gets on with that; that its last process may take to end.
-CLEARING_S, LAST_PROCESS_S = 600.0, 2.0
+CLEANUP_S, LAST_PROCESS_S = 600.0, 2.0
 #: Frames of one host that are taken in before others have their turn: some milliseconds.
 SLICE = 200
 #: Bytes that are put into words before they are written.
@@ -307,7 +307,7 @@ class HostSession:
         """Wait until the host has deleted everything, as long as it gets on with that, and until our last process there
         has ended: the connection ends with it. Returns how many processes and files are left, None if it is silent."""
         loop = asyncio.get_running_loop()
-        deadline, before = loop.time() + CLEARING_S, -1
+        deadline, before = loop.time() + CLEANUP_S, -1
         while not gone.done() and loop.time() < deadline and self._dialog.cleared > before:
             before = self._dialog.cleared
             await asyncio.wait([gone], timeout=BYE_TIMEOUT)
