@@ -48,9 +48,7 @@ def closing(event: Event, elapsed: float | None, word: str, *, brief: bool = Fal
     if left:
         last.append(f"{wording.count(left, 'job')} not over; go on with: sshjobs resume {word}")
     if cancelled:
-        were = "1 job was" if cancelled == 1 else f"{wording.count(cancelled, 'job')} were"
-        # A resume leaves them out, and somebody who interrupted the run may not know.
-        last.append(f"{were} cancelled; to run what did not succeed, too: sshjobs retry {word} --failed")
+        last.append(wording.left_out(cancelled, word))
     if not brief:
         last.append(f"outputs: {_nearest(paths.jobs)}/<job>/stdout and stderr")
     took = "" if elapsed is None else f" in {wording.duration(elapsed)}"

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TextIO
 
 from sshjobs.errors import printable
-from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN
+from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, Outcome
 from sshjobs.store.reader import RunReader, Summary
 from sshjobs.store.rows import AttemptRow, JobRow
 from sshjobs.views import wording
@@ -47,6 +47,8 @@ class Table:
         self._line(f"began {wording.clock(summary.created, self._now)}, in {self._reader.paths.root}")
         if summary.state in _HINTS:
             self._line(_HINTS[summary.state].format(self._word))
+            if cancelled := summary.outcomes.get(Outcome.CANCELLED, 0):
+                self._line(wording.left_out(cancelled, self._word))
         elif summary.state == "running" and summary.manager is not None:
             self._line(f"managed by {summary.manager}")
         if summary.options.get("paused") and not _is_over(summary):

@@ -93,6 +93,16 @@ def ending(outcome: str | None, exit_status: int | None, number: int | None, rea
     return _because(words.get(outcome or "", outcome or "not over"), outcome, reason)
 
 
+def left_out(cancelled: int, word: str) -> str:
+    """Return what runs jobs after all that were cancelled: a resume leaves them out, and somebody who interrupted the
+    run may not know.
+
+    :param word: what to type for the run
+    """
+    were = "1 job was" if cancelled == 1 else f"{count(cancelled, 'job')} were"
+    return f"{were} cancelled; to run what did not succeed, too: sshjobs retry {word} --failed"
+
+
 def standing(paused: int | None, reason: str | None) -> str:
     """Return why a job that is not over stands where it does; empty where there is nothing to say."""
     return "paused by hand" if paused else reason or ""

@@ -169,6 +169,8 @@ def test_what_ctrl_c_cancelled_is_named_with_what_runs_it_after_all(sshjobs_cli:
     told = re.search(r"^(\d+) jobs? (was|were) cancelled; to run what did not succeed, too: (sshjobs retry r --failed)$",
                      (tmp_path / "out.txt").read_text(), re.MULTILINE)
     assert told, (tmp_path / "out.txt").read_text()
+    status = sshjobs_cli("status", "r").stdout
+    assert ("go on with: sshjobs resume r" in status) <= (told[0] in status)
     (tmp_path / "go").touch()
     after = sshjobs_cli(*told[3].split()[1:])
     assert after.returncode == EXIT_OK

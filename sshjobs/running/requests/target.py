@@ -56,8 +56,8 @@ class Target:
             return [row.host for row in reader.hosts()]
 
     def schedule(self) -> Schedule:
-        """Return a schedule that knows the hosts that jobs may run on."""
-        if self.manager is not None:
+        """Return a schedule that knows the hosts that jobs may run on from now on."""
+        if self.manager is not None and not self.manager.hosts.leaving:
             return self.manager.schedule
         return Schedule(host for host in self.hosts() if not host.removed)
 
