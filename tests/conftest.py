@@ -16,7 +16,13 @@ from tests.lab import BaseLab, Lab, LabHost, LabUnsupported, LoopbackLab, open_l
 
 #: Variables of the user who runs the tests that would change what a command does or prints.
 PERSONAL = ("SSH_AUTH_SOCK", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
+#: Variables that have Python do otherwise than at a user's: what is never buffered cannot be flushed too late.
+OF_PYTHON = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
 REPOSITORY = Path(__file__).parents[1]
+
+# Before anything is started: all that tests start has them from here.
+for _name in OF_PYTHON:
+    os.environ.pop(_name, None)
 
 # A shell that starts the tests in the background has them, and with them all that they start, ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -96,7 +96,7 @@ def settings_of(login: Login, config: str | None) -> SshSettings:
         return None if value.lower() == "none" else value
 
     hostname = (first("hostname") or login.address).lower()
-    user = login.user or first("user") or getpass.getuser()
+    user = login.user or first("user") or _this_user()
     port = login.port or int(first("port") or 22)
     tokens = _tokens(login, hostname, user, port, first("hostkeyalias"))
     jumps = tuple(split_login(_uri(hop)) for hop in (first("proxyjump") or "").split(",") if hop)
@@ -115,13 +115,21 @@ def settings_of(login: Login, config: str | None) -> SshSettings:
         _seconds(first("connecttimeout")), first("pubkeyauthentication") not in ("no", "false"))
 
 
+def _this_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container's: a number without a name.
+        return str(os.getuid())
+
+
 def expand(text: str, tokens: Mapping[str, str]) -> str:
     """Replace the tokens (``%h``) of ssh_config; one that is not known stays as it is."""
     return re.sub(r"%(.)", lambda match: tokens.get(match[1], match[0]), text)
 
 
 def _tokens(login: Login, hostname: str, user: str, port: int, alias: str | None) -> dict[str, str]:
-    return {"%": "%", "h": hostname, "n": login.address, "p": str(port), "r": user, "u": getpass.getuser(),
+    return {"%": "%", "h": hostname, "n": login.address, "p": str(port), "r": user, "u": _this_user(),
             "d": os.path.expanduser("~"), "i": str(os.getuid()), "k": alias or login.address,
             "l": socket.gethostname(), "L": socket.gethostname().partition(".")[0]}
 
