@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sshjobs.errors import HostError, ProtocolError
+from sshjobs.errors import HostError, ProtocolError, printable
 from sshjobs.gjob import ship
 from sshjobs.model.host import Host
 from sshjobs.network.protocol.fields import Bad, is_heavy, read_json
@@ -18,6 +19,8 @@ from sshjobs.network.transport import Stream, Transport, make_transport
 #: Longest answer in bytes, and the lists and objects, and values, that may be in it: some ten thousand processes or
 #: attempts. Read, it takes less than 32 MiB.
 MOST_ANSWER, MOST_PARTS, MOST_VALUES = 4 << 20, 20_000, 150_000
+
+_LOG = logging.getLogger(__name__)
 
 #: What a host answers: exit status, standard output, standard error.
 Result = tuple[int, bytes, bytes]
@@ -58,6 +61,8 @@ async def ask_hosts(hosts: Sequence[Host], request: Callable[[Host], Mapping[str
 
 async def _ask(way: Transport, host: Host, nonce: str, data: bytes, patience: float) -> Result:
     stream = await way.open(host)
+    if stream.notice is not None:
+        _LOG.warning("%s: %s", host.name, printable(stream.notice))
     answer = ship.Answer(nonce)
     out = b""
     try:

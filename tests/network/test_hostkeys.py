@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from sshjobs.model.host import Host
+from sshjobs.model.host import Host, split_login
 from sshjobs.network import HostDown
 from sshjobs.network.transport import TRANSPORTS
+from sshjobs.network.transport.causes import host_error
+from sshjobs.network.transport.keyadvice import key_advice
 from sshjobs.network.transport.knownhosts import known_keys
+from sshjobs.network.transport.settings import ask_ssh
 from tests.network.meeting import kinds, meet, with_known_hosts
 
 SSH = [name for name in TRANSPORTS if name != "local"]
@@ -233,3 +236,22 @@ def test_a_new_key_of_a_management_host_is_accepted_too(lab, transport, tmp_path
     answers = meet([Host(worker.name, via=jump.name)], transport=transport, ssh_config=config,
                    accept_new_host_keys=True)
     assert kinds(answers) == {worker.name: "up"}, answers
+
+
+@pytest.mark.parametrize("extra", ["", "Port 2222", "HostKeyAlias other", "HashKnownHosts yes"])
+def test_the_advice_about_a_changed_key_works(tmp_path, extra):
+    """Run as it stands, it takes the old key out of the file that it is in, under the name that it has there."""
+    known = tmp_path / "known_hosts"
+    name = {"Port 2222": "[10.0.0.7]:2222", "HostKeyAlias other": "other"}.get(extra, "10.0.0.7")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "old"], check=True)
+    old = " ".join((tmp_path / "old.pub").read_text().split()[:2])
+    known.write_text(f"{name} {old}\nsomebody-else {old}\n")
+    if "Hash" in extra:
+        subprocess.run(["ssh-keygen", "-q", "-H", "-f", known], check=True, capture_output=True)
+    (tmp_path / "config").write_text(f"Host h\n    HostName 10.0.0.7\n    UserKnownHostsFile {known}\n    {extra}\n")
+    settings = ask_ssh(split_login("h"), str(tmp_path / "config"))
+    error = key_advice(Host("h"), host_error("host-key-changed", Host("h")), settings)
+    advice = str(error).partition("then: ")[2].partition("; ssh h")[0]
+    assert "ssh-keygen -R h" in advice and str(known) in advice
+    subprocess.run(advice, shell=True, capture_output=True, check=False)
+    assert known.read_text().count(old) == 1

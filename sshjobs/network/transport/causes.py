@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sshjobs.errors import HostError
-from sshjobs.model.host import Host, login_of
+from sshjobs.model.host import Host
 
 #: How much of what a host said is looked through for its words: the end of it.
 LOOKED_AT = 1 << 14
@@ -29,7 +28,8 @@ CAUSES = {
     "host-key-revoked": Cause(True, "the host key is revoked",
                               "do not log in there; have it given a new key, and the old one taken from its name"),
     "host-key-unknown": Cause(True, "the host key is not known",
-                              "check it and accept it once: {ssh}; or take it unseen: --accept-new-host-keys"),
+                              "check it and accept it once: {ssh}; or take it unseen: "
+                              "sshjobs hosts check --accept-new-host-keys --hosts {host}"),
     "jump-key": Cause(True, "its jump host was turned away for its key", "see what is wrong with it: {ssh}"),
     "unresolvable": Cause(False, "the name cannot be resolved",
                           "correct the name, or give it a HostName in ssh_config"),
@@ -103,28 +103,6 @@ def too_slow(host: Host, seconds: float) -> HostError:
     """Return the error for a host that nothing came from."""
     return HostError("timeout", host.name, "no agent came up in time", why=f"nothing in {seconds:.0f} s",
                      hint="see what a start-up file of the login shell there (~/.bashrc) waits for or reads")
-
-
-#: Values of StrictHostKeyChecking with which plain ssh takes keys that it does not know, as ``ssh -G`` tells them.
-_TAKES_KEYS = ("accept-new", "false", "no", "off")
-
-
-def key_advice(host: Host, error: HostError, settings: Mapping[str, Sequence[str]]) -> HostError:
-    """Return the error for an unknown key with advice that helps under the user's own settings of ssh.
-
-    :param settings: what ``ssh -G`` tells
-    """
-    checking = settings.get("stricthostkeychecking", ["ask"])[0]
-    files = settings.get("userknownhostsfile", [""])[0]
-    said = []
-    if checking in _TAKES_KEYS:
-        said.append(f"StrictHostKeyChecking {'no' if checking == 'false' else checking} does not count here")
-    if files in ("none", "/dev/null"):
-        said.append(f"UserKnownHostsFile {files} remembers no key")
-    if said:
-        once = "" if files in ("none", "/dev/null") else f"accept it once: ssh {login_of(host).address}; or "
-        error.hint = f"{' and '.join(said)} (your ssh configuration): {once}take it unseen: --accept-new-host-keys"
-    return error
 
 
 def no_agent(host: Host, text: str, status: int | None) -> HostError:

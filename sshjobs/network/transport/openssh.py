@@ -12,12 +12,12 @@ from sshjobs.network.payload import remote_command
 from sshjobs.network.transport.base import Ending, ProcessStream, Stream, Transport
 from sshjobs.network.transport.causes import (
     host_error,
-    key_advice,
     last_line,
     no_agent,
     said_by_host,
 )
 from sshjobs.network.transport.glance import glance_at, is_near
+from sshjobs.network.transport.keyadvice import KINDS, key_advice
 from sshjobs.network.transport.settings import NotAccepted, ask_ssh
 from sshjobs.network.transport.sshcall import SshCall, SshEnding, asks
 from sshjobs.network.transport.sshlog import last_words, logged_in, said_by_ssh, said_on_the_way
@@ -67,11 +67,12 @@ class OpensshTransport(Transport):
 
     def _notice(self, call: SshCall) -> str | None:
         """Return what a person is to know of a ControlMaster that is gone past: once for each."""
-        if call.stuck is None or call.stuck in self._told:
-            return None
-        self._told.add(call.stuck)
-        return (f"the ControlMaster at {call.stuck} does not answer: going past it; "
-                f"{sshoptions.name_master(login_of(call.host).address, call.stuck)}")
+        jump = split_login(call.host.via).address if call.host.via is not None else ""
+        new = {path: address for path, address in ((call.stuck, login_of(call.host).address), (call.jump_stuck, jump))
+               if path is not None and path not in self._told}
+        self._told.update(new)
+        return "; ".join(f"the ControlMaster at {path} does not answer: going past it; "
+                         f"{sshoptions.name_master(address, path)}" for path, address in new.items()) or None
 
     async def gates(self, host: Host) -> list[str]:
         return await asyncio.get_running_loop().run_in_executor(None, gates_of, host, self._ssh_config)
@@ -107,14 +108,14 @@ class OpensshTransport(Transport):
         return no_agent(host, said, ending.status)
 
     async def advise(self, host: Host, error: HostError) -> HostError:
-        if error.kind not in ("host-key-unknown", "ssh-failed"):
+        if error.kind not in (*KINDS, "ssh-failed"):
             return error
         try:
             settings = await asyncio.get_running_loop().run_in_executor(None, ask_ssh, login_of(host),
                                                                         self._ssh_config)
         except NotAccepted as refused:
             return host_error("bad-config", host, str(refused))
-        return key_advice(host, error, settings) if error.kind == "host-key-unknown" else error
+        return key_advice(host, error, settings) if error.kind in KINDS else error
 
 
 class OpensshStream(ProcessStream):

@@ -38,6 +38,7 @@ class SshCall:
     :ivar settings: what ``ssh -G`` tells of the host, empty where nothing of it matters
     :ivar master: control path of a ControlMaster of the user's that is used
     :ivar stuck: the same of one that does not answer, and so is gone past
+    :ivar jump_stuck: the same of one to the management host
     """
 
     host: Host
@@ -47,6 +48,7 @@ class SshCall:
     jump_settings: Settings = field(default_factory=dict)
     master: str | None = None
     stuck: str | None = None
+    jump_stuck: str | None = None
     log: SshLog = field(default_factory=SshLog)
     jump_log: SshLog | None = None
 
@@ -64,6 +66,7 @@ class SshCall:
         call = cls(host, ssh_config, options, settings_that_matter(login_of(host), ssh_config))
         if host.via is not None:
             call.jump_settings, call.jump_log = settings_that_matter(split_login(host.via), ssh_config), SshLog()
+            call.jump_stuck = _stuck(call.jump_settings)
         call.master = sshoptions.control_path(call.settings)
         if call.master is not None and (past_master or not sshoptions.master_answers(call.master)):
             call.master, call.stuck = None, call.master
@@ -113,7 +116,8 @@ class SshCall:
     def _through(self, manager: Login) -> str:
         # Not -J: the ssh that it starts takes none of our options, so it could ask, or wait for ever.
         assert self.jump_log is not None
-        options = {**self.options, **sshoptions.defaults(self.jump_settings)}
+        master = {} if self.jump_stuck is None else {"ControlPath": "none"}
+        options = {**self.options, **sshoptions.defaults(self.jump_settings), **master}
         words = [*self._words(manager, options, self.jump_log), "-W", "[%h]:%p", "--", manager.address]
         # The shell is the user's own, whatever it is; ssh itself replaces %.
         quoted = (word if word == "[%h]:%p" else word.replace("%", "%%") for word in words)
@@ -123,6 +127,12 @@ class SshCall:
 def asks(ssh_config: str | None) -> bool:
     """Tell whether ssh has to be asked before it is called, which takes a moment."""
     return glance_at(ssh_config).mentions(MATTERS)
+
+
+def _stuck(settings: Settings) -> str | None:
+    """Return the control path of a ControlMaster that does not answer."""
+    path = sshoptions.control_path(settings)
+    return None if path is None or sshoptions.master_answers(path) else path
 
 
 def connect_timeout(settings: Settings) -> float:
