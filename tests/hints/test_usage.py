@@ -20,6 +20,8 @@ from sshjobs.model.host import Host
 from sshjobs.model.spec import JobSpec
 from sshjobs.network.helpers import CheckLocalCommand, CheckRemoteCommands, CopyLocalFilesToRemoteHost
 from sshjobs.network.payload import remote_command
+from sshjobs.network.staging.digests import Digests
+from sshjobs.network.staging.inputs import Staging
 from sshjobs.network.transport import make_transport
 from sshjobs.running.forms import jobs_from
 from sshjobs.running.newrun import new_run
@@ -190,6 +192,16 @@ ROWS = [
                         lambda: check_own(RunPaths(Path("results"), "linked")))),
     Row("see whether all in it is yours, then: chmod go-w {}", lambda: check_own(RunPaths(Path("results"), "open")),
         lambda: run_all(lambda: os.chmod("results/open", 0o755), lambda: check_own(RunPaths(Path("results"), "open")))),
+    Row("see: sshjobs status {}", cli("logs", "finished", "zzz"), cli("status", "finished")),
+    Row("did you mean {}?", cli("status", "finishd"), cli("status", "finished")),
+    Row("choose another place with --results", cli("run", "jobs.yaml", "--results", "names"),
+        cli("run", "jobs.yaml", "--results", "elsewhere")),
+    Row("leave it out of files", lambda: Digests().of(Path("pipe")), lambda: Digests().of(Path("names"))),
+    Row("take it out of the directory, then: sshjobs retry --failed",
+        lambda: Staging(Digests()).manifest(JobSpec("a", files=["piped"], base_dir=Path.cwd())),
+        lambda: run_all(lambda: os.unlink("piped/pipe"),
+                        lambda: Staging(Digests()).manifest(JobSpec("a", files=["piped"], base_dir=Path.cwd())))),
+    Row("use file or pipe", lambda: JobSpec("a", output="x"), lambda: [JobSpec("a", output="file"), JobSpec("a", output="pipe")]),
     # -- the seed's helpers
     Row("it takes verbose and timeout", lambda: CopyLocalFilesToRemoteHost("h1", "/tmp", zzz=1),
         lambda: CheckLocalCommand(["true"], verbose=False, timeout=9)),
@@ -281,6 +293,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_home: Path) -> 
         Path(name).write_text("a\n")
     Path("nul").write_bytes(b"a\0b\0")
     Path("long").write_text("x" * 200_000 + "\n")
+    os.mkfifo("pipe")
+    Path("piped").mkdir()
+    os.mkfifo("piped/pipe")
     with open("endless", "wb") as file:
         file.truncate(arguments.MAX_VALUE + 2)
     Path("tagged").write_text("h3 gpu\nh4\n")
