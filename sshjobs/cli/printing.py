@@ -95,7 +95,8 @@ def _ticker() -> Ticker | None:
         return None
     from sshjobs.views.ticker import Ticker
 
-    return Ticker(Output(sys.stderr, complain).write, lambda: shutil.get_terminal_size().columns)
+    output = Output(sys.stderr, complain)
+    return Ticker(output.write, lambda: shutil.get_terminal_size().columns, output.in_front)
 
 
 class _Raw:

@@ -51,6 +51,14 @@ class Output:
             return SCREEN
         return size.columns or SCREEN[0], size.lines or SCREEN[1]
 
+    def in_front(self) -> bool:
+        """Tell whether a terminal is ours to draw on; in the background it is another program's."""
+        try:
+            return os.tcgetpgrp(self.stream.fileno()) == os.getpgrp()
+        except (OSError, ValueError, AttributeError):
+            # No terminal with job control: there is nobody else to draw for.
+            return True
+
     def line(self, text: str) -> None:
         """Print a line that a reader sees at once. Control characters in it are escaped."""
         self.write(printable(text) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import signal
 import threading
@@ -172,7 +171,7 @@ class LiveView(View):
             self._block.leave()
             self._stopped = True
             _stop_here()
-        if not self._in_front():
+        if not self._output.in_front():
             self._moved = True
             return 0.0
         if self._moved:
@@ -189,14 +188,6 @@ class LiveView(View):
             line.truncate(max(1, width - 2), overflow="ellipsis")
         self._block.draw(lasting, lines, (width, height))
         return time.monotonic() - began
-
-    def _in_front(self) -> bool:
-        """Tell whether the terminal is ours to draw on; in the background it is somebody else's."""
-        try:
-            return os.tcgetpgrp(self._output.stream.fileno()) == os.getpgrp()
-        except (OSError, ValueError):
-            # No terminal with job control: there is nobody else to draw for.
-            return True
 
 
 def _stop_here() -> None:

@@ -20,11 +20,13 @@ class Ticker:
 
     :param write: writes text on the terminal, at once
     :param width: returns its columns
+    :param in_front: tells whether the terminal is ours; in the background nothing is drawn
     """
 
     def __init__(self, write: Callable[[str], None], width: Callable[[], int],
+                 in_front: Callable[[], bool] = lambda: True,
                  monotonic: Callable[[], float] = time.monotonic):
-        self._write, self._width, self._monotonic = write, width, monotonic
+        self._write, self._width, self._in_front, self._monotonic = write, width, in_front, monotonic
         self._progress = Progress(monotonic)
         self._shown, self._over, self._at_line_start = False, False, True
 
@@ -43,7 +45,11 @@ class Ticker:
         took = self._progress.elapsed()
         if self._over or took is None or took < PATIENCE or not self._at_line_start:
             return
-        text = f"{counts(self._progress.counts)} of {count(self._progress.total, 'job')}, {duration(took)}"
+        if not self._in_front():
+            self._shown = False
+            return
+        text = f"{counts(self._progress.counts)} of {count(self._progress.total, 'job')}"
+        text += f"{' on this machine' if list(self._progress.hosts) == ['localhost'] else ''}, {duration(took)}"
         if self._progress.counts[STATE_BUSY] or not self._progress.live:
             text += f"; {self._progress.waits_for()}"
         self._write(f"\r{printable(text)[: max(1, self._width() - 1)]}\x1b[K")
@@ -51,6 +57,6 @@ class Ticker:
 
     def clear(self) -> None:
         """Take the line away."""
-        if self._shown:
+        if self._shown and self._in_front():
             self._write("\r\x1b[K")
             self._shown = False

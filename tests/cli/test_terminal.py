@@ -21,7 +21,7 @@ jobs:
   - {name: "a-job-with-quite-a-long-name", repeat: 20, commands: ['until test -e @/go; do sleep 0.1; done']}
 """
 RUN = shlex.join(sshjobs_argv(["run", "jobs.yaml", "--slots", "2"]))
-RESUMED = re.compile(r"jobs-1  \d+ of 21")
+BLOCK = re.compile(r"jobs-1( on this machine)?  \d+ of 21")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def begin(terminal: Tmux) -> None:
 
 def titles(terminal: Tmux) -> int:
     """How many blocks stand on the screen."""
-    return len(RESUMED.findall(terminal.screen()))
+    return len(BLOCK.findall(terminal.screen()))
 
 
 def has_bar(columns: int, screen: str) -> bool:
@@ -67,7 +67,7 @@ def test_ctrl_z_gives_the_shell_its_terminal_back_and_fg_begins_below(terminal: 
     terminal.type("seq 3 | sed 's/^/between-/'")
     terminal.wait_for(lambda screen: "between-3" in screen)
     terminal.type("fg")
-    screen = terminal.wait_for(lambda screen: RESUMED.search(screen))
+    screen = terminal.wait_for(lambda screen: BLOCK.search(screen))
     assert screen.index("between-1") < screen.index("between-3") < screen.index("jobs-1 ")
     screen = end(terminal, tmp_path)
     assert "between-1\nbetween-2\nbetween-3\n" in screen
@@ -83,9 +83,9 @@ def test_in_the_background_nothing_is_drawn_over_the_shell(terminal: Tmux, tmp_p
     terminal.type("bg")
     terminal.type("sleep 2; echo the-shell-goes-on")
     screen = terminal.wait_for(lambda screen: screen.count("the-shell-goes-on") == 2)
-    assert not RESUMED.search(screen)
+    assert not BLOCK.search(screen)
     terminal.type("fg")
-    terminal.wait_for(lambda screen: RESUMED.search(screen))
+    terminal.wait_for(lambda screen: BLOCK.search(screen))
     assert "the-shell-goes-on\n" in end(terminal, tmp_path)
 
 
@@ -121,3 +121,23 @@ def test_lines_above_the_block_follow_the_width(terminal: Tmux, tmp_path: Path) 
     line = next(line for line in terminal.screen().splitlines() if re.match(r"\d\d:\d\d:\d\d ", line))
     assert len(line) > 60, "the terminal may wrap it anew, because nobody else has"
     end(terminal, tmp_path)
+
+
+def test_the_count_of_an_exec_leaves_the_shell_alone_too(terminal: Tmux, tmp_path: Path) -> None:
+    go = tmp_path / "here" / "go"
+    command = f"until test -e {go}; do sleep 0.1; done; echo output-of-{{}}"
+    terminal.type(f"clear; {shlex.join(sshjobs_argv(['exec', command, ':::', 'a', 'b']))}")
+    terminal.wait_for(lambda screen: "of 2 jobs on this machine, " in screen)
+    terminal.press("C-z")
+    terminal.wait_for(lambda screen: "Stopped" in screen)
+    assert terminal.shows_cursor()
+    terminal.type("bg")
+    terminal.type("sleep 2; echo the-shell-goes-on")
+    screen = terminal.wait_for(lambda screen: screen.count("the-shell-goes-on") == 2)
+    assert "of 2 jobs on this machine" not in screen.partition("the-shell-goes-on")[2]
+    terminal.type("fg")
+    terminal.wait_for(lambda screen: "of 2 jobs on this machine, " in screen.rpartition("the-shell-goes-on")[2])
+    go.touch()
+    terminal.wait_for(lambda screen: "output-of-a\n" in screen and "output-of-b\n" in screen)
+    screen = terminal.wait_for(lambda screen: screen.rstrip().endswith("$"))
+    assert "the-shell-goes-on\n" in screen
