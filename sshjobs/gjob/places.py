@@ -1,5 +1,6 @@
 """Where things are on a host: the root, the directory of one run on one host, and what lies in it."""
 
+import errno
 import os
 import stat
 
@@ -17,6 +18,7 @@ NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY
 
 #: How many directories are made above one that is wanted: no path is longer.
 _DEEPEST = 2048
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
 
 
 class Unusable(Exception):
@@ -60,6 +62,15 @@ class Places:
                 system.mkdir(path, 0o700)
             except FileExistsError:
                 pass
+
+    def unmake(self) -> None:
+        """Remove what was made in vain."""
+        for path in (self.work, self.outputs, self.blobs, self.journals, self.base):
+            try:
+                system.rmdir(path)
+            except OSError:
+                continue
+        self.remove_empty_parents()
 
     def restore(self) -> None:
         """Make again what somebody has deleted.
@@ -154,6 +165,9 @@ def find(root: "str | None", run: str, host: str) -> Places:
                 places.notice = "its files are in %s, because %s; %s" % (path, trouble.why, trouble.hint)
             return places
         except OSError as error:
+            places.unmake()
+            if error.errno in _SHORT:  # nothing is wrong with this place: who comes again finds it
+                raise
             trouble = trouble or Unusable(_kind(error), "%s: %s" % (error.filename or path, error.strerror),
                                            _hint(error))
         except Unusable as error:
@@ -188,8 +202,6 @@ def _home() -> str:
 
 
 def _kind(error: OSError) -> str:
-    import errno
-
     return "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "read-only"
 
 

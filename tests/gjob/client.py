@@ -128,12 +128,16 @@ class Link:
         deadline = time.monotonic() + seconds
         while b"\n" not in self._buffer:
             self._read(deadline)
-        line, _, self._buffer = self._buffer.partition(b"\n")
+        # Nothing is taken before it is there as a whole: who runs out of time may ask again.
+        line = self._buffer.partition(b"\n")[0]
         frame: dict[str, Any] = json.loads(line.decode("ascii"))
+        size = frame.get("n", 0)
+        while len(self._buffer) < len(line) + 1 + size:
+            self._read(deadline)
+        rest = self._buffer[len(line) + 1:]
         if "n" in frame:
-            while len(self._buffer) < frame["n"]:
-                self._read(deadline)
-            frame["body"], self._buffer = self._buffer[:frame["n"]], self._buffer[frame["n"]:]
+            frame["body"] = rest[:size]
+        self._buffer = rest[size:]
         self._check(frame)
         self.frames.append(frame)
         return frame

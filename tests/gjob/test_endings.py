@@ -7,9 +7,11 @@ import signal
 import subprocess
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from sshjobs.gjob.agent import logout
 from sshjobs.network import payload
 from tests.gjob.client import NONCE, FarHost, alive, eventually, holders
 
@@ -125,3 +127,45 @@ def test_a_process_that_has_the_pid_of_an_earlier_agent_is_left_alone(far: FarHo
     assert stranger.poll() is None
     stranger.send_signal(signal.SIGKILL)
     stranger.wait()
+
+
+# -- hosts that end everything at logout -----------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("conf", "ends"), [
+    ({}, False),
+    ({"etc/systemd/logind.conf": "[Login]\n#KillUserProcesses=yes\n"}, False),
+    ({"etc/systemd/logind.conf": "[Login]\nKillUserProcesses = yes\n"}, True),
+    ({"etc/systemd/logind.conf": "[Login]\nKillUserProcesses=yes\n",
+      "etc/systemd/logind.conf.d/50-no.conf": "[Login]\nKillUserProcesses=no\n"}, False),
+    ({"usr/lib/systemd/logind.conf.d/10.conf": "[Login]\nKillUserProcesses=1\n"}, True),
+    ({"etc/systemd/logind.conf": "[Login]\nKillUserProcesses=yes\n", "var/lib/systemd/linger/12345": ""}, False),
+])
+def test_whether_a_logout_ends_everything_is_read_from_its_configuration(
+        conf: dict[str, str], ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in conf.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(logout, "ROOT", str(tmp_path))
+    monkeypatch.setattr("sshjobs.gjob.system.getuid", lambda: 12345)
+    assert logout.ends_everything() is ends
+    monkeypatch.setattr("sshjobs.gjob.system.getuid", lambda: 0)
+    assert logout.ends_everything() is False
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_job_that_was_killed_with_all_of_ours_says_what_may_have_done_it(
+        make_far: Callable[..., FarHost], known: bool) -> None:
+    module = changed(adopt=("logout.ends_everything()", str(known)), agent=("logout.ends_everything()", str(known)))
+    far = make_far(module)
+    link = far.connect()
+    link.launch("1.1", "sleep", "1000")
+    link.until("started", id="1.1")
+    assert any("enable-linger" in frame.get("msg", "") for frame in link.frames) is known
+    for pid in (far.agent, *holders(f"FAR_HOST={far.run}")):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    end = far.again(link, "1.1", epoch=2).end_of("1.1")
+    assert end["why"] == "lost"
+    assert ("loginctl enable-linger" if known else "hosts check") in end["msg"]

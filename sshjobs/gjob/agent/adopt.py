@@ -8,6 +8,7 @@ from .. import pipes as pipes_
 from ..light import dumps
 from ..wire import is_id
 from . import attempts as attempts_
+from . import logout
 from .attempts import Attempt, History, end_text
 
 MYPY = False
@@ -30,6 +31,9 @@ _NEVER = "its runner died before the job was started"
 _NO_ROOM = "its runner had no room for itself: files or memory"
 _LAST_WORDS = "its runner died as it ended: the last of its output may be missing"
 _LOST = "its runner died, and its exit status is not known"
+_TOGETHER = ("the agent and its runner were killed, and its exit status is not known; some hosts end everything at "
+             "logout (KillUserProcesses): see sshjobs hosts check")
+_LOGOUT = "it was killed with its runner and the agent: " + logout.WARNING
 _REBOOT = "the host was restarted while it ran"
 
 
@@ -149,7 +153,13 @@ class Adopted:
             return self._finish(self._why or ("exited" if number is None else "signalled"), None, status, number)
         if self._why in ("cancelled", "lease"):
             return self._finish(self._why, None)
-        return self._finish("lost", _LOST)
+        return self._finish("lost", self._lost())
+
+    def _lost(self) -> str:
+        """Say why its exit status is not known, and what may have ended it where all of ours was ended with it."""
+        if self.inherited or not self._history.after_a_kill:
+            return _LOST
+        return _LOGOUT if logout.ends_everything() else _TOGETHER
 
     def _move(self) -> None:
         """Do what its runner did: have what comes through its pipes in its files."""

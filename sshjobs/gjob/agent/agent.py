@@ -5,7 +5,7 @@ import os
 
 from .. import procs, room, system, wire
 from ..trees import removing
-from . import facts, succession
+from . import facts, logout, succession
 from .attempts import Attempt, History
 from .blobs import Blobs
 from .crew import Crew
@@ -44,9 +44,10 @@ class Agent(Listener):
     def __init__(self, door: "Door", hello: "dict[str, Any]", places: "Places", front: int):
         self._places, self._door, self._front = places, door, front
         # Before anything is read that it may still write.
-        self.succeeds_a_killed_one = succession.take_over(places)
+        killed = succession.take_over(places)
         self._resumed = bool(system.listdir(places.journals))
         self._history = History(places)
+        self._history.after_a_kill = killed
         self._blobs = Blobs(places, kept=hello["root"] is None)
         if procs.identity() not in self._history.boots:
             self._blobs.forget_all()
@@ -190,6 +191,8 @@ class Agent(Listener):
         if self._door.notice is not None:
             link.say(t="warn", msg=self._door.notice)
             self._door.notice = None
+        if not self._resumed and logout.ends_everything():
+            link.say(t="warn", msg=logout.WARNING)
         self._resumed = True
 
     def _on_link(self) -> None:

@@ -118,6 +118,8 @@ class History:
     def __init__(self, places: "Places"):
         self._places = places
         self.epoch = -1
+        #: The agent before this one did not leave by itself.
+        self.after_a_kill = False
         self.boots: "set[str]" = set()
         self.released = UidSet()
         #: By uid: the records of it by their kind.
