@@ -52,6 +52,7 @@ faults: system dev ## Kill, cut, reboot and fill for an hour or so, as root, and
 errnos: dev ## Have each call of the system on this side fail, half an hour or so; what is played stays played
 	$(BIN)/python -m tests.trouble.report
 	$(BIN)/python -m tests.faults.report --page
+
 .PHONY: scarce
 scarce: dev ## Let every system call of the far side fail once with each error, an hour at most; goes on where it stopped
 	$(BIN)/python -m tests.faults.scarce --record scarce.jsonl

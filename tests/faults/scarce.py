@@ -227,6 +227,8 @@ class Play:
         except (LinkEnded, OSError):
             self._lose()
             return None
+        except AssertionError as error:
+            raise Broken(f"{error}; {self.link.last if self.link else b''!r:.400}") from error
         if frame["t"] == "error":
             self._lose()
         elif frame["t"] == "state" and frame["s"] == "absent":

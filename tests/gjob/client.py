@@ -85,7 +85,7 @@ class Link:
                  near: bool = False, user: int | None = None):
         self.process = subprocess.Popen(["sh", "-c", payload.remote_command(python)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, env=dict(environ), bufsize=0, user=user, group=user)
-        self._buffer = b""
+        self._buffer = self.last = b""
         self.frames: list[dict[str, Any]] = []
         self.outputs: dict[tuple[str, int], bytearray] = {}
         self.offsets: dict[tuple[str, int], int] = {}
@@ -138,6 +138,7 @@ class Link:
         if "n" in frame:
             frame["body"] = rest[:size]
         self._buffer = rest[size:]
+        self.last = line
         self._check(frame)
         self.frames.append(frame)
         return frame
