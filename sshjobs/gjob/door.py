@@ -166,6 +166,10 @@ class Door:
             return None
         return hello, fds[0], fds[1], front
 
+    def leave_to_another(self) -> None:
+        """Close our copy of the socket; another process has one."""
+        self._sock.close()
+
     def try_close(self) -> bool:
         """Remove the socket unless somebody is coming; True when it is removed. The lock stays until we exit."""
         lock = self._address.take_lock(0.0)

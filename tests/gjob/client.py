@@ -90,7 +90,11 @@ class Link:
         self.outputs: dict[tuple[str, int], bytearray] = {}
         self.offsets: dict[tuple[str, int], int] = {}
         self.write(payload.first_stage(NONCE, packed, hello, near=near))
-        self.noise = self._until_marker()
+        try:
+            self.noise = self._until_marker()
+        except BaseException:
+            self.close()
+            raise
 
     # -- raw -------------------------------------------------------------------------------------------------------
 

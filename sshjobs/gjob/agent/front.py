@@ -7,7 +7,7 @@ on. From then on it only keeps the connection open until the agent lets go.
 import os
 import select
 
-from .. import door, files, system, wire
+from .. import door, files, room, system, wire
 from ..light import sha256, socket
 from ..places import Places, Unusable, find
 
@@ -17,6 +17,7 @@ if MYPY:
 
 _LONGEST_HELLO = 1 << 16
 _TRIES = 5
+_PAUSE = 0.1
 #: What poll says of a file whose other end is closed; the last is POLLRDHUP, which Python 3.6 has no name for.
 _CLOSED = select.POLLHUP | select.POLLERR | 0x2000
 
@@ -124,6 +125,8 @@ def _start(entrance: door.Door, hello: "dict[str, Any]", places: Places) -> None
         return agent.main(entrance, hello, places, me)
 
     system.fork(child)
+    # Should it die as it comes up, nobody is to be waiting at its door.
+    entrance.leave_to_another()
 
 
 def _alone() -> bool:
@@ -153,8 +156,10 @@ def _read_line() -> bytes:
 
 
 def _say(data: bytes) -> None:
-    try:
-        while data:
+    while data:
+        try:
             data = data[system.write(1, data):]
-    except OSError:  # nobody reads; the end of standard input says so too
-        pass
+        except OSError as error:
+            if not room.passes(error):  # nobody reads; the end of standard input says so too
+                return
+            system.sleep(_PAUSE)
