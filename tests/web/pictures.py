@@ -1,0 +1,50 @@
+"""Takes the pictures of docs/web.md from a real run over ssh: ``python -m tests.web.pictures``."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from sshjobs import JobSpec, Run
+from tests.lab import open_lab
+from tests.lab.waiting import wait_until
+from tests.web.serving import browser, serving
+
+WHERE = Path(__file__).parents[2] / "docs" / "pictures"
+PAGES = {"runs": "", "cluster": "?run=sweep-7", "jobs": "?run=sweep-7&view=jobs", "timeline": "?run=sweep-7&view=timeline",
+         "job": "?run=sweep-7&view=job&job=fit-13&stream=stderr", "host": "?run=sweep-7&view=host&host=node02",
+         "manage": "?run=sweep-7&view=manage"}
+#: Width, height, and the scheme of colours.
+SCREENS = {"light": (1280, 760, "light"), "dark": (1280, 760, "dark"), "phone": (390, 760, "light")}
+SCRIPT = ["echo \"lr 0.$SSHJOBS_INDEX\"", "sleep $((SSHJOBS_INDEX % 3)).$((SSHJOBS_INDEX * 37 % 10))",
+          "if [ $((SSHJOBS_INDEX % 13)) = 0 ]; then printf 'loss is \\033[31mnan\\033[0m after step 3\\n' >&2; exit 2; fi",
+          "if [ $SSHJOBS_INDEX -gt 70 ]; then sleep 600; fi"]
+
+
+def main() -> None:
+    WHERE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as work, open_lab(4) as lab, browser() as chromium:
+        results = Path(work) / "results"
+        specs = [JobSpec(SCRIPT, name="fit").named(f"fit-{n}", n) for n in range(1, 81)]
+        run = Run.start(specs, [f"{host.name} slots=2" for host in lab.hosts], results=results, name="sweep-7",
+                        ssh_config=str(lab.ssh_config))
+        wait_until(lambda: sum(job.state == "busy" for job in run.jobs) == 8
+                   and all(job.state in ("done", "error") for job in run.jobs[:70]), 100)
+        with serving(results) as served:
+            for name, (width, height, scheme) in SCREENS.items():
+                context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+                page = context.new_page()
+                page.goto(served.url)
+                page.wait_for_selector("#runs")
+                for which, address in PAGES.items():
+                    page.goto(f"{served.address}/{address}")
+                    page.wait_for_selector("main h1, #totals")
+                    page.wait_for_timeout(1500)
+                    page.screenshot(path=str(WHERE / f"web-{which}-{name}.png"))
+                context.close()
+        run.cancel()
+        run.wait(60)
+
+
+if __name__ == "__main__":
+    main()
