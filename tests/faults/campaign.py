@@ -17,6 +17,7 @@ from tests.faults import cancels as cancelling
 from tests.faults import chaos, cuts, frames, kills, late, outputs
 from tests.faults.ledger import Findings
 from tests.faults.scene import Scene
+from tests.hostile import campaign as floods
 from tests.lab import HostOptions, Lab
 
 Result = tuple[Findings, dict[str, Any]]
@@ -92,9 +93,15 @@ def launches(scene: Scene, options: argparse.Namespace) -> Result:
     return Findings(wrong=wrong), {"bytes": size}
 
 
+def hostile(scene: Scene, options: argparse.Namespace) -> Result:
+    wrong, figures = floods.play(scene.directory, options.seconds)
+    return Findings(wrong=wrong), figures
+
+
 CAMPAIGNS: dict[str, Callable[[Scene, argparse.Namespace], Result]] = {
     "manager": manager, "agents": agents, "cuts": network, "late": connections, "lines": lines, "reboots": reboots, "chaos": everything, "cancels": cancels,
-    "output": output, "homes": homes, "results": results, "launches": launches}
+    "output": output, "homes": homes, "results": results, "launches": launches,
+    "hostile": hostile}
 
 
 def commit() -> str:
@@ -113,6 +120,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100, help="or cuts, reboots, cancels")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1000, help="in each run")
+    parser.add_argument("--seconds", type=float, default=30.0, help="that each flood lasts at least")
     parser.add_argument("--mib", type=int, default=2048, help="of output in all")
     parser.add_argument("--pace", type=float, default=1.0, help="factor on how long jobs take")
     parser.add_argument("--hosts", type=int, default=4)

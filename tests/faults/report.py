@@ -37,6 +37,7 @@ PLAN = (
     "output --mib 2048 --jobs 10000 --seed 32",
     "homes --kills 40 --jobs 1000 --seed 33",
     "results --kills 40 --jobs 1000 --seed 34",
+    "hostile --seconds 30 --hosts 1",
 )
 _WHAT = {
     "manager": "kill -9 of the manager",
@@ -51,6 +52,7 @@ _WHAT = {
     "output": "much output, with cuts and kills",
     "homes": "full homes on the hosts",
     "results": "full disk under the run itself",
+    "hostile": "hosts that flood",
 }
 _FOUND = ("lost", "doubled", "unexpected", "wrong", "digests")
 
@@ -73,6 +75,11 @@ def _details(row: dict[str, Any]) -> str:
             return f"{row['faults']}: " + ", ".join(f"{count} × {name}" for name, count in sorted(row["what"].items()))
         case "late":
             return (f"the first reaches sshd 7 s after it was begun, each later one at once; {_handshakes(row)}")
+        case "hostile":
+            return (f"{row['floods']} floods: each type of frame again and again, a frame and a banner and standard error without end, "
+                    f"output byte by byte; for {row['seconds']} s at least, while two other hosts end {row['jobs_each']} jobs; at most "
+                    f"{row['memory']} MiB of memory and {row['lines']:.0f} lines because of the host, others {row['slower']} times as long, "
+                    f"three Ctrl-C heard within {row['heard']} s")
         case "launches":
             return f"each of the {row['bytes']} bytes of a launch: every launch started once"
         case "cancels":
