@@ -24,6 +24,8 @@ PATIENCE = 45.0
 PASSING = ("throttled",)
 #: Seconds of clock skew below which nobody cares; the way to the host and back is in it.
 SKEW = 2.0
+#: So much is noted of what a host says besides.
+MOST_NOTES = 5
 #: Free disk below which it is said that there is little.
 LITTLE_DISK = 1 << 30
 
@@ -108,7 +110,7 @@ def _collect(network: Network, slots: int | None) -> Iterator[Finding]:
                 findings.setdefault(name, _silent(name))
         for event in news.hosts:
             if isinstance(event, Warned):
-                if event.host in findings:
+                if event.host in findings and len(findings[event.host].notes) < MOST_NOTES:
                     findings[event.host].notes.append(event.message)
             elif isinstance(event, (HostUp, HostDown)) and event.host not in findings and not _passing(event):
                 findings[event.host] = _finding(event, network.hosts[event.host], slots, machines)

@@ -69,8 +69,10 @@ class Lines(View):
             self._say("start", f"{event['job']} on {event['host']}")
 
     def _on_retry(self, event: Event) -> None:
-        if not self._quiet:
-            self._say("retry", f"{event['job']} on {event['host']}: {event['reason']}")
+        left = -1 if self._quiet else self._hosts.room(event["host"])
+        if left >= 0:
+            more = "" if left else " (no more is told of that host)"
+            self._say("retry", f"{event['job']} on {event['host']}: {event['reason']}{more}")
 
     def _on_unknown(self, event: Event) -> None:
         left = -1 if self._quiet else self._hosts.room(event["host"])

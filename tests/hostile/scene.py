@@ -36,6 +36,7 @@ FRAMES: dict[str, bytes] = {
     "ended": line({"t": "ended", "id": "@.1", "why": "exited", "status": 0, "out": 0, "err": 0}),
     "ended-again": line({"t": "ended", "id": UID, "why": "exited", "status": 0, "out": 0, "err": 0}),
     "stuck": line({"t": "stuck", "id": "@.1", "pids": [12, 13]}),
+    "long-stuck": line({"t": "stuck", "id": "@.1", "pids": [12] * 200_000}),
     "warn": line({"t": "warn", "msg": "this is number @"}),
     "long-warn": line({"t": "warn", "msg": "x" * 100_000 + "@"}),
     "pong": line({"t": "pong", "seq": 0}),

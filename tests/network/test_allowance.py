@@ -154,6 +154,38 @@ def test_what_a_host_advises_is_marked_as_its_own(conversation):
     assert "; it says: ssh-keygen -R h" in str(error.value)
 
 
+def test_what_has_started_cannot_have_found_no_room(conversation):
+    conversation.book.launch(attempt())
+    conversation.begin()
+    conversation.frame("started", id="1.1", pid=7, at=1.0)
+    with pytest.raises(ProtocolError, match="no room"):
+        conversation.frame("ended", id="1.1", why="no_room", status=None, signal=None, started=None, ended=2.0, out=0, err=0,
+                           msg="full", cpu=0.0, rss=1)
+
+
+def test_a_long_frame_costs_as_much_as_many_short_ones(conversation):
+    conversation.begin()
+    with pytest.raises(ProtocolError):
+        for _ in range(AT_ONCE * 200 // 1_000_000 + 2):
+            conversation.hear(words.Frame("stuck", {"t": "stuck", "id": "9.1", "pids": [1]}, 1_000_000))
+
+
+def test_what_was_asked_for_costs_nothing(conversation):
+    class Asked:
+        busy = False
+
+        def lack(self, shas):
+            return True
+
+        def mark(self):
+            return True
+    conversation.begin()
+    conversation.dialog.upload = Asked()
+    for _ in range(2 * AT_ONCE):
+        conversation.frame("lack", shas=[])
+        conversation.frame("pong", seq=-1)
+
+
 def test_a_host_that_mixes_sense_and_nonsense_is_left_alone_in_the_end(conversation):
     errors = []
     for n in range(MAX_NONSENSE_OF_ALL):

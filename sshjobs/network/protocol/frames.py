@@ -131,6 +131,8 @@ class Decoder:
         #: A header whose body is not complete; what has come of that, and how many bytes have not.
         self._waiting: dict[str, Any] | None = None
         self._parts: list[bytes | bytearray] = []
+        #: Bytes of the header of the last frame.
+        self.line_size = 0
         self._missing = 0
 
     def feed(self, data: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
@@ -147,6 +149,7 @@ class Decoder:
                     line = bytes(self._line)
                     self._line.clear()
                 header = parse_header(line)
+                self.line_size = len(line)
                 position = end + 1
                 if "n" not in header:
                     yield header, b""

@@ -14,6 +14,8 @@ from sshjobs.errors import ProtocolError
 from sshjobs.network.protocol import frames
 
 _SYNC_PIECE = 1000
+#: Bytes of a header that take as long as many frames.
+_MUCH = 1 << 14
 #: How much is told of what a host says that cannot run the agent, in characters.
 _TOLD = 80
 
@@ -46,10 +48,11 @@ class Output(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """Any other frame: its type and its checked keys."""
+    """Any other frame: its type, its checked keys, and its size in bytes."""
 
     type: str
     keys: dict[str, Any]
+    size: int = 0
 
 
 Event = Ready | TooOld | Welcome | Output | Frame
@@ -78,6 +81,8 @@ class Link:
         self.noise = bytearray(b"\n")
         self._noise_size = 0
         self._decoder: frames.Decoder | None = None
+        #: The frame that comes next has taken some milliseconds.
+        self.much = False
         self._out: list[bytes] = []
         #: Bytes that are to be written.
         self.waiting = 0
@@ -113,7 +118,10 @@ class Link:
                     raise ProtocolError(f"an agent of version {header['v']}", why=f"this is {frames.VERSION}")
                 yield Welcome(header)
             else:
-                yield Frame(kind, header)
+                size = self._decoder.line_size
+                self.much = size > _MUCH
+                yield Frame(kind, header, size)
+                self.much = False
 
     def _skip_noise(self, data: bytes) -> bytes | None:
         self._noise_size += len(data)

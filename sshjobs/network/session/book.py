@@ -217,6 +217,9 @@ class HostBook:
         if attempt.over:
             return False
         if keys["why"] == "no_room":
+            if attempt.told_over == self.connection:
+                # Believed, it would be tried again and again, and count for nothing.
+                raise ProtocolError(f"attempt {end.uid} had no room after it had started")
             # Inputs may not have been kept either. Those that were are dropped when they come again.
             self.blobs.clear()
         if keys["why"] == "fenced":

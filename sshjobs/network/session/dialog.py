@@ -33,8 +33,8 @@ DEAD_UPLOAD = 60.0
 PASSING = ("disk-full", "read-only", "no-tmp", "no-agent")
 #: Broken links after which a host is left alone until a person acts: in a row, and in all.
 MAX_NONSENSE, MAX_NONSENSE_OF_ALL = 5, 50
-#: Characters of text that cost as much as a frame.
-_AS_DEAR = 50
+#: Bytes of a frame that cost as much as a short frame.
+_AS_DEAR = 200
 #: So many processes that cannot be killed are named.
 _PIDS_TOLD = 10
 
@@ -85,13 +85,12 @@ class Dialog:
                 if self.book.ended(keys):
                     self._nonsense = 0
                 else:
-                    self.book.allowance.spend(now)
+                    self._charge(event, now)
             case words.Frame("started", keys):
                 if not self.book.started(keys):
-                    self.book.allowance.spend(now)
+                    self._charge(event, now)
             case words.Frame():
-                self.book.allowance.spend(now)
-                self._take_frame(event.type, event.keys, now)
+                self._take_frame(event, now)
             case words.Ready():
                 link.sync(self.book.have())
             case words.Welcome(facts):
@@ -113,19 +112,23 @@ class Dialog:
         if isinstance(event, words.Output) or (isinstance(event, words.Frame) and event.type not in _FIRST):
             raise ProtocolError("it talks before it says what it is")
 
-    def _take_frame(self, kind: str, keys: dict[str, Any], now: float) -> None:
+    def _charge(self, frame: words.Frame, now: float) -> None:
+        """Have the host pay for a frame that changes nothing, and for its length."""
+        self.book.allowance.spend(now, 1 + frame.size // _AS_DEAR)
+
+    def _take_frame(self, frame: words.Frame, now: float) -> None:
+        kind, keys = frame.type, frame.keys
+        if kind == "pong" and self._take_pong(keys["seq"], now):
+            return
+        if kind == "lack" and self.upload is not None and self.upload.lack(keys["shas"]):
+            return
+        self._charge(frame, now)
         if kind == "state":
             self.book.state(keys["id"], keys["s"])
-        elif kind == "pong":
-            self._take_pong(keys["seq"], now)
-        elif kind == "lack":
-            if self.upload is not None:
-                self.upload.lack(keys["shas"])
         elif kind == "lease":
             # Never over a later link: from the moment that this one is known to be down, leases run out.
             self.book.answer("lease", at=keys["at"])
         elif kind == "warn":
-            self.book.allowance.spend(now, len(keys["msg"]) // _AS_DEAR)
             self._warn(keys["msg"])
         elif kind == "stuck":
             self._warn(self._stuck(keys["id"], keys["pids"]))
@@ -145,17 +148,17 @@ class Dialog:
         elif kind == "error":
             raise ProtocolError("the agent did not understand", why=keys["msg"])
 
-    def _take_pong(self, seq: int, now: float) -> None:
-        if seq == MARK:
-            if self.upload is not None:
-                self.upload.mark()
-            return
+    def _take_pong(self, seq: int, now: float) -> bool:
+        """Take in a sign of life; tell whether it was asked for."""
+        if seq == MARK and self.upload is not None and self.upload.mark():
+            return True
         if seq != self._ping:
-            return
+            return False
         self._ping = None
         if self.upload is None or not self.upload.busy:
             # Behind an upload it says nothing about the way.
             self._emit(RoundTrip(self._host, now - self._asked))
+        return True
 
     def _warn(self, text: str) -> None:
         told = self.book.allowance.warn(text)

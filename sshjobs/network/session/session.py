@@ -231,7 +231,7 @@ class HostSession:
         if self._first_heard is None:
             self._first_heard = now
         for number, event in enumerate(link.receive(data), 1):
-            if not number % SLICE:
+            if not number % SLICE or link.much:
                 # A host that says much at a time is no reason not to listen to others.
                 await asyncio.sleep(0)
             if not self.book.open:

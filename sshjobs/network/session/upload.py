@@ -61,16 +61,20 @@ class Upload:
         self._waiting.append(attempt)
         self._more.set()
 
-    def lack(self, shas: list[str]) -> None:
-        """Take the answer to the oldest question."""
-        if self._asked:
-            answer = self._asked.popleft()
-            if not answer.done():
-                answer.set_result(set(shas))
+    def lack(self, shas: list[str]) -> bool:
+        """Take the answer to the oldest question; tell whether there was one."""
+        if not self._asked:
+            return False
+        answer = self._asked.popleft()
+        if not answer.done():
+            answer.set_result(set(shas))
+        return True
 
-    def mark(self) -> None:
-        """Take the answer to a mark: all that was sent before it is there."""
-        self._marks = max(0, self._marks - 1)
+    def mark(self) -> bool:
+        """Take the answer to a mark: all that was sent before it is there. Tell whether there was one."""
+        asked = self._marks > 0
+        self._marks -= asked
+        return asked
 
     async def serve(self) -> None:
         """Bring one after the other, until cancelled or until the connection breaks."""
