@@ -47,6 +47,11 @@ class _Exec(click.Command):
                 raise
             raise UsageError(f"{error.option_name} is an option of {known.program}, and none of sshjobs exec",
                              hint=known.advice) from None
+        except click.BadParameter as error:
+            if error.param is None or error.param.name != "slots":
+                raise
+            raise UsageError("-j takes a number of jobs for each host, and nothing else",
+                             hint="leave it out for as many as a host has cores") from None
 
 
 @click.command("exec", cls=_Exec, context_settings={"allow_interspersed_args": False})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -118,6 +119,10 @@ def hosts_of(values: Sequence[str]) -> list[Host]:
     if context.meta.get(_META + "clusters") and context.get_parameter_source("hosts") is _ENVIRONMENT:
         # Who names clusters means these, not the usual hosts.
         values = ()
+    elif values and all(value.startswith("@") for value in values) and (usual := os.environ.get("SSHJOBS_HOSTS")) and (
+            not context.meta.get(_META + "clusters")):
+        # @GROUP alone chooses from the usual hosts.
+        values = (usual, *values)
     return choose_hosts(values, _hosts_of_clusters)
 
 

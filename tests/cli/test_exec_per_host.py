@@ -142,6 +142,14 @@ def test_a_name_with_an_at_sign_is_a_tag_of_the_file_beside_it(tmp_path: Path, m
     assert [host.name for host in hostchoice.leave_out(hostchoice.choose_hosts(["n[1-4]"]), ["@rack"])] == ["n4"]
 
 
+def test_a_tag_alone_chooses_from_the_usual_hosts(sshjobs_cli: SshjobsCli, tmp_path: Path, lab: BaseLab) -> None:
+    first, second = (host.name for host in lab.hosts[:2])
+    (tmp_path / "usual.txt").write_text(f"{first} gpu\n{second}\n")
+    told = sshjobs_cli("exec", "--hosts", "@gpu", "--ssh-config", lab.ssh_config, "--per-host", "echo x",
+                       env={"SSHJOBS_HOSTS": "usual.txt"})
+    assert told.stdout == f"{first}: x\n", told.stderr
+
+
 @pytest.mark.parametrize(("value", "complaint"), [
     ("@absent", "no host has the tag 'absent', and ClusterShell has no group of that name; "
                 "name the hosts file with the tag too: --hosts FILE --hosts @absent"),

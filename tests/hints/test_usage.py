@@ -142,6 +142,7 @@ ROWS = [
         dry("--ssh-config", "names", "echo", ":::", "a")),
     Row("begin with a letter or digit; then letters, digits and . + = , @ - _", dry("--name", "-x", "echo", ":::", "a"),
         dry("--name", "x-1.2+a=b,c@d_e", "echo", ":::", "a")),
+    Row("leave it out for as many as a host has cores", dry("-j", "200%", "echo", ":::", "a"), dry("echo", ":::", "a")),
     # -- other commands
     Row("write: sshjobs add -- COMMAND", cli("add", "--", ""), cli("add", "finished", "--", "true")),
     Row("see: sshjobs add --help", cli("add"), cli("add", "--help")),
