@@ -19,6 +19,11 @@ MAX_ROWS = 50
 _PAGE = 500
 _ORDER = (STATE_ERROR, STATE_UNKNOWN, STATE_BUSY, STATE_FREE, STATE_DONE)
 _HEADINGS = ("JOB", "STATE", "HOST", "TRIES", "TIME", "")
+_NAME, _STATE, _HOST, _TRIES, _WHY = 0, 1, 2, 3, 5
+#: From how many columns on a terminal shows each of the columns but the last.
+_FROM_WIDTH = (0, 0, 32, 60, 24)
+#: Blanks between two columns; and columns that a reason gets before names do.
+_GAP, _REASON = 2, 12
 _COLOURS = {STATE_ERROR: "red", STATE_UNKNOWN: "magenta", STATE_BUSY: "yellow", STATE_DONE: "green"}
 _HINTS = {
     "unattended": "its manager is gone, jobs may still run; go on with: sshjobs resume {}",
@@ -30,7 +35,7 @@ class Table:
     """Prints where a run stands.
 
     :param word: what to type for the run
-    :param stream: where to print; a terminal gets colours, and no line that is wider than it
+    :param stream: where to print; a terminal gets colours, and columns that fit it
     """
 
     def __init__(self, reader: RunReader, word: str, stream: TextIO):
@@ -118,7 +123,7 @@ class Table:
 
     def _page(self, rows: list[tuple[str, ...]], first: bool) -> None:
         if self._tty:
-            self._rich_page(rows, first)
+            self._terminal_page(rows, first)
             return
         lines = [_HEADINGS, *rows] if first else rows
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -126,20 +131,38 @@ class Table:
             cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
             self._stream.write("  ".join(cells).rstrip() + "\n")
 
-    def _rich_page(self, rows: list[tuple[str, ...]], first: bool) -> None:
+    def _terminal_page(self, rows: list[tuple[str, ...]], first: bool) -> None:
+        """Print a page for a terminal: no column is wrapped, long names give way to the facts, and a reason that does
+        not fit beside them has lines of its own."""
+        from rich.cells import cell_len
         from rich.console import Console
-        from rich.table import Table as RichTable
         from rich.text import Text
 
+        from sshjobs.views.frame import padded
+
         console = Console(file=self._stream, highlight=False)
-        table = RichTable(box=None, show_header=first, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for heading in _HEADINGS:
-            # Names and reasons are worth a second line, the others are short.
-            table.add_column(heading, overflow="fold", no_wrap=heading not in ("JOB", "HOST", ""))
-        for row in rows:
-            style = _COLOURS.get(row[1], "")
-            table.add_row(*(Text(cell, style=style if n == 1 else "") for n, cell in enumerate(row)))
-        console.print(table)
+        columns = [n for n, least in enumerate(_FROM_WIDTH) if console.width >= least]
+        lines = [_HEADINGS, *rows] if first else rows
+        widths = {n: max(cell_len(line[n]) for line in lines) for n in columns}
+        if _HOST in widths:
+            widths[_HOST] = min(widths[_HOST], max(8, console.width // 4))
+        # Most reasons are as short as "exit 3": for such there is room beside the facts.
+        reason = min(_REASON, max(cell_len(line[_WHY]) for line in lines))
+        reason = reason if console.width >= _FROM_WIDTH[_TRIES] else 0
+        others = sum(widths.values()) - widths[_NAME] + _GAP * len(columns) + reason
+        widths[_NAME] = min(widths[_NAME], max(8, console.width - others))
+        left = console.width - others - widths[_NAME] + reason
+        for number, line in enumerate(lines):
+            text = Text(style="bold" if first and not number else "")
+            for n in columns:
+                text.append(padded(line[n], widths[n]), style=_COLOURS.get(line[n], "") if n == _STATE else "")
+                text.append(" " * _GAP)
+            beside = bool(line[_WHY]) and cell_len(line[_WHY]) <= left
+            text.append(line[_WHY] if beside else "")
+            text.rstrip()
+            console.print(text, soft_wrap=True)
+            if line[_WHY] and not beside:
+                console.print(Text(f"    {line[_WHY]}"), soft_wrap=True)
 
     def _line(self, text: str) -> None:
         self._stream.write(printable(text) + "\n")

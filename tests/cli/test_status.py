@@ -8,13 +8,15 @@ import os
 import re
 from pathlib import Path
 
+import pytest
 from pytest_mock import MockerFixture
+from rich.cells import cell_len
 
 from sshjobs.store import RunReader
 from sshjobs.store.rundir import find_run
 from sshjobs.views.table import MAX_ROWS, Table
 from tests.cli.runs import edit, make_run
-from tests.cli.terminal import Terminal
+from tests.cli.terminal import Terminal, plain
 from tests.conftest import SshjobsCli, sshjobs_argv
 
 
@@ -104,6 +106,23 @@ def test_json_has_exactly_the_promised_keys(sshjobs_cli: SshjobsCli, tmp_path: P
         {"n": 1, "host": "b", "state": "error", "outcome": "failed", "exit_status": 3, "signal": None,
          "started": 1_700_000_001.5, "ended": 1_700_000_002.75}]
     assert (jobs["wait"]["state"], jobs["wait"]["outcome"], jobs["wait"]["attempts"]) == ("free", None, [])
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 200])
+def test_columns_line_up_on_every_terminal(tmp_path: Path, clean_home: Path, columns: int) -> None:
+    names = ["x", "train-learning-rate-0.001-batch-size-32-with-augmentation-seed-17", "größe-日本語の名前-3"]
+    with edit(tmp_path / "results", "r", names) as run:
+        for name in names:
+            run.failed(name)
+    with Terminal(sshjobs_argv(["status"]), tmp_path, columns=columns) as terminal:
+        lines = plain(terminal.read_to_end()).splitlines()
+    table = lines[next(n for n, line in enumerate(lines) if line.startswith("JOB")):]
+    rows = [line for line in table if " error" in line]
+    assert len({cell_len(line[:line.index("error")]) for line in rows}) == 1, table
+    assert all(row[0] == name[0] and name[-1] in row for row, name in zip(rows, names, strict=True))
+    assert all(cell_len(line) <= columns for line in rows)
+    assert sum("exit 3" in line for line in table) == 3, "beside the job, or below it"
+    assert (names[1] in rows[1]) == (columns == 200), "a long name gives way to the facts"
 
 
 def test_a_terminal_gets_colours_and_no_line_is_wider_than_it(tmp_path: Path, clean_home: Path) -> None:
