@@ -22,11 +22,13 @@ from sshjobs.running.runhosts import RunHosts
 from sshjobs.scheduling.placement import Placement
 from sshjobs.scheduling.queue import Queue
 from sshjobs.scheduling.schedule import Schedule
-from sshjobs.store import ManagerIdentity, RunStore, Summary
+from sshjobs.store import ManagerIdentity, RunStore, StoreLockedError, Summary
 from sshjobs.store.rundir import RunPaths, discard_run
 
 #: Seconds between attempts to commit while the disk of the store refuses.
 COMMIT_RETRY = 1.0
+#: The same while another process holds the store; and after how many it is told.
+LOCK_RETRY, LOCK_PATIENCE = 0.02, 2.0
 #: Seconds within which a person is heard while the manager waits for its own machine.
 HEARD_WITHIN = 0.25
 
@@ -136,26 +138,32 @@ class Housekeeping(Hooks):
         :raises LocalError: waiting cannot help
         :raises LeavesWaiting: a person does not want to wait any longer
         """
-        told = ""
+        told, began = "", self.clock.monotonic()
         while True:
             try:
                 act()
             except LocalError as error:
                 if not error.passing:
                     raise
-                self.trouble = error
+                trouble = error
             else:
                 self.trouble = None
                 return
-            if told != (told := self.trouble.waiting()):
+            locked = isinstance(trouble, StoreLockedError)
+            if locked and self.clock.monotonic() - began < LOCK_PATIENCE:
+                # Usual on disks where a reader holds the writer up: nothing to speak of, and requests can wait for it.
+                self._listen(LOCK_RETRY, signals_only=True)
+                continue
+            self.trouble = trouble
+            if told != (told := trouble.waiting()):
                 self.handle_host(Warned(HERE, told))
-            self._listen(COMMIT_RETRY)
+            self._listen(LOCK_RETRY if locked else COMMIT_RETRY)
 
-    def _listen(self, seconds: float) -> None:
+    def _listen(self, seconds: float, *, signals_only: bool = False) -> None:
         """Let time pass and carry out what a person wants meanwhile."""
         until = self.clock.monotonic() + seconds
         while (left := until - self.clock.monotonic()) > 0:
-            self.inbox.carry_out()
+            self.inbox.carry_out(signals_only=signals_only)
             if self.leaves:
                 raise LeavesWaiting
             self.clock.sleep(min(left, HEARD_WITHIN))

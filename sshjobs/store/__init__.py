@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sshjobs.store.database import StoreBlockedError
+from sshjobs.store.database import StoreBlockedError, StoreLockedError
 from sshjobs.store.document import iter_status_json, status, summary_document
 from sshjobs.store.identity import ManagerIdentity
 from sshjobs.store.reader import RunReader, Summary, shown_state
@@ -11,5 +11,5 @@ from sshjobs.store.writer import RUN_STATES, RunStore
 
 __all__ = [
     "RUN_STATES", "AttemptRow", "HostRow", "JobRow", "ManagerIdentity", "RunReader", "RunStore",
-    "StoreBlockedError", "Summary", "iter_status_json", "shown_state", "status", "summary_document",
+    "StoreBlockedError", "StoreLockedError", "Summary", "iter_status_json", "shown_state", "status", "summary_document",
 ]

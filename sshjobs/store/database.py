@@ -36,6 +36,10 @@ class StoreBlockedError(StoreError):
     passing = True
 
 
+class StoreLockedError(StoreBlockedError):
+    """Another process writes, or reads where readers and the writer have to take turns: that takes moments."""
+
+
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Return our error for one of SQLite's."""
     text = str(error)
@@ -43,6 +47,8 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
         return StoreError("the store is damaged or is none", where=str(path), why=text,
                           hint="bring it back from a copy; the outputs under jobs/ are unharmed")
     if any(word in text for word in _PASSING):
+        if "locked" in text:
+            return StoreLockedError("the store is in use by another process", where=str(path), why=text)
         hint = "make room" if "full" in text else "see whether the disk works and can be written to"
         return StoreBlockedError("the store cannot be used at present", where=str(path), why=text, hint=hint)
     taken = _TAKEN.get(text.removeprefix("UNIQUE constraint failed: "))

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -150,3 +151,21 @@ def test_a_manager_whose_disk_is_full_can_be_left_and_its_successor_finds_everyt
         assert set(made.starts().values()) == {1}
         assert made.blamed() == []
         made.is_all_done(5)
+
+
+def test_a_person_is_heard_while_another_process_holds_the_store(scene):
+    made = scene({"repeat": 4})
+    made.begin()
+    made.wait_for("launch", 2)
+    held = sqlite3.connect(made.paths.store, isolation_level=None)
+    held.execute("BEGIN IMMEDIATE")
+    go(made)
+    made.wait_for_warning("run.db: the store is in use by another process: database is locked; waiting")
+    told = made.ask("pause", "r")
+    assert told.returncode == 1
+    assert "the store is in use by another process: database is locked; nothing was done" in told.stderr, told
+    held.execute("ROLLBACK")
+    held.close()
+    assert made.ends() == 0
+    made.is_all_done(4)
+    assert made.blamed() == []
