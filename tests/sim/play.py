@@ -321,10 +321,10 @@ class Play:
     def _drop(self) -> None:
         self._dead = True
         assert self.manager is not None
-        network = getattr(self.manager, "network", None)
+        network = vars(self.manager).get("network")
         if network is not None:
             network.vanish()
-        store = getattr(self.manager, "store", None)
+        store = vars(self.manager).get("store")
         if store is not None:
             store._connection.close()
         self.manager = None
