@@ -103,6 +103,9 @@ class Judge(Watcher):
             self.exits[process.uid] = process.status, process.signal
 
     def on_kill(self, machine: Machine, process: Process, by: Process) -> None:
+        if process.kind == "runner" and process.parent is by and not any(one.alive for one in process.children.values()):
+            # It is the agent's own, and has nothing.
+            return
         of_a_job = process.kind in ("main", "stray")
         if not of_a_job or (by.kind == "runner" and by.uid != process.uid):
             raise self.broken(f"O: {process.kind} {process.pid} of {process.uid or 'nobody'} was killed by the {by.kind} of "
