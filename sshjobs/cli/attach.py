@@ -9,7 +9,7 @@ import click
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import output_options, results_option
-from sshjobs.cli.words import handle, open_run
+from sshjobs.cli.words import handle, open_run, say_owner
 from sshjobs.errors import EXIT_INTERRUPTED
 from sshjobs.store.rundir import find_run
 
@@ -29,6 +29,7 @@ def command(run: str | None, results: Path, quiet: bool, as_json: bool, verbose:
     from sshjobs.store.reader import RunReader
 
     paths = open_run(results) if run is None else find_run(results, run)
+    say_owner(paths)
     view = make_view(quiet=quiet, as_json=as_json, verbose=verbose)
     with RunReader.open(paths) as reader:
         try:

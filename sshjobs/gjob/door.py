@@ -37,7 +37,7 @@ def runtime_directory() -> "tuple[str, str | None]":
                 own_directory(os.path.dirname(path), follow=True)
             own_directory(path)
             notice = None
-            if trouble is not None and trouble.kind == "not-ours":
+            if trouble is not None and trouble.planted:
                 notice = "the agent's socket is in %s, because %s; %s" % (path, trouble.why, trouble.hint)
             return path, notice
         except OSError as error:

@@ -22,11 +22,15 @@ _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
 
 
 class Unusable(Exception):
-    """A directory cannot be used. ``kind`` is a short fixed word, the rest is for people."""
+    """A directory cannot be used. ``kind`` is a short fixed word, the rest is for people.
+
+    :ivar planted: somebody else may have seen to that
+    """
 
     def __init__(self, kind: str, why: str, hint: str):
         super().__init__(why)
         self.kind, self.why, self.hint = kind, why, hint
+        self.planted = kind in ("not-ours", "not-a-directory")
 
 
 class Places:
@@ -161,7 +165,7 @@ def find(root: "str | None", run: str, host: str) -> Places:
             own_directory(places.run)
             places.make()
             _try_writing(places.journals)
-            if trouble is not None and trouble.kind == "not-ours":
+            if trouble is not None and trouble.planted:
                 places.notice = "its files are in %s, because %s; %s" % (path, trouble.why, trouble.hint)
             return places
         except OSError as error:

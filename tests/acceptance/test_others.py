@@ -18,6 +18,17 @@ from tests.network.meeting import kinds, meet
 SQUATTED = [f"{parent}/sshjobs-{USER_ID}" for parent in ("/tmp", "/dev/shm")]
 
 
+@pytest.mark.parametrize("plant", ["touch", "ln -s /nowhere", "ln -s /home"])
+def test_neither_can_a_file_or_a_link(fresh_lab, sshjobs_cli, tmp_path, plant):
+    lab = fresh_lab(hosts=1)
+    (host,) = lab.hosts
+    for path in SQUATTED:
+        assert host.run([*plant.split(), path]).returncode == 0
+    said = run_one(lab, host, sshjobs_cli, tmp_path)
+    assert "/home/lab/.sshjobs/doors" in said and f"{SQUATTED[0]} is not a directory" in said
+    assert not (host.home / ".sshjobs").exists()
+
+
 @pytest.fixture
 def squatted(fresh_lab):
     """A host on which somebody else was first wherever everybody may make files."""

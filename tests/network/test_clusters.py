@@ -39,7 +39,7 @@ def test_user_and_port_of_the_management_host_count(lab, transport):
     manager, worker = lab.hosts[:2]
     options = {"transport": transport, "ssh_config": str(lab.ssh_config)}
     for name, kind in ((f"{manager.user}@{manager.name}:22", "up"), (f"nobody-knows@{manager.name}", "auth"),
-                       (f"{manager.name}:9", "refused")):
+                       (f"{manager.name}:1009", "refused")):
         assert kinds(meet({name: [worker.name]}, **options)) == {worker.name: kind}
 
 
