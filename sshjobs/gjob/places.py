@@ -117,13 +117,20 @@ class Places:
             raise
         return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
-    def remove_empty_parents(self) -> None:
-        """Remove the run's directory and the root, where nothing else is in them and the root is our own idea."""
+    def remove_empty_parents(self) -> int:
+        """Remove the run's directory and the root, where nothing else is in them and the root is our own idea; return
+        how many are left although nothing else is in them."""
         for path in (self.run, self.root) if self.own_root else (self.run,):
-            try:
-                system.rmdir(path)
-            except OSError:
-                return
+            for last in (False, True):
+                try:
+                    system.rmdir(path)
+                    break
+                except OSError as error:
+                    if error.errno not in _SHORT + (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+                        return 0
+                    if last:
+                        return 1
+        return 0
 
     def discard(self, uid: str) -> None:
         """Delete all files of an attempt, as far as that is possible."""

@@ -477,6 +477,56 @@ def test_what_ran_before_the_last_boot_ended_by_it(far: FarHost) -> None:
     assert third.end_of("1.1")["why"] == "reboot"
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_end_from_before_the_last_boot_counts_if_its_outputs_are_whole(far: FarHost, whole: bool) -> None:
+    link = far.connect()
+    assert link.run("1.1", script="echo before\nexit 3\n")["status"] == 3
+    far.kill_agent()
+    for path in journals(far):
+        changed = [dict(line, boot="another-boot:1:1") if "boot" in line else line for line in lines_of(path)]
+        path.write_bytes(b"".join(record(**line) for line in changed))
+    if not whole:
+        # What was not on the disk when the power went.
+        os.truncate(far.directory / "o" / "1.1.out", 4)
+    second = far.connect(sync=[["1.1", 0, 0]], epoch=2)
+    end = second.end_of("1.1")
+    assert (end["why"], end["status"], end["out"]) == (("exited", 3, 7) if whole else ("reboot", None, 4))
+    assert second.stdout("1.1") == b"before\n"[:end["out"]]
+
+
+def test_a_runner_that_finds_the_directory_taken_starts_nothing(far: FarHost) -> None:
+    link = far.connect()
+    assert link.run("1.1", "true")["why"] == "exited"
+    (far.directory / "w" / "2.1").mkdir()
+    end = link.run("2.1", script="echo ran >> $HOME/ledger\n")
+    assert (end["why"], end["started"]) == ("start_failed", None)
+    assert not (far.home / "ledger").exists()
+    assert link.run("3.1", "true")["why"] == "exited"
+
+
+def test_an_orphan_that_ends_before_the_job_is_not_taken_for_it(far: FarHost) -> None:
+    link = far.connect()
+    script = "(setsid sh -c 'exit 9' &)\nsleep 0.3\necho end\nexit 4\n"
+    end = link.run("1.1", script=script, strict=False)
+    assert (end["why"], end["status"], link.stdout("1.1")) == ("exited", 4, b"end\n")
+
+
+@pytest.mark.parametrize(("session", "found"), [(100, True), (7, True), (1, False)])
+def test_only_a_child_that_leads_a_session_or_is_in_its_runners_is_taken_for_a_job(
+        session: int, found: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = procs.Proc(100, os.getpid(), "S", 55, session)
+    monkeypatch.setattr(procs, "children", lambda: [100])
+    monkeypatch.setattr(procs, "look", lambda pid: child)
+    monkeypatch.setattr(procs, "holders", lambda tokens, table: [])
+    noted: list[tuple[str, int, int]] = []
+    history = SimpleNamespace(records={"1.1": {"claim": {"token": "t"}}},
+                              note_start=lambda uid, pid, start: noted.append((uid, pid, start)))
+    attempt = attempts.Attempt("1.1", "t")
+    assert adopt.find_main(attempt, history, 7, [], set()) is found  # type: ignore[arg-type]
+    assert noted == ([("1.1", 100, 55)] if found else [])
+    assert adopt.find_main(attempt, history, 7, [], {100}) is False  # type: ignore[arg-type]
+
+
 def test_another_process_under_the_jobs_pid_is_not_the_job(far: FarHost) -> None:
     link, runner, job = start(far)
     far.kill_agent()

@@ -277,9 +277,7 @@ class Agent(Listener):
                 said = system.monotonic()
                 self._talk.link.say(t="clearing", pieces=pieces)
                 _try_flush(self._talk.link)
-        if not left:
-            self._places.remove_empty_parents()
-        return left
+        return left or self._places.remove_empty_parents()
 
     def _consider_leaving(self, now: float) -> None:
         if self._talk is not None or self._crew.works():
