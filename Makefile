@@ -55,7 +55,8 @@ errnos: dev ## Have each call of the system on this side fail, half an hour or s
 
 .PHONY: scarce
 scarce: dev ## Let every system call of the far side fail once with each error, an hour at most; goes on where it stopped
-	$(BIN)/python -m tests.faults.scarce --record scarce.jsonl
+	$(BIN)/python -m tests.faults.scarce --record build/scarce.jsonl --figures tests/faults/scarce.jsonl
+	$(BIN)/python -m tests.faults.report --page
 
 .PHONY: bench
 bench: system dev ## Measure sshjobs beside its peers for half an hour or so, as root, and write docs/performance.md

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.faults import scarce
 from tests.sim import figures
 from tests.trouble import report as errnos
 
@@ -116,7 +117,7 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
         found = " | ".join(str(row[key]) for key in _FOUND)
         lines.append(f"| {_WHAT[row['campaign']]} | {_details(row)} | {row['jobs'] or '–'} | {row['starts'] or '–'} | "
                      f"{_repeated(row)} | {found} | {row['seed']} | {row['commit']}, {row['day']} |")
-    lines += ["", figures.section(), errnos.section()]
+    lines += ["", figures.section(), errnos.section(), scarce.section()]
     lines.append("## The matrix of faults\n")
     lines.append((HERE / "matrix.md").read_text())
     return "\n".join(lines)

@@ -18,6 +18,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -42,6 +43,20 @@ PATIENCE = 60.0
 GO = 'until [ -e "$GO" ]; do sleep 0.02; done\n'
 BEGIN, END = 'echo "b $SSHJOBS_JOB $SSHJOBS_ATTEMPT $PPID" >> "$LEDGER"\n', 'echo "e $SSHJOBS_JOB" >> "$LEDGER"\n'
 
+#: Whole or broken-off sweeps, a line each.
+FIGURES = Path(__file__).with_name("scarce.jsonl")
+SECTION = """## Hosts that are short of something
+
+`make scarce` lets every call of `gjob/system.py`, in every place of the far side that makes it, in agent, front and runners, fail once with
+each of EMFILE, ENFILE, ENOMEM, EAGAIN, EIO, ENOSPC, EDQUOT and EINTR. Each time a small run is played with inputs, pipes, leftovers, a timeout, a cancel,
+a killed runner and a killed agent. A promise is broken if by the jobs' ledger one that came to its end runs again, an attempt starts twice, a
+job ends otherwise than it did or not within a minute, a byte of output differs, a process is left, or a file is left and it is not said. Calls on
+sockets and pollers are not among the places. With real limits (`ulimit -n`, `-u`, `-v`) it is `tests/gjob/test_shortage.py`.
+
+Found by it, and mended: a home whose directory could not be made for a moment was given up for `/var/tmp`, with what had been made left there; a
+marker that could not be written was never written again; a front waited ten seconds at the door of an agent that had died as it came
+up, because it held that open itself; an empty directory stayed without a word.
+"""
 INJECTED = '''
 
 def _arm():
@@ -108,6 +123,13 @@ def cases() -> list[Case]:
     """All of them; a place that is there for several lines is one."""
     found = dict.fromkeys((file, first, last, call) for file, first, last, call in places())
     return [Case(*place, error) for place in found for error in ERRORS]
+
+
+def commit() -> str:
+    """The commit that this is."""
+    told = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True,
+                          text=True, check=False)
+    return told.stdout.strip() or "?"
 
 
 class Broken(Exception):
@@ -401,6 +423,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the order in which cases are tried")
     parser.add_argument("--most", type=int, default=1 << 30, help="how many are tried")
     parser.add_argument("--minutes", type=float, default=60.0, help="no case is begun after so long")
+    parser.add_argument("--figures", type=Path, metavar="FILE", help="append the figures to it")
     parser.add_argument("--only", default="", help="cases that have this in their name")
     options = parser.parse_args()
     known = {}
@@ -419,15 +442,31 @@ def main() -> int:
         known[case.name] = row
         if not row["reached"]:
             unreached.add(case.name.rpartition(":")[0])
+        options.record.parent.mkdir(parents=True, exist_ok=True)
         with open(options.record, "a") as file:
             file.write(json.dumps(row) + "\n")
         if row["wrong"]:
             print(json.dumps(row), flush=True)
     reached = [row for row in known.values() if row["reached"]]
     bad = [row for row in known.values() if row["wrong"]]
-    print(json.dumps({"places": len({row["case"].rpartition(":")[0] for row in reached}), "cases": len(reached),
-                      "unreached": len(unreached), "wrong": len(bad)}))
+    figures = {"commit": commit(), "day": time.strftime("%Y-%m-%d"), "listed": len(cases()) // len(ERRORS),
+               "places": len({row["case"].rpartition(":")[0] for row in reached}), "unreached": len(unreached),
+               "cases": len(reached), "of": len(cases()), "wrong": len(bad), "seed": options.seed}
+    print(json.dumps(figures))
+    if options.figures is not None:
+        with open(options.figures, "a") as file:
+            file.write(json.dumps(figures) + "\n")
     return 1 if bad else 0
+
+
+def section() -> str:
+    """Return the part of ``docs/reliability.md`` about hosts that are short of something."""
+    lines = [SECTION, "| commit | places listed | reached | not reached by the run | cases | of | broken promises |",
+             "|---|---|---|---|---|---|---|"]
+    for row in map(json.loads, FIGURES.read_text().splitlines()):
+        lines.append(f"| {row['commit']}, {row['day']}, seed {row['seed']} | {row['listed']} | {row['places']} | "
+                     f"{row['unreached']} | {row['cases']} | {row['of']} | {row['wrong']} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ def ends(link: Link, count: int) -> list[dict[str, object]]:
     return [link.end_of(f"{number}.1", 120) for number in range(1, count + 1)]
 
 
-@pytest.mark.parametrize("limits", ["ulimit -Sn 64", "ulimit -n 64"], ids=["soft", "hard"])
+@pytest.mark.parametrize("limits", ["ulimit -Sn 64", "ulimit -n 64", "ulimit -v 200000\nulimit -n 64"],
+                         ids=["soft", "hard", "memory"])
 def test_with_few_descriptors_every_job_ends_once_and_whole(make_limited: Callable[[str], FarHost],
                                                             limits: str) -> None:
     far = make_limited(limits)
