@@ -410,9 +410,10 @@ def try_it(case: Case | None) -> dict[str, Any]:
         play.wrong.append(str(error))
     finally:
         far.close()
+    reached = case is not None and not flag.exists()
     if not play.wrong:
         shutil.rmtree(directory, ignore_errors=True)
-    return {"case": case.name if case is not None else "none", "reached": case is not None and not flag.exists(),
+    return {"case": case.name if case is not None else "none", "reached": reached,
             "wrong": play.wrong, "seconds": round(time.monotonic() - began, 1),
             "where": str(directory) if play.wrong else None}
 
