@@ -30,6 +30,8 @@ FASTEST, SLOWEST = 0.125, 1.0
 _SHARE = 0.1
 #: Seconds by which one wakes up late on a busy machine.
 _LATE = 0.05
+#: Seconds that the block gets to be erased before Ctrl-Z stops us.
+_GIVES_WAY_S = 1.0
 _STYLES = {"up": "green", "away": "magenta", "blocked": "red", "warn": "yellow", "stop": "bold yellow"}
 
 
@@ -54,8 +56,9 @@ class LiveView(View):
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._woken = False
         self._over = threading.Event()
-        #: Ctrl-Z was pressed; something else may have been written since; we have stopped and gone on ourselves.
-        self._stop_asked = self._moved = self._stopped = False
+        #: Ctrl-Z was pressed, and we have not gone on since; the block was erased for that; something else may have
+        #: been written since the last drawing.
+        self._stop_asked = self._gave_way = self._moved = False
         self._handlers: dict[int, Any] = {}
         self._thread: threading.Thread | None = None
         self._lasting: list[Text] = []
@@ -118,18 +121,26 @@ class LiveView(View):
                 self._handlers[number] = signal.signal(number, handler)
 
     def _be_stopped(self, number: int, frame: FrameType | None) -> None:
-        if self._thread is None or not self._thread.is_alive():
-            _stop_here()
-            return
+        """Stop as Ctrl-Z does, once the block is erased; returns when we were told to go on."""
         self._stop_asked = True
         self._wake()
+        deadline = time.monotonic() + _GIVES_WAY_S
+        while not self._gave_way and self._is_drawn() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        # The system's own action: it knows whether there is a shell that could have us go on again.
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, self._be_stopped)
+        self._stop_asked = self._gave_way = False
+        self._wake()
+
+    def _is_drawn(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def _go_on(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGCONT and not self._stopped:
+        if number == signal.SIGCONT and not self._stop_asked:
             # Somebody else stopped us, while the block was on the screen.
             self._moved = True
-        if number == signal.SIGCONT:
-            self._stopped = False
         self._wake()
 
     def _wake(self) -> None:
@@ -156,7 +167,8 @@ class LiveView(View):
         :param pause: seconds that it takes at least
         """
         began = time.monotonic()
-        self._over.wait(pause)
+        while (left := began + pause - time.monotonic()) > 0 and not self._stop_asked and not self._over.is_set():
+            self._over.wait(min(left, FASTEST))
         with contextlib.suppress(queue.Empty):
             self._wakes.get(timeout=SLOWEST)
             self._woken = False
@@ -167,10 +179,9 @@ class LiveView(View):
     def _draw(self) -> float:
         """Draw the block; return how long that took."""
         if self._stop_asked:
-            self._stop_asked = False
             self._block.leave()
-            self._stopped = True
-            _stop_here()
+            self._gave_way = True
+            return 0.0
         if not self._output.in_front():
             self._moved = True
             return 0.0
@@ -188,9 +199,3 @@ class LiveView(View):
             line.truncate(max(1, width - 2), overflow="ellipsis")
         self._block.draw(lasting, lines, (width, height))
         return time.monotonic() - began
-
-
-def _stop_here() -> None:
-    """Stop this process as Ctrl-Z does; returns when it was told to go on."""
-    # To this thread: it would go on for a while, and draw, if another one were to take the signal.
-    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)

@@ -67,7 +67,11 @@ class Terminal:
 
     def press_ctrl_c(self) -> None:
         """Send what the key sends."""
-        os.write(self._master, b"\x03")
+        self.press(b"\x03")
+
+    def press(self, keys: bytes) -> None:
+        """Send what keys send."""
+        os.write(self._master, keys)
 
     def wait(self, seconds: float = 30.0) -> int:
         """Return the exit code."""

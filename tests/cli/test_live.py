@@ -179,6 +179,18 @@ def test_ctrl_c_is_answered_on_the_screen(jobs: Path) -> None:
     assert re.search(r"jobs-1 (interrupted|failed): \d+ done, 1 error(, \d+ free)? of 21 jobs", text)
 
 
+def test_ctrl_z_stops_nothing_where_no_shell_could_let_it_go_on(jobs: Path) -> None:
+    # The command leads its session, as one that a terminal emulator starts does.
+    with Terminal(sshjobs_argv(["run", "jobs.yaml", "--slots", "2"]), jobs, columns=100) as terminal:
+        terminal.read_until(lambda text: "ValueError" in text and "long-2 " in text)
+        seen = len(terminal.text)
+        terminal.press(b"\x1a")
+        terminal.read_until(lambda text: "\x1b[?25h" in terminal.text[seen:] and "long-2 " in terminal.text[seen:])
+        (jobs / "go").touch()
+        terminal.read_to_end()
+        assert terminal.wait() == EXIT_JOBS_FAILED
+
+
 def test_the_run_goes_on_when_the_screen_is_gone(jobs: Path) -> None:
     (jobs / "go").touch()
     # The shell ignores the hang-up, as nohup does; then the terminal is closed under the run.
