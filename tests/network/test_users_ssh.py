@@ -254,3 +254,22 @@ def test_a_start_up_file_that_prints_in_the_background_is_named(fresh_lab, sshjo
     (tmp_path / "jobs.yaml").write_text("jobs: [{name: job, commands: 'sleep 3'}]")
     done = sshjobs_cli("run", "jobs.yaml", "--hosts", host.name, "--ssh-config", lab.ssh_config)
     assert "~/.bashrc" in done.stdout + done.stderr
+
+
+def test_a_run_that_takes_new_keys_takes_them_to_its_end(lab, sshjobs_cli, tmp_path):
+    """The user's ssh remembers no key, so every later look at the hosts has to take it anew."""
+    config = with_known_hosts(lab, tmp_path, [], "Host *\n    UserKnownHostsFile /dev/null\n")
+    (tmp_path / "jobs.yaml").write_text("jobs: [{name: job, commands: 'exit 1'}]")
+    words = ("--hosts", lab.names[0], "--ssh-config", config)
+    refused = sshjobs_cli("run", "jobs.yaml", *words)
+    assert refused.returncode == 3 and "--accept-new-host-keys" in refused.stderr, refused.stderr
+    assert sshjobs_cli("hosts", "check", *words, "--accept-new-host-keys").returncode == 0
+    assert sshjobs_cli("exec", *words, "--accept-new-host-keys", "true", ":::", "1").returncode == 0
+    done = sshjobs_cli("run", "jobs.yaml", *words, "--accept-new-host-keys", "--name", "mine")
+    assert done.returncode == 1, done.stderr
+    again = sshjobs_cli("retry", "mine", "--failed")
+    assert again.returncode == 1 and "attempt 2" in again.stdout and "host key" not in again.stderr, again.stderr
+    verified = sshjobs_cli("verify", "mine")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert sshjobs_cli("gc", "mine").returncode == 0
+    assert sshjobs_cli("gc", *words, "--accept-new-host-keys", "--dry-run").returncode in (0, 1)
