@@ -163,6 +163,24 @@ def test_what_has_started_cannot_have_found_no_room(conversation):
                            msg="full", cpu=0.0, rss=1)
 
 
+def test_output_before_its_launch_was_sent_is_nonsense_and_no_trouble_here(conversation, tmp_path):
+    conversation.begin()
+    early = LiveAttempt("1.1", Job(JobSpec(["true"], name="early")), "t", tmp_path / "early")
+    conversation.book.launch(early)
+    with pytest.raises(ProtocolError, match="was not sent"):
+        conversation.hear(words.Output("1.1", 1, 0, b"x", 0))
+    assert not (tmp_path / "early").exists()
+
+
+def test_output_that_an_earlier_manager_had_no_time_to_make_room_for_is_taken(conversation, tmp_path):
+    adopted = LiveAttempt("1.1", Job(JobSpec(["true"], name="old")), "t", tmp_path / "old")
+    conversation.book.adopt(adopted, None)
+    conversation.begin()
+    conversation.hear(words.Output("1.1", 1, 0, b"x", 0))
+    conversation.book._outputs.close()
+    assert (tmp_path / "old" / "stdout").read_bytes() == b"x"
+
+
 def test_a_long_frame_costs_as_much_as_many_short_ones(conversation):
     conversation.begin()
     with pytest.raises(ProtocolError):

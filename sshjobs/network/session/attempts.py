@@ -22,10 +22,11 @@ class LiveAttempt:
     :ivar unwanted: it is to be taken back if it has not started
     :ivar sent_over: number of the connection over which the launch was last sent; ``told_over``: the same of the host's
         word that it runs
+    :ivar made: the files of its output are there, as far as this manager has seen to it
     :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
     """
 
-    __slots__ = ("cancelling", "crc", "grace", "have", "keys", "may_have_run", "over", "paused", "place",
+    __slots__ = ("cancelling", "crc", "grace", "have", "keys", "made", "may_have_run", "over", "paused", "place",
                  "seen", "sent_on", "sent_over", "spec", "told_over", "uid", "unwanted")
 
     def __init__(self, uid: str, job: Job, token: str, directory: Path | str):
@@ -33,7 +34,7 @@ class LiveAttempt:
         self.keys = {"id": uid, "token": token, "job": job.name, "index": job.spec.index}
         self.have = [0, 0]
         self.crc: list[int | None] = [0, 0]
-        self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = False
+        self.made = self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = False
         self.grace = 0.0
         self.sent_on: str | None = None
         self.sent_over = self.told_over = 0

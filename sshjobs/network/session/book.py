@@ -16,6 +16,9 @@ from sshjobs.network.session.allowance import Allowance
 from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started, ended_from
 from sshjobs.network.trouble import NearlyFull, cannot_write, nearly_full
 
+#: Over which connection a launch was sent that an earlier manager may have sent.
+BEFORE_US = -1
+
 Emit = Callable[[Any], None]
 #: Something to say to the host: a launch, or words for the link.
 Item = LiveAttempt | Callable[[words.Link], None]
@@ -91,6 +94,7 @@ class HostBook:
             have forgotten it since, it may have run
         """
         attempt.sent_on = self.boot = boot
+        attempt.sent_over = BEFORE_US
         self.live[attempt.uid] = attempt
 
     def cancel(self, uid: str, grace: float) -> None:
@@ -252,6 +256,11 @@ class HostBook:
         attempt = self.live.get(output.uid)
         if attempt is None or attempt.over:
             return False
+        if not attempt.made:
+            if attempt.sent_over != BEFORE_US:
+                raise ProtocolError(f"output of attempt {output.uid}, which was not sent")
+            # The manager before may have died on the way to it.
+            self.create(attempt)
         have = attempt.have[output.stream - 1]
         if output.off != have:
             raise ProtocolError(f"output of attempt {output.uid} out of order", why=f"{output.off} came after {have}")
@@ -278,3 +287,4 @@ class HostBook:
             self._outputs.create(attempt.place)
         except OSError as error:
             raise cannot_write(error, attempt.place) from error
+        attempt.made = True
