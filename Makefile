@@ -49,7 +49,7 @@ faults: system dev ## Kill, cut, reboot and fill for an hour or so, as root, and
 	$(BIN)/python -m tests.faults.report
 
 .PHONY: errnos
-errnos: dev ## Have each call of the system on this side fail, half an hour or so; what is played stays played
+errnos: dev ## Have each call of the system on this side fail, half an hour or so, in parts if need be
 	$(BIN)/python -m tests.trouble.report
 	$(BIN)/python -m tests.faults.report --page
 

@@ -60,6 +60,9 @@ def _named(function: ast.expr) -> bool:
             return True
         case ast.Attribute(ast.Name(module), name) if module in FUNCTIONS:
             return name in FUNCTIONS[module]
+        case ast.Attribute(ast.Attribute(ast.Name("os"), "path"), _):
+            # They answer, whatever the system says.
+            return False
         case ast.Attribute(_, name):
             return name in METHODS
     return False

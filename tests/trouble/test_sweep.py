@@ -33,7 +33,7 @@ def test_places_are_found_whatever_the_call_is_part_of() -> None:
               "os.getpid(); os.path.exists('c'); other()\n")
     found = list(places.listed(source, "x.py"))
     assert [(one.key, one.call) for one in found] == [
-        ("x.py:2:5", "open"), ("x.py:3:11", "os.read"), ("x.py:3:19", "os.open"), ("x.py:3:44", "path.read_bytes")]
+        ("x.py:2:5", "open"), ("x.py:3:11", "os.read"), ("x.py:3:19", "os.open"), ("x.py:3:42", "path.read_bytes")]
 
 
 def test_an_instrumented_module_does_what_it_did() -> None:
