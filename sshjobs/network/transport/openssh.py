@@ -55,7 +55,7 @@ class OpensshTransport(Transport):
         call = await asyncio.get_running_loop().run_in_executor(None, prepare) if asked else prepare()
         try:
             stream = await OpensshStream.start(call.argv(remote_command(host.python)))
-        except LocalError:
+        except (LocalError, asyncio.CancelledError):
             call.close()
             raise
         except OSError as error:

@@ -6,10 +6,12 @@ likes, so only what stands in that file is believed.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
 import tempfile
+from typing import ClassVar
 
 from sshjobs.errors import HostError
 from sshjobs.model.host import Host
@@ -57,23 +59,35 @@ class SshLog:
     :ivar path: of the file; where none can be made, nothing of ssh's is kept
     """
 
+    #: Those that are there: a process that leaves in a hurry removes them at its very end.
+    _all: ClassVar[set[str]] = set()
+
     def __init__(self) -> None:
         try:
             descriptor, self.path = tempfile.mkstemp(prefix=f"sshjobs-ssh-{os.getpid()}-")
             os.close(descriptor)
+            self._all.add(self.path)
         except OSError:
             self.path = os.devnull
 
     def take(self) -> str:
         """Return what ssh has said, and remove the file."""
-        if self.path == os.devnull:
+        if self.path not in self._all:
             return ""
+        self._all.discard(self.path)
         with contextlib.suppress(OSError):
             with open(self.path, "rb") as file:
                 said = file.read(KEPT)
             os.unlink(self.path)
             return said.decode("utf-8", "replace")
         return ""
+
+
+@atexit.register
+def _remove_all() -> None:
+    for path in SshLog._all:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 def cause_of(text: str) -> tuple[str, str] | None:
