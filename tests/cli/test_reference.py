@@ -55,7 +55,7 @@ def check(events: Iterable[dict[str, Any]]) -> set[str]:
 
 
 def test_the_events_of_a_run_have_exactly_the_keys_of_the_page(sshjobs_cli: SshjobsCli) -> None:
-    jobfile = ("jobs: [{name: ok, argv: [sleep, '1.5']}, {name: bad, retries: 1, commands: [sleep 0.2, exit 3]},"
+    jobfile = ("jobs: [{name: ok, argv: [sleep, '4']}, {name: bad, retries: 1, commands: [sleep 0.2, exit 3]},"
                " {name: never, hosts: [nosuch.invalid], argv: [x]}]\n")
     told = sshjobs_cli("run", "-", "--json", "--hosts", "localhost,nosuch.invalid", "--ssh-config", "/dev/null",
                        "--slots", "2", input=jobfile)
