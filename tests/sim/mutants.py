@@ -72,8 +72,6 @@ ALL: dict[str, Mutant] = {
     "send again what may have run": Mutant(
         f"{_BOOK}.state", "elif attempt.seen or attempt.may_have_run or attempt.cancelling or attempt.unwanted:",
         "elif attempt.cancelling or attempt.unwanted:"),
-    "forget a cancel when the link breaks": Mutant(
-        f"{_BOOK}.cancel", "attempt.cancelling, attempt.grace = True, grace", "pass"),
     "let what was declared lost run on": Mutant(
         f"{_BOOK}.state", 'self.answer("cancel", id=uid, grace=0.0)', "pass"),
     "forget to release what ended while the host was away": Mutant(
@@ -85,18 +83,21 @@ ALL: dict[str, Mutant] = {
         f"{_BOOK}.have", "attempt.have[0], attempt.have[1]", "attempt.have[1], attempt.have[0]"),
     "write the next attempt over the output of the last": Mutant(
         "network.session.records:Records.make_way", "self._files.put_aside(directory, aside)", "pass"),
+    "write stdout into stderr": Mutant(f"{_BOOK}.store", "attempt.path(output.stream)", "attempt.path(3 - output.stream)"),
     # -- on hosts
+    "take a signal for an exit status": Mutant(
+        f"{_RUNNER}._reap", "job.signal = info.si_status", "job.status = info.si_status"),
+    "use inputs that a power failure has left": Mutant(
+        "gjob.agent.agent:Agent.__init__", "self._blobs.forget_all()", "pass"),
     "ack before claim": Mutant(
         f"{_RUNNER}._run", "    try:\n        self._make_directory(job)",
         '    self._tell(b\'{"t":"started","id":"%s","pid":1,"at":1.0}\' % job.uid.encode("ascii"))\n'
         "    try:\n        self._make_directory(job)"),
-    "start what was claimed already": Mutant(f"{_RUNNER}._run", "except FileExistsError:", "except ZeroDivisionError:"),
     "pid-only identity": Mutant("gjob.procs:lives", "proc.start == start and ", ""),
     "reap before the end is written down": Mutant(
         f"{_RUNNER}._reap", "self._journal.append(", "str("),
     "leave what a job has left": Mutant(
         f"{_RUNNER}._is_over", "(alone or (job.keep and job.killer is None))", "True"),
-    "hear no cancel": Mutant(f"{_RUNNER}._finish_off", "job.killer = self._killer(job, grace, now)", "pass"),
     "leave with what was not written down": Mutant(f"{_RUNNER}.serve", "while not self._journal.retry():", "while False:"),
     "drop what a full disk does not take": Mutant(
         "gjob.journal:Journal.retry", "        self.trouble = error\n        return False",
