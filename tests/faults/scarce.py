@@ -51,7 +51,7 @@ SECTION = """## Hosts that are short of something
 each of EMFILE, ENFILE, ENOMEM, EAGAIN, EIO, ENOSPC, EDQUOT and EINTR. Each time a small run is played with inputs, pipes, leftovers, a timeout, a cancel,
 a killed runner and a killed agent. A promise is broken if by the jobs' ledger one that came to its end runs again, an attempt starts twice, a
 job ends otherwise than it did or not within a minute, a byte of output differs, a process is left, or a file is left and it is not said. Calls on
-sockets and pollers are not among the places. With real limits (`ulimit -n`, `-u`, `-v`) it is `tests/gjob/test_shortage.py`.
+sockets and pollers are not among the places, nor are calls that the door is handed for (`listen`). With real limits (`ulimit -n`, `-u`, `-v`) it is `tests/gjob/test_shortage.py`.
 
 Found by it, and mended: a home whose directory could not be made for a moment was given up for `/var/tmp`, with what had been made left there; a
 marker that could not be written was never written again; a front waited ten seconds at the door of an agent that had died as it came
