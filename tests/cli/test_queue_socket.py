@@ -106,11 +106,11 @@ def test_a_runtime_directory_of_another_user_counts_as_none(monkeypatch: pytest.
     places = [tmp_path / "theirs" / "sshjobs", tmp_path / "sshjobs"]
     monkeypatch.setattr(control, "_places", lambda: iter(places))
 
-    def mkdir(path: Path, mode: int = 0o777, real: Any = Path.mkdir) -> None:
+    def mkdir(path: Path, mode: int = 0o777, parents: bool = False, real: Any = Path.mkdir) -> None:
         # Root may enter any directory: the refusal is played.
         if path == places[0]:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        real(path, mode)
+        real(path, mode, parents)
     monkeypatch.setattr(Path, "mkdir", mkdir)
     assert socket_directory() == places[1]
 
