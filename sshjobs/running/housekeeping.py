@@ -37,6 +37,11 @@ HEARD_WITHIN = 0.25
 _LATER = ("network", "clock", "store", "paths", "books", "hosts", "schedule", "placement")
 
 
+class NoRunYetError(UsageError, AttributeError):
+    """What was asked for is there from Setup or Resume on. For ``hasattr`` and its like it is an attribute that is not
+    there."""
+
+
 class LeavesWaiting(Exception):
     """A person has the manager leave while it waits for its own machine: what is not on the disk yet stays so."""
 
@@ -70,7 +75,7 @@ class Housekeeping(Hooks):
         def __getattr__(self, name: str) -> Any:
             # Only of what is not there: these are from Setup and Resume on.
             if name in _LATER:
-                raise UsageError("the manager has no run yet", hint="call Setup or Resume first")
+                raise NoRunYetError("the manager has no run yet", hint="call Setup or Resume first")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _begin(self, network: NetworkContract, paths: RunPaths, store: RunStore, schedule: Schedule) -> int:

@@ -239,6 +239,9 @@ def quarantine(stage: Stage) -> None:
 def canary(stage: Stage) -> None:
     """h1 is in quarantine and mended, and a canary runs there."""
     quarantine(stage)
+    # The first canary takes a while to be sent, and is to find a job that waits.
+    for _ in range(4):
+        stage.more_work()
     stage.play.world.machines["h1"].spoils = None
     stage.takes = 3.0
     stage.until(lambda: any(job.attempts[-1].started is not None for job in stage.manager.placement.on("h1")))
