@@ -45,6 +45,7 @@ class Judge(Watcher):
         self.reboots: defaultdict[str, list[float]] = defaultdict(list)
         self.agent_deaths: defaultdict[str, list[float]] = defaultdict(list)
         self.runner_deaths: set[str] = set()
+        self.deaths_of_runners: defaultdict[str, list[float]] = defaultdict(list)
         #: When an agent to which nothing had come removed the run's directory: nobody can tell that from a loss of it.
         self.forgotten: defaultdict[str, list[float]] = defaultdict(list)
         #: Attempts whose runner was killed while a full disk kept it from writing down what it knew.
@@ -120,8 +121,9 @@ class Judge(Watcher):
                        f"{process.signal}")
         if process.kind == "agent":
             self.agent_deaths[machine.name].append(self.world.now)
-        elif process.kind == "runner" and process.uid:
-            self.runner_deaths.add(process.uid)
+        elif process.kind == "runner":
+            self.deaths_of_runners[machine.name].append(self.world.now)
+            self.runner_deaths |= {process.uid} - {""}
             self.silenced |= self._unwritten.pop(process, set())
 
     def on_refusal(self, machine: Machine, process: Process, path: str) -> None:
@@ -201,6 +203,10 @@ class Judge(Watcher):
             return True
         if attempt.uid in self.runner_deaths and attempt.uid not in self.starts:
             # Claimed, and its runner killed before it could say whether it started.
+            return True
+        if attempt.uid not in self.starts and all(any(when >= since for when in deaths[attempt.host])
+                                                  for deaths in (self.deaths_of_runners, self.agent_deaths)):
+            # It was given to a runner that died before it claimed it, and the agent that knew so died as well.
             return True
         return attempt.uid in self.runner_deaths and any(when >= since for when in self.agent_deaths[attempt.host])
 
