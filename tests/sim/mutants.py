@@ -106,13 +106,10 @@ ALL: dict[str, Mutant] = {
         "gjob.agent.agent:Agent._drop_link", "    if talk is None:",
         "    self._crew.queue.clear()\n    if talk is None:"),
     "fence what runs": Mutant(f"{_CREW}.fence", "(attempt is not None and attempt.state != QUEUED)", "False"),
-    "fence without the claim": Mutant(f"{_CREW}.fence", "system.mkdir(self._places.cwd(uid), 0o700)", "pass"),
     "let the jobs of dead runners go to init": Mutant(
         "gjob.agent.agent:Agent.run", "self._crew.inherits = system.adopt_orphans()", "pass"),
     "do not look after the job of a dead runner": Mutant(f"{_CREW}._adopt", "self._adopted[attempt.uid] = watched", "pass"),
     "do not read what other runners write": Mutant(f"{_CREW}._look_after_adopted", "self._history.refresh()", "pass"),
-    "take a living runner for dead": Mutant(
-        f"{_ADOPTED}.see_runner", 'procs.lives(claim["runner"], claim["rstart"])', "False"),
     "take the end of the runner for that of the job": Mutant(
         f"{_ADOPTED}._running", 'return procs.lives(start["pid"], start["start"])', "return False"),
     "leave what the job of a dead runner has left": Mutant(f"{_ADOPTED}._over", "and self.members():", "and False:"),
