@@ -89,7 +89,10 @@ BAD: dict[str, bytes] = {
     "file with a long name": launch(files=[["x" * 5000, SHA, 0o600]]),
     "file of another place": launch(files=[["x", "/etc/passwd", 0o600]]),
     "file with a mode too many": launch(files=[["x", SHA, 0o600, 1]]),
-    "file with an odd mode": launch(files=[["x", SHA, -1]]),
+    "file with an odd mode": launch(files=[["x", SHA, -2]]),
+    "link that is a digest of nothing": launch(files=[["x", None, -1]]),
+    "link that leads out": launch(files=[["a/x", "../../y", -1]]),
+    "link that leads away": launch(files=[["x", "/etc/passwd", -1]]),
     "stdin of another place": launch(stdin="/etc/passwd"),
 }
 
