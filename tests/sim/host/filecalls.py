@@ -129,6 +129,13 @@ def pwrite(number: int, data: bytes, offset: int) -> int:
     return file.pwrite(data, offset)
 
 
+def seek_end(number: int) -> int:
+    file = now().file(number)
+    assert isinstance(file, OpenFile)
+    file.offset = file.node.size
+    return file.offset
+
+
 def fill(writing: int, reading: int) -> None:
     source = now().file(reading)
     assert isinstance(source, OpenFile)
