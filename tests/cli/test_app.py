@@ -150,7 +150,9 @@ def test_ctrl_c_is_one_word_and_130(tmp_path: Path, clean_home: Path) -> None:
     finally:
         follower.kill()
         follower.wait()
-    assert (follower.returncode, errors) == (EXIT_INTERRUPTED, "sshjobs: interrupted\n")
+    # A signal in the midst of the line before may have that written once more.
+    assert (follower.returncode, errors.splitlines()[-1]) == (EXIT_INTERRUPTED, "sshjobs: interrupted")
+    assert set(errors.splitlines()[:-1]) <= {"sshjobs: sim-1 waits for a host"}
 
 
 def test_names_that_the_terminal_cannot_show_are_escaped(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_where_the_run_stands_is_shown_while_nothing_has_ended(on_hosts: list[st
                                                                clean_home: Path) -> None:
     line = f"until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo done"
     with Terminal(sshjobs_argv(["exec", "--per-host", f"{line}"]), tmp_path) as terminal:
-        terminal.read_until(lambda text: "1 busy of 1 job, " in text)
+        terminal.read_until(lambda text: "1 busy of 1 job on this machine, " in text)
         (tmp_path / "go").touch()
         shown = terminal.read_to_end()
         assert terminal.wait() == 0

@@ -224,8 +224,6 @@ def without_sync(scene: Scene) -> Iterator[None]:
 @pytest.mark.parametrize(("take_room", "words"), [
     (without_sync, "the store cannot be used at present: disk I/O error.*; waiting"),
     (lambda scene: disks.without_inodes(scene.results), "the disk of this machine is full; waiting; make room"),
-    (lambda scene: disks.read_only(scene.results, scene.directory / "side"),
-     "output cannot be written on this machine: Read-only file system; waiting"),
     (without_files, "Too many open files; waiting"),
 ])
 def test_a_run_waits_for_its_own_machine_and_goes_on_by_itself(make_scene, take_room, words):
