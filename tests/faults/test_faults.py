@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -103,9 +104,12 @@ def test_cancelled_trees_leave_no_survivor_and_harm_no_bystander(make_scene, fre
 def test_every_byte_comes_though_networks_are_cut_and_managers_killed(make_scene, tmp_path):
     scene = make_scene(seed=109)
     jobs = outputs.big_jobs(tmp_path, 96 << 20, 20, 32 << 20, 60, 109)
+    # A manager here is a fork of this process, and what other tests have loaded into that is resident in it too.
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    inherited = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
     found, figures = outputs.pour(scene, jobs, 4, 2)
     assert found.bad == []
-    assert figures["resident_mib"] <= 150
+    assert figures["resident_mib"] <= inherited + 80
 
 
 def test_a_home_that_is_full_for_a_while_loses_and_doubles_nothing(make_scene, fresh_lab):
