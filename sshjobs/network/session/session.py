@@ -111,7 +111,8 @@ class HostSession:
                 await asyncio.wait_for(self._get_ready(link, stream, first), READY_TIMEOUT + stream.patience)
             except (asyncio.TimeoutError, OSError) as error:
                 return await self._why_ended(link, stream, timed_out=isinstance(error, asyncio.TimeoutError))
-        if not link.ready:
+        if not link.ready or self._done_here():
+            # Of a host that came too late nothing is wanted: it has been told nothing, so it makes nothing.
             return await self._why_ended(link, stream)
         send = functools.partial(self._send, link, stream)
         upload = self._dialog.upload = Upload(self._staging, self.book, link, send,
@@ -287,6 +288,8 @@ class HostSession:
         """Have everything of the run removed from the host. Returns what a person should know if it was not."""
         greeted = await self._greeted()
         if not self.book.open:
+            # While other hosts part, this one may still come up: it is not spoken to any more.
+            self.leave()
             if greeted:
                 return f"{self.host.name}: no answer at the end; files of the run may stay there"
             line = f"{self.host.name}: not reachable at the end; files of the run stay there"
