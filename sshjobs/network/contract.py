@@ -69,6 +69,17 @@ class RoundTrip(NamedTuple):
     seconds: float
 
 
+class Pulse(NamedTuple):
+    """How a host fares, for people who watch; it comes twice a minute.
+
+    :ivar told: ``load``, free ``memory`` and ``disk`` in bytes, ``gpus`` in percent and ``gpu_memory`` taken in bytes,
+        ``jobs``: by attempt, seconds of CPU and bytes of memory; ``sent`` to it and ``received`` from it in bytes
+    """
+
+    host: str
+    told: dict[str, Any]
+
+
 class Released(NamedTuple):
     """The outputs of these attempts are safe on this side and the host was told so."""
 
@@ -82,6 +93,7 @@ class News:
     :ivar jobs: jobs whose newest attempt has changed, in the order of the changes, each once
     :ivar hosts: events of hosts, in order
     :ivar round_trips: how long a word to a host and back took lately, in seconds
+    :ivar pulses: how hosts fare, the newest of each
     :ivar fetched: attempts that had ended before, and whose output is complete only now
     :ivar released: attempts whose outputs were synced and given up by their hosts
     """
@@ -90,6 +102,7 @@ class News:
     hosts: list[HostUp | HostDown | Warned | Silent] = field(default_factory=list)
     released: list[Attempt] = field(default_factory=list)
     round_trips: dict[str, float] = field(default_factory=dict)
+    pulses: dict[str, dict[str, Any]] = field(default_factory=dict)
     fetched: list[Attempt] = field(default_factory=list)
 
     def __bool__(self) -> bool:

@@ -17,6 +17,8 @@ from sshjobs.store import RunStore
 
 #: Seconds between two looks for leases that are over, while a job with one is on a host that is away.
 LEASE_LOOK = 1.0
+#: Seconds in which pulses are written down once at most, those of all hosts together: a commit is a sync of the disk.
+PULSES_EVERY = 5.0
 
 
 class RunHosts:
@@ -38,6 +40,9 @@ class RunHosts:
         self.leaving: set[str] = set()
         #: When to look at leases next; ``None`` while nothing with one is on a host that is away.
         self._lease_look: float | None = None
+        #: How hosts fare, as far as it was not handed to the store yet; when it last was.
+        self._pulses: dict[str, dict[str, Any]] = {}
+        self._pulses_at = float("-inf")
 
     # -- what hosts tell -----------------------------------------------------------------------------------------
 
@@ -45,6 +50,8 @@ class RunHosts:
         """Take in what has happened to hosts."""
         for name, seconds in news.round_trips.items():
             self._schedule.note_round_trip(name, seconds)
+        if news.pulses:
+            self._take_pulses(news.pulses)
         # A host that was let go of may say a last word.
         for event in (one for one in news.hosts if isinstance(one, Warned) or one.host in self._network.hosts):
             match event:
@@ -57,6 +64,16 @@ class RunHosts:
                     self._store.set_host(name, "blocked" if error.lasting else "away", str(error),
                                          since=self._clock.time())
             self._tell(event)
+
+    def _take_pulses(self, pulses: dict[str, dict[str, Any]]) -> None:
+        """Note how hosts fare. What comes while others were just written waits for the next that comes."""
+        at = self._clock.time()
+        self._pulses.update((name, {"at": at, **told}) for name, told in pulses.items())
+        if self._clock.monotonic() - self._pulses_at >= PULSES_EVERY:
+            self._pulses_at = self._clock.monotonic()
+            for name, told in self._pulses.items():
+                self._store.set_pulse(name, told)
+            self._pulses.clear()
 
     def _take_up(self, name: str, facts: dict[str, Any]) -> None:
         twin = self.watch.up(name, facts)

@@ -117,9 +117,13 @@ INSERT INTO hosts (name, host) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ho
 -- Write where a host stands; facts that are NULL stay as they were.
 UPDATE hosts SET state = ?, reason = ?, since = ?, facts = ifnull(?, facts) WHERE name = ?;
 
+-- name: update_pulse
+-- Write how a host fares.
+UPDATE hosts SET pulse = ? WHERE name = ?;
+
 -- name: select_hosts
 -- All hosts, in the order of the hosts file.
-SELECT name, host, facts, state, reason, since FROM hosts ORDER BY position;
+SELECT name, host, facts, state, reason, since, pulse FROM hosts ORDER BY position;
 
 -- name: count_hosts
 -- How many hosts the run has, without those that a person has taken out of it.

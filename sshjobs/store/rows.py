@@ -71,13 +71,15 @@ class AttemptRow(NamedTuple):
 
 
 class HostRow(NamedTuple):
-    """A host, as stored. ``facts`` is what it last told about itself, ``since`` when its state began."""
+    """A host, as stored. ``facts`` is what it last told about itself, ``since`` when its state began, ``pulse`` how it
+    fares (see :class:`sshjobs.network.contract.Pulse`) with ``at``, when that came."""
 
     host: Host
     facts: dict[str, Any] | None
     state: str | None
     reason: str | None
     since: float | None
+    pulse: dict[str, Any] | None = None
 
 
 def new_job_row(job: Job, spec: int) -> tuple[Any, ...]:
@@ -105,12 +107,13 @@ def host_json(host: Host) -> str:
     return json.dumps(asdict(host))
 
 
-def host_row(row: tuple[str, str, str | None, str | None, str | None, float | None]) -> HostRow:
+def host_row(row: tuple[str, str, str | None, str | None, str | None, float | None, str | None]) -> HostRow:
     """Return a row of the query ``select_hosts`` as objects."""
-    check_row(row, "ssSSSF")
+    check_row(row, "ssSSSFS")
     data = read_object(row[1])
     host = Host(**{**data, "tags": tuple(data["tags"])})
-    return HostRow(host, None if row[2] is None else sound_facts(read_object(row[2])), *row[3:])
+    return HostRow(host, None if row[2] is None else sound_facts(read_object(row[2])), *row[3:6],
+                   None if row[6] is None else sound_pulse(read_object(row[6])))
 
 
 def job_row_of(row: Sequence[Any]) -> JobRow:
@@ -148,6 +151,23 @@ def sound_facts(facts: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(value, int | float) and _is_sound(value) and value >= (1 if key == "cores" else 0):
             sound[key] = value
     return sound
+
+
+def sound_pulse(pulse: dict[str, Any]) -> dict[str, Any]:
+    """Return how a host fares without what cannot be, whoever wrote it."""
+    sound: dict[str, Any] = {key: value for key, value in pulse.items() if _is_amount(value)}
+    for key in ("gpus", "gpu_memory"):
+        if isinstance(pulse.get(key), list):
+            sound[key] = [value if _is_amount(value) else None for value in pulse[key]]
+    if isinstance(pulse.get("jobs"), dict):
+        sound["jobs"] = {uid: tuple(use) for uid, use in pulse["jobs"].items()
+                         if isinstance(use, list) and len(use) == 2 and all(map(_is_amount, use))}
+    return sound
+
+
+def _is_amount(value: Any) -> bool:
+    """Tell whether something is a number, not below zero, that can be counted with."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _NO_NUMBER
 
 
 def _is_sound(value: Any) -> bool:

@@ -99,7 +99,8 @@ CREATE TABLE hosts (
     facts    TEXT,                          -- JSON: what the host last told about itself
     state    TEXT,
     reason   TEXT,
-    since    REAL                           -- when the state began
+    since    REAL,                          -- when the state began
+    pulse    TEXT                           -- JSON: how the host fares, as it last said, and "at", when that came
 );
 
 -- How many jobs are in each state with each outcome ('' for none yet), so that a summary reads a few rows.

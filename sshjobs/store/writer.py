@@ -57,6 +57,7 @@ class RunStore:
         self._attempts: dict[Attempt, Job] = {}
         self._released: dict[Attempt, Job] = {}
         self._hosts: dict[str, tuple[str, str | None, float | None, str | None]] = {}
+        self._pulses: dict[str, str] = {}
         self._state: str | None = None
         self._options: dict[str, Any] = {}
         self._left = False
@@ -203,6 +204,10 @@ class RunStore:
             told = self._hosts[name][3]
         self._hosts[name] = (state, clean_text(reason), since, told)
 
+    def set_pulse(self, name: str, pulse: Mapping[str, Any]) -> None:
+        """Note how a host fares; only the newest is kept."""
+        self._pulses[name] = json.dumps(pulse)
+
     def set_run_state(self, state: str) -> None:
         """Note the state of the run.
 
@@ -242,7 +247,7 @@ class RunStore:
     @property
     def dirty(self) -> bool:
         """Whether anything is noted that is not committed."""
-        return bool(self._jobs or self._attempts or self._released or self._hosts or self._options
+        return bool(self._jobs or self._attempts or self._released or self._hosts or self._pulses or self._options
                     or self._state is not None)
 
     def commit(self, until: float | None = None) -> None:
@@ -270,6 +275,9 @@ class RunStore:
                 cursor = self._connection.executemany(
                     queries()["update_host"], ((*row, name) for name, row in self._hosts.items()))
                 self._all_known(cursor.rowcount, len(self._hosts), "host")
+            if self._pulses:
+                self._connection.executemany(
+                    queries()["update_pulse"], ((told, name) for name, told in self._pulses.items()))
             if self._state is not None:
                 self._execute("update_run_state", {"state": self._state})
             self._write_options(self._options)
@@ -281,6 +289,7 @@ class RunStore:
         self._attempts.clear()
         self._released.clear()
         self._hosts.clear()
+        self._pulses.clear()
         self._options.clear()
         self._state = None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sshjobs.model.spec import Job, JobSpec
-from sshjobs.network.contract import RunIdentity, Warned
+from sshjobs.network.contract import Pulse, RunIdentity, Warned
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session.attempts import LiveAttempt
 from sshjobs.network.session.book import HostBook
@@ -24,3 +24,17 @@ def test_what_cannot_be_killed_is_told_by_job_host_and_pid() -> None:
     assert told == [
         Warned("h1", f"processes of {name} cannot be killed: 12, 13; its slot stays taken until they are gone")
         for name in ("fit-7", "attempt 2.1")]
+
+
+def test_pulses_are_passed_on_now_and_then_and_tell_only_of_jobs_that_are_there() -> None:
+    told: list[Any] = []
+    book = HostBook("h1", OutputFiles(), told.append, lambda item: None)
+    dialog = Dialog("h1", RunIdentity("0" * 32, "r", 1), book, lambda item: None, told.append, None)
+    book.launch(LiveAttempt("1.1", Job(JobSpec(["true"], name="fit-7")), "t", Path("nowhere")))
+    book.sent, book.received = 5, 7
+    keys = {"load": 0.5, "memory": 1, "disk": 2, "gpus": [9], "gpu_memory": [None], "ids": ["1.1", "2.1"], "cpu": [1.0, 2.0],
+            "rss": [4, 8]}
+    for now in (0.0, 0.5, 9.0, 11.0):
+        dialog.take(words.Link("0" * 32), words.Frame("pulse", {"t": "pulse", **keys}), now)
+    assert told == 2 * [Pulse("h1", {"load": 0.5, "memory": 1, "disk": 2, "gpus": [9], "gpu_memory": [None],
+                                     "jobs": {"1.1": (1.0, 4096)}, "sent": 5, "received": 7})]

@@ -33,6 +33,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "pong": {"seq": 1},
     "lack": {"shas": ["0" * 64]},
     "lease": {"at": 1.5},
+    "pulse": {"load": 0.5, "memory": 1 << 30, "disk": 1 << 40, "gpus": [7, None], "gpu_memory": [1 << 20, None],
+              "ids": [ID], "cpu": [1.5], "rss": [4096]},
     "clearing": {"pieces": 5},
     "gone": {"processes": 0, "files": 0},
     "error": {"msg": "m"},

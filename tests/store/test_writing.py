@@ -219,10 +219,36 @@ def test_hosts_keep_their_order_and_what_they_told(tmp_path: Path) -> None:
     with RunReader.open(store.paths) as reader:
         hosts = reader.hosts()
     assert [row.host for row in hosts] == [Host("a"), Host("b", slots=3), Host("c", local=True)]
-    assert hosts[1][1:] == ({"cores": 4, "gpus": ["x"]}, "up", None, 7.0)
+    assert hosts[1][1:] == ({"cores": 4, "gpus": ["x"]}, "up", None, 7.0, None)
     store.set_host("nobody", "up")
     with pytest.raises(StoreError, match="not in the store"):
         store.commit()
+    store.close()
+
+
+def test_how_a_host_fares_is_kept_as_it_last_said(tmp_path: Path) -> None:
+    store = make_store(tmp_path, [])
+    for load in (1.0, 2.0):
+        store.set_pulse("b", {"at": 5.0, "load": load, "gpus": [3, None], "jobs": {"1.1": (1.5, 4096)}})
+    store.set_pulse("nobody", {"at": 5.0})
+    assert store.dirty
+    store.commit()
+    assert not store.dirty
+    with RunReader.open(store.paths) as reader:
+        assert [row.pulse for row in reader.hosts()] == [
+            None, {"at": 5.0, "load": 2.0, "gpus": [3, None], "jobs": {"1.1": (1.5, 4096)}}]
+    store.close()
+
+
+@pytest.mark.parametrize("told", ['{"load": -1, "at": "x", "gpus": ["<b>"], "jobs": {"1.1": 5, "2.1": [1, null]}}',
+                                  '{"load": true, "at": 1e999, "gpus": {"a": 1}, "jobs": [[1, 2]]}'])
+def test_what_no_host_can_have_said_of_how_it_fares_is_left_out(tmp_path: Path, told: str) -> None:
+    store = make_store(tmp_path, [])
+    store._connection.execute("UPDATE hosts SET pulse = ?", (told,))
+    with RunReader.open(store.paths) as reader:
+        for row in reader.hosts():
+            assert row.pulse is not None and row.pulse.get("gpus", [None]) == [None] and not row.pulse.get("jobs")
+            assert row.pulse.keys() <= {"gpus", "jobs"}
     store.close()
 
 

@@ -9,7 +9,7 @@ from . import facts, logout, succession
 from .attempts import Attempt, History
 from .blobs import Blobs
 from .crew import Crew
-from .link import PAUSE, TOO_MUCH, Link, LinkLost
+from .link import ENOUGH, PAUSE, TOO_MUCH, Link, LinkLost
 from .listener import Listener
 from .loop import READ, WRITE, Loop
 from .pool import Pool
@@ -21,6 +21,7 @@ if MYPY:
 
     from ..door import Door
     from ..places import Places
+    from .pulse import Pulse
 
 #: Seconds without a link and without anything to do after which the agent goes; at once where nobody has spoken to it.
 IDLE_EXIT = 60.0
@@ -28,6 +29,8 @@ IDLE_EXIT = 60.0
 PAUSE_IF_SHORT, GIVES_UP = 0.1, 60.0
 #: Seconds between two looks whether the front is there that is to bring the first link; between two words at the end.
 LOOK_FOR_FRONT, TELLS_OF_CLEARING = 0.05, 1.0
+#: Seconds after which a new link is told how this host fares: not while it has its first jobs to start.
+FIRST_PULSE = 2.0
 #: While so many jobs wait here, nobody waits for news: what is no longer than SMALL_NEWS bytes is gathered for so many
 #: seconds. Each write wakes an sshd, an ssh and the manager, which costs them more than the news of ten jobs.
 PLENTY, SMALL_NEWS, GATHER = 8, 1 << 15, 0.03
@@ -56,6 +59,9 @@ class Agent(Listener):
         self._crew = Crew(places, self._history, self._loop, self, pool)
         self._talk: "Talk | None" = None
         self._facts: "dict[str, Any]" = {}
+        self._pulse: "Pulse | None" = None
+        #: When the link is told how this host fares.
+        self._pulse_at = 0.0
         self._idle_since: "float | None" = None
         self._stays = IDLE_EXIT
         self._had_link = False
@@ -90,7 +96,7 @@ class Agent(Listener):
         now = system.monotonic()
         due = now if self._blobs.busy else self._crew.due(now)
         if self._talk is not None:
-            due = min(due, self._talk.due(now))
+            due = min(due, self._talk.due(now), self._pulse_at)
         if self._write_at is not None:
             due = min(due, self._write_at)
         if self._idle_since is not None:
@@ -124,11 +130,24 @@ class Agent(Listener):
         self._blobs.work()
         self._history.journal.retry()
         if self._talk is not None:
+            if now >= self._pulse_at:
+                self._beat(self._talk.link, now)
             self._talk.stream(now)
             if not self._gathers(self._talk.link, now):
                 self._write(self._talk.link)
         self._crew.clean_up()
         self._consider_leaving(now)
+
+    def _beat(self, link: Link, now: float) -> None:
+        """Say how this host fares, but to nobody who does not listen."""
+        if self._pulse is None:
+            from .pulse import Pulse  # runs that are over before need not load it
+
+            self._pulse = Pulse(self._places, self._crew, bool(self._facts.get("gpus")), now)
+        told = self._pulse.beat(now)
+        self._pulse_at = self._pulse.at
+        if told is not None and link.waiting < ENOUGH:
+            link.say(t="pulse", **told)
 
     def _gathers(self, link: Link, now: float) -> bool:
         """True while what is to be written may wait for more, or for more room."""
@@ -181,6 +200,7 @@ class Agent(Listener):
         self._had_link = True
         self._crew.pool.set_slots(hello["slots"])
         self._talk = Talk(link, self._crew, self._history, self._blobs, self._places, self._on_bye)
+        self._pulse_at = system.monotonic() + FIRST_PULSE
         self._welcome(link)
 
     def _welcome(self, link: Link) -> None:

@@ -13,6 +13,8 @@ from .rubbish import Rubbish
 
 MYPY = False
 if MYPY:
+    from typing import Iterator
+
     from ..places import Places
     from .loop import Loop
     from .pool import Worker
@@ -47,6 +49,8 @@ class Crew:
         self._short = False
         #: A child may have ended.
         self._child_ended = False
+        #: Children that are neither runners nor of jobs: programs that tell something of this host.
+        self.helpers: "set[int]" = set()
         loop.watch_children(lambda: setattr(self, "_child_ended", True))
         for attempt in adopt.recover(history, places):
             self.attempts[attempt.uid] = attempt
@@ -136,6 +140,8 @@ class Crew:
 
     def dismiss(self) -> int:
         """Let all runners go, which have nothing; return how many processes there are besides them."""
+        for pid in list(self.helpers):
+            self.end_helper(pid)
         mine = self._mine()
         left = [proc for proc in procs.descendants(procs.table(), [system.getpid()])
                 if proc.pid not in mine and not proc.dead]
@@ -159,6 +165,20 @@ class Crew:
     def unused(self) -> bool:
         """True when no runner was ever forked, and nothing is known of attempts that an earlier agent had."""
         return self.pool.unused and not self.attempts
+
+    def running(self) -> "Iterator[tuple[str, int]]":
+        """Yield the attempts whose process is known to run, with its pid."""
+        for worker in self._workers.values():
+            if worker.attempt is not None and worker.attempt.pid:
+                yield worker.attempt.uid, worker.attempt.pid
+
+    def end_helper(self, pid: int) -> None:
+        """End a helper that has not ended yet; it is reaped like every child."""
+        if pid in self.helpers:
+            try:
+                system.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -321,7 +341,9 @@ class Crew:
                 found, status, usage = system.wait4(pid, os.WNOHANG)
             except ChildProcessError:
                 continue
-            if found:
+            if found and pid in self.helpers:
+                self.helpers.discard(pid)
+            elif found:
                 self._reaped[pid] = status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
                 self._next_look = 0.0
         if not self._adopted:
@@ -349,7 +371,7 @@ class Crew:
         self._next_look = 0.0
 
     def _mine(self) -> "set[int]":
-        return set(self._workers)
+        return self.helpers.union(self._workers)
 
     def _strays(self) -> "list[procs.Proc]":
         """Children of ours that are no runners: orphans of the one job whose runner died, if it can only be that."""
@@ -362,7 +384,7 @@ class Crew:
         if not all(map(procs.runs, self._workers)):
             return []
         return [proc for proc in found.values()
-                if proc.ppid == me and proc.pid not in self._workers and not proc.dead]
+                if proc.ppid == me and proc.pid not in self._mine() and not proc.dead]
 
     def _look_after_adopted(self, now: float) -> None:
         watched = list(self._adopted.values())

@@ -81,13 +81,19 @@ def gpus() -> "list[str]":
     return names
 
 
-def _ask_nvidia_smi() -> "list[str]":
+def nvidia_smi() -> "str | None":
+    """Return where nvidia-smi is; None where it is not."""
     path = os.fsdecode(system.environ().get(b"PATH", os.fsencode(os.defpath)))
     for directory in path.split(":"):
         program = os.path.join(directory, "nvidia-smi")
         if system.access(program, os.X_OK):
-            break
-    else:
+            return program
+    return None
+
+
+def _ask_nvidia_smi() -> "list[str]":
+    program = nvidia_smi()
+    if program is None:
         return []
     said = system.ask([program, "-L"], GPU_LIMIT).decode("utf-8", "replace")
     # GPU 0: NVIDIA H200 (UUID: GPU-…)

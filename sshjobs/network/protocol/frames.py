@@ -48,6 +48,9 @@ MOST_CORES = 8192
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _ASKED = 1000
+#: GPUs of a host, and jobs whose use of it is told at a time.
+_MOST_GPUS, _MOST_JOBS = 1000, 1000
+_PERCENT, _BYTES, _KIB = Maybe(Whole(0, 100)), Maybe(MEMORY), Whole(0, MEMORY.high >> 10)
 _is_uid = UID.pattern.fullmatch
 #: Bytes of a piece of a body that is kept by itself.
 _SMALL = 4096
@@ -67,12 +70,16 @@ FRAMES: dict[str, dict[str, Field]] = {
                   "no_room", "lost", "lease", "reboot"))),
               "status": Maybe(STATUS), "signal": Maybe(SIGNAL), "started": Maybe(TIME),
               "ended": Maybe(TIME), "out": SIZE, "err": SIZE, "msg": Maybe(SENTENCE), "cpu": Maybe(Real(0, 1e10)),
-              "rss": Maybe(Whole(0, MEMORY.high >> 10))},
+              "rss": Maybe(_KIB)},
     "stuck": {"id": UID, "pids": Several(PID, MAX_LINE)},
     "warn": {"msg": SENTENCE},
     "pong": {"seq": Whole(-1, COUNT.high)},
     "lack": {"shas": Several(Match(re.compile("[0-9a-f]{64}")), _ASKED)},
     "lease": {"at": Real(0, 1e12)},
+    "pulse": {"load": Maybe(Real(0, 1e6)), "memory": _BYTES, "disk": Maybe(SIZE),
+              "gpus": Several(_PERCENT, _MOST_GPUS), "gpu_memory": Several(_BYTES, _MOST_GPUS),
+              "ids": Several(UID, _MOST_JOBS), "cpu": Several(Real(0, 1e10), _MOST_JOBS),
+              "rss": Several(_KIB, _MOST_JOBS)},
     "clearing": {"pieces": COUNT},
     "gone": {"processes": COUNT, "files": COUNT},
     "error": {"msg": SENTENCE},

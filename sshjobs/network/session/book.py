@@ -47,6 +47,7 @@ class HostBook:
     :ivar blobs: input files that the host has
     :ivar allowance: how much it may say that changes nothing
     :ivar connection: number of the connection that there is, or was last
+    :ivar sent: bytes that were written to the host, over all connections; ``received``: that came from it
     """
 
     def __init__(self, host: str, outputs: Outputs, emit: Emit, say: Callable[[Item], None]):
@@ -55,6 +56,7 @@ class HostBook:
         self.boot: str | None = None
         self.blobs: set[str] = set()
         self.connection = 0
+        self.sent = self.received = 0
         self.allowance = Allowance()
         #: Launched since the host was last asked about all that is there, while it did not listen.
         self._late: list[LiveAttempt] = []

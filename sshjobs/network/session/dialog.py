@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sshjobs.errors import HostError, ProtocolError, SshjobsError
-from sshjobs.network.contract import RoundTrip, RunIdentity, Warned
+from sshjobs.network.contract import Pulse, RoundTrip, RunIdentity, Warned
 from sshjobs.network.protocol import frames
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session.attempts import LiveAttempt, launch_spec, never_started
@@ -35,6 +35,8 @@ PASSING = ("disk-full", "read-only", "no-tmp", "no-agent")
 MAX_NONSENSE, MAX_NONSENSE_OF_ALL = 5, 50
 #: Bytes of a frame that cost as much as a short frame.
 _AS_DEAR = 200
+#: Seconds in which one pulse of a host is passed on: a good one has two in a minute.
+PULSE_LEAST = 10.0
 #: So many processes that cannot be killed are named.
 _PIDS_TOLD = 10
 
@@ -63,6 +65,8 @@ class Dialog:
         self._ping: int | None = None
         #: Conversations that were broken by what the host said: in a row, and in all.
         self._nonsense = self._nonsense_of_all = 0
+        #: When a pulse was last passed on.
+        self._pulse_at: float | None = None
         self.backoff = Backoff()
         #: What the last hello said.
         self._slots_said = slots
@@ -130,6 +134,8 @@ class Dialog:
             self.book.answer("lease", at=keys["at"])
         elif kind == "warn":
             self._warn(keys["msg"])
+        elif kind == "pulse":
+            self._take_pulse(keys, now)
         elif kind == "stuck":
             self._warn(self._stuck(keys["id"], keys["pids"]))
         elif kind == "clearing":
@@ -159,6 +165,21 @@ class Dialog:
             # Behind an upload it says nothing about the way.
             self._emit(RoundTrip(self._host, now - self._asked))
         return True
+
+    def _take_pulse(self, keys: dict[str, Any], now: float) -> None:
+        """Pass on how the host fares.
+
+        :raises ProtocolError: its lists do not go together
+        """
+        if not len(keys["ids"]) == len(keys["cpu"]) == len(keys["rss"]) or len(keys["gpus"]) != len(keys["gpu_memory"]):
+            raise ProtocolError("a pulse frame whose lists do not go together")
+        if self._pulse_at is not None and now - self._pulse_at < PULSE_LEAST:
+            return
+        self._pulse_at = now
+        jobs = {uid: (cpu, rss * 1024) for uid, cpu, rss in zip(keys["ids"], keys["cpu"], keys["rss"], strict=True)
+                if uid in self.book.live}
+        told = {key: keys[key] for key in ("load", "memory", "disk", "gpus", "gpu_memory")}
+        self._emit(Pulse(self._host, {**told, "jobs": jobs, "sent": self.book.sent, "received": self.book.received}))
 
     def _warn(self, text: str) -> None:
         told = self.book.allowance.warn(text)

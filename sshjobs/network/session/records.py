@@ -14,7 +14,7 @@ from sshjobs.model.causes import Cause
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, Outcome, state_for
 from sshjobs.network import failpoints
-from sshjobs.network.contract import HostDown, HostUp, News, Released, RoundTrip, Silent, Warned
+from sshjobs.network.contract import HostDown, HostUp, News, Pulse, Released, RoundTrip, Silent, Warned
 from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started
 from sshjobs.network.trouble import cannot_write
 from sshjobs.store.rundir import RunPaths
@@ -156,6 +156,8 @@ class Records:
                 news.hosts.append(event)
             case RoundTrip():
                 news.round_trips[event.host] = event.seconds
+            case Pulse():
+                news.pulses[event.host] = event.told
 
     def condemn(self, job: Job, attempt: Attempt, reason: str) -> None:
         """Note that a person takes an attempt for lost."""

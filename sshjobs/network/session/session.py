@@ -119,7 +119,7 @@ class HostSession:
                                               functools.partial(self._word_launch, link),
                                               functools.partial(self._send_file, link, stream), self._trouble)
         helpers = [self._supervisor.start(task)
-                   for task in (self._write(link, send, upload), upload.serve(), self._pulse(stream))]
+                   for task in (self._write(link, send, upload), upload.serve(), self._see_silence(stream))]
         try:
             while not self._done_here() and (data := await stream.read()):
                 await self._take(link, data)
@@ -137,6 +137,7 @@ class HostSession:
         return first_stage(link.nonce, hello=self._dialog.hello(), near=self._transport.near(self.host))
 
     async def _get_ready(self, link: words.Link, stream: Stream, first: bytes) -> None:
+        self.book.sent += len(first)
         await stream.write(first)
         while not link.ready:
             data = await stream.read()
@@ -152,7 +153,7 @@ class HostSession:
         error = self._transport.explain(self.host, ending, noise, was_ready=link.ready)
         return await self._transport.advise(self.host, error)
 
-    async def _pulse(self, stream: Stream) -> None:
+    async def _see_silence(self, stream: Stream) -> None:
         """Ask a silent agent for a sign of life; end the stream when it gives none."""
         loop, seq, silence, heard, told = asyncio.get_running_loop(), 0, 0.0, self._heard, False
         deadline = loop.time() + READY_TIMEOUT
@@ -180,6 +181,7 @@ class HostSession:
         """
         async with self._writing:
             if data := link.take():
+                self.book.sent += len(data)
                 await stream.write(data)
 
     async def _send_file(self, link: words.Link, stream: Stream, line: bytes, file: int, offset: int,
@@ -189,6 +191,7 @@ class HostSession:
         :raises OSError: the stream has ended
         """
         async with self._writing:
+            self.book.sent += len(line) + link.waiting + size
             await stream.write(link.take() + line)
             return await stream.write_file(file, offset, size)
 
@@ -229,6 +232,7 @@ class HostSession:
 
     async def _take(self, link: words.Link, data: bytes) -> None:
         now = self._heard = asyncio.get_running_loop().time()
+        self.book.received += len(data)
         if self._first_heard is None:
             self._first_heard = now
         for number, event in enumerate(link.receive(data), 1):
