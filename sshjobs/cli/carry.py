@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sshjobs.cli.failures import complain
@@ -41,7 +41,7 @@ def can_redraw() -> bool:
 
 def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: int, output: str = "none",
           tags: Tags | None = None, raw: bool = False, folded: bool = False,
-          host_of: Callable[[str], str] | None = None, web: bool = False) -> int:
+          host_of: Callable[[str], str] | None = None, web: Sequence[str] | None = None) -> int:
     """Start a run and see it through.
 
     :param start: makes the run, with the view to tell its events to
@@ -49,7 +49,7 @@ def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: 
     :param tags: what each line of an output begins with; ``None`` for nothing
     :param folded: equal outputs of hosts are printed once
     :param host_of: returns the one host that a job may run on, where each has one
-    :param web: the run is shown in a browser too, by a process of its own, until it ends
+    :param web: the run is shown in a browser too, by a process of its own, until it ends; further options of it
     :param raw: outputs go to a terminal as they are
     :return: the run's exit code, but for 0 where outputs that were to be printed were not
     """
@@ -62,7 +62,7 @@ def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: 
                             host_of=host_of)
     try:
         run = start(view)
-        with shown_in_browsers(run) if web else contextlib.nullcontext():
+        with contextlib.nullcontext() if web is None else shown_in_browsers(run, web):
             code = run.process()
     finally:
         view.close()
@@ -70,11 +70,12 @@ def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: 
 
 
 @contextlib.contextmanager
-def shown_in_browsers(run: Run) -> Iterator[None]:
+def shown_in_browsers(run: Run, options: Sequence[str]) -> Iterator[None]:
     """Serve the pages of a run during the block, by a process that the run does not depend on."""
     results = run.paths.root.parent
     # Its address goes to standard error: standard output may be what a program reads.
-    with subprocess.Popen([sys.executable, "-m", "sshjobs", "serve", "--results", str(results), "--port", "0"],
+    with subprocess.Popen([sys.executable, "-m", "sshjobs", "serve", "--results", str(results), "--port", "0",
+                           *options],
                           stdin=subprocess.DEVNULL, stdout=2, start_new_session=True) as server:
         try:
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
         return Run.create(specs, chosen or EMBEDDED, stem=stem, jobfile=data, slots=slots, fail_fast=fail_fast,
                           give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys(), listener=view, **settings)
 
-    return carry(start, web=web, quiet=quiet, as_json=as_json, verbose=verbose, output=output,
+    return carry(start, web=_serve_options(hosts) if web else None, quiet=quiet, as_json=as_json, verbose=verbose,
+                 output=output,
                  tags=Tags(str) if tag else None, raw=raw)
 
 
@@ -107,3 +109,8 @@ def _read(jobfile: str, hosts: tuple[str, ...]) -> tuple[bytes, list[Any], list[
     if problems:
         raise InputError(problems)
     return data, specs, chosen
+
+
+def _serve_options(hosts: tuple[str, ...]) -> list[str]:
+    """Return what the server of the run's pages is to be told: the hosts file that names of more hosts are found in."""
+    return [word for spec in hosts[:1] if os.path.isfile(spec) for word in ("--hosts", spec)]

@@ -27,12 +27,15 @@ from sshjobs.store.rundir import find_run
               help="A further name that the pages are reached by, as behind a proxy. May be repeated.")
 @click.option("--certfile", metavar="FILE", help="Serve https with this certificate, in PEM form.")
 @click.option("--keyfile", metavar="FILE", help="Its private key, where it is not in the same file.")
+@click.option("--hosts", "hosts_file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="When hosts are added in the browser, * and ? in a name stand for hosts of this file.")
 @click.option("--read-only", is_flag=True, help="Show everything, let nobody change anything.")
 @click.option("--insecure", is_flag=True, help="Serve without https to other machines.")
 @click.option("--poll", metavar="SECONDS", type=click.FloatRange(min=0), default=10.0, show_default=True,
               help="How often a browser asks that cannot be told of changes; 0 for never.")
 def command(runs: tuple[str, ...], results: Path, host: str, port: int, base_path: str, allowed_hosts: tuple[str, ...],
-            certfile: str | None, keyfile: str | None, read_only: bool, insecure: bool, poll: float) -> int:
+            certfile: str | None, keyfile: str | None, hosts_file: Path | None, read_only: bool, insecure: bool,
+            poll: float) -> int:
     """Show runs in a browser and manage them there: each RUN, or all in the results directory.
 
     Prints the address. Whoever has it may do what you may; it stays the same when the command is started again.
@@ -48,7 +51,7 @@ def command(runs: tuple[str, ...], results: Path, host: str, port: int, base_pat
     sources = Sources(None if named else results, named)
     server = WebServer(sources, Settings(host=host, port=port, base=base_path, allowed_hosts=allowed_hosts,
                                          certfile=certfile, keyfile=keyfile, read_only=read_only, insecure=insecure,
-                                         poll_seconds=poll))
+                                         poll_seconds=poll, hosts_file=hosts_file))
     server.serve(when_up=lambda: announce(server.login_url, host, server.port))
     return EXIT_OK
 

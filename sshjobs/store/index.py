@@ -6,11 +6,12 @@ import re
 import time
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from heapq import merge
+from itertools import compress, groupby, islice
 from operator import itemgetter
-from typing import Any
+from sys import byteorder
 
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, STATES, Outcome
 from sshjobs.store.reader import IndexAttempt, RunReader
@@ -21,6 +22,10 @@ PAGE = 5_000
 #: Jobs that a search looks at: who has more than that wants other words, not more pages.
 MOST_FOUND = 10_000
 
+#: Seconds above which jobs are not told apart when they are sorted by how long they took.
+_LONGEST = 4_000_000.0
+#: Jobs that are sorted at a time.
+SORTED_AT_ONCE = 50_000
 #: An order of a run that goes on is made anew after a second for each so many jobs.
 ORDERED_ANEW = 100_000
 
@@ -74,6 +79,8 @@ class JobIndex:
         self._host_codes: dict[str, int] = {}
         self.figures: list[HostFigures] = []
         self.timeline = Timeline(harmless=frozenset((_SUCCEEDED, *_NOBODYS)))
+        #: What it follows.
+        self._reader: RunReader | None = None
         #: By what is sorted by: as of which commit, made when, and the places of all jobs in that order.
         self._orders: dict[str, tuple[int, float, array[int]]] = {}
         #: It was level with the store once, so that what it says is of one moment.
@@ -95,6 +102,7 @@ class JobIndex:
         :param pages: at most so many pages of jobs; ``None`` for all there is
         :return: whether it is level with the store now
         """
+        self._reader = reader
         with reader.snapshot():
             if self._commit < 0:
                 self._commit = reader.newest_commit()
@@ -215,10 +223,12 @@ class JobIndex:
         mask, more = _and(masks), False
         if search:
             mask, more = self._matching(search, mask)
-        order = self._order(sort)
-        fitting: Iterable[int] = reversed(order) if descending else order
-        if mask is not None:
-            fitting = (at for at in fitting if mask[at])
+        if mask is not None and sort == "number":
+            fitting: Iterable[int] = _ones_down(mask) if descending else _ones(mask)
+        else:
+            order = self._order(sort)
+            order = order[::-1] if descending else order
+            fitting = order if mask is None else compress(order, map(mask.__getitem__, order))
         return (len(self) if mask is None else mask.count(1), more,
                 [at + 1 for at in islice(fitting, offset, offset + limit)])
 
@@ -232,34 +242,86 @@ class JobIndex:
             return range(len(self))
         known = self._orders.get(sort)
         if known is not None and len(known[2]) == len(self) and (
-                known[0] == self._commit or time.monotonic() - known[1] < len(self) / ORDERED_ANEW):
+                # Names do not change.
+                sort == "name" or known[0] == self._commit
+                or time.monotonic() - known[1] < len(self) / ORDERED_ANEW):
             return known[2]
-        keys: dict[str, Callable[[int], Any]] = {
-            "name": lambda at: self.name(at + 1), "state": self._states.__getitem__, "host": self._hosts.__getitem__,
-            "seconds": self._lengths.__getitem__}
-        order = array("I", sorted(range(len(self)), key=keys[sort]))
+        order = {"name": self._name_order, "state": self._state_order, "host": self._host_order,
+                 "seconds": self._seconds_order}[sort]()
         self._orders[sort] = self._commit, time.monotonic(), order
         return order
+
+    def _name_order(self) -> array[int]:
+        order = array("I")
+        if self._reader is not None:
+            order.extend(number - 1 for number in self._reader.numbers_by_name() if number <= len(self))
+        # Those that were taken back are last, and in no list.
+        order.extend(found.start() for found in re.finditer(re.escape(bytes([_NO_JOB])), self._states))
+        return order if len(order) == len(self) else array("I", range(len(self)))
+
+    def _state_order(self) -> array[int]:
+        order = array("I")
+        for code in (*range(len(STATES)), _NO_JOB):
+            order.extend(found.start() for found in re.finditer(re.escape(bytes([code])), self._states))
+        return order
+
+    def _host_order(self) -> array[int]:
+        places: dict[int, array[int]] = {}
+        for at, code in enumerate(self._hosts):
+            places.setdefault(code, array("I")).append(at)
+        order = array("I")
+        for code in sorted(places, key=lambda code: (bool(code), self.hosts[code - 1] if code else "")):
+            order += places[code]
+        return order
+
+    def _seconds_order(self) -> array[int]:
+        # Sorted in pieces: a million numbers at once are 70 MB, for a second.
+        scaled = (int(max(0.0, min(length + 1.0, _LONGEST)) * 1000.0) << 32 | at
+                  for at, length in enumerate(self._lengths))
+        pieces: list[array[int]] = []
+        while piece := sorted(islice(scaled, SORTED_AT_ONCE)):
+            pieces.append(array("Q", piece))
+        return array("I", (both & 0xFFFFFFFF for both in merge(*pieces)))
 
     def _host_mask(self, host: str | None) -> bytes | None:
         if host is None:
             return None
         wanted = self._host_codes.get(host, -1) + 1
-        return bytes(len(self)) if not wanted else bytes(code == wanted for code in self._hosts)
+        if not wanted:
+            return bytes(len(self))
+        # By the two bytes of each code: an eighth of the time that a look at each code takes.
+        codes, halves = self._hosts.tobytes(), wanted.to_bytes(2, byteorder)
+        return _and([codes[n::2].translate(bytes(half == one for one in range(256))) for n, half in enumerate(halves)])
 
     def _matching(self, search: str, mask: bytes | None) -> tuple[bytes, bool]:
         # No name has a line end, which stands between them here.
-        pattern = re.compile(re.escape(search.partition("\n")[0].encode("utf-8", "replace")) or b"\n\n", re.IGNORECASE)
-        found, count, at = bytearray(len(self)), 0, 0
-        while (match := pattern.search(self._names, at)) is not None:
-            number = bisect_right(self._offsets, match.start())
-            at = self._names.find(b"\n", match.start())
+        wanted = search.partition("\n")[0].encode("utf-8", "replace").lower() or b"\n\n"
+        names, found, count, at = self._names.lower(), bytearray(len(self)), 0, 0
+        while (at := names.find(wanted, at)) >= 0:
+            number = bisect_right(self._offsets, at)
+            at = names.find(b"\n", at)
             if number and (mask is None or mask[number - 1]):
                 if count == MOST_FOUND:
                     return bytes(found), True
                 found[number - 1] = 1
                 count += 1
         return bytes(found), False
+
+
+def _ones(mask: bytes) -> Iterator[int]:
+    """Yield the places of a mask that are 1."""
+    at = mask.find(1)
+    while at >= 0:
+        yield at
+        at = mask.find(1, at + 1)
+
+
+def _ones_down(mask: bytes) -> Iterator[int]:
+    """Yield the same from the end."""
+    at = mask.rfind(1)
+    while at >= 0:
+        yield at
+        at = mask.rfind(1, 0, at)
 
 
 def _mask(codes: bytearray, wanted: list[int]) -> bytes | None:

@@ -243,6 +243,10 @@ SELECT number, name, state, outcome, exit_status, signal, host, reason, only_hos
 -- What a job is to run: the id of its spec's row, its own number within the repeat.
 SELECT specs.spec, jobs.repeat FROM jobs JOIN specs ON specs.id = jobs.spec WHERE jobs.number = ?;
 
+-- name: select_numbers_by_name
+-- The numbers of all jobs in the order of their names, straight from the index of these.
+SELECT number FROM jobs ORDER BY name;
+
 -- name: select_numbers
 -- The numbers of all jobs.
 SELECT number FROM jobs ORDER BY number;

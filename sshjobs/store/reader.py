@@ -290,6 +290,11 @@ class RunReader:
         with translated(self.paths.store):
             yield from (number for (number,) in self._connection.execute(queries()["select_numbers"]))
 
+    def numbers_by_name(self) -> Iterator[int]:
+        """Yield the numbers of all jobs in the order of their names, by code point."""
+        with translated(self.paths.store):
+            yield from (number for (number,) in self._connection.execute(queries()["select_numbers_by_name"]))
+
     def index_attempts(self, first: int, last: int) -> list[IndexAttempt]:
         """Return the attempts of a range of jobs, in order, as an index holds them."""
         return [IndexAttempt._make(row) for row in self._all("select_index_attempts", (first, last))]

@@ -155,12 +155,13 @@ def sound_facts(facts: dict[str, Any]) -> dict[str, Any]:
 
 def sound_pulse(pulse: dict[str, Any]) -> dict[str, Any]:
     """Return how a host fares without what cannot be, whoever wrote it."""
-    sound: dict[str, Any] = {key: value for key, value in pulse.items() if _is_amount(value)}
+    sound: dict[str, Any] = {key: float(value) if key in ("load", "at") else int(value)
+                             for key, value in pulse.items() if _is_amount(value)}
     for key in ("gpus", "gpu_memory"):
         if isinstance(pulse.get(key), list):
-            sound[key] = [value if _is_amount(value) else None for value in pulse[key]]
+            sound[key] = [int(value) if _is_amount(value) else None for value in pulse[key]]
     if isinstance(pulse.get("jobs"), dict):
-        sound["jobs"] = {uid: tuple(use) for uid, use in pulse["jobs"].items()
+        sound["jobs"] = {uid: (float(use[0]), int(use[1])) for uid, use in pulse["jobs"].items()
                          if isinstance(use, list) and len(use) == 2 and all(map(_is_amount, use))}
     return sound
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Iterable, Iterator
+from itertools import accumulate, pairwise
+from math import ceil
 from typing import NamedTuple
 
 #: Attempts in a piece; each piece knows from when to when it reaches.
 PIECE = 2_048
-#: Bins that the whole timeline has at most.
-MOST_BINS = 1_024
+#: Bins that the whole timeline has at most and at least, and those of all hosts together, of 8 bytes each.
+MOST_BINS, FEWEST_BINS, MOST_CELLS = 4_096, 512, 600_000
+#: Attempts that are looked at for one picture.
+MOST_FINE = 40_000
 #: Seconds that a bin is wide at first.
 FIRST_WIDTH = 1 / 16
 #: How many times the bins' own width a picture's must be to be drawn from them.
@@ -46,7 +50,8 @@ class Timeline:
     def __init__(self, harmless: frozenset[int]):
         self._harmless = harmless
         self._jobs, self._hosts, self._outcomes = array("I"), array("H"), bytearray()
-        self._started, self._ended = array("d"), array("d")
+        # How long each took in four bytes: those of a day are good to some milliseconds, which no picture shows.
+        self._started, self._lengths = array("d"), array("f")
         #: First start and last end of each piece.
         self._bounds: list[tuple[float, float]] = []
         self._bins = _Bins()
@@ -63,7 +68,7 @@ class Timeline:
         self._hosts.append(host)
         self._outcomes.append(outcome)
         self._started.append(started)
-        self._ended.append(ended)
+        self._lengths.append(ended - started)
         self._bins.add(host, started, ended, outcome not in self._harmless)
 
     @property
@@ -79,15 +84,15 @@ class Timeline:
             if begin > last or end < first:
                 continue
             cut = slice(piece * PIECE, (piece + 1) * PIECE)
-            for row in zip(self._jobs[cut], self._hosts[cut], self._outcomes[cut], self._started[cut],
-                           self._ended[cut], strict=True):
-                if row[3] <= last and row[4] >= first:
-                    yield Span._make(row)
+            for job, host, outcome, started, length in zip(self._jobs[cut], self._hosts[cut], self._outcomes[cut],
+                                                           self._started[cut], self._lengths[cut], strict=True):
+                if started <= last and started + length >= first:
+                    yield Span(job, host, outcome, started, started + length)
 
     def bars(self, first: float, last: float, most: int) -> list[Bar] | None:
         """Return the attempts of a window, each in a lane of its host where it overlaps no other; ``None`` where there
         are more than ``most``."""
-        if sum(PIECE for begin, end in self._bounds if begin <= last and end >= first) > most + 4 * PIECE:
+        if self._about(first, last) > most + 4 * PIECE:
             return None
         spans = sorted(self.within(first, last), key=lambda span: span.started)
         if len(spans) > most:
@@ -104,43 +109,79 @@ class Timeline:
     def binned(self, first: float, last: float, bins: int,
                hosts: Collection[int]) -> dict[int, tuple[list[float], list[int]]]:
         """Return for some hosts how many attempts ran on average in each bin of a window, and how many of those that
-        ended in it had failed."""
+        ended in it had failed.
+
+        :param bins: how many there are; fewer where that needs a look at more attempts than is quick
+        """
         width = (last - first) / bins
         if width >= FINE_ENOUGH * self._bins.width:
             return self._bins.picture(first, width, bins, hosts)
-        fine = _Bins(first, width, bins)
-        for span in self.within(first, last):
-            if span.host in hosts:
-                fine.add(span.host, max(first, span.started), min(last, span.ended),
-                         span.outcome not in self._harmless)
-        return fine.picture(first, width, bins, hosts)
+        if self._about(first, last) > MOST_FINE:
+            fewer = max(1, min(bins, int((last - first) / (FINE_ENOUGH * self._bins.width))))
+            return self._bins.picture(first, (last - first) / fewer, fewer, hosts)
+        return self._fine(first, width, bins, hosts, self.within(first, last))
+
+    def _about(self, first: float, last: float) -> int:
+        """Return how many attempts have to be looked at for a window."""
+        return sum(PIECE for begin, end in self._bounds if begin <= last and end >= first)
+
+    def _fine(self, first: float, width: float, bins: int, hosts: Collection[int],
+              spans: Iterable[Span]) -> dict[int, tuple[list[float], list[int]]]:
+        work = {host: [0.0] * (bins + 1) for host in hosts}
+        # What begins and ends to fill whole bins: added up at the end.
+        fills = {host: [0] * (bins + 2) for host in hosts}
+        failed = {host: [0] * bins for host in hosts}
+        for _, host, outcome, started, ended in spans:
+            if host not in work:
+                continue
+            begin, end = max(0.0, (started - first) / width), min(float(bins), (ended - first) / width)
+            here, there = int(begin), int(end)
+            if here == there:
+                work[host][here] += end - begin
+            else:
+                work[host][here] += here + 1 - begin
+                work[host][there] += end - there
+                fills[host][here + 1] += 1
+                fills[host][there] -= 1
+            if outcome not in self._harmless and ended <= first + width * bins:
+                failed[host][min(there, bins - 1)] += 1
+        return {host: ([round(part + whole, 3) for part, whole in
+                        zip(work[host], accumulate(fills[host][:bins]), strict=False)], failed[host]) for host in hosts}
 
 
 class _Bins:
-    """Seconds of work and failures by host and bin. Without a fixed number of bins their width doubles as needed."""
+    """Seconds of work and failures by host and bin. The width of bins doubles as needed."""
 
-    def __init__(self, origin: float | None = None, width: float = FIRST_WIDTH, fixed: int | None = None):
-        self._origin, self.width, self._fixed = origin, width, fixed
+    def __init__(self) -> None:
+        self._origin: float | None = None
+        self.width = FIRST_WIDTH
         self._work: dict[int, array[float]] = {}
         self._failed: dict[int, array[int]] = {}
+
+    @property
+    def _most(self) -> int:
+        """How many bins there may be."""
+        return max(FEWEST_BINS, min(MOST_BINS, MOST_CELLS // max(1, len(self._work))))
 
     def add(self, host: int, started: float, ended: float, failed: bool) -> None:
         if self._origin is None:
             self._origin = started
-        if self._fixed is None:
+        if started < self._origin or (ended - self._origin) / self.width >= self._most:
             self._make_room(started, ended)
-        assert self._origin is not None
-        first, last = int((started - self._origin) / self.width), int((ended - self._origin) / self.width)
-        if self._fixed is not None:
-            first, last = min(first, self._fixed - 1), min(last, self._fixed - 1)
+        begin, end = (started - self._origin) / self.width, (ended - self._origin) / self.width
+        first, last = int(begin), int(end)
         work, fails = self._of(host, last + 1)
-        for at in range(first, last + 1):
-            begin = self._origin + at * self.width
-            work[at] += max(0.0, min(ended, begin + self.width) - max(started, begin))
+        if first == last:
+            work[first] += ended - started
+        else:
+            work[first] += (first + 1 - begin) * self.width
+            work[last] += (end - last) * self.width
+            for at in range(first + 1, last):
+                work[at] += self.width
         fails[last] += failed
 
     def _of(self, host: int, size: int) -> tuple[array[float], array[int]]:
-        work, fails = self._work.setdefault(host, array("d")), self._failed.setdefault(host, array("I"))
+        work, fails = self._work.setdefault(host, array("f")), self._failed.setdefault(host, array("I"))
         if len(work) < size:
             more = size - len(work)
             work.extend([0.0] * more)
@@ -149,44 +190,39 @@ class _Bins:
 
     def _make_room(self, started: float, ended: float) -> None:
         assert self._origin is not None
-        while started < self._origin or (ended - self._origin) / self.width >= MOST_BINS:
+        while started < self._origin or (ended - self._origin) / self.width >= self._most:
             if started < self._origin:
                 self._begin_earlier(started)
-            if (ended - self._origin) / self.width >= MOST_BINS:
+            if (ended - self._origin) / self.width >= self._most:
                 self._double()
 
     def _begin_earlier(self, started: float) -> None:
         """Let bins begin at an earlier time: host clocks differ, and ends come before longer attempts' ends."""
         assert self._origin is not None
         longest = max(map(len, self._work.values()), default=0)
-        while (shift := int((self._origin - started) / self.width) + 1) + longest > MOST_BINS:
+        while (shift := int((self._origin - started) / self.width) + 1) + longest > self._most:
             self._double()
             longest = max(map(len, self._work.values()), default=0)
         self._origin -= shift * self.width
         for host, work in self._work.items():
-            self._work[host] = array("d", [0.0] * shift) + work
+            self._work[host] = array("f", [0.0] * shift) + work
             self._failed[host] = array("I", [0] * shift) + self._failed[host]
 
     def _double(self) -> None:
         self.width *= 2
         for host, work in self._work.items():
             fails = self._failed[host]
-            self._work[host] = array("d", [sum(work[at:at + 2]) for at in range(0, len(work), 2)])
+            self._work[host] = array("f", [sum(work[at:at + 2]) for at in range(0, len(work), 2)])
             self._failed[host] = array("I", [sum(fails[at:at + 2]) for at in range(0, len(fails), 2)])
 
     def picture(self, first: float, width: float, bins: int,
                 hosts: Iterable[int]) -> dict[int, tuple[list[float], list[int]]]:
-        """Return the bins of a window for some hosts."""
+        """Return the bins of a window for some hosts: each of ours counts for the one that its middle is in."""
+        origin = self._origin or 0.0
+        edges = [max(0, ceil((first + n * width - origin) / self.width - 0.5)) for n in range(bins + 1)]
         found: dict[int, tuple[list[float], list[int]]] = {}
         for host in hosts:
-            busy, failed = [0.0] * bins, [0] * bins
-            for at, seconds in enumerate(self._work.get(host, ())):
-                fails = self._failed[host][at]
-                if seconds or fails:
-                    assert self._origin is not None
-                    to = int((self._origin + (at + 0.5) * self.width - first) // width)
-                    if 0 <= to < bins:
-                        busy[to] += seconds / width
-                        failed[to] += fails
-            found[host] = [round(value, 3) for value in busy], failed
+            work, fails = self._work.get(host, array("f")), self._failed.get(host, array("I"))
+            found[host] = ([round(sum(work[begin:end]) / width, 3) for begin, end in pairwise(edges)],
+                           [sum(fails[begin:end]) for begin, end in pairwise(edges)])
         return found

@@ -4,21 +4,27 @@ where it has none, kept for the next one.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
 
+from sshjobs.errors import UsageError
+from sshjobs.inputs.hostfile import load_hostfile, load_hosts
+from sshjobs.model.host import Host
 from sshjobs.model.states import STATE_BUSY
 from sshjobs.running.run import cancel
 from sshjobs.running.unattended import carry_out
 from sshjobs.store import RunReader
 from sshjobs.store.index import MOST_FOUND, JobIndex
-from sshjobs.store.rundir import RunPaths
 from sshjobs.web import models
 from sshjobs.web.sources import Sources
+from sshjobs.web.watch import in_thread
 
+_WILD = frozenset("*?")
 #: Carries out one request of a person on a run of a manager in this program.
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -26,18 +32,19 @@ Ask = Callable[[dict[str, Any]], dict[str, Any]]
 class Acting:
     """Does what people ask of runs.
 
-    :param managers: how to ask managers that live in this program, by the name of their run
+    :param managers: how to ask managers that live in this program, by the name that their run is shown by
+    :param hosts_file: where wildcards look for hosts
     """
 
-    def __init__(self, sources: Sources, managers: Mapping[str, Ask]):
-        self._sources, self._managers = sources, managers
+    def __init__(self, sources: Sources, managers: Mapping[str, Ask], hosts_file: Path | None):
+        self._sources, self._managers, self._hosts_file = sources, managers, hosts_file
 
     async def cancel(self, request: Request, query: models.OfRun, body: models.JobsNamed) -> models.Done:
         watch = await self._sources.watch(query.run)
         if query.run in self._managers:
-            return await self._carry_out(watch.paths, {"do": "cancel", "jobs": body.jobs})
+            return await self._ask(query.run, {"do": "cancel", "jobs": body.jobs})
         # Where nobody manages the run, somebody has to end what runs on its hosts.
-        await _in_thread(lambda: cancel(watch.paths, body.jobs))
+        await in_thread(lambda: cancel(watch.paths, body.jobs))
         return models.Done(live=True, jobs=body.jobs or [])
 
     async def retry(self, request: Request, query: models.OfRun, body: models.JobsNamed) -> models.Done:
@@ -59,12 +66,38 @@ class Acting:
         return await self._ask(query.run, {"do": "hosts-remove", "hosts": body.hosts})
 
     async def add_hosts(self, request: Request, query: models.OfRun, body: models.HostsNamed) -> models.Done:
-        from dataclasses import asdict
+        watch = await self._sources.watch(query.run)
+        rows = await watch.ask(lambda reader, index: reader.hosts())
+        hosts = await in_thread(lambda: self._named(body.hosts, [row.host for row in rows]))
+        answer = await self._ask(query.run, {"do": "hosts-add", "hosts": [asdict(host) for host in hosts]})
+        answer.hosts = [host.name for host in hosts]
+        return answer
 
-        from sshjobs.inputs.hostfile import load_hosts
+    def _named(self, words: Sequence[str], there: Sequence[Host]) -> list[Host]:
+        """Return the hosts that lines of a hosts file name. In a name ``*`` and ``?`` stand for what the hosts file has
+        and the run has not, or no longer.
 
-        hosts = [asdict(host) for word in body.hosts for host in load_hosts([word])]
-        return await self._ask(query.run, {"do": "hosts-add", "hosts": hosts})
+        :raises UsageError: nothing fits
+        """
+        found: dict[str, Host] = {}
+        for word in words:
+            if _WILD.intersection(word.partition(" ")[0]):
+                known = {host.name: replace(host, removed=False, drained=False) for host in there if host.removed}
+                known.update((host.name, host) for host in self._in_file())
+                used = {host.name for host in there if not host.removed}
+                fitting = [host for name, host in known.items()
+                           if name not in used and fnmatchcase(name, word.partition(" ")[0])]
+                if not fitting:
+                    raise UsageError("no host fits that is not in the run already", where=word,
+                                     hint=f"see {self._hosts_file}" if self._hosts_file else
+                                     "to have them found in a hosts file: sshjobs serve --hosts FILE")
+                found.update((host.name, host) for host in fitting)
+            else:
+                found.update((host.name, host) for host in load_hosts([word]))
+        return list(found.values())
+
+    def _in_file(self) -> list[Host]:
+        return [] if self._hosts_file is None else load_hostfile(self._hosts_file)
 
     async def slots(self, request: Request, query: models.OfRun, body: models.SlotsAsked) -> models.Done:
         answer = await self._ask(query.run, {"do": "hosts-slots", "hosts": body.hosts, "slots": body.slots})
@@ -82,17 +115,10 @@ class Acting:
         return answer
 
     async def _ask(self, run: str, asked: dict[str, Any]) -> models.Done:
-        return await self._carry_out((await self._sources.watch(run)).paths, asked)
-
-    async def _carry_out(self, paths: RunPaths, asked: dict[str, Any]) -> models.Done:
-        ask = self._managers.get(paths.name)
+        paths, ask = (await self._sources.watch(run)).paths, self._managers.get(run)
         if ask is not None:
-            answer, live = await _in_thread(lambda: ask(asked)), True
+            answer, live = await in_thread(lambda: ask(asked)), True
         else:
-            answer, live = await _in_thread(lambda: carry_out(paths, asked))
+            answer, live = await in_thread(lambda: carry_out(paths, asked))
         return models.Done(live=live, jobs=list(map(str, answer.get("jobs") or [])),
                            refused=list(map(str, answer.get("refused") or [])))
-
-
-async def _in_thread(act: Callable[[], Any]) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(None, act)

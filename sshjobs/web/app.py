@@ -79,6 +79,9 @@ def endpoints(pages: Pages, reading: Reading, acting: Acting, events: Events) ->
         Endpoint("GET", "/static/{path:path}", open_, pages.file, "A file of the pages", answer="text/javascript"),
         Endpoint("POST", "/api/session", open_, pages.login, "Log this browser in", body=models.Login),
         Endpoint("GET", "/api/runs", read, reading.runs, "All runs", answer=models.Runs),
+        Endpoint("GET", "/api/together", read, reading.together, "Runs at work as one", answer=models.Overview),
+        Endpoint("GET", "/api/together/events", read, events.stream, "What changes in all of them", models.EventsOfAll,
+                 answer="text/event-stream"),
         Endpoint("GET", f"{run}/overview", read, reading.overview, "Totals and hosts of a run", models.OfRun,
                  answer=models.Overview),
         Endpoint("GET", f"{run}/events", read, events.stream, "What changes, as it happens", models.EventsAsked,
@@ -88,6 +91,10 @@ def endpoints(pages: Pages, reading: Reading, acting: Acting, events: Events) ->
         Endpoint("GET", f"{run}/output", read, reading.output, "A piece of what a job wrote", models.OutputAsked,
                  answer="application/octet-stream"),
         Endpoint("GET", f"{run}/download", read, reading.download, "All that a job wrote", models.DownloadAsked,
+                 answer="application/octet-stream"),
+        Endpoint("GET", f"{run}/files", read, reading.files, "Files that came home", models.FilesAsked,
+                 answer=models.Files),
+        Endpoint("GET", f"{run}/file", read, reading.file, "One of them", models.FileAsked,
                  answer="application/octet-stream"),
         Endpoint("GET", f"{run}/host", read, reading.host, "One host", models.OfHost, answer=models.HostDetail),
         Endpoint("GET", f"{run}/timeline", read, reading.timeline, "Attempts over time", models.TimelineAsked,
@@ -106,16 +113,17 @@ def endpoints(pages: Pages, reading: Reading, acting: Acting, events: Events) ->
 
 
 def make_app(sources: Sources, access: Access, *, base: str = "", managers: Mapping[str, Ask] | None = None,
-             poll_seconds: float = 10.0, root: Path | None = None) -> ASGIApp:
+             poll_seconds: float = 10.0, root: Path | None = None, hosts_file: Path | None = None) -> ASGIApp:
     """Return the application.
 
     :param base: path below which it is served, ``""`` or ``/something``
     :param managers: how to ask managers of this program, by the name of their run
     :param root: directory of the pages' files, ``None`` for our own
+    :param hosts_file: where wildcards look for hosts that are to be added
     """
     events = Events(sources)
     reading = Reading(sources, read_only=access.read_only, poll_seconds=poll_seconds)
-    acting = Acting(sources, {} if managers is None else managers)
+    acting = Acting(sources, {} if managers is None else managers, hosts_file)
     listed = endpoints(Pages(access, base, root), reading, acting, events)
 
     async def description(request: Request, query: None, body: None) -> Response:

@@ -16,6 +16,7 @@ from starlette.responses import StreamingResponse
 from sshjobs.errors import SshjobsError
 from sshjobs.web import models
 from sshjobs.web.sources import Sources
+from sshjobs.web.together import overview
 
 #: Seconds between two looks at a run for all who watch it.
 TICK = 1.0
@@ -71,22 +72,26 @@ class Events:
 
     def __init__(self, sources: Sources):
         self._sources = sources
-        self._hubs: dict[str, Hub] = {}
+        #: By run; ``None`` is all of them as one.
+        self._hubs: dict[str | None, Hub] = {}
         self.closing = asyncio.Event()
 
-    async def stream(self, request: Request, query: models.EventsAsked, body: None) -> StreamingResponse:
-        """Send events until the browser goes, or this server does."""
-        await self._sources.watch(query.run)
+    async def stream(self, request: Request, query: models.EventsAsked | models.EventsOfAll,
+                     body: None) -> StreamingResponse:
+        """Send events of a run, or of all runs at work as one, until the browser goes, or this server does."""
+        run = query.run if isinstance(query, models.EventsAsked) else None
+        if run is not None:
+            await self._sources.watch(run)
         # A server that was started again counts anew: the number before the dot says which one counted.
         epoch, _, last = request.headers.get("last-event-id", "").partition(".")
         version = int(last) if epoch == self._epoch and last.isdigit() and len(last) < 12 else 0
-        return StreamingResponse(self._events(query.run, query.every, version), media_type="text/event-stream")
+        return StreamingResponse(self._events(run, query.every, version), media_type="text/event-stream")
 
     @property
     def _epoch(self) -> str:
         return f"{id(self):x}"
 
-    async def _events(self, run: str, every: float, version: int) -> AsyncIterator[str]:
+    async def _events(self, run: str | None, every: float, version: int) -> AsyncIterator[str]:
         hub = self._hubs.setdefault(run, Hub())
         hub.watchers += 1
         if hub.task is None or hub.task.done():
@@ -119,11 +124,12 @@ class Events:
         except asyncio.TimeoutError:
             pass
 
-    async def _look(self, run: str, hub: Hub) -> None:
+    async def _look(self, run: str | None, hub: Hub) -> None:
         """Look at a run as long as somebody watches it."""
         while hub.watchers and not self.closing.is_set():
             try:
-                await hub.take(await (await self._sources.watch(run)).overview())
+                await hub.take(await (overview(self._sources) if run is None else
+                                      (await self._sources.watch(run)).overview()))
             except SshjobsError:
                 # Such as a store that is being moved: the pages ask again and are told why.
                 pass

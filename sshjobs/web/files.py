@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from sshjobs.store.rundir import RunPaths
@@ -15,6 +16,8 @@ from sshjobs.store.rundir import RunPaths
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Without O_NONBLOCK a pipe in the place of a file would be waited at.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+#: Files that are listed, entries of directories that are looked at for that, and how deep.
+MOST_LISTED, MOST_LOOKED, DEEPEST = 500, 5_000, 12
 #: Bytes that a download is read by.
 PIECE = 1 << 18
 
@@ -41,7 +44,48 @@ def opened(paths: RunPaths, path: Path) -> Iterator[tuple[int, int] | None]:
             os.close(number)
 
 
-def _open(root: Path, parts: tuple[str, ...]) -> int | None:
+def outputs_path(paths: RunPaths, job: str, attempt: int | None) -> Path:
+    """Return the directory of what came home of a job, of its newest attempt or an earlier one."""
+    return paths.outputs(job) if attempt is None else paths.attempt(job, attempt) / "outputs"
+
+
+def listed(paths: RunPaths, directory: Path) -> tuple[list[tuple[str, int]], bool]:
+    """Return the regular files below a directory of a run, by name with their sizes, and whether there are more."""
+    found: list[tuple[str, int]] = []
+    todo: list[tuple[str, ...]] = [()]
+    base = directory.relative_to(paths.root).parts
+    looked = 0
+    while todo:
+        here = todo.pop()
+        number = _open(paths.root, (*base, *here), _DIRECTORY)
+        if number is None:
+            continue
+        try:
+            with os.scandir(number) as entries:
+                for entry in sorted(islice(entries, MOST_LOOKED - looked), key=lambda one: one.name):
+                    looked += 1
+                    if entry.is_dir(follow_symlinks=False) and len(here) < DEEPEST:
+                        todo.append((*here, entry.name))
+                    elif entry.is_file(follow_symlinks=False):
+                        found.append(("/".join((*here, entry.name)), entry.stat(follow_symlinks=False).st_size))
+        except OSError:
+            pass
+        finally:
+            os.close(number)
+        if looked >= MOST_LOOKED or len(found) > MOST_LISTED:
+            return sorted(found)[:MOST_LISTED], True
+    return sorted(found), False
+
+
+def inside(directory: Path, name: str) -> Path | None:
+    """Return the path of a file below a directory; ``None`` for a name that leads elsewhere."""
+    parts = name.split("/")
+    if "\0" in name or any(part in ("", ".", "..") for part in parts):
+        return None
+    return directory.joinpath(*parts)
+
+
+def _open(root: Path, parts: tuple[str, ...], flags: int = _FILE) -> int | None:
     try:
         here = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -51,8 +95,8 @@ def _open(root: Path, parts: tuple[str, ...]) -> int | None:
             below = os.open(part, _DIRECTORY, dir_fd=here)
             os.close(here)
             here = below
-        return os.open(parts[-1], _FILE, dir_fd=here)
-    except OSError:
+        return os.open(parts[-1], flags, dir_fd=here)
+    except (OSError, ValueError):
         return None
     finally:
         os.close(here)
@@ -60,8 +104,13 @@ def _open(root: Path, parts: tuple[str, ...]) -> int | None:
 
 def size(paths: RunPaths, path: Path) -> int:
     """Return how long a file is, 0 where there is none."""
+    return size_of(paths, path) or 0
+
+
+def size_of(paths: RunPaths, path: Path) -> int | None:
+    """Return how long a file is, ``None`` where there is none."""
     with opened(paths, path) as found:
-        return 0 if found is None else found[1]
+        return None if found is None else found[1]
 
 
 def piece(paths: RunPaths, path: Path, offset: int | None, limit: int) -> tuple[bytes, int, int]:

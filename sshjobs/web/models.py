@@ -71,6 +71,17 @@ class OutputAsked(OfJob):
 
 class DownloadAsked(OfJob):
     stream: Literal["stdout", "stderr"]
+    attempt: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
+class FilesAsked(OfJob):
+    attempt: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
+class FileAsked(FilesAsked):
+    """A file that came home; ``path`` is below the job's outputs."""
+
+    path: Annotated[str, Field(max_length=4096)]
 
 
 class TimelineAsked(OfRun):
@@ -80,6 +91,10 @@ class TimelineAsked(OfRun):
     end: float | None = None
     bins: Annotated[int, Field(ge=1, le=1000)] = 300
     skip: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
+class EventsOfAll(Taken):
+    every: Annotated[float, Field(ge=1, le=3600)] = 1.0
 
 
 class EventsAsked(OfRun):
@@ -127,7 +142,11 @@ class Runs(BaseModel):
 
 
 class HostInfo(BaseModel):
-    """One host. Times are seconds since the epoch, sizes bytes; what nobody knows is ``null``."""
+    """One host. Times are seconds since the epoch, sizes bytes; what nobody knows is ``null``.
+
+    ``memory_free``, ``disk``, ``gpu_use`` (mean, percent), ``load``, ``sent`` and ``received``: as it last said, at
+    ``heard``. ``runs``: how many runs have it, where several are shown together.
+    """
 
     name: str
     address: str
@@ -140,13 +159,19 @@ class HostInfo(BaseModel):
     output: int
     cores: int | None
     memory: int | None
+    memory_free: int | None
     disk: int | None
     gpus: int | None
+    gpu_use: float | None
     load: float | None
+    sent: int | None
+    received: int | None
+    heard: float | None
     state: str | None
     reason: str | None
     since: float | None
     drained: bool
+    runs: list[str] = []
 
 
 class Overview(BaseModel):
@@ -160,6 +185,8 @@ class Overview(BaseModel):
 
 
 class JobInfo(BaseModel):
+    """One job. ``cpu`` (seconds) and ``rss`` (bytes): of its newest attempt; while that runs, as its host last said."""
+
     number: int
     name: str
     state: str
@@ -171,6 +198,8 @@ class JobInfo(BaseModel):
     attempts: int
     started: float | None
     seconds: float | None
+    cpu: float | None = None
+    rss: int | None = None
 
 
 class Jobs(BaseModel):
@@ -200,10 +229,27 @@ class AttemptInfo(BaseModel):
     err_size: int | None
 
 
+class FileInfo(BaseModel):
+    """A file that came home. ``image``: it may be shown as a picture; everything else is for downloading."""
+
+    path: str
+    size: int
+    image: bool
+
+
+class Files(BaseModel):
+    files: list[FileInfo]
+    more: bool
+
+
 class JobDetail(BaseModel):
-    """One job with all its attempts. ``command``: what it runs, as text."""
+    """One job with all its attempts. ``command``: what it runs, as text; ``waits``: why it was not launched yet;
+    ``paused``: by a person.
+    """
 
     job: JobInfo
+    waits: str | None
+    paused: bool
     command: str
     spec: dict[str, object]
     attempts: list[AttemptInfo]
@@ -211,10 +257,19 @@ class JobDetail(BaseModel):
     stderr: int
 
 
+class GpuInfo(BaseModel):
+    """One GPU. ``use``: percent; ``memory``: bytes taken; both as the host last said."""
+
+    name: str
+    use: int | None
+    memory: int | None
+
+
 class HostDetail(BaseModel):
-    """One host: its facts, what runs there, what ended there last, and its failures beside all others'."""
+    """One host: its facts, its GPUs, what runs there, what ended there last, and its failures beside all others'."""
 
     host: HostInfo
+    gpus: list[GpuInfo]
     facts: dict[str, object]
     running: list[JobInfo]
     finished: list[JobInfo]
@@ -257,4 +312,5 @@ class Done(BaseModel):
 
     live: bool
     jobs: list[str] = []
+    hosts: list[str] = []
     refused: list[str] = []

@@ -11,6 +11,7 @@ from typing import Any
 
 from sshjobs.errors import SshjobsError, UsageError
 from sshjobs.model.spec import Job
+from sshjobs.network.contract import HostDown, HostUp, Silent, Warned
 from sshjobs.running.manager import Manager
 from sshjobs.running.requests import Target, carry_out
 from sshjobs.running.run import REQUEST_TIMEOUT, Run
@@ -20,6 +21,9 @@ from sshjobs.web.sources import Sources
 
 #: Told of each change: a word for what happened, the host's name, the job. Either may be ``None``.
 StatusCallback = Callable[[str, str | None, Job | None], None]
+
+
+_HOST_WORDS: dict[type, str] = {HostUp: "up", HostDown: "down", Warned: "warned", Silent: "silent"}
 
 
 class HTTPServer:
@@ -43,7 +47,8 @@ class HTTPServer:
         self._managers: dict[str, Ask] = {}
         settings = Settings(host=host, port=port, poll_seconds=poll_sec, keyfile=keyfile, certfile=certfile,
                             root=None if DocumentRoot is None else Path(DocumentRoot), managers=self._managers)
-        self._status: StatusCallback | None = None
+        #: By manager: the name that its run is shown by, and what gives its hooks back.
+        self._shown: dict[Manager, tuple[str, Callable[[], None]]] = {}
         self._server = WebServer(self._sources, settings)
         self.add_cluster(manager)
         self._thread = threading.Thread(target=self._server.serve, name="sshjobs-http", daemon=True)
@@ -62,20 +67,28 @@ class HTTPServer:
         paths = getattr(manager, "paths", None)
         if paths is None:
             raise UsageError("the manager has no run yet", hint="call its Setup first")
-        inner = manager.manager if isinstance(manager, Run) else manager
-        self._sources.add(paths)
-        self._managers[paths.name] = manager.request if isinstance(manager, Run) else _asking(inner)
-        _chain(inner, self)
+        inner = _manager_of(manager)
+        if inner in self._shown:
+            return
+        name = self._sources.add(paths)
+        self._managers[name] = manager.request if isinstance(manager, Run) else _asking(inner)
+        self._shown[inner] = name, _chain(inner, lambda *told: self.cluster_status(*told))
 
     def del_cluster(self, manager: Manager | Run) -> None:
-        """Show the run of a manager no longer."""
-        self._sources.remove(manager.paths.name)
-        self._managers.pop(manager.paths.name, None)
+        """Show the run of a manager no longer, and hear of it no more. What is not shown stays so."""
+        name, unchain = self._shown.pop(_manager_of(manager), (None, None))
+        if name is not None and unchain is not None:
+            unchain()
+            self._sources.remove(name)
+            self._managers.pop(name, None)
 
     def cluster_status(self, status: str, host: str | None, job: Job | None) -> None:
-        """Take note of a change. Called by the managers' hooks; a program that has its own callback may call it too.
+        """Take note of a change. Called after the managers' own hooks, in their thread. A program that hears of changes
+        itself overrides it, or has its own function call it; browsers see every change all the same.
 
-        :param status: ``launch``, ``done`` or ``error`` of a job
+        :param status: ``launch``, ``done`` or ``error`` of a job, ``up``, ``down``, ``warned`` or ``silent`` of a host
+        :param host: its name; ``None`` for a job that was on none
+        :param job: ``None`` for what is told of a host
         """
         self.last_change = time.time()
 
@@ -93,20 +106,43 @@ class HTTPServer:
         self._thread.join(10.0)
 
 
-def _chain(manager: Manager, server: HTTPServer) -> None:
-    """Have the manager's hooks tell the server after they have done what they did."""
-    launch, done = manager.HandleJobLaunch, manager.HandleJobDone
+def _manager_of(manager: Manager | Run) -> Manager:
+    return manager.manager if isinstance(manager, Run) else manager
+
+
+def _chain(manager: Manager, tell: StatusCallback) -> Callable[[], None]:
+    """Have a manager's hooks tell of changes after they have done what they did; return what ends that."""
+    launch, done, host = manager.HandleJobLaunch, manager.HandleJobDone, manager.handle_host
+    telling = True
 
     def HandleJobLaunch(job: Job) -> None:
         launch(job)
-        server.cluster_status("launch", job.host, job)
+        if telling:
+            tell("launch", job.host, job)
 
     def HandleJobDone(job: Job) -> None:
         done(job)
-        server.cluster_status(job.state, job.host, job)
+        if telling:
+            tell(job.state, job.host, job)
+
+    def handle_host(event: HostUp | HostDown | Warned | Silent) -> None:
+        host(event)
+        if telling:
+            tell(_HOST_WORDS[type(event)], event.host, None)
+
+    def unchain() -> None:
+        # Others may have put theirs over ours since: those stay, and ours only pass on.
+        nonlocal telling
+        telling = False
+        for name, ours, theirs in (("HandleJobLaunch", HandleJobLaunch, launch), ("HandleJobDone", HandleJobDone, done),
+                                   ("handle_host", handle_host, host)):
+            if vars(manager).get(name) is ours:
+                setattr(manager, name, theirs)
 
     manager.HandleJobLaunch = HandleJobLaunch  # type: ignore[method-assign]
     manager.HandleJobDone = HandleJobDone  # type: ignore[method-assign]
+    manager.handle_host = handle_host  # type: ignore[method-assign]
+    return unchain
 
 
 def _asking(manager: Manager) -> Ask:

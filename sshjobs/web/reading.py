@@ -5,25 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from sshjobs.model.spec import JobSpec
-from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_UNKNOWN
+from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_UNKNOWN, STATES
 from sshjobs.store import RunReader
 from sshjobs.store.index import JobIndex
-from sshjobs.store.rows import AttemptRow, JobRow
+from sshjobs.store.rows import AttemptRow, HostRow, JobRow
 from sshjobs.store.rundir import RunPaths
 from sshjobs.web import files, models
 from sshjobs.web.routes import NotFound
 from sshjobs.web.sources import Sources
-from sshjobs.web.watch import host_info
+from sshjobs.web.together import overview
+from sshjobs.web.waiting import why_it_waits
+from sshjobs.web.watch import host_info, in_thread
 
 #: Jobs that a host's page shows of each kind.
 OF_A_HOST = 100
 #: What of a job's spec is shown as its command.
 _COMMAND = ("cmds", "argv")
+#: What is shown as a picture, by the end of its name.
+IMAGES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp",
+          "svg": "image/svg+xml"}
+#: Whatever is in a file of a job: it belongs to no origin, and nothing in it runs or is fetched.
+SANDBOX = "default-src 'none'; sandbox"
+#: GPUs of a host that its page shows.
+MOST_GPUS = 64
 #: Hosts that one picture of the timeline shows.
 MOST_HOSTS = 100
 #: Attempts that are drawn one by one; more than that are drawn as bins.
@@ -37,7 +47,10 @@ class Reading:
         self._sources, self._read_only, self._poll_seconds = sources, read_only, poll_seconds
 
     async def runs(self, request: Request, query: None, body: None) -> models.Runs:
-        return models.Runs(runs=await self._sources.list(), read_only=self._read_only, poll_seconds=self._poll_seconds)
+        return models.Runs(runs=await self._sources.lines(), read_only=self._read_only, poll_seconds=self._poll_seconds)
+
+    async def together(self, request: Request, query: None, body: None) -> models.Overview:
+        return await overview(self._sources)
 
     async def overview(self, request: Request, query: models.OfRun, body: None) -> models.Overview:
         return await (await self._sources.watch(query.run)).overview()
@@ -64,11 +77,35 @@ class Reading:
         return Response(data, media_type="application/octet-stream",
                         headers={"X-Offset": str(offset), "X-Size": str(size)})
 
+    async def files(self, request: Request, query: models.FilesAsked, body: None) -> models.Files:
+        watch = await self._sources.watch(query.run)
+        await watch.ask(partial(_known, query.job))
+        directory = files.outputs_path(watch.paths, query.job, query.attempt)
+        found, more = await in_thread(lambda: files.listed(watch.paths, directory))
+        return models.Files(files=[models.FileInfo(path=path, size=size, image=_image(path) is not None)
+                                   for path, size in found], more=more)
+
+    async def file(self, request: Request, query: models.FileAsked, body: None) -> Response:
+        """Return a file that came home. Pictures are shown, in a page of no origin in which nothing runs; everything
+        else is to be saved."""
+        watch = await self._sources.watch(query.run)
+        await watch.ask(partial(_known, query.job))
+        path = files.inside(files.outputs_path(watch.paths, query.job, query.attempt), query.path)
+        found = None if path is None else await in_thread(lambda: files.size_of(watch.paths, path))
+        if path is None or found is None:
+            raise NotFound("no file is called so here", where=query.path)
+        kind = _image(query.path)
+        name = quote(path.name.encode("utf-8", "surrogateescape"))
+        return StreamingResponse(
+            files.whole(watch.paths, path, found), media_type=kind or "application/octet-stream",
+            headers={"Content-Length": str(found), "Content-Security-Policy": SANDBOX,
+                     "Content-Disposition": f"{'inline' if kind else 'attachment'}; filename*=UTF-8''{name}"})
+
     async def download(self, request: Request, query: models.DownloadAsked, body: None) -> Response:
         """Return the whole of it, to be saved and never to be shown as a page."""
         watch = await self._sources.watch(query.run)
         await watch.ask(partial(_known, query.job))
-        path = files.output_path(watch.paths, query.job, query.stream, None)
+        path = files.output_path(watch.paths, query.job, query.stream, query.attempt)
         size = files.size(watch.paths, path)
         return StreamingResponse(files.whole(watch.paths, path, size), media_type="application/octet-stream",
                                  headers={"Content-Length": str(size),
@@ -83,6 +120,13 @@ def _known(job: str, reader: RunReader, index: JobIndex) -> JobRow:
 
 
 def _jobs(query: models.JobsAsked, reader: RunReader, index: JobIndex) -> models.Jobs:
+    if not index.complete and query.sort == "number" and query.order == "asc" and not (
+            query.outcome or query.host or query.search or (query.state and query.offset)):
+        # While a large run is still being read, its store answers the first question by itself.
+        counts, states = reader.summary().counts, query.state or STATES
+        found = list(reader.jobs(states, after=query.offset, limit=query.limit))
+        return models.Jobs(total=sum(counts[state] for state in set(states)), more=False, ready=True,
+                           offset=query.offset, jobs=_infos(found, reader))
     total, more, numbers = index.select(
         states=query.state, outcomes=[outcome.value for outcome in query.outcome], host=query.host,
         search=query.search, sort=query.sort, descending=query.order == "desc", offset=query.offset, limit=query.limit)
@@ -90,20 +134,38 @@ def _jobs(query: models.JobsAsked, reader: RunReader, index: JobIndex) -> models
     return models.Jobs(total=total, more=more, ready=index.complete, offset=query.offset, jobs=_infos(rows, reader))
 
 
-def _infos(rows: list[JobRow], reader: RunReader) -> list[models.JobInfo]:
+def _gpus(row: HostRow) -> list[models.GpuInfo]:
+    """Return a host's GPUs: those that it named, and what it last said of each."""
+    names, pulse = (row.facts or {}).get("gpus", []), row.pulse or {}
+    use, memory = pulse.get("gpus", []), pulse.get("gpu_memory", [])
+    return [models.GpuInfo(name=str(name), use=use[n] if n < len(use) else None,
+                           memory=memory[n] if n < len(memory) else None)
+            for n, name in enumerate(names[:MOST_GPUS] if isinstance(names, list) else ())]
+
+
+def _infos(rows: list[JobRow], reader: RunReader, told: Mapping[str, tuple[float, int]] | None = None,
+           ) -> list[models.JobInfo]:
     attempts = reader.attempts_of(row.number for row in rows)
-    return [job_info(row, attempts[row.number]) for row in rows]
+    return [job_info(row, attempts[row.number], told) for row in rows]
 
 
-def job_info(row: JobRow, attempts: list[AttemptRow]) -> models.JobInfo:
-    """Return a job, as the API gives it."""
+def job_info(row: JobRow, attempts: list[AttemptRow],
+             told: Mapping[str, tuple[float, int]] | None = None) -> models.JobInfo:
+    """Return a job, as the API gives it.
+
+    :param told: by attempt, what those that run take, as their host last said
+    """
     newest = attempts[-1] if attempts else None
+    cpu, rss = (newest.cpu, newest.rss) if newest else (None, None)
+    if newest and told and row.state in (STATE_BUSY, STATE_UNKNOWN):
+        cpu, rss = told.get(f"{row.number}.{newest.n}", (cpu, rss))
     started = newest.started if newest else None
     ended = newest.ended if newest else None
     return models.JobInfo(
         number=row.number, name=row.name, state=row.state, outcome=row.outcome, host=row.host,
         exit_status=row.exit_status, signal=row.signal, reason=row.reason, attempts=len(attempts), started=started,
-        seconds=round(max(0.0, ended - started), 3) if started is not None and ended is not None else None)
+        seconds=round(max(0.0, ended - started), 3) if started is not None and ended is not None else None,
+        cpu=cpu, rss=rss)
 
 
 def _job(paths: RunPaths, name: str, reader: RunReader, index: JobIndex) -> models.JobDetail:
@@ -112,9 +174,15 @@ def _job(paths: RunPaths, name: str, reader: RunReader, index: JobIndex) -> mode
     stored, repeat = reader.spec_of(row.number)
     spec = JobSpec.from_dict(stored).named(row.name, repeat)
     sizes = [files.size(paths, files.output_path(paths, name, stream, None)) for stream in ("stdout", "stderr")]
-    return models.JobDetail(job=job_info(row, attempts), command=_command(spec), spec=_shown(spec.as_dict()),
+    told = next((host.pulse.get("jobs") for host in reader.hosts() if host.pulse and host.host.name == row.host), None)
+    return models.JobDetail(job=job_info(row, attempts, told), waits=why_it_waits(row, spec, reader),
+                            paused=bool(row.paused), command=_command(spec), spec=_shown(spec.as_dict()),
                             attempts=[models.AttemptInfo(**_chosen(one)) for one in attempts],
                             stdout=sizes[0], stderr=sizes[1])
+
+
+def _image(path: str) -> str | None:
+    return IMAGES.get(path.rpartition(".")[2].lower()) if "." in path else None
 
 
 def _command(spec: JobSpec) -> str:
@@ -145,8 +213,10 @@ def _host(name: str, reader: RunReader, index: JobIndex) -> models.HostDetail:
     def rows(numbers: list[int]) -> list[JobRow]:
         return [row for number in numbers if (row := reader.job_numbered(number)) is not None]
 
+    slots, pulse = reader.summary().options.get("slots"), row.pulse or {}
     return models.HostDetail(
-        host=host_info(row, here), facts=row.facts or {}, running=_infos(rows(running), reader),
+        host=host_info(row, here, slots), gpus=_gpus(row), facts=row.facts or {},
+        running=_infos(rows(running), reader, pulse.get("jobs", {})),
         finished=_infos(rows(finished), reader),
         failure_share=here.failed / (here.done + here.failed) if here and here.done + here.failed else None,
         failure_share_elsewhere=failed / (done + failed) if done + failed else None)

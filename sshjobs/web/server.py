@@ -37,6 +37,7 @@ class Settings:
     :param allowed_hosts: further names that we are reached by
     :param certfile: certificate in PEM form, with its key in the same file or in ``keyfile``
     :param root: directory of the pages' files, ``None`` for our own
+    :param hosts_file: where wildcards look for hosts that are to be added
     """
 
     host: str = "127.0.0.1"
@@ -49,6 +50,7 @@ class Settings:
     certfile: str | None = None
     poll_seconds: float = 10.0
     root: Path | None = None
+    hosts_file: Path | None = None
     managers: Mapping[str, Ask] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -81,7 +83,7 @@ class WebServer:
         self._access = access = Access(self.token, frozenset(self._names()), self.secure, settings.read_only,
                         f"sshjobs-{self.port}")
         app = make_app(sources, access, base=settings.base, managers=settings.managers,
-                       poll_seconds=settings.poll_seconds, root=settings.root)
+                       poll_seconds=settings.poll_seconds, root=settings.root, hosts_file=settings.hosts_file)
         config = uvicorn.Config(app, log_level="critical", access_log=False, lifespan="on", server_header=False,
                                 date_header=False, limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=20,
                                 timeout_graceful_shutdown=STOP_PATIENCE, backlog=256,

@@ -17,6 +17,9 @@ from sshjobs.web.watch import RunWatch, run_info
 
 #: Runs whose stores are kept open at a time; the least recently looked at is closed for another one.
 MOST_OPEN = 16
+#: Runs that are shown together at most.
+MOST_TOGETHER = 12
+_AT_WORK = ("running", "unattended", "interrupted")
 #: Seconds for which a run's line in the list is not read again where its store has not changed.
 _FRESH = 1.0
 
@@ -30,16 +33,23 @@ class Sources:
 
     def __init__(self, results: Path | None, named: Iterable[RunPaths] = ()):
         self._results = results
-        self._named = {paths.name: paths for paths in named}
+        self._named: dict[str, RunPaths] = {}
+        for paths in named:
+            self.add(paths)
         self._open: dict[str, RunWatch] = {}
         self._lines: dict[str, tuple[float, tuple[int, int], RunInfo]] = {}
 
-    def add(self, paths: RunPaths) -> None:
-        """Show one more run."""
-        self._named[paths.name] = paths
+    def add(self, paths: RunPaths) -> str:
+        """Show one more run; return the name that it is shown by, its own unless that is another's here."""
+        name, n = paths.name, 1
+        while self._named.get(name, paths).root != paths.root:
+            n += 1
+            name = f"{paths.name}~{n}"
+        self._named[name] = paths
+        return name
 
     def remove(self, name: str) -> None:
-        """Show a named run no longer."""
+        """Show a named run no longer; who looks at it is told that it is not here."""
         self._named.pop(name, None)
 
     def paths(self) -> Mapping[str, RunPaths]:
@@ -47,25 +57,31 @@ class Sources:
         here = {} if self._results is None else {paths.name: paths for paths in list_runs(self._results)}
         return {**self._named, **here}
 
-    async def list(self) -> list[RunInfo]:
+    async def lines(self) -> list[RunInfo]:
         """Return where every run stands. A run whose store cannot be read is in it with the reason."""
         return await asyncio.get_running_loop().run_in_executor(
-            None, lambda: [self._line(paths) for paths in self.paths().values()])
+            None, lambda: [self._line(name, paths) for name, paths in self.paths().items()])
 
-    def _line(self, paths: RunPaths) -> RunInfo:
+    async def at_work(self) -> list[str]:
+        """Return the runs that are shown together: the named ones, else those that go on; the newest few of them."""
+        lines = await self.lines()
+        return [line.name for line in lines if line.damaged is None
+                and (line.name in self._named or line.state in _AT_WORK)][:MOST_TOGETHER]
+
+    def _line(self, name: str, paths: RunPaths) -> RunInfo:
         stamp = _stamp(paths)
-        known = self._lines.get(paths.name)
+        known = self._lines.get(name)
         # Whether its manager lives is not in the store, so a run that is not over is looked at again.
         if known is not None and known[1] == stamp and (
                 known[2].state in ("done", "failed", "cancelled") or time.monotonic() - known[0] < _FRESH):
             return known[2]
         try:
             with RunReader.open(paths) as reader:
-                line = run_info(paths.name, reader.summary(), reader.host_count())
+                line = run_info(name, reader.summary(), reader.host_count())
         except SshjobsError as error:
-            line = RunInfo(name=paths.name, state="damaged", created=0.0, total=0, counts=dict.fromkeys(STATES, 0),
+            line = RunInfo(name=name, state="damaged", created=0.0, total=0, counts=dict.fromkeys(STATES, 0),
                            outcomes={}, paused=False, hosts=0, version=0, damaged=str(error))
-        self._lines[paths.name] = time.monotonic(), stamp, line
+        self._lines[name] = time.monotonic(), stamp, line
         return line
 
     async def watch(self, name: str) -> RunWatch:
@@ -73,15 +89,18 @@ class Sources:
 
         :raises NotFound: no run of this server is called so
         """
-        if name in self._open:
-            return self._open[name]
+        known = self._open.get(name)
+        if known is not None and (self._results is not None or self._named.get(name) is known.paths):
+            return known
+        if known is not None:
+            await self._open.pop(name).close()
         paths = self.paths().get(name)
         if paths is None:
             raise NotFound("no run is called so here", where=name)
         if len(self._open) >= MOST_OPEN:
             oldest = min(self._open, key=lambda one: self._open[one].used)
             await self._open.pop(oldest).close()
-        return self._open.setdefault(name, RunWatch(paths))
+        return self._open.setdefault(name, RunWatch(name, paths))
 
     async def close(self) -> None:
         """Close all stores."""

@@ -5,11 +5,12 @@ holds up neither the server nor the pages of another run.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sshjobs.model.states import STATE_DONE, STATE_ERROR
 from sshjobs.store import RunReader, Summary
@@ -29,13 +30,16 @@ RATE_WINDOW = 60.0
 class RunWatch:
     """Follows one run for any number of browsers.
 
+    :param name: what it is called here
     :param paths: where the run is
     """
 
-    def __init__(self, paths: RunPaths):
-        self.paths = paths
+    def __init__(self, name: str, paths: RunPaths):
+        self.name, self.paths = name, paths
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sshjobs-web-{paths.name}")
         self._reader: RunReader | None = None
+        #: Which file that is of.
+        self._place: tuple[int, int] | None = None
         self.index = JobIndex()
         self._ends: deque[tuple[float, int]] = deque(maxlen=600)
         self._filling: asyncio.Task[None] | None = None
@@ -60,8 +64,18 @@ class RunWatch:
         return question(reader, self.index)
 
     def _open(self) -> RunReader:
+        """Return the store, open; one that was put in the place of the one before is read from its beginning."""
+        try:
+            info = os.stat(self.paths.store)
+            place = info.st_dev, info.st_ino
+        except OSError:
+            place = None
+        if self._reader is not None and place != self._place:
+            self._close()
+            self.index = JobIndex()
+            self._ends.clear()
         if self._reader is None:
-            self._reader = RunReader.open(self.paths)
+            self._reader, self._place = RunReader.open(self.paths), place
         return self._reader
 
     async def _fill(self) -> None:
@@ -80,10 +94,11 @@ class RunWatch:
         with reader.snapshot():
             summary, rows = reader.summary(), reader.hosts()
         figures = dict(zip(index.hosts, index.figures, strict=True))
-        hosts = [host_info(row, figures.get(row.host.name)) for row in rows if not row.host.removed]
+        slots = summary.options.get("slots")
+        hosts = [host_info(row, figures.get(row.host.name), slots) for row in rows if not row.host.removed]
         rate = self._rate(summary)
         left = summary.total - summary.counts[STATE_DONE] - summary.counts[STATE_ERROR]
-        return Overview(run=run_info(self.paths.name, summary, len(hosts)), hosts=hosts, ready=index.complete,
+        return Overview(run=run_info(self.name, summary, len(hosts)), hosts=hosts, ready=index.complete,
                         rate=rate, seconds_left=left / rate if rate and left else None)
 
     def _rate(self, summary: Summary) -> float | None:
@@ -111,6 +126,11 @@ class RunWatch:
             self._reader = None
 
 
+async def in_thread(act: Callable[[], T]) -> T:
+    """Carry out what may wait for a disk or a manager; others are answered meanwhile."""
+    return await asyncio.get_running_loop().run_in_executor(None, act)
+
+
 def run_info(name: str, summary: Summary, hosts: int) -> RunInfo:
     """Return where a run stands, as the API gives it."""
     return RunInfo(name=name, state=summary.state, created=summary.created, total=summary.total, counts=summary.counts,
@@ -118,16 +138,29 @@ def run_info(name: str, summary: Summary, hosts: int) -> RunInfo:
                    version=summary.commit)
 
 
-def host_info(row: HostRow, figures: HostFigures | None) -> HostInfo:
-    """Return one host, as the API gives it."""
-    host, facts, known = row.host, row.facts or {}, figures or HostFigures()
-    gpus = facts.get("gpus")
+def host_info(row: HostRow, figures: HostFigures | None, slots: int | None) -> HostInfo:
+    """Return one host, as the API gives it.
+
+    :param slots: how many a host has in this run where nothing is said of this one; ``None`` for its cores
+    """
+    host, facts, pulse, known = row.host, row.facts or {}, row.pulse or {}, figures or HostFigures()
+    gpus, use = facts.get("gpus"), [one for one in pulse.get("gpus", ()) if one is not None]
+    cores, memory, free = _whole(facts, "cores"), _whole(facts, "memory"), pulse.get("memory")
     return HostInfo(
-        name=host.name, address=_address(row), slots=host.slots or facts.get("cores"), busy=known.busy, done=known.done,
-        failed=known.failed, cpu=round(known.cpu, 3), output=known.output,
-        seconds_per_job=round(known.seconds / known.ended, 3) if known.ended else None, cores=facts.get("cores"),
-        memory=facts.get("memory"), disk=facts.get("disk"), gpus=len(gpus) if isinstance(gpus, list) else gpus,
-        load=facts.get("load"), state=row.state, reason=row.reason, since=row.since, drained=host.drained)
+        name=host.name, address=_address(row), slots=host.slots or slots or cores, busy=known.busy,
+        done=known.done, failed=known.failed, cpu=round(known.cpu, 3), output=known.output,
+        seconds_per_job=round(known.seconds / known.ended, 3) if known.ended else None, cores=cores,
+        # What is free on the machine may be more than what the host lets us have of it.
+        memory=memory, memory_free=free if free is None or memory is None else min(free, memory),
+        disk=pulse.get("disk", _whole(facts, "disk")), gpus=len(gpus) if isinstance(gpus, list) else None,
+        gpu_use=round(sum(use) / len(use), 1) if use else None, load=pulse.get("load"), sent=pulse.get("sent"),
+        received=pulse.get("received"), heard=pulse.get("at", row.since if row.state == "up" else None),
+        state=row.state, reason=row.reason, since=row.since, drained=host.drained)
+
+
+def _whole(facts: Mapping[str, Any], key: str) -> int | None:
+    value = facts.get(key)
+    return int(value) if isinstance(value, int | float) else None
 
 
 def _address(row: HostRow) -> str:

@@ -10,7 +10,7 @@ import pytest
 from sshjobs.model.states import STATE_DONE, STATE_ERROR, Outcome
 from sshjobs.store import RunReader
 from sshjobs.store.index import JobIndex
-from sshjobs.store.timeline import MOST_BINS, Timeline
+from sshjobs.store.timeline import MOST_BINS, MOST_CELLS, Timeline
 from tests.store.helpers import CREATED, finish, launch, make_jobs, make_store
 
 
@@ -84,6 +84,28 @@ def test_bins_hold_as_much_work_as_was_done(seed: int) -> None:
             assert sum(found[host][0]) * width == pytest.approx(work, rel=0.02, abs=3 * width)
             failed = sum(1 for h, s, e, outcome in spans if h == host and outcome == 2 and s <= end and e >= begin)
             assert sum(found[host][1]) <= failed
+
+
+def test_a_picture_of_too_many_attempts_has_fewer_bins_and_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    timeline = Timeline(harmless=frozenset([1]))
+    for n in range(9000):
+        timeline.add(n + 1, 0, n / 10, n / 10 + 1.0, 1 + (n % 9 == 0))
+    found = {most: (monkeypatch.setattr("sshjobs.store.timeline.MOST_FINE", most), timeline.binned(100, 200, 400, {0}))[1][0]
+             for most in (10, 10**6)}
+    assert len(found[10][0]) < len(found[10**6][0]) == 400
+    for busy, failed in found.values():
+        assert sum(busy) / len(busy) == pytest.approx(10, rel=0.05)
+        assert sum(failed) == pytest.approx(1000 / 9, rel=0.1)
+
+
+def test_there_are_fewer_bins_for_each_of_many_hosts() -> None:
+    timeline = Timeline(harmless=frozenset([1]))
+    for n in range(2000):
+        for host in range(0, 600, 60 if n < 1000 else 1):
+            timeline.add(n + 1, host, float(n), n + 1.0, 1)
+    cells = sum(map(len, timeline._bins._work.values()))
+    assert cells <= 1.1 * MOST_CELLS
+    assert sum(timeline.binned(0.0, 2001.0, 100, {0})[0][0]) * 20.01 == pytest.approx(2000, rel=0.02)
 
 
 def test_bars_of_a_host_do_not_overlap_in_a_lane() -> None:

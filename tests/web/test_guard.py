@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from sshjobs.errors import UsageError
-from sshjobs.web.guard import Policy
+from sshjobs.web.app import make_app
+from sshjobs.web.guard import Access, Guard, Policy
 from sshjobs.web.routes import Endpoint
 from sshjobs.web.server import Settings, WebServer
 from sshjobs.web.sources import Sources
@@ -67,11 +68,29 @@ def test_every_route_lets_in_whom_its_policy_names_and_nobody_else(served: Serve
                 assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
-def test_the_stream_of_events_is_guarded_like_everything_else(served: Served) -> None:
+def test_streams_of_events_are_guarded_like_everything_else(served: Served) -> None:
+    streams = [path_of(endpoint) for endpoint in routes(served) if endpoint.answer == "text/event-stream"]
+    assert len(streams) == 2
     with httpx.Client(base_url=served.address, timeout=30) as client:
-        for name, headers in credentials(served).items():
-            with client.stream("GET", "/api/runs/sweep-1/events", headers=headers) as answer:
-                assert (answer.status_code == 200) is (name in ("cookie", "bearer")), name
+        for path in streams:
+            for name, headers in credentials(served).items():
+                with client.stream("GET", path, headers=headers) as answer:
+                    assert (answer.status_code == 200) is (name in ("cookie", "bearer")), name
+
+
+@pytest.mark.parametrize("base", ["", "/below"])
+def test_the_router_has_no_route_without_a_policy(results: Path, base: str) -> None:
+    from starlette.routing import Mount, Route
+
+    def without(routes: list[object]) -> list[object]:
+        return [one for route in routes for one in
+                (without(route.routes) if isinstance(route, Mount) else  # type: ignore[arg-type]
+                 [] if isinstance(route, Route) and isinstance(route.app, Guard) else [route])]
+
+    app = make_app(Sources(results), Access("0" * 64, frozenset(), False, False, "c"), base=base)
+    assert without(app.routes) == []  # type: ignore[attr-defined]
+    app.router.add_route("/api/new", lambda request: None)  # type: ignore[attr-defined]
+    assert len(without(app.routes)) == 1  # type: ignore[attr-defined]
 
 
 def test_an_act_by_cookie_must_say_which_page_it_comes_from(served: Served) -> None:

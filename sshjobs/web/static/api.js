@@ -60,10 +60,11 @@ export async function logIn() {
 }
 
 /**
- * Follow a run. Calls take({head, rows, live}) with each change; rows is a Map from a host's name to its row.
+ * Follow a run, or, where run is null, all runs at work as one. Calls take({head, rows, live}) with each change; rows is a Map from a host's name to its row.
  * Where no stream of events comes through, asks every poll seconds (0: never). Returns what ends it.
  */
 export function follow(run, every, poll, take, failed) {
+  const [whole, stream] = run === null ? ["api/together", "api/together/events"] : [ofRun(run, "overview"), ofRun(run, "events")];
   let rows = new Map(), source = null, timer = null, over = false;
   const change = (event) => {
     const data = JSON.parse(event.data);
@@ -74,14 +75,14 @@ export function follow(run, every, poll, take, failed) {
   };
   const look = async () => {
     try {
-      const { hosts, ...head } = await ask(ofRun(run, "overview"));
+      const { hosts, ...head } = await ask(whole);
       rows = new Map(hosts.map((host) => [host.name, host]));
       if (!over) take({ head, rows, live: false });
     } catch (error) { if (!over) failed(error); }
     if (!over && poll > 0) timer = setTimeout(look, poll * 1000);
   };
   if (every > 0 && window.EventSource) {
-    source = new EventSource(ofRun(run, "events") + query({ every }));
+    source = new EventSource(stream + query({ every }));
     source.onmessage = change;
     source.onerror = () => {
       // The browser connects again by itself, unless the server has refused the stream.

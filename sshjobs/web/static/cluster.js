@@ -9,9 +9,13 @@ import { count, none, size, span, when } from "./words.js";
 
 const STATES = { up: "up", away: "away", blocked: "cannot be used", silent: "silent" };
 
+const free = (part, whole) => (part === null ? none : whole ? `${size(part)} of ${size(whole)}` : size(part));
+
 const columns = (run) => [
   { key: "name", title: "Host", value: (host) => host.name,
-    show: (host) => html`<${Link} to=${{ run, view: "host", host: host.name }}>${host.name}<//>` },
+    show: (host) => (run ? html`<${Link} to=${{ run, view: "host", host: host.name }}>${host.name}<//>` : host.name) },
+  ...(run ? [] : [{ key: "runs", title: "Runs", value: (host) => host.runs.join(" "), show: (host) => host.runs.map((name) => html`
+    <${Link} to=${{ run: name, view: "host", host: host.name }}>${name}<//> `) }]),
   { key: "address", title: "Address", value: (host) => host.address, less: true },
   { key: "state", title: "State", value: (host) => host.state || "", show: (host) => html`<span class=${
     host.state === "up" ? "s-done" : host.state ? "s-unknown" : "soft"}>${
@@ -23,11 +27,13 @@ const columns = (run) => [
   { key: "cpu", title: "CPU time", number: true, value: (host) => host.cpu, show: (host) => span(host.cpu) },
   { key: "seconds", title: "A job takes", number: true, value: (host) => host.seconds_per_job, show: (host) => span(host.seconds_per_job) },
   { key: "load", title: "Load", number: true, less: true, value: (host) => host.load, show: (host) => host.load?.toFixed(2) ?? none },
-  { key: "memory", title: "Memory", number: true, less: true, value: (host) => host.memory, show: (host) => size(host.memory) },
+  { key: "memory", title: "Memory free", number: true, less: true, value: (host) => host.memory_free ?? host.memory, show: (host) => free(host.memory_free, host.memory) },
   { key: "disk", title: "Disk free", number: true, less: true, value: (host) => host.disk, show: (host) => size(host.disk) },
-  { key: "gpus", title: "GPUs", number: true, less: true, value: (host) => host.gpus },
-  { key: "output", title: "Output", number: true, less: true, value: (host) => host.output, show: (host) => size(host.output) },
-  { key: "since", title: "Since", less: true, value: (host) => host.since, show: (host) => when(host.since) },
+  { key: "gpus", title: "GPUs", number: true, less: true, value: (host) => host.gpus, show: (host) => (host.gpus && host.gpu_use !== null ? `${host.gpus} at ${Math.round(host.gpu_use)} %` : host.gpus ?? none) },
+  { key: "sent", title: "Sent", number: true, less: true, value: (host) => host.sent, show: (host) => size(host.sent) },
+  { key: "received", title: "Received", number: true, less: true, value: (host) => host.received, show: (host) => size(host.received) },
+  { key: "heard", title: "Last heard", less: true, value: (host) => host.heard, show: (host) => when(host.heard) },
+  { key: "since", title: "State since", less: true, value: (host) => host.since, show: (host) => when(host.since) },
   { key: "reason", title: "Reason", wide: true, less: true, value: (host) => host.reason },
 ];
 
@@ -36,14 +42,15 @@ export function Cluster({ run, live, place }) {
   const wanted = (place.filter || "").toLowerCase();
   const shown = wanted ? hosts.filter((host) => `${host.name} ${host.address} ${host.state} ${host.reason || ""}`.toLowerCase().includes(wanted)) : hosts;
   return html`
-    <${Totals} run=${live.head.run} rate=${live.head.rate} secondsLeft=${live.head.seconds_left} linked=${true} />
+    ${run === null && html`<h1>Together</h1><p class="soft">${live.head.run.total ? "All runs that are at work, as one." : "No run is at work now."} One at a time: ${" "}<${Link} to=${{}}>Runs<//>.</p>`}
+    <${Totals} run=${live.head.run} rate=${live.head.rate} secondsLeft=${live.head.seconds_left} linked=${run !== null} />
     ${!live.head.ready && html`<p class="soft">The figures of the hosts are still being read.</p>`}
     <div class="tools"><label>Filter hosts<input type="search" value=${place.filter || ""}
       onInput=${(event) => change({ filter: event.target.value })} /></label>
       <span class="soft">${shown.length === hosts.length ? `${count(hosts.length)} hosts` : `${count(shown.length)} of ${count(hosts.length)} hosts`}</span></div>
     ${hosts.length ? html`<${Table} label="Hosts" id="hosts" columns=${columns(run)} rows=${shown} sort=${place.sort || "address"}
       descending=${(place.order || "desc") === "desc"} onSort=${(sort, desc) => change({ sort, order: desc ? "desc" : "asc" })} />`
-      : html`<p class="empty">No hosts yet. Add some on the page Manage.</p>`}`;
+      : html`<p class="empty">No hosts yet. ${run ? "Add some on the page Manage." : ""}</p>`}`;
 }
 
 export function HostPage({ run, live, place, readOnly }) {
@@ -72,8 +79,12 @@ export function HostPage({ run, live, place, readOnly }) {
       <span class="soft">${host.drained ? "nothing more is launched here" : "drain: what runs goes on, nothing more is launched"}</span></div>
     <dl>
       <dt>Address</dt><dd>${host.address}</dd><dt>State</dt><dd>${host.state || "not heard of yet"} since ${when(host.since)}</dd>
-      <dt>Slots</dt><dd>${host.busy} of ${host.slots ?? none} busy</dd><dt>Cores</dt><dd>${host.cores ?? none}</dd>
-      <dt>Memory</dt><dd>${size(host.memory)}</dd><dt>Disk free</dt><dd>${size(host.disk)}</dd>
+      <dt>Last heard</dt><dd>${when(host.heard)}</dd>
+      <dt>Slots</dt><dd>${host.busy} of ${host.slots ?? none} busy</dd><dt>Cores</dt><dd>${host.cores ?? none}, load ${host.load?.toFixed(2) ?? none}</dd>
+      <dt>Memory free</dt><dd>${free(host.memory_free, host.memory)}</dd><dt>Disk free</dt><dd>${size(host.disk)}</dd>
+      ${data.gpus.length > 0 && html`<dt>GPUs</dt><dd>${data.gpus.map((gpu) => html`<div>${gpu.name}${gpu.use !== null ? `, ${gpu.use} % busy` : ""}${
+        gpu.memory !== null ? `, ${size(gpu.memory)} taken` : ""}</div>`)}</dd>`}
+      <dt>Sent, received</dt><dd>${size(host.sent)}, ${size(host.received)}</dd>
       <dt>Jobs</dt><dd>${count(host.done)} done, ${count(host.failed)} failed, ${span(host.cpu)} CPU</dd>
       <dt>Failures</dt><dd>${percent(data.failure_share)} here, ${percent(data.failure_share_elsewhere)} on all others</dd>
       ${["hostname", "python", "home"].filter((name) => data.facts[name]).map((name) => html`<dt>${name}</dt><dd>${String(data.facts[name])}</dd>`)}
@@ -83,8 +94,8 @@ export function HostPage({ run, live, place, readOnly }) {
         <button type="button" onClick=${() => setChosen(chosen.size === data.running.length ? new Set() : new Set(data.running.map((job) => job.name)))}>
           ${chosen.size === data.running.length ? "Select none" : "Select all"}</button>
         <button type="button" class="danger" disabled=${readOnly || !chosen.size} onClick=${cancel}>Cancel ${chosen.size || ""} selected</button></div>
-      <${JobTable} run=${run} jobs=${data.running} chosen=${chosen} setChosen=${setChosen} label="Running jobs" />`
+      <${JobTable} run=${run} jobs=${data.running} chosen=${chosen} setChosen=${setChosen} label="Running jobs" id="running" use=${true} />`
     : html`<p class="empty">Nothing runs here now.</p>`}
     <h2>Ended last</h2>
-    ${data.finished.length ? html`<${JobTable} run=${run} jobs=${data.finished} label="Ended jobs" />` : html`<p class="empty">Nothing has ended here yet.</p>`}`;
+    ${data.finished.length ? html`<${JobTable} run=${run} jobs=${data.finished} label="Ended jobs" id="ended" use=${true} />` : html`<p class="empty">Nothing has ended here yet.</p>`}`;
 }

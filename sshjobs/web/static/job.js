@@ -7,9 +7,24 @@ import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { none, size, span, when } from "./words.js";
 
 /** Bytes of output that a page holds; older ones are to be downloaded. */
+const SHOWN = 8 << 20, PICTURES = 40;
 const KEPT = 1 << 18, PIECE = 1 << 16, FOLLOW_MS = 1000;
 
-function Output({ run, job, stream, over }) {
+/** What came home: pictures are shown, in a page of no origin in which nothing runs; everything else is for saving. */
+function Files({ run, job, attempt, version }) {
+  const { data, error } = useLoad((signal) => ask(ofRun(run, "files") + query({ job, attempt }), signal), [run, job, attempt, version]);
+  if (!data) return html`<${Trouble} error=${error} />`;
+  if (!data.files.length) return null;
+  const to = (file) => ofRun(run, "file") + query({ job, attempt, path: file.path });
+  return html`<h2>Files that came home</h2><div id="files">
+    <div class="pictures">${data.files.filter((file) => file.image && file.size < SHOWN).slice(0, PICTURES).map((file) => html`
+      <figure key=${file.path}><a href=${to(file)} target="_blank" rel="noopener"><img src=${to(file)} alt=${file.path} loading="lazy" /></a>
+        <figcaption>${file.path}</figcaption></figure>`)}</div>
+    <ul>${data.files.map((file) => html`<li key=${file.path}><a href=${to(file)} download=${file.path.split("/").at(-1)}>${file.path}</a> <span class="soft">${size(file.size)}</span></li>`)}</ul>
+    ${data.more && html`<p class="soft">There are more; they are in the run's directory.</p>`}</div>`;
+}
+
+function Output({ run, job, stream, over, attempt }) {
   const [text, setText] = useState(""), [search, setSearch] = useState(""), [follow, setFollow] = useState(true);
   const [missing, setMissing] = useState(0), [error, setError] = useState(null);
   const box = useRef(), held = useRef(null);
@@ -21,7 +36,7 @@ function Output({ run, job, stream, over }) {
     const look = async () => {
       try {
         const state = held.current;
-        const piece = await output(run, { job, stream, offset: state.end, limit: state.end === undefined ? KEPT : PIECE }, stop.signal);
+        const piece = await output(run, { job, stream, attempt, offset: state.end, limit: state.end === undefined ? KEPT : PIECE }, stop.signal);
         if (state.end !== undefined && piece.size < state.end) { state.bytes = new Uint8Array(); state.end = undefined; }
         else if (piece.bytes.length) {
           const all = new Uint8Array(state.bytes.length + piece.bytes.length);
@@ -41,14 +56,14 @@ function Output({ run, job, stream, over }) {
     };
     look();
     return () => { stop.abort(); clearTimeout(timer); };
-  }, [run, job, stream, over]);
+  }, [run, job, stream, over, attempt]);
   useEffect(() => { if (follow && box.current) box.current.scrollTop = box.current.scrollHeight; }, [text, follow]);
   const wanted = search.toLowerCase();
   const all = lines(text), kept = wanted ? all.filter((line) => line.toLowerCase().includes(wanted)) : all;
   return html`<div class="tools">
       <label>Find in ${stream}<input type="search" value=${search} onInput=${(event) => setSearch(event.target.value)} /></label>
       <label class="line"><input type="checkbox" checked=${follow} onChange=${(event) => setFollow(event.target.checked)} />Follow</label>
-      <a class="button" href=${ofRun(run, "download") + query({ job, stream })} download>Download</a></div>
+      <a class="button" href=${ofRun(run, "download") + query({ job, stream, attempt })} download>Download</a></div>
     <${Trouble} error=${error} />
     ${missing > 0 && html`<p class="soft">The first ${size(missing)} are not shown; download the whole of it.</p>`}
     <pre class="output" ref=${box} tabindex="0" aria-label=${stream} data-stream=${stream}>${
@@ -62,16 +77,21 @@ export function JobPage({ run, live, place, readOnly }) {
   const [said, attempt] = useActs();
   if (!data) return html`<${Trouble} error=${error} />`;
   const { job } = data, stream = place.stream || "stdout", over = job.state === "done" || job.state === "error";
+  const newest = data.attempts.length, attempt_ = Number(place.attempt) || newest, earlier = attempt_ < newest ? attempt_ : undefined;
   const jobs = [job.name];
   const cancel = async () => {
     if (await confirm(`Cancel ${job.name}? What it has written stays.`, "Cancel it")) await attempt(`cancel ${job.name}`, () => act(ofRun(run, "cancel"), { jobs }));
   };
   return html`${question}<h1>${job.name}</h1>
-    <p><${State} job=${job} />${job.host && html` on <${Link} to=${{ run, view: "host", host: job.host }}>${job.host}<//>`}
-      ${job.seconds !== null && html`, took ${span(job.seconds)}`}</p>
+    <p><${State} job=${job} />${data.paused && " paused"}${job.host && html` on <${Link} to=${{ run, view: "host", host: job.host }}>${job.host}<//>`}
+      ${job.seconds !== null && html`, took ${span(job.seconds)}`}${
+      job.cpu !== null && html`, ${span(job.cpu)} of CPU`}${job.rss !== null && html`, ${size(job.rss)} of memory`}</p>
     ${job.reason && html`<p class="note ${job.state === "error" ? "bad" : ""}">${job.reason}</p>`}
+    ${data.waits && html`<p class="note">It waits: ${data.waits}.</p>`}
     ${said}<${Trouble} error=${error} />
     <div class="tools">
+      <button type="button" disabled=${readOnly || over} onClick=${() => attempt(`${data.paused ? "unpause" : "pause"} ${job.name}`,
+    () => act(ofRun(run, data.paused ? "unpause" : "pause"), { jobs }))}>${data.paused ? "Unpause" : "Pause"}</button>
       <button type="button" class="danger" disabled=${readOnly || over} onClick=${cancel}>Cancel</button>
       <button type="button" disabled=${readOnly || job.state !== "error"} onClick=${() => attempt(`try ${job.name} again`, () => act(ofRun(run, "retry"), { jobs }))}>Try again</button></div>
     <h2>What it runs</h2><pre tabindex="0" aria-label="command">${data.command}</pre>
@@ -82,9 +102,12 @@ export function JobPage({ run, live, place, readOnly }) {
         <td>${one.started && one.ended ? span(one.ended - one.started) : none}</td><td>${span(one.cpu)}</td><td>${size(one.rss)}</td><td class="wide">${one.reason}</td></tr>`)}</tbody></table></div>`
       : html`<p class="empty">It has not been launched yet.</p>`}
     <h2>Output</h2>
+    ${newest > 1 && html`<div class="tools"><label>Of attempt<select value=${attempt_} onChange=${(event) => change({ attempt: Number(event.target.value) === newest ? "" : event.target.value })}>
+      ${data.attempts.map((one) => html`<option value=${one.n} selected=${one.n === attempt_}>${one.n} on ${one.host}${one.n === newest ? ", the newest" : ""}</option>`)}</select></label></div>`}
     <nav aria-label="Output">${["stdout", "stderr"].map((name) => html`<a href="#" aria-current=${stream === name ? "true" : undefined}
-      onClick=${(event) => { event.preventDefault(); change({ stream: name }); }}>${name} <span>${size(data[name])}</span></a>`)}</nav>
-    <${Output} key=${`${job.name} ${stream}`} run=${run} job=${job.name} stream=${stream} over=${over} />
+      onClick=${(event) => { event.preventDefault(); change({ stream: name }); }}>${name}${earlier ? "" : html` <span>${size(data[name])}</span>`}</a>`)}</nav>
+    <${Output} key=${`${job.name} ${stream} ${earlier}`} run=${run} job=${job.name} stream=${stream} over=${over || !!earlier} attempt=${earlier} />
+    <${Files} run=${run} job=${job.name} attempt=${earlier} version=${over} />
     <h2>Settings</h2><dl>${Object.entries(data.spec).filter(([name]) => name !== "name").map(([name, value]) => html`<dt>${name.replaceAll("_", " ")}</dt><dd>${
       typeof value === "object" ? JSON.stringify(value) : String(value)}</dd>`)}</dl>`;
 }

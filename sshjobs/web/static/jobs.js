@@ -4,11 +4,16 @@ import { act, ask, ofRun, query } from "./api.js";
 import { Link, State, Trouble, change, placeAll, useActs, useLoad, useQuestion, useSlow } from "./parts.js";
 import { Cells, Heads } from "./table.js";
 import { html, useState } from "./vendor/preact-htm.js";
-import { count, none, span, when } from "./words.js";
+import { count, none, size, span, when } from "./words.js";
 
 const PAGE = 100;
 const STATES = ["free", "busy", "done", "unknown", "error"];
 const OUTCOMES = ["succeeded", "failed", "signalled", "timed_out", "out_of_memory", "never_started", "lost", "cancelled", "skipped"];
+
+const USE = [
+  { key: "cpu", title: "CPU", number: true, less: true, sorts: false, value: (job) => job.cpu, show: (job) => span(job.cpu) },
+  { key: "rss", title: "Memory", number: true, less: true, sorts: false, value: (job) => job.rss, show: (job) => size(job.rss) },
+];
 
 const columns = (run) => [
   { key: "name", title: "Job", value: (job) => job.name, show: (job) => html`<${Link} to=${{ run, view: "job", job: job.name }}><span class="cut">${job.name}</span><//>` },
@@ -20,8 +25,8 @@ const columns = (run) => [
   { key: "reason", title: "Reason", sorts: false, wide: true, less: true, value: (job) => job.reason },
 ];
 
-/** A table of jobs as they are given; with chosen, each has a box to tick. */
-export function JobTable({ run, jobs, sort, descending, onSort, chosen, setChosen, label, id }) {
+/** A table of jobs as they are given; with chosen, each has a box to tick; with use, it tells of CPU and memory. */
+export function JobTable({ run, jobs, sort, descending, onSort, chosen, setChosen, label, id, use }) {
   const tick = (name) => {
     const now = new Set(chosen);
     if (!now.delete(name)) now.add(name);
@@ -29,7 +34,7 @@ export function JobTable({ run, jobs, sort, descending, onSort, chosen, setChose
   };
   const box = chosen ? [{ key: "chosen", title: html`<span class="soft">✓</span>`, sorts: false, value: (job) => job.name,
     show: (job) => html`<input type="checkbox" aria-label="select ${job.name}" checked=${chosen.has(job.name)} onChange=${() => tick(job.name)} />` }] : [];
-  const all = [...box, ...columns(run)].map((column) => (onSort ? column : { ...column, sorts: false }));
+  const all = [...box, ...columns(run).slice(0, -1), ...(use ? USE : []), columns(run).at(-1)].map((column) => (onSort ? column : { ...column, sorts: false }));
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table aria-label=${label} id=${id}>
     <${Heads} columns=${all} sort=${sort} descending=${descending} onSort=${onSort} />
     <tbody>${jobs.map((row) => html`<tr key=${row.number}><${Cells} columns=${all} row=${row} /></tr>`)}</tbody></table></div>`;
@@ -66,7 +71,7 @@ export function Jobs({ run, live, place, readOnly }) {
       <button type="button" class="danger" disabled=${readOnly || !chosen.size} onClick=${() => doing("cancel", "cancel")}>Cancel ${chosen.size || ""}</button>
       <button type="button" disabled=${readOnly || !chosen.size} onClick=${() => doing("retry", "try again")}>Try again ${chosen.size || ""}</button>
       <button type="button" disabled=${readOnly || !chosen.size} onClick=${() => doing("pause", "pause")}>Pause ${chosen.size || ""}</button>
-      <button type="button" disabled=${readOnly || !chosen.size} onClick=${() => doing("unpause", "let go on")}>Go on ${chosen.size || ""}</button></div>
+      <button type="button" disabled=${readOnly || !chosen.size} onClick=${() => doing("unpause", "unpause")}>Unpause ${chosen.size || ""}</button></div>
     <${Trouble} error=${error} />
     ${data && (data.jobs.length ? html`
       <p class="soft" id="found">${data.more ? "more than " : ""}${count(data.total)} jobs${data.ready ? "" : "; the run is still being read"}</p>

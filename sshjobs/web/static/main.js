@@ -5,7 +5,8 @@ import { Cluster, HostPage } from "./cluster.js";
 import { JobPage } from "./job.js";
 import { Jobs } from "./jobs.js";
 import { Manage } from "./manage.js";
-import { Link, Progress, Trouble, usePlace, useLoad } from "./parts.js";
+import { Link, Progress, Trouble, change, usePlace, useLoad } from "./parts.js";
+import { Table } from "./table.js";
 import { Timeline } from "./timeline.js";
 import { html, render, useEffect, useState } from "./vendor/preact-htm.js";
 import { count, when } from "./words.js";
@@ -18,20 +19,30 @@ function stored(name, otherwise) {
   try { return Number(localStorage.getItem(name) ?? otherwise); } catch { return otherwise; }
 }
 
-function RunList() {
+const RUNS = [
+  { key: "name", title: "Run", value: (run) => run.name, show: (run) => html`<${Link} to=${{ run: run.name }}>${run.name}<//>` },
+  { key: "state", title: "State", value: (run) => (run.damaged ? "damaged" : run.state), show: (run) => (run.damaged ? html`<span class="s-error">damaged</span>` : `${run.state}${run.paused ? ", paused" : ""}`) },
+  { key: "created", title: "Begun", value: (run) => run.created, show: (run) => when(run.created) },
+  { key: "total", title: "Jobs", number: true, value: (run) => run.total, show: (run) => count(run.total) },
+  { key: "busy", title: "Busy", number: true, less: true, value: (run) => run.counts.busy, show: (run) => count(run.counts.busy) },
+  { key: "done", title: "Done", number: true, value: (run) => run.counts.done, show: (run) => count(run.counts.done) },
+  { key: "error", title: "Error", number: true, value: (run) => run.counts.error, show: (run) => count(run.counts.error) },
+  { key: "hosts", title: "Hosts", number: true, less: true, value: (run) => run.hosts, show: (run) => count(run.hosts) },
+  { key: "progress", title: "Progress", wide: true, value: (run) => (run.total ? (run.counts.done + run.counts.error) / run.total : 0),
+    show: (run) => run.damaged || html`<${Progress} counts=${run.counts} total=${run.total} />` },
+];
+
+function RunList({ place }) {
   const [tick, setTick] = useState(0);
   useEffect(() => { const timer = setInterval(() => setTick((n) => n + 1), LIST_MS); return () => clearInterval(timer); }, []);
   const { data, error } = useLoad((signal) => ask("api/runs", signal), [tick]);
   if (!data) return html`<${Trouble} error=${error} />`;
   const sum = (state) => data.runs.reduce((all, run) => all + (run.counts[state] || 0), 0);
   return html`<h1>Runs</h1><${Trouble} error=${error} />
-    ${data.runs.length > 1 && html`<p class="soft">together: ${["free", "busy", "done", "unknown", "error"].map((state) => `${count(sum(state))} ${state}`).join(", ")}</p>`}
-    ${data.runs.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Runs"><table aria-label="Runs" id="runs"><thead><tr>
-      ${["Run", "State", "Begun", "Jobs", "Done", "Error", "Hosts", "Progress"].map((title, at) => html`<th scope="col" class=${at > 2 && at < 7 ? "n" : ""}>${title}</th>`)}</tr></thead>
-      <tbody>${data.runs.map((run) => html`<tr key=${run.name}><td><${Link} to=${{ run: run.name }}>${run.name}<//></td>
-        <td>${run.damaged ? html`<span class="s-error">damaged</span>` : run.state}</td><td>${when(run.created)}</td><td class="n">${count(run.total)}</td>
-        <td class="n">${count(run.counts.done)}</td><td class="n">${count(run.counts.error)}</td><td class="n">${count(run.hosts)}</td>
-        <td class="wide">${run.damaged || html`<${Progress} counts=${run.counts} total=${run.total} />`}</td></tr>`)}</tbody></table></div>`
+    ${data.runs.length > 1 && html`<p class="soft">All of them: ${["free", "busy", "done", "unknown", "error"].map((state) => `${count(sum(state))} ${state}`).join(", ")}.
+      ${" "}<${Link} to=${{ view: "together" }}>Those at work together<//></p>`}
+    ${data.runs.length ? html`<${Table} label="Runs" id="runs" columns=${RUNS} rows=${data.runs} sort=${place.sort || "created"}
+      descending=${(place.order || "desc") === "desc"} onSort=${(sort, desc) => change({ sort, order: desc ? "desc" : "asc" })} />`
     : html`<p class="empty">No runs yet. Start one with <code>sshjobs run jobs.yaml --hosts hosts.txt</code>; it appears here by itself.</p>`}`;
 }
 
@@ -43,16 +54,16 @@ function RunPages({ run, place, settings }) {
     setLive(null);
     return follow(run, every, every && settings.poll_seconds, (now) => { setLive(now); setError(null); }, setError);
   }, [run, every]);
-  const [Page] = VIEWS[place.view] || VIEWS.cluster;
+  const [Page] = run === null ? [Cluster] : VIEWS[place.view] || VIEWS.cluster;
   const paused = live && live.head.run.paused ? ", paused" : "";
   return html`
     <a class="skip" href="#main">To the content</a>
     <header><${Link} class="brand" to=${{}}>sshjobs<//>
-      <nav aria-label="Pages">${Object.entries(VIEWS).filter(([, [, title]]) => title).map(([view, [, title]]) => html`
+      <nav aria-label="Pages">${run === null ? html`<${Link} to=${{}}>Runs<//><${Link} to=${{ view: "together" }} aria-current="page">Together<//>` : Object.entries(VIEWS).filter(([, [, title]]) => title).map(([view, [, title]]) => html`
         <${Link} to=${{ run, view }} aria-current=${(place.view || "cluster") === view ? "page" : undefined}>${title}<//>`)}</nav>
-      <span class="live" role="status">${run}${live ? `: ${live.head.run.state}${paused}` : ""}${error ? " (no answer)" : ""}</span></header>
+      <span class="live" role="status">${run ?? ""}${live && run !== null ? `: ${live.head.run.state}${paused}` : ""}${error ? " (no answer)" : ""}</span></header>
     <main id="main"><${Trouble} error=${error} />
-      ${live ? html`<${Page} key=${run} ...${{ run, live, place, every, setEvery, readOnly: settings.read_only }} />` : !error && html`<p class="empty">Reading ${run} …</p>`}</main>`;
+      ${live ? html`<${Page} key=${run} ...${{ run, live, place, every, setEvery, readOnly: settings.read_only }} />` : !error && html`<p class="empty">Reading ${run ?? "the runs"} …</p>`}</main>`;
 }
 
 function App() {
@@ -69,7 +80,8 @@ function App() {
   }
   if (!settings) return html`<main><${Trouble} error=${error} /></main>`;
   if (place.run) return html`<${RunPages} key=${place.run} run=${place.run} place=${place} settings=${settings} />`;
-  return html`<header><${Link} class="brand" to=${{}}>sshjobs<//></header><main id="main"><${RunList} /></main>`;
+  if (place.view === "together") return html`<${RunPages} key="together" run=${null} place=${place} settings=${settings} />`;
+  return html`<header><${Link} class="brand" to=${{}}>sshjobs<//></header><main id="main"><${RunList} place=${place} /></main>`;
 }
 
 render(html`<${App} />`, document.getElementById("app"));
