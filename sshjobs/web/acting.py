@@ -88,9 +88,11 @@ class Acting:
                 fitting = [host for name, host in known.items()
                            if name not in used and fnmatchcase(name, word.partition(" ")[0])]
                 if not fitting:
-                    raise UsageError("no host fits that is not in the run already", where=word,
-                                     hint=f"see {self._hosts_file}" if self._hosts_file else
-                                     "to have them found in a hosts file: sshjobs serve --hosts FILE")
+                    if self._hosts_file is not None:
+                        raise UsageError("no host fits that is not in the run already", where=word,
+                                         why=f"looked for in {self._hosts_file}")
+                    raise UsageError("there is no hosts file to find it in", where=word,
+                                     hint="to have one: sshjobs serve --hosts FILE")
                 found.update((host.name, host) for host in fitting)
             else:
                 found.update((host.name, host) for host in load_hosts([word]))

@@ -8,7 +8,9 @@ import pytest
 
 from sshjobs.model.host import Host
 from tests.cli.runs import edit
+from tests.hints import tries
 from tests.lab.waiting import wait_until
+from tests.web.scale import server
 from tests.web.serving import serving
 
 
@@ -106,10 +108,14 @@ def test_wildcards_stand_for_hosts_of_the_hosts_file_that_are_not_there(tmp_path
         assert answer.status_code == 409 and "no host fits" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("word", ["*", "?", "node*"])
+@tries("to have one: sshjobs serve --hosts FILE")
+@pytest.mark.parametrize("word", ["*", "???????", "node*"])
 def test_without_a_hosts_file_a_wildcard_says_how_to_have_one(tmp_path: Path, word: str) -> None:
     with edit(tmp_path / "r", "one-1", ["x"]):
         pass
     with serving(tmp_path / "r") as served, served.client() as client:
         answer = client.post("/api/runs/one-1/hosts/add", json={"hosts": [word]})
         assert answer.status_code == 409 and "serve --hosts" in answer.json()["error"]
+    (tmp_path / "hosts.txt").write_text("node-01\n")
+    with server(tmp_path / "r", "--hosts", str(tmp_path / "hosts.txt")) as started, started.client() as client:
+        assert client.post("/api/runs/one-1/hosts/add", json={"hosts": [word]}).json()["hosts"] == ["node-01"]

@@ -1,0 +1,232 @@
+"""A real run over four real sshd, looked at and managed by two browsers at once; the server as people start it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from sshjobs import Job, JobSpec, Run
+from tests.lab import BaseLab, LabHost
+from tests.lab.waiting import wait_until
+from tests.web.scale import server
+from tests.web.serving import Served, serving
+from tests.web.test_pages import log_in
+
+LONG = "echo begun; i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; sleep 0.2; done"
+
+
+class Watched:
+    """A run with two browsers that look at it."""
+
+    def __init__(self, run: Run, lab: BaseLab, served: Served, chromium: Any):
+        self.run, self.served = run, served
+        self.hosts = {host.name: host for host in lab.hosts}
+        self.contexts = [chromium.new_context(), chromium.new_context()]
+        self.one, self.other = (log_in(context, served) for context in self.contexts)
+        self.go(self.other, "")
+
+    def go(self, page: Any, rest: str) -> None:
+        page.goto(f"{self.served.address}/?run={self.run.name}{rest}")
+        page.wait_for_selector("main h1, #totals")
+
+    def busy(self, host: str | None = None) -> list[Job]:
+        return [job for job in self.run.jobs if job.state == "busy" and host in (None, job.host)]
+
+    def both_show(self, state: str, number: int) -> None:
+        """The other browser, which nobody touches, shows it, and so does a page that is opened now."""
+        for page in (self.other, self.one):
+            if page is self.one:
+                self.go(page, "")
+            page.wait_for_function(f"() => document.querySelector('[data-count={state}]')?.innerText === '{number}'")
+        totals = [page.locator("#totals").inner_text().split("jobs per second")[0].rpartition("\\n")[0] for page in (self.one, self.other)]
+        assert totals[0] == totals[1]
+
+    def alive(self, job: Job) -> bool:
+        """Whether the process of a job's newest attempt runs on its host."""
+        attempt = job.attempts[-1]
+        host: LabHost = self.hosts[attempt.host]
+        return host.ssh(f"kill -0 {attempt.pid} 2>/dev/null && echo yes || true").stdout.strip() in ("yes", b"yes")
+
+    def set_slots(self, host: str, slots: int) -> None:
+        self.go(self.one, "&view=manage")
+        self.one.get_by_label(f"slots of {host}", exact=True).fill(str(slots))
+        self.one.get_by_role("row", name=re.compile(host)).get_by_role("button", name="Set slots").click()
+
+    def close(self) -> None:
+        assert self.one.complaints == self.other.complaints == []
+        for context in self.contexts:
+            context.close()
+
+
+@pytest.mark.lab
+def test_two_browsers_watch_and_manage_a_run_over_ssh(chromium: Any, lab: BaseLab, tmp_path: Path) -> None:
+    first, second, third, fourth = (host.name for host in lab.hosts[:4])
+    specs = [JobSpec([LONG], name=f"long-{n}") for n in range(1, 17)]
+    run = Run.start(specs, [f"{first} slots=2", f"{second} slots=1", f"{third} slots=1"], results=tmp_path / "results", name="web-1",
+                    ssh_config=str(lab.ssh_config))
+    with run, serving(tmp_path / "results") as served:
+        web = Watched(run, lab, served, chromium)
+        one = web.one
+        web.both_show("busy", 4)
+
+        # A job is followed and cancelled: its process is gone on the host.
+        job = web.busy(first)[0]
+        web.go(one, f"&view=job&job={job.name}")
+        one.wait_for_function("() => document.querySelector('pre.output')?.textContent.includes('line 9\\n')")
+        assert web.alive(job)
+        one.get_by_role("button", name="Cancel", exact=True).click()
+        one.get_by_role("button", name="Cancel it").click()
+        one.locator("main .s-error").first.wait_for()
+        assert job.outcome == "cancelled" and not web.alive(job)
+        web.both_show("error", 1)
+
+        # Drained: what runs there goes on, nothing more is launched, whatever ends there.
+        web.go(one, f"&view=host&host={second}")
+        one.get_by_role("button", name="Drain", exact=True).click()
+        one.get_by_role("button", name="Undrain").wait_for()
+        there, = web.busy(second)
+        one.get_by_label(f"select {there.name}").check()
+        one.get_by_role("button", name="Cancel 1 selected").click()
+        one.get_by_role("button", name="Cancel them").click()
+        wait_until(lambda: there.state == "error", 20)
+        assert not web.alive(there)
+
+        # A host comes in, and jobs start on it; none did where it was drained.
+        web.go(one, "&view=manage")
+        one.get_by_label("One a line").fill(f"{fourth} slots=1")
+        one.get_by_role("button", name="Add", exact=True).click()
+        wait_until(lambda: bool(web.busy(fourth)), 20)
+        assert web.busy(second) == []
+        web.both_show("busy", 4)
+        web.go(one, f"&view=host&host={second}")
+        one.get_by_role("button", name="Undrain").click()
+        wait_until(lambda: bool(web.busy(second)), 20)
+
+        # More slots: more jobs. Fewer: those that run go on, until somebody says otherwise.
+        web.set_slots(first, 4)
+        wait_until(lambda: len(web.busy(first)) == 4, 20)
+        web.set_slots(first, 1)
+        one.get_by_role("dialog").get_by_role("button", name="No").click()
+        before = web.busy(first)
+        ended = before[0]
+        web.go(one, f"&view=job&job={ended.name}")
+        one.get_by_role("button", name="Cancel", exact=True).click()
+        one.get_by_role("button", name="Cancel it").click()
+        wait_until(lambda: ended.state == "error", 20)
+        web.both_show("error", 3)
+        assert web.busy(first) == before[1:]
+        web.set_slots(first, 1)
+        one.get_by_role("button", name="Cancel them").click()
+        wait_until(lambda: len(web.busy(first)) == 1, 20)
+        assert not any(web.alive(job) for job in before[1:] if job.state == "error")
+        web.both_show("error", 5)
+
+        # How hosts fare has come by now.
+        web.go(one, f"&view=host&host={third}")
+        one.wait_for_function("() => /load \\d/.test(document.querySelector('dl').innerText)")
+        web.go(one, "")
+        one.wait_for_function("() => [...document.querySelectorAll('#hosts tbody tr')].some(row => /B$/.test(row.cells[13].innerText))")
+
+        # All of it ends from the page.
+        web.go(one, "&view=manage")
+        one.get_by_role("button", name="Cancel all").first.click()
+        one.get_by_role("dialog").get_by_role("button", name="Cancel all").click()
+        assert run.wait(60) == 1
+        web.both_show("busy", 0)
+        web.close()
+
+
+def test_browsers_go_on_when_the_server_was_killed_and_started_again(chromium: Any, results: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with server(results, state=state) as first:
+        port = int(first.address.rpartition(":")[2])
+        context = chromium.new_context()
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.goto(f"{first.address}/#token={first.token}")
+        page.wait_for_selector("#runs")
+        page.goto(f"{first.address}/?run=sweep-1")
+        page.wait_for_selector("#totals")
+        os.kill(first.process.pid, signal.SIGKILL)
+        first.process.wait(20)
+        page.get_by_text("does not answer").wait_for()
+        with server(results, state=state, port=port) as second:
+            assert second.token == first.token
+            page.get_by_text("does not answer").wait_for(state="detached")
+            page.get_by_role("link", name="Jobs", exact=True).click()
+            page.wait_for_selector("#jobs")
+        context.close()
+
+
+def test_the_program_of_the_seed(tmp_path: Path) -> None:
+    """The program of docs/web.md, as it stands there."""
+    text = (Path(__file__).parents[2] / "docs" / "web.md").read_text()
+    program = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert program is not None
+    lines = [line for line in program[1].splitlines() if line.strip()]
+    assert len(lines) <= 12
+    # Any port that is free, one that does not wait ten seconds at its end, and shorter naps.
+    code = program[1].replace("HTTPServer(manager)", "HTTPServer(manager, port=0, poll_sec=1)").replace("range(8)", "range(3)")
+    assert code.count("port=0") == 1 and code.count("range(3)") == 1
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path,
+                          env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
+        assert process.stdout is not None
+        address, _, token = process.stdout.readline().strip().partition("/#token=")
+        with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}) as client:
+            wait_until(lambda: client.get("/api/runs").json()["runs"][0]["counts"]["done"] == 3, 40)
+        assert process.wait(30) == 0
+
+
+def test_a_program_shows_several_managers_in_one_server_and_one_in_several(tmp_path: Path) -> None:
+    import sshjobs
+    from sshjobs.web import HTTPServer
+
+    heard: list[tuple[str, str, str | None]] = []
+
+    class Mine(sshjobs.Manager):
+        def HandleJobDone(self, job: Job) -> None:
+            heard.append(("mine", job.state, job.host))
+
+    class Server(HTTPServer):
+        def cluster_status(self, status: str, host: str | None, job: Job | None) -> None:
+            heard.append(("server", status, host))
+            super().cluster_status(status, host, job)
+
+    def manager(name: str) -> sshjobs.Manager:
+        builder = sshjobs.Builder()
+        builder.AddJob(["true"], name="nap")
+        made = Mine(0.2)
+        made.Setup(builder.MakeJobSpecs(), sshjobs.Network(str(tmp_path / name), ["localhost local slots=1"]))
+        return made
+
+    def runs(server: HTTPServer, path: str = "runs") -> Any:
+        address, _, token = server.url.partition("/#token=")
+        return httpx.get(f"{address}/api/{path}", headers={"Authorization": f"Bearer {token}"}).json()
+
+    first, second, third = manager("a"), manager("b"), manager("c")
+    server, another = Server(first, port=0, poll_sec=0), HTTPServer(first, port=0, poll_sec=0)
+    server.add_cluster(second)
+    server.add_cluster(second)
+    server.add_cluster(third)
+    server.del_cluster(third)
+    assert [run["name"] for run in runs(server)["runs"]] == [first.paths.name, f"{second.paths.name}~2"]
+    assert runs(server, "together")["run"]["total"] == 2 and runs(another, "together")["run"]["total"] == 1
+    for one in (first, second, third):
+        one.ProcessJobs()
+    assert heard.count(("mine", "done", "localhost")) == 3 and heard.count(("server", "done", "localhost")) == 2
+    assert heard.index(("mine", "done", "localhost")) < heard.index(("server", "done", "localhost"))
+    assert ("server", "launch", "localhost") in heard and ("server", "up", "localhost") in heard
+    assert runs(server, "together")["run"]["counts"]["done"] == 2
+    assert server.last_change is not None and another.last_change is not None
+    for one_server in (server, another):
+        one_server.shutdown()
+    assert not [thread for thread in threading.enumerate() if thread.name == "sshjobs-http"]
