@@ -19,7 +19,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: Files that are listed, entries of directories that are looked at for that, and how deep.
 MOST_LISTED, MOST_LOOKED, DEEPEST = 500, 5_000, 12
 #: Bytes that a download is read by.
-PIECE = 1 << 18
+PIECE = 1 << 16
 
 
 def output_path(paths: RunPaths, job: str, stream: str, attempt: int | None) -> Path:

@@ -32,6 +32,8 @@ IMAGES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": 
           "svg": "image/svg+xml"}
 #: Whatever is in a file of a job: it belongs to no origin, and nothing in it runs or is fetched.
 SANDBOX = "default-src 'none'; sandbox"
+#: Files may be large, and are sent as they are: packing one costs more than it saves.
+_WHOLE = {"Content-Encoding": "identity"}
 #: GPUs of a host that its page shows.
 MOST_GPUS = 64
 #: Hosts that one picture of the timeline shows.
@@ -98,7 +100,7 @@ class Reading:
         name = quote(path.name.encode("utf-8", "surrogateescape"))
         return StreamingResponse(
             files.whole(watch.paths, path, found), media_type=kind or "application/octet-stream",
-            headers={"Content-Length": str(found), "Content-Security-Policy": SANDBOX,
+            headers={**_WHOLE, "Content-Length": str(found), "Content-Security-Policy": SANDBOX,
                      "Content-Disposition": f"{'inline' if kind else 'attachment'}; filename*=UTF-8''{name}"})
 
     async def download(self, request: Request, query: models.DownloadAsked, body: None) -> Response:
@@ -108,7 +110,7 @@ class Reading:
         path = files.output_path(watch.paths, query.job, query.stream, query.attempt)
         size = files.size(watch.paths, path)
         return StreamingResponse(files.whole(watch.paths, path, size), media_type="application/octet-stream",
-                                 headers={"Content-Length": str(size),
+                                 headers={**_WHOLE, "Content-Length": str(size),
                                           "Content-Disposition": f'attachment; filename="{query.stream}.txt"'})
 
 

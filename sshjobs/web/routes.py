@@ -4,6 +4,7 @@ documentation of the API and the matrix that tests them are all made from the on
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,6 +22,8 @@ from sshjobs.web.guard import MAX_BODY, Access, Guard, Policy
 
 #: Reads or does something: the values of path and query, checked, and the body, checked.
 Handler = Callable[[Request, Any, Any], Awaitable[Response | BaseModel]]
+#: Seconds within which the body of a request has to be there.
+BODY_WITHIN = 30.0
 _PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
 _REFS = "#/components/schemas/{model}"
 
@@ -63,6 +66,8 @@ class Endpoint:
             return _refused(422, _words(error))
         except NotFound as error:
             return _refused(404, str(error))
+        except _TooSlow:
+            return _refused(408, f"a request is sent within {BODY_WITHIN:.0f} seconds")
         except _TooLong:
             return _refused(413, f"a request has {MAX_BODY} bytes at most")
         except UsageError as error:
@@ -79,6 +84,10 @@ class _TooLong(Exception):
     """The body is longer than any request of ours."""
 
 
+class _TooSlow(Exception):
+    """The body does not come."""
+
+
 def _given(request: Request) -> dict[str, Any]:
     """Return the parameters; of one that may come several times, a list is made by the model."""
     given: dict[str, Any] = {}
@@ -91,6 +100,13 @@ def _given(request: Request) -> dict[str, Any]:
 
 
 async def _body(request: Request) -> bytes:
+    try:
+        return await asyncio.wait_for(_all_of(request), BODY_WITHIN)
+    except asyncio.TimeoutError:
+        raise _TooSlow from None
+
+
+async def _all_of(request: Request) -> bytes:
     data = b""
     async for piece in request.stream():
         data += piece
@@ -131,7 +147,7 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         content: dict[str, Any] = {endpoint.answer: {}}
     else:
         content = {"application/json": {"schema": _schema(endpoint.answer, schemas)}}
-    codes = ["400", "401", "403", "404", "409", "413", "421", "422", "503"]
+    codes = ["400", "401", "403", "404", "408", "409", "413", "421", "422", "503"]
     operation: dict[str, Any] = {
         "summary": endpoint.summary, "responses": {"200": {"description": "as asked", "content": content},
                                                    **dict.fromkeys(codes, error)},

@@ -18,11 +18,10 @@ from sshjobs.errors import UsageError
 from sshjobs.store.rundir import write_private
 from sshjobs.web.acting import Ask
 from sshjobs.web.app import make_app
+from sshjobs.web.connections import BoundedProtocol
 from sshjobs.web.guard import Access
 from sshjobs.web.sources import Sources
 
-#: Connections that are served at a time; further ones are turned away at once.
-MOST_CONNECTIONS = 2_000
 #: Seconds that answers under way get when the server stops.
 STOP_PATIENCE = 3
 
@@ -85,7 +84,7 @@ class WebServer:
         app = make_app(sources, access, base=settings.base, managers=settings.managers,
                        poll_seconds=settings.poll_seconds, root=settings.root, hosts_file=settings.hosts_file)
         config = uvicorn.Config(app, log_level="critical", access_log=False, lifespan="on", server_header=False,
-                                date_header=False, limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=20,
+                                date_header=False, http=BoundedProtocol, timeout_keep_alive=20,
                                 timeout_graceful_shutdown=STOP_PATIENCE, backlog=256,
                                 ssl_context_factory=None if context is None else lambda *_: context)
         self._server = uvicorn.Server(config)
