@@ -1,0 +1,102 @@
+"""A tab that is left open: its memory is flat, however many changes it is told of; 1,000 hosts are no more work than ten.
+
+``python -m tests.web.test_tab`` does the same for 1,800 changes, which are 30 minutes of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sshjobs.model.host import Host
+from sshjobs.web.events import Events
+from tests.cli.runs import edit
+from tests.web.serving import browser, serving
+from tests.web.test_pages import log_in
+
+#: Changes before the first look, and until the second. Bytes that JavaScript may hold more then, and nodes.
+BEFORE, CHANGES = 60, 300
+MORE_BYTES, MORE_NODES = 600_000, 300
+HOSTS = 1_000
+
+
+async def shortly(self: Events, seconds: float) -> None:
+    """Wait for a fiftieth of a second where a second is meant."""
+    await asyncio.sleep(seconds / 50)
+
+
+def used(page: Any, devtools: Any) -> tuple[int, int]:
+    """Return how many bytes JavaScript holds and how many nodes there are, once garbage is gone."""
+    for _ in range(3):
+        devtools.send("HeapProfiler.collectGarbage")
+    return int(devtools.send("Runtime.getHeapUsage")["usedSize"]), int(devtools.send("Memory.getDOMCounters")["nodes"])
+
+
+def tell(results: Path, chromium: Any, view: str, changes: int) -> tuple[int, int]:
+    """Let a page be told of so many changes; return by how many bytes and nodes it has grown."""
+    with edit(results, "tab-1", [f"job-{n}" for n in range(100)], attended=True) as run:
+        run.store.add_hosts([Host(f"h{n}") for n in range(HOSTS)])
+        with serving(results) as served:
+            context = chromium.new_context()
+            page = log_in(context, served)
+            devtools = context.new_cdp_session(page)
+            page.goto(f"{served.address}/?run=tab-1{view}")
+            page.wait_for_selector("main h1, #totals")
+            page.evaluate("() => { window.told = 0; const parse = JSON.parse; JSON.parse = (text) => { window.told += 1; return parse(text); }; }")
+            grown, n = (0, 0), 0
+            for number in (BEFORE, changes):
+                for _ in range(number):
+                    n += 1
+                    told = page.evaluate("() => window.told")
+                    for host in range(n % 50, HOSTS, 50):
+                        run.store.set_pulse(f"h{host}", {"at": 1e9 + n, "load": n % 7 / 7, "sent": n, "received": n})
+                    run.wrote(f"job-{n % 100}", b"line\n" * (n % 9), b"")
+                    run.store.commit()
+                    page.wait_for_function("told => window.told > told", arg=told)
+                before, grown = grown, used(page, devtools)
+            assert page.complaints == []
+            context.close()
+    return grown[0] - before[0], grown[1] - before[1]
+
+
+@pytest.mark.parametrize("view", ["", "&view=job&job=job-1"])
+def test_a_tab_does_not_grow_with_what_it_is_told(chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, view: str) -> None:
+    monkeypatch.setattr(Events, "_pause", shortly)
+    more = tell(tmp_path / "results", chromium, view, CHANGES)
+    assert more[0] < MORE_BYTES and more[1] < MORE_NODES
+
+
+def test_of_very_many_hosts_those_in_sight_are_drawn(chromium: Any, tmp_path: Path) -> None:
+    with edit(tmp_path / "results", "many-1", ["x"]) as run:
+        run.store.add_hosts([Host(f"h{n:04}") for n in range(HOSTS)])
+    with serving(tmp_path / "results") as served:
+        context = chromium.new_context()
+        page = log_in(context, served)
+        page.goto(f"{served.address}/?run=many-1&sort=name&order=asc")
+        page.wait_for_selector("#hosts")
+        assert page.locator("#hosts tbody tr").count() < 120
+        assert page.locator("#hosts").get_attribute("aria-rowcount") == str(HOSTS + 3)
+        page.locator("#hosts").evaluate("table => { table.parentElement.scrollTop = 1e9; }")
+        page.get_by_role("link", name=f"h{HOSTS - 1:04}").wait_for()
+        page.get_by_label("Filter hosts").fill("h0777")
+        page.get_by_role("link", name="h0777").wait_for()
+        assert page.locator("#hosts tbody tr").count() == 1
+        context.close()
+
+
+def main() -> None:
+    Events._pause = shortly  # type: ignore[method-assign]
+    changes = int(sys.argv[1]) if len(sys.argv) > 1 else 1_800
+    for view in ("", "&view=job&job=job-1", "&view=jobs", "&view=timeline"):
+        with tempfile.TemporaryDirectory() as work, browser() as chromium:
+            more = tell(Path(work) / "results", chromium, view, changes)
+            print(f"{view or 'cluster':22} after {changes:,} changes: {more[0] / 1e6:+.2f} MB, {more[1]:+} nodes")
+
+
+if __name__ == "__main__":
+    main()
