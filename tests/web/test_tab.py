@@ -20,9 +20,9 @@ from tests.web.serving import browser, serving
 from tests.web.test_pages import log_in
 
 #: Changes before the first look, and until the second. Bytes that JavaScript may hold more then, and nodes.
-BEFORE, CHANGES = 60, 300
+BEFORE, CHANGES = 30, 100
 MORE_BYTES, MORE_NODES = 600_000, 300
-HOSTS = 1_000
+HOSTS, WATCHED = 1_000, 100
 
 
 async def shortly(self: Events, seconds: float) -> None:
@@ -40,7 +40,7 @@ def used(page: Any, devtools: Any) -> tuple[int, int]:
 def tell(results: Path, chromium: Any, view: str, changes: int) -> tuple[int, int]:
     """Let a page be told of so many changes; return by how many bytes and nodes it has grown."""
     with edit(results, "tab-1", [f"job-{n}" for n in range(100)], attended=True) as run:
-        run.store.add_hosts([Host(f"h{n}") for n in range(HOSTS)])
+        run.store.add_hosts([Host(f"h{n}") for n in range(WATCHED)])
         with serving(results) as served:
             context = chromium.new_context()
             page = log_in(context, served)
@@ -53,7 +53,7 @@ def tell(results: Path, chromium: Any, view: str, changes: int) -> tuple[int, in
                 for _ in range(number):
                     n += 1
                     told = page.evaluate("() => window.told")
-                    for host in range(n % 50, HOSTS, 50):
+                    for host in range(n % 10, WATCHED, 10):
                         run.store.set_pulse(f"h{host}", {"at": 1e9 + n, "load": n % 7 / 7, "sent": n, "received": n})
                     run.wrote(f"job-{n % 100}", b"line\n" * (n % 9), b"")
                     run.store.commit()
