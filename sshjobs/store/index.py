@@ -201,6 +201,10 @@ class JobIndex:
         """Return the outcome that the timeline names by a number."""
         return _OUTCOMES[code]
 
+    def host(self, name: str) -> int:
+        """Return the number that a host has here and on the timeline."""
+        return self._host(name)
+
     def name(self, number: int) -> str:
         """Return the name of a job."""
         begin = self._offsets[number - 1]

@@ -73,7 +73,7 @@ class Timeline:
 
     @property
     def span(self) -> tuple[float, float] | None:
-        """The first start and the last end; ``None`` where nothing has ended."""
+        """Of those that have ended, the first start and the last end; ``None`` where nothing has ended."""
         if not self._bounds:
             return None
         return min(first for first, _ in self._bounds), max(last for _, last in self._bounds)
@@ -89,12 +89,15 @@ class Timeline:
                 if started <= last and started + length >= first:
                     yield Span(job, host, outcome, started, started + length)
 
-    def bars(self, first: float, last: float, most: int) -> list[Bar] | None:
+    def bars(self, first: float, last: float, most: int, running: Iterable[Span] = ()) -> list[Bar] | None:
         """Return the attempts of a window, each in a lane of its host where it overlaps no other; ``None`` where there
-        are more than ``most``."""
+        are more than ``most``.
+
+        :param running: attempts that have not ended, up to now
+        """
         if self._about(first, last) > most + 4 * PIECE:
             return None
-        spans = sorted(self.within(first, last), key=lambda span: span.started)
+        spans = sorted((*self.within(first, last), *_within(running, first, last)), key=lambda span: span.started)
         if len(spans) > most:
             return None
         lanes: dict[int, list[float]] = {}
@@ -106,20 +109,25 @@ class Timeline:
             bars.append(Bar(span, lane))
         return bars
 
-    def binned(self, first: float, last: float, bins: int,
-               hosts: Collection[int]) -> dict[int, tuple[list[float], list[int]]]:
+    def binned(self, first: float, last: float, bins: int, hosts: Collection[int],
+               running: Iterable[Span] = ()) -> dict[int, tuple[list[float], list[int]]]:
         """Return for some hosts how many attempts ran on average in each bin of a window, and how many of those that
         ended in it had failed.
 
         :param bins: how many there are; fewer where that needs a look at more attempts than is quick
+        :param running: attempts that have not ended, up to now
         """
-        width = (last - first) / bins
-        if width >= FINE_ENOUGH * self._bins.width:
-            return self._bins.picture(first, width, bins, hosts)
-        if self._about(first, last) > MOST_FINE:
-            fewer = max(1, min(bins, int((last - first) / (FINE_ENOUGH * self._bins.width))))
-            return self._bins.picture(first, (last - first) / fewer, fewer, hosts)
-        return self._fine(first, width, bins, hosts, self.within(first, last))
+        width, going = (last - first) / bins, _within(running, first, last)
+        if width < FINE_ENOUGH * self._bins.width:
+            if self._about(first, last) <= MOST_FINE:
+                return self._fine(first, width, bins, hosts, (*self.within(first, last), *going))
+            bins = max(1, min(bins, int((last - first) / (FINE_ENOUGH * self._bins.width))))
+            width = (last - first) / bins
+        found = self._bins.picture(first, width, bins, hosts)
+        for host, (busy, _) in self._fine(first, width, bins, hosts, going).items():
+            ended, failed = found[host]
+            found[host] = [round(one + other, 3) for one, other in zip(ended, busy, strict=True)], failed
+        return found
 
     def _about(self, first: float, last: float) -> int:
         """Return how many attempts have to be looked at for a window."""
@@ -147,6 +155,10 @@ class Timeline:
                 failed[host][min(there, bins - 1)] += 1
         return {host: ([round(part + whole, 3) for part, whole in
                         zip(work[host], accumulate(fills[host][:bins]), strict=False)], failed[host]) for host in hosts}
+
+
+def _within(spans: Iterable[Span], first: float, last: float) -> list[Span]:
+    return [span for span in spans if span.started <= last and span.ended >= first]
 
 
 class _Bins:

@@ -11,8 +11,8 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 #: Seconds within which the head of a request has to be there.
 HEAD_WITHIN = 20.0
-#: Seconds between an answer and the end of a connection over which more would come.
-LINGER = 0.5
+#: Bytes that are read of a request after its answer.
+MOST_UNREAD = 1 << 20
 #: Connections at a time; files that are left for everything else where fewer may be open.
 MOST, BESIDES = 1_000, 200
 
@@ -27,6 +27,7 @@ class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
     """One connection."""
 
     _patience: asyncio.TimerHandle | None = None
+    _unread = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
@@ -38,7 +39,13 @@ class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
     def data_received(self, data: bytes) -> None:
         if self._patience is None:
             self._wait()
-        super().data_received(data)
+        cycle = self.cycle
+        # It was answered before all of it had come, as when it was refused.
+        self._unread = self._unread + len(data) if cycle and cycle.response_complete and cycle.more_body else 0
+        if self._unread > MOST_UNREAD:
+            self.transport.close()
+        else:
+            super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._patience is not None:
@@ -53,12 +60,3 @@ class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
         if self.cycle is None or self.cycle.response_complete:
             # No request is under way: what came is the beginning of one, or nothing.
             self.transport.close()
-
-    def on_response_complete(self) -> None:
-        """A request that was answered before all of it had come: the rest is not read, and time is given for the answer
-        to be."""
-        cut = self.cycle is not None and self.cycle.more_body
-        super().on_response_complete()
-        if cut and not self.transport.is_closing():
-            self.transport.pause_reading()
-            self.loop.call_later(LINGER, self.transport.close)

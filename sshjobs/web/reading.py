@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from sshjobs.store import RunReader
 from sshjobs.store.index import JobIndex
 from sshjobs.store.rows import AttemptRow, HostRow, JobRow
 from sshjobs.store.rundir import RunPaths
+from sshjobs.store.timeline import Span
 from sshjobs.web import files, models
 from sshjobs.web.routes import NotFound
 from sshjobs.web.sources import Sources
@@ -224,19 +226,32 @@ def _host(name: str, reader: RunReader, index: JobIndex) -> models.HostDetail:
         failure_share_elsewhere=failed / (done + failed) if done + failed else None)
 
 
+def _running(reader: RunReader, index: JobIndex) -> list[Span]:
+    """Return the attempts that run, from their starts until now."""
+    numbers = index.select(states=[STATE_BUSY, STATE_UNKNOWN], limit=MOST_BARS)[2]
+    now, found = time.time(), list[Span]()
+    for number, attempts in reader.attempts_of(numbers).items():
+        if attempts and attempts[-1].started is not None:
+            found.append(Span(number, index.host(attempts[-1].host), 0, attempts[-1].started,
+                              max(now, attempts[-1].started)))
+    return found
+
+
 def _timeline(query: models.TimelineAsked, reader: RunReader, index: JobIndex) -> models.TimelineInfo:
-    span = index.timeline.span
-    if span is None:
+    running = _running(reader, index)
+    spans = [*([index.timeline.span] if index.timeline.span else ()), *((one.started, one.ended) for one in running)]
+    if not spans:
         return models.TimelineInfo(begin=0.0, end=0.0, rows=[], bars=[], hosts=0, ready=index.complete)
+    span = min(first for first, _ in spans), max(last for _, last in spans)
     begin = span[0] if query.begin is None else query.begin
     end = span[1] if query.end is None else query.end
     if not begin < end:
         end = begin + 1.0
-    bars = index.timeline.bars(begin, end, MOST_BARS)
+    bars = index.timeline.bars(begin, end, MOST_BARS, running)
     hosts = sorted(range(len(index.hosts)), key=index.hosts.__getitem__)
     shown = hosts[query.skip:query.skip + MOST_HOSTS]
     told = frozenset(shown)
-    binned = {} if bars is not None else index.timeline.binned(begin, end, query.bins, told)
+    binned = {} if bars is not None else index.timeline.binned(begin, end, query.bins, told, running)
     return models.TimelineInfo(
         begin=begin, end=end, hosts=len(hosts), ready=index.complete,
         rows=[models.Row(host=index.hosts[host], busy=busy, failed=failed) for host in shown if bars is None

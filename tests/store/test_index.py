@@ -10,7 +10,7 @@ import pytest
 from sshjobs.model.states import STATE_DONE, STATE_ERROR, Outcome
 from sshjobs.store import RunReader
 from sshjobs.store.index import JobIndex
-from sshjobs.store.timeline import MOST_BINS, MOST_CELLS, Timeline
+from sshjobs.store.timeline import MOST_BINS, MOST_CELLS, Span, Timeline
 from tests.store.helpers import CREATED, finish, launch, make_jobs, make_store
 
 
@@ -106,6 +106,21 @@ def test_there_are_fewer_bins_for_each_of_many_hosts() -> None:
     cells = sum(map(len, timeline._bins._work.values()))
     assert cells <= 1.1 * MOST_CELLS
     assert sum(timeline.binned(0.0, 2001.0, 100, {0})[0][0]) * 20.01 == pytest.approx(2000, rel=0.02)
+
+
+def test_what_runs_is_on_the_timeline_too() -> None:
+    timeline = Timeline(harmless=frozenset([1]))
+    for n in range(100):
+        timeline.add(n + 1, 0, float(n), n + 1.0, 1)
+    running = [Span(200, 0, 0, 50.0, 120.0), Span(201, 1, 0, 110.0, 120.0), Span(202, 1, 0, 500.0, 600.0)]
+    bars = timeline.bars(0.0, 120.0, 1000, running)
+    assert bars is not None and len(bars) == 102
+    assert [(span.job, lane) for span, lane in bars if span.job >= 200] == [(200, 1), (201, 0)]
+    for bins in (10, 120):
+        found = timeline.binned(0.0, 120.0, bins, {0, 1}, running)
+        width = 120.0 / bins
+        assert sum(found[0][0]) * width == pytest.approx(170, rel=0.02)
+        assert sum(found[1][0]) * width == pytest.approx(10, rel=0.02) and sum(found[1][1]) == 0
 
 
 def test_bars_of_a_host_do_not_overlap_in_a_lane() -> None:

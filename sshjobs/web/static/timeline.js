@@ -6,8 +6,8 @@ import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { span, when } from "./words.js";
 
 const LABEL = 130, LANE = 12, GAP = 8, HOSTS = 100;
-const KINDS = { done: "succeeded", error: "ended otherwise", unknown: "nobody's fault" };
-const kind = (outcome) => (outcome === "succeeded" ? "done" : ["lost", "never_started", "cancelled"].includes(outcome) ? "unknown" : "error");
+const KINDS = { done: "succeeded", error: "failed", unknown: "cancelled, lost or never started", busy: "running" };
+const kind = (outcome) => (outcome === null ? "busy" : outcome === "succeeded" ? "done" : ["lost", "never_started", "cancelled"].includes(outcome) ? "unknown" : "error");
 
 function layout(data) {
   const hosts = new Map();
@@ -94,7 +94,7 @@ export function Timeline({ run, live, place }) {
   };
   const move = (event) => {
     const bar = barAt(event);
-    setUnder(bar ? `${bar.job} on ${bar.host}: ${(bar.outcome || "").replaceAll("_", " ")}, ${span(bar.ended - bar.started)}` : when(time(event)));
+    setUnder(bar ? `${bar.job} on ${bar.host}: ${(bar.outcome || "running").replaceAll("_", " ")}, ${span(bar.ended - bar.started)}` : when(time(event)));
   };
   const up = (event) => {
     const from = drag, to = time(event);
@@ -108,8 +108,8 @@ export function Timeline({ run, live, place }) {
     <div class="tools"><button type="button" onClick=${() => zoom(0.5)}>Zoom in</button><button type="button" onClick=${() => zoom(2)}>Zoom out</button>
       <button type="button" onClick=${() => change({ begin: "", end: "" })}>Whole run</button><span class="soft">drag to zoom into a part; ${span(data.end - data.begin)} are shown</span></div>
     <div class="keys">${Object.entries(KINDS).map(([name, text]) => html`<span><i class="b-${name}"></i>${text}</span>`)}
-      ${data.rows.length > 0 && html`<span><i class="b-busy"></i>jobs at a time</span>`}</div>
-    ${empty ? html`<p class="empty">${data.ready ? "Nothing has ended in this time." : "The run is still being read."}</p>` : html`
+      ${data.rows.length > 0 && html`<span>as high as jobs run at a time</span>`}</div>
+    ${empty ? html`<p class="empty">${data.ready ? "Nothing ran in this time." : "The run is still being read."}</p>` : html`
     <canvas ref=${canvas} role="img" aria-label="attempts of ${plan.rows.size} hosts from ${when(data.begin)} to ${when(data.end)}"
       onPointerDown=${(event) => setDrag(time(event))} onPointerMove=${move} onPointerUp=${up} onPointerLeave=${() => { setDrag(null); setUnder(""); }}
       onWheel=${(event) => { if (event.ctrlKey) { event.preventDefault(); zoom(event.deltaY > 0 ? 1.25 : 0.8, time(event)); } }}></canvas>`}
