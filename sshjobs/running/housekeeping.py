@@ -104,6 +104,7 @@ class Housekeeping(Hooks):
 
     def commit(self) -> None:
         """Make everything that happened durable, then let launches leave and hosts forget."""
+        self.hosts.hand_over_pulses()
         self._patiently(self.books.commit)
         self._patiently(self.network.flush)
         due = self.books.due(self.clock.monotonic(), hurry=not self.schedule.waiting)

@@ -17,8 +17,8 @@ from sshjobs.store import RunStore
 
 #: Seconds between two looks for leases that are over, while a job with one is on a host that is away.
 LEASE_LOOK = 1.0
-#: Seconds in which pulses are written down once at most, those of all hosts together: a commit is a sync of the disk.
-PULSES_EVERY = 5.0
+#: Seconds that pulses wait for others, so that one commit, which is a sync of the disk, is for all of them.
+PULSES_WITHIN = 2.0
 
 
 class RunHosts:
@@ -40,9 +40,9 @@ class RunHosts:
         self.leaving: set[str] = set()
         #: When to look at leases next; ``None`` while nothing with one is on a host that is away.
         self._lease_look: float | None = None
-        #: How hosts fare, as far as it was not handed to the store yet; when it last was.
+        #: How hosts fare, as far as it was not handed to the store yet; when it is to be.
         self._pulses: dict[str, dict[str, Any]] = {}
-        self._pulses_at = float("-inf")
+        self._pulses_due = 0.0
 
     # -- what hosts tell -----------------------------------------------------------------------------------------
 
@@ -66,11 +66,15 @@ class RunHosts:
             self._tell(event)
 
     def _take_pulses(self, pulses: dict[str, dict[str, Any]]) -> None:
-        """Note how hosts fare. What comes while others were just written waits for the next that comes."""
+        """Note how hosts fare. It is written with whatever else is, or by itself after a while."""
         at = self._clock.time()
+        if not self._pulses:
+            self._pulses_due = self._clock.monotonic() + PULSES_WITHIN
         self._pulses.update((name, {"at": at, **told}) for name, told in pulses.items())
-        if self._clock.monotonic() - self._pulses_at >= PULSES_EVERY:
-            self._pulses_at = self._clock.monotonic()
+
+    def hand_over_pulses(self) -> None:
+        """Hand to the store how hosts fare, where a commit comes anyway or that has waited long enough."""
+        if self._pulses and (self._store.dirty or self._clock.monotonic() >= self._pulses_due):
             for name, told in self._pulses.items():
                 self._store.set_pulse(name, told)
             self._pulses.clear()
@@ -89,7 +93,10 @@ class RunHosts:
         self._tell(Warned(host, words))
 
     def look_within(self) -> float | None:
-        """Return after how many seconds :meth:`leases_over` is to be asked again; ``None``: after the next event."""
+        """Return after how many seconds :meth:`leases_over` is to be asked again, or pulses are to be committed;
+        ``None``: after the next event."""
+        if self._pulses:
+            return max(0.0, min(LEASE_LOOK, self._pulses_due - self._clock.monotonic()))
         return None if self._lease_look is None else LEASE_LOOK
 
     def leases_over(self) -> list[Job]:

@@ -92,7 +92,7 @@ def endpoints(pages: Pages, reading: Reading, acting: Acting, events: Events) ->
                  answer="application/octet-stream"),
         Endpoint("GET", f"{run}/download", read, reading.download, "All that a job wrote", models.DownloadAsked,
                  answer="application/octet-stream"),
-        Endpoint("GET", f"{run}/files", read, reading.files, "Files that came home", models.FilesAsked,
+        Endpoint("GET", f"{run}/files", read, reading.files, "Fetched files", models.FilesAsked,
                  answer=models.Files),
         Endpoint("GET", f"{run}/file", read, reading.file, "One of them", models.FileAsked,
                  answer="application/octet-stream"),

@@ -45,7 +45,7 @@ def opened(paths: RunPaths, path: Path) -> Iterator[tuple[int, int] | None]:
 
 
 def outputs_path(paths: RunPaths, job: str, attempt: int | None) -> Path:
-    """Return the directory of what came home of a job, of its newest attempt or an earlier one."""
+    """Return the directory of a job's fetched files, of its newest attempt or an earlier one."""
     return paths.outputs(job) if attempt is None else paths.attempt(job, attempt) / "outputs"
 
 

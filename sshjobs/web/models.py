@@ -79,7 +79,7 @@ class FilesAsked(OfJob):
 
 
 class FileAsked(FilesAsked):
-    """A file that came home; ``path`` is below the job's outputs."""
+    """A fetched file; ``path`` is below the job's outputs."""
 
     path: Annotated[str, Field(max_length=4096)]
 
@@ -230,7 +230,7 @@ class AttemptInfo(BaseModel):
 
 
 class FileInfo(BaseModel):
-    """A file that came home. ``image``: it may be shown as a picture; everything else is for downloading."""
+    """A fetched file. ``image``: it may be shown as a picture; everything else is for downloading."""
 
     path: str
     size: int

@@ -90,7 +90,7 @@ class Reading:
                                    for path, size in found], more=more)
 
     async def file(self, request: Request, query: models.FileAsked, body: None) -> Response:
-        """Return a file that came home. Pictures are shown, in a page of no origin in which nothing runs; everything
+        """Return a fetched file. Pictures are shown, in a page of no origin in which nothing runs; everything
         else is to be saved."""
         watch = await self._sources.watch(query.run)
         await watch.ask(partial(_known, query.job))
@@ -196,7 +196,7 @@ def _command(spec: JobSpec) -> str:
 
 
 def _shown(spec: Mapping[str, Any]) -> dict[str, object]:
-    return {key: value for key, value in spec.items() if value not in (None, "", [], {}, ()) and key not in _COMMAND}
+    return {key: value for key, value in spec.items() if value and key not in _COMMAND}
 
 
 def _chosen(attempt: AttemptRow) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 
 from sshjobs import JobSpec, Run
@@ -13,12 +14,16 @@ from tests.web.serving import browser, serving
 WHERE = Path(__file__).parents[2] / "docs" / "pictures"
 PAGES = {"runs": "", "cluster": "?run=sweep-7", "jobs": "?run=sweep-7&view=jobs", "timeline": "?run=sweep-7&view=timeline",
          "job": "?run=sweep-7&view=job&job=fit-13&stream=stderr", "host": "?run=sweep-7&view=host&host=node02",
-         "manage": "?run=sweep-7&view=manage"}
+         "manage": "?run=sweep-7&view=manage", "together": "?view=together"}
 #: Width, height, and the scheme of colours.
 SCREENS = {"light": (1280, 760, "light"), "dark": (1280, 760, "dark"), "phone": (390, 760, "light")}
 SCRIPT = ["echo \"lr 0.$SSHJOBS_INDEX\"", "sleep $((SSHJOBS_INDEX % 3)).$((SSHJOBS_INDEX * 37 % 10))",
           "if [ $((SSHJOBS_INDEX % 13)) = 0 ]; then printf 'loss is \\033[31mnan\\033[0m after step 3\\n' >&2; exit 2; fi",
           "if [ $SSHJOBS_INDEX -gt 70 ]; then sleep 600; fi"]
+
+
+CHART = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 120" width="300" height="120"><rect width="300" height="120" fill="#fff"/>
+<path d="M10 20 L80 60 L150 85 L220 95 L290 100" fill="none" stroke="#0b5c8e" stroke-width="3"/><text x="10" y="112" font-size="11">loss by step</text></svg>"""
 
 
 def main() -> None:
@@ -30,6 +35,11 @@ def main() -> None:
                         ssh_config=str(lab.ssh_config))
         wait_until(lambda: sum(job.state == "busy" for job in run.jobs) == 8
                    and all(job.state in ("done", "error") for job in run.jobs[:70]), 100)
+        (run.paths.outputs("fit-13")).mkdir()
+        (run.paths.outputs("fit-13") / "loss.svg").write_text(CHART)
+        (run.paths.outputs("fit-13") / "checkpoint-3.bin").write_bytes(bytes(70_000))
+        # By then each host has said how it fares, with the jobs that go on.
+        time.sleep(35)
         with serving(results) as served:
             for name, (width, height, scheme) in SCREENS.items():
                 context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)

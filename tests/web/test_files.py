@@ -1,4 +1,4 @@
-"""Files that came home, as pages have them: pictures in a sandbox, everything else for saving, nothing from elsewhere."""
+"""Fetched files, as pages have them: pictures in a sandbox, everything else for saving, nothing from elsewhere."""
 
 from __future__ import annotations
 

@@ -9,7 +9,12 @@ import { count, none, size, span, when } from "./words.js";
 
 const STATES = { up: "up", away: "away", blocked: "cannot be used", silent: "silent" };
 
-const free = (part, whole) => (part === null ? none : whole ? `${size(part)} of ${size(whole)}` : size(part));
+/** How much is free, and of how much: one unit is said once. */
+function free(part, whole) {
+  if (part === null || !whole) return size(part);
+  const [number, unit] = size(part).split(" "), all = size(whole);
+  return `${all.endsWith(` ${unit}`) ? number : `${number} ${unit}`} of ${all}`;
+}
 
 const columns = (run) => [
   { key: "name", title: "Host", value: (host) => host.name,
@@ -25,7 +30,7 @@ const columns = (run) => [
   { key: "done", title: "Done", number: true, value: (host) => host.done, show: (host) => count(host.done) },
   { key: "failed", title: "Failed", number: true, value: (host) => host.failed, show: (host) => count(host.failed) },
   { key: "cpu", title: "CPU time", number: true, value: (host) => host.cpu, show: (host) => span(host.cpu) },
-  { key: "seconds", title: "A job takes", number: true, value: (host) => host.seconds_per_job, show: (host) => span(host.seconds_per_job) },
+  { key: "seconds", title: "Per job", number: true, value: (host) => host.seconds_per_job, show: (host) => span(host.seconds_per_job) },
   { key: "load", title: "Load", number: true, less: true, value: (host) => host.load, show: (host) => host.load?.toFixed(2) ?? none },
   { key: "memory", title: "Memory free", number: true, less: true, value: (host) => host.memory_free ?? host.memory, show: (host) => free(host.memory_free, host.memory) },
   { key: "disk", title: "Disk free", number: true, less: true, value: (host) => host.disk, show: (host) => size(host.disk) },
@@ -33,7 +38,6 @@ const columns = (run) => [
   { key: "sent", title: "Sent", number: true, less: true, value: (host) => host.sent, show: (host) => size(host.sent) },
   { key: "received", title: "Received", number: true, less: true, value: (host) => host.received, show: (host) => size(host.received) },
   { key: "heard", title: "Last heard", less: true, value: (host) => host.heard, show: (host) => when(host.heard) },
-  { key: "since", title: "State since", less: true, value: (host) => host.since, show: (host) => when(host.since) },
   { key: "reason", title: "Reason", wide: true, less: true, value: (host) => host.reason },
 ];
 
@@ -48,7 +52,7 @@ export function Cluster({ run, live, place }) {
     <div class="tools"><label>Filter hosts<input type="search" value=${place.filter || ""}
       onInput=${(event) => change({ filter: event.target.value })} /></label>
       <span class="soft">${shown.length === hosts.length ? `${count(hosts.length)} hosts` : `${count(shown.length)} of ${count(hosts.length)} hosts`}</span></div>
-    ${hosts.length ? html`<${Table} label="Hosts" id="hosts" columns=${columns(run)} rows=${shown} sort=${place.sort || "address"}
+    ${hosts.length ? html`<${Table} label="Hosts" id="hosts" dense=${true} columns=${columns(run)} rows=${shown} sort=${place.sort || "address"}
       descending=${(place.order || "desc") === "desc"} onSort=${(sort, desc) => change({ sort, order: desc ? "desc" : "asc" })} />`
       : html`<p class="empty">No hosts yet. ${run ? "Add some on the page Manage." : ""}</p>`}`;
 }
@@ -94,8 +98,8 @@ export function HostPage({ run, live, place, readOnly }) {
         <button type="button" onClick=${() => setChosen(chosen.size === data.running.length ? new Set() : new Set(data.running.map((job) => job.name)))}>
           ${chosen.size === data.running.length ? "Select none" : "Select all"}</button>
         <button type="button" class="danger" disabled=${readOnly || !chosen.size} onClick=${cancel}>Cancel ${chosen.size || ""} selected</button></div>
-      <${JobTable} run=${run} jobs=${data.running} chosen=${chosen} setChosen=${setChosen} label="Running jobs" id="running" use=${true} />`
+      <${JobTable} run=${run} jobs=${data.running} chosen=${chosen} setChosen=${setChosen} label="Running jobs" id="running" here=${true} />`
     : html`<p class="empty">Nothing runs here now.</p>`}
     <h2>Ended last</h2>
-    ${data.finished.length ? html`<${JobTable} run=${run} jobs=${data.finished} label="Ended jobs" id="ended" use=${true} />` : html`<p class="empty">Nothing has ended here yet.</p>`}`;
+    ${data.finished.length ? html`<${JobTable} run=${run} jobs=${data.finished} label="Ended jobs" id="ended" here=${true} />` : html`<p class="empty">Nothing has ended here yet.</p>`}`;
 }

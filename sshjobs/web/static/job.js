@@ -10,13 +10,13 @@ import { none, size, span, when } from "./words.js";
 const SHOWN = 8 << 20, PICTURES = 40;
 const KEPT = 1 << 18, PIECE = 1 << 16, FOLLOW_MS = 1000;
 
-/** What came home: pictures are shown, in a page of no origin in which nothing runs; everything else is for saving. */
+/** Files that were fetched: pictures are shown, in a page of no origin in which nothing runs; everything else is for saving. */
 function Files({ run, job, attempt, version }) {
   const { data, error } = useLoad((signal) => ask(ofRun(run, "files") + query({ job, attempt }), signal), [run, job, attempt, version]);
   if (!data) return html`<${Trouble} error=${error} />`;
   if (!data.files.length) return null;
   const to = (file) => ofRun(run, "file") + query({ job, attempt, path: file.path });
-  return html`<h2>Files that came home</h2><div id="files">
+  return html`<h2>Fetched files</h2><div id="files">
     <div class="pictures">${data.files.filter((file) => file.image && file.size < SHOWN).slice(0, PICTURES).map((file) => html`
       <figure key=${file.path}><a href=${to(file)} target="_blank" rel="noopener"><img src=${to(file)} alt=${file.path} loading="lazy" /></a>
         <figcaption>${file.path}</figcaption></figure>`)}</div>

@@ -10,6 +10,9 @@ const PAGE = 100;
 const STATES = ["free", "busy", "done", "unknown", "error"];
 const OUTCOMES = ["succeeded", "failed", "signalled", "timed_out", "out_of_memory", "never_started", "lost", "cancelled", "skipped"];
 
+/** Seconds that a job has taken, or has been at so far. */
+const took = (job) => (job.seconds === null && job.state === "busy" && job.started ? Math.max(0, Date.now() / 1000 - job.started) : job.seconds);
+
 const USE = [
   { key: "cpu", title: "CPU", number: true, less: true, sorts: false, value: (job) => job.cpu, show: (job) => span(job.cpu) },
   { key: "rss", title: "Memory", number: true, less: true, sorts: false, value: (job) => job.rss, show: (job) => size(job.rss) },
@@ -20,13 +23,13 @@ const columns = (run) => [
   { key: "state", title: "State", value: (job) => job.state, show: (job) => html`<${State} job=${job} />` },
   { key: "host", title: "Host", value: (job) => job.host, show: (job) => job.host ? html`<${Link} to=${{ run, view: "host", host: job.host }}>${job.host}<//>` : none },
   { key: "started", title: "Started", sorts: false, less: true, value: (job) => job.started, show: (job) => when(job.started) },
-  { key: "seconds", title: "Took", number: true, value: (job) => job.seconds, show: (job) => span(job.seconds) },
+  { key: "seconds", title: "Took", number: true, value: (job) => job.seconds, show: (job) => span(took(job)) },
   { key: "attempts", title: "Attempts", number: true, sorts: false, less: true, value: (job) => job.attempts },
   { key: "reason", title: "Reason", sorts: false, wide: true, less: true, value: (job) => job.reason },
 ];
 
-/** A table of jobs as they are given; with chosen, each has a box to tick; with use, it tells of CPU and memory. */
-export function JobTable({ run, jobs, sort, descending, onSort, chosen, setChosen, label, id, use }) {
+/** A table of jobs as they are given; with chosen, each has a box to tick; here: all are of one host, told with what they take. */
+export function JobTable({ run, jobs, sort, descending, onSort, chosen, setChosen, label, id, here }) {
   const tick = (name) => {
     const now = new Set(chosen);
     if (!now.delete(name)) now.add(name);
@@ -34,7 +37,7 @@ export function JobTable({ run, jobs, sort, descending, onSort, chosen, setChose
   };
   const box = chosen ? [{ key: "chosen", title: html`<span class="soft">✓</span>`, sorts: false, value: (job) => job.name,
     show: (job) => html`<input type="checkbox" aria-label="select ${job.name}" checked=${chosen.has(job.name)} onChange=${() => tick(job.name)} />` }] : [];
-  const all = [...box, ...columns(run).slice(0, -1), ...(use ? USE : []), columns(run).at(-1)].map((column) => (onSort ? column : { ...column, sorts: false }));
+  const all = [...box, ...columns(run).filter((one) => !here || !["host", "reason"].includes(one.key)), ...(here ? [...USE, columns(run).at(-1)] : [])].map((column) => (onSort ? column : { ...column, sorts: false }));
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table aria-label=${label} id=${id}>
     <${Heads} columns=${all} sort=${sort} descending=${descending} onSort=${onSort} />
     <tbody>${jobs.map((row) => html`<tr key=${row.number}><${Cells} columns=${all} row=${row} /></tr>`)}</tbody></table></div>`;

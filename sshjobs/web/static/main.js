@@ -39,8 +39,7 @@ function RunList({ place }) {
   if (!data) return html`<${Trouble} error=${error} />`;
   const sum = (state) => data.runs.reduce((all, run) => all + (run.counts[state] || 0), 0);
   return html`<h1>Runs</h1><${Trouble} error=${error} />
-    ${data.runs.length > 1 && html`<p class="soft">All of them: ${["free", "busy", "done", "unknown", "error"].map((state) => `${count(sum(state))} ${state}`).join(", ")}.
-      ${" "}<${Link} to=${{ view: "together" }}>Those at work together<//></p>`}
+    ${data.runs.length > 1 && html`<p class="soft">All of them: ${["free", "busy", "done", "unknown", "error"].map((state) => `${count(sum(state))} ${state}`).join(", ")}.</p>`}
     ${data.runs.length ? html`<${Table} label="Runs" id="runs" columns=${RUNS} rows=${data.runs} sort=${place.sort || "created"}
       descending=${(place.order || "desc") === "desc"} onSort=${(sort, desc) => change({ sort, order: desc ? "desc" : "asc" })} />`
     : html`<p class="empty">No runs yet. Start one with <code>sshjobs run jobs.yaml --hosts hosts.txt</code>; it appears here by itself.</p>`}`;
@@ -81,7 +80,9 @@ function App() {
   if (!settings) return html`<main><${Trouble} error=${error} /></main>`;
   if (place.run) return html`<${RunPages} key=${place.run} run=${place.run} place=${place} settings=${settings} />`;
   if (place.view === "together") return html`<${RunPages} key="together" run=${null} place=${place} settings=${settings} />`;
-  return html`<header><${Link} class="brand" to=${{}}>sshjobs<//></header><main id="main"><${RunList} place=${place} /></main>`;
+  return html`<a class="skip" href="#main">To the content</a>
+    <header><${Link} class="brand" to=${{}}>sshjobs<//><nav aria-label="Pages"><${Link} to=${{}} aria-current="page">Runs<//><${Link} to=${{ view: "together" }}>Together<//></nav></header>
+    <main id="main"><${RunList} place=${place} /></main>`;
 }
 
 render(html`<${App} />`, document.getElementById("app"));

@@ -4,7 +4,6 @@ import { act, ofRun } from "./api.js";
 import { change, useActs, useQuestion } from "./parts.js";
 import { Table } from "./table.js";
 import { html, useState } from "./vendor/preact-htm.js";
-import { none } from "./words.js";
 
 export function Manage({ run, live, place, readOnly, every, setEvery }) {
   const [question, confirm] = useQuestion();
@@ -59,5 +58,5 @@ export function Manage({ run, live, place, readOnly, every, setEvery }) {
     : html`<p class="empty">No hosts yet: add one above.</p>`}
     <h2>This browser</h2>
     <div class="tools"><label>Seconds between updates, 0 for none<input type="number" min="0" max="3600" value=${every}
-      onChange=${(event) => setEvery(Math.max(0, Number(event.target.value) || 0))} /></label><span class="soft">now ${every || none}</span></div>`;
+      onChange=${(event) => setEvery(Math.max(0, Number(event.target.value) || 0))} /></label>${every ? "" : html`<span class="soft">nothing is updated now</span>`}</div>`;
 }

@@ -72,7 +72,7 @@ export function Totals({ run, rate, secondsLeft, linked }) {
       ${Object.keys(MEANING).map((state) => html`<div class="card"><b class="s-${state}" data-count=${state}>${count(run.counts[state])}</b><span>${
         linked ? html`<${Link} to=${{ run: run.name, view: "jobs", state }}>${state}<//>` : state}</span></div>`)}
       ${card(rate === null || rate === undefined ? "–" : rate.toFixed(rate < 10 ? 1 : 0), "jobs per second")}
-      ${card(secondsLeft ? span(secondsLeft) : "–", "expected to go on")}
+      ${card(secondsLeft ? span(secondsLeft) : "–", "expected time left")}
     </div>`;
 }
 

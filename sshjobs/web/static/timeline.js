@@ -5,9 +5,12 @@ import { Trouble, change, go, useLoad, useSlow } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { span, when } from "./words.js";
 
-const LABEL = 130, LANE = 12, GAP = 8, HOSTS = 100;
+const LANE = 12, GAP = 8, HOSTS = 100;
 const KINDS = { done: "succeeded", error: "failed", unknown: "cancelled, lost or never started", busy: "running" };
 const kind = (outcome) => (outcome === null ? "busy" : outcome === "succeeded" ? "done" : ["lost", "never_started", "cancelled"].includes(outcome) ? "unknown" : "error");
+
+/** Pixels that the names of hosts get. */
+const label = (width) => (width < 600 ? 84 : 130);
 
 function layout(data) {
   const hosts = new Map();
@@ -23,35 +26,36 @@ function layout(data) {
 }
 
 function draw(canvas, data, plan) {
-  const width = canvas.clientWidth, scale = devicePixelRatio || 1, style = getComputedStyle(document.documentElement);
+  const width = canvas.clientWidth, left = label(width), scale = devicePixelRatio || 1, style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
   canvas.width = width * scale; canvas.height = plan.height * scale;
   canvas.style.height = `${plan.height}px`;
   const pen = canvas.getContext("2d");
   pen.scale(scale, scale);
   pen.font = "12px system-ui, sans-serif";
-  const x = (time) => LABEL + ((time - data.begin) / (data.end - data.begin)) * (width - LABEL - 6);
+  const x = (time) => left + ((time - data.begin) / (data.end - data.begin)) * (width - left - 6);
   for (const [name, row] of plan.rows) {
     pen.fillStyle = colour("--text");
-    pen.fillText(name.length > 18 ? `${name.slice(0, 17)}…` : name, 6, row.top + 11);
+    const most = Math.floor(left / 7);
+    pen.fillText(name.length > most ? `${name.slice(0, most - 1)}…` : name, 6, row.top + 11);
   }
   for (const bar of data.bars) {
     const row = plan.rows.get(bar.host);
     if (!row) continue;
     pen.fillStyle = colour(`--bar-${kind(bar.outcome)}`);
-    const from = Math.max(LABEL, x(bar.started));
+    const from = Math.max(left, x(bar.started));
     pen.fillRect(from, row.top + bar.lane * LANE, Math.max(1, x(bar.ended) - from - 0.5), LANE - 2);
   }
   const most = Math.max(1, ...data.rows.flatMap((row) => row.busy));
   for (const row of data.rows) {
     const place = plan.rows.get(row.host);
     if (!place) continue;
-    const step = (width - LABEL - 6) / row.busy.length, high = 2 * LANE - 2;
+    const step = (width - left - 6) / row.busy.length, high = 2 * LANE - 2;
     row.busy.forEach((busy, at) => {
       if (!busy && !row.failed[at]) return;
       pen.fillStyle = colour("--bar-busy");
-      pen.fillRect(LABEL + at * step, place.top + high * (1 - busy / most), Math.ceil(step), (high * busy) / most);
-      if (row.failed[at]) { pen.fillStyle = colour("--bar-error"); pen.fillRect(LABEL + at * step, place.top + high - 4, Math.ceil(step), 4); }
+      pen.fillRect(left + at * step, place.top + high * (1 - busy / most), Math.ceil(step), (high * busy) / most);
+      if (row.failed[at]) { pen.fillStyle = colour("--bar-error"); pen.fillRect(left + at * step, place.top + high - 4, Math.ceil(step), 4); }
     });
   }
   pen.fillStyle = colour("--soft");
@@ -80,8 +84,8 @@ export function Timeline({ run, live, place }) {
   }, []);
   useEffect(() => { if (data && canvas.current) draw(canvas.current, data, plan); });
   const time = (event) => {
-    const box = canvas.current.getBoundingClientRect();
-    return data.begin + Math.min(1, Math.max(0, (event.clientX - box.left - LABEL) / (box.width - LABEL - 6))) * (data.end - data.begin);
+    const box = canvas.current.getBoundingClientRect(), left = label(box.width);
+    return data.begin + Math.min(1, Math.max(0, (event.clientX - box.left - left) / (box.width - left - 6))) * (data.end - data.begin);
   };
   const zoom = (factor, around = (data.begin + data.end) / 2) => change({
     begin: (around - (around - data.begin) * factor).toFixed(3), end: (around + (data.end - around) * factor).toFixed(3) });
