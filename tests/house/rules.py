@@ -22,6 +22,11 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     "ClusterShell": ("sshjobs.inputs",),
     "fabric": ("sshjobs.network.transport",),
     "paramiko": ("sshjobs.network.transport",),
+    "zmq": ("sshjobs.pools", "sshjobs.cluster"),
+    "gear": ("sshjobs.pools", "sshjobs.cluster"),
+    "ipyparallel": ("sshjobs.pools", "sshjobs.cluster"),
+    "distributed": ("sshjobs.pools", "sshjobs.cluster"),
+    "cloudpickle": ("sshjobs.pools",),
     "click": ("sshjobs.cli",),
     "rich": ("sshjobs.cli", "sshjobs.views"),
 }

@@ -14,7 +14,7 @@ from tests.house.source import ROOT
 
 SYSTEM = ROOT / ".ci" / "system"
 TESTS_NEED = {"sshd", "ssh", "ip", "nft", "tmux", "ps", "unshare", "mount", "strace", "bash", "zsh", "csh", "tcsh", "fish",
-              "parallel", "chromium"}
+              "parallel", "chromium", "gearmand"}
 
 
 class Machine:

@@ -99,8 +99,9 @@ def test_every_imported_library_is_a_declared_dependency() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     extras = config["options.extras_require"]
-    declared = {_plain(line.partition(">")[0]) for needed in (config["options"]["install_requires"], extras["web"])
-                for line in needed.split()}
+    needs = (config["options"]["install_requires"],
+             *(extras[name] for name in ("web", "gearman", "ipython", "zmq", "dask")))
+    declared = {_plain(line.partition(">")[0]) for needed in needs for line in needed.split()}
     sold_as = dict(packages_distributions())
     sold_as["pydantic_core"] = ["pydantic"]  # which pins it, and lends its types to error reports
     outside = {

@@ -1,0 +1,1 @@
+"""Pools: functions of Python mapped over the workers of an engine cluster."""

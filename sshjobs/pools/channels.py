@@ -1,0 +1,143 @@
+"""Sockets of ZeroMQ between the parties of an engine cluster, encrypted and admitted by the cluster's key."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils.monitor import recv_monitor_message
+
+from sshjobs.errors import SshjobsError
+from sshjobs.pools.config import Endpoint
+from sshjobs.pools.keys import Key
+
+#: How long a broker gets to answer before it is said that it does not, in seconds.
+ANSWER_S = 5.0
+#: How often a silent connection is tried, and how long its silence is suffered before it is made again.
+_HEARTBEAT_MS, _SILENCE_MS = 5_000, 20_000
+
+_REFUSED = (zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+
+
+class BrokerError(SshjobsError):
+    """The other end of a channel does not answer, or the key does not fit. ``refused`` tells which."""
+
+    def __init__(self, what: str, *, where: str, refused: bool, hint: str):
+        self.refused = refused
+        super().__init__(what, where=where, hint=hint)
+
+
+class Channels:
+    """The sockets of one party. With a key every one is encrypted, and who connects must have the same key.
+
+    :param key: the cluster's key; ``None`` only where every address is of this machine
+    """
+
+    def __init__(self, key: Key | None):
+        self.key = key
+        self.context = zmq.Context()
+        self._authenticator: ThreadAuthenticator | None = None
+
+    def open(self, kind: int, end: Endpoint, *, ahead: int | None = None) -> zmq.Socket[bytes]:
+        """Return a socket at an end of a channel. It is used in one thread, and closed by :meth:`close` at the latest.
+
+        :param kind: such as ``zmq.PUSH``
+        :param ahead: how many messages may wait in it each way; ``None`` for ZeroMQ's own limit
+        :raises SshjobsError: it is to listen at an address and cannot
+        """
+        socket = self.context.socket(kind)
+        try:
+            self._prepare(socket, end)
+            if ahead is not None:
+                socket.set_hwm(ahead)
+            if end.bind:
+                socket.bind(end.url)
+            else:
+                socket.connect(end.url)
+        except zmq.ZMQError as error:
+            socket.close(0)
+            raise SshjobsError("the channel cannot be opened", where=end.url, why=zmq.strerror(error.errno or 0),
+                               hint="another broker may be at work there" if end.bind else None) from None
+        return socket
+
+    def check(self, kind: int, end: Endpoint, what: str = "the broker") -> None:
+        """Make sure that an address answers and that the key fits. Never take it for a socket that takes in work
+        (``PULL``): a message could be lost to it.
+
+        :raises BrokerError: nobody answers within :data:`ANSWER_S`, or the key does not fit
+        """
+        if end.bind:
+            return
+        socket = self.context.socket(kind)
+        monitor = socket.get_monitor_socket()
+        try:
+            self._prepare(socket, end)
+            socket.connect(end.url)
+            self._await_handshake(monitor, end.url, what)
+        except zmq.ZMQError as error:
+            raise SshjobsError(f"{what} cannot be asked", where=end.url, why=str(error)) from None
+        finally:
+            socket.disable_monitor()
+            monitor.close(0)
+            socket.close(0)
+
+    def _await_handshake(self, monitor: zmq.Socket[bytes], url: str, what: str) -> None:
+        deadline, connected = time.monotonic() + ANSWER_S, 0
+        while (left := deadline - time.monotonic()) > 0 and monitor.poll(int(left * 1000) + 1):
+            event: dict[str, Any] = dict(recv_monitor_message(monitor))
+            if event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                return
+            connected += event["event"] == zmq.EVENT_CONNECTED
+            # Who has another key closes the connection; once may be chance.
+            if event["event"] in _REFUSED or connected > 2:
+                break
+        if connected:
+            raise BrokerError(f"{what} refuses the key", where=url, refused=True,
+                              hint="take the key_file of this cluster; without one its broker has none either")
+        raise BrokerError(f"{what} does not answer", where=url, refused=False,
+                          hint=f"nothing came in {ANSWER_S:g} s; is it launched, and is this its address?")
+
+    def _prepare(self, socket: zmq.Socket[bytes], end: Endpoint) -> None:
+        socket.linger = 0
+        socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _SILENCE_MS)
+        if "[" in end.url:
+            socket.ipv6 = True
+        if self.key is None:
+            return
+        socket.curve_publickey, socket.curve_secretkey = self.key.public.encode(), self.key.secret.encode()
+        if not end.bind:
+            socket.curve_serverkey = self.key.public.encode()
+            return
+        if self._authenticator is None:
+            self._authenticator = ThreadAuthenticator(self.context)
+            self._authenticator.start()
+            self._authenticator.configure_curve_callback("*", _OnlyHolders(self.key.public))
+        socket.curve_server = True
+
+    def close(self) -> None:
+        """Close all sockets and end all that belongs to them. What was not sent yet is dropped."""
+        if self._authenticator is not None:
+            self._authenticator.stop()
+        self.context.destroy(0)
+
+    def __enter__(self) -> Channels:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        self.close()
+
+
+class _OnlyHolders:
+    """Admits those who have the cluster's key."""
+
+    def __init__(self, public: str):
+        self._public = public.encode("ascii")
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Tell whether a peer with a public key may come in (called by ZeroMQ's authenticator)."""
+        return key == self._public

@@ -1,0 +1,219 @@
+"""The command channel of an engine cluster: ping, quit and restart, and what workers answer.
+
+A message is one frame of JSON, never a pickle. The user repeats a command until it is answered, because a channel that
+was just opened loses what is sent before the broker knows of it; a worker carries out each command once. Quit and
+restart name the workers that they are for, so a worker that was launched again is not restarted once more.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import zmq
+
+from sshjobs.errors import printable
+from sshjobs.pools.channels import ANSWER_S, Channels
+from sshjobs.pools.config import Endpoint
+from sshjobs.pools.keys import Key
+
+COMMAND_PING = "ping"
+COMMAND_QUIT = "quit"
+COMMAND_RESTART = "restart"
+
+#: Seconds between two sendings of a command that is not answered yet.
+REPEAT_S = 0.1
+#: Longer messages are none of ours, in bytes.
+MAX_MESSAGE = 65536
+#: How often a listener looks whether it is to end, in milliseconds.
+_LOOK_MS = 200
+
+
+@dataclass(frozen=True)
+class WorkerFacts:
+    """What a worker says of itself.
+
+    :ivar worker: what tells it from all others, also from the one that ran in its place before
+    :ivar name: name of its job where ``up`` launched it
+    :ivar requests: how many it has processed, in ``elapsed`` seconds altogether
+    :ivar started: when it started, in seconds since 1970
+    """
+
+    worker: str
+    host: str
+    pid: int
+    name: str | None = None
+    requests: int = 0
+    elapsed: float = 0.0
+    started: float = 0.0
+    python: str = ""
+
+    @property
+    def mean(self) -> float:
+        """Seconds for each request."""
+        return self.elapsed / self.requests if self.requests else 0.0
+
+    @classmethod
+    def of_this_process(cls) -> WorkerFacts:
+        """Return the facts of a worker that starts here and now."""
+        return cls(uuid.uuid4().hex, socket.getfqdn(), os.getpid(), os.environ.get("SSHJOBS_JOB"), 0, 0.0, time.time(),
+                   ".".join(platform.python_version_tuple()[:2]))
+
+    @classmethod
+    def from_message(cls, message: Mapping[str, Any]) -> WorkerFacts | None:
+        """Return what a message says, ``None`` where it is none of a worker's."""
+        try:
+            name = message.get("name")
+            facts = cls(_text(message["worker"]), _text(message["host"]), int(message["pid"]),
+                        None if name is None else _text(name), int(message["requests"]), float(message["elapsed"]),
+                        float(message["started"]), _text(message["python"]))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None
+        return facts if math.isfinite(facts.elapsed) and math.isfinite(facts.started) else None
+
+
+@dataclass
+class CommandListener:
+    """The worker's side: answers commands in a thread of its own.
+
+    :ivar stats: returns ``requests`` and ``elapsed`` as they are
+    :ivar act: called in that thread, once for each ``quit`` or ``restart`` that is for this worker
+    """
+
+    command: Endpoint
+    log: Endpoint
+    key: Key | None
+    stats: Callable[[], Mapping[str, float]]
+    act: Callable[[str], None]
+    facts: WorkerFacts = field(default_factory=WorkerFacts.of_this_process)
+
+    def __post_init__(self) -> None:
+        self._ending = threading.Event()
+        self._acted: set[str] = set()
+        self._thread = threading.Thread(target=self._listen, name="sshjobs-commands", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen.
+
+        :raises BrokerError: the broker does not answer, or the key does not fit
+        """
+        self._channels = Channels(self.key)
+        try:
+            self._channels.check(zmq.SUB, self.command)
+            self._in = self._channels.open(zmq.SUB, self.command)
+            self._in.setsockopt(zmq.SUBSCRIBE, b"")
+            self._out = self._channels.open(zmq.PUB, self.log)
+        except BaseException:
+            self._channels.close()
+            raise
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening. A command that is being answered is answered first."""
+        self._ending.set()
+        self._thread.join()
+        self._channels.close()
+
+    def _listen(self) -> None:
+        while not self._ending.is_set():
+            if self._in.poll(_LOOK_MS):
+                self._answer(_message(self._in.recv_multipart()))
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        do, number, to = message.get("do"), message.get("id"), message.get("to")
+        for_all = to is None and do == COMMAND_PING
+        if not isinstance(number, str) or not (for_all or isinstance(to, list) and self.facts.worker in to):
+            return
+        facts = {**vars(self.facts), **self.stats()}
+        self._out.send(json.dumps({"did": do, "id": number, **facts}).encode())
+        if do in (COMMAND_QUIT, COMMAND_RESTART) and number not in self._acted:
+            self._acted.add(number)
+            self.act(do)
+
+
+class Commander:
+    """The user's side: sends commands and collects what workers answer.
+
+    :raises BrokerError: the broker does not answer, or the key does not fit
+    """
+
+    def __init__(self, command: Endpoint, log: Endpoint, key: Key | None):
+        self._channels = Channels(key)
+        try:
+            self._channels.check(zmq.PUB, command)
+            self._out = self._channels.open(zmq.PUB, command)
+            self._in = self._channels.open(zmq.SUB, log)
+            self._in.setsockopt(zmq.SUBSCRIBE, b"")
+        except BaseException:
+            self._channels.close()
+            raise
+
+    def ping(self, wait: float = 1.0, enough: Callable[[Collection[WorkerFacts]], bool] | None = None
+             ) -> list[WorkerFacts]:
+        """Return what all workers say that answer within ``wait`` seconds, in the order of their hosts.
+
+        :param enough: ends the wait earlier, once it is true of the answers so far
+        """
+        found = self._ask(COMMAND_PING, None, wait, enough or (lambda answers: False))
+        return sorted(found.values(), key=lambda facts: (facts.host, facts.pid))
+
+    def tell(self, do: str, workers: Collection[str], wait: float = ANSWER_S) -> set[str]:
+        """Have workers quit or restart. Returns those that have confirmed it; that they do it comes after their present
+        request.
+
+        :param workers: what tells them apart, see :class:`WorkerFacts`
+        """
+        return set(self._ask(do, sorted(workers), wait, lambda answers: len(answers) == len(set(workers))))
+
+    def _ask(self, do: str, to: list[str] | None, wait: float,
+             enough: Callable[[Collection[WorkerFacts]], bool]) -> dict[str, WorkerFacts]:
+        number, found = uuid.uuid4().hex, dict[str, WorkerFacts]()
+        request = json.dumps({"do": do, "id": number, "to": to}).encode()
+        deadline, next_time = time.monotonic() + wait, 0.0
+        while (now := time.monotonic()) < deadline and not enough(found.values()):
+            if now >= next_time:
+                self._out.send(request)
+                next_time = now + REPEAT_S
+            if not self._in.poll(int(max(0.0, min(next_time, deadline) - now) * 1000) + 1):
+                continue
+            message = _message(self._in.recv_multipart())
+            facts = WorkerFacts.from_message(message) if message.get("id") == number else None
+            if facts is not None and (to is None or facts.worker in to):
+                found[facts.worker] = facts
+        return found
+
+    def close(self) -> None:
+        """Close the channels."""
+        self._channels.close()
+
+    def __enter__(self) -> Commander:
+        return self
+
+    def __exit__(self, *of: object) -> None:
+        self.close()
+
+
+def _message(frames: list[bytes]) -> dict[str, Any]:
+    """Return what came in, empty where it is no message of ours."""
+    if len(frames) != 1 or len(frames[0]) > MAX_MESSAGE:
+        return {}
+    try:
+        found = json.loads(frames[0])
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return printable(value)[:255]

@@ -1,0 +1,158 @@
+"""The command channel: who has the key is answered, everybody else is not, and a command happens once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from sshjobs.errors import SshjobsError
+from sshjobs.pools import channels
+from sshjobs.pools.channels import BrokerError, Channels
+from sshjobs.pools.commands import Commander, CommandListener, WorkerFacts
+from sshjobs.pools.config import Endpoint
+from sshjobs.pools.keys import Key
+from tests.hints import tries
+
+
+class Broker:
+    """The two forwarders, in threads, at free ports."""
+
+    def __init__(self, key: Key | None):
+        self.channels = Channels(key)
+        self.ends: dict[str, Endpoint] = {}
+        for name in ("command", "log"):
+            pair = []
+            for side, kind in (("in", zmq.XSUB), ("out", zmq.XPUB)):
+                socket = self.channels.open(kind, Endpoint("tcp://127.0.0.1:*", bind=True))
+                self.ends[f"{name}-{side}"] = Endpoint(str(socket.getsockopt_string(zmq.LAST_ENDPOINT)))
+                pair.append(socket)
+            threading.Thread(target=self._forward, args=pair, daemon=True).start()
+
+    @staticmethod
+    def _forward(one: zmq.Socket[bytes], other: zmq.Socket[bytes]) -> None:
+        try:
+            zmq.proxy(one, other)
+        except zmq.ZMQError:
+            pass
+
+    def listener(self, key: Key | None, **more: object) -> CommandListener:
+        made = CommandListener(self.ends["command-out"], self.ends["log-in"], key,
+                               lambda: {"requests": 3, "elapsed": 1.5}, lambda do: self.acted.append(do))
+        self.acted: list[str] = []
+        made.start()
+        return made
+
+    def commander(self, key: Key | None) -> Commander:
+        return Commander(self.ends["command-in"], self.ends["log-out"], key)
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Key:
+    return Key.make(tmp_path / "key")
+
+
+@pytest.fixture
+def broker(key: Key) -> Iterator[Broker]:
+    made = Broker(key)
+    yield made
+    made.channels.close()
+
+
+def test_a_ping_is_answered_by_every_worker(broker: Broker, key: Key) -> None:
+    listeners = [broker.listener(key) for _ in range(2)]
+    with broker.commander(key) as commander:
+        found = commander.ping(5, lambda answers: len(answers) == 2)
+    assert {facts.worker for facts in found} == {one.facts.worker for one in listeners}
+    assert (found[0].requests, found[0].mean) == (3, 0.5)
+    for one in listeners:
+        one.close()
+
+
+def test_nobody_answers_in_time(broker: Broker, key: Key) -> None:
+    with broker.commander(key) as commander:
+        assert commander.ping(0.2) == []
+
+
+def test_a_command_happens_once_and_only_to_whom_it_is_for(broker: Broker, key: Key) -> None:
+    listener = broker.listener(key)
+    with broker.commander(key) as commander:
+        commander.ping(5, lambda answers: len(answers) == 1)
+        assert commander.tell("quit", ["somebody else"], 0.3) == set()
+        assert broker.acted == []
+        assert commander.tell("restart", [listener.facts.worker, "gone"], 0.5) == {listener.facts.worker}
+    listener.close()
+    assert broker.acted == ["restart"]
+
+
+@pytest.mark.parametrize("text", [b"", b"\x80\x04.", b"[]", b"{}", b'{"do": "quit", "id": 1, "to": null}', b'{"do": "quit", "id": "x", "to": null}', b"[" * 60_000, b"9" * 70_000])
+def test_nonsense_on_the_command_channel_ends_no_worker(broker: Broker, key: Key, text: bytes) -> None:
+    listener = broker.listener(key)
+    with broker.commander(key) as commander:
+        commander.ping(5, lambda answers: len(answers) == 1)
+        commander._out.send(text)
+        assert len(commander.ping(5, lambda answers: len(answers) == 1)) == 1
+    listener.close()
+    assert broker.acted == []
+
+
+@pytest.mark.parametrize("change", [{"pid": "x"}, {"elapsed": float("nan")}, {"host": 7}, {"worker": None}, {"requests": float("inf")}])
+def test_an_answer_that_is_none_is_left_out(change: dict[str, object]) -> None:
+    good = {"worker": "a", "host": "h", "pid": 1, "requests": 0, "elapsed": 0, "started": 0, "python": "3.11"}
+    assert WorkerFacts.from_message(good) is not None
+    assert WorkerFacts.from_message(json.loads(json.dumps({**good, **change}))) is None
+
+
+def test_what_a_worker_says_cannot_write_to_the_terminal() -> None:
+    facts = WorkerFacts.from_message({"worker": "a", "host": "\x1b[2Jh", "pid": 1, "requests": 0, "elapsed": 0, "started": 0, "python": "3"})
+    assert facts is not None and "\x1b" not in facts.host
+
+
+@tries("take the key_file of this cluster; without one its broker has none either")
+@pytest.mark.parametrize("other", ["another key", "no key"])
+def test_a_key_that_does_not_fit_is_told(broker: Broker, tmp_path: Path, other: str) -> None:
+    theirs = Key.make(tmp_path / "theirs") if other == "another key" else None
+    with pytest.raises(BrokerError) as caught:
+        broker.commander(theirs)
+    assert caught.value.refused
+    assert "the broker refuses the key" in str(caught.value)
+    broker.commander(Key.load(tmp_path / "key")).close()
+
+
+def test_who_knows_the_public_key_alone_is_not_admitted(broker: Broker, key: Key) -> None:
+    public, secret = (part.decode() for part in zmq.curve_keypair())
+    with Channels(None) as mine:
+        socket = mine.context.socket(zmq.PUB)
+        socket.linger = 0
+        socket.curve_publickey, socket.curve_secretkey = public.encode(), secret.encode()
+        socket.curve_serverkey = key.public.encode()
+        monitor = socket.get_monitor_socket()
+        socket.connect(broker.ends["command-in"].url)
+        with pytest.raises(BrokerError, match="refuses the key"):
+            mine._await_handshake(monitor, "here", "the broker")
+        socket.disable_monitor()
+        monitor.close(0)
+
+
+@tries("nothing came in {} s; is it launched, and is this its address?")
+def test_a_broker_that_does_not_answer_is_told(broker: Broker, key: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "ANSWER_S", 0.3)
+    with pytest.raises(BrokerError, match="the broker does not answer; nothing came in 0.3 s") as caught:
+        Commander(Endpoint("tcp://127.0.0.1:9"), Endpoint("tcp://127.0.0.1:9"), key)
+    assert not caught.value.refused
+    monkeypatch.undo()
+    broker.commander(key).close()
+
+
+@tries("another broker may be at work there")
+def test_an_address_that_is_taken_is_told(broker: Broker, key: Key) -> None:
+    taken = Endpoint(broker.ends["command-in"].url, bind=True)
+    with Channels(key) as mine:
+        with pytest.raises(SshjobsError, match="cannot be opened: Address already in use; another broker may be at work"):
+            mine.open(zmq.XSUB, taken)
+        broker.channels.close()
+        mine.open(zmq.XSUB, taken)
