@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sshjobs.errors import (
+        CallError,
         CommandError,
         HostError,
         InputError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         CopyLocalFilesToRemoteHost,
         WriteRemoteFile,
     )
+    from sshjobs.pools.executor import Executor
     from sshjobs.running.logmanager import LoggingManager
     from sshjobs.running.manager import Manager
     from sshjobs.running.run import Run
@@ -38,13 +40,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "errors": ("CommandError", "HostError", "InputError", "NoHostError", "QueueError", "RunTimeoutError",
+    "errors": ("CallError", "CommandError", "HostError", "InputError", "NoHostError", "QueueError", "RunTimeoutError",
                "SshjobsError", "UsageError"),
     "inputs.builder": ("Builder",),
     "model.spec": ("Attempt", "Job", "JobSpec"),
     "model.states": ("STATES", "STATE_BUSY", "STATE_DONE", "STATE_ERROR", "STATE_FREE", "STATE_UNKNOWN", "Outcome"),
     "network": ("Network",),
     "network.helpers": ("CheckLocalCommand", "CheckRemoteCommands", "CopyLocalFilesToRemoteHost", "WriteRemoteFile"),
+    "pools.executor": ("Executor",),
     "running.logmanager": ("LoggingManager",),
     "running.manager": ("Manager",),
     "running.run": ("Run",),
@@ -54,9 +57,9 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "STATES", "STATE_BUSY", "STATE_DONE", "STATE_ERROR", "STATE_FREE", "STATE_UNKNOWN", "Attempt", "Builder",
-    "CheckLocalCommand", "CheckRemoteCommands", "CommandError", "CopyLocalFilesToRemoteHost", "HostError",
-    "InputError", "Job", "JobSpec", "LoggingManager", "Manager", "Network", "NoHostError", "Outcome",
-    "Queue", "QueueError", "Run", "RunTimeoutError", "SshjobsError", "UsageError", "WriteRemoteFile",
+    "CallError", "CheckLocalCommand", "CheckRemoteCommands", "CommandError", "CopyLocalFilesToRemoteHost",
+    "Executor", "HostError", "InputError", "Job", "JobSpec", "LoggingManager", "Manager", "Network", "NoHostError",
+    "Outcome", "Queue", "QueueError", "Run", "RunTimeoutError", "SshjobsError", "UsageError", "WriteRemoteFile",
 ]
 
 

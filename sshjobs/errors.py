@@ -180,6 +180,10 @@ class RunTimeoutError(SshjobsError, TimeoutError):
     """A run, or the next job of it, has not ended in the time that was to be waited for it. It goes on."""
 
 
+class CallError(SshjobsError):
+    """A call of an :class:`sshjobs.Executor` has no result, for another reason than an exception of its function."""
+
+
 class CommandError(SshjobsError):
     """A command that a helper ran did not succeed.
 

@@ -84,7 +84,7 @@ class Runner:
             self._claim += ',"cgroup":%s' % dumps([self._cgroup])[1:-1]
         # Before any claim: whoever finds a directory without a record knows by this whether its maker may live.
         journal.append(('{"k":"runner"%s}' % self._claim).encode("ascii"))
-        self._subreaper = system.adopt_orphans()
+        self._subreaper = starter.forks_calls = system.adopt_orphans()
         self._heard = lease.Heard(places.lease)
         self._input = b""
         self._orders: "list[dict[str, Any]]" = []
@@ -112,6 +112,7 @@ class Runner:
                     break
         while not self._journal.retry():
             system.sleep(RETRY_INTERVAL)
+        self._starter.end()
         cgroup.leave(self._cgroup)
 
     # -- one job ---------------------------------------------------------------------------------------------------
@@ -227,11 +228,19 @@ class Runner:
             "" if job.lease is None else ',"lease":%.3f' % job.lease, "" if job.pipes is None else ',"pipes":true')
         if not self._journal.append(claim.encode("ascii")):
             raise start.StartError(room.words(self._journal.trouble, self._places.root), start.NO_ROOM)
+        self._starter.hurried = lambda: self._is_to_end(job)
         job.pid = self._starter.start(job.launch, out, err)
         job.started_at = system.time()
         job.tell_at = now + QUIET_START
         # At once, and without the start time: the kernel keeps that back until the program is loaded.
         self._note_start(job, "null")
+        self._starter.go()
+
+    def _is_to_end(self, job: Job) -> bool:
+        """True when a job that is being started is to be ended already."""
+        self._wait(0.0)
+        return any(order["t"] == "cancel" and order["id"] == job.uid for order in self._orders) or (
+            job.deadline is not None and system.monotonic() >= job.deadline)
 
     def _note_start(self, job: Job, start: str) -> None:
         line = '{"k":"start","id":"%s","pid":%d,"start":%s,"at":%.6f}' % (
@@ -267,7 +276,7 @@ class Runner:
         return job.clear >= CLEAR_LOOKS
 
     def _reap(self, job: Job) -> bool:
-        """Take note of children that ended; True when there are no children any more, so no descendants either.
+        """Take note of children that ended; True when there are no more, so no descendants either (but a fork server).
 
         The end of the main process goes into the journal before it is reaped: whoever comes after us would
         otherwise find neither a process nor a word.
@@ -278,9 +287,10 @@ class Runner:
             except ChildProcessError:
                 return True
             if info is None:
-                return False
+                return job.over and self._starter.is_all_that_is_left()
             if info.si_pid != job.pid:
                 system.wait4(info.si_pid, 0)
+                self._starter.reaped(info.si_pid)
                 continue
             job.over = True
             job.ended_at = system.time()
@@ -356,6 +366,7 @@ class Runner:
         members = {proc.pid: proc for proc in procs.descendants(found, roots)}
         members.update((pid, found[pid]) for pid in roots[1:])
         members.pop(self._pid, None)
+        members.pop(self._starter.server_pid, None)
         return [proc for proc in members.values() if not proc.dead]
 
     def _end(self, job: Job, why: str, msg: "str | None", out: int, err: int) -> None:

@@ -3,13 +3,16 @@
 import errno
 import os
 import stat
+import sys
 
 from . import files, room, seals, system, wire
 from .places import NEW, Places, make_directories
 
 MYPY = False
 if MYPY:
-    from typing import Any
+    from typing import Any, Callable
+
+    from .calls import ForkServer
 
 _DEFAULT_PATH = os.fsencode(os.defpath)
 
@@ -47,6 +50,11 @@ class Starter:
         self._environ.update({b"SSHJOBS_RUN": wire.to_bytes(run), b"SSHJOBS_HOST": wire.to_bytes(host),
                               b"SSHJOBS_SLOT": b"%d" % slot})
         self._null = system.open(os.devnull, os.O_RDWR)
+        #: Whether what is forked twice becomes our child, so that calls may be forked from a fork server; and that one.
+        self.forks_calls = False
+        self._server: "ForkServer | None" = None
+        #: Tells whether what takes long is not to be waited for any longer.
+        self.hurried: "Callable[[], bool]" = lambda: False
         #: Where programs were found, by name and PATH.
         self._found: "dict[tuple[bytes, bytes], bytes]" = {}
 
@@ -69,10 +77,38 @@ class Starter:
         except UnicodeEncodeError:
             raise StartError("text that stands for no bytes: a lone surrogate", CANNOT_START)
         try:
+            if "call" in spec:
+                return self._call(spec["call"], home, argv, env, cwd, (stdin, out, err), spec.get("nice") or 0)
             return self._spawn(argv, env, cwd, (stdin, out, err), spec.get("nice") or 0)
         finally:
             if stdin != self._null:
                 files.close_quietly(stdin)
+
+    # -- calls ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def server_pid(self) -> int:
+        """The fork server's pid, 0 where there is none."""
+        return 0 if self._server is None else self._server.pid
+
+    def go(self) -> None:
+        """Let a call begin whose start is written down."""
+        if self._server is not None:
+            self._server.go()
+
+    def is_all_that_is_left(self) -> bool:
+        """True when this process has no child but the fork server."""
+        return self._server is not None and self._server.alone()
+
+    def reaped(self, pid: int) -> None:
+        """Note that a child that was no main process has ended."""
+        if self._server is not None:
+            self._server.reaped(pid)
+
+    def end(self) -> None:
+        """No more is started here."""
+        if self._server is not None:
+            self._server.end()
 
     def _spawn(self, argv: "list[bytes]", env: "dict[bytes, bytes]", cwd: bytes, files: "tuple[int, int, int]",
                nice: int) -> int:
@@ -96,6 +132,23 @@ class Starter:
                              unstartable.is_missing(error, argv[0]))
         finally:
             _leave()
+
+    def _call(self, wanted: str, home: str, argv: "list[bytes]", env: "dict[bytes, bytes]", cwd: bytes,
+              files: "tuple[int, int, int]", nice: int) -> int:
+        """Have a call forked from the fork server, or start it as any program where that cannot be."""
+        from . import calls  # only where there are calls
+
+        if wanted != calls.python() or not sys.executable:
+            raise StartError("python here is %s, and the calls need %s: name one by python= in the hosts file"
+                             % (calls.python(), wanted))
+        argv = [os.path.join(os.fsencode(home), argv[0])] + argv[1:]
+        if self.forks_calls:
+            if self._server is None:
+                self._server = calls.ForkServer(self._null, lambda: self.hurried())
+            pid = self._server.start(argv, env, cwd, files, nice)
+            if pid:
+                return pid
+        return self._spawn([os.fsencode(sys.executable)] + argv, env, cwd, files, nice)
 
     def _program(self, program: bytes, env: "dict[bytes, bytes]") -> bytes:
         """Return the path of a program. It is looked for before, not by trying: a process that cannot load its program

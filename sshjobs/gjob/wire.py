@@ -258,6 +258,10 @@ def _is_output(value: "Any") -> bool:
     return value in ("file", "pipe")
 
 
+def _is_python(value: "Any") -> bool:
+    return is_text(value) and 0 < len(value) <= 16
+
+
 def _is_blob(value: "Any") -> bool:
     return value is None or is_sha(value)
 
@@ -297,12 +301,12 @@ def is_files(value: "Any") -> bool:
 _SPEC: "dict[str, Callable[[Any], bool]]" = {
     "argv": _is_argv, "script": is_text, "strict": _is_bool, "login": _is_bool, "env": _is_env, "cwd": _is_cwd,
     "timeout": _is_timeout, "lease": _is_lease, "nice": _is_nice, "leftovers": _is_leftovers, "stdin": _is_blob,
-    "files": is_files, "listing": _is_blob, "output": _is_output,
+    "files": is_files, "listing": _is_blob, "output": _is_output, "call": _is_python,
 }
 
 
 def _is_spec(value: "Any") -> bool:
-    if type(value) is not dict or ("argv" in value) == ("script" in value):
+    if type(value) is not dict or ("argv" in value) == ("script" in value) or ("call" in value and "script" in value):
         return False
     for key in value:
         if key not in _SPEC:

@@ -45,8 +45,8 @@ class JobPaths(Protocol):
 class _Common:
     """What the repeats of an entry have in common. Whoever changes it has made a copy of it first."""
 
-    __slots__ = ("argv", "base_dir", "cmds", "cwd", "env", "files", "host_retries", "hosts", "lease", "leftovers",
-                 "login", "nice", "once", "output", "per_host", "retries", "stdin", "strict", "timeout")
+    __slots__ = ("argv", "base_dir", "call", "cmds", "cwd", "env", "files", "host_retries", "hosts", "lease",
+                 "leftovers", "login", "nice", "once", "output", "per_host", "retries", "stdin", "strict", "timeout")
 
     def __init__(self, **values: Any):
         for key, value in values.items():
@@ -77,6 +77,8 @@ class JobSpec:
     :param leftovers: ``kill`` or ``keep`` what the job left running when its main process ended
     :param output: ``file``: it writes into files; ``pipe``: into pipes, for a program that opens ``/dev/stdout`` or
         ``/dev/stderr`` itself, which would empty a file. Where commands or argv name those it gets pipes anyway
+    :param call: a Python such as ``3.11``, which the host must have. ``argv`` is then a Python program among ``files``
+        and its arguments, which a process on the host has loaded already (see ``sshjobs.gjob.calls``)
     :param hosts: names, globs or tags of hosts, one of which a host must match; empty is any host
     :param per_host: run once on every host (that ``hosts`` admits)
     :param index: which of the repeats of its entry it is, from 1
@@ -85,14 +87,16 @@ class JobSpec:
     """
 
     #: What :meth:`as_dict` tells.
-    _KEYS = ("argv", "base_dir", "cmds", "cwd", "env", "files", "host_retries", "hosts", "index", "lease", "leftovers",
-             "login", "name", "nice", "once", "output", "per_host", "retries", "stdin", "strict", "timeout")
+    _KEYS = ("argv", "base_dir", "call", "cmds", "cwd", "env", "files", "host_retries", "hosts", "index", "lease",
+             "leftovers", "login", "name", "nice", "once", "output", "per_host", "retries", "stdin", "strict",
+             "timeout")
 
     #: Not written out, as attributes that are shared may be set, too: they are properties, made below.
     __slots__ = tuple("_common _mine index name".split())
 
     argv: list[str] | None
     base_dir: str | None
+    call: str | None
     cmds: list[str]
     cwd: str | None
     env: dict[str, str]
@@ -118,7 +122,7 @@ class JobSpec:
                  once: bool = False, stdin: str | None = None, nice: int = 0, login: bool = False,
                  strict: bool = True, leftovers: str = "kill", hosts: Sequence[str] = (), per_host: bool = False,
                  index: int = 1, base_dir: str | Path | None = None, lease: float | None = None,
-                 output: str = "file"):
+                 output: str = "file", call: str | None = None):
         check("name", name, str, none=True)
         lines = [cmds] if isinstance(cmds, str) else check_texts("cmds", cmds, where=name)
         words = None if argv is None else check_texts("argv", argv, where=name)
@@ -132,7 +136,7 @@ class JobSpec:
             cmds=lines, files=check_texts("files", files, where=name), argv=words or None, env=_variables(env, name),
             cwd=cwd, timeout=timeout, lease=lease, retries=retries, host_retries=host_retries, once=once, stdin=stdin,
             nice=nice, login=login, strict=strict, leftovers=leftovers, hosts=check_texts("hosts", hosts, where=name),
-            output=output, per_host=per_host, base_dir=None if base_dir is None else str(base_dir)), True
+            output=output, per_host=per_host, call=call, base_dir=None if base_dir is None else str(base_dir)), True
         check("base_dir", base_dir, str, PathLike, none=True, where=name)
         _check(self._common, name)
 
@@ -187,8 +191,10 @@ def _check(values: Any, name: str | None) -> None:
     for key in ("timeout", "lease"):
         if getattr(values, key) is not None:
             check_number(key, getattr(values, key), 0, LONGEST_S, above=True, where=name)
-    for key in ("cwd", "stdin"):
+    for key in ("cwd", "stdin", "call"):
         check(key, getattr(values, key), str, none=True, where=name)
+    if values.call is not None and not values.argv:
+        raise UsageError("a call takes argv: a program of Python and its arguments", where=name)
     if values.leftovers not in LEFTOVERS:
         raise UsageError(f"leftovers cannot be {values.leftovers!r:.60}", where=name, hint="use kill or keep")
     if values.output not in OUTPUTS:

@@ -1,1 +1,1 @@
-"""Pools: functions of Python mapped over the workers of an engine cluster."""
+"""Functions on many hosts: over plain ssh (:class:`sshjobs.Executor`), and pools over engines."""

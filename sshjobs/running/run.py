@@ -107,30 +107,49 @@ class Run:
 
     @classmethod
     def start(cls, jobs: str | Path | Builder | Iterable[JobSpec], hosts: str | Sequence[str | Host] | None = None, *,
-              results: str | Path = "results", name: str | None = None, ssh_config: str | None = None,
-              transport: str | None = None, slots: int | None = None, fail_fast: bool = False,
-              stays_open: bool = False, accept_new_host_keys: bool = False, listener: Listener = silent) -> Run:
+              results: str | Path = "results", name: str | None = None, stem: str | None = None,
+              ssh_config: str | None = None, transport: str | None = None, slots: int | None = None,
+              fail_fast: bool = False, stays_open: bool = False, accept_new_host_keys: bool = False,
+              listener: Listener = silent) -> Run:
         """Start a run in a thread of its own and return at once.
 
         :param jobs: path of a jobfile, a builder, or specs
         :param hosts: as for :class:`sshjobs.Network`; ``None`` is this machine
+        :param stem: a run without a name is called ``<stem>-<n>``; ``None`` chooses by the jobs
         :param stays_open: do not end with the last job: :meth:`add` brings more, until :meth:`finish`
         :param listener: called in that thread with each event
-        :raises SshjobsError: as :meth:`create`, or a file that a job wants to be sent is not there; nothing was started
+        :raises SshjobsError: as :meth:`create`, or a file to be sent is not there; nothing was started
         """
         check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots,
                       fail_fast=fail_fast, stays_open=stays_open, accept_new_host_keys=accept_new_host_keys,
-                      listener=listener)
+                      listener=listener, **({} if stem is None else {"stem": stem}))
         given, chosen = jobs_from(jobs), hosts_from(hosts)
         made: Future[Run] = Future()
 
         def make() -> Run:
-            return cls.create(given.specs, chosen, results=Path(results), name=name, stem=given.stem,
+            return cls.create(given.specs, chosen, results=Path(results), name=name, stem=stem or given.stem,
                               jobfile=given.jobfile, ssh_config=ssh_config, transport=transport, slots=slots,
                               fail_fast=fail_fast, stays_open=stays_open,
                               accept_new_host_keys=accept_new_host_keys, listener=listener)
 
         # The store belongs to the thread that opened it.
+        start_thread("sshjobs-run", lambda: cls._carry(make, made), made.set_exception)
+        return made.result()
+
+    @classmethod
+    def go_on(cls, paths: RunPaths, *, stays_open: bool = False, listener: Listener = silent) -> Run:
+        """Take over a run whose manager is gone, or that is over, in a thread of its own, and return at once.
+
+        :param stays_open: do not end with the last job
+        :raises SshjobsError: as :meth:`resume`
+        """
+        made: Future[Run] = Future()
+
+        def make() -> Run:
+            run = cls.resume(paths, listener=listener)
+            run.manager.stays_open = run.manager.stays_open or stays_open
+            return run
+
         start_thread("sshjobs-run", lambda: cls._carry(make, made), made.set_exception)
         return made.result()
 

@@ -20,6 +20,7 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     "uvicorn": ("sshjobs.web",),
     "pydantic_core": ("sshjobs.inputs",),
     "ClusterShell": ("sshjobs.inputs",),
+    "joblib": ("sshjobs.pools.joblib",),
     "fabric": ("sshjobs.network.transport",),
     "paramiko": ("sshjobs.network.transport",),
     "zmq": ("sshjobs.pools", "sshjobs.cluster"),

@@ -142,9 +142,10 @@ class Crew:
         """Let all runners go, which have nothing; return how many processes there are besides them."""
         for pid in list(self.helpers):
             self.end_helper(pid)
-        mine = self._mine()
-        left = [proc for proc in procs.descendants(procs.table(), [system.getpid()])
-                if proc.pid not in mine and not proc.dead]
+        found = procs.table()
+        # What is below a runner that has nothing is its fork server, which goes with it.
+        mine = self._mine().union(proc.pid for proc in procs.descendants(found, self._mine()))
+        left = [proc for proc in procs.descendants(found, [system.getpid()]) if proc.pid not in mine and not proc.dead]
         for worker in list(self._workers.values()):
             self._loop.forget(worker.sock.fileno())
             worker.sock.close()
@@ -153,7 +154,8 @@ class Crew:
             system.sleep(pause)
             pause = min(2 * pause, 0.005)
         for pid in filter(procs.runs, mine):
-            system.kill(pid, signal.SIGKILL)  # it has nothing, and is not to be there after the end was told
+            if pid in found:  # it has nothing, and is not to be there after the end was told
+                procs.send(found[pid], signal.SIGKILL)
         cgroup.clean_up(self._places)
         return len(left)
 

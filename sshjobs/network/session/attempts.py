@@ -125,7 +125,7 @@ def launch_spec(spec: JobSpec) -> dict[str, Any]:
         keys["leftovers"] = spec.leftovers
     if spec.output != "file":
         keys["output"] = spec.output
-    for key in ("cwd", "timeout", "lease"):
+    for key in ("cwd", "timeout", "lease", "call"):
         if (value := getattr(spec, key)) is not None:
             keys[key] = value
     return keys
