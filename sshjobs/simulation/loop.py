@@ -158,14 +158,20 @@ class WorldLoop(_Loop):  # type: ignore[misc]
 
     def bury(self) -> None:
         """Take apart what stood still when it died; for when nothing of the world is looked at any more."""
-        for task in list(self._tasks):
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-            coroutine: Any = task.get_coro()
-            # Whatever it says on its way out, nobody is there to be told.
-            with contextlib.suppress(Exception, asyncio.CancelledError):
-                while True:
-                    coroutine.throw(asyncio.CancelledError())
-        self._tasks.clear()
+        # As the running loop: what they begin on their way out (a stream is closed in a task of its own) belongs to it,
+        # not to a loop that asyncio makes up, and is taken apart as well.
+        asyncio._set_running_loop(self)
+        try:
+            while self._tasks:
+                task, _ = self._tasks.popitem()
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                coroutine: Any = task.get_coro()
+                # Whatever it says on its way out, nobody is there to be told.
+                with contextlib.suppress(Exception, asyncio.CancelledError):
+                    while True:
+                        coroutine.throw(asyncio.CancelledError())
+        finally:
+            asyncio._set_running_loop(None)
 
 
 class WorldRunner:
