@@ -6,7 +6,7 @@ One suite (``tests/contract``) runs over every implementation. All methods are c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -107,6 +107,11 @@ class News:
 
     def __bool__(self) -> bool:
         return bool(self.jobs or self.hosts or self.released or self.fetched)
+
+
+def never() -> bool:
+    """Be in no hurry."""
+    return False
 
 
 class NetworkContract(ABC):
@@ -213,9 +218,11 @@ class NetworkContract(ABC):
         """Make a :meth:`wait` in progress return. May be called from any thread."""
 
     @abstractmethod
-    def close(self, *, finished: bool) -> list[str]:
+    def close(self, *, finished: bool, hurried: Callable[[], bool] = never) -> list[str]:
         """End the session with every host and stop all threads and processes of it, in bounded time.
 
         :param finished: the run is over: hosts remove all that is left of it. Else they go on working
+        :param hurried: asked several times a second meanwhile, in the caller's thread: once it is true, hosts are not
+            waited for any longer; when it is true again, nothing is
         :return: lines about what could not be removed, for a person
         """

@@ -11,7 +11,7 @@ from typing import Any
 
 from sshjobs.errors import LocalError
 from sshjobs.model.host import Host
-from sshjobs.network.contract import HERE, RunIdentity, Warned
+from sshjobs.network.contract import HERE, RunIdentity, Warned, never
 from sshjobs.network.handshakes import Handshakes
 from sshjobs.network.loops import LoopRunner
 from sshjobs.network.session.attempts import LiveAttempt
@@ -23,8 +23,8 @@ from sshjobs.network.supervise import Failed, Supervisor
 from sshjobs.network.transport import Transport
 from sshjobs.network.trouble import LocalTrouble, cannot_write
 
-#: Seconds that the sessions get to end, where hosts have something to remove and where not. A host has
-#: BYE_TIMEOUT to greet and CLEANUP_S to remove; a process of ours is killed after two seconds.
+#: Seconds that hosts get to remove what is left there, and that the sessions get to end. A host has BYE_TIMEOUT to
+#: greet and CLEANUP_S to remove; a process of ours is killed after two seconds.
 CLOSING_S, LEAVING_S = 2 * BYE_TIMEOUT + CLEANUP_S, 10.0
 #: So few attempts, with so many bytes of output or more, are synced by themselves and not with the whole file system.
 FEW, LARGE = 8, 1 << 24
@@ -146,18 +146,30 @@ class Engine:
         """
         return self._runner.take(timeout)
 
-    def close(self, *, finished: bool) -> list[str]:
+    def close(self, *, finished: bool, hurried: Callable[[], bool] = never) -> list[str]:
         """End all sessions and the thread. What does not end in time ends with this process.
 
         :param finished: have the hosts remove everything of the run first
+        :param hurried: see :meth:`sshjobs.network.contract.NetworkContract.close`
         :return: lines about what was left there
         """
+        lines = self._part_from_all(hurried) if finished else []
         try:
-            lines = self._runner.complete(self._close(finished), CLOSING_S if finished else LEAVING_S)
+            self._runner.complete(self._close(), LEAVING_S, hurried)
         except TimeoutError:
-            lines = [f"{HERE}: the sessions with hosts did not end in time; what is left there: sshjobs gc"]
+            lines.append(f"{HERE}: the sessions with hosts did not end in time; what is left there: sshjobs gc")
         self._runner.stop()
         return lines
+
+    def _part_from_all(self, hurried: Callable[[], bool]) -> list[str]:
+        """Have every host remove what is left of the run there; return what a person should know of that."""
+        told: dict[str, str | None] = {}
+        with contextlib.suppress(TimeoutError):
+            self._runner.complete(self._bye(told), CLOSING_S, hurried)
+        for name, session in self._sessions.items():
+            if name not in told and session.book.boot is not None:
+                told[name] = f"{name}: not waited for at the end; files of the run may stay there: sshjobs gc"
+        return [line for name in self._sessions if (line := told.get(name)) is not None]
 
     # -- in the loop's thread ------------------------------------------------------------------------------------
 
@@ -217,13 +229,14 @@ class Engine:
                 return await self._trouble.aside(lambda: self._outputs.sync(self._directory, places))
         await self._trouble.aside(lambda: self._outputs.sync(self._directory))
 
-    async def _close(self, finished: bool) -> list[str]:
-        if finished:
-            await asyncio.gather(*self._parting.values(), return_exceptions=True)
-        lines: list[str] = []
-        if finished:
-            answers = await asyncio.gather(*(session.bye() for session in self._sessions.values()))
-            lines = [line for line in answers if line is not None]
+    async def _bye(self, told: dict[str, str | None]) -> None:
+        async def bye(name: str, session: HostSession) -> None:
+            told[name] = await session.bye()
+
+        await asyncio.gather(*self._parting.values(), return_exceptions=True)
+        await asyncio.gather(*(bye(*item) for item in self._sessions.items()))
+
+    async def _close(self) -> None:
         for session in self._sessions.values():
             session.leave()
         tasks = (*self._tasks, *self._parting.values(), *([self._releasing] if self._releasing else ()))
@@ -231,4 +244,3 @@ class Engine:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._outputs.close()
-        return lines

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import queue
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import wait
 from threading import Thread
 from typing import Any, Protocol, TypeVar
 
@@ -35,10 +36,11 @@ class LoopRunner(Protocol):
         :raises LocalError: this machine has no room for it
         """
 
-    def complete(self, coroutine: Coroutine[Any, Any, _Result], limit: float) -> _Result:
+    def complete(self, coroutine: Coroutine[Any, Any, _Result], limit: float, hurried: Callable[[], bool]) -> _Result:
         """Run a coroutine in the loop to its end and return what it returns.
 
-        :raises TimeoutError: it did not end within so many seconds, or the loop does not run
+        :param hurried: asked several times a second; once it is true, the end is not waited for
+        :raises TimeoutError: it did not end within so many seconds, or the loop does not run; it is cancelled
         """
 
     def stop(self) -> None:
@@ -56,6 +58,8 @@ class LoopRunner(Protocol):
 
 #: What may block is done so many at a time.
 ASIDE = 8
+#: Seconds between two questions whether there is any hurry.
+ASKED_EVERY_S = 0.2
 #: Seconds that the loop gets to end.
 STOPPING_S = 5.0
 
@@ -79,16 +83,20 @@ class LoopThread:
             self.loop.close()
             raise
 
-    def complete(self, coroutine: Coroutine[Any, Any, _Result], limit: float) -> _Result:
+    def complete(self, coroutine: Coroutine[Any, Any, _Result], limit: float, hurried: Callable[[], bool]) -> _Result:
         """See :class:`LoopRunner`."""
         if self._thread is None or not self._thread.is_alive():
             coroutine.close()
             raise TimeoutError
-        try:
-            return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(limit)
-        except FutureTimeout:
-            # Before Python 3.11 that is another class than the built-in one.
-            raise TimeoutError from None
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        deadline = time.monotonic() + limit
+        while True:
+            done, _ = wait([future], min(ASKED_EVERY_S, deadline - time.monotonic()))
+            if done:
+                return future.result()
+            if hurried() or time.monotonic() >= deadline:
+                future.cancel()
+                raise TimeoutError
 
     def stop(self) -> None:
         """See :class:`LoopRunner`."""

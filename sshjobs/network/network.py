@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -18,7 +18,7 @@ from sshjobs.model.host import Cluster, Host
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, STATE_FREE
 from sshjobs.network import failpoints
-from sshjobs.network.contract import NetworkContract, News, RunIdentity
+from sshjobs.network.contract import NetworkContract, News, RunIdentity, never
 from sshjobs.network.engine import Engine
 from sshjobs.network.loops import LoopRunner, LoopThread
 from sshjobs.network.openfiles import make_room
@@ -214,11 +214,11 @@ class Network(NetworkContract):
         if self._engine is not None:
             self._engine.wake()
 
-    def close(self, *, finished: bool) -> list[str]:
+    def close(self, *, finished: bool, hurried: Callable[[], bool] = never) -> list[str]:
         if self._engine is None:
             return []
         engine, self._engine = self._engine, None
-        return engine.close(finished=finished)
+        return engine.close(finished=finished, hurried=hurried)
 
     # -- inside --------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ from sshjobs.store.rundir import RunPaths, discard_run
 COMMIT_RETRY = 1.0
 #: The same while another process holds the store; and after how many it is told.
 LOCK_RETRY, LOCK_PATIENCE = 0.02, 2.0
+#: Seconds after which it is said that hosts are waited for at the end.
+CLOSING_PATIENCE = 5.0
 #: Seconds within which a person is heard while the manager waits for its own machine.
 HEARD_WITHIN = 0.25
 
@@ -66,6 +68,8 @@ class Housekeeping(Hooks):
         self.trouble: LocalError | None = None
         #: A person has the manager leave.
         self.leaves = False
+        #: The sessions with the hosts are being ended: nothing can be asked of them any more.
+        self.closing = False
         #: Where the run stood at its end, ``None`` before.
         self.summary: Summary | None = None
         #: 0 once every job of the run is done, else 1.
@@ -202,11 +206,26 @@ class Housekeeping(Hooks):
         :param finished: the run is over
         :param clean: hosts are to remove all that is left of it, also where more will be launched by another manager
         """
+        # Whoever had it leave has what they wanted; who asks for that once more does not want to wait for hosts.
+        self.closing, self.leaves = True, False
+        told_at = self.clock.monotonic() + CLOSING_PATIENCE
+
+        def is_hurried() -> bool:
+            nonlocal told_at
+            if self.clock.monotonic() >= told_at:
+                told_at = float("inf")
+                self.handle_host(Warned(HERE, "waiting until hosts have removed what is left of the run there"))
+            self.inbox.carry_out(signals_only=True)
+            hurried, self.leaves = self.leaves, False
+            return hurried
+
         try:
-            for line in self.network.close(finished=clean):
+            for line in self.network.close(finished=clean, hurried=is_hurried):
                 self.handle_host(Warned(line.partition(":")[0], line.partition(": ")[2]))
             if finished:
-                self._patiently(self._note_end)
+                # Where that cannot be noted, the next manager finds nothing left to do, and notes it.
+                with contextlib.suppress(LeavesWaiting):
+                    self._patiently(self._note_end)
             else:
                 # A manager that cannot note that it left is taken for one that died, and a resume works all the same.
                 with contextlib.suppress(LocalError):

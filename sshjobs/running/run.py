@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 from sshjobs.errors import EXIT_INTERRUPTED, RunTimeoutError, SshjobsError, UsageError
@@ -27,6 +27,7 @@ from sshjobs.running.control import ControlServer, ManagerGoneError, Request, as
 from sshjobs.running.forms import check_options, hosts_from, in_our_words, jobs_from, options_of
 from sshjobs.running.requests import Target, carry_out
 from sshjobs.running.runmanager import Listener, RunManager, silent
+from sshjobs.running.signals import Signals
 from sshjobs.running.unattended import change, patiently
 from sshjobs.store import RunReader, Summary
 from sshjobs.store.ownership import check_own
@@ -271,18 +272,17 @@ class Run:
         self.manager.listener({"event": "run", "run": self.name, "directory": str(self.paths.root),
                                "jobs": summary.total, "counts": summary.counts,
                                "hosts": self.manager.network.GetHosts()})
-        try:
-            server = ControlServer(summary.uid, self.request, self.manager.fail)
-        except BaseException:
-            # Nobody but us can end the sessions with the hosts.
-            self.manager.abandon()
-            raise
-        try:
-            with self._signals():
-                self.manager.ProcessJobs()
-        finally:
-            self.manager.accepting = False
-            server.close()
+        with contextlib.ExitStack() as beside:
+            try:
+                beside.callback(ControlServer(summary.uid, self.request, self.manager.fail).close)
+                if threading.current_thread() is threading.main_thread():
+                    beside.enter_context(Signals(self.paths, self._choose, self._post_signal, self.manager.fail))
+            except BaseException:
+                # Nobody but us can end the sessions with the hosts.
+                self.manager.abandon()
+                raise
+            beside.callback(self._take_no_more)
+            self.manager.ProcessJobs()
         if self._cancelled and self._interrupts <= 2:
             from sshjobs.running.receipts import receipt
 
@@ -327,34 +327,29 @@ class Run:
                     raise ManagerGoneError("the run has ended", where=self.name)
                 raise SshjobsError("the run's manager is too busy to answer", where=self.name, hint="try again")
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        # Who started us with nohup wants us to stay when the terminal goes; else we leave and hosts go on.
-        numbers = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-                   if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._interrupt) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+    def _choose(self, number: int) -> Callable[[], None]:
+        """Return what a signal wants of the manager. In a thread of its own, as long as :meth:`process` works."""
         self._interrupts += 1
+        act = self._stop_politely if self._interrupts == 1 else self._cancel_launched
         if number != signal.SIGINT or self._interrupts > 2:
-            self.manager.post(self._leave, signal=True)
-        elif self._interrupts == 1:
-            self.manager.post(self._stop_politely, signal=True)
-        else:
-            self.manager.post(self._cancel_launched, signal=True)
+            act = self._leave
+        # Once the sessions with the hosts are being ended, nothing runs any more that a person could want to end.
+        return lambda: self._hurry() if self.manager.closing else act()
+
+    def _take_no_more(self) -> None:
+        self.manager.accepting = False
+
+    def _post_signal(self, act: Callable[[], None]) -> None:
+        self.manager.post(act, signal=True)
 
     def _leave(self) -> None:
         carry_out({"do": "leave"}, Target.of(self.manager), urgent=True)
         self.manager.listener({"event": "interrupt", "reason": "leaving; what was launched goes on, "
                                f"and is collected by: sshjobs resume {self.name}"})
+
+    def _hurry(self) -> None:
+        self.manager.leave()
+        self.manager.listener({"event": "interrupt", "reason": "leaving at once; hosts are not waited for"})
 
     def _stop_politely(self) -> None:
         self.manager.stop()

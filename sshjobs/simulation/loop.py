@@ -187,11 +187,12 @@ class WorldRunner:
         """See :class:`sshjobs.network.loops.LoopRunner`."""
         self.loop.call_soon(begin)
 
-    def complete(self, coroutine: Coroutine[Any, Any, _Result], limit: float) -> _Result:
+    def complete(self, coroutine: Coroutine[Any, Any, _Result], limit: float, hurried: Callable[[], bool]) -> _Result:
         """See :class:`sshjobs.network.loops.LoopRunner`."""
         task = self.loop.create_task(coroutine)
-        self._world.run(self._world.now + limit, task.done)
+        self._world.run(self._world.now + limit, lambda: task.done() or hurried())
         if not task.done():
+            task.cancel()
             raise TimeoutError
         return task.result()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 
@@ -31,6 +31,27 @@ def small_disk(directory: Path, size: str) -> Iterator[None]:
     """
     with mounted(directory, "-t", "tmpfs", "-o", f"size={size}", "sshjobs-test"):
         yield
+
+
+@contextmanager
+def freezable(directory: Path, image: Path) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Let a directory be a file system of its own, kept in a file, that can be frozen for the time of a block: whoever
+    writes to it then does not come back from the kernel, and takes no signal (needs root).
+    """
+    with open(image, "wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True, capture_output=True)
+
+    @contextmanager
+    def frozen() -> Iterator[None]:
+        subprocess.run(["fsfreeze", "--freeze", str(directory)], check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["fsfreeze", "--unfreeze", str(directory)], check=True, capture_output=True)
+
+    with mounted(directory, "-o", "loop", str(image)):
+        yield frozen
 
 
 def fill(path: Path) -> None:

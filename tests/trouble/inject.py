@@ -1,7 +1,8 @@
 """Has one place of our code fail, in a process that was started for that: see ``site/sitecustomize.py``.
 
 ``SSHJOBS_TROUBLE`` is JSON: ``place`` (a key of ``tests.trouble.places``) fails with ``errno`` the first time it is reached
-or, with ``until``, as long as that file is there. ``seen`` names a file into which each place is written that is reached.
+or, with ``until``, as long as that file is there. With ``hangs`` it does not fail, but does not return as long as that file
+is there; where it has been reached meanwhile, a file of that name and ``.reached`` is there too. ``seen`` names a file into which each place is written that is reached.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import socket
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -42,6 +44,7 @@ class Trouble:
     def __init__(self, told: dict[str, Any]):
         self.place, self.errno = told.get("place"), told.get("errno", errno.EIO)
         self._until, self._seen_file = told.get("until"), told.get("seen")
+        self._hangs = told.get("hangs")
         self._done = False
         self._seen: set[str] = set()
 
@@ -52,7 +55,11 @@ class Trouble:
         if self._seen_file is not None and key not in self._seen:
             self._seen.add(key)
             self._note(key)
-        if key == self.place and self._is_due():
+        if key == self.place and self._hangs is not None:
+            while os.path.exists(self._hangs):
+                Path(f"{self._hangs}.reached").touch()
+                time.sleep(0.02)
+        elif key == self.place and self._is_due():
             if getattr(function, "__name__", "") in _PREDICATES and self.errno in _AN_ANSWER:
                 return False
             raise _error(function, self.errno, arguments)
