@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import click
 
+from sshjobs.cli.failures import complain
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle, named_jobs, open_run, run_and_jobs
 from sshjobs.errors import EXIT_OK
@@ -61,6 +62,9 @@ def change(paths: RunPaths, names: Sequence[str], verb: str) -> Change:
         jobs = named_jobs(reader, names)
     ended = sum(job.state in FINAL_STATES for job in jobs)
     answer, live = carry_out(paths, {"do": verb, "jobs": [job.name for job in jobs] or None})
+    if "unwritten" in answer:
+        complain(f"{paths.name}: this cannot be written down yet, and is forgotten if the manager ends before: "
+                 f"{answer['unwritten']}")
     return Change(len(answer["jobs"] or ()), len(jobs), ended, live)
 
 

@@ -174,12 +174,20 @@ class Network(NetworkContract):
     def cancel(self, job: Job) -> None:
         attempt = job.attempt
         if attempt is not None and attempt.state not in FINAL_STATES:
+            for held in self._held_back(attempt):
+                held.cancelling = True
             self._opened()[0].cancel(attempt.host, attempt.uid, CANCEL_GRACE)
 
     def fence(self, job: Job) -> None:
         attempt = job.attempt
         if attempt is not None and attempt.state not in FINAL_STATES:
+            for held in self._held_back(attempt):
+                held.unwanted = True
             self._opened()[0].fence(attempt.host, attempt.uid)
+
+    def _held_back(self, attempt: Attempt) -> list[LiveAttempt]:
+        """Return the launch of an attempt if it waits for the disk and has not left."""
+        return [held for _, held in self._outbox if held.uid == attempt.uid]
 
     def condemn(self, job: Job, reason: str) -> None:
         attempt = job.attempts[-1]

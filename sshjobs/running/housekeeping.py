@@ -27,8 +27,8 @@ from sshjobs.store.rundir import RunPaths, discard_run
 
 #: Seconds between attempts to commit while the disk of the store refuses.
 COMMIT_RETRY = 1.0
-#: The same while another process holds the store; and after how many it is told.
-LOCK_RETRY, LOCK_PATIENCE = 0.02, 2.0
+#: The same while another process holds the store; and after how many it is told, and requests are answered.
+LOCK_RETRY, LOCK_PATIENCE = 0.02, 1.0
 #: Seconds after which it is said that hosts are waited for at the end.
 CLOSING_PATIENCE = 5.0
 #: Seconds within which a person is heard while the manager waits for its own machine.
@@ -64,7 +64,8 @@ class Housekeeping(Hooks):
         self.schedule: Schedule
         self.placement: Placement
         self.inbox = Inbox()
-        #: What this machine cannot do at present: the manager waits for that, and takes no requests. ``None``: nothing.
+        #: What this machine cannot do at present: the manager waits for that, and takes only requests that are urgent.
+        #: ``None``: nothing.
         self.trouble: LocalError | None = None
         #: A person has the manager leave.
         self.leaves = False

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
-from sshjobs.errors import EXIT_INTERRUPTED, RunTimeoutError, SshjobsError, UsageError
+from sshjobs.errors import EXIT_INTERRUPTED, LocalError, RunTimeoutError, SshjobsError, UsageError
 from sshjobs.model.given import LONGEST_S, check, check_each, check_number, check_texts, wrong
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
@@ -343,7 +343,7 @@ class Run:
         self.manager.post(act, signal=True)
 
     def _leave(self) -> None:
-        carry_out({"do": "leave"}, Target.of(self.manager), urgent=True)
+        carry_out({"do": "leave"}, Target.of(self.manager))
         self.manager.listener({"event": "interrupt", "reason": "leaving; what was launched goes on, "
                                f"and is collected by: sshjobs resume {self.name}"})
 
@@ -360,7 +360,7 @@ class Run:
         self.manager.listener({"event": "interrupt", "reason": "cancelling what runs; Ctrl-C again leaves at once"})
         self._cancelled = True
         launched = [job.name for job in self.manager.unfinished() if job.state != STATE_FREE]
-        carry_out({"do": "cancel", "jobs": launched}, Target.of(self.manager), urgent=True)
+        carry_out({"do": "cancel", "jobs": launched}, Target.of(self.manager))
 
 
 def network_of(paths: RunPaths, manager: RunManager) -> Network:
@@ -387,6 +387,7 @@ def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener =
 
     :param names: names of jobs, ``None`` for all that have not ended
     :raises UsageError: a name is of no job of the run
+    :raises LocalError: it is under way, but its manager can write nothing down at present
     """
     check_own(paths)
     summary = summary_of(paths)
@@ -394,7 +395,11 @@ def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener =
     wanted = None if names is None else list(names)
 
     def take() -> Run | None:
-        if ask(summary.uid, {"do": "cancel", "jobs": wanted}) is not None:
+        answer = ask(summary.uid, {"do": "cancel", "jobs": wanted})
+        if answer is not None:
+            if "unwritten" in answer:
+                raise LocalError("they are being ended, but that cannot be written down yet", where=paths.name,
+                                 why=answer["unwritten"], hint=f"then see: sshjobs status {paths.name}")
             return None
         now = summary_of(paths)
         if not now.unfinished and not (wanted is None and now.options.get("stays_open")):

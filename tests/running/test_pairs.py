@@ -273,9 +273,11 @@ def second(stage: Stage) -> None:
 
 CIRCUMSTANCES = (quarantine, canary, no_manager, full_disk, end_of_the_run, second)
 
+#: Requests that take effect even while nothing can be written down.
+URGENT = (leave, cancel, pause, unpause)
 #: Pairs in which a request is refused: with which words, and nothing of it is done.
 REFUSED: dict[tuple[Callable[[Stage], Data], Callable[[Stage], None]], str] = {
-    **{(request, full_disk): "can note nothing|cannot be used|full" for request in REQUESTS if request is not leave},
+    **{(request, full_disk): "can note nothing|cannot be used|full" for request in REQUESTS if request not in URGENT},
     (withdraw, end_of_the_run): "it has started, so it stays in the run",
     (withdraw, second): "no job is called",
 }
@@ -313,10 +315,13 @@ def test_a_persons_word_counts(request_: Callable[[Stage], Data], circumstance: 
         if words is not None:
             is_refused(stage, data, words, full=circumstance is full_disk)
         elif (request_, circumstance) == (leave, full_disk):
-            # As by a signal, whose sender cannot be answered.
-            requests.carry_out(data, requests.Target.of(stage.manager), urgent=True)
+            assert stage.ask(data)["ok"]
             let_leave(stage)
             stage.play.store_full = False
+        elif circumstance is full_disk:
+            assert "full" in stage.ask(data)["unwritten"]
+            stage.play.store_full = False
+            REQUESTS[request_](stage)
         elif (request_, circumstance) == (cancel, end_of_the_run):
             # There is nothing left to cancel, and what has ended stays as it ended.
             before = stage.rows()

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from sshjobs.store import RunReader
 from tests.lab import disks
+from tests.lab.waiting import wait_until
 from tests.trouble.scene import LocalScene
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
@@ -120,8 +122,8 @@ def full_disk(scene: LocalScene) -> Iterator[Callable[[], None]]:
 
 
 @needs_root
-@pytest.mark.parametrize("words", [["pause", "r"], ["cancel", "r", "--all"], ["cancel", "r", "job-0-9"]], ids=" ".join)
-def test_a_request_is_answered_while_the_disk_is_full_and_nothing_of_it_is_done(scene, words):
+@pytest.mark.parametrize("words", [["retry", "r", "--failed"], ["add", "r", "jobs.yaml"], ["hosts", "drain", "r", "h0"]], ids=" ".join)
+def test_a_request_that_has_time_is_refused_while_the_disk_is_full_and_nothing_of_it_is_done(scene, words):
     made = scene({"repeat": 9})
     with full_disk(made) as make_room:
         told = made.ask(*words)
@@ -133,6 +135,58 @@ def test_a_request_is_answered_while_the_disk_is_full_and_nothing_of_it_is_done(
         assert made.ends() == 0
         made.is_all_done(9)
         assert made.blamed() == []
+
+
+FULL = "the store cannot be used at present: database or disk is full; make room"
+
+
+@needs_root
+@pytest.mark.parametrize("words", [["cancel", "r", "--all"], ["cancel", "r", *[f"job-0-{n}" for n in range(1, 10)]]],
+                         ids=["all", "by name"])
+@pytest.mark.parametrize("known", [False, True], ids=["unknown to the manager", "for which the manager waits"])
+def test_a_cancel_ends_jobs_at_once_while_the_disk_is_full_and_is_noted_when_there_is_room(scene, words, known):
+    made = scene({"repeat": 9, "leftovers": "kill"}, commands="echo $$ >> {}/pids; exec sleep 600")
+    pids = made.directory / "pids"
+    made.results.mkdir()
+    with disks.small_disk(made.results, "4m"):
+        made.begin()
+        wait_until(lambda: pids.exists() and len(pids.read_text().splitlines()) == 2, 60, "two jobs at work")
+        made.wait_for("started", 2)
+        disks.fill(made.results / "filler")
+        if known:
+            # Something to note.
+            os.kill(int(pids.read_text().split()[0]), signal.SIGKILL)
+            made.wait_for_warning(f"{FULL.replace('; make', '; waiting; make')}")
+        told = made.ask(*words)
+        assert told.returncode == 1
+        assert re.fullmatch(f"sshjobs: r: they are being ended, but that cannot be written down yet: .*: {FULL}; then see: "
+                            "sshjobs status r\n", told.stderr), told
+        for pid in pids.read_text().split():
+            wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), 20, f"the end of {pid}")
+        assert made.ask("status", "r").returncode == 0
+        (made.results / "filler").unlink()
+        assert made.ends() == 1
+        (end,) = made.of("end")
+        assert end["outcomes"] == ({"cancelled": 8, "signalled": 1} if known else {"cancelled": 9})
+        # Its end made room for another one, whose intent waits for the disk: it never leaves.
+        assert len(made.starts()) == 2, "nothing was launched after it"
+
+
+@needs_root
+def test_a_pause_counts_at_once_while_the_disk_is_full_and_is_noted_when_there_is_room(scene):
+    made = scene({"repeat": 9})
+    with full_disk(made) as make_room:
+        told = made.ask("pause", "r")
+        assert told.returncode == 0
+        assert re.fullmatch(f"sshjobs: r: this cannot be written down yet, and is forgotten if the manager ends before: .*: {FULL}\n",
+                            told.stderr), told
+        make_room()
+        wait_until(lambda: len(made.of("done")) == 2, 60, lambda: str(made.tail()))
+        with RunReader.open(made.paths) as reader:
+            wait_until(lambda: reader.summary().options.get("paused") is True, 60, "the pause in the store")
+        assert made.ask("unpause", "r").returncode == 0
+        assert made.ends() == 0
+        made.is_all_done(9)
 
 
 @needs_root
@@ -161,9 +215,11 @@ def test_a_person_is_heard_while_another_process_holds_the_store(scene):
     held.execute("BEGIN IMMEDIATE")
     go(made)
     made.wait_for_warning("run.db: the store is in use by another process: database is locked; waiting")
-    told = made.ask("pause", "r")
+    told = made.ask("hosts", "drain", "r", "h0")
     assert told.returncode == 1
     assert "the store is in use by another process: database is locked; nothing was done" in told.stderr, told
+    assert made.ask("pause", "r").returncode == 0
+    assert made.ask("unpause", "r").returncode == 0
     held.execute("ROLLBACK")
     held.close()
     assert made.ends() == 0

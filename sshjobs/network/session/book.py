@@ -87,7 +87,11 @@ class HostBook:
 
     def _send(self, attempt: LiveAttempt) -> None:
         attempt.sent_over = self.connection
-        self._say(attempt)
+        if attempt.cancelling or attempt.unwanted:
+            # Since it was to leave, a person has decided otherwise: the host is to say that it never starts.
+            self._say(lambda link: link.say("fence", id=attempt.uid, token=attempt.keys["token"]))
+        else:
+            self._say(attempt)
 
     def adopt(self, attempt: LiveAttempt, boot: str | None) -> None:
         """Ask for an attempt of an earlier manager at the next connection.

@@ -49,28 +49,35 @@ def understand(data: Data) -> Request:
         raise UsageError(f"the request to {verb} cannot be understood", why=str(error)) from error
 
 
-def carry_out(data: Data, target: Target, *, urgent: bool = False) -> Data:
-    """Carry a request out. What it changes is on the disk when this returns.
+def carry_out(data: Data, target: Target) -> Data:
+    """Carry a request out. What it changes is on the disk when this returns, or the answer says why it is not yet
+    (``unwritten``): a manager acts on what is urgent all the same, and writes it when it can.
 
-    :param urgent: a signal wants it: it takes effect even while this machine can write nothing down, and is written
-        when that is over
     :raises SshjobsError: it cannot be done; nothing of it was
     :raises LocalError: this machine can write nothing down at present; nothing of it was done
     """
     request = understand(data)
     trouble = None if target.manager is None else target.manager.trouble
-    if trouble is not None and not urgent:
+    if trouble is not None and not request.urgent:
         raise LocalError("the manager waits and can note nothing", where=target.paths.name, why=str(trouble),
                          hint="nothing was done; ask again when that is over")
+    target.blocked = trouble is not None
     change, answer = request.check(target)
+    unwritten: StoreError | None = None
     try:
         target.store.check_place()
         target.store.apply(change)
-    except StoreError:
-        if not urgent:
+    except StoreError as error:
+        if target.manager is None or not request.urgent:
             raise
+        unwritten = error
     if target.manager is not None:
         request.take_effect(target.manager)
+        if unwritten is not None:
+            answer["unwritten"] = str(unwritten)
+            target.store.set_options(**change.options)
+            for job in request.chosen:
+                target.store.touch(job)
         # What follows from it in the manager, such as the ends of jobs that waited, is written now if that can be.
         with contextlib.suppress(StoreError):
             target.store.commit()

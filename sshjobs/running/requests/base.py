@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sshjobs.model.spec import Job
 from sshjobs.store.change import Change
 
 if TYPE_CHECKING:
@@ -21,9 +22,13 @@ class Request(ABC):
 
     :param data: its keys; ``do`` is the verb
     :raises KeyError: one is missing; :raises TypeError: :raises ValueError: one is not as it must be
+    :cvar urgent: it takes effect even while this machine can write nothing down, and is written when that is over
+    :ivar chosen: the jobs that it changes, from :meth:`check` on, where they are not new to the run
     """
 
     verb: ClassVar[str]
+    urgent: ClassVar[bool] = False
+    chosen: Sequence[Job] = ()
 
     @abstractmethod
     def __init__(self, data: Data): ...

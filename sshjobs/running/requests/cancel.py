@@ -16,18 +16,18 @@ from sshjobs.store.change import Change
 class Cancel(Request):
     """End jobs; without names all of them, and then the run."""
 
-    verb = "cancel"
+    verb, urgent = "cancel", True
 
     def __init__(self, data: Data):
         self._names = names_of(data, "jobs")
-        self._chosen: list[Job] = []
+        self.chosen: list[Job] = []
 
     def check(self, target: Target) -> tuple[Change, Data]:
         """:raises UsageError: the run has no such job; or one was launched, and nobody manages the run to end it"""
         target.check_jobs(self._names)
-        self._chosen = target.unfinished(self._names)
-        waiting = [job for job in self._chosen if job.state == STATE_FREE]
-        if target.manager is None and len(waiting) < len(self._chosen):
+        self.chosen = target.unfinished(self._names)
+        waiting = [job for job in self.chosen if job.state == STATE_FREE]
+        if target.manager is None and len(waiting) < len(self.chosen):
             raise UsageError("nobody manages the run, so nobody can end what was launched", where=target.paths.name,
                              hint=f"first: sshjobs resume {target.paths.name} --detach")
         change = Change(jobs=[_cancelled(job) for job in waiting],
@@ -46,12 +46,12 @@ class Cancel(Request):
         if self._names is None:
             manager.stop()
             manager.stays_open = False
-        for job in self._chosen:
+        for job in self.chosen:
             if job.paused:
                 # Stopped processes do not die of TERM.
                 job.paused = False
                 manager.network.pause(job, False)
-        manager.cancel(self._chosen)
+        manager.cancel(self.chosen)
 
 
 def _cancelled(job: Job) -> Job:

@@ -11,7 +11,7 @@ from sshjobs.store.change import Change
 class Leave(Request):
     """Have the manager leave at once. What was launched goes on, and the next manager collects it."""
 
-    verb = "leave"
+    verb, urgent = "leave", True
 
     def __init__(self, data: Data):
         pass

@@ -14,20 +14,21 @@ from sshjobs.store.change import Change
 
 class _Pausing(Request):
     paused: bool
+    urgent = True
 
     def __init__(self, data: Data):
         self._names = names_of(data, "jobs")
-        self._chosen: list[Job] = []
+        self.chosen: list[Job] = []
 
     def check(self, target: Target) -> tuple[Change, Data]:
         """:raises UsageError: the run has no such job"""
         target.check_jobs(self._names)
         if self._names is None:
             return Change(options={"paused": self.paused}), {"ok": True, "jobs": None}
-        self._chosen = [job for job in target.unfinished(self._names) if bool(job.paused) != self.paused]
+        self.chosen = [job for job in target.unfinished(self._names) if bool(job.paused) != self.paused]
         # In the store first: what stands still has to be known to the next manager.
-        return Change(jobs=[self._changed(job) for job in self._chosen]), {
-            "ok": True, "jobs": [job.name for job in self._chosen]}
+        return Change(jobs=[self._changed(job) for job in self.chosen]), {
+            "ok": True, "jobs": [job.name for job in self.chosen]}
 
     def _changed(self, job: Job) -> Job:
         changed = copy(job)
@@ -39,9 +40,9 @@ class _Pausing(Request):
         return True if self.paused else None if job.state == STATE_FREE else False
 
     def _tell(self, manager: Manager) -> None:
-        if self._names is None or self._chosen:
+        if self._names is None or self.chosen:
             manager.handle_act({"event": "pause", "paused": self.paused,
-                                "jobs": None if self._names is None else [job.name for job in self._chosen]})
+                                "jobs": None if self._names is None else [job.name for job in self.chosen]})
 
 
 class Pause(_Pausing):
@@ -54,7 +55,7 @@ class Pause(_Pausing):
             manager.schedule.paused = True
             for host in manager.network.hosts:
                 manager.hosts.ask_back(manager.placement.unstarted(host))
-        for job in self._chosen:
+        for job in self.chosen:
             job.paused = True
             if not manager.schedule.remove(job):
                 if job.attempts[-1].started is None:
@@ -71,7 +72,7 @@ class Unpause(_Pausing):
     def take_effect(self, manager: Manager) -> None:
         if self._names is None:
             manager.schedule.paused = False
-        for job in self._chosen:
+        for job in self.chosen:
             job.paused = self._mark(job)
             if job.state == STATE_FREE:
                 manager.schedule.add(job)

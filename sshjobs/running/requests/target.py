@@ -23,7 +23,10 @@ class Target:
 
     :param store: taken over by whoever asks, or by the manager
     :param manager: ``None`` where nobody manages the run
+    :ivar blocked: the store cannot be written at present, and may be behind what has happened
     """
+
+    blocked = False
 
     def __init__(self, paths: RunPaths, store: RunStore, manager: Manager | None = None):
         self.paths, self.store, self.manager = paths, store, manager
@@ -35,11 +38,12 @@ class Target:
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[RunReader]:
-        """Open the store for reading, with all that has happened in it.
+        """Open the store for reading, with all that has happened in it unless it is blocked.
 
         :raises StoreBlockedError: that cannot be written at present
         """
-        self.store.commit()
+        if not self.blocked:
+            self.store.commit()
         with RunReader.open(self.paths) as reader:
             yield reader
 
