@@ -5,12 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sshjobs.errors import LocalError
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.states import Outcome
+from sshjobs.network.protocol import link as words
 from sshjobs.network.session import output_files
+from sshjobs.network.session.attempts import LiveAttempt
+from sshjobs.network.session.book import HostBook
 from sshjobs.network.session.output_files import OutputFiles
 from sshjobs.network.trouble import NearlyFull
 from tests.conftest import cli_environment, sshjobs_argv
@@ -144,3 +151,63 @@ def test_a_job_that_would_fill_the_disk_is_named_and_its_output_waits(small_disk
     finally:
         run.kill()
         run.wait()
+
+
+def test_a_job_whose_output_waits_for_room_can_be_cancelled_and_others_of_its_host_go_on(small_disk, tmp_path, clean_home):
+    (small_disk / "filler").write_bytes(bytes(25 << 20))
+    (tmp_path / "jobs.yaml").write_text("jobs: [{name: hog, commands: 'head -c 20000000 /dev/zero; sleep 600'}, "
+                                        f"{{name: other, commands: 'until test -e {tmp_path}/go; do sleep 0.05; done'}}]")
+    said = tmp_path / "said"
+    directory = small_disk / "results" / "jobs-1" / "jobs" / "hog"
+    with said.open("w") as out:
+        run = subprocess.Popen(sshjobs_argv(["run", "jobs.yaml", "--results", small_disk / "results", "--slots", "2"]), cwd=tmp_path,
+                               env={**os.environ, **cli_environment()}, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        wait_until(lambda: "nearly full" in said.read_text(), 60, "the warning")
+        told = subprocess.run(sshjobs_argv(["cancel", "jobs-1", "hog", "--results", small_disk / "results"]), cwd=tmp_path,
+                              env={**os.environ, **cli_environment()}, capture_output=True, text=True, timeout=60, check=False)
+        assert told.returncode == 0 and "1 job cancelled" in told.stdout, told
+        kept = (directory / "stdout").stat().st_size
+        assert 1 << 20 <= kept < 20000000
+        (tmp_path / "go").touch()
+        assert run.wait(60) == 1, said.read_text()
+        assert f"{20000000 - kept:,} bytes of its output were not kept: the disk of this machine was nearly full" in said.read_text()
+        # The store says of the copy what is in it.
+        checked = subprocess.run(sshjobs_argv(["verify", "jobs-1", "--results", small_disk / "results"]), cwd=tmp_path,
+                                 env={**os.environ, **cli_environment()}, capture_output=True, text=True, timeout=60, check=False)
+        assert checked.returncode == 0, checked
+    finally:
+        run.kill()
+        run.wait()
+
+
+class NoRoom(OutputFiles):
+    """There is no room for large output."""
+
+    def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
+        if stream == 1 and offset >= 4:
+            raise NearlyFull
+        super().write(uid, stream, path, offset, data)
+
+
+@pytest.mark.parametrize(("why", "status"), [("exited", 0), ("cancelled", None), ("signalled", None)])
+def test_an_output_that_was_not_kept_whole_counts_as_no_success(why, status, jobs):
+    told: list[Any] = []
+    book = HostBook("h", NoRoom(), told.append, lambda item: None)
+    attempt = LiveAttempt("1.1", Job(JobSpec(["true"], name="a")), "t", jobs / "a")
+    book.launch(attempt)
+    book.create(attempt)
+    book.store(words.Output("1.1", 1, 0, b"abcd", zlib.crc32(b"abcd")))
+    more = words.Output("1.1", 1, 4, b"efg", zlib.crc32(b"efg"))
+    with pytest.raises(LocalError, match="nearly full"):
+        book.store(more)
+    book.cancel("1.1", 5.0)
+    assert book.store(more) and book.store(words.Output("1.1", 1, 7, b"h", 0))
+    assert book.store(words.Output("1.1", 2, 0, b"err", zlib.crc32(b"err")))
+    assert book.ended({"id": "1.1", "why": why, "status": status, "signal": 9 if why == "signalled" else None, "started": 1.0,
+                       "ended": 2.0, "out": 8, "err": 3, "msg": None, "cpu": 0.0, "rss": 1})
+    (end,) = told
+    assert (end.outcome, end.status, end.signal, end.sizes) == (Outcome.CANCELLED, None, None, (4, 3))
+    assert end.reason == "4 bytes of its output were not kept: the disk of this machine was nearly full"
+    assert end.crcs == (zlib.crc32(b"abcd"), zlib.crc32(b"err"))
+    assert (jobs / "a" / "stdout").read_bytes() == b"abcd" and (jobs / "a" / "stderr").read_bytes() == b"err"

@@ -161,8 +161,8 @@ def test_a_cancel_ends_jobs_at_once_while_the_disk_is_full_and_is_noted_when_the
         assert told.returncode == 1
         assert re.fullmatch(f"sshjobs: r: they are being ended, but that cannot be written down yet: .*: {FULL}; then see: "
                             "sshjobs status r\n", told.stderr), told
-        for pid in pids.read_text().split():
-            wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), 20, f"the end of {pid}")
+        processes = [Path("/proc", pid) for pid in pids.read_text().split()]
+        wait_until(lambda: not any(process.exists() for process in processes), 20, "the end of the jobs")
         assert made.ask("status", "r").returncode == 0
         (made.results / "filler").unlink()
         assert made.ends() == 1

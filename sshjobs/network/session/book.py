@@ -58,6 +58,8 @@ class HostBook:
         self.connection = 0
         self.sent = self.received = 0
         self.allowance = Allowance()
+        #: Of attempts that were cancelled while their output waited for room here: what came since and was not kept.
+        self._dropped: dict[str, list[int]] = {}
         #: Launched since the host was last asked about all that is there, while it did not listen.
         self._late: list[LiveAttempt] = []
         self._host, self._outputs, self._emit, self._say = host, outputs, emit, say
@@ -145,6 +147,7 @@ class HostBook:
     def condemn(self, uid: str) -> None:
         """Forget an attempt that a person has declared lost. If its host comes back, what still runs is ended."""
         self.live.pop(uid, None)
+        self._dropped.pop(uid, None)
         self._outputs.forget(uid)
 
     def have(self) -> Iterator[tuple[str, int, int]]:
@@ -238,6 +241,13 @@ class HostBook:
         if list(end.sizes) != attempt.have:
             raise ProtocolError(f"attempt {end.uid} ended with output missing",
                                 why=f"{list(end.sizes)} bytes announced, {attempt.have} came")
+        dropped = self._dropped.pop(end.uid, None)
+        if dropped is not None:
+            # However it ended: to count as succeeded it would have to have all of its output.
+            end = end._replace(outcome=Outcome.CANCELLED, status=None, signal=None, cause=None,
+                               sizes=(attempt.have[0] - dropped[0], attempt.have[1] - dropped[1]),
+                               reason=f"{sum(dropped):,} bytes of its output were not kept: the disk of this machine "
+                                      "was nearly full")
         if end.outcome is Outcome.NEVER_STARTED and keys["why"] == "fenced":
             if attempt.may_have_run:
                 end = end._replace(outcome=Outcome.LOST, cause=Cause.FORGOTTEN)
@@ -272,9 +282,15 @@ class HostBook:
             raise ProtocolError(f"output of attempt {output.uid} out of order", why=f"{output.off} came after {have}")
         attempt.seen = True
         path = attempt.path(output.stream)
+        dropped = self._dropped.get(output.uid)
+        if dropped is not None and dropped[output.stream - 1]:
+            # What is kept is a beginning, without a gap.
+            return self._drop(attempt, output, dropped)
         try:
             self._outputs.write(output.uid, output.stream, path, output.off, output.data)
         except NearlyFull as error:
+            if attempt.cancelling:
+                return self._drop(attempt, output, self._dropped.setdefault(output.uid, [0, 0]))
             raise nearly_full(str(attempt.keys["job"])) from error
         except OSError as error:
             raise cannot_write(error, str(path)) from error
@@ -282,6 +298,14 @@ class HostBook:
         before = attempt.crc[output.stream - 1]
         if before is not None:
             attempt.crc[output.stream - 1] = combined(before, output.crc, len(output.data)) if have else output.crc
+        return len(output.data) > 0
+
+    @staticmethod
+    def _drop(attempt: LiveAttempt, output: words.Output, dropped: list[int]) -> bool:
+        """Let the output of an attempt go by for which there is no room, and for which nobody waits: a person has
+        cancelled it, and room may never come."""
+        dropped[output.stream - 1] += len(output.data)
+        attempt.have[output.stream - 1] += len(output.data)
         return len(output.data) > 0
 
     def create(self, attempt: LiveAttempt) -> None:
