@@ -10,11 +10,13 @@ import contextlib
 import os
 import re
 import secrets
+import selectors
 import shlex
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +30,8 @@ from sshjobs.network.transport.sshcall import SshCall
 
 #: Seconds that a command gets by default.
 TIMEOUT = 600.0
+#: What a host may write to standard output, in bytes; and so much of the end of standard error is kept.
+MAX_OUTPUT, STDERR_KEPT = 1 << 23, 1 << 16
 #: The longest script, in bytes: it is one argument of the shell that runs it, and 128 KiB are the limit of one.
 MAX_SCRIPT = 100_000
 #: The first OpenSSH whose scp can be told to use SFTP, in which a path is nothing but a path.
@@ -72,8 +76,8 @@ def CheckRemoteCommands(host: str, cmds: str | Sequence[str], verbose: bool = Fa
     :param host: ``[user@]host[:port]``, as in a hosts file
     :param cmds: lines of a script
     :param ssh_config: path of an ssh configuration to use instead of the user's own
-    :return: as :func:`CheckLocalCommand`; what start-up files of the login shell print is not in it
-    :raises CommandError: the host could not be used, time ran out, or the exit status is not 0
+    :return: as :func:`CheckLocalCommand`, 8 MiB at most; what start-up files of the login shell print is not in it
+    :raises CommandError: the host could not be used, time ran out, the exit status is not 0, or it writes too much
     :raises UsageError: no host name, or a script that cannot be sent
     """
     _check_timeout(timeout)
@@ -132,7 +136,7 @@ def CopyLocalFilesToRemoteHost(host: str, remote_path: str, *files: str, ssh_con
     words += ["-P", str(login.port)] if login.port is not None else []
     # From the root: scp would take "a:b" for a host, and "-r" for an option.
     words += ["--", *(os.path.abspath(file) for file in files), f"{_destination(login)}:{folder}"]
-    status, out, err = _carry_out(words, b"", timeout, verbose, where=host)
+    status, out, err = _carry_out(words, b"", timeout, verbose, where=host, most=MAX_OUTPUT)
     if status != 0:
         # What scp passes on may be ssh's own or the host's; ssh alone tells which.
         known = _why_not(target, ssh_config) if status == 255 else None
@@ -176,7 +180,7 @@ def _converse(host: Host, command: str, text: str, data: bytes, timeout: float |
     line = text.replace("\\", "\\\\").replace("\n", "\\n").encode("utf-8", "surrogateescape")
     with SshCall.prepare(host, ssh_config) as call:
         status, out, err = _carry_out(call.argv(command), marker + b"\n" + line + b"\n" + data, timeout, verbose,
-                                      keep_open=keep_open, where=host.name,
+                                      keep_open=keep_open, where=host.name, most=MAX_OUTPUT,
                                       what=text if command == _RUN else f"write {text}")
         ending = call.ending(status, err.decode("utf-8", "replace"))
     before, began, rest = out.partition(b"\n" + marker + b"\n")
@@ -193,17 +197,20 @@ def _converse(host: Host, command: str, text: str, data: bytes, timeout: float |
 def _why_not(host: Host, ssh_config: str | None) -> HostError | None:
     """Return why ssh cannot log in to a host, ``None`` where it can."""
     with SshCall.prepare(host, ssh_config) as call:
-        status, _, err = _carry_out(call.argv("true"), b"", TIMEOUT, verbose=False, where=host.name)
+        status, _, err = _carry_out(call.argv("true"), b"", TIMEOUT, verbose=False, where=host.name, most=MAX_OUTPUT)
         ending = call.ending(status, err.decode("utf-8", "replace"))
     return OpensshTransport(ssh_config).explain(host, ending, "", was_ready=False) if status == 255 else None
 
 
 def _carry_out(argv: Sequence[str], data: bytes, timeout: float | None, verbose: bool, *, keep_open: bool = False,
-               where: str | None = None, what: str | None = None) -> tuple[int, bytes, bytes]:
-    """Run a program in a session of its own; return its exit status, standard output and standard error.
+               where: str | None = None, what: str | None = None,
+               most: int | None = None) -> tuple[int, bytes, bytes]:
+    """Run a program in a session of its own; return its exit status, standard output and the end of standard error.
 
     :param keep_open: its standard input does not end before it does
     :param where: what to call it in messages
+    :param most: bytes of standard output that it may write
+    :raises CommandError: it could not be started, or did not keep to its limits: it was killed
     """
     name = where or shlex.join(argv)[:200]
     if verbose:
@@ -221,21 +228,58 @@ def _carry_out(argv: Sequence[str], data: bytes, timeout: float | None, verbose:
     feeder = threading.Thread(target=_feed, args=(sink, data, keep_open), name="sshjobs-feed", daemon=True)
     feeder.start()
     try:
-        out, err = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        raise CommandError("it ran out of time", where=name, why=f"{timeout:g} s are over",
-                           hint="give it a longer timeout") from error
+        out, err = _outputs(process, name, timeout, most)
     finally:
         if process.returncode is None:
             # Nobody has waited for it, so its number, and that of its group, are still its own.
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            process.wait()
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
         feeder.join()
         if keep_open:
             os.close(sink)
     if verbose and err:
         print(printable(f"sshjobs: {where or 'here'}: {err.decode('utf-8', 'replace').strip()}"), file=sys.stderr)
     return process.returncode, out, err
+
+
+def _outputs(process: subprocess.Popen[bytes], name: str, timeout: float | None,
+             most: int | None) -> tuple[bytes, bytes]:
+    """Return what a process writes, when it has ended and nobody can write any more."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    out, err = bytearray(), bytearray()
+    with selectors.DefaultSelector() as open_ones:
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            open_ones.register(stream, selectors.EVENT_READ)
+        while open_ones.get_map():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise _out_of_time(name, timeout)
+            for key, _ in open_ones.select(left):
+                data = os.read(key.fd, 1 << 16)
+                if not data:
+                    open_ones.unregister(key.fileobj)
+                elif key.fileobj is process.stderr:
+                    err += data
+                    del err[:-STDERR_KEPT]
+                else:
+                    out += data
+                if most is not None and len(out) > most:
+                    raise CommandError("it writes too much", where=name, why=f"more than {most >> 20} MiB",
+                                       hint="have it write to a file, or run it as a job: sshjobs exec")
+    try:
+        process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise _out_of_time(name, timeout) from None
+    return bytes(out), bytes(err)
+
+
+def _out_of_time(name: str, timeout: float | None) -> CommandError:
+    return CommandError("it ran out of time", where=name, why=f"{timeout:g} s are over",
+                        hint="give it a longer timeout")
 
 
 def _feed(sink: int, data: bytes, keep_open: bool) -> None:

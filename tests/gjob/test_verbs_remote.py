@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pytest
 
 from sshjobs.gjob import ship
 from sshjobs.gjob.verbs import main as verbs
+from sshjobs.gjob.verbs import remote, ssh
 from sshjobs.gjob.verbs.remote import choose_worker
 from sshjobs.gjob.verbs.say import Trouble
 from sshjobs.network import payload
@@ -392,3 +394,37 @@ def test_a_master_that_stands_still_is_gone_past(gjob: RemoteGjob, lab: BaseLab,
 def test_a_login_name_that_cannot_be_written_gets_the_way_out(gjob: RemoteGjob, user: str) -> None:
     done = gjob.remote("start", f"{user}@h0", input="true")
     assert done.returncode == 2 and "Host NAME, below it HostName and User" in done.stderr
+
+
+@pytest.mark.parametrize("piece", [b"x" * 65536, b"\x1b[2J" * 13000 + b"/\n"])
+def test_what_a_host_says_in_the_place_of_an_id_is_not_kept_and_not_told(piece, monkeypatch, capfd):
+    passed = 0
+
+    def call(target: object, request: object, out: Callable[[int, bytes], None], body: object) -> int:
+        for _ in range(1000):
+            out(1, piece)
+        return 0
+
+    def take(number: int, data: bytes) -> None:
+        nonlocal passed
+        passed += len(data)
+
+    monkeypatch.setattr(remote, "call", call)
+    monkeypatch.setattr(remote, "write_all", take)
+    monkeypatch.setattr(remote, "_script", lambda: b"true\n")
+    tracemalloc.start()
+    try:
+        assert verbs.main(["remote", "start", "-t", "-r", "x", "node01"]) == 0
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert passed == 1000 * len(piece)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_host_that_never_comes_to_its_first_word_is_given_up(tmp_path, monkeypatch):
+    (tmp_path / "ssh").write_text("#!/bin/sh\ncase \"$*\" in *-G*) exit 1;; esac\nexec yes\n")
+    (tmp_path / "ssh").chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(Trouble, match="said what it must not say: more than 16 MiB before its first word"):
+        ssh.call(ssh.Target("node01", None), {"verb": "is-paused"}, lambda number, data: None)

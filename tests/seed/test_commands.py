@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sshjobs import (
     WriteRemoteFile,
 )
 from tests.acceptance.mixed import HOSTILE, HOSTILE_NAMES
+from tests.hints import tries
 from tests.lab.process import is_alive
 from tests.lab.waiting import wait_until
 from tests.network.meeting import with_known_hosts
@@ -97,6 +99,12 @@ def test_a_local_command_that_runs_out_of_time_is_killed_with_its_children(tmp_p
     for name in ("child", "parent"):
         pid = int((tmp_path / name).read_text())
         wait_until(lambda: not is_alive(pid), 10, f"the end of the {name}")  # noqa: B023
+
+
+def test_a_local_command_may_write_as_much_as_it_likes_and_of_its_errors_the_end_is_kept():
+    assert len(CheckLocalCommand(["head", "-c", "20000000", "/dev/zero"])) == 20_000_000
+    with pytest.raises(CommandError, match="ended with status 3: the reason"):
+        CheckLocalCommand(["sh", "-c", "head -c 20000000 /dev/zero >&2; echo >&2; echo the reason >&2; exit 3"])
 
 
 def test_verbose_tells_what_is_run_on_standard_error(capsys):
@@ -249,3 +257,17 @@ def test_an_interrupt_leaves_nothing_running(host, config, tmp_path):
         program.kill()
         program.communicate()
     wait_until(lambda: host.run(["pgrep", "-f", "sleep 273"]).returncode == 1, 20, "the end of the command")
+
+
+@tries("have it write to a file, or run it as a job: sshjobs exec")
+@pytest.mark.parametrize(("command", "words"), [("yes", "writes too much: more than 8 MiB"), ("yes >&2", "ran out of time")])
+def test_a_host_that_writes_without_end_costs_little_memory(host, config, command, words):
+    tracemalloc.start()
+    try:
+        with pytest.raises(CommandError, match=words):
+            CheckRemoteCommands(host.name, [command], timeout=8, **config)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+    wait_until(lambda: "yes" not in host.run(["ps", "-e", "-o", "comm="], user=host.user).stdout, 20, "the end of yes there")
+    assert CheckRemoteCommands(host.name, ["head -c 9000000 /dev/zero > big", "wc -c < big", "rm big"], **config) == "9000000\n"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sshjobs.store import RunReader
+from tests.hints import tries
 from tests.lab import disks
 from tests.lab.waiting import wait_until
 from tests.trouble.scene import LocalScene
@@ -140,6 +141,7 @@ def test_a_request_that_has_time_is_refused_while_the_disk_is_full_and_nothing_o
 FULL = "the store cannot be used at present: database or disk is full; make room"
 
 
+@tries("then see: sshjobs status {}")
 @needs_root
 @pytest.mark.parametrize("words", [["cancel", "r", "--all"], ["cancel", "r", *[f"job-0-{n}" for n in range(1, 10)]]],
                          ids=["all", "by name"])
@@ -168,6 +170,7 @@ def test_a_cancel_ends_jobs_at_once_while_the_disk_is_full_and_is_noted_when_the
         assert made.ends() == 1
         (end,) = made.of("end")
         assert end["outcomes"] == ({"cancelled": 8, "signalled": 1} if known else {"cancelled": 9})
+        assert "9 error of 9 jobs" in made.ask("status", "r").stdout
         # Its end made room for another one, whose intent waits for the disk: it never leaves.
         assert len(made.starts()) == 2, "nothing was launched after it"
 

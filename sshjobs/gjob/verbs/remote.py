@@ -95,8 +95,8 @@ def _start(words: "list[str]", takes: str) -> int:
     def out(number: int, data: bytes) -> None:
         nonlocal first
         write_all(number, data)
-        if number == 1 and b"\n" not in first:
-            first += data
+        if number == 1 and b"\n" not in first and len(first) < _LONGEST_TEXT:
+            first += data[:_LONGEST_TEXT]
             if b"\n" in first:
                 _note(host, first.split(b"\n")[0].decode("ascii", "replace"))
 
@@ -104,7 +104,7 @@ def _start(words: "list[str]", takes: str) -> int:
 
 
 def _note(host: str, name: str) -> None:
-    if name.partition("/")[0] != host:
+    if ID.fullmatch(name) and name.partition("/")[0] != host:
         complain("the id of the job leads to %s; where that is not enough, add: --host %s"
                  % (name.partition("/")[0], host))
 

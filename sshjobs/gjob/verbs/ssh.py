@@ -20,6 +20,8 @@ _HOST = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}@)?[A-Za-z0-9_][A-Za-z0
 _READ = 1 << 16
 #: Seconds that ssh gets to go by itself after the verb's end.
 _PATIENCE = 2.0
+#: The most that a host may print before the first word of ours, in bytes.
+_MOST_NOISE = 1 << 24
 
 
 class Target:
@@ -145,12 +147,15 @@ class _Talk:
             return False
 
     def _read(self, number: int, stream: "BinaryIO | Any") -> None:
-        answer = self.answers[number]
+        answer, noise = self.answers[number], 0
         while answer.status is None:
             data = os.read(stream.fileno(), _READ)
             if not data:
                 return
+            noise += 0 if answer.ready else len(data)
             try:
+                if noise > _MOST_NOISE:
+                    raise ship.Garbled("more than %d MiB before its first word" % (_MOST_NOISE >> 20))
                 passed = answer.feed(data)
             except ship.Garbled as error:
                 self.trouble = Trouble("the host said what it must not say", str(error))
