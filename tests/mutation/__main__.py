@@ -1,7 +1,8 @@
-"""Hunts mutants, two at a time, each in a copy of the tree, and writes down what became of each."""
+"""Hunts mutants, each in a copy of the tree, and writes down what became of each."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -10,86 +11,128 @@ import sys
 import tempfile
 import time
 from argparse import ArgumentParser
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from tests.house.source import ROOT
-from tests.mutation.covering import suites_for
-from tests.mutation.mutants import Mutant, mutated, sample
+from tests.mutation.covering import Covered, note
+from tests.mutation.mutants import Mutant, found_again, mutated
+from tests.mutation.record import Record
+from tests.mutation.report import told, written
 
-#: Seconds for one test, and for all tests of a mutant: one that makes a test hang is noticed too.
-TEST_LIMIT, LIMIT = 60, 600
-RECORD = Path(os.environ.get("SSHJOBS_MUTATION_RECORD", "/var/tmp/sshjobs-mutation.jsonl"))
+#: A test may take so many seconds, and so many times what it took when it was noted, before it counts as stopped by a limit.
+GRACE_S, TIMES = 40.0, 6
+#: A limit tells of a fault only where the same tests take less than this part of it without the fault.
+PART = 0.25
+#: Tests that wait for no other process and no clock, so that they fail for nothing but the fault.
+ALONE = ("tests/core/", "tests/store/", "tests/sim/", "tests/network/test_frames.py", "tests/network/test_link.py")
+
+
+def copied(top: Path) -> Path:
+    """Copy all that git keeps, and what is new beside it."""
+    files = subprocess.run(["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True)
+    for name in filter(None, files.stdout.decode().split("\0")):
+        if (ROOT / name).exists():
+            (top / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, top / name)
+    return top
+
+
+class Copy:
+    """A copy of the tree with a worker that carries out tests in it."""
+
+    def __init__(self, top: Path):
+        self.top = top
+
+    def __enter__(self) -> Copy:
+        environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")}
+        self.worker = subprocess.Popen([sys.executable, "-m", "tests.mutation.worker"], cwd=self.top, stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, env={**environ, "PYTHONPATH": str(self.top), "PYTHONHASHSEED": "0"})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.worker.stdin is not None and self.worker.stdout is not None
+        self.worker.stdin.close()
+        self.worker.stdout.close()
+        self.worker.wait()
+
+    def put(self, path: str, text: str) -> None:
+        """Give a file another text; what was compiled from it goes, since that is found by a time of whole seconds."""
+        (self.top / path).write_text(text, encoding="utf-8")
+        Path(importlib.util.cache_from_source(str(self.top / path))).unlink(missing_ok=True)
+
+    def tried(self, tests: Sequence[str], longest: float, total: float) -> dict[str, Any]:
+        """Carry out tests up to the first that fails; see :mod:`tests.mutation.worker`."""
+        assert self.worker.stdin is not None and self.worker.stdout is not None
+        asked = {"tests": tests, "each": GRACE_S + TIMES * longest, "all": GRACE_S + TIMES * total}
+        self.worker.stdin.write(json.dumps(asked).encode() + b"\n")
+        self.worker.stdin.flush()
+        answer: dict[str, Any] = json.loads(self.worker.stdout.readline())
+        return {**answer, "each": asked["each"]}
+
+
+def hunt(mutant: Mutant, copy: Copy, tests: Sequence[str], seconds: dict[str, float]) -> dict[str, Any]:
+    """Put a fault into a copy, and tell which of the tests noticed."""
+    began = time.monotonic()
+    source = (copy.top / mutant.path).read_text(encoding="utf-8")
+    times = [seconds.get(name, 20.0) for name in tests]
+    copy.put(mutant.path, mutated(mutant, copy.top))
+    try:
+        first = copy.tried(tests, max(times), sum(times)) if tests else {"status": 0}
+    finally:
+        copy.put(mutant.path, source)
+    fate: dict[str, Any] = {"fate": "survived", "tests": len(tests)}
+    if first["status"] != 0 and _tells(first, copy, tests, times):
+        fate.update(fate="limit" if first["limit"] else "killed", by=first["failed"])
+    elif first["status"] != 0:
+        fate["failed_without"] = first["failed"]
+    return {**fate, "seconds": round(time.monotonic() - began, 1)}
+
+
+def _tells(first: dict[str, Any], copy: Copy, tests: Sequence[str], times: Sequence[float]) -> bool:
+    """Return whether a failure tells of the fault: what fails without it too, or takes long then, does not."""
+    if str(first["failed"]).startswith(ALONE) and not first["limit"]:
+        return True
+    again = copy.tried([first["failed"]] if first["failed"] in tests else tests, max(times), sum(times))
+    return again["status"] == 0 and not (first["limit"] and again["seconds"] > PART * first["each"])
 
 
 @contextmanager
-def copies(number: int) -> Iterator[SimpleQueue[Path]]:
-    """Make copies of the tracked files for the block."""
-    free: SimpleQueue[Path] = SimpleQueue()
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout.decode().split("\0")
-    with tempfile.TemporaryDirectory(prefix="sshjobs-mutation-") as top:
+def copies(number: int) -> Iterator[SimpleQueue[Copy]]:
+    """Make copies of the tree for the block, each with its worker."""
+    free: SimpleQueue[Copy] = SimpleQueue()
+    with tempfile.TemporaryDirectory(prefix="sshjobs-mutation-") as top, ExitStack() as stack:
         for n in range(number):
-            copy = Path(top) / str(n)
-            for name in filter(None, files):
-                (copy / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, copy / name)
-            free.put(copy)
+            free.put(stack.enter_context(Copy(copied(Path(top) / str(n)))))
         yield free
 
 
-def hunt(mutant: Mutant, free: SimpleQueue[Path]) -> dict[str, object]:
-    """Put a fault into a copy, and tell which of the tests noticed."""
-    copy = free.get()
-    began, fate, noticed = time.monotonic(), "survived", None
-    try:
-        (copy / mutant.path).write_text(mutated(mutant), encoding="utf-8")
-        for tests in suites_for(mutant.path):
-            left = LIMIT - (time.monotonic() - began)
-            if left <= 0:
-                break
-            fate = _try(copy, tests, left)
-            if fate != "survived":
-                noticed = tests
-                break
-    finally:
-        shutil.copy(ROOT / mutant.path, copy / mutant.path)
-        free.put(copy)
-    return {"mutant": mutant.name, "fate": fate, "by": noticed, "seconds": round(time.monotonic() - began, 1)}
+def hunted(record: Record, mutants: Sequence[Mutant], tests: Sequence[str], jobs: int, until: float) -> None:
+    """Hunt mutants of a record.
 
+    :param tests: what to try instead of what covers the fault's line
+    """
+    covered = Covered(record.lines, record.source)
+    with copies(jobs) as free, ThreadPoolExecutor(jobs) as pool:
+        def one(mutant: Mutant) -> None:
+            if time.monotonic() > until:
+                return
+            copy = free.get()
+            try:
+                now = found_again(mutant, record.source(mutant.path), (copy.top / mutant.path).read_text(), copy.top)
+                if now is None:
+                    record.add(mutant, {"fate": "gone"})
+                    return
+                chosen = tests or covered.tests(mutant)
+                record.add(mutant, hunt(now, copy, chosen, covered.seconds))
+            finally:
+                free.put(copy)
 
-def _try(copy: Path, tests: str, seconds: float) -> str:
-    environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout", str(TEST_LIMIT), tests]
-    with subprocess.Popen(command, cwd=copy, env={**environ, "PYTHONPATH": str(copy)}, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as running:
-        try:
-            return "survived" if running.wait(seconds) == 0 else "killed"
-        except subprocess.TimeoutExpired:
-            running.kill()
-            return "timeout"
-
-
-def known(record: Path) -> dict[str, dict[str, object]]:
-    """Return what became of the mutants that were hunted already, by name."""
-    if not record.exists():
-        return {}
-    lines = map(json.loads, record.read_text(encoding="utf-8").splitlines())
-    return {line["mutant"]: line for line in lines}
-
-
-def report(mutants: list[Mutant], found: dict[str, dict[str, object]]) -> str:
-    """Return in words how many were noticed, and which were not."""
-    fates = [found[mutant.name] for mutant in mutants if mutant.name in found]
-    counts = Counter(str(line["fate"]) for line in fates)
-    noticed = counts["killed"] + counts["timeout"]
-    share = 100 * noticed / len(fates) if fates else 0.0
-    return "\n".join([f"{len(fates)} of {len(mutants)} mutants tried: {noticed} noticed ({share:.1f} %), "
-                      f"{counts['timeout']} of them by a limit", *sorted(
-                          str(line["mutant"]) for line in fates if line["fate"] == "survived")])
+        list(pool.map(one, mutants))
 
 
 def main() -> None:
@@ -98,20 +141,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further one after that")
-    parser.add_argument("--report", action="store_true")
+    parser.add_argument("--record", type=Path, default=ROOT / "build" / "mutation", help="directory to go on with")
+    parser.add_argument("--cover", action="store_true", help="only note which tests cover which lines, where that is not done yet")
+    parser.add_argument("--survivors", nargs="+", metavar="TEST", help="try these tests on those that no test has noticed")
+    parser.add_argument("--report", action="store_true", help="hunt nothing, tell how it stands")
+    parser.add_argument("--page", action="store_true", help="keep the figures for docs/reliability.md")
     given = parser.parse_args()
-    print(f"seed {given.seed}, record {RECORD}", flush=True)
-    mutants = sample(given.mutants, given.seed)
-    if not given.report:
-        found, until = known(RECORD), time.monotonic() + 60 * given.minutes
-        with copies(given.jobs) as free, ThreadPoolExecutor(given.jobs) as pool, RECORD.open("a", encoding="utf-8") as file:
-            def one(mutant: Mutant) -> None:
-                if time.monotonic() < until:
-                    file.write(json.dumps(hunt(mutant, free)) + "\n")
-                    file.flush()
-
-            list(pool.map(one, [mutant for mutant in mutants if mutant.name not in found]))
-    print(report(mutants, known(RECORD)))
+    record = Record(given.record.resolve(), given.mutants, given.seed)
+    if not (given.report or given.page):
+        with tempfile.TemporaryDirectory(prefix="sshjobs-mutation-") as top:
+            note(copied(Path(top)), record.lines)
+        fates = record.fates()
+        again = {name for name, line in fates.items() if line["fate"] == "survived"}
+        todo = [mutant for mutant in record.mutants if (mutant.name in again if given.survivors else mutant.name not in fates)]
+        if not given.cover:
+            hunted(record, todo, given.survivors or [], given.jobs, time.monotonic() + 60 * given.minutes)
+    print(told(record))
+    if given.page:
+        written(record, given.seed)
 
 
 if __name__ == "__main__":

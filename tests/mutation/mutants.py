@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,39 +31,45 @@ OPERATORS = (
 
 @dataclass(frozen=True, order=True)
 class Mutant:
-    """One fault: the n-th place in a file where an operator applies."""
+    """One fault: the n-th place in a file where an operator applies.
+
+    :ivar nth: which one of that operator on its line, from 0
+    """
 
     path: str
     operator: str
     occurrence: int
     line: int
+    nth: int
 
     @property
     def name(self) -> str:
         return f"{self.path}:{self.line} {self.operator} {self.occurrence}"
 
 
-def every_mutant() -> Iterator[Mutant]:
+def every_mutant(root: Path = ROOT) -> Iterator[Mutant]:
     """Yield all faults of the scope, in order."""
     for directory in SCOPE:
-        for path in sorted((ROOT / directory).rglob("*.py")):
-            yield from of_file(path.relative_to(ROOT))
+        for path in sorted((root / directory).rglob("*.py")):
+            yield from of_file(path.relative_to(root), root)
 
 
-def of_file(path: Path) -> Iterator[Mutant]:
+def of_file(path: Path, root: Path = ROOT) -> Iterator[Mutant]:
     """Yield the faults of one file. What is only for types and what only documents is left out."""
     from cosmic_ray.ast import get_ast_from_path
 
-    source = (ROOT / path).read_text(encoding="utf-8")
-    silent = _silent_lines(source)
-    tree = get_ast_from_path(ROOT / path)
+    parsed = ast.parse((root / path).read_text(encoding="utf-8"))
+    silent, arithmetic = _silent_lines(parsed), list(_arithmetic(parsed))
+    tree = get_ast_from_path(root / path)
     for operator in OPERATORS:
-        occurrence = 0
+        seen = Counter[int]()
         for node in _nodes(tree):
-            for (line, _), _ in _operator(operator).mutation_positions(node):
-                if line not in silent:
-                    yield Mutant(str(path), operator, occurrence, line)
-                occurrence += 1
+            for (line, column), _ in _operator(operator).mutation_positions(node):
+                at = line, column
+                real = "Binary" not in operator or any(begin <= at < end for begin, end in arithmetic)
+                if line not in silent and real:
+                    yield Mutant(str(path), operator, seen.total(), line, seen[line])
+                seen[line] += 1
 
 
 def _nodes(node: object) -> Iterator[object]:
@@ -70,10 +78,20 @@ def _nodes(node: object) -> Iterator[object]:
         yield from _nodes(child)
 
 
-def _silent_lines(source: str) -> set[int]:
+def _arithmetic(tree: ast.AST) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Yield where arithmetic is done: not in types, and no star in front of arguments."""
+    for name, field in ast.iter_fields(tree):
+        for node in field if isinstance(field, list) else [field]:
+            if isinstance(node, ast.AST) and name not in ("annotation", "returns"):
+                yield from _arithmetic(node)
+    if isinstance(tree, ast.BinOp):
+        yield (tree.left.end_lineno or 0, tree.left.end_col_offset or 0), (tree.right.lineno, tree.right.col_offset)
+
+
+def _silent_lines(tree: ast.AST) -> set[int]:
     """Return the lines that nothing is carried out on: annotations, imports for types, docstrings."""
     found: set[int] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         quiet = isinstance(node, ast.If) and ast.unparse(node.test) in ("MYPY", "TYPE_CHECKING")
         text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         if isinstance(node, ast.stmt) and (quiet or text):
@@ -90,17 +108,32 @@ def _operator(name: str) -> Any:
     return get_operator(f"core/{name}")()
 
 
-def mutated(mutant: Mutant) -> str:
+def mutated(mutant: Mutant, root: Path = ROOT) -> str:
     """Return the source of a mutant's file with its fault in it."""
     from cosmic_ray.mutating import mutate_code
 
-    source = (ROOT / mutant.path).read_text(encoding="utf-8")
+    source = (root / mutant.path).read_text(encoding="utf-8")
     text = mutate_code(source, _operator(mutant.operator), mutant.occurrence)
     assert text is not None and text != source, mutant.name
     return str(text)
 
 
-def sample(number: int, seed: int) -> list[Mutant]:
+def sample(everything: Sequence[Mutant], number: int, seed: int) -> list[Mutant]:
     """Return a number of faults drawn from all. The same seed gives the same ones on the same code."""
-    everything = list(every_mutant())
     return random.Random(seed).sample(everything, min(number, len(everything)))
+
+
+def found_again(mutant: Mutant, then: str, now: str, root: Path = ROOT) -> Mutant | None:
+    """Return a fault of an earlier text of its file in the file as it is now; None where its line has changed."""
+    lines = {earlier: line for line, earlier in earlier_lines(then, now).items()}
+    if mutant.line not in lines:
+        return None
+    line = lines[mutant.line]
+    return next((one for one in of_file(Path(mutant.path), root)
+                 if (one.operator, one.line, one.nth) == (mutant.operator, line, mutant.nth)), None)
+
+
+def earlier_lines(then: str, now: str) -> dict[int, int]:
+    """Return for each line of a file that has not changed since which line it was then."""
+    blocks = difflib.SequenceMatcher(None, then.splitlines(), now.splitlines(), autojunk=False).get_matching_blocks()
+    return {block.b + n + 1: block.a + n + 1 for block in blocks for n in range(block.size)}

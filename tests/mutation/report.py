@@ -1,0 +1,55 @@
+"""What came of a run over mutants, in words, and for ``docs/reliability.md``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tests.mutation.record import Record
+
+HERE = Path(__file__).parent
+#: The figures of every run that is told of on the page, in the order in which they ended.
+FIGURES = HERE / "record.jsonl"
+#: Why a fault that no test notices stays: its file, its operator, the text of its line, and the reason, with tabs between them.
+REASONS = HERE / "survivors.txt"
+NO_REASON = "no test notices"
+
+
+def reasons() -> dict[tuple[str, str, str], str]:
+    """Return the reasons that are written down, by file, operator and the text of the line."""
+    lines = [line.split("\t") for line in REASONS.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    return {(path, operator, text): why for path, operator, text, why in lines}
+
+
+def figures(record: Record) -> dict[str, Any]:
+    """Return how many mutants were tried and noticed, and which were not, with the reasons."""
+    fates = record.fates()
+    tried = [mutant for mutant in record.mutants if mutant.name in fates]
+    counts = Counter(fates[mutant.name]["fate"] for mutant in tried)
+    known = reasons()
+    survivors = []
+    for mutant in tried:
+        if fates[mutant.name]["fate"] == "survived":
+            text = record.line(mutant)
+            survivors.append([mutant.path, mutant.line, mutant.operator, text,
+                              known.get((mutant.path, mutant.operator, text), NO_REASON)])
+    return {"commit": record.commit[:7], "drawn": len(record.mutants), "tried": len(tried), "killed": counts["killed"],
+            "limit": counts["limit"], "gone": counts["gone"], "survivors": sorted(survivors)}
+
+
+def told(record: Record) -> str:
+    """Return in words how many were noticed, and which were not."""
+    found = figures(record)
+    lines = [f"{found['tried']} of {found['drawn']} mutants tried, drawn on {found['commit']}: {found['killed']} killed by a test, "
+             f"{found['limit']} by a limit, in code that is gone {found['gone']}, survived {len(found['survivors'])}"]
+    lines += [f"{path}:{line} {operator}: {text}  [{why}]" for path, line, operator, text, why in found["survivors"]]
+    return "\n".join(lines)
+
+
+def written(record: Record, seed: int) -> None:
+    """Add the figures to those that the page is made from."""
+    with FIGURES.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**figures(record), "seed": seed, "day": time.strftime("%Y-%m-%d")}) + "\n")
