@@ -10,7 +10,7 @@ import pytest
 
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
-from sshjobs.scheduling.durations import MAX_KINDS, Row
+from sshjobs.scheduling.durations import LOOK_AHEAD, MAX_KINDS, Durations, Line, Row, kind_of
 from sshjobs.scheduling.naming import jobs_from
 from sshjobs.scheduling.schedule import Schedule
 
@@ -157,3 +157,44 @@ def test_every_job_is_taken_once_and_can_be_taken_out():
     while (match := made.next()) is not None:
         taken.append(match[0])
     assert taken == jobs[1::2] and made.waiting == 0
+
+
+def test_a_fast_host_makes_no_job_look_longer_and_a_slow_one_says_little() -> None:
+    durations, spec = Durations(), JobSpec(argv=["x"])
+    kind = kind_of(spec)
+    assert (durations.of_kind(kind), durations.on("a"), durations.ended("a"), durations.slowness("a")) == (None, None, 0, 1.0)
+    durations.note(spec, "a", 10.0)
+    assert (durations.of_kind(kind), durations.on("a"), durations.ended("a"), durations.slowness("a")) == (10.0, 10.0, 1, 1.0)
+    # A fifth of the time: the mean goes a fifth of the way there.
+    durations.note(spec, "fast", 2.0)
+    assert durations.of_kind(kind) == pytest.approx(8.4) and durations.slowness("fast") == pytest.approx(0.2)
+    durations.note(spec, "slow", 84.0)
+    assert durations.of_kind(kind) == pytest.approx(8.4) and durations.slowness("slow") == pytest.approx(10.0)
+    durations.note(spec, "slow", 8.4)
+    assert (durations.on("slow"), durations.slowness("slow")) == (pytest.approx(68.88), pytest.approx(8.2))
+    durations.forget_host("slow")
+    assert (durations.on("slow"), durations.ended("slow"), durations.slowness("slow")) == (None, 0, 1.0)
+
+
+def test_jobs_of_more_kinds_than_are_told_apart_keep_their_order_among_themselves() -> None:
+    line = Line({"a"}, Durations())
+    specs = [JobSpec(argv=[f"kind {n}"], name=f"j{n}") for n in range(MAX_KINDS + 3)]
+    waiting = list(jobs_from(specs, [Host("a")]))
+    for number, job in enumerate(waiting):
+        line.add(job, number)
+    assert len(line._rows) == MAX_KINDS + 1, "the last is for all other kinds"
+    assert [line.take("a", spare=False) for _ in waiting] == waiting and not line
+    line.add(waiting[0], 1)
+    assert line.remove(waiting[0]) and not line.remove(waiting[0]) and not line
+
+
+def test_the_job_that_has_just_been_on_a_host_is_spared_it_only_for_one_of_the_next() -> None:
+    for ahead, spared in ((LOOK_AHEAD - 1, True), (LOOK_AHEAD, False)):
+        line = Line({"a", "b"}, Durations())
+        waiting = list(jobs_from(repeats("x", LOOK_AHEAD + 4), [Host("a")]))
+        for number, job in enumerate(waiting):
+            line.add(job, number)
+            if number < ahead:
+                job.new_attempt("a", f"t{number}")
+        assert line.take("a", spare=True) is (waiting[ahead] if spared else waiting[0])
+        assert line.take("b", spare=True) is waiting[0 if spared else 1]

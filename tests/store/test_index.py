@@ -136,3 +136,81 @@ def test_bars_of_a_host_do_not_overlap_in_a_lane() -> None:
         assert lanes.get((span.host, lane), -1.0) <= span.started
         lanes[span.host, lane] = span.ended
     assert timeline.bars(0, 200, 499) is None
+
+
+def test_the_figures_of_a_host_are_counted_from_its_attempts(tmp_path: Path) -> None:
+    jobs = make_jobs(6)
+    store = make_store(tmp_path, jobs)
+    outcomes = [Outcome.SUCCEEDED, Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED, Outcome.NEVER_STARTED]
+    for number, (job, outcome) in enumerate(zip(jobs, outcomes, strict=False), 1):
+        launch(store, job, "b")
+        finish(store, job, outcome)
+        job.attempts[-1].ended = (job.attempts[-1].started or 0.0) + number
+        job.attempts[-1].cpu = 0.5
+    launch(store, jobs[5], "b")
+    store.commit()
+    with RunReader.open(store.paths) as reader:
+        index = JobIndex()
+        index.follow(reader)
+        (figures,) = index.figures
+        assert (figures.busy, figures.done, figures.failed, figures.ended) == (1, 2, 1, 5)
+        assert (figures.seconds, figures.cpu) == (1 + 2 + 3 + 4 + 5, 2.5)
+        # What has not ended has no length, and comes first.
+        assert index.select(sort="seconds")[2] == [6, 1, 2, 3, 4, 5]
+        assert index.select(sort="seconds", descending=True, offset=1, limit=2)[2] == [4, 3]
+    store.close(CREATED)
+
+
+def counted(spans: list[tuple[int, float, float, int]], first: float, width: float, bins: int, host: int) -> list[float]:
+    """Return how many attempts of a host ran on average in each bin."""
+    edges = [first + n * width for n in range(bins + 1)]
+    return [sum(max(0.0, min(end, e) - max(begin, s)) for h, s, e, _ in spans if h == host) / width
+            for begin, end in zip(edges, edges[1:], strict=False)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_bin_of_a_small_window_is_what_counting_gives(seed: int) -> None:
+    rnd = random.Random(seed)
+    timeline, spans = Timeline(harmless=frozenset([1])), []
+    for n in range(200):
+        started = rnd.randrange(400) / 4
+        spans.append((rnd.randrange(2), started, started + rnd.choice([0.0, 0.25, 1.0, 7.5]), rnd.choice([1, 2])))
+        timeline.add(n + 1, *spans[-1])
+    for first, width, bins in ((0.0, 0.1, 300), (20.0, 0.05, 100), (-5.0, 0.08, 200)):
+        found = timeline.binned(first, first + width * bins, bins, {0, 1})
+        for host in (0, 1):
+            assert found[host][0] == pytest.approx(counted(spans, first, width, bins, host), abs=0.002)
+            assert sum(found[host][1]) == sum(1 for h, s, e, outcome in spans
+                                              if h == host and outcome == 2 and first <= e <= first + width * bins)
+
+
+def test_bins_that_grow_wider_and_begin_earlier_keep_each_second_where_it_was() -> None:
+    timeline, spans = Timeline(harmless=frozenset([1])), []
+    # First short ones, then some that make the bins wider again and again, then some from before the first.
+    for n in range(3000):
+        started = 4096.0 + n * 2 if n < 2000 else 4096.0 - (n - 2000) * 4
+        spans.append((0, started, started + 2.0, 1 + n % 2))
+        timeline.add(n + 1, *spans[-1])
+    first, last = timeline.span or (0.0, 0.0)
+    assert timeline._bins.width > 1 and len(timeline._bins._work[0]) <= MOST_BINS
+    bins = 64
+    width = 8192 / bins
+    found = timeline.binned(0.0, 8192.0, bins, {0})[0]
+    assert found[0] == pytest.approx(counted(spans, 0.0, width, bins, 0), abs=2 * timeline._bins.width / width)
+    assert sum(found[0]) * width == pytest.approx(sum(e - s for _, s, e, _ in spans), abs=0.1 * bins)
+    assert found[1] == pytest.approx([sum(1 for _, _, e, outcome in spans if outcome == 2 and n * width <= e < (n + 1) * width)
+                                      for n in range(bins)], abs=2)
+
+
+def test_an_attempt_at_the_edge_of_a_window_is_in_it() -> None:
+    timeline = Timeline(harmless=frozenset())
+    timeline.add(1, 0, 10.0, 20.0, 0)
+    for first, last, there in ((20.0, 30.0, 1), (0.0, 10.0, 1), (20.5, 30.0, 0), (0.0, 9.5, 0)):
+        assert len(list(timeline.within(first, last))) == len(timeline.bars(first, last, 9) or []) == there
+
+
+def test_one_job_follows_another_in_the_same_lane_where_they_touch() -> None:
+    timeline = Timeline(harmless=frozenset())
+    for number, (started, ended) in enumerate([(0.0, 1.0), (1.0, 2.0), (1.5, 3.0), (2.0, 4.0)], 1):
+        timeline.add(number, 0, started, ended, 0)
+    assert [(bar.span.job, bar.lane) for bar in timeline.bars(0.0, 9.0, 9) or []] == [(1, 0), (2, 0), (3, 1), (4, 0)]

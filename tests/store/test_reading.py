@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_FREE, STATE_UNKNOWN, STATES, Outcome
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, iter_status_json, shown_state, status
 from sshjobs.store.queries import queries
@@ -249,3 +250,32 @@ def test_a_store_that_contradicts_itself_is_found_out(store: RunStore, damage: s
     assert contradictions(store.paths) == []
     store._connection.execute(damage)
     assert [text for text in contradictions(store.paths) if text.startswith(words)]
+
+
+def test_names_that_somebody_may_have_meant_are_found_among_many(tmp_path: Path) -> None:
+    specs = [JobSpec("true", name=name) for name in ("train-model", "tsne", *(f"a{n:04}" for n in range(1100)))]
+    store = make_store(tmp_path, [Job(spec, index) for index, spec in enumerate(specs)])
+    with RunReader.open(store.paths) as reader:
+        # What begins alike is found where the names before it in the alphabet are more than are looked at.
+        assert reader.near_names("train-modle") == ["train-model"]
+        assert reader.near_names("tnse") == ["tsne"]
+        assert len(reader.near_names("a0001x")) == 3 and len(reader.near_names("a0001x", 2)) == 2
+    store.close(CREATED)
+
+
+@pytest.mark.parametrize(("outcomes", "ending"), [
+    ({"succeeded": 2}, "done"), ({"cancelled": 2}, "cancelled"), ({"succeeded": 1, "cancelled": 1}, "cancelled"),
+    ({"cancelled": 1, "failed": 1}, "failed"), ({"lost": 1}, "failed")])
+def test_a_run_ends_as_its_jobs_have_ended(tmp_path: Path, outcomes: dict[str, int], ending: str) -> None:
+    jobs = make_jobs(2)
+    store = make_store(tmp_path, jobs)
+    for job, outcome in zip(jobs, (word for word, number in outcomes.items() for _ in range(number)), strict=False):
+        launch(store, job)
+        finish(store, job, Outcome(outcome))
+    if sum(outcomes.values()) == 1:
+        launch(store, jobs[1])
+        finish(store, jobs[1])
+    store.commit()
+    with RunReader.open(store.paths) as reader:
+        assert reader.summary().ending == ending
+    store.close(CREATED)
