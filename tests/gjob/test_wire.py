@@ -1,0 +1,198 @@
+"""What a manager may say to an agent: every value of every frame at the ends of its range, and a frame cut anywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sshjobs.gjob import wire
+
+SHA, RUN, LONG = "0123456789abcdef" * 4, "0123456789abcdef" * 2, "x" * 4096
+SPEC: dict[str, Any] = {"argv": ["true"], "files": [["a/b", SHA, 0o644]]}
+#: A frame of each type that may come.
+GOOD: dict[str, dict[str, Any]] = {
+    "hello": {"v": 1, "run": RUN, "name": "r", "host": "h", "epoch": 1, "slots": 2, "root": None},
+    "sync": {"a": [["1.1", 0, 0]], "last": True},
+    "launch": {"id": "1.1", "token": "t" * 16, "job": "j", "index": 1, "spec": SPEC},
+    "want": {"blobs": [[SHA, 1]]},
+    "put": {"sha": SHA, "size": 1, "crc": 0, "off": 0, "n": 0},
+    "fence": {"id": "1.1"},
+    "cancel": {"id": "1.1", "grace": 1.5},
+    "pause": {"id": "1.1"},
+    "unpause": {"id": "1.1"},
+    "release": {"ids": ["1.1"]},
+    "slots": {"slots": 3},
+    "ping": {"seq": 7},
+    "lease": {"at": 12.5},
+    "bye": {},
+}
+#: By frame and key: what passes and what does not.
+VALUES: list[tuple[str, str, list[Any], list[Any]]] = [
+    ("hello", "v", [-1, 0, 2**70], [1.0, "1", None, True]),
+    ("hello", "run", [RUN, "f" * 32], ["f" * 31, "f" * 33, "F" * 32, "g" * 32, None, " " * 32, "a" * 31 + "\n"]),
+    ("hello", "name", ["", "x" * 1000], ["x" * 1001, "a\0", None, 1]),
+    ("hello", "epoch", [0, 2**70], [-1, 1.0, True, None]),
+    ("hello", "slots", [None, 1, 100_000], [0, -1, 100_001, 1.0, True, "1"]),
+    ("hello", "root", [None, "/", "/x", "/" + "x" * 4095], ["", "x", "/" + LONG, "/a\0b", 1]),
+    ("sync", "a", [[], [["1.1", 0, 2**70]], [["1.1", 0, 0]] * 1000],
+     [None, {}, [["1.1", 0, 0]] * 1001, [["1.1", 0]], [["1.1", 0, 0, 0]], [["0.1", 0, 0]], [["1.1", -1, 0]],
+      [["1.1", 0, -1]], [["1.1", 0.0, 0]], ["1.1"], [{}]]),
+    ("sync", "last", [True, False], [0, 1, None, "true"]),
+    ("launch", "id", ["1.1", "9" * 15 + "." + "9" * 16], ["1", "1.", ".1", "0.1", "1.0", "01.1", "1.1.1", " 1.1", "1.1\n", 1.1,
+                                                         None, "9" * 16 + "." + "9" * 16]),
+    ("launch", "token", ["a" * 8, "Z9" * 32], ["a" * 7, "a" * 65, "a" * 8 + "-", "a\0aaaaaaa", None, 12345678]),
+    ("launch", "index", [0, -1, 7], [1.0, "1", None, True]),
+    ("want", "blobs", [[], [[SHA, 0]], [[SHA, 1]] * 1000], [None, [[SHA, 1]] * 1001, [[SHA]], [[SHA, 1, 1]], [[SHA, -1]],
+                                                             [["0" * 63, 1]], [["0" * 65, 1]], [SHA]]),
+    ("put", "sha", [SHA], ["0" * 63, "0" * 65, "G" * 64, None]),
+    ("put", "n", [0, 1, 2**20], [-1, 2**20 + 1, 1.0, True, None, "1"]),
+    ("put", "off", [0, 2**70], [-1, 0.0, None, True]),
+    ("fence", "token", ["a" * 8], ["a" * 7, None]),
+    ("cancel", "grace", [0, 0.0, 999_999_999_999], [-1, -0.1, 10**12, 1e12, float("nan"), float("inf"), "1", None, True]),
+    ("release", "ids", [[], ["1.1", "2.1"]], [None, "1.1", {"1.1": 1}, ["1"], [None]]),
+    ("slots", "slots", [None, 1], [0, 1.5]),
+    ("lease", "at", [0, 0.5], [-0.5, None]),
+]
+#: By key of a launch's spec.
+SPECS: list[tuple[str, list[Any], list[Any]]] = [
+    ("argv", [["x"], ["x", ""], ["x"] * 5], [[], [""], ["a\0"], ["x", 1], "x", None, {"x": 1}, [None]]),
+    ("strict", [True, False], [1, None]),
+    ("login", [True, False], [0, "yes"]),
+    ("env", [{}, {"A": ""}, {"a b": "x=y"}], [{"": "x"}, {"A=B": "x"}, {"A": 1}, {"A": "x\0"}, {"A\0": "x"}, [], None]),
+    ("cwd", [None, "x", "/x", LONG], ["", LONG + "x", "a\0", 1]),
+    ("timeout", [None, 0, 1.5], [-1, "1", True, 1e12]),
+    ("lease", [None, 0.5, 600], [0, 0.0, -1, "1", True]),
+    ("nice", [-20, 0, 19], [-21, 20, 1.0, None, True]),
+    ("leftovers", ["kill", "keep"], ["", "none", None, True]),
+    ("output", ["file", "pipe"], ["", "pty", None, True]),
+    ("stdin", [None, SHA], ["", "0" * 63, 1]),
+    ("listing", [None, SHA], ["", "0" * 65, []]),
+    ("files", [[], [["a", None, 0]], [["a/b.c", SHA, 0o7777]], [["x" * 4096, SHA, 0]], [["..a", None, 1]],
+               [["a", "b", -1]], [["a/b", "../c", -1]], [["a/b/c", "../../d/..", -1]], [["a", "./b//", -1]], [["a", LONG, -1]]],
+     [None, {}, "a", ["a"], [["a", None]], [["a", None, 0, 0]], [["", None, 0]], [["/a", None, 0]], [["a/", None, 0]],
+      [["a//b", None, 0]], [["./a", None, 0]], [["a/../b", None, 0]], [["..", None, 0]], [["a\0", None, 0]],
+      [[LONG + "x", None, 0]], [["a", None, 0o10000]], [["a", None, -2]], [["a", None, None]], [["a", None, 1.0]],
+      [["a", None, True]], [["a", "0" * 63, 0]], [["a", 1, 0]], [[1, None, 0]],
+      [["a", "", -1]], [["a", "..", -1]], [["a/b", "../..", -1]], [["a/b", "../../a", -1]], [["a/b", "c/../../../d", -1]],
+      [["a", "/b", -1]], [["a", "b\0", -1]], [["a", None, -1]], [["a", LONG + "x", -1]], [["../a", "b", -1]]]),
+]
+
+
+def passes(name: str, /, **keys: Any) -> bool:
+    frame = {"t": name, **GOOD[name], **keys}
+    try:
+        wire.check(frame)
+    except wire.WireError as error:
+        assert name in str(error) or "frame type" in str(error)
+        return False
+    return True
+
+
+def test_a_good_frame_of_each_type_passes_and_with_a_key_more_or_less_it_does_not() -> None:
+    assert GOOD.keys() == wire._KEYS.keys()
+    for name, keys in GOOD.items():
+        assert passes(name)
+        with pytest.raises(wire.WireError, match=f"{name}: unknown key 'zz'"):
+            wire.check({"t": name, **keys, "zz": 1})
+        for key in keys:
+            with pytest.raises(wire.WireError, match=f"{name}: no {key}"):
+                wire.check({"t": name, **{other: value for other, value in keys.items() if other != key}})
+
+
+def test_the_key_that_a_fence_may_have_is_known() -> None:
+    with pytest.raises(wire.WireError, match="fence: unknown key 'zz'"):
+        wire.check({"t": "fence", "id": "1.1", "token": "a" * 8, "zz": 1})
+    wire.check({"t": "fence", "id": "1.1", "token": "a" * 8})
+
+
+@pytest.mark.parametrize("kind", [None, 1, ["hello"], "", "zz", "welcome", True])
+def test_no_other_type_passes(kind: object) -> None:
+    with pytest.raises(wire.WireError, match="unknown frame type"):
+        wire.check({"t": kind})
+
+
+@pytest.mark.parametrize(("name", "key", "right", "wrong"), VALUES, ids=[f"{one[0]}-{one[1]}" for one in VALUES])
+def test_a_value_passes_up_to_the_ends_of_its_range(name: str, key: str, right: list[Any], wrong: list[Any]) -> None:
+    assert [value for value in right if not passes(name, **{key: value})] == []
+    assert [value for value in wrong if passes(name, **{key: value})] == []
+
+
+@pytest.mark.parametrize(("key", "right", "wrong"), SPECS, ids=[one[0] for one in SPECS])
+def test_a_value_of_a_launch_passes_up_to_the_ends_of_its_range(key: str, right: list[Any], wrong: list[Any]) -> None:
+    def launches(value: Any) -> bool:
+        return passes("launch", spec={**({} if key == "argv" else {"script": "x"}), key: value})
+
+    assert [value for value in right if not launches(value)] == []
+    assert [value for value in wrong if launches(value)] == []
+
+
+def test_a_launch_has_either_a_script_or_words() -> None:
+    assert passes("launch", spec={"script": ""}) and passes("launch", spec={"argv": ["x"]})
+    for spec in ({}, {"script": "x", "argv": ["x"]}, [], None, {"script": None}, {"script": "a\0"}, {"argv": ["x"], "zz": 1}):
+        assert not passes("launch", spec=spec)
+
+
+def test_a_frame_means_the_same_however_it_is_cut() -> None:
+    frames = [({"t": "ping", "seq": 1}, b""), ({"t": "put", **GOOD["put"], "n": 5}, b"a\nb\0c"),
+              ({"t": "put", **GOOD["put"]}, b""), ({"t": "put", **GOOD["put"], "n": 3}, b"\n{}"), ({"t": "bye"}, b"")]
+    stream = b"".join(wire.encode(frame, body) for frame, body in frames)
+    for size in (1, 2, 3, 7, 100, len(stream)):
+        decoder, got = wire.Decoder(), []
+        for at in range(0, len(stream), size):
+            got += [(frame, bytes(body)) for frame, _, body in decoder.feed(stream[at:at + size])]
+        assert got == frames and decoder.space() is None
+
+
+def test_a_body_is_read_straight_into_its_room() -> None:
+    decoder = wire.Decoder()
+    assert list(decoder.feed(wire.encode({"t": "put", **GOOD["put"], "n": 6}, b"ab"))) == []
+    space = decoder.space()
+    assert space is not None and len(space) == 4
+    space[:3] = b"cde"
+    assert list(decoder.filled(3)) == []
+    space = decoder.space()
+    assert space is not None and len(space) == 1
+    space[:1] = b"f"
+    ((frame, line, body),) = decoder.filled(1)
+    assert (frame["n"], bytes(body), line[-1:]) == (6, b"abcdef", b"\n")
+    assert decoder.space() is None and [one[0] for one in decoder.feed(wire.encode({"t": "bye"}))] == [{"t": "bye"}]
+
+
+def test_the_largest_line_and_body_pass_and_no_larger_ones() -> None:
+    def line(size: int) -> bytes:
+        text = wire.encode({"t": "hello", **GOOD["hello"]})
+        return text[:-2] + b" " * (size - len(text)) + text[-2:]
+
+    assert len(list(wire.Decoder().feed(line(2**20)))) == 1
+    for long in (line(2**20 + 1), line(2**20 + 9)[:-2]):
+        with pytest.raises(wire.WireError, match="a line longer than 1048576 bytes"):
+            list(wire.Decoder().feed(long))
+    body = bytes(2**20)
+    (one,) = wire.Decoder().feed(wire.encode({"t": "put", **GOOD["put"], "n": 2**20}, body))
+    assert one[2] == body
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"1", b"{", b'{"t":NaN}', b'{"t":Infinity}', b'{"t":"\xff"}', b'{} {}', b"{}x",
+                                  b'{"t":' + b"9" * 20 + b"}", b"[" * 100_000])
+def test_what_is_no_object_is_refused(text: bytes) -> None:
+    with pytest.raises(wire.WireError):
+        wire.parse(text)
+
+
+def test_numbers_have_up_to_19_digits() -> None:
+    assert wire.parse(b' {"a": ' + b"9" * 19 + b"}\r\n") == {"a": 10**19 - 1}
+    assert wire.parse(b'{"a":-' + b"9" * 18 + b"}") == {"a": 1 - 10**18}
+
+
+def test_a_listing_is_checked_like_the_files_of_a_launch() -> None:
+    assert wire.parse_listing(b'{"files":[["a",null,420]]}') == [["a", None, 420]]
+    for text in (b"{}", b'{"files":[["..",null,420]]}', b'{"files":null}'):
+        with pytest.raises(wire.WireError, match="a bad list of files"):
+            wire.parse_listing(text)
+
+
+def test_text_stands_for_bytes() -> None:
+    assert wire.to_bytes("é\udcff") == b"\xc3\xa9\xff"
+    with pytest.raises(UnicodeEncodeError):
+        wire.to_bytes("\ud800")
