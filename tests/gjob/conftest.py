@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sshjobs.gjob import files
 from sshjobs.network import payload
 from tests.gjob.client import FarHost
 
@@ -70,3 +72,17 @@ def make_failing(make_far: Callable[..., FarHost]) -> Callable[..., FarHost]:
         return make_far(payload.pack(modules))
 
     return make
+
+
+@pytest.fixture
+def contents(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
+    """Have the far side's code in this process read files as given, and find no others."""
+    def give(given: dict[str, str]) -> None:
+        def read(path: str, follow: bool = False) -> bytes:
+            if path not in given:
+                raise FileNotFoundError(errno.ENOENT, "no such file", path)
+            return given[path].encode()
+
+        monkeypatch.setattr(files, "contents", read)
+
+    return give
