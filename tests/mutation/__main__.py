@@ -149,8 +149,9 @@ def main() -> None:
     given = parser.parse_args()
     record = Record(given.record.resolve(), given.mutants, given.seed)
     if not (given.report or given.page):
-        with tempfile.TemporaryDirectory(prefix="sshjobs-mutation-") as top:
-            note(copied(Path(top)), record.lines)
+        if not given.survivors:
+            with tempfile.TemporaryDirectory(prefix="sshjobs-mutation-") as top:
+                note(copied(Path(top)), record.lines)
         fates = record.fates()
         again = {name for name, line in fates.items() if line["fate"] == "survived"}
         todo = [mutant for mutant in record.mutants if (mutant.name in again if given.survivors else mutant.name not in fates)]

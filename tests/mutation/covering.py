@@ -10,7 +10,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -87,14 +87,17 @@ class Covered:
 
     def _covering(self, mutant: Mutant) -> set[str]:
         span, names = _statement(self.source(mutant.path), mutant.line)
-        # What is carried out once, when the module is imported, is covered by those who use it.
-        found = {name for path, line in (self._using(names) if names else ((mutant.path, line) for line in span))
-                 for name in self._lines.get(path, {}).get(line, ())}
-        return found or {name for tests in self._lines.get(mutant.path, {}).values() for name in tests}
+        # What is carried out once, when the module is imported, is covered by those who use it, here before elsewhere.
+        here: list[Iterable[tuple[str, int]]] = [[(mutant.path, line) for line in span]]
+        for where in [self._using(names, [mutant.path]), self._using(names, self._lines)] if names else here:
+            found = {name for path, line in where for name in self._lines.get(path, {}).get(line, ())}
+            if found:
+                return found
+        return {name for tests in self._lines.get(mutant.path, {}).values() for name in tests}
 
-    def _using(self, names: list[str]) -> Iterator[tuple[str, int]]:
+    def _using(self, names: list[str], paths: Iterable[str]) -> Iterator[tuple[str, int]]:
         word = re.compile(rf"\b({'|'.join(names)})\b(?! *(:.*)?= )")
-        for path in self._lines:
+        for path in paths:
             yield from ((path, line) for line, text in enumerate(self.source(path).splitlines(), 1) if word.search(text))
 
 
