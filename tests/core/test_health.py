@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sshjobs.model.causes import Cause
 from sshjobs.model.spec import Attempt, Job, JobSpec
 from sshjobs.model.states import Outcome
 from sshjobs.scheduling.health import FIRST_PAUSE, PATIENCE, HostHealth
@@ -112,3 +113,70 @@ def test_a_suspect_host_is_not_forgotten_when_the_job_elsewhere_takes_long():
     suspect(made)
     assert made.canary_due(PATIENCE - 1) == []
     assert made.canary_due(PATIENCE) == ["bad"]
+
+
+def row_until_suspect(made: HostHealth) -> int:
+    """Fail new jobs on a host until it is suspect, and return how many that took."""
+    for number in range(1, 100):
+        if made.note(*end("bad"), now=0.0):
+            return number
+    raise AssertionError("it never is")
+
+
+def test_each_time_that_a_host_is_cleared_it_takes_twice_as_many_to_arouse_suspicion():
+    made = health(5000)
+    counts = []
+    for _ in range(4):
+        counts.append(row_until_suspect(made))
+        (job,) = [job for job, host in made._probes.items() if host == "bad"]
+        made.note(*again(job, "failed"), now=0.0)
+    assert counts == [3, 6, 12, 24]
+    made.trust("bad")
+    assert row_until_suspect(made) == 3
+    made.forgive("bad")
+    assert row_until_suspect(made) == 6
+
+
+def test_a_host_that_is_full_gets_a_canary_after_a_while_that_doubles_and_a_start_makes_room():
+    made = health()
+    now, pauses = 0.0, []
+    for _ in range(6):
+        job, attempt = end("bad", "never_started")
+        attempt.cause = Cause.NO_ROOM
+        made.send_canary("bad", job)
+        assert made.note(job, attempt, now) == {}
+        assert made.full("bad") and made.reason("bad") is None and made.is_suspect("bad")
+        due = next(later for later in range(1000) if made.canary_due(now + later) == ["bad"])
+        pauses.append(due)
+        now += due
+    assert pauses == [1, 2, 4, 8, 15, 15]
+    job, attempt = end("bad")
+    made.send_canary("bad", job)
+    assert made.canary_due(now + 100) == [], "one at a time"
+    made.note_start(job, attempt)
+    assert made.full("bad") is None and not made.is_suspect("bad") and made.canary_due(1e9) == []
+
+
+def test_the_canaries_of_a_quarantined_host_come_after_pauses_that_double():
+    made = health()
+    made.note(*again(suspect(made)[4], "succeeded"), now=0.0)
+    now, pauses = 0.0, []
+    for _ in range(9):
+        due = next(later for later in range(0, 10_000, 10) if made.canary_due(now + later) == ["bad"])
+        pauses.append(due)
+        now += due
+        job, attempt = end("bad")
+        made.send_canary("bad", job)
+        assert list(made.note(job, attempt, now)) == [job]
+    assert pauses == [10, 10, 20, 40, 80, 160, 320, 600, 600]
+    made.trust("bad")
+    assert not made.is_suspect("bad") and made.canary_due(1e9) == []
+
+
+def test_what_shows_that_a_host_can_run_jobs_is_any_that_took_two_seconds():
+    for seconds, breaks in ((1.99, False), (2.0, True)):
+        made = health(5000)
+        for _ in range(2):
+            assert made.note(*end("bad"), now=0.0) == {}
+        made.note(*end("bad", "failed", seconds), now=0.0)
+        assert made.is_suspect("bad") is not breaks
