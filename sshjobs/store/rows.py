@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sshjobs.errors import printable
@@ -18,6 +19,8 @@ from sshjobs.store.queries import queries
 
 #: So many specs are remembered at most: enough for any mix of repeated entries, little memory.
 _REMEMBERED_SPECS = 10_000
+#: The same of hosts, which pages ask about once a second.
+_REMEMBERED_HOSTS = 4_096
 
 _DEFAULTS = JobSpec(["true"]).as_dict()
 _SHARED = tuple(key for key in _DEFAULTS if key not in ("name", "index"))
@@ -110,10 +113,19 @@ def host_json(host: Host) -> str:
 def host_row(row: tuple[str, str, str | None, str | None, str | None, float | None, str | None]) -> HostRow:
     """Return a row of the query ``select_hosts`` as objects."""
     check_row(row, "ssSSSFS")
-    data = read_object(row[1])
-    host = Host(**{**data, "tags": tuple(data["tags"])})
-    return HostRow(host, None if row[2] is None else sound_facts(read_object(row[2])), *row[3:6],
+    return HostRow(_host(row[1]), None if row[2] is None else dict(_facts(row[2])), *row[3:6],
                    None if row[6] is None else sound_pulse(read_object(row[6])))
+
+
+@lru_cache(_REMEMBERED_HOSTS)
+def _host(text: str) -> Host:
+    data = read_object(text)
+    return Host(**{**data, "tags": tuple(data["tags"])})
+
+
+@lru_cache(_REMEMBERED_HOSTS)
+def _facts(text: str) -> dict[str, Any]:
+    return sound_facts(read_object(text))
 
 
 def job_row_of(row: Sequence[Any]) -> JobRow:

@@ -39,12 +39,18 @@ class Hub:
         self._head = "{}"
         #: By a host's name: the version that last changed its row, and the row as JSON.
         self._rows: dict[str, tuple[int, str]] = {}
+        #: The hosts that these are of, and what was told of the newest version, by what was known before.
+        self._hosts: list[models.HostInfo] = []
+        self._told: dict[int, str] = {}
         #: The version that last added or removed a host.
         self._names_changed = 0
 
     async def take(self, overview: models.Overview) -> None:
         """Take a new look; who waits is woken where anything has changed."""
-        head = json.dumps(overview.model_dump(exclude={"hosts"}))
+        head = overview.model_dump_json(exclude={"hosts"})
+        if head == self._head and overview.hosts is self._hosts:
+            return
+        self._hosts = overview.hosts
         rows = {host.name: host.model_dump_json() for host in overview.hosts}
         same = {name for name, text in rows.items() if name in self._rows and self._rows[name][1] == text}
         if head == self._head and len(same) == len(rows) == len(self._rows):
@@ -53,13 +59,19 @@ class Hub:
             self.version += 1
             if rows.keys() != self._rows.keys():
                 self._names_changed = self.version
-            self._head = head
+            self._head, self._told = head, {}
             self._rows = {name: self._rows[name] if name in same else (self.version, text)
                           for name, text in rows.items()}
             self.changed.notify_all()
 
     def since(self, version: int) -> str:
-        """Return what changed after a version, as the data of one event; everything where that version is not ours."""
+        """Return what changed after a version, as the data of one event; everything where that version is not ours. Who
+        asks about the same version is told the same text."""
+        if version not in self._told:
+            self._told[version] = self._changed_since(version)
+        return self._told[version]
+
+    def _changed_since(self, version: int) -> str:
         whole = not 0 < version <= self.version
         rows = ",".join(text for at, text in self._rows.values() if whole or at > version)
         names = json.dumps(list(self._rows) if whole or self._names_changed > version else None)

@@ -41,6 +41,9 @@ class RunWatch:
         #: Which file that is of.
         self._place: tuple[int, int] | None = None
         self.index = JobIndex()
+        #: The hosts, and what they are the state of: they are described anew only where anything was committed since.
+        self._hosts: list[HostInfo] = []
+        self._hosts_at: tuple[int, int, bool] | None = None
         self._ends: deque[tuple[float, int]] = deque(maxlen=600)
         self._filling: asyncio.Task[None] | None = None
         self.used = time.monotonic()
@@ -73,6 +76,7 @@ class RunWatch:
         if self._reader is not None and place != self._place:
             self._close()
             self.index = JobIndex()
+            self._hosts_at = None
             self._ends.clear()
         if self._reader is None:
             self._reader, self._place = RunReader.open(self.paths), place
@@ -92,14 +96,20 @@ class RunWatch:
 
     def _overview(self, reader: RunReader, index: JobIndex) -> Overview:
         with reader.snapshot():
-            summary, rows = reader.summary(), reader.hosts()
-        figures = dict(zip(index.hosts, index.figures, strict=True))
-        slots = summary.options.get("slots")
-        hosts = [host_info(row, figures.get(row.host.name), slots) for row in rows if not row.host.removed]
-        rate = self._rate(summary)
+            summary = reader.summary()
+            moment = summary.commit, index.commit, index.complete
+            if moment != self._hosts_at:
+                figures = dict(zip(index.hosts, index.figures, strict=True))
+                slots = summary.options.get("slots")
+                self._hosts = [host_info(row, figures.get(row.host.name), slots) for row in reader.hosts()
+                               if not row.host.removed]
+                self._hosts_at = moment
+        hosts, rate = self._hosts, self._rate(summary)
         left = summary.total - summary.counts[STATE_DONE] - summary.counts[STATE_ERROR]
-        return Overview(run=run_info(self.name, summary, len(hosts)), hosts=hosts, ready=index.complete,
-                        rate=rate, seconds_left=left / rate if rate and left else None)
+        # Without a check of what was checked when it was made; and the same list says that nothing has changed in it.
+        return Overview.model_construct(
+            run=run_info(self.name, summary, len(hosts)), hosts=hosts, ready=index.complete, rate=rate,
+            seconds_left=left / rate if rate and left else None)
 
     def _rate(self, summary: Summary) -> float | None:
         """Return how many jobs ended per second of late; ``None`` where nothing is known of it."""

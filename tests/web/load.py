@@ -1,13 +1,17 @@
-"""What the pages cost while a run goes on: ``python -m tests.web.load``. Takes some five minutes, on a machine that does
+"""What the pages cost while a run goes on: ``python -m tests.web.load [JOBS]``. Takes some five minutes, on a machine that does
 nothing else.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -20,23 +24,35 @@ MOST_CPU, MOST_LONGER = 0.10, 1.05
 READERS, JOBS, SLOTS, NAP = 50, 10_000, 8, 0.05
 
 
-def readers(served: Server, number: int, over: threading.Event) -> list[threading.Thread]:
-    """Let so many browsers follow the run; each is told of it once a second."""
-    def read() -> None:
+def read(address: str, token: str, number: int) -> None:
+    """Be so many browsers that follow the run, each told of it once a second, until this process is ended."""
+    served = Server(None, address, token)  # type: ignore[arg-type]
+
+    def follow() -> None:
         with served.client() as client:
-            while not over.is_set():
+            while True:
                 try:
                     with client.stream("GET", "/api/runs/load-1/events?every=1") as stream:
                         for _ in stream.iter_raw():
-                            if over.is_set():
-                                return
+                            pass
                 except httpx.TransportError:
-                    over.wait(0.2)
+                    pass
+                time.sleep(0.2)
 
-    threads = [threading.Thread(target=read, daemon=True) for _ in range(number)]
+    threads = [threading.Thread(target=follow, daemon=True) for _ in range(number)]
     for thread in threads:
         thread.start()
-    return threads
+    threads[0].join()
+
+
+@contextmanager
+def readers(served: Server, number: int) -> Iterator[None]:
+    """Let a process of its own be so many browsers for the block."""
+    with subprocess.Popen([sys.executable, "-m", "tests.web.load", "read", served.address, served.token, str(number)]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def carried_out(results: Path, name: str, jobs: int) -> float:
@@ -48,23 +64,24 @@ def carried_out(results: Path, name: str, jobs: int) -> float:
 
 
 def main() -> None:
+    jobs = int(sys.argv[1]) if len(sys.argv) > 1 else JOBS
     print(f"load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as work:
         alone = Path(work) / "alone"
-        seconds = carried_out(alone, "load-1", JOBS)
-        print(f"{JOBS:,} jobs of {NAP} s on {SLOTS} slots: {seconds:.1f} s; load {os.getloadavg()[0]:.1f}")
-        results, over = Path(work) / "seen", threading.Event()
-        with server(results) as served:
-            threads = readers(served, READERS, over)
+        seconds = carried_out(alone, "load-1", jobs)
+        print(f"{jobs:,} jobs of {NAP} s on {SLOTS} slots: {seconds:.1f} s; load {os.getloadavg()[0]:.1f}")
+        results = Path(work) / "seen"
+        with server(results) as served, readers(served, READERS):
             began, cpu = time.perf_counter(), served.cpu()
-            watched = carried_out(results, "load-1", JOBS)
+            watched = carried_out(results, "load-1", jobs)
             share = (served.cpu() - cpu) / (time.perf_counter() - began)
             print(f"the same with {READERS} browsers: {watched:.1f} s, {watched / seconds:.3f} x as long (at most {MOST_LONGER}); "
-                  f"the server takes {share:.1%} of a core (at most {MOST_CPU:.0%}), {served.status('VmRSS') >> 20} MiB")
-            over.set()
-        for thread in threads:
-            thread.join(20)
+                  f"the server takes {share:.1%} of a core (at most {MOST_CPU:.0%}), {served.status('VmRSS') >> 20} MiB; "
+                  f"load {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["read"]:
+        read(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    else:
+        main()
