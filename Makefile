@@ -73,6 +73,12 @@ simulate: dev ## Play 100,000 disasters in a simulated world, and hunt the mutan
 mutants: system dev ## Put 500 small faults into the code, one at a time, for hours, and tell which no test notices
 	$(BIN)/python -m tests.mutation --mutants 500 --seed 1
 
+.PHONY: web
+web: system dev ## Measure the pages: a run of a million jobs, fifty browsers, half an hour of changes
+	$(BIN)/python -m tests.web.scale
+	$(BIN)/python -m tests.web.load
+	$(BIN)/python -m tests.web.test_tab
+
 .PHONY: api
 api: dev ## Write down the public API as it is now (tests/house/public_api.txt)
 	$(BIN)/python -m tests.house.public_api > tests/house/public_api.new

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -87,6 +88,7 @@ class Events:
         #: By run; ``None`` is all of them as one.
         self._hubs: dict[str | None, Hub] = {}
         self.closing = asyncio.Event()
+        self._epoch = secrets.token_hex(8)
 
     async def stream(self, request: Request, query: models.EventsAsked | models.EventsOfAll,
                      body: None) -> StreamingResponse:
@@ -94,14 +96,10 @@ class Events:
         run = query.run if isinstance(query, models.EventsAsked) else None
         if run is not None:
             await self._sources.watch(run)
-        # A server that was started again counts anew: the number before the dot says which one counted.
+        # A server that was started again counts anew: what stands before the dot says which one counted.
         epoch, _, last = request.headers.get("last-event-id", "").partition(".")
-        version = int(last) if epoch == self._epoch and last.isdigit() and len(last) < 12 else 0
+        version = int(last) if epoch == self._epoch and last.isascii() and last.isdigit() and len(last) < 12 else 0
         return StreamingResponse(self._events(run, query.every, version), media_type="text/event-stream")
-
-    @property
-    def _epoch(self) -> str:
-        return f"{id(self):x}"
 
     async def _events(self, run: str | None, every: float, version: int) -> AsyncIterator[str]:
         hub = self._hubs.setdefault(run, Hub())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -215,3 +216,24 @@ def test_hosts_of_a_run_appear_with_address_and_drain(results: Path) -> None:
         hosts = {host["name"]: host for host in client.get("/api/runs/more-1/overview").json()["hosts"]}
         assert hosts["me@far.example:2222"]["address"] == "far.example"
         assert hosts["me@far.example:2222"]["drained"] and hosts["me@far.example:2222"]["slots"] == 3
+
+
+def routes_told() -> str:
+    """The table of docs/web.md: every route of the API, as its list has them."""
+    from sshjobs.web.app import make_app
+    from sshjobs.web.guard import Access
+    from sshjobs.web.sources import Sources
+
+    listed = make_app(Sources(None), Access("0" * 64, frozenset(), False, False, "c")).state.endpoints  # type: ignore[attr-defined]
+    rows = [f"| `{one.method} {one.path}` | {one.summary} | {', '.join(_asked(one)) or '–'} |"
+            for one in listed if one.path.startswith("/api/")]
+    return "\n".join(["| route | answers or does | takes |", "|---|---|---|", *rows])
+
+
+def _asked(endpoint: Any) -> list[str]:
+    models = [model for model in (endpoint.query, endpoint.body) if model is not None]
+    return [f"`{name}`" for model in models for name in model.model_fields if "{" + name + "}" not in endpoint.path]
+
+
+def test_the_documentation_has_every_route() -> None:
+    assert routes_told() in (Path(__file__).parents[2] / "docs" / "web.md").read_text()

@@ -14,7 +14,9 @@ from tests.web.serving import Served, serving
 
 PAGES = {"runs": "", "cluster": "?run=sweep-1", "jobs": "?run=sweep-1&view=jobs", "job": "?run=sweep-1&view=job&job=fit-11",
          "host": "?run=sweep-1&view=host&host=b", "timeline": "?run=sweep-1&view=timeline",
-         "manage": "?run=sweep-1&view=manage"}
+         "manage": "?run=sweep-1&view=manage", "together": "?view=together"}
+#: The tables that sort, and the pages that they are on.
+TABLES = {"runs": "runs", "cluster": "hosts", "together": "hosts", "manage": "manage", "jobs": "jobs"}
 
 
 @pytest.fixture
@@ -57,35 +59,54 @@ def test_a_browser_without_the_token_is_told_what_to_do(chromium: Any, served: S
     context.close()
 
 
-def test_every_column_of_the_jobs_sorts_and_the_address_says_so(page: Any, served: Served) -> None:
-    page.goto(served.address + PAGES["jobs"])
-    page.wait_for_selector("#jobs")
-    for title, key in (("Job", "name"), ("State", "state"), ("Host", "host"), ("Took", "seconds")):
-        page.get_by_role("button", name=title, exact=True).click()
-        page.wait_for_function(f"() => location.search.includes('sort={key}')")
-        head = page.locator("#jobs th", has=page.get_by_role("button", name=title, exact=True))
-        first = head.get_attribute("aria-sort")
-        page.get_by_role("button", name=title, exact=True).click()
-        page.wait_for_function("old => [...document.querySelectorAll('#jobs th')].some("
-                               "th => th.ariaSort && th.ariaSort !== old)", arg=first)
+@pytest.mark.parametrize("name", TABLES)
+def test_every_column_of_every_table_sorts_both_ways_and_the_address_says_so(page: Any, served: Served, results: Path, name: str) -> None:
+    from sshjobs.model.host import Host
+    from tests.cli.runs import edit
+
+    # Hosts and runs of which everything is different.
+    with edit(results, "other-1", ["x", "y"]) as run:
+        run.busy("x")
+        for n, host in enumerate("ab", 1):
+            run.store.set_host(host, "up", facts={"cores": n, "memory": n << 30, "gpus": ["g"] * n}, since=n * 1000.0)
+            run.store.set_pulse(host, {"at": n * 1000.0, "load": n, "memory": n << 20, "disk": n << 20, "gpus": [n], "sent": n, "received": n})
+        run.store.add_hosts([Host("c", removed=True)])
+    address = PAGES[name].replace("sweep-1", "other-1" if name in ("cluster", "manage") else "sweep-1")
+    page.goto(f"{served.address}/{address}")
+    table = f"#{TABLES[name]}"
+    page.wait_for_selector(f"{table} tbody tr")
+    titles = page.locator(f"{table} th button").all_inner_texts()
+    assert len(titles) >= 4
+    for title in titles:
+        orders, rows = set(), []
+        for _ in range(2):
+            before = page.url
+            page.locator(f"{table} th button").filter(has_text=re.compile(f"^{re.escape(title)}$")).click()
+            page.wait_for_function("before => location.href !== before", arg=before)
+            page.wait_for_function("([table, title]) => [...document.querySelectorAll(`${table} th`)].some("
+                                   "th => th.ariaSort && th.innerText.startsWith(title))", arg=[table, title])
+            at = titles.index(title) + (name == "jobs") + 1
+            orders.add(page.locator(f"{table} th[aria-sort]").get_attribute("aria-sort"))
+            assert "sort=" in page.url
+            rows.append(column(page, TABLES[name], at))
+        assert orders == {"ascending", "descending"}, title
+        if name != "jobs" and len(set(rows[0])) == len(rows[0]) and "–" not in rows[0]:
+            assert rows[0] == rows[1][::-1], title
+    assert page.complaints == []
+
+
+def test_jobs_are_sorted_by_the_server(page: Any, served: Served) -> None:
     page.goto(served.address + PAGES["jobs"] + "&sort=name&order=desc")
     page.wait_for_selector("#jobs")
     names = column(page, "jobs", 2)
     assert names == sorted(names, reverse=True)
-    assert page.complaints == []
 
 
-def test_every_column_of_the_hosts_sorts_address_descending_first(page: Any, served: Served) -> None:
-    page.goto(served.address + PAGES["cluster"])
-    page.wait_for_selector("#hosts")
-    assert column(page, "hosts", 1) == ["b", "a"]
-    for button in page.locator("#hosts th button").all():
-        orders = []
-        for _ in range(2):
-            button.click()
-            orders.append(button.locator("xpath=..").get_attribute("aria-sort"))
-        assert set(orders) == {"ascending", "descending"}, button.inner_text()
-    assert page.complaints == []
+def test_hosts_are_sorted_by_address_descending_first(page: Any, served: Served) -> None:
+    for name in ("cluster", "manage", "together"):
+        page.goto(f"{served.address}/{PAGES[name]}")
+        page.wait_for_selector(f"#{TABLES[name]} tbody tr")
+        assert column(page, TABLES[name], 1) == ["b", "a"]
 
 
 def test_jobs_are_searched_filtered_and_opened(page: Any, served: Served) -> None:

@@ -230,3 +230,24 @@ def test_a_program_shows_several_managers_in_one_server_and_one_in_several(tmp_p
     for one_server in (server, another):
         one_server.shutdown()
     assert not [thread for thread in threading.enumerate() if thread.name == "sshjobs-http"]
+
+
+def test_a_run_is_shown_in_browsers_as_long_as_it_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "jobs.yaml").write_text(f"jobs:\n  - name: nap\n    commands: ['while [ ! -e {tmp_path}/enough ]; do sleep 0.05; done']\n")
+    (tmp_path / "hosts.txt").write_text("localhost local slots=1\nspare-1\n")
+    with subprocess.Popen([sys.executable, "-m", "sshjobs", "run", "jobs.yaml", "--web", "--quiet", "--hosts", "hosts.txt", "--name", "web-2"],
+                          cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}) as process:
+        assert process.stderr is not None
+        found = None
+        while found is None:
+            line = process.stderr.readline()
+            assert line, "the run has ended"
+            found = re.search(r"(http://\S+)/#token=(\S+)", line)
+        with httpx.Client(base_url=found[1], headers={"Authorization": f"Bearer {found[2]}"}) as client:
+            wait_until(lambda: client.get("/api/runs").json()["runs"][0]["counts"]["busy"] == 1, 40)
+            (tmp_path / "enough").touch()
+            process.stderr.read()
+            assert process.wait(60) in (0, 1)
+            with pytest.raises(httpx.TransportError):
+                client.get("/api/runs")
