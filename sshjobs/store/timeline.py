@@ -7,7 +7,7 @@ thousand. Each attempt is kept too, for windows small enough to show them one by
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from math import ceil
 from typing import NamedTuple
@@ -234,7 +234,13 @@ class _Bins:
         edges = [max(0, ceil((first + n * width - origin) / self.width - 0.5)) for n in range(bins + 1)]
         found: dict[int, tuple[list[float], list[int]]] = {}
         for host in hosts:
-            work, fails = self._work.get(host, array("f")), self._failed.get(host, array("I"))
-            found[host] = ([round(sum(work[begin:end]) / width, 3) for begin, end in pairwise(edges)],
-                           [sum(fails[begin:end]) for begin, end in pairwise(edges)])
+            work, fails = (_sums(cells.get(host, ()), edges) for cells in (self._work, self._failed))
+            found[host] = [round(seconds / width, 2) for seconds in work], [int(number) for number in fails]
         return found
+
+
+def _sums(cells: Sequence[float], edges: Sequence[int]) -> Iterator[float]:
+    """Yield the sums between edges."""
+    so_far = list(accumulate(cells, initial=0.0))
+    last = len(so_far) - 1
+    return (so_far[min(end, last)] - so_far[min(begin, last)] for begin, end in pairwise(edges))
