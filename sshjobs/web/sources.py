@@ -19,7 +19,7 @@ from sshjobs.web.watch import RunWatch, run_info
 MOST_OPEN = 16
 #: Runs that are shown together at most.
 MOST_TOGETHER = 12
-_AT_WORK = ("running", "unattended", "interrupted")
+_AT_WORK = ("running", "unattended")
 #: Seconds for which a run's line in the list is not read again where its store has not changed.
 _FRESH = 1.0
 

@@ -183,3 +183,47 @@ def test_https_with_one_file_and_with_two(chromium: Any, results: Path, tmp_path
         cookie, = context.cookies()
         assert cookie["secure"] and page.url.startswith("https://")
         context.close()
+
+
+def test_where_no_stream_of_events_comes_through_pages_ask_now_and_then(chromium: Any, tmp_path: Path) -> None:
+    from tests.cli.runs import edit
+
+    with edit(tmp_path / "r", "live-1", ["x", "y"], attended=True) as run, serving(tmp_path / "r", poll_seconds=0.5) as served:
+        context = chromium.new_context()
+        context.route(re.compile(r"/events"), lambda route: route.abort())
+        page = log_in(context, served)
+        page.goto(f"{served.address}/?run=live-1")
+        page.wait_for_function("() => document.querySelector('[data-count=done]')?.innerText === '0'")
+        run.done("x")
+        run.store.commit()
+        page.wait_for_function("() => document.querySelector('[data-count=done]')?.innerText === '1'")
+        # Once one comes through, it is used again.
+        context.unroute(re.compile(r"/events"))
+        with page.expect_request(re.compile(r"/events")):
+            pass
+        context.close()
+
+
+def test_a_browser_that_wants_no_updates_gets_none(chromium: Any, tmp_path: Path) -> None:
+    from tests.cli.runs import edit
+
+    with edit(tmp_path / "r", "live-1", ["x", "y"], attended=True) as run, serving(tmp_path / "r", poll_seconds=0.2) as served:
+        context = chromium.new_context()
+        page = log_in(context, served)
+        page.goto(f"{served.address}/?run=live-1&view=manage")
+        page.get_by_label("Seconds between updates").fill("0")
+        page.get_by_label("Seconds between updates").press("Tab")
+        page.get_by_text("nothing is updated now").wait_for()
+        page.goto(f"{served.address}/?run=live-1")
+        page.wait_for_selector("#totals")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        run.done("x")
+        run.store.commit()
+        # Another browser has been told; this one has not asked.
+        other = log_in(chromium.new_context(), served)
+        other.goto(f"{served.address}/?run=live-1")
+        other.wait_for_function("() => document.querySelector('[data-count=done]')?.innerText === '1'")
+        assert page.locator("[data-count=done]").inner_text() == "0" and asked == []
+        other.context.close()
+        context.close()

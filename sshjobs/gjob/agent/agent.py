@@ -31,6 +31,8 @@ PAUSE_IF_SHORT, GIVES_UP = 0.1, 60.0
 LOOK_FOR_FRONT, TELLS_OF_CLEARING = 0.05, 1.0
 #: Seconds after which a new link is told how this host fares: not while it has its first jobs to start.
 FIRST_PULSE = 2.0
+#: The same after it could not be found out.
+NO_PULSE = 600.0
 #: While so many jobs wait here, nobody waits for news: what is no longer than SMALL_NEWS bytes is gathered for so many
 #: seconds. Each write wakes an sshd, an ssh and the manager, which costs them more than the news of ten jobs.
 PLENTY, SMALL_NEWS, GATHER = 8, 1 << 15, 0.03
@@ -140,12 +142,17 @@ class Agent(Listener):
 
     def _beat(self, link: Link, now: float) -> None:
         """Say how this host fares, but to nobody who does not listen."""
-        if self._pulse is None:
-            from .pulse import Pulse  # runs that are over before need not load it
+        try:
+            if self._pulse is None:
+                from .pulse import Pulse  # runs that are over before need not load it
 
-            self._pulse = Pulse(self._places, self._crew, bool(self._facts.get("gpus")), now)
-        told = self._pulse.beat(now)
-        self._pulse_at = self._pulse.at
+                self._pulse = Pulse(self._places, self._crew, bool(self._facts.get("gpus")), now)
+            told = self._pulse.beat(now)
+            self._pulse_at = self._pulse.at
+        except Exception:  # noqa: BLE001  (a fault of ours costs the pulse, not the watch over the jobs)
+            system.note_failure()
+            self._pulse_at = now + NO_PULSE
+            return
         if told is not None and link.waiting < ENOUGH:
             link.say(t="pulse", **told)
 

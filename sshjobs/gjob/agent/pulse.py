@@ -2,11 +2,15 @@
 found out is left open, and what could be slow is never waited for.
 """
 
-import mmap
 import os
 
 from .. import files, system
 from . import facts
+
+try:
+    from mmap import PAGESIZE as _PAGE
+except ImportError:  # some Pythons are built without it
+    _PAGE = 4096  # type: ignore[misc]
 
 MYPY = False
 if MYPY:
@@ -121,7 +125,7 @@ class Pulse:
                     continue
             ids.append(uid)
             cpu.append(round(ticks * _TICK, 2))
-            rss.append(pages * mmap.PAGESIZE // 1024)
+            rss.append(pages * _PAGE // 1024)
         return ids, cpu, rss
 
 

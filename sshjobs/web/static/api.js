@@ -59,38 +59,56 @@ export async function logIn() {
     headers: { "Content-Type": "application/json" } });
 }
 
+/** Failures in a row after which a stream is given up, answers after which it is tried again, and seconds between questions to
+ * a server that does not answer. */
+const GIVE_UP = 3, TRY_STREAM = 6, WHILE_AWAY = 3;
+
 /**
  * Follow a run, or, where run is null, all runs at work as one. Calls take({head, rows, live}) with each change; rows is a Map from a host's name to its row.
  * Where no stream of events comes through, asks every poll seconds (0: never). Returns what ends it.
  */
 export function follow(run, every, poll, take, failed) {
   const [whole, stream] = run === null ? ["api/together", "api/together/events"] : [ofRun(run, "overview"), ofRun(run, "events")];
-  let rows = new Map(), source = null, timer = null, over = false;
+  let rows = new Map(), source = null, timer = null, over = false, failures = 0, looks = 0;
   const change = (event) => {
     const data = JSON.parse(event.data);
+    failures = looks = 0;
+    clearTimeout(timer);
     if (data.whole) rows = new Map();
     for (const row of data.rows) rows.set(row.name, row);
     if (data.names) rows = new Map(data.names.filter((name) => rows.has(name)).map((name) => [name, rows.get(name)]));
     take({ head: data.head, rows, live: true });
   };
   const look = async () => {
+    let pause = poll;
     try {
       const { hosts, ...head } = await ask(whole);
+      if (over) return;
       rows = new Map(hosts.map((host) => [host.name, host]));
-      if (!over) take({ head, rows, live: false });
-    } catch (error) { if (!over) failed(error); }
-    if (!over && poll > 0) timer = setTimeout(look, poll * 1000);
+      take({ head, rows, live: false });
+      looks += 1;
+      if (every > 0 && !source && looks % TRY_STREAM === 0) open();
+    } catch (error) {
+      if (!over) failed(error);
+      pause = Math.min(poll, WHILE_AWAY);
+    }
+    clearTimeout(timer);
+    if (!over && poll > 0) timer = setTimeout(look, pause * 1000);
   };
-  if (every > 0 && window.EventSource) {
+  const open = () => {
     source = new EventSource(stream + query({ every }));
     source.onmessage = change;
     source.onerror = () => {
-      // The browser connects again by itself, unless the server has refused the stream.
-      if (source.readyState === EventSource.CLOSED && !over && !timer) look();
-      else if (!over) failed(new Error("the server does not answer; trying again"));
+      if (over) return;
+      failures += 1;
+      // The browser connects again by itself, unless the server has refused the stream. Where none comes through, we ask.
+      if (source.readyState === EventSource.CLOSED || (poll > 0 && failures >= GIVE_UP)) {
+        source.close();
+        source = null;
+        look();
+      } else failed(new Error("the server does not answer; trying again"));
     };
-  } else {
-    look();
-  }
+  };
+  if (every > 0 && window.EventSource) open(); else look();
   return () => { over = true; clearTimeout(timer); if (source) source.close(); };
 }
