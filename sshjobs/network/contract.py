@@ -70,7 +70,7 @@ class RoundTrip(NamedTuple):
 
 
 class Pulse(NamedTuple):
-    """How a host fares, for people who watch; it comes twice a minute.
+    """How a host fares, for people who watch; it comes once a minute.
 
     :ivar told: ``load``, free ``memory`` and ``disk`` in bytes, ``gpus`` in percent and ``gpu_memory`` taken in bytes,
         ``jobs``: by attempt, seconds of CPU and bytes of memory; ``sent`` to it and ``received`` from it in bytes

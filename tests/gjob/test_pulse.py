@@ -1,4 +1,4 @@
-"""The pulse: what a host says of itself twice a minute."""
+"""The pulse: what a host says of itself once a minute."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def quick(pulse: str) -> bytes:
     """Return the modules with other times."""
     modules = dict(payload.sources())
     every = "EVERY, GPU_EVERY, GPU_PATIENCE = "
-    for name, old, new in (("pulse", every + "30.0, 60.0, 3.0", every + pulse), ("agent", "FIRST_PULSE = 2.0", "FIRST_PULSE = 0.1")):
+    for name, old, new in (("pulse", every + "60.0, 60.0, 3.0", every + pulse), ("agent", "FIRST_PULSE = 2.0", "FIRST_PULSE = 0.1")):
         assert old in modules[f"sshjobs.gjob.agent.{name}"]
         modules[f"sshjobs.gjob.agent.{name}"] = modules[f"sshjobs.gjob.agent.{name}"].replace(old, new)
     return payload.pack(modules)

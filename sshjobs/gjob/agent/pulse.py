@@ -1,4 +1,4 @@
-"""The pulse: how a host fares, said twice a minute for people who watch. Nothing is decided by it, so what cannot be
+"""The pulse: how a host fares, said once a minute for people who watch. Nothing is decided by it, so what cannot be
 found out is left open, and what could be slow is never waited for.
 """
 
@@ -20,9 +20,10 @@ if MYPY:
     from .crew import Crew
 
 #: Seconds between two pulses, between two questions about GPUs, and that nvidia-smi gets for its answer.
-EVERY, GPU_EVERY, GPU_PATIENCE = 30.0, 60.0, 3.0
-#: Processes of jobs that are looked at in one pulse: each costs 15 us of CPU, all else 30 us.
-MOST_PROCESSES = 16
+EVERY, GPU_EVERY, GPU_PATIENCE = 60.0, 60.0, 3.0
+#: Processes of jobs that are looked at in one pulse: each costs 15 us of CPU, up to four times that where nothing is in
+#: the caches; all else costs 0.4 ms then.
+MOST_PROCESSES = 12
 #: The most of nvidia-smi's answer that is read, and of an answer that is believed.
 _ANSWER, _MOST_GPUS = 1 << 16, 1000
 _QUERY = ["--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]

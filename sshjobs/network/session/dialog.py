@@ -35,7 +35,7 @@ PASSING = ("disk-full", "read-only", "no-tmp", "no-agent")
 MAX_NONSENSE, MAX_NONSENSE_OF_ALL = 5, 50
 #: Bytes of a frame that cost as much as a short frame.
 _AS_DEAR = 200
-#: Seconds in which one pulse of a host is passed on: a good one has two in a minute.
+#: Seconds in which one pulse of a host is passed on: a good one has one in a minute.
 PULSE_LEAST = 10.0
 #: So many processes that cannot be killed are named.
 _PIDS_TOLD = 10

@@ -1,2 +1,2 @@
--- How a host fares: what the agent says twice a minute.
+-- How a host fares: what the agent says once a minute.
 ALTER TABLE hosts ADD COLUMN pulse TEXT;
