@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sshjobs.cluster.enginecluster import EngineCluster
     from sshjobs.errors import (
         CallError,
         CommandError,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "cluster.enginecluster": ("EngineCluster",),
     "errors": ("CallError", "CommandError", "HostError", "InputError", "NoHostError", "QueueError", "RunTimeoutError",
                "SshjobsError", "UsageError"),
     "inputs.builder": ("Builder",),
@@ -58,8 +60,9 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "STATES", "STATE_BUSY", "STATE_DONE", "STATE_ERROR", "STATE_FREE", "STATE_UNKNOWN", "Attempt", "Builder",
     "CallError", "CheckLocalCommand", "CheckRemoteCommands", "CommandError", "CopyLocalFilesToRemoteHost",
-    "Executor", "HostError", "InputError", "Job", "JobSpec", "LoggingManager", "Manager", "Network", "NoHostError",
-    "Outcome", "Queue", "QueueError", "Run", "RunTimeoutError", "SshjobsError", "UsageError", "WriteRemoteFile",
+    "EngineCluster", "Executor", "HostError", "InputError", "Job", "JobSpec", "LoggingManager", "Manager", "Network",
+    "NoHostError", "Outcome", "Queue", "QueueError", "Run", "RunTimeoutError", "SshjobsError", "UsageError",
+    "WriteRemoteFile",
 ]
 
 

@@ -14,6 +14,12 @@ from typing import NoReturn
 GARBAGE_AFTER = 100_000
 
 
+def cluster() -> NoReturn:
+    """Do the same for the command ``sshjobs-cluster``, which is ``sshjobs cluster``."""
+    sys.argv.insert(1, "cluster")
+    main()
+
+
 def main() -> NoReturn:
     """Carry out the command line of this process and end it."""
     gc.set_threshold(GARBAGE_AFTER, 20, 50)

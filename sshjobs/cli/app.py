@@ -37,6 +37,7 @@ COMMANDS = {
     "verify": ("Say whether store, files and hosts agree.", "verify"),
     "gc": ("Remove what runs left on hosts and here.", "gc"),
     "hosts": ("Look at hosts, and change those of a run.", "hosts"),
+    "cluster": ("Map functions over workers of gearman, ipython, zmq or dask.", "cluster"),
     "simulate": ("Show how long jobs would take on hosts.", "simulate"),
     "version": ("Print the version.", "version"),
 }

@@ -9,7 +9,8 @@ from __future__ import annotations
 import enum
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,13 +20,29 @@ FROZEN = Path(__file__).with_suffix(".txt")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
-def describe(package: ModuleType) -> list[str]:
-    """The public API of a package, one line a name, sorted by exported name."""
-    exported = {name: getattr(package, name) for name in sorted(set(package.__all__))}
+#: Modules with names that are promised beside those of the package: glimpse's pool, and what a type of engine cluster
+#: has.
+FURTHER = {"sshjobs.pools.gearman": None, "sshjobs.cluster.gearman": ("MakePool", "RunMain")}
+
+
+def describe_all() -> list[str]:
+    """All that is promised: the package, then the modules of :data:`FURTHER`."""
+    lines = describe(import_module("sshjobs"))
+    for name, names in FURTHER.items():
+        lines += ["", f"{name}:", *describe(import_module(name), names)]
+    return lines
+
+
+def describe(package: ModuleType, names: Iterable[str] | None = None) -> list[str]:
+    """The public API of a package, one line a name, sorted by exported name.
+
+    :param names: only these; ``None`` for all that the package exports
+    """
+    exported = {name: getattr(package, name) for name in sorted(set(names or package.__all__))}
     lines: list[str] = []
     for name, thing in exported.items():
         if inspect.isclass(thing):
-            lines += _class(name, thing, package.__name__, list(exported.values()))
+            lines += _class(name, thing, package.__name__.partition(".")[0], list(exported.values()))
         elif inspect.isroutine(thing):
             lines.append(f"{name}{_signature(thing)}")
         elif name == "__version__":
@@ -126,6 +143,4 @@ def _value(thing: Any) -> str:
 
 
 if __name__ == "__main__":
-    import sshjobs
-
-    print("\n".join(describe(sshjobs)))
+    print("\n".join(describe_all()))

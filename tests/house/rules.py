@@ -27,7 +27,7 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     "gear": ("sshjobs.pools", "sshjobs.cluster"),
     "ipyparallel": ("sshjobs.pools", "sshjobs.cluster"),
     "distributed": ("sshjobs.pools", "sshjobs.cluster"),
-    "cloudpickle": ("sshjobs.pools",),
+    "cloudpickle": ("sshjobs.pools", "sshjobs.cluster"),
     "click": ("sshjobs.cli",),
     "rich": ("sshjobs.cli", "sshjobs.views"),
 }

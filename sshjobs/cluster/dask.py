@@ -1,0 +1,229 @@
+"""Engine clusters of dask: its own scheduler and workers, which talk TLS with a certificate that they share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sshjobs.cluster.certificates import make_certificate
+from sshjobs.cluster.engine import Engine, WorkerOptions, run_main
+from sshjobs.cluster.launching import engine_env
+from sshjobs.errors import SshjobsError, UsageError
+from sshjobs.pools.channels import ANSWER_S, BrokerError
+from sshjobs.pools.commands import COMMAND_RESTART, WorkerFacts
+from sshjobs.pools.config import FILES_FROM, INI_NAME, ConfigException, Settings, is_local
+from sshjobs.pools.dask import MakePool
+from sshjobs.pools.keys import write_private
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["ENGINE", "Dask", "MakePool", "RunMain"]
+
+#: Where a scheduler listens that no configuration speaks of: dask's port, for this machine alone.
+DEFAULT_URL = "tcp://127.0.0.1:8786"
+#: The file of the key that ``up`` makes.
+KEY_NAME = "dask.pem"
+#: How long a worker looks for its scheduler before it fails, in seconds.
+DEATH_TIMEOUT_S = 60
+_PAUSE_S = 0.1
+
+
+class Dask(Engine):
+    """Commands of ``sshjobs cluster -t dask``."""
+
+    kind = "dask"
+    libraries = {"distributed": "distributed"}
+    commands = {"LaunchScheduler": "launch_broker"}
+    broker_command = "LaunchScheduler"
+
+    def launch_broker(self) -> int:
+        """``LaunchScheduler [OPTIONS]``: become dask's scheduler, with its options."""
+        settings = self._settings(recorded=False)
+        file = None if settings is None else settings.path("client", "key_file")
+        if file is not None:
+            with contextlib.suppress(FileExistsError):
+                make_certificate(file)
+        protocol, host, port = _parts(self._url(settings))
+        self.say(f"Start scheduler at {host}:{port}")
+        return _become("distributed.cli.dask_scheduler", "--host", host, "--port", port, "--protocol", protocol,
+                       "--dashboard-address", "127.0.0.1:0", *self._tls(settings), *self.call.arguments)
+
+    def worker_argv(self, arguments: Sequence[str]) -> list[str]:
+        given = [] if not arguments or arguments[0].startswith("-") else [arguments[0]]
+        settings = self._settings(recorded=not given)
+        url = self._url(settings, *given)
+        of_job = ["--name", os.environ["SSHJOBS_JOB"], "--local-directory", os.getcwd()] if (
+            "SSHJOBS_JOB" in os.environ) else []
+        here = ["--host", "127.0.0.1"] if is_local(url) and "--host" not in arguments else []
+        return [sys.executable, "-m", "distributed.cli.dask_worker", url, "--dashboard-address", "127.0.0.1:0",
+                "--death-timeout", str(DEATH_TIMEOUT_S), *here, *of_job, *self._tls(settings), *arguments[len(given):]]
+
+    @classmethod
+    def lay_out(cls, directory: Path, address: str, ports: Sequence[int]) -> list[str]:
+        host = f"[{address}]" if ":" in address else address
+        text = f"[client]\nscheduler_url = tls://{host}:{ports[0]}\nkey_file = {KEY_NAME}\n"
+        write_private(directory / INI_NAME, text.encode())
+        make_certificate(directory / KEY_NAME)
+        return [INI_NAME, KEY_NAME]
+
+    @classmethod
+    def worker_words(cls, options: WorkerOptions) -> list[str]:
+        memory = [] if options.memory_limit is None else ["--memory-limit", options.memory_limit]
+        host = [] if options.address is None else ["--host", options.address]
+        return ["--nthreads", str(options.threads), *memory, *host]
+
+    def address(self) -> str:
+        return self._url(self._settings(recorded=True))
+
+    def connect(self) -> Client:
+        return connect(self._settings(recorded=True), self.address())
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[Client]:
+        """Yield a client of the scheduler.
+
+        :raises BrokerError: the scheduler does not answer, or the key does not fit
+        """
+        made = self.connect()
+        try:
+            yield made
+        finally:
+            made.close()
+
+    def ask_workers(self, wait: float, enough: Callable[[Collection[WorkerFacts]], bool] | None = None
+                    ) -> list[WorkerFacts]:
+        from cloudpickle import register_pickle_by_value
+
+        from sshjobs.cluster import daskfacts
+
+        register_pickle_by_value(daskfacts)
+        deadline = time.monotonic() + wait
+        with self.client() as client:
+            while True:
+                # The scheduler knows whom to ask: the wait is only for those that hang.
+                left = max(deadline - time.monotonic(), ANSWER_S)
+                answers = client.sync(_ask_each, client, daskfacts.facts_of, left)
+                found = [facts for answer in answers if (facts := WorkerFacts.from_message(answer)) is not None]
+                if (found if enough is None else enough(found)) or time.monotonic() >= deadline:
+                    return sorted(found, key=lambda facts: (facts.host, facts.pid))
+                time.sleep(_PAUSE_S)
+
+    def tell_workers(self, do: str, workers: Collection[WorkerFacts]) -> Collection[str]:
+        addresses = [facts.worker for facts in workers]
+        with self.client() as client:
+            if do == COMMAND_RESTART:
+                answers = client.restart_workers(addresses, timeout=60, raise_for_error=False)
+                return [address for address, answer in answers.items() if answer == "OK"]
+            return list(client.retire_workers(addresses, close_workers=True))
+
+    def _settings(self, *, recorded: bool) -> Settings | None:
+        """Return the configuration, ``None`` where there is none: dask's own defaults do without.
+
+        :param recorded: what ``up`` brought up last counts too
+        """
+        given = self.call.config_file or self.call.name or any(os.environ.get(name) for name in FILES_FROM)
+        if not given and not recorded:
+            return None
+        try:
+            return self.settings
+        except ConfigException as error:
+            if given or error.file is not None:
+                raise
+            return None
+
+    def _url(self, settings: Settings | None, given: str | None = None) -> str:
+        """Return the scheduler's address.
+
+        :raises UsageError: it is none, or of another machine, and there is no key
+        """
+        url = given or (DEFAULT_URL if settings is None else settings.text("client", "scheduler_url"))
+        key = None if settings is None else settings.path("client", "key_file")
+        if "://" not in url:
+            url = f"{'tcp' if key is None else 'tls'}://{url}"
+        protocol, host, port = _parts(url)
+        if protocol not in ("tcp", "tls") or not host or not port.isdigit():
+            raise UsageError(f"'{url:.80}' is no address of a scheduler", hint="write HOST:PORT")
+        if settings is not None:
+            settings.check_listening("client", "scheduler_url", url)
+        if not is_local(url) and (key is None or protocol != "tls"):
+            raise UsageError("a scheduler on another machine needs TLS", where=url,
+                             hint="name an INI with scheduler_url = tls://HOST:PORT and key_file by -c")
+        return url
+
+    @staticmethod
+    def _tls(settings: Settings | None) -> list[str]:
+        file = None if settings is None else settings.key_file("client")
+        return [] if file is None else ["--tls-ca-file", str(file), "--tls-cert", str(file), "--tls-key", str(file)]
+
+
+ENGINE = Dask
+
+
+def connect(settings: Settings | None, url: str) -> Client:
+    """Return a client of a scheduler.
+
+    :raises BrokerError: the scheduler does not answer, or the key does not fit
+    """
+    from distributed import Client
+    from distributed.security import Security
+
+    # What it would say, we say in one line.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    file = None if settings is None else settings.key_file("client")
+    security = None if file is None else Security(tls_ca_file=str(file), tls_client_cert=str(file),
+                                                  tls_client_key=str(file), require_encryption=True)
+    try:
+        # How versions differ in the third place is no concern of commands.
+        warnings.filterwarnings("ignore", "Mismatched versions found")
+        return Client(url, security=security, timeout=ANSWER_S, set_as_default=False)
+    except OSError as error:
+        refused = "TLS" in str(error) or "ssl" in repr(error.__cause__).lower()
+        raise BrokerError(f"the scheduler {'refuses the key' if refused else 'does not answer'}", where=url,
+                          refused=refused,
+                          hint="take the key_file of this cluster" if refused else
+                          f"nothing came in {ANSWER_S:g} s; is it launched, and is this its address?") from None
+
+
+async def _ask_each(client: Client, question: Callable[[Any], Any], wait: float) -> list[dict[str, Any]]:
+    """Ask every worker by itself, so that one that hangs keeps no other's answer back."""
+    addresses = list((await client.scheduler.identity(n_workers=-1))["workers"])
+    asked = [asyncio.ensure_future(client._run(question, workers=[address], on_error="ignore"))
+             for address in addresses]
+    done, late = await asyncio.wait(asked, timeout=wait) if asked else (set(), set())
+    for task in late:
+        task.cancel()
+    return [answer for task in done if task.exception() is None for answer in task.result().values()
+            if isinstance(answer, dict)]
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    protocol, _, rest = url.partition("://")
+    host, _, port = rest.rpartition(":")
+    return protocol, host, port
+
+
+def _become(module: str, *words: str) -> int:
+    """Go on as a module of the engine, in this process. Returns only where that is impossible."""
+    sys.stderr.flush()
+    try:
+        os.execve(sys.executable, [sys.executable, "-m", module, *words], engine_env())
+    except OSError as error:
+        raise SshjobsError("dask cannot be started", why=error.strerror) from None
+
+
+def RunMain(words: Sequence[str] | None = None) -> int:
+    """Carry out a command line and return the exit code.
+
+    :param words: the words after the type; ``None`` for those of the process
+    :raises SshjobsError: it cannot be done
+    """
+    return run_main(Dask, words)

@@ -1,0 +1,20 @@
+"""What runs within a worker of dask to tell about it. It travels by value: workers need not have sshjobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def facts_of(dask_worker: Any) -> dict[str, Any]:
+    """Return what a worker says of itself (see :class:`sshjobs.pools.commands.WorkerFacts`)."""
+    import os
+    import platform
+    import socket
+
+    import psutil
+
+    spent = sum(seconds for key, seconds in dask_worker.digests_total.items()
+                if isinstance(key, tuple) and key[0] == "execute" and key[-1] == "seconds")
+    return {"worker": dask_worker.address, "host": socket.getfqdn(), "pid": os.getpid(), "name": str(dask_worker.name),
+            "requests": dask_worker.state.executed_count, "elapsed": spent,
+            "started": psutil.Process().create_time(), "python": ".".join(platform.python_version_tuple()[:2])}

@@ -1,0 +1,58 @@
+"""Brokers of ZeroMQ: each takes in messages at one address and hands them out at another."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from types import TracebackType
+
+import zmq
+
+from sshjobs.pools.channels import Channels
+from sshjobs.pools.config import Settings
+from sshjobs.pools.keys import Key
+
+#: Frontend and backend of the two kinds: every message to every receiver, or to one of them.
+FORWARDER = (zmq.XSUB, zmq.XPUB)
+STREAMER = (zmq.PULL, zmq.PUSH)
+
+
+class Forwarding:
+    """Any number of brokers, each in a thread of its own.
+
+    :param key: the key of the cluster, ``None`` where it is all on this machine
+    """
+
+    def __init__(self, key: Key | None):
+        self._channels = Channels(key)
+        self._threads: list[threading.Thread] = []
+
+    def add(self, settings: Settings, section: str, name: str, kind: tuple[int, int]) -> None:
+        """Begin to forward from ``NAME_frontend_url`` to ``NAME_backend_url``, at both of which this process listens.
+
+        :raises ConfigException: an address is missing, or is no single address
+        :raises SshjobsError: an address is in use
+        """
+        ends = [settings.listening(section, f"{name}_{side}_url") for side in ("frontend", "backend")]
+        sockets = [self._channels.open(one, end) for one, end in zip(kind, ends, strict=True)]
+        self._threads.append(threading.Thread(target=_forward, args=sockets, name=f"sshjobs-{name}", daemon=True))
+        self._threads[-1].start()
+
+    def close(self) -> None:
+        """Stop forwarding. What was not handed out yet is dropped."""
+        self._channels.close()
+        for thread in self._threads:
+            thread.join()
+
+    def __enter__(self) -> Forwarding:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        self.close()
+
+
+def _forward(frontend: zmq.Socket[bytes], backend: zmq.Socket[bytes]) -> None:
+    # The end of the context is the end of the proxy.
+    with contextlib.suppress(zmq.ContextTerminated, zmq.ZMQError):
+        zmq.proxy(frontend, backend)

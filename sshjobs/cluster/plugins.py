@@ -1,0 +1,61 @@
+"""Types of engine clusters: entry points, so that a package from outside can bring one of its own.
+
+An entry point of the group ``sshjobs.cluster`` has the name of the type and leads to a module (or anything else) with
+glimpse-cluster's two functions: ``MakePool(config_file=None, chunksize=None)`` returns a pool, and ``RunMain(words)``
+carries out the command line after the type and returns the exit code.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast
+
+from sshjobs.errors import SshjobsError, UsageError
+
+GROUP = "sshjobs.cluster"
+#: Variables that name the type where ``-t`` does not, the first one first.
+KIND_FROM = ("SSHJOBS_CLUSTER_TYPE", "GLIMPSE_CLUSTER_TYPE")
+
+
+class Plugin(Protocol):
+    """What the entry point of a type leads to."""
+
+    def MakePool(self, config_file: str | None = None, chunksize: int | None = None) -> Any:
+        """Return a pool that maps functions over the workers."""
+
+    def RunMain(self, words: Sequence[str] | None = None) -> int:
+        """Carry out a command line and return the exit code."""
+
+
+def kinds() -> list[str]:
+    """Return the names of all types that are installed."""
+    return sorted({point.name for point in entry_points(group=GROUP)})
+
+
+def kind_from_environment() -> str | None:
+    """Return the type that the environment names, ``None`` where it names none."""
+    return next((value for name in KIND_FROM if (value := os.environ.get(name))), None)
+
+
+def plugin_of(kind: str) -> Plugin:
+    """Return what a type is carried out by.
+
+    :raises UsageError: there is no such type
+    :raises SshjobsError: what it needs is not installed, or it cannot be loaded
+    """
+    for point in entry_points(group=GROUP):
+        if point.name == kind:
+            try:
+                found = point.load()
+            except ImportError as error:
+                raise SshjobsError(f"the type {kind} cannot be loaded", why=str(error),
+                                   hint=f"pip install 'sshjobs[{kind}]'") from None
+            if not callable(getattr(found, "MakePool", None)) or not callable(getattr(found, "RunMain", None)):
+                raise SshjobsError(f"the type {kind} has no MakePool and RunMain", where=point.value)
+            return cast(Plugin, found)
+    near = get_close_matches(kind, kinds(), 1, 0.5)
+    raise UsageError(f"no type of engine cluster is called '{kind:.60}'",
+                     hint=f"did you mean {near[0]}?" if near else f"the types are {', '.join(kinds())}")

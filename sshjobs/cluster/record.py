@@ -1,0 +1,123 @@
+"""What is written down of an engine cluster that was brought up: a directory that only its user may read.
+
+It holds ``cluster.ini`` and the key, as hosts have them, ``record.json``, and ``type`` once the cluster stands.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sshjobs.errors import SshjobsError, UsageError
+from sshjobs.pools.config import INI_NAME, last_recorded, records_directory
+from sshjobs.pools.keys import write_private
+from sshjobs.store.rundir import RunPaths
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass
+class Record:
+    """One engine cluster.
+
+    :ivar directory: where its files are
+    :ivar run: directory of the run whose jobs its broker and its workers are
+    :ivar hosts: hosts that can have workers, in their order; the first has the broker
+    :ivar address: where the broker or scheduler listens
+    :ivar pythons: the interpreter on each host
+    :ivar options: how workers are started
+    """
+
+    name: str
+    kind: str
+    directory: Path
+    run: str = ""
+    address: str = ""
+    hosts: list[str] = field(default_factory=list)
+    pythons: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def create(cls, kind: str, name: str | None) -> Record:
+        """Make the directory of a new engine cluster.
+
+        :param name: ``None`` for the type, with a number where that is taken
+        :raises UsageError: there is one of that name, or none can be called so
+        :raises SshjobsError: it cannot be made
+        """
+        if name is not None and not _NAME.fullmatch(name):
+            raise UsageError(f"no engine cluster can be called {name!r:.80}", hint="use letters, digits, _ and -")
+        place = records_directory()
+        try:
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for candidate in [name] if name else [kind, *(f"{kind}-{n}" for n in range(2, 10_000))]:
+                try:
+                    (place / candidate).mkdir(mode=0o700)
+                    return cls(candidate, kind, place / candidate)
+                except FileExistsError:
+                    continue
+        except OSError as error:
+            raise SshjobsError("what is up cannot be written down", where=str(place), why=error.strerror) from None
+        raise UsageError(f"an engine cluster '{name}' is up, or was not taken down", where=str(place / str(name)),
+                         hint=f"first: sshjobs cluster down --name {name}")
+
+    @classmethod
+    def find(cls, kind: str | None, name: str | None) -> Record:
+        """Return the engine cluster of a type and a name that was brought up last.
+
+        :raises UsageError: there is none
+        """
+        found = last_recorded(kind, name) if name is None else records_directory() / name
+        if found is None or not _NAME.fullmatch(found.name) or not (found / "record.json").is_file():
+            of = f" of type {kind}" if kind else ""
+            called = f" called '{name:.64}'" if name else ""
+            raise UsageError(f"no engine cluster{of}{called} is up",
+                             hint="bring one up: sshjobs cluster up -t TYPE HOST…")
+        return cls.load(found)
+
+    @classmethod
+    def load(cls, directory: Path) -> Record:
+        """Read what :meth:`save` wrote.
+
+        :raises SshjobsError: it cannot be read
+        """
+        try:
+            data = json.loads((directory / "record.json").read_text(encoding="utf-8"))
+            return cls(**{**data, "directory": directory})
+        except (OSError, ValueError, TypeError) as error:
+            raise SshjobsError("what is written down of the engine cluster cannot be read", where=str(directory),
+                               why=str(error)) from None
+
+    def save(self) -> None:
+        """Write it down.
+
+        :raises OSError: it cannot be written
+        """
+        text = json.dumps({**asdict(self), "directory": str(self.directory)}, indent=1)
+        new = self.directory / "record.new"
+        new.unlink(missing_ok=True)
+        write_private(new, text.encode())
+        new.replace(self.directory / "record.json")
+
+    def stands(self) -> None:
+        """Note that it is up, and the last that was brought up."""
+        write_private(self.directory / "type", f"{self.kind}\n".encode())
+
+    def discard(self) -> None:
+        """Remove all that is written down of it."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    @property
+    def paths(self) -> RunPaths:
+        """The run."""
+        run = Path(self.run)
+        return RunPaths(run.parent, run.name)
+
+    @property
+    def ini(self) -> Path:
+        """The file by which it is reached."""
+        return self.directory / INI_NAME
