@@ -211,3 +211,24 @@ def test_an_input_of_which_a_power_failure_has_left_a_part_is_sent_again() -> No
         # The judge has seen what the second attempt was given to read.
         assert set(play.judge.starts) == {"1.1", "1.2"}
         play.finish()
+
+
+def test_an_output_that_was_deleted_here_after_its_host_was_told_to_forget_it_holds_nothing_up() -> None:
+    with play_of("deleted", WRITES) as play:
+        def wait_until_released(machine: object) -> None:
+            assert play.manager is not None
+            if play.manager.store._released:
+                play.kill_manager()
+            play.traps["manager.commit"] = 1, wait_until_released
+
+        play.traps["manager.commit"] = 1, wait_until_released
+        play.begin(1)
+        play.advance(30.0)
+        assert not play.alive and play.judge.recorded == {"1.1": Outcome.FAILED}
+        play.traps.clear()
+        play.files._data.clear()
+        play.resume()
+        play.advance(30.0)
+        assert play.manager is not None
+        assert not play.manager.books.unreleased
+        assert play.world.events < 20_000

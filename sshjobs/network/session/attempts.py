@@ -21,12 +21,12 @@ class LiveAttempt:
     :ivar over: its end has come; only its release is still to do
     :ivar unwanted: it is to be taken back if it has not started
     :ivar sent_over: number of the connection over which the launch was last sent; ``told_over``: the same of the host's
-        word that it runs
+        word that it runs; ``fenced_over``: the same of a fence because the host did not know it
     :ivar made: the files of its output are there, as far as this manager has seen to it
     :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
     """
 
-    __slots__ = ("cancelling", "crc", "grace", "have", "keys", "made", "may_have_run", "over", "paused", "place",
+    __slots__ = ("cancelling", "crc", "fenced_over", "grace", "have", "keys", "made", "may_have_run", "over", "paused", "place",
                  "seen", "sent_on", "sent_over", "spec", "told_over", "uid", "unwanted")
 
     def __init__(self, uid: str, job: Job, token: str, directory: Path | str):
@@ -37,7 +37,7 @@ class LiveAttempt:
         self.made = self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = False
         self.grace = 0.0
         self.sent_on: str | None = None
-        self.sent_over = self.told_over = 0
+        self.sent_over = self.told_over = self.fenced_over = 0
         self.paused: bool | None = None
 
     @property
@@ -101,6 +101,12 @@ def ended_from(frame: dict[str, Any]) -> Ended:
     signal = frame["signal"] if why == "signalled" else None
     return Ended(frame["id"], outcome, status, signal, frame["started"], frame["ended"], frame["msg"] or None,
                  frame["cpu"], frame["rss"], (frame["out"], frame["err"]), cause=_CAUSES.get(why))
+
+
+def forgotten(attempt: LiveAttempt) -> Ended:
+    """Return the end of an attempt that its host was told to forget: it has ended there, and nobody knows how."""
+    return Ended(attempt.uid, Outcome.LOST, None, None, None, None, None, None, None, (attempt.have[0], attempt.have[1]),
+                 cause=Cause.FORGOTTEN)
 
 
 def never_started(attempt: LiveAttempt, reason: str, *, lasting: bool = True) -> Ended:

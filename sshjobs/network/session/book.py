@@ -13,7 +13,7 @@ from sshjobs.network.contract import HostUp, Released
 from sshjobs.network.protocol import link as words
 from sshjobs.network.protocol.checksum import combined
 from sshjobs.network.session.allowance import Allowance
-from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started, ended_from
+from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started, ended_from, forgotten
 from sshjobs.network.trouble import NearlyFull, cannot_write, nearly_full
 
 #: Over which connection a launch was sent that an earlier manager may have sent.
@@ -209,11 +209,17 @@ class HostBook:
                 self.answer("pause" if attempt.paused else "unpause", id=uid)
             if attempt.cancelling:
                 self.answer("cancel", id=uid, grace=attempt.grace)
-        elif attempt.seen or attempt.may_have_run or attempt.cancelling or attempt.unwanted:
+        elif attempt.fenced_over == self.connection:
+            # A fence makes it known. Only what was released stays absent: it has ended, and never starts again. So says
+            # the host; the store or the outputs here must be older than that.
+            self.end(attempt, forgotten(attempt))
+        elif (attempt.seen or attempt.may_have_run or attempt.cancelling or attempt.unwanted
+              or attempt.sent_over == self.connection):
             attempt.may_have_run |= attempt.seen
+            attempt.fenced_over = self.connection
             # With its token: what runs of it is found even where nothing is written down of it any more.
             self.answer("fence", id=uid, token=attempt.keys["token"])
-        elif attempt.sent_over != self.connection:
+        else:
             self._send(attempt)
 
     def ended(self, keys: dict[str, Any]) -> bool:
