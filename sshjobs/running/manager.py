@@ -95,7 +95,7 @@ class Manager(Housekeeping):
         epoch = self._begin(network, paths, RunStore.open(paths), Schedule(network.hosts.values()))
         with RunReader.open(paths) as reader:
             summary = reader.summary()
-            unfinished = reader.load_unfinished()
+            unfinished, cancelled = reader.load_unfinished(), reader.cancelled()
             boots = {row.host.name: row.facts.get("boot", "") for row in reader.hosts() if row.facts}
         self.store.set_run_state("running")
         network.hold()
@@ -107,6 +107,8 @@ class Manager(Housekeeping):
             self.books.unreleased.update((attempt, job) for attempt in job.attempts if not attempt.released)
             if job.state not in FINAL_STATES:
                 self._take_over(job)
+        # Their hosts may not have heard of it.
+        self.cancel(job for job in unfinished if job.index + 1 in cancelled)
         self.hosts.take_over()
         network.release(self.books.owed())
 
@@ -356,7 +358,9 @@ class Manager(Housekeeping):
 
     def _finish(self, job: Job, outcome: Outcome, reason: str | None) -> None:
         job.outcome, job.reason, job.paused = outcome, reason, None
-        self._cancelled.discard(job)
+        if job in self._cancelled:
+            self._cancelled.discard(job)
+            self.store.forget_cancelled(job)
         self.books.move(job, state_for(outcome))
         self.HandleJobDone(job)
         if self.fail_fast and outcome is not Outcome.SUCCEEDED:

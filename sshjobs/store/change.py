@@ -14,6 +14,7 @@ class Change(NamedTuple):
 
     :ivar add: new jobs, behind those that are there
     :ivar jobs: jobs that are there, as they stand from then on
+    :ivar cancel: jobs on hosts that are to be ended, which is known until they have (:meth:`RunStore.forget_cancelled`)
     :ivar withdraw: jobs that are in the run no more; none of them is on a host
     :ivar hosts: new hosts, and hosts that are there as they are described from then on
     :ivar options: those of the run that change
@@ -22,6 +23,7 @@ class Change(NamedTuple):
 
     add: Sequence[Job] = ()
     jobs: Sequence[Job] = ()
+    cancel: Sequence[Job] = ()
     withdraw: Sequence[Job] = ()
     hosts: Sequence[Host] = ()
     options: Mapping[str, Any] = {}

@@ -93,6 +93,14 @@ UPDATE jobs SET state = ?, outcome = ?, exit_status = ?, signal = ?, reason = ?,
                 changed = ?
 WHERE number = ?;
 
+-- name: insert_cancelled
+-- Note that a job is to be ended, once.
+INSERT OR IGNORE INTO cancelled (job) VALUES (?);
+
+-- name: delete_cancelled
+-- It has ended.
+DELETE FROM cancelled WHERE job = ?;
+
 -- name: write_attempt
 -- Write an attempt, whether it is new or known.
 INSERT INTO attempts (job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
@@ -170,6 +178,10 @@ SELECT name FROM jobs WHERE name >= ? ORDER BY name LIMIT ?;
 SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused FROM jobs
 WHERE state NOT IN ('done', 'error') OR number IN (SELECT job FROM attempts WHERE released = 0)
 ORDER BY number;
+
+-- name: select_cancelled
+-- The jobs that are to be ended.
+SELECT job FROM cancelled;
 
 -- name: select_full_job
 -- One job by its name, as a manager needs it.

@@ -353,6 +353,10 @@ class RunReader:
         # A number is never used again: hosts may remember attempts of a job that was withdrawn.
         return max(last, withdrawn)
 
+    def cancelled(self) -> set[int]:
+        """Return the numbers of the jobs that are to be ended because a person has cancelled them."""
+        return {number for (number,) in self._all("select_cancelled")}
+
     def load_unfinished(self) -> list[Job]:
         """Return the jobs that a new manager has to know, by number.
 

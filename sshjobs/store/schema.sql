@@ -91,6 +91,11 @@ CREATE TABLE attempts (
     PRIMARY KEY (job, n)
 ) WITHOUT ROWID;
 
+-- Jobs that a person has cancelled after they were launched, until they have ended.
+CREATE TABLE cancelled (
+    job INTEGER PRIMARY KEY REFERENCES jobs (number)
+);
+
 -- The hosts of the run, in the order of the hosts file.
 CREATE TABLE hosts (
     position INTEGER PRIMARY KEY,

@@ -60,6 +60,7 @@ class RunStore:
         self._pulses: dict[str, str] = {}
         self._state: str | None = None
         self._options: dict[str, Any] = {}
+        self._no_more_cancelled: list[Job] = []
         self._left = False
         self._place = _identity(paths.store)
 
@@ -153,6 +154,7 @@ class RunStore:
             return
         with self._transaction() as number:
             _insert_jobs(self._connection, change.add)
+            self._connection.executemany(queries()["insert_cancelled"], ((job.index + 1,) for job in change.cancel))
             for job in change.withdraw:
                 for name in ("delete_attempts", "delete_job"):
                     self._connection.execute(queries()[name], (job.index + 1,))
@@ -191,6 +193,10 @@ class RunStore:
     def touch_released(self, job: Job, attempt: Attempt) -> None:
         """Note that an attempt was released, and nothing else of it changed: this is done for every job."""
         self._released[attempt] = job
+
+    def forget_cancelled(self, job: Job) -> None:
+        """Note that a job that a person has cancelled has ended; it was touched as well."""
+        self._no_more_cancelled.append(job)
 
     def set_host(self, name: str, state: str, reason: str | None = None, *,
                  facts: Mapping[str, Any] | None = None, since: float | None = None) -> None:
@@ -271,6 +277,9 @@ class RunStore:
             if self._released:
                 self._connection.executemany(
                     queries()["release_attempt"], ((job.index + 1, one.n) for one, job in self._released.items()))
+            if self._no_more_cancelled:
+                self._connection.executemany(
+                    queries()["delete_cancelled"], ((job.index + 1,) for job in self._no_more_cancelled))
             if self._hosts:
                 cursor = self._connection.executemany(
                     queries()["update_host"], ((*row, name) for name, row in self._hosts.items()))
@@ -288,6 +297,7 @@ class RunStore:
         self._jobs.clear()
         self._attempts.clear()
         self._released.clear()
+        self._no_more_cancelled.clear()
         self._hosts.clear()
         self._pulses.clear()
         self._options.clear()

@@ -10,6 +10,7 @@ import pytest
 from sshjobs.model.spec import JobSpec
 from sshjobs.model.states import Outcome
 from sshjobs.simulation import Program
+from sshjobs.store import RunReader
 from tests.sim import disasters
 from tests.sim.host.disk import File
 from tests.sim.host.machine import KILL, Trap
@@ -164,6 +165,33 @@ def test_what_a_person_asks_while_a_host_is_away_outlives_the_manager(verb: str)
         assert (process.left is not None) == (verb == "pause")
         play.finish()
         assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
+
+
+@pytest.mark.parametrize("goes", ["on", "down"])
+def test_a_cancel_that_its_host_has_not_heard_outlives_the_manager(goes: str) -> None:
+    with play_of("cancel", Program(40.0, 0, None, b"out")) as play:
+        (machine,) = play.machines()
+        play.begin(1)
+        play.advance(1.0)
+        machine.reachable = False
+        machine.cut(0, 0, heard=True)
+        play.advance(1.0)
+        play.ask({"do": "cancel", "jobs": ["j1"]})
+        play.advance(1.0)
+        play.befall(lambda play: play.kill_manager())
+        if goes == "down":
+            play.judge.reboots[machine.name].append(play.world.now)
+            machine.reboot(power=True)
+        machine.reachable = True
+        play.resume()
+        play.advance(20.0)
+        # Ended by us, or lost with its host and not tried again.
+        assert play.judge.recorded == {"1.1": Outcome.CANCELLED if goes == "on" else Outcome.LOST}
+        play.finish()
+        assert set(play.judge.starts) == {"1.1"}
+        with RunReader.open(play.paths) as reader:
+            assert [job.outcome for job in reader.load(["j1"])] == [Outcome.CANCELLED]
+            assert reader.cancelled() == set()
 
 
 def test_an_agent_whose_disk_is_full_does_not_leave_with_what_it_could_not_write_down() -> None:
