@@ -233,7 +233,9 @@ class Runner:
         job.started_at = system.time()
         job.tell_at = now + QUIET_START
         # At once, and without the start time: the kernel keeps that back until the program is loaded.
-        self._note_start(job, "null")
+        if not self._note_start(job, "null"):
+            # We alone know of it, and may be killed: it would look as if it had never been started.
+            self._tell_start(job)
         self._starter.go()
 
     def _is_to_end(self, job: Job) -> bool:
@@ -242,10 +244,14 @@ class Runner:
         return any(order["t"] == "cancel" and order["id"] == job.uid for order in self._orders) or (
             job.deadline is not None and system.monotonic() >= job.deadline)
 
-    def _note_start(self, job: Job, start: str) -> None:
+    def _note_start(self, job: Job, start: str) -> bool:
         line = '{"k":"start","id":"%s","pid":%d,"start":%s,"at":%.6f}' % (
             job.uid, job.pid, start, job.started_at or 0.0)
-        self._journal.append(line.encode("ascii"))
+        return self._journal.append(line.encode("ascii"))
+
+    def _tell_start(self, job: Job) -> None:
+        self._tell(b'{"t":"started","id":"%s","pid":%d,"at":%.6f}' % (
+            job.uid.encode("ascii"), job.pid, job.started_at or 0.0))
 
     def _see_through(self, job: Job) -> None:
         """Wait until the job is over and nothing of it is left that should not be; serve orders meanwhile."""
@@ -314,8 +320,7 @@ class Runner:
                 job.tell_at = None
                 if main is not None:
                     self._note_start(job, str(main.start))
-                self._tell(b'{"t":"started","id":"%s","pid":%d,"at":%.6f}' % (
-                    job.uid.encode("ascii"), job.pid, job.started_at or 0.0))
+                self._tell_start(job)
             else:
                 due = job.tell_at
         if job.lease is not None and not job.over:

@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.sim.disasters import ALL, Disaster
+from tests.sim.disasters import ALL, REQUESTS, Disaster
 from tests.sim.play import Play
 
 #: Disasters of one play.
@@ -65,6 +65,8 @@ def _made(seed: str) -> Play:
 def befall(play: Play, disaster: Disaster) -> None:
     """Let a disaster come over a play."""
     play.world.say(f"! {disaster.__name__}")
+    if disaster not in REQUESTS:
+        play.judge.disturb()
     play.befall(disaster)
 
 

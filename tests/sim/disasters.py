@@ -17,7 +17,7 @@ Disaster = Callable[[Play], None]
 _MANY = 1 << 40
 #: Points of the manager and of the far side that a trap can wait at.
 MANAGER_POINTS = ("manager.launch", "manager.commit", "manager.committed", "manager.flush", "manager.aside",
-                  "manager.flushed", "manager.release", "manager.open")
+                  "manager.flushed", "manager.release", "manager.open", "manager.change", "manager.changed")
 #: Calls of the far side that it is likely to be between of when it matters.
 CALLS = ("mkdir", "open", "write", "spawn", "waitid", "wait4", "fork", "send", "recv", "unlink", "rmdir", "listdir", "wait",
          "close", "listen", "connect", "stat", "pwrite", "kill_exactly")
@@ -32,6 +32,13 @@ LIES = (b"no frame\n", b"{}\n", b'{"t":"state","id":"99999.1","s":"running"}\n',
         b'{"t":"out","id":"99999.1","s":1,"off":0,"n":3,"crc":7}\nabc', b'{"t":"welcome","v":1}\n', b"\x00" * 5000,
         b'{"t":"stuck","id":"99999.1","pids":[1,2]}\n', b'{"t":"lack","shas":["x"]}\n')
 MOST_LIES = 3
+#: What a host says of an attempt that is another's.
+OF_OTHERS = (b'{"t":"state","id":"UID","s":"absent"}\n', b'{"t":"started","id":"UID","pid":7,"at":1.0}\n',
+             b'{"t":"ended","id":"UID","why":"exited","status":0,"signal":null,"started":1.0,"ended":2.0,"out":0,"err":0,'
+             b'"msg":null,"cpu":0.0,"rss":0}\n',
+             b'{"t":"ended","id":"UID","why":"fenced","status":null,"signal":null,"started":null,"ended":null,"out":0,'
+             b'"err":0,"msg":null,"cpu":0.0,"rss":0}\n',
+             b'{"t":"out","id":"UID","s":1,"off":0,"n":3,"crc":891568578}\nabc')
 
 
 def _machine(play: Play) -> Machine:
@@ -47,7 +54,7 @@ def kill_manager(play: Play) -> None:
 
 
 def _let_manager_come_back(play: Play) -> None:
-    play.world.at(play.rng.choice((0.0, 0.1, 1.0, 5.0, 90.0)), lambda: setattr(play, "wants_manager", True))
+    play.later(play.rng.choice((0.0, 0.1, 1.0, 5.0, 90.0)), lambda: setattr(play, "wants_manager", True))
 
 
 def trap_manager(play: Play) -> None:
@@ -57,7 +64,7 @@ def trap_manager(play: Play) -> None:
 
 def ask_at_a_point(play: Play) -> None:
     """A person asks for something at a certain point of the manager's work."""
-    ask = play.rng.choice((cancel, retry, drain, hold, have_second_thoughts, remove_host, change_slots, submit))
+    ask = play.rng.choice(REQUESTS)
     play.traps[play.rng.choice(MANAGER_POINTS)] = play.rng.choice((1, 1, 2, 3)), lambda machine: ask(play)
 
 
@@ -102,7 +109,6 @@ def reboot(play: Play, machine: Machine | None = None) -> None:
     machine = machine or _machine(play)
     power = play.rng.random() < 0.6
     play.world.say(f"{machine.name}: goes down{' without power' if power else ''}")
-    play.judge.reboots[machine.name].append(play.world.now)
     machine.reboot(power=power)
     _part(play, machine, play.rng.choice((0.0, 0.5, 20.0)))
 
@@ -114,6 +120,7 @@ def trap_host(play: Play) -> None:
 
     def spring(process: Process) -> None:
         play.world.say(f"{machine.name}: trap: {act.__name__} at {process.kind} {process.pid}")
+        play.judge.disturb()
         if act is _kill_it:
             machine.kill(process, KILL, None)
         else:
@@ -148,7 +155,7 @@ def _part(play: Play, machine: Machine, seconds: float) -> None:
     """No new connection for a while."""
     if seconds:
         machine.reachable = False
-        play.world.at(seconds, lambda: setattr(machine, "reachable", True))
+        play.later(seconds, lambda: setattr(machine, "reachable", True))
 
 
 def fill_host(play: Play) -> None:
@@ -156,7 +163,7 @@ def fill_host(play: Play) -> None:
     machine = _machine(play)
     play.world.say(f"{machine.name}: its disk is full")
     machine.disk.trouble = errno.ENOSPC
-    play.world.at(play.rng.uniform(0.1, 10.0), lambda: setattr(machine.disk, "trouble", None))
+    play.later(play.rng.uniform(0.1, 10.0), lambda: setattr(machine.disk, "trouble", None))
 
 
 def fill_manager(play: Play) -> None:
@@ -183,18 +190,23 @@ def fail_call(play: Play) -> None:
 
     def spring(process: Process) -> int:
         play.world.say(f"{machine.name}: {errno.errorcode[number]} for {process.kind} {process.pid}")
+        play.judge.disturb()
         return number
     machine.traps.append(Trap(rng.choice(("runner", "runner", "agent", "front")), name,
                               rng.choice((1, 1, 2, 3, 10, 50)), spring))
 
 
 def lie(play: Play) -> None:
-    """A host says what no agent of ours says."""
-    machine = _machine(play)
+    """A host says what no agent of ours says, or speaks of what runs elsewhere."""
+    machine, rng = _machine(play), play.rng
+    elsewhere = [uid for uid, process in play.judge.running.items() if process.machine is not machine]
     if machine.connection is not None and play.lies < MOST_LIES:
         play.lies += 1
         play.world.say(f"{machine.name}: lies")
-        machine.connection.down.write(play.rng.choice(LIES) * play.rng.choice((1, 1, 300)))
+        lie = rng.choice(LIES)
+        if elsewhere and rng.random() < 0.5:
+            lie = rng.choice(OF_OTHERS).replace(b"UID", rng.choice(elsewhere).encode())
+        machine.connection.down.write(lie * rng.choice((1, 1, 300)))
 
 
 def jump_clock(play: Play) -> None:
@@ -247,6 +259,23 @@ def have_second_thoughts(play: Play) -> None:
             play.world.at(play.rng.choice((0.0, 0.01, 0.5)), partial(play.ask, {"do": verb, "jobs": [name]}))
 
 
+def withdraw(play: Play) -> None:
+    """A person takes jobs back that have not started."""
+    if names := [*play.names(final=False), *play.names(final=True)]:
+        play.ask({"do": "withdraw", "jobs": play.rng.sample(names, min(len(names), play.rng.choice((1, 1, 2))))})
+
+
+def finish(play: Play) -> None:
+    """A person says that no more jobs will come, and perhaps adds some all the same."""
+    play.ask({"do": "finish"})
+
+
+def leave(play: Play) -> None:
+    """A person has the manager leave; another comes a while later."""
+    if play.manager is not None:
+        play.ask({"do": "leave"})
+
+
 def add_host(play: Play) -> None:
     """A person brings one more host."""
     if len(play.hosts) < 6:
@@ -297,10 +326,14 @@ def forsake(play: Play) -> None:
             play.advance(0.05)
 
 
+#: What people ask for.
+REQUESTS: tuple[Disaster, ...] = (cancel, retry, drain, hold, have_second_thoughts, remove_host, change_slots, submit, withdraw,
+                                  finish, leave, add_host, lose_host)
 #: Every disaster, with how often it comes relative to the others.
 ALL: dict[Disaster, int] = {
     kill_manager: 3, trap_manager: 4, kill_agent: 3, kill_runner: 3, kill_both: 1, reboot: 3, trap_host: 8,
     cut: 6, lose_ack: 2, fill_host: 2, fill_manager: 2, jump_clock: 1, submit: 6, cancel: 3, retry: 2,
     drain: 2, hold: 2, have_second_thoughts: 2, add_host: 1, remove_host: 1, lose_host: 2, change_slots: 1,
-    break_host: 3, sleep: 1, forsake: 1, lose_results: 1, fail_call: 4, lie: 2, ask_at_a_point: 2,
+    break_host: 3, sleep: 1, forsake: 1, lose_results: 1, fail_call: 4, lie: 2, ask_at_a_point: 3,
+    withdraw: 2, finish: 1, leave: 1,
 }

@@ -9,25 +9,26 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from sshjobs.gjob.agent.adopt import UNLOADED
 from sshjobs.model.causes import Cause, explain
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, STATE_DONE, Outcome
+from sshjobs.network.contract import HostDown, HostUp
+from sshjobs.network.network import CANCEL_GRACE
 from sshjobs.simulation import World
 from sshjobs.simulation.files import VirtualFiles
 from sshjobs.store import RunReader
 from sshjobs.store.rundir import RunPaths
+from tests.sim.evidence import Evidence
 from tests.sim.host.machine import Machine
 from tests.sim.host.process import Process
 from tests.sim.host.watcher import Watcher
 
+#: Seconds after which a host that can be reached has heard what a person wants, and those that a job may take to die.
+HEARD, GRACE = 3.0, CANCEL_GRACE
+
 
 class Violation(AssertionError):
     """A promise was broken. The first letter says which."""
-
-
-def _lease_ran_out(attempt: Attempt, job: Job) -> bool:
-    return job.spec.lease is not None and attempt.cause is Cause.LEASE
 
 
 class Judge(Watcher):
@@ -35,34 +36,27 @@ class Judge(Watcher):
 
     def __init__(self, world: World, files: VirtualFiles):
         self.world, self.files = world, files
+        #: What decides about losses.
+        self.evidence = Evidence()
         self.starts: dict[str, float] = {}
-        self.exits: dict[str, tuple[int | None, int | None]] = {}
+        self.exits = self.evidence.exits
         self.wrote: defaultdict[tuple[str, int], bytearray] = defaultdict(bytearray)
         self.running: dict[str, Process] = {}
         #: Numbers of jobs whose success is on the disk.
         self.succeeded: set[str] = set()
-        #: When hosts went down, when agents were killed, and which attempts' runners were.
-        self.reboots: defaultdict[str, list[float]] = defaultdict(list)
-        self.agent_deaths: defaultdict[str, list[float]] = defaultdict(list)
-        self.runner_deaths: set[str] = set()
-        self.deaths_of_runners: defaultdict[str, list[float]] = defaultdict(list)
-        #: When an agent to which nothing had come removed the run's directory: nobody can tell that from a loss of it.
-        self.forgotten: defaultdict[str, list[float]] = defaultdict(list)
-        #: Attempts whose runner was killed while a full disk kept it from writing down what it knew.
-        self.silenced: set[str] = set()
         #: Attempts that a person took for lost, because their host would not come back. It may come back.
         self.condemned: set[str] = set()
+        #: Hosts that the manager talks to.
+        self.up: set[str] = set()
         #: Hosts that have ever answered. What may run on none of them may be given up.
         self.reached: set[str] = set()
-        self.launched: dict[str, float] = {}
         self.recorded: dict[str, Outcome] = {}
-        #: The manager's machine went down: with a host that went down too, nobody may have an output any more.
-        self.lost_power = False
-
-        #: By runner: attempts of which a full disk has kept it from writing something down.
-        self._unwritten: defaultdict[Process, set[str]] = defaultdict(set)
-        #: Errors that nothing on a host expected, and which a disaster had not put there.
-        self.failures: list[str] = []
+        #: When something last befell anybody that is no wish of a person, or came to its end.
+        self.disturbed = 0.0
+        #: Attempts that a person wants to end or to stand still, since when, and which of the two.
+        self.asked: dict[str, tuple[float, str]] = {}
+        #: Main processes that were killed.
+        self._killed: set[Process] = set()
 
         #: Whether somebody or something has asked for the end of a job that runs.
         self.may_be_ended: Callable[[Process], bool] = lambda process: True
@@ -100,11 +94,44 @@ class Judge(Watcher):
     def on_exit(self, machine: Machine, process: Process) -> None:
         self.world.say(f"{machine.name}: {process.uid} ends {process.status} {process.signal}")
         self.running.pop(process.uid, None)
-        if process.status is not None or process.signal is not None:
-            self.exits[process.uid] = process.status, process.signal
+        if process.status is None and process.signal is None:
+            return
+        self.exits[process.uid] = process.status, process.signal
+        if process not in self._killed:
+            self._see_that_wishes_were_heard(machine, process)
+
+    def _see_that_wishes_were_heard(self, machine: Machine, process: Process) -> None:
+        """A job has come to its own end: nobody may have cancelled or paused it, where its host could hear of that."""
+        when, wish = self.asked.get(process.uid, (0.0, ""))
+        since = max(when, self.disturbed, self.starts[process.uid])
+        patience = HEARD + (GRACE if process.stubborn else 0.0)
+        if wish and self.world.now - since > patience and self._is_heard(machine) and process.uid not in self.condemned:
+            raise self.broken(f"O: {process.uid} ends by itself, {self.world.now - when:.1f} s after its {wish}")
+
+    def _is_heard(self, machine: Machine) -> bool:
+        return machine.name in self.up and machine.is_connected
+
+    def disturb(self) -> None:
+        """Something befalls somebody, or is over."""
+        self.disturbed = self.world.now
+
+    def heard(self, event: HostUp | HostDown) -> None:
+        """The manager hears that a host is there, or is not."""
+        self.disturb()
+        if isinstance(event, HostUp):
+            self.reached.add(event.host)
+            self.up.add(event.host)
+            self.evidence.told[event.host] = str(event.facts["boot"]), self.world.now
+        else:
+            self.up.discard(event.host)
+
+    def begin_manager(self) -> None:
+        """Another manager has begun, or there is none any more."""
+        self.disturb()
+        self.up.clear()
 
     def on_kill(self, machine: Machine, process: Process, by: Process) -> None:
-        if process.kind == "runner" and process.parent is by and not any(one.alive for one in process.children.values()):
+        if process.kind == "runner" and process.parent is by and (not process.uid or process.uid in self.recorded):
             # It is the agent's own, and has nothing.
             return
         of_a_job = process.kind in ("main", "stray")
@@ -113,6 +140,7 @@ class Judge(Watcher):
                               f"{by.uid or 'all'}")
         if process.kind == "main" and process.uid not in self.condemned and not self.may_be_ended(process):
             raise self.broken(f"T: {process.uid} was killed, and nobody has asked for that")
+        self._killed.add(process)
 
     def on_death(self, machine: Machine, process: Process) -> None:
         if process.status == 0:
@@ -120,15 +148,20 @@ class Judge(Watcher):
         self.world.say(f"{machine.name}: {process.kind} {process.pid} of {process.uid or 'all'} dies: {process.status} "
                        f"{process.signal}")
         if process.kind == "agent":
-            self.agent_deaths[machine.name].append(self.world.now)
+            self.evidence.agent_deaths[machine.name].append(self.world.now)
         elif process.kind == "runner":
-            self.deaths_of_runners[machine.name].append(self.world.now)
-            self.runner_deaths |= {process.uid} - {""}
-            self.silenced |= self._unwritten.pop(process, set())
+            self.evidence.runner_died(machine, process, self.world.now)
 
-    def on_refusal(self, machine: Machine, process: Process, path: str) -> None:
-        if process.kind == "runner" and "/j/" in path:
-            self._unwritten[process].add(process.uid)
+    def on_claim(self, machine: Machine, process: Process, uid: str) -> None:
+        self.evidence.claims.setdefault((machine.name, uid), self.world.now)
+
+    def on_note(self, machine: Machine, process: Process, data: bytes) -> None:
+        self.evidence.note(process, data)
+
+    def on_reboot(self, machine: Machine, *, power: bool) -> None:
+        self.evidence.reboots[machine.name].append(self.world.now)
+        if power:
+            self.evidence.power_losses[machine.name].append(self.world.now)
 
     def on_failure(self, machine: Machine, process: Process, error: BaseException) -> None:
         self.world.say(f"{machine.name}: {process.kind} {process.pid} fails: {error!r}")
@@ -139,14 +172,14 @@ class Judge(Watcher):
     def on_removal(self, machine: Machine, process: Process, name: str) -> None:
         # The directory of a run on a host has a name of so many digits.
         if process.kind == "agent" and len(name) == 16:
-            self.forgotten[machine.name].append(self.world.now)
+            self.evidence.forgotten[machine.name].append(self.world.now)
 
     # -- what is recorded ----------------------------------------------------------------------------------------
 
     def on_commit(self, jobs: Iterable[Job], attempts: Iterable[tuple[Attempt, Job]], paths: RunPaths) -> None:
         """Hold what was just made durable against the ledger."""
         for attempt, job in attempts:
-            self.launched.setdefault(attempt.uid, self.world.now)
+            self.evidence.launched(attempt, self.world.now)
             if attempt.started is not None and attempt.uid not in self.starts:
                 raise self.broken(f"T: attempt {attempt.uid} is said to run and never started")
             if attempt.state in FINAL_STATES and attempt.uid not in self.recorded:
@@ -177,7 +210,9 @@ class Judge(Watcher):
             raise self.broken(f"T: attempt {uid} ran out of time, and had no limit")
         if outcome is Outcome.NEVER_STARTED and uid in self.starts:
             raise self.broken(f"T: attempt {uid} never started, but it did")
-        if outcome is Outcome.LOST and not self.may_be_lost(attempt) and not _lease_ran_out(attempt, job):
+        if attempt.cause is Cause.LEASE and job.spec.lease is None:
+            raise self.broken(f"T: the lease of attempt {uid} ran out, and it had none")
+        if outcome is Outcome.LOST and not self.evidence.may_be_lost(attempt, self.world.machines[attempt.host]):
             raise self.broken(f"T: attempt {uid} is lost without need: {explain(attempt.cause, attempt.reason)}")
         # The next attempt may be in the same commit, and this one's output is put aside behind that.
         directory = paths.attempt(job.name, attempt.n)
@@ -186,35 +221,11 @@ class Judge(Watcher):
         for stream, name in ((1, "stdout"), (2, "stderr")):
             self.check_output(attempt, stream, self.files.read(directory / name))
 
-    def may_be_lost(self, attempt: Attempt) -> bool:
-        """Tell whether nobody can know how an attempt ended."""
-        if attempt.uid in self.condemned:
-            return True
-        # A host that went down unheard is launched on until that is seen.
-        since = self.launched[attempt.uid] - 60.0
-        if any(when >= since for when in self.reboots[attempt.host]):
-            return True
-        if attempt.uid not in self.starts and any(when >= since for when in self.forgotten[attempt.host]):
-            return True
-        if attempt.uid in self.silenced:
-            return True
-        if attempt.uid in self.runner_deaths and self.exits.get(attempt.uid, (None, None))[0] in UNLOADED:
-            # So ends what could not load its program, and nobody who was told that it had lives.
-            return True
-        if attempt.uid in self.runner_deaths and attempt.uid not in self.starts:
-            # Claimed, and its runner killed before it could say whether it started.
-            return True
-        if attempt.uid not in self.starts and all(any(when >= since for when in deaths[attempt.host])
-                                                  for deaths in (self.deaths_of_runners, self.agent_deaths)):
-            # It was given to a runner that died before it claimed it, and the agent that knew so died as well.
-            return True
-        return attempt.uid in self.runner_deaths and any(when >= since for when in self.agent_deaths[attempt.host])
-
     def check_output(self, attempt: Attempt, stream: int, here: bytes) -> None:
         """Hold an output that has come back against what was written."""
         there = bytes(self.wrote[attempt.uid, stream])
         whole = attempt.outcome in (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.SIGNALLED)
-        if self.reboots[attempt.host] and self.lost_power:
+        if self.evidence.output_may_be_gone(attempt.uid, attempt.host, self.starts.get(attempt.uid)):
             if attempt.outcome is Outcome.LOST:
                 # Both lost a part of it, each another: tests/sim/found.md.
                 return

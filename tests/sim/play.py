@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import random
 import re
@@ -116,9 +117,8 @@ class Play:
         self._dead = True
         #: What was asked for, by the name of a job: its limits, and when a person has wanted it to end.
         self.specs: dict[str, JobSpec] = {}
-        self.unwanted: dict[str, float] = {}
-        #: Hosts that a person has declared lost: what runs there is ended should they come back.
-        self.given_up: set[str] = set()
+        #: By name: the number of the newest attempt when a person last wanted the job ended.
+        self.unwanted: dict[str, int] = {}
         self.judge.may_be_ended, self.judge.check_inputs = self._may_be_ended, self._check_inputs
         #: Jobs of some plays have inputs.
         self.inputs = self.rng.random() < 0.3
@@ -127,6 +127,8 @@ class Play:
         self.directory = tempfile.mkdtemp(prefix="sshjobs-sim-", dir=SCRATCH)
         for name, data in INPUTS.items() if self.inputs else ():
             Path(self.directory, name).write_bytes(data)
+        for machine in self.machines() if self.inputs else ():
+            self._have_been_used(machine)
         self._calls = simulated()
         self._calls.__enter__()
         return self
@@ -161,6 +163,13 @@ class Play:
             machine.spawn("bystander")
         return host
 
+    def _have_been_used(self, machine: Machine) -> None:
+        """Have an earlier run have left an input on a host, which somebody may have changed since."""
+        data = INPUTS["large"]
+        found = self.rng.choice((None, data, data[:-1] + b"?", data[:100], b""))
+        if found is not None:
+            machine.keep_input(hashlib.sha256(data).hexdigest(), found)
+
     def spec(self) -> JobSpec:
         """Return one more thing to run."""
         self.jobs += 1
@@ -187,11 +196,14 @@ class Play:
                 raise self.judge.broken(f"B: {process.uid} starts without its input {name}")
 
     def _may_be_ended(self, process: Process) -> bool:
-        name = process.environ[b"SSHJOBS_JOB"].decode()
-        spec = self.specs.get(name)
-        if process.machine.name in self.given_up:
+        name, evidence = process.environ[b"SSHJOBS_JOB"].decode(), self.judge.evidence
+        spec, host = self.specs.get(name), process.machine.name
+        if spec is None or spec.lease is not None or int(process.uid.partition(".")[2]) <= self.unwanted.get(name, 0):
             return True
-        return name in self.unwanted or spec is None or spec.timeout is not None or spec.lease is not None
+        if spec.timeout is not None and self.world.now >= evidence.claims[host, process.uid] + spec.timeout:
+            return True
+        # Should a host come back that a person has declared lost, what runs there is ended.
+        return evidence.launches[process.uid].at <= evidence.given_up.get(host, -1.0)
 
     def program_of(self, launch: dict[str, Any]) -> Program:
         """Return what an attempt does: every attempt something of its own."""
@@ -251,6 +263,7 @@ class Play:
     def _raise_manager(self, take: Callable[[Manager, SimulatedNetwork], None]) -> None:
         self.managers += 1
         self.world.say(f"manager {self.managers} begins")
+        self.judge.begin_manager()
         self.paths = RunPaths(Path(self.directory), "run")
         manager, self._dead = Manager(1.0), False
         manager.handle_host = self._hear  # type: ignore[method-assign]
@@ -265,9 +278,9 @@ class Play:
         self._watch_store(manager)
 
     def _hear(self, event: HostUp | HostDown | Warned | Silent) -> None:
-        if isinstance(event, HostUp):
-            self.judge.reached.add(event.host)
-        elif not isinstance(event, Silent):
+        if isinstance(event, HostUp | HostDown):
+            self.judge.heard(event)
+        if not isinstance(event, HostUp | Silent):
             what = event.error if isinstance(event, HostDown) else event.message
             self.say(f"manager hears of {event.host}: {what}")
 
@@ -315,11 +328,12 @@ class Play:
         self._drop()
         if power:
             self.files.lose_power(self.rng)
-            self.judge.lost_power = True
+            self.judge.evidence.losses_here.append(self.world.now)
         raise Killed
 
     def _drop(self) -> None:
         self._dead = True
+        self.judge.begin_manager()
         assert self.manager is not None
         network = vars(self.manager).get("network")
         if network is not None:
@@ -357,8 +371,10 @@ class Play:
             self.world.at(until - self.world.now, manager.network.wake)
             try:
                 with self._guard():
-                    while self.world.now < until:
+                    while self.world.now < until and not manager.leaves:
                         manager.turn()
+                    if manager.leaves:
+                        self._leave(manager)
             except Killed:
                 continue
             except NoHostError as error:
@@ -368,20 +384,30 @@ class Play:
                     raise
                 self._resume_after(error)
 
+    def _leave(self, manager: Manager) -> None:
+        """Have a manager leave as it does when a person wants that; another comes a while later."""
+        manager.ProcessJobs()
+        self.say("manager leaves")
+        self._drop()
+        self.world.at(self.rng.choice((0.0, 1.0, 90.0)), lambda: setattr(self, "wants_manager", True))
+
     def befall(self, disaster: Callable[[Play], None]) -> None:
         """Let something happen now, between two acts."""
         with contextlib.suppress(Killed):
             disaster(self)
+
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Have something be over in so many seconds."""
+        def end() -> None:
+            self.judge.disturb()
+            act()
+        self.world.at(seconds, end)
 
     def ask(self, request: Data) -> None:
         """Have the manager do something, as over its control socket, or leave it to the next one; nothing where it
         cannot be done."""
         manager = self.manager
         self.say(f"asked: {request}")
-        if request["do"] == "cancel":
-            self.unwanted.update(dict.fromkeys(request["jobs"] or self.specs, self.world.now))
-        elif request["do"] == "hosts-lost":
-            self.given_up.update(request["hosts"])
         if manager is None:
             if not self.store_full and not self.away:
                 with contextlib.suppress(SshjobsError), mock.patch.object(ManagerIdentity, "this_process", self._identity):
@@ -389,9 +415,34 @@ class Play:
             return
 
         def act() -> None:
+            self._before(request, manager)
             with contextlib.suppress(SshjobsError):
                 carry_out(request, Target.of(manager))
+                self._note_wishes(request, manager)
         manager.post(act)
+
+    def _before(self, request: Data, manager: Manager) -> None:
+        """Note what a request may lead to, also where its manager dies in the middle of it."""
+        if request["do"] == "cancel":
+            self.unwanted.update((job.name, job.attempts[-1].n) for job in self._chosen(request, manager))
+        elif request["do"] == "hosts-lost":
+            self.judge.evidence.given_up.update(dict.fromkeys(request["hosts"], self.world.now))
+
+    def _note_wishes(self, request: Data, manager: Manager) -> None:
+        """Note what a person was told is done: it has to be."""
+        asked, now = self.judge.asked, self.world.now
+        for job in self._chosen(request, manager) if request["do"] in ("cancel", "pause", "unpause") else ():
+            uid = job.attempts[-1].uid
+            if request["do"] == "unpause":
+                if asked.get(uid, (0.0, ""))[1] == "pause":
+                    del asked[uid]
+            elif asked.get(uid, (0.0, ""))[1] not in ("cancel", request["do"]):
+                asked[uid] = now, request["do"]
+
+    @staticmethod
+    def _chosen(request: Data, manager: Manager) -> list[Job]:
+        names = set(request["jobs"] or ())
+        return [job for job in manager.unfinished() if job.name in names and job.attempts]
 
     def names(self, final: bool) -> list[str]:
         """Return the names of jobs that have ended, or of those that have not."""
@@ -422,11 +473,13 @@ class Play:
         """The disk with the run is gone, and comes back as it was."""
         if self.manager is not None or self.managers:
             self.world.say("the results are away")
+            self.judge.disturb()
             self.away, self.files.trouble = True, errno.ENOENT
             self.paths.root.rename(self._elsewhere)
 
     def end_trouble(self) -> None:
         """This machine is well again."""
+        self.judge.disturb()
         if self.away:
             self.world.say("the results are back")
             self._elsewhere.rename(self.paths.root)
@@ -481,7 +534,9 @@ class Play:
                     manager.ProcessJobs()
             except Killed:
                 continue
-            break
+            if not manager.leaves:
+                break
+            self._drop()
         assert self.world.now <= limit
         self._dead, self.manager = True, None
         self.judge.check_run(self.paths)
@@ -490,7 +545,7 @@ class Play:
         """Where runner and agent were killed before the start was noted, a daemon that a job has left cannot be told from
         the job: it is shown as running until a person cancels it."""
         for process in [one for machine in self.machines() for one in machine.processes.values()]:
-            if process.leads and process.kind == "stray" and process.uid in self.judge.runner_deaths:
+            if process.leads and process.kind == "stray" and process.uid in self.judge.evidence.runner_deaths:
                 self.ask({"do": "cancel", "jobs": [f"j{process.uid.partition('.')[0]}"]})
         self.world.at(PATIENCE, self._too_late)
 

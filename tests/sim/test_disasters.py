@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from sshjobs.gjob import system
 from tests.sim import disasters
-from tests.sim.campaign import play_one
+from tests.sim.campaign import befall, play_one
 from tests.sim.host.calls import CALLS
 from tests.sim.judge import Violation
 from tests.sim.mutants import ALL as MUTANTS
@@ -88,7 +88,7 @@ def test_a_violation_is_told_with_its_promise():
 def _befalling(disaster: disasters.Disaster) -> Callable[[Disasters, float], None]:
     def act(self: Disasters, seconds: float) -> None:
         self.play.advance(seconds)
-        self.play.befall(disaster)
+        befall(self.play, disaster)
     act.__name__ = disaster.__name__
     chosen: Callable[[Disasters, float], None] = rule(seconds=st.sampled_from([0.0, 0.01, 0.2, 3.0, 60.0]))(act)
     return chosen
@@ -125,6 +125,9 @@ class Disasters(RuleBasedStateMachine):
     remove_host = _befalling(disasters.remove_host)
     lose_host = _befalling(disasters.lose_host)
     slots = _befalling(disasters.change_slots)
+    withdraw = _befalling(disasters.withdraw)
+    finish = _befalling(disasters.finish)
+    leave = _befalling(disasters.leave)
     broken_host = _befalling(disasters.break_host)
 
     @rule(seconds=st.sampled_from([0.5, 30.0]))

@@ -90,7 +90,7 @@ def test_what_a_job_left_is_not_taken_for_the_job(call: str, time: int) -> None:
         play.begin(1)
         play.advance(60.0)
         assert "1.1" in play.judge.recorded
-        assert play.judge.runner_deaths == {"1.1"}
+        assert set(play.judge.evidence.runner_deaths) == {"1.1"}
         play.finish()
 
 
@@ -180,7 +180,6 @@ def test_a_cancel_that_its_host_has_not_heard_outlives_the_manager(goes: str) ->
         play.advance(1.0)
         play.befall(lambda play: play.kill_manager())
         if goes == "down":
-            play.judge.reboots[machine.name].append(play.world.now)
             machine.reboot(power=True)
         machine.reachable = True
         play.resume()
@@ -233,7 +232,6 @@ def test_an_input_of_which_a_power_failure_has_left_a_part_is_sent_again() -> No
         play.advance(2.0)
         (blob,) = [node for path, node in machine.disk.walk() if isinstance(node, File) and "/b/" in path]
         del blob.data[5:]
-        play.judge.reboots[machine.name].append(play.world.now)
         machine.reboot(power=False)
         play.advance(200.0)
         # The judge has seen what the second attempt was given to read.
@@ -260,3 +258,39 @@ def test_an_output_that_was_deleted_here_after_its_host_was_told_to_forget_it_ho
         assert play.manager is not None
         assert not play.manager.books.unreleased
         assert play.world.events < 20_000
+
+
+def test_what_ran_and_was_nowhere_written_down_is_not_taken_for_what_never_started() -> None:
+    with play_of("no note", Program(0.005, 0)) as play:
+        (machine,) = play.machines()
+
+        def fill(process: Process) -> None:
+            machine.disk.trouble = errno.ENOSPC
+
+        def kill(process: Process) -> None:
+            machine.kill(process, KILL, None)
+            play.later(5.0, lambda: setattr(machine.disk, "trouble", None))
+        # When the claim is written down, and when the job was waited for.
+        machine.traps += [Trap("runner", "write", 2, fill, after=True), Trap("runner", "wait4", 1, kill, after=True)]
+        play.begin(1)
+        play.advance(60.0)
+        assert play.judge.recorded["1.1"] is Outcome.LOST
+        play.finish()
+
+
+def test_what_a_runner_was_given_and_did_not_begin_with_is_launched_again_as_the_same_attempt() -> None:
+    with play_of("not begun", Program(0.5, 0, None, b"out")) as play:
+        (machine,) = play.machines()
+
+        def break_off(process: Process) -> None:
+            machine.cut(0, 0, heard=True)
+            process.wait([], 30.0)
+        machine.traps.append(Trap("runner", "mkdir", 1, break_off))
+        play.begin(1)
+        # Until the manager has asked over another link.
+        play.advance(15.0)
+        assert not play.judge.starts
+        disasters.kill_both(play, machine)
+        play.advance(60.0)
+        assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
+        play.finish()

@@ -50,6 +50,12 @@ class Attempt:
         self.pid = 0
         self.stuck: "list[int]" = []
 
+    @property
+    def told_state(self) -> str:
+        """What a manager is told of how it stands. Of what a runner was given it is not known yet that it has begun:
+        should agent and runner die before that, it never has."""
+        return QUEUED if self.worker is not None and not self.started_line else self.state
+
     def ended_line(self) -> bytes:
         """Return the ``ended`` frame; sizes count what the job removed from its own files as well. An end without all
         of the output is not told as any other."""

@@ -313,7 +313,9 @@ class Crew:
             # Before anything is forgotten: should it fail, it is tried again.
             self._history.read(worker.journal)
             others = [other for other in self.attempts.values() if other is not attempt]
-            never = self.inherits and not adopt.find_main(attempt, self._history, worker.pid, others, self._mine())
+            # What was told to have started has, also where that could not be written down.
+            never = (self.inherits and not adopt.find_main(attempt, self._history, worker.pid, others, self._mine())
+                     and not attempt.started_line)
         del self._workers[worker.pid]
         self.pool.remove(worker)
         if attempt is not None:

@@ -166,7 +166,7 @@ class Talk:
         if uid not in self._feeds:
             self._introduce(attempt, (0, 0))
         if attempt.state != ENDED:
-            self.link.say(t="state", id=uid, s=attempt.state)
+            self.link.say(t="state", id=uid, s=attempt.told_state)
             if attempt.started_line:
                 self.link.say_line(attempt.started_line)
             if attempt.stuck:

@@ -26,8 +26,8 @@ class LiveAttempt:
     :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
     """
 
-    __slots__ = ("cancelling", "crc", "fenced_over", "grace", "have", "keys", "made", "may_have_run", "over", "paused", "place",
-                 "seen", "sent_on", "sent_over", "spec", "told_over", "uid", "unwanted")
+    __slots__ = ("cancelling", "crc", "fenced_over", "grace", "have", "keys", "made", "may_have_run", "over", "paused",
+                 "place", "seen", "sent_on", "sent_over", "spec", "told_over", "uid", "unwanted")
 
     def __init__(self, uid: str, job: Job, token: str, directory: Path | str):
         self.uid, self.spec, self.place = uid, job.spec, str(directory)
@@ -105,8 +105,8 @@ def ended_from(frame: dict[str, Any]) -> Ended:
 
 def forgotten(attempt: LiveAttempt) -> Ended:
     """Return the end of an attempt that its host was told to forget: it has ended there, and nobody knows how."""
-    return Ended(attempt.uid, Outcome.LOST, None, None, None, None, None, None, None, (attempt.have[0], attempt.have[1]),
-                 cause=Cause.FORGOTTEN)
+    sizes = attempt.have[0], attempt.have[1]
+    return Ended(attempt.uid, Outcome.LOST, None, None, None, None, None, None, None, sizes, cause=Cause.FORGOTTEN)
 
 
 def never_started(attempt: LiveAttempt, reason: str, *, lasting: bool = True) -> Ended:

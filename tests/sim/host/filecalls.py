@@ -72,14 +72,11 @@ def open_(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None
 def _write_at(machine: Machine, file: OpenFile, offset: int, data: bytes) -> int:
     assert isinstance(file.node, File)
     if offset + len(data) > file.node.size:
-        try:
-            machine.disk.check_room(file.path)
-        except OSError:
-            process = Process.running[0]
-            if process is not None:
-                machine.watcher.on_refusal(machine, process, file.path)
-            raise
+        machine.disk.check_room(file.path)
     file.node.write(offset, bytes(data), machine.world.now)
+    process = Process.running[0]
+    if process is not None and "/j/" in file.path:
+        machine.watcher.on_note(machine, process, bytes(data))
     return len(data)
 
 
@@ -184,8 +181,10 @@ def mkdir(path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
     process, text = now(), _text(path)
     process.machine.disk.mkdir(text, mode, USER, _at(process, dir_fd))
     above, _, name = text.rpartition("/")
-    if process.kind == "runner" and above.endswith("/w"):
-        process.uid = name
+    if above.endswith("/w"):
+        if process.kind == "runner":
+            process.uid = name
+        process.machine.watcher.on_claim(process.machine, process, name)
 
 
 def rmdir(path: Any, *, dir_fd: int | None = None) -> None:

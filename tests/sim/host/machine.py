@@ -67,6 +67,13 @@ class Machine(Site):
 
     # -- what it is ----------------------------------------------------------------------------------------------
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether all that is said over its connection comes through, and an agent is there to hear it."""
+        link = self.connection
+        return (self.reachable and link is not None and link.up.limit is None and link.down.limit is None
+                and bool(self.of_kind("agent")))
+
     def monotonic(self) -> float:
         """Seconds since it was booted."""
         return self.world.now - self._began
@@ -80,6 +87,15 @@ class Machine(Site):
         node = self.disk.add(path, None, lambda parent, ino, now: File(ino, mode, 0, now))
         assert isinstance(node, File)
         node.data[:] = data
+
+    def keep_input(self, sha: str, data: bytes) -> None:
+        """Have a file in the cache of inputs, as an earlier run has left it."""
+        path = HOME
+        for name in (".sshjobs", "cache", self.boot):
+            path += "/" + name
+            self.disk.mkdir(path, 0o700, USER)
+        self.make_file(f"{path}/{sha}", 0o400, data)
+        self.disk.settle()
 
     def _boot(self) -> None:
         # As the kernel counts them: from its boot, so that pid and start of before may come again.
@@ -290,6 +306,7 @@ class Machine(Site):
 
         :param power: without a word, so that what was written lately may be gone from the disk
         """
+        self.watcher.on_reboot(self, power=power)
         self.cut(0, 0, heard=False)
         running = Process.running[0]
         for process in list(self.processes.values()):

@@ -33,5 +33,11 @@ class Watcher:
     def on_removal(self, machine: Machine, process: Process, name: str) -> None:
         """A process of ours has removed a directory."""
 
-    def on_refusal(self, machine: Machine, process: Process, path: str) -> None:
-        """A process of ours could not write into a file."""
+    def on_claim(self, machine: Machine, process: Process, uid: str) -> None:
+        """A process of ours has made the directory of an attempt."""
+
+    def on_note(self, machine: Machine, process: Process, data: bytes) -> None:
+        """A process of ours has written into a journal."""
+
+    def on_reboot(self, machine: Machine, *, power: bool) -> None:
+        """The host is about to go down, perhaps without what was written lately."""
