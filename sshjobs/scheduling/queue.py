@@ -127,19 +127,17 @@ class Queue(Generic[T]):
         return self.objects[members[self.rng.randrange(len(members))]]
 
     def _state_number(self, state: str) -> int:
-        number = self._number.get(state) if isinstance(state, str) else None
-        if number is None:
-            raise QueueError(f"{state!r:.60} is not a state of this queue", why=f"it knows {', '.join(self.states)}")
-        return number
+        try:
+            return self._number[state]
+        except (KeyError, TypeError):
+            raise QueueError(f"{state!r:.60} is not a state of this queue",
+                             why=f"it knows {', '.join(self.states)}") from None
 
     def _object_index(self, obj: T) -> int:
         try:
-            index = self._index.get(obj)
-        except TypeError:
-            index = None
-        if index is None:
-            raise QueueError(f"{obj!r:.100} is not in this queue")
-        return index
+            return self._index[obj]
+        except (KeyError, TypeError):
+            raise QueueError(f"{obj!r:.100} is not in this queue") from None
 
     def _enter(self, index: int, number: int) -> None:
         self._state[index] = number

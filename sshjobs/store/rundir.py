@@ -44,19 +44,16 @@ class RunPaths:
 
     :param results: directory that the run directory is in
     :param name: name of the run directory
+    :ivar store: the store, ``run.db``; looked at with every commit
     """
 
-    __slots__ = ("_jobs", "name", "root")
+    __slots__ = ("_jobs", "name", "root", "store")
 
     def __init__(self, results: Path, name: str):
         self.name = name
         self.root = results / name
+        self.store = self.root / "run.db"
         self._jobs = f"{self.root}/jobs/"
-
-    @property
-    def store(self) -> Path:
-        """The store, ``run.db``."""
-        return self.root / "run.db"
 
     @property
     def marker(self) -> Path:
