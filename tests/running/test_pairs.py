@@ -65,7 +65,7 @@ class Stage:
         """Make a request, of the manager or without one; returns the answer."""
         if self.play.alive:
             return requests.carry_out(data, requests.Target.of(self.manager))
-        with mock.patch.object(ManagerIdentity, "this_process", self.play._identity):
+        with mock.patch.object(ManagerIdentity, "this_process", self.play.identity):
             return change(self.play.paths, data)
 
     def rows(self) -> dict[str, tuple[str, str | None, int]]:

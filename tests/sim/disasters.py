@@ -220,7 +220,7 @@ def jump_clock(play: Play) -> None:
 
 def submit(play: Play) -> None:
     """A person adds jobs."""
-    specs = [play.spec().as_dict() for _ in range(play.rng.randint(1, 16 if play.healthy else 4))]
+    specs = [play.spec().as_dict() for _ in range(play.rng.randint(1, 16 if play.work.healthy else 4))]
     play.ask({"do": "add", "specs": specs})
 
 

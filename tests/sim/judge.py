@@ -48,6 +48,9 @@ class Judge(Watcher):
         self.condemned: set[str] = set()
         #: Hosts that the manager talks to.
         self.up: set[str] = set()
+        #: When a person took hosts out of the run, and when the manager last did not have a host.
+        self.removed: dict[str, float] = {}
+        self.missed: dict[str, float] = {}
         #: Hosts that have ever answered. What may run on none of them may be given up.
         self.reached: set[str] = set()
         self.recorded: dict[str, Outcome] = {}
@@ -124,11 +127,23 @@ class Judge(Watcher):
             self.evidence.told[event.host] = str(event.facts["boot"]), self.world.now
         else:
             self.up.discard(event.host)
+            self.missed[event.host] = self.world.now
 
     def begin_manager(self) -> None:
         """Another manager has begun, or there is none any more."""
         self.disturb()
+        self.missed.update(dict.fromkeys(self.up, self.world.now))
         self.up.clear()
+
+    def removes(self, host: str) -> None:
+        """A person takes a host out of the run."""
+        self.removed.setdefault(host, self.world.now)
+        if host not in self.up:
+            self.missed[host] = self.world.now
+
+    def _parted_unheard(self, host: str) -> bool:
+        """Tell whether a host was away after it was taken out of the run: then it keeps what it has."""
+        return self.missed.get(host, -1.0) >= self.removed.get(host, self.world.now)
 
     def on_kill(self, machine: Machine, process: Process, by: Process) -> None:
         if process.kind == "runner" and process.parent is by and (not process.uid or process.uid in self.recorded):
@@ -241,14 +256,13 @@ class Judge(Watcher):
         with RunReader.open(paths) as reader:
             troubles = list(reader.contradictions())
             jobs = reader.load(row.name for row in reader.jobs())
-            removed = {row.host.name for row in reader.hosts() if row.host.removed}
+            removed = {row.host.name for row in reader.hosts() if row.host.removed and self._parted_unheard(row.host.name)}
         if troubles:
             raise self.broken(f"T: the store contradicts itself: {troubles}")
         for job in jobs:
             if job.state not in FINAL_STATES:
                 raise self.broken(f"L: {job.name} is {job.state} at the end")
             for attempt in job.attempts:
-                # A host that was away when it was taken out of the run keeps what it has.
                 released = attempt.released or attempt.host in removed
                 if attempt.state not in FINAL_STATES or not released:
                     raise self.broken(f"L: attempt {attempt.uid} is {attempt.state}, released: {attempt.released}")

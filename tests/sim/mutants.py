@@ -62,6 +62,11 @@ ALL: dict[str, Mutant] = {
     "skip the fence on cancel": Mutant(
         f"{_BOOK}.cancel", "    if self.open:",
         "    if not attempt.seen:\n        return take_for_cancelled(self, attempt)\n    if self.open:"),
+    "cancel not heard": Mutant(f"{_BOOK}.cancel", 'self._say(lambda link: link.say("cancel", id=uid, grace=grace))', "pass"),
+    "pause not heard": Mutant(
+        f"{_BOOK}.pause", 'self._say(lambda link: link.say("pause" if paused else "unpause", id=uid))', "pass"),
+    "forget a cancel with the manager": Mutant(
+        "running.manager:Manager.Resume", "self.cancel(job for job in unfinished if job.index + 1 in cancelled)", "pass"),
     "reuse an attempt number": Mutant(
         "model.spec:Job.new_attempt", "self.attempts[-1].n + 1 if", "self.attempts[-1].n if"),
     "release before the outputs are safe": Mutant(
@@ -70,8 +75,8 @@ ALL: dict[str, Mutant] = {
         f"{_BOOK}.welcome", 'if not facts["resumed"] or known_boot not in (None, self.boot):', "if False:"),
     "drop a resend": Mutant(f"{_BOOK}.state", "self._send(attempt)", "pass"),
     "send again what may have run": Mutant(
-        f"{_BOOK}.state", "elif attempt.seen or attempt.may_have_run or attempt.cancelling or attempt.unwanted:",
-        "elif attempt.cancelling or attempt.unwanted:"),
+        f"{_BOOK}.state", "attempt.seen or attempt.may_have_run or attempt.cancelling",
+        "attempt.cancelling"),
     "let what was declared lost run on": Mutant(
         f"{_BOOK}.state", 'self.answer("cancel", id=uid, grace=0.0)', "pass"),
     "forget to release what ended while the host was away": Mutant(

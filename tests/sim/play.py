@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import random
 import re
@@ -22,8 +21,7 @@ from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import FINAL_STATES
 from sshjobs.network.contract import HostDown, HostUp, Silent, Warned
 from sshjobs.running.manager import Manager
-from sshjobs.running.requests import Data, Target, carry_out
-from sshjobs.running.unattended import change
+from sshjobs.running.requests import Data
 from sshjobs.simulation import Program, World
 from sshjobs.simulation.files import VirtualFiles
 from sshjobs.simulation.network import SimulatedNetwork
@@ -32,10 +30,11 @@ from sshjobs.store.change import Change
 from sshjobs.store.identity import _boot_id
 from sshjobs.store.rundir import RunPaths
 from tests.sim.host.calls import simulated
-from tests.sim.host.disk import File
 from tests.sim.host.machine import Machine
 from tests.sim.host.process import Process
 from tests.sim.judge import Judge, Violation
+from tests.sim.wishes import Wishes
+from tests.sim.work import Work
 
 #: Virtual seconds within which everything has to be over once nothing goes wrong any more.
 PATIENCE = 1200.0
@@ -45,11 +44,6 @@ SETTLING = 150.0
 MOST_EVENTS = 150_000
 #: Commits on a file system in memory cost little, and a play needs no others: power is lost by its own rules.
 SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-
-
-#: What jobs may be given to read. The largest is kept on hosts for later runs.
-INPUTS = {"small": b"a small input\n", "medium": random.Random(1).randbytes(5_000),
-          "large": random.Random(2).randbytes(300_000)}
 
 
 class Killed(BaseException):
@@ -88,6 +82,7 @@ class Play:
 
     def __init__(self, seed: int | str, *, hosts: int = 3, slots: int = 2, latency: float = 0.02):
         self.seed, self.rng = seed, random.Random(f"play {seed}")
+        self.work = Work(seed, self.rng)
         self.world = World(seed, self.program_of, latency=latency, slow=True)
         self.world.most_events = MOST_EVENTS
         self.files = VirtualFiles()
@@ -103,9 +98,7 @@ class Play:
         #: How often a host has said what it must not say: too often in a row, and only a person can help.
         self.lies = 0
         self.healed = False
-        #: Jobs of some plays succeed unless something keeps them from it: what fails there is a host.
-        self.healthy = self.rng.random() < 0.3
-        self.managers = self.jobs = 0
+        self.managers = 0
         #: What happens when a point is passed for the n-th time from now.
         self.traps: dict[str, tuple[int, Callable[[Machine | None], None]]] = {}
         #: Somebody is about to resume the run.
@@ -115,20 +108,12 @@ class Play:
         #: All that there were: what stands still in those of dead managers is to stay so.
         self._networks: list[SimulatedNetwork] = []
         self._dead = True
-        #: What was asked for, by the name of a job: its limits, and when a person has wanted it to end.
-        self.specs: dict[str, JobSpec] = {}
-        #: By name: the number of the newest attempt when a person last wanted the job ended.
-        self.unwanted: dict[str, int] = {}
-        self.judge.may_be_ended, self.judge.check_inputs = self._may_be_ended, self._check_inputs
-        #: Jobs of some plays have inputs.
-        self.inputs = self.rng.random() < 0.3
+        self.wishes = Wishes(self)
+        self.judge.may_be_ended, self.judge.check_inputs = self.wishes.may_be_ended, self._check_inputs
 
     def __enter__(self) -> Play:
         self.directory = tempfile.mkdtemp(prefix="sshjobs-sim-", dir=SCRATCH)
-        for name, data in INPUTS.items() if self.inputs else ():
-            Path(self.directory, name).write_bytes(data)
-        for machine in self.machines() if self.inputs else ():
-            self._have_been_used(machine)
+        self.work.lay_out(self.directory, self.machines())
         self._calls = simulated()
         self._calls.__enter__()
         return self
@@ -163,23 +148,13 @@ class Play:
             machine.spawn("bystander")
         return host
 
-    def _have_been_used(self, machine: Machine) -> None:
-        """Have an earlier run have left an input on a host, which somebody may have changed since."""
-        data = INPUTS["large"]
-        found = self.rng.choice((None, data, data[:-1] + b"?", data[:100], b""))
-        if found is not None:
-            machine.keep_input(hashlib.sha256(data).hexdigest(), found)
-
     def spec(self) -> JobSpec:
         """Return one more thing to run."""
-        self.jobs += 1
-        rng = self.rng
-        files = rng.sample(list(INPUTS), rng.randint(1, 2)) if self.inputs and rng.random() < 0.4 else []
-        spec = JobSpec(argv=["x"], files=files, base_dir=self.directory, name=f"j{self.jobs}",
-                       retries=rng.choice((0, 0, 1, 2)), once=rng.random() < 0.1,
-                       timeout=2.0 if rng.random() < 0.1 else None)
-        self.specs[f"j{self.jobs}"] = spec
-        return spec
+        return self.work.spec(self.directory)
+
+    def program_of(self, launch: dict[str, Any]) -> Program:
+        """Return what an attempt does."""
+        return self.work.program_of(launch)
 
     def _check_inputs(self, process: Process) -> None:
         """See that what a job is to read is where it starts.
@@ -187,40 +162,12 @@ class Play:
         :raises Violation: it is not
         """
         name = process.environ[b"SSHJOBS_JOB"].decode()
-        spec = self.specs.get(name)
+        spec = self.work.specs.get(name)
         if spec is None and self.manager is not None:
             spec = next(job.spec for job in self.manager.jobs.objects if job.name == name)
-        for name in spec.files if spec is not None else ():
-            node = process.cwd.entries.get(name)
-            if not isinstance(node, File) or bytes(node.data) != INPUTS[name]:
-                raise self.judge.broken(f"B: {process.uid} starts without its input {name}")
-
-    def _may_be_ended(self, process: Process) -> bool:
-        name, evidence = process.environ[b"SSHJOBS_JOB"].decode(), self.judge.evidence
-        spec, host = self.specs.get(name), process.machine.name
-        if spec is None or spec.lease is not None or int(process.uid.partition(".")[2]) <= self.unwanted.get(name, 0):
-            return True
-        if spec.timeout is not None and self.world.now >= evidence.claims[host, process.uid] + spec.timeout:
-            return True
-        # Should a host come back that a person has declared lost, what runs there is ended.
-        return evidence.launches[process.uid].at <= evidence.given_up.get(host, -1.0)
-
-    def program_of(self, launch: dict[str, Any]) -> Program:
-        """Return what an attempt does: every attempt something of its own."""
-        rng = random.Random(f"{self.seed} {launch['id']}")
-        kind = rng.random()
-        seconds = (rng.uniform(0.001, 0.05) if kind < 0.5 else rng.uniform(0.1, 3.0) if kind < 0.85
-                   else rng.uniform(5.0, 30.0) if kind < 0.99 else rng.uniform(300.0, 500.0))
-        status: int | None = rng.choice((0, 0, 0, 0, 0, 0, 0, 1, 3, 255))
-        signal = rng.choice((9, 11, 15)) if rng.random() < 0.07 else None
-        size = rng.choice((0, 10, 300, 3000, 3000, 100_000 if rng.random() < 0.1 else 1000))
-        if rng.random() < 0.01:
-            # More than one piece of it on the link.
-            size = 600_000
-        if self.healthy:
-            status, signal = 0, None
-        return Program(seconds, None if signal else status, signal, rng.randbytes(size), rng.randbytes(size // 7),
-                       rng.randint(1, 4), rng.random() < 0.15, rng.random() < 0.1, rng.random() < 0.3)
+        lacking = None if spec is None else self.work.lacks(process, spec)
+        if lacking is not None:
+            raise self.judge.broken(f"B: {process.uid} starts without its input {lacking}")
 
     # -- managers ------------------------------------------------------------------------------------------------
 
@@ -271,7 +218,7 @@ class Play:
         network = StageNetwork(self.directory, self._hosts_of_the_run(), self.world, self.files)
         self._networks.append(network)
         network.point = self.files.point = self._manager_point
-        with self._guard(), mock.patch.object(ManagerIdentity, "this_process", self._identity):
+        with self._guard(), mock.patch.object(ManagerIdentity, "this_process", self.identity):
             take(manager, network)
         manager.schedule.host_queue.rng = random.Random(f"{self.seed} {self.managers}")
         manager.stays_open = not self.healed
@@ -284,7 +231,8 @@ class Play:
             what = event.error if isinstance(event, HostDown) else event.message
             self.say(f"manager hears of {event.host}: {what}")
 
-    def _identity(self) -> ManagerIdentity:
+    def identity(self) -> ManagerIdentity:
+        """Return who the manager is."""
         # As of a process that is gone by the time that anybody asks.
         return ManagerIdentity(os.getpid(), 1, _boot_id(), socket.gethostname(), self.world.time())
 
@@ -404,45 +352,8 @@ class Play:
         self.world.at(seconds, end)
 
     def ask(self, request: Data) -> None:
-        """Have the manager do something, as over its control socket, or leave it to the next one; nothing where it
-        cannot be done."""
-        manager = self.manager
-        self.say(f"asked: {request}")
-        if manager is None:
-            if not self.store_full and not self.away:
-                with contextlib.suppress(SshjobsError), mock.patch.object(ManagerIdentity, "this_process", self._identity):
-                    change(self.paths, request)
-            return
-
-        def act() -> None:
-            self._before(request, manager)
-            with contextlib.suppress(SshjobsError):
-                carry_out(request, Target.of(manager))
-                self._note_wishes(request, manager)
-        manager.post(act)
-
-    def _before(self, request: Data, manager: Manager) -> None:
-        """Note what a request may lead to, also where its manager dies in the middle of it."""
-        if request["do"] == "cancel":
-            self.unwanted.update((job.name, job.attempts[-1].n) for job in self._chosen(request, manager))
-        elif request["do"] == "hosts-lost":
-            self.judge.evidence.given_up.update(dict.fromkeys(request["hosts"], self.world.now))
-
-    def _note_wishes(self, request: Data, manager: Manager) -> None:
-        """Note what a person was told is done: it has to be."""
-        asked, now = self.judge.asked, self.world.now
-        for job in self._chosen(request, manager) if request["do"] in ("cancel", "pause", "unpause") else ():
-            uid = job.attempts[-1].uid
-            if request["do"] == "unpause":
-                if asked.get(uid, (0.0, ""))[1] == "pause":
-                    del asked[uid]
-            elif asked.get(uid, (0.0, ""))[1] not in ("cancel", request["do"]):
-                asked[uid] = now, request["do"]
-
-    @staticmethod
-    def _chosen(request: Data, manager: Manager) -> list[Job]:
-        names = set(request["jobs"] or ())
-        return [job for job in manager.unfinished() if job.name in names and job.attempts]
+        """See :meth:`Wishes.ask`."""
+        self.wishes.ask(request)
 
     def names(self, final: bool) -> list[str]:
         """Return the names of jobs that have ended, or of those that have not."""

@@ -224,7 +224,7 @@ def test_nothing_stands_still_that_the_next_manager_does_not_know_of(point: str)
 
 def test_an_input_of_which_a_power_failure_has_left_a_part_is_sent_again() -> None:
     play = play_of("input", Program(10.0, 0, None, b"out"))
-    play.inputs = True
+    play.work.inputs = True
     play.spec = lambda: JobSpec(argv=["x"], name="j1", files=["small"], base_dir=play.directory)  # type: ignore[method-assign]
     with play:
         (machine,) = play.machines()

@@ -80,7 +80,7 @@ def test_no_job_with_a_lease_runs_twice_at_a_time():
 
 def _found(where: type, what: str, how: Any) -> bool:
     with mock.patch.object(where, what, how):
-        for seed in range(1, 61):
+        for seed in range(1, 161):
             try:
                 play_leases(seed)
             except Violation as violation:
