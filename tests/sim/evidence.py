@@ -51,8 +51,9 @@ class Evidence:
         self.runner_deaths: dict[str, Death] = {}
         #: By host: when an agent to which nothing had come removed the run's directory: no other can tell that from a loss.
         self.forgotten: defaultdict[str, list[float]] = defaultdict(list)
-        #: When the directory of an attempt was made, by host and attempt.
+        #: When the directory of an attempt was made by a runner, by host and attempt; and when by an agent, as a fence.
         self.claims: dict[tuple[str, str], float] = {}
+        self.fences: dict[tuple[str, str], float] = {}
         #: Kinds of records of an attempt that its runner has written.
         self.noted: defaultdict[str, set[str]] = defaultdict(set)
         self.exits: dict[str, tuple[int | None, int | None]] = {}
@@ -73,6 +74,10 @@ class Evidence:
             for record in filter(None, map(parse, data.split(b"\n"))):
                 self.noted[record.get("id", "")].add(record["k"])
 
+    def claimed(self, machine: Machine, process: Process, uid: str, now: float) -> None:
+        """A process has made the directory of an attempt."""
+        (self.claims if process.kind == "runner" else self.fences).setdefault((machine.name, uid), now)
+
     def runner_died(self, machine: Machine, process: Process, now: float) -> None:
         """A runner has not come to its own end."""
         uid = process.uid
@@ -90,7 +95,8 @@ class Evidence:
             case Cause.LEASE:
                 return True
             case Cause.REBOOT:
-                claimed = self.claims.get((attempt.host, attempt.uid))
+                key = attempt.host, attempt.uid
+                claimed = self.claims.get(key, self.fences.get(key))
                 return claimed is not None and any(when >= claimed for when in self.reboots[attempt.host])
             case Cause.FORGOTTEN:
                 return self._may_be_forgotten(attempt, machine)

@@ -168,7 +168,7 @@ class Judge(Watcher):
             self.evidence.runner_died(machine, process, self.world.now)
 
     def on_claim(self, machine: Machine, process: Process, uid: str) -> None:
-        self.evidence.claims.setdefault((machine.name, uid), self.world.now)
+        self.evidence.claimed(machine, process, uid, self.world.now)
 
     def on_note(self, machine: Machine, process: Process, data: bytes) -> None:
         self.evidence.note(process, data)

@@ -1,7 +1,8 @@
 """Ways to break a promise, each a small patch of a shipped file that is applied while a play runs: the plays must find
 each.
 
-``python -m tests.sim.mutants`` says after how many plays each was found.
+``python -m tests.sim.mutants`` says after how many plays each was found, and keeps by which in ``hunted.json``: the next hunt
+begins with that.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import __future__
 import contextlib
 import importlib
 import inspect
+import itertools
+import json
 import os
 import sys
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -25,6 +29,8 @@ from tests.sim.campaign import Told, play_one, seeds
 
 #: Plays within which each has to be found.
 WITHIN = 1500
+#: By which play each was found last. Where the code has changed since, that may be another.
+HUNTED = Path(__file__).with_name("hunted.json")
 
 
 class Mutant(NamedTuple):
@@ -67,6 +73,7 @@ ALL: dict[str, Mutant] = {
         f"{_BOOK}.pause", 'self._say(lambda link: link.say("pause" if paused else "unpause", id=uid))', "pass"),
     "forget a cancel with the manager": Mutant(
         "running.manager:Manager.Resume", "self.cancel(job for job in unfinished if job.index + 1 in cancelled)", "pass"),
+    "withdraw what has run": Mutant("running.requests.withdraw:Withdraw.check", "if not never_started(job):", "if False:"),
     "reuse an attempt number": Mutant(
         "model.spec:Job.new_attempt", "self.attempts[-1].n + 1 if", "self.attempts[-1].n if"),
     "release before the outputs are safe": Mutant(
@@ -94,6 +101,7 @@ ALL: dict[str, Mutant] = {
         f"{_RUNNER}._reap", "job.signal = info.si_status", "job.status = info.si_status"),
     "use inputs that a power failure has left": Mutant(
         "gjob.agent.agent:Agent.__init__", "self._blobs.forget_all()", "pass"),
+    "use a kept input unseen": Mutant("gjob.agent.cache:Cache._comparing", "if digest.hexdigest() == sha:", "if True:"),
     "ack before claim": Mutant(
         f"{_RUNNER}._run", "    try:\n        self._make_directory(job)",
         '    self._tell(b\'{"t":"started","id":"%s","pid":1,"at":1.0}\' % job.uid.encode("ascii"))\n'
@@ -179,7 +187,7 @@ def mutated(name: str) -> Iterator[None]:
 
 def hunt(name: str, within: int = WITHIN) -> tuple[int, Told | None]:
     """Return after how many plays a mutant was found, and by what; ``None``: it was not."""
-    source = seeds(7)
+    source = itertools.chain(filter(None, [hunted().get(name)]), seeds(7))
     with mutated(name):
         for number in range(1, within + 1):
             told = play_one(next(source))
@@ -188,12 +196,21 @@ def hunt(name: str, within: int = WITHIN) -> tuple[int, Told | None]:
     return within, None
 
 
+def hunted() -> dict[str, str]:
+    """Return the seeds of the plays that have found mutants, by their names."""
+    found: dict[str, str] = json.loads(HUNTED.read_text()) if HUNTED.exists() else {}
+    return found
+
+
 def main() -> int:
     """Hunt every mutant; 1 when one was not found."""
     missing = 0
     for name in sys.argv[1:] or ALL:
         plays, told = hunt(name)
         missing += told is None
+        if told is not None:
+            known = hunted() | {name: told.seed}
+            HUNTED.write_text(json.dumps({name: known[name] for name in sorted(known) if name in ALL}, indent=1) + "\n")
         trouble = told.trouble.splitlines()[0] if told is not None and told.trouble else "NOT FOUND"
         print(f"{name}: play {plays}, seed {told.seed if told else '-'}: {trouble}", flush=True)
     return int(missing > 0)

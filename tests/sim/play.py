@@ -212,7 +212,7 @@ class Play:
         self.world.say(f"manager {self.managers} begins")
         self.judge.begin_manager()
         self.paths = RunPaths(Path(self.directory), "run")
-        manager, self._dead = Manager(1.0), False
+        manager, self._dead = Manager(10.0), False
         manager.handle_host = self._hear  # type: ignore[method-assign]
         self.manager = manager
         network = StageNetwork(self.directory, self._hosts_of_the_run(), self.world, self.files)
