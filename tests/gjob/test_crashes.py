@@ -246,7 +246,8 @@ def runner():
 assert system.adopt_orphans()
 first, orphan = runner()
 second, job = runner()
-agent = types.SimpleNamespace(_adopted={"1.1": None}, _ever_kept=False, _workers={first: None, second: None})
+agent = types.SimpleNamespace(_adopted={"1.1": None}, _ever_kept=False, _workers={first: None, second: None},
+                              _mine=lambda: set(agent._workers))
 strays = lambda: [proc.pid for proc in crew.Crew._strays(agent)]
 os.kill(first, signal.SIGKILL)
 os.waitpid(first, 0)
@@ -284,7 +285,7 @@ def test_a_status_that_was_reaped_under_the_same_pid_before_is_another_process_s
     ours, earlier = (attempts.Attempt(uid, token_of(uid)) for uid in mains)
     worker = SimpleNamespace(pid=7, journal="", attempt=ours, ending=None, status=9, listen=lambda: ([], False),
                              sock=SimpleNamespace(fileno=lambda: 3))
-    state = {"_workers": {7: worker}, "_adopted": {}, "attempts": {}, "_history": history, "_adopt": adopt_it,
+    state = {"_workers": {7: worker}, "helpers": set(), "_adopted": {}, "attempts": {}, "_history": history, "_adopt": adopt_it,
              "inherits": True, "_loop": SimpleNamespace(forget=lambda fd: None), "pool": SimpleNamespace(remove=lambda worker: None)}
     for name, value in state.items():
         setattr(agent, name, value)
