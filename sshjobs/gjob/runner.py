@@ -233,9 +233,7 @@ class Runner:
         job.started_at = system.time()
         job.tell_at = now + QUIET_START
         # At once, and without the start time: the kernel keeps that back until the program is loaded.
-        if not self._note_start(job, "null"):
-            # We alone know of it, and may be killed: it would look as if it had never been started.
-            self._tell_start(job)
+        self._note_start(job, "null")
         self._starter.go()
 
     def _is_to_end(self, job: Job) -> bool:
@@ -244,14 +242,12 @@ class Runner:
         return any(order["t"] == "cancel" and order["id"] == job.uid for order in self._orders) or (
             job.deadline is not None and system.monotonic() >= job.deadline)
 
-    def _note_start(self, job: Job, start: str) -> bool:
+    def _note_start(self, job: Job, start: str, tell: bool = False) -> None:
         line = '{"k":"start","id":"%s","pid":%d,"start":%s,"at":%.6f}' % (
             job.uid, job.pid, start, job.started_at or 0.0)
-        return self._journal.append(line.encode("ascii"))
-
-    def _tell_start(self, job: Job) -> None:
-        self._tell(b'{"t":"started","id":"%s","pid":%d,"at":%.6f}' % (
-            job.uid.encode("ascii"), job.pid, job.started_at or 0.0))
+        if not self._journal.append(line.encode("ascii")) or tell:  # else it may look as if it had never started
+            self._tell(b'{"t":"started","id":"%s","pid":%d,"at":%.6f}' % (
+                job.uid.encode("ascii"), job.pid, job.started_at or 0.0))
 
     def _see_through(self, job: Job) -> None:
         """Wait until the job is over and nothing of it is left that should not be; serve orders meanwhile."""
@@ -318,9 +314,7 @@ class Runner:
             if now >= job.tell_at:
                 main = procs.look(job.pid)
                 job.tell_at = None
-                if main is not None:
-                    self._note_start(job, str(main.start))
-                self._tell_start(job)
+                self._note_start(job, "null" if main is None else str(main.start), tell=True)
             else:
                 due = job.tell_at
         if job.lease is not None and not job.over:
