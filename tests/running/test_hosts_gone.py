@@ -53,7 +53,7 @@ def test_no_job_is_taken_for_a_host_that_is_to_leave(attended: bool) -> None:
         pinned = {"do": "add", "specs": [JobSpec(argv=["x"], name="pinned", hosts=["h2"]).as_dict()]}
         with pytest.raises(UsageError, match="pinned: no host matches h2; the hosts are h1"):
             if play.manager is None:
-                with mock.patch.object(ManagerIdentity, "this_process", play._identity):
+                with mock.patch.object(ManagerIdentity, "this_process", play.identity):
                     change(play.paths, pinned)
             else:
                 requests.carry_out(pinned, requests.Target.of(play.manager))

@@ -70,7 +70,7 @@ def test_an_attempt_that_is_declared_lost_in_the_moment_in_which_its_host_comes_
 
         manager.network.wait = wait  # type: ignore[method-assign]
         manager._conclude = lambda job, attempt: (concluded.append(attempt.n), conclude(job, attempt))[1]  # type: ignore
-        play.given_up.add(host)
+        play.judge.evidence.given_up[host] = play.world.now
         machine.reachable = True
         play.advance(60.0)
         assert concluded == [1, 2], "each attempt was concluded once"

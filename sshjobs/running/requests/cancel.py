@@ -31,7 +31,7 @@ class Cancel(Request):
             raise UsageError("nobody manages the run, so nobody can end what was launched", where=target.paths.name,
                              hint=f"first: sshjobs resume {target.paths.name} --detach")
         change = Change(jobs=[_cancelled(job) for job in waiting],
-                        cancel=[job for job in self._chosen if job.state != STATE_FREE],
+                        cancel=[job for job in self.chosen if job.state != STATE_FREE],
                         options={} if self._names is not None else {"stays_open": False},
                         state=self._ending(target, len(waiting)) if target.manager is None else None)
         return change, {"ok": True}
