@@ -213,3 +213,17 @@ def test_a_word_that_means_a_run_is_told_from_one_that_does_not(tmp_path: Path) 
     assert names_run(tmp_path, "any/thing")
     assert not names_run(tmp_path, "yours")
     assert not names_run(tmp_path, "..")
+
+
+def test_a_number_that_somebody_else_takes_meanwhile_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("x-1", "x-2"):
+        (tmp_path / name).mkdir()
+    # As if they came after the look.
+    monkeypatch.setattr(os, "scandir", lambda path: iter(()))
+    assert choose_name(tmp_path, "x") == "x-3"
+
+
+@pytest.mark.parametrize(("taken", "name"), [("x-999999998", "x-999999999"), ("x-999999999", "x-1000000000"), ("x-1000000000", "x-1"), ("x-", "x-1"), ("y-7", "x-1")])
+def test_numbers_of_runs_have_at_most_nine_digits(tmp_path: Path, taken: str, name: str) -> None:
+    (tmp_path / taken).mkdir()
+    assert choose_name(tmp_path, "x") == name

@@ -6,10 +6,11 @@ import random
 
 import pytest
 
-from sshjobs.errors import UsageError
+from sshjobs.errors import HostError, UsageError
 from sshjobs.model.host import Host
 from sshjobs.model.spec import JobSpec
 from sshjobs.model.states import Outcome
+from sshjobs.scheduling.hostwatch import HostWatch
 from sshjobs.scheduling.naming import jobs_from
 from sshjobs.scheduling.retries import retry_wanted
 from sshjobs.scheduling.schedule import Schedule
@@ -149,3 +150,42 @@ def test_what_is_tried_again(spec, outcomes, wanted):
     for n, outcome in enumerate(outcomes):
         job.new_attempt("a", str(n)).outcome = Outcome(outcome)
     assert retry_wanted(job, Outcome(outcomes[-1])) is wanted
+
+
+def test_a_job_that_comes_after_a_host_had_nothing_is_launched_at_once():
+    made = schedule(A, B, slots=1)
+    assert made.next() is None
+    (one, two, three) = jobs([A, B], JobSpec("true", name="x"), JobSpec("true", name="y", hosts=["b1"]), JobSpec("true", name="z"))
+    made.add(two)
+    assert made.next() == (two, "b1")
+    made.add(one)
+    assert made.next() == (one, "a")
+    made.vacate("a")
+    assert made.next() is None
+    made.add(three)
+    assert made.next() == (three, "a") and made.waiting == 0
+
+
+def test_hosts_are_sated_with_more_than_half_of_what_may_be_prefetched():
+    made = schedule(A, slots=2)
+    assert not made.is_sated()
+    for _ in range(100):
+        made.note_duration(JobSpec("true"), "a", 0.0065)
+    limit = made.prefetch_limit("a")
+    assert limit == 2 * 10
+    for load in range(1, 30):
+        made.occupy("a")
+        assert made.is_sated() is (load > 2 + 10)
+    made.host_down("a", lasting=False)
+    assert not made.is_sated(), "none is there"
+
+
+def test_a_host_that_is_added_again_gets_as_many_tries_as_one_that_is_new():
+    watch, away = HostWatch(["h"]), HostError("timeout", "h", "nothing came for a while")
+    for _ in range(2):
+        assert [watch.down("h", away, 1.0) for _ in range(4)] == [False, False, True, True]
+        assert not watch.usable("h")
+        watch.add("h")
+        assert watch.usable("h")
+    watch.know(["h"])
+    assert [watch.down("h", away, 1.0) for _ in range(4)] == [False] * 4, "it was reached before"

@@ -11,6 +11,7 @@ import pytest
 
 from sshjobs.errors import StoreError
 from sshjobs.store import RunReader
+from sshjobs.store.damage import Damage, damage_told
 from sshjobs.store.rundir import RunPaths
 from tests.cli.here import call_here
 from tests.cli.runs import edit, make_run
@@ -121,3 +122,11 @@ def test_flipped_bytes_anywhere_lead_to_answers_or_to_one_kind_of_error(tmp_path
         except Exception as error:
             raise AssertionError(f"seed {seed}, round {round_}") from error
     assert 10 < told < 150, told
+
+
+@pytest.mark.parametrize(("error", "why"), [
+    (Damage("x stands where it cannot"), "x stands where it cannot"), (KeyError("y"), "KeyError: 'y'"), (ValueError("z" * 300), "ValueError: " + "z" * 188)])
+def test_what_is_wrong_with_a_damaged_store_is_told(tmp_path: Path, error: Exception, why: str) -> None:
+    with pytest.raises(StoreError) as told, damage_told(tmp_path / "run-1" / "run.db"):
+        raise error
+    assert told.value.why == why and "the store of run-1 is damaged" in str(told.value)

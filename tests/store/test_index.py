@@ -214,3 +214,15 @@ def test_one_job_follows_another_in_the_same_lane_where_they_touch() -> None:
     for number, (started, ended) in enumerate([(0.0, 1.0), (1.0, 2.0), (1.5, 3.0), (2.0, 4.0)], 1):
         timeline.add(number, 0, started, ended, 0)
     assert [(bar.span.job, bar.lane) for bar in timeline.bars(0.0, 9.0, 9) or []] == [(1, 0), (2, 0), (3, 1), (4, 0)]
+
+
+def test_a_search_that_finds_too_much_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make_store(tmp_path, make_jobs(5))
+    with RunReader.open(store.paths) as reader:
+        index = JobIndex()
+        index.follow(reader)
+        for most, found in ((4, (4, True, [1, 2, 3, 4])), (5, (5, False, [1, 2, 3, 4, 5]))):
+            monkeypatch.setattr("sshjobs.store.index.MOST_FOUND", most)
+            assert index.select(search="SIM") == found
+        assert index.select(search="sim-3\nsim-4")[2] == [3] and index.select(search="m-1\n")[2] == [1]
+    store.close(CREATED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_FREE, STATE_UNKNOWN, Outcome
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
+from sshjobs.store.database import StoreBlockedError
 from sshjobs.store.rundir import create_run
 from tests.store.helpers import CREATED, UID, contradictions, finish, launch, make_jobs, make_store
 
@@ -320,3 +322,24 @@ def test_an_unknown_run_state_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="use one of running"):
         store.set_run_state("unattended")
     store.close()
+
+
+def test_a_place_that_cannot_be_looked_at_is_waited_for_and_one_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make_store(tmp_path, make_jobs(1))
+    store.check_place()
+
+    def fails(error: OSError) -> None:
+        def identity(path: Path) -> None:
+            raise error
+
+        monkeypatch.setattr("sshjobs.store.writer._identity", identity)
+
+    fails(OSError(errno.EIO, "Input/output error"))
+    with pytest.raises(StoreBlockedError, match="cannot be looked at"):
+        store.check_place()
+    for error in (FileNotFoundError(errno.ENOENT, ""), NotADirectoryError(errno.ENOTDIR, "")):
+        fails(error)
+        with pytest.raises(StoreError, match="the run's directory is gone"):
+            store.check_place()
+    monkeypatch.undo()
+    store.close(CREATED)
