@@ -46,7 +46,7 @@ class ClusterPool(BasePool):
                 "profile": settings.text("client", "profile")}
         try:
             self._client = self._made = ipyparallel.Client(**options, timeout=ANSWER_S)
-        except (OSError, TimeoutError, ipyparallel.error.IPythonError) as error:
+        except (OSError, TimeoutError, ValueError, KeyError, ipyparallel.error.IPythonError) as error:
             raise PoolError("ipyparallel's controller does not answer", where=", ".join(map(str, options.values())),
                             why=f"{type(error).__name__}: {' '.join(str(error).split())}"[:300],
                             hint=f"nothing came in {ANSWER_S:g} s; is it launched, and is this its file?") from error
