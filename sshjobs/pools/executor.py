@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sshjobs.errors import CallError, RunTimeoutError, SshjobsError
+from sshjobs.errors import CallError, LocalError, RunTimeoutError, SshjobsError
 from sshjobs.model.given import LONGEST_S, check, check_number, check_path, check_texts, wrong
 from sshjobs.model.host import Host
 from sshjobs.model.spec import DEFAULT_HOST_RETRIES, Job, JobSpec
@@ -32,6 +32,8 @@ from sshjobs.store.rundir import RunPaths, check_run_name
 MOST_FALSE_STARTS = 3
 #: How many calls are added to the run at a time: it hears nothing else meanwhile.
 MOST_AT_A_TIME = 1000
+#: Seconds until it is asked again of a run that can note nothing at present.
+NOTING_PAUSE_S = 0.5
 
 log = logging.getLogger("sshjobs.pools")
 
@@ -298,7 +300,7 @@ class Executor(futures.Executor):
 
     def _ask(self, request: dict[str, Any]) -> None:
         try:
-            answer = self._run.request(request)
+            answer = self._request_patiently(request)
         except SshjobsError as error:
             if request["do"] == "add":
                 self._fail_calls([spec["name"] for spec in request["specs"]], error)
@@ -308,6 +310,16 @@ class Executor(futures.Executor):
         for name in answer.get("refused", ()):
             # It may start only once, and has.
             self._settle_earlier(name)
+
+    def _request_patiently(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask the run for something. While this machine can note nothing, such as with a full disk, wait."""
+        while True:
+            try:
+                return self._run.request(request)
+            except LocalError:
+                if self._run._result.done():
+                    raise
+                time.sleep(NOTING_PAUSE_S)
 
     def _collect(self) -> None:
         """Give results to those who wait for them, as calls end."""

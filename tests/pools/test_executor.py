@@ -17,6 +17,7 @@ import cloudpickle
 import pytest
 
 from sshjobs import CallError, Executor, NoHostError, SshjobsError, UsageError
+from sshjobs.errors import LocalError
 from sshjobs.pools.chunks import RemoteTraceback
 from sshjobs.store import RunReader, rundir
 from tests.conftest import REPOSITORY
@@ -331,6 +332,21 @@ def test_calls_that_failed_are_called_again_by_name_and_others_are_not(here: Pat
 def test_a_run_has_one_program_at_a_time(here: Path) -> None:
     with Executor(slots=1, name="mine"), pytest.raises(SshjobsError, match="mine"):
         Executor(slots=1, name="mine")
+
+
+def test_a_run_that_can_note_nothing_for_a_while_is_waited_for(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = executor.run.request
+    refused: list[str] = []
+
+    def refuse_twice(wanted: dict[str, Any]) -> dict[str, Any]:
+        if len(refused) < 2:
+            refused.append(wanted["do"])
+            raise LocalError("the manager waits and can note nothing")
+        return request(wanted)
+
+    monkeypatch.setattr(executor.run, "request", refuse_twice)
+    assert executor.submit(power, 3).result(PATIENCE) == 9
+    assert refused == ["add", "add"]
 
 
 def test_no_host_is_an_error_of_each_call(here: Path) -> None:
