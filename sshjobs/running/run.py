@@ -213,8 +213,9 @@ class Run:
         """
         specs = jobs_from(jobs).specs
         answer = self.request({"do": "add", "specs": [spec.as_dict() for spec in specs]})
-        added = set(answer["jobs"])
-        return [job for job in self.jobs if job.name in added]
+        # One that was withdrawn may have had the same name before.
+        newest = {job.name: job for job in self.jobs}
+        return [newest[name] for name in answer["jobs"]]
 
     def finish(self) -> None:
         """Let a run that stays open end with the last of its jobs. May be called again.
@@ -233,6 +234,15 @@ class Run:
         if wanted is not None:
             _check_names(self.paths, wanted)
         self.request({"do": "cancel", "jobs": wanted})
+
+    def withdraw(self, names: Iterable[str]) -> None:
+        """Take jobs out of the run that never started, as if they had not been added. Their names are free again, and
+        their records stay in :attr:`jobs`, as cancelled ones.
+
+        :raises UsageError: no job of the run is called so, or one has started, or may have; nothing was withdrawn
+        :raises SshjobsError: the run has ended
+        """
+        self.request({"do": "withdraw", "jobs": check_texts("names", names)})
 
     def __repr__(self) -> str:
         if self._result.done():
@@ -352,7 +362,7 @@ class Run:
         self.manager.listener({"event": "interrupt", "reason": "leaving at once; hosts are not waited for"})
 
     def _stop_politely(self) -> None:
-        self.manager.stop()
+        carry_out({"do": "stop"}, Target.of(self.manager))
         self.manager.listener({"event": "interrupt", "reason": "launching nothing more, waiting for what runs; "
                                "Ctrl-C again cancels it"})
 
@@ -411,7 +421,7 @@ def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener =
 
     run = patiently(take)
     if run is not None:
-        run.manager.stop()
+        carry_out({"do": "stop"}, Target.of(run.manager))
         chosen = [job for job in run.manager.unfinished() if wanted is None or job.name in wanted]
         run.manager.until = lambda: all(job.state in FINAL_STATES for job in chosen)
         carry_out({"do": "cancel", "jobs": wanted}, Target.of(run.manager))

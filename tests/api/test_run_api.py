@@ -117,6 +117,23 @@ def test_jobs_are_cancelled_from_another_thread(start: Callable[..., Run], tmp_p
     assert sleeps(tmp_path) == []
 
 
+def test_jobs_that_never_started_are_withdrawn_and_their_names_are_free_again(start: Callable[..., Run], tmp_path: Path) -> None:
+    run = start(specs(f"until test -e {tmp_path}/go; do sleep 0.05; done"), slots=1, stays_open=True)
+    wait_until(lambda: run.jobs[0].state == "busy", 30, "it to run")
+    (wrong,) = run.add([JobSpec("false", name="wrong")])
+    run.withdraw(["wrong"])
+    for names, words in ((["wrong"], "no job is called"), (["job-1"], "on its way to a host, or runs there")):
+        with pytest.raises(SshjobsError, match=words):
+            run.withdraw(names)
+    (right,) = run.add([JobSpec("echo right", name="wrong")])
+    assert right is not wrong
+    (tmp_path / "go").touch()
+    run.finish()
+    assert run.wait(60) == EXIT_OK
+    assert right.outcome == "succeeded" and right.stdout.read_text() == "right\n"
+    assert wrong.outcome == "cancelled" and wrong.attempts == []
+
+
 def test_an_exception_in_the_block_cancels_the_run_and_is_passed_on(start: Callable[..., Run], tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), start(specs("sleep 60", "sleep 60"), slots=1) as run:
         wait_until(lambda: sleeps(tmp_path), 30, "one to run")

@@ -22,6 +22,7 @@ from sshjobs.running.requests.hosts_slots import SetSlots
 from sshjobs.running.requests.leave import Leave
 from sshjobs.running.requests.pause import Pause, Unpause
 from sshjobs.running.requests.retry import Retry
+from sshjobs.running.requests.stop import Stop
 from sshjobs.running.requests.target import Target
 from sshjobs.running.requests.withdraw import Withdraw
 
@@ -29,7 +30,7 @@ from sshjobs.running.requests.withdraw import Withdraw
 REQUESTS: dict[str, type[Request]] = {
     request.verb: request
     for request in (Add, AddHosts, Cancel, DrainHosts, Finish, Leave, LoseHosts, Pause, RemoveHosts, Retry, SetSlots,
-                    UndrainHosts, Unpause, Withdraw)}
+                    Stop, UndrainHosts, Unpause, Withdraw)}
 
 __all__ = ["REQUESTS", "Data", "Target", "carry_out", "host_data", "understand"]
 
