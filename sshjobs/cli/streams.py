@@ -92,16 +92,27 @@ class _Raw(io.FileIO):
     def __init__(self, descriptor: int, refused: Callable[[OSError], None]):
         super().__init__(descriptor, "wb", closefd=False)
         self.is_terminal, self._refused, self._dead = os.isatty(descriptor), refused, False
+        #: What was written when an interrupt came before that could be told.
+        self._untold = b""
 
     def write(self, data: Any, /) -> int:
-        size = memoryview(data).nbytes
+        view = memoryview(data).cast("B")
         if self._dead:
-            return size
+            return view.nbytes
+        before, self._untold = self._untold, b""
+        if before and view[:len(before)] == before:
+            # The buffer above has not heard that this was written.
+            return len(before)
+        done: list[int | None] = []
         try:
-            while (written := super().write(data)) is None:
+            while True:
+                # In one call: Ctrl-C raises before it or after it, and then it is known here what was written.
+                done.extend(map(super().write, (view,)))
+                if done[0] is not None:
+                    return done[0]
                 # Another process that shares the descriptor made it non-blocking.
+                done.clear()
                 select.select([], [self.fileno()], [])
-            return written
         except BrokenPipeError:
             self._dead = True
             raise
@@ -111,4 +122,7 @@ class _Raw(io.FileIO):
                 # It was closed: a reader who has gone, in other words.
                 raise BrokenPipeError(error.errno, error.strerror) from error
             self._refused(error)
-            return size
+            return view.nbytes
+        except BaseException:
+            self._untold = bytes(view[:done[0]]) if done and done[0] is not None else b""
+            raise

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
 import os
 import pty
+import signal
+import struct
 import subprocess
 import sys
+import termios
+import threading
 from pathlib import Path
 
 import pytest
 
+from sshjobs.cli import streams
 from tests.cli.runs import edit
 from tests.conftest import SshjobsCli, cli_environment, sshjobs_argv
+from tests.lab.waiting import wait_until
 
 JOBFILE = "jobs: [{name: x, repeat: 3, commands: [echo hello]}]\n"
 ON_PYTHON = {"PYTHONUNBUFFERED": "", "COLUMNS": "80"}
@@ -96,3 +104,43 @@ def test_what_stands_in_the_way_of_printing_one_output_is_told_and_counts(there:
                           capture_output=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
     assert (told.returncode, told.stdout) == (1, "hello\nhello\n")
     assert told.stderr == "sshjobs: x-2: an output cannot be printed: Input/output error; see: sshjobs logs\n"
+
+
+def test_what_an_interrupted_write_has_written_is_not_written_again():
+    reading, writing = os.pipe()
+    room, text = os.fpathconf(writing, "PC_PIPE_BUF"), "".join(f"{number:07}\n" for number in range(1000))
+    full = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)
+    os.write(writing, bytes(full - room))
+    stream = io.TextIOWrapper(io.BufferedWriter(streams._Raw(writing, lambda error: None), 1 << 14), "ascii", write_through=False)
+
+    def interrupt() -> None:
+        wait_until(lambda: struct.unpack("i", fcntl.ioctl(reading, termios.FIONREAD, bytes(4)))[0] == full, 30, "a full pipe")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupter = threading.Thread(target=interrupt)
+    stream.write(text)
+    interrupter.start()
+    with pytest.raises(KeyboardInterrupt):
+        stream.flush()
+    interrupter.join()
+    seen = bytearray()
+    reader = threading.Thread(target=lambda: seen.extend(b"".join(iter(lambda: os.read(reading, 1 << 16), b""))))
+    reader.start()
+    stream.write("the end")
+    stream.flush()
+    os.close(writing)
+    reader.join(30)
+    os.close(reading)
+    assert seen[full - room:].decode() == text + "the end"
+
+
+def test_after_an_interrupted_write_other_bytes_are_written():
+    reading, writing = os.pipe()
+    raw = streams._Raw(writing, lambda error: None)
+    raw._untold = b"abc"
+    assert raw.write(b"abd") == 3
+    raw._untold = b"abc"
+    assert raw.write(b"abcd") == 3 and raw.write(b"d") == 1
+    assert os.read(reading, 100) == b"abdd"
+    os.close(reading)
+    os.close(writing)
