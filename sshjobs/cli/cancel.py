@@ -69,7 +69,7 @@ def command(words: tuple[str, ...], everything: bool, verbose: int, results: Pat
 
 
 def _cancel(paths: RunPaths, names: Sequence[str] | None) -> None:
-    from sshjobs.running.run import cancel
+    from sshjobs.running.cancelling import cancel
     from sshjobs.views.base import Output
     from sshjobs.views.lines import Lines
 

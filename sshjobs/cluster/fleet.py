@@ -11,9 +11,9 @@ from sshjobs.errors import SshjobsError, printable
 from sshjobs.model.host import Host
 from sshjobs.model.spec import JobSpec
 from sshjobs.model.states import FINAL_STATES, STATE_FREE
+from sshjobs.running.cancelling import cancel
 from sshjobs.running.detach import detach, last_words, prepare
 from sshjobs.running.receipts import Receipt, receipt
-from sshjobs.running.run import cancel
 from sshjobs.running.unattended import carry_out
 from sshjobs.store import JobRow, RunReader
 from sshjobs.store.rundir import RunPaths

@@ -16,19 +16,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
-from sshjobs.errors import EXIT_INTERRUPTED, LocalError, RunTimeoutError, SshjobsError, UsageError
+from sshjobs.errors import EXIT_INTERRUPTED, RunTimeoutError, SshjobsError
 from sshjobs.model.given import LONGEST_S, check, check_each, check_number, check_texts, wrong
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
-from sshjobs.model.states import FINAL_STATES, STATE_FREE
+from sshjobs.model.states import STATE_FREE
 from sshjobs.network import Network
 from sshjobs.network.supervise import start_thread
-from sshjobs.running.control import ControlServer, ManagerGoneError, Request, ask, socket_directory
+from sshjobs.running.control import ControlServer, ManagerGoneError, Request, socket_directory
 from sshjobs.running.forms import check_options, hosts_from, in_our_words, jobs_from, options_of
 from sshjobs.running.requests import Target, carry_out
 from sshjobs.running.runmanager import Listener, RunManager, silent
 from sshjobs.running.signals import Signals
-from sshjobs.running.unattended import change, patiently
+from sshjobs.running.unattended import check_names
 from sshjobs.store import RunReader, Summary
 from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
@@ -232,7 +232,7 @@ class Run:
         """
         wanted = None if names is None else check_texts("names", names)
         if wanted is not None:
-            _check_names(self.paths, wanted)
+            check_names(self.paths, wanted)
         self.request({"do": "cancel", "jobs": wanted})
 
     def withdraw(self, names: Iterable[str]) -> None:
@@ -390,63 +390,6 @@ def network_of(paths: RunPaths, manager: RunManager) -> Network:
     return Network(str(paths.root.parent), hosts, ssh_config=options.get("ssh_config"),
                    transport=options.get("transport"), slots=options.get("slots"),
                    accept_new_host_keys=bool(options.get("accept_new_host_keys")))
-
-
-def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener = silent) -> None:
-    """Have jobs of a run cancelled, by its manager or, where it has none, by us. Returns when it is under way or done.
-
-    :param names: names of jobs, ``None`` for all that have not ended
-    :raises UsageError: a name is of no job of the run
-    :raises LocalError: it is under way, but its manager can write nothing down at present
-    """
-    check_own(paths)
-    summary = summary_of(paths)
-    _check_names(paths, names or ())
-    wanted = None if names is None else list(names)
-
-    def take() -> Run | None:
-        answer = ask(summary.uid, {"do": "cancel", "jobs": wanted})
-        if answer is not None:
-            if "unwritten" in answer:
-                raise LocalError("they are being ended, but that cannot be written down yet", where=paths.name,
-                                 why=answer["unwritten"], hint=f"then see: sshjobs status {paths.name}")
-            return None
-        now = summary_of(paths)
-        if not now.unfinished and not (wanted is None and now.options.get("stays_open")):
-            return None
-        if _only_wait(paths, wanted):
-            change(paths, {"do": "cancel", "jobs": wanted})
-            return None
-        return Run.resume(paths, listener=listener)
-
-    run = patiently(take)
-    if run is not None:
-        carry_out({"do": "stop"}, Target.of(run.manager))
-        chosen = [job for job in run.manager.unfinished() if wanted is None or job.name in wanted]
-        run.manager.until = lambda: all(job.state in FINAL_STATES for job in chosen)
-        carry_out({"do": "cancel", "jobs": wanted}, Target.of(run.manager))
-        run.manager.ProcessJobs()
-
-
-def _check_names(paths: RunPaths, names: Iterable[str]) -> None:
-    """:raises UsageError: a name is of no job of the run"""
-    with RunReader.open(paths) as reader:
-        for name in names:
-            if reader.job(name) is None:
-                near = reader.near_names(name)
-                raise UsageError(f"no job is called {name!r}", where=paths.name,
-                                 hint=f"did you mean {' or '.join(near)}?" if near else "see: sshjobs status")
-
-
-def _only_wait(paths: RunPaths, names: Sequence[str] | None) -> bool:
-    """Tell whether jobs can be cancelled without a word to any host: none of them was launched, and the end of the run,
-    at which hosts clean up, does not come by that."""
-    with RunReader.open(paths) as reader:
-        if all(row.facts is None for row in reader.hosts()):
-            return True
-        rows = [reader.job(name) for name in names or ()]
-        waiting = sum(row is not None and row.state == STATE_FREE for row in rows)
-        return 0 < waiting == len(rows) < reader.summary().unfinished
 
 
 def summary_of(paths: RunPaths) -> Summary:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
-from sshjobs.errors import RunBusyError
+from sshjobs.errors import RunBusyError, UsageError
 from sshjobs.running import requests
 from sshjobs.running.control import ask
 from sshjobs.running.requests import Data, Target
@@ -83,3 +83,16 @@ def change(paths: RunPaths, request: Data) -> Data:
         return requests.carry_out(request, Target(paths, store))
     finally:
         store.close(time.time())
+
+
+def check_names(paths: RunPaths, names: Iterable[str]) -> None:
+    """Make sure that a run has jobs of these names.
+
+    :raises UsageError: it has not
+    """
+    with RunReader.open(paths) as reader:
+        for name in names:
+            if reader.job(name) is None:
+                near = reader.near_names(name)
+                raise UsageError(f"no job is called {name!r}", where=paths.name,
+                                 hint=f"did you mean {' or '.join(near)}?" if near else "see: sshjobs status")

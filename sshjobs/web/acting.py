@@ -16,7 +16,7 @@ from sshjobs.errors import UsageError
 from sshjobs.inputs.hostfile import load_hostfile, load_hosts
 from sshjobs.model.host import Host
 from sshjobs.model.states import STATE_BUSY
-from sshjobs.running.run import cancel
+from sshjobs.running.cancelling import cancel
 from sshjobs.running.unattended import carry_out
 from sshjobs.store import RunReader
 from sshjobs.store.index import MOST_FOUND, JobIndex
