@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from types import TracebackType
 
@@ -53,6 +52,12 @@ class Forwarding:
 
 
 def _forward(frontend: zmq.Socket[bytes], backend: zmq.Socket[bytes]) -> None:
-    # The end of the context is the end of the proxy.
-    with contextlib.suppress(zmq.ContextTerminated, zmq.ZMQError):
-        zmq.proxy(frontend, backend)
+    while True:
+        try:
+            zmq.proxy(frontend, backend)
+        except zmq.Again:
+            # A peer was killed between the announcement of its message and the message: nothing is lost, go on.
+            continue
+        except zmq.ZMQError:
+            # The end of the context is the end of the broker.
+            return

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from sshjobs.cluster.forwarding import _forward
 from sshjobs.errors import SshjobsError
 from sshjobs.pools import channels
 from sshjobs.pools.channels import BrokerError, Channels
@@ -156,3 +157,17 @@ def test_an_address_that_is_taken_is_told(broker: Broker, key: Key) -> None:
             mine.open(zmq.XSUB, taken)
         broker.channels.close()
         mine.open(zmq.XSUB, taken)
+
+
+def test_a_broker_survives_a_peer_that_is_killed_in_the_middle_of_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ZeroMQ's proxy ends with EAGAIN then; all that came later would wait for ever."""
+    ends: list[zmq.ZMQError] = [zmq.Again(), zmq.Again(), zmq.ContextTerminated()]
+    calls = []
+
+    def proxy(frontend: object, backend: object) -> None:
+        calls.append((frontend, backend))
+        raise ends[len(calls) - 1]
+
+    monkeypatch.setattr(zmq, "proxy", proxy)
+    _forward("one", "other")  # type: ignore[arg-type]
+    assert calls == [("one", "other")] * 3
