@@ -103,12 +103,16 @@ class EngineCluster:
     def down(self) -> Receipt:
         """Take it down, and return what its hosts say is left of it there. Its logs stay.
 
-        :raises SshjobsError: something of it could not be ended
+        :raises SshjobsError: something of it could not be ended, or its run was removed; that is only told once
         """
         record = self._up
-        receipt = Fleet(record.paths).end() if record.paths.store.is_file() else Receipt()
+        gone = bool(record.run) and not record.paths.store.is_file()
+        receipt = Receipt() if gone or not record.run else Fleet(record.paths).end()
         record.discard()
         self._record = None
+        if gone:
+            raise SshjobsError("the run of the engine cluster was removed, so nobody can tell what runs on its hosts",
+                               where=record.run, why=f"they are {', '.join(record.hosts)}"[:300])
         return receipt
 
     def __enter__(self) -> EngineCluster:

@@ -144,6 +144,16 @@ def test_names_of_engine_clusters(told: Told) -> None:
     assert Record.create("dask", None).name == "dask-2"
 
 
+def test_a_cluster_whose_run_was_removed_is_told_of_once(told: Told, tmp_path: Path) -> None:
+    record = Record.create("dask", "mine")
+    record.run, record.hosts = str(tmp_path / "gone"), ["node01", "node02"]
+    record.save()
+    code, out, err = told("down", "--name", "mine")
+    assert (code, out) == (1, "")
+    assert "was removed, so nobody can tell what runs on its hosts: they are node01, node02" in err
+    assert told("down", "--name", "mine")[0] == 2
+
+
 @tries("pip install 'sshjobs[{}]'")
 def test_an_extra_that_is_missing_is_told_with_its_command(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sshjobs.cluster.engine.find_spec", lambda name: None if name == "gear" else find_spec(name))
