@@ -25,6 +25,8 @@ class Wishes:
         self._play = play
         #: By name: the number of the newest attempt when a person last wanted the job ended.
         self._unwanted: dict[str, int] = {}
+        #: By name: the attempt that stands still because a person wants that.
+        self._paused: dict[str, str] = {}
 
     def ask(self, request: Data) -> None:
         """Have the manager do something, as over its control socket, or leave it to the next one; nothing where it
@@ -35,6 +37,7 @@ class Wishes:
             if not self._play.store_full and not self._play.away:
                 for host in request["hosts"] if request["do"] == "hosts-remove" else ():
                     self._play.judge.removes(host)
+                self._forget_pauses(request)
                 with contextlib.suppress(SshjobsError), mock.patch.object(ManagerIdentity, "this_process", self._play.identity):
                     change(self._play.paths, request)
             return
@@ -48,17 +51,19 @@ class Wishes:
 
     def _before(self, request: Data, manager: Manager) -> None:
         """Note what a request may lead to, also where its manager dies in the middle of it."""
+        self._forget_pauses(request)
         if request["do"] == "cancel":
             self._unwanted.update((job.name, job.attempts[-1].n) for job in self._chosen(request, manager))
-        elif request["do"] == "unpause":
-            for job in self._chosen(request, manager):
-                if self._play.judge.asked.get(job.attempts[-1].uid, (0.0, ""))[1] == "pause":
-                    del self._play.judge.asked[job.attempts[-1].uid]
         elif request["do"] == "hosts-remove":
             for host in request["hosts"]:
                 self._play.judge.removes(host)
         elif request["do"] == "hosts-lost":
             self._play.judge.evidence.given_up.update(dict.fromkeys(request["hosts"], self._play.world.now))
+
+    def _forget_pauses(self, request: Data) -> None:
+        """What is to go on need not stand still any more."""
+        for name in request["jobs"] or () if request["do"] == "unpause" else ():
+            self._play.judge.asked.pop(self._paused.pop(name, ""), None)
 
     def _note(self, request: Data, manager: Manager) -> None:
         """Note what a person was told is done: it has to be."""
@@ -67,6 +72,10 @@ class Wishes:
             uid = job.attempts[-1].uid
             if asked.get(uid, (0.0, ""))[1] not in ("cancel", request["do"]):
                 asked[uid] = now, request["do"]
+            if request["do"] == "pause" and asked[uid][1] == "pause":
+                self._paused[job.name] = uid
+            else:
+                self._paused.pop(job.name, None)
 
     @staticmethod
     def _chosen(request: Data, manager: Manager) -> list[Job]:
