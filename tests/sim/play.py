@@ -20,6 +20,7 @@ from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import FINAL_STATES
 from sshjobs.network.contract import HostDown, HostUp, Silent, Warned
+from sshjobs.running.housekeeping import LeavesWaiting
 from sshjobs.running.manager import Manager
 from sshjobs.running.requests import Data
 from sshjobs.simulation import Program, World
@@ -319,8 +320,9 @@ class Play:
             self.world.at(until - self.world.now, manager.network.wake)
             try:
                 with self._guard():
-                    while self.world.now < until and not manager.leaves:
-                        manager.turn()
+                    with contextlib.suppress(LeavesWaiting):
+                        while self.world.now < until and not manager.leaves:
+                            manager.turn()
                     if manager.leaves:
                         self._leave(manager)
             except Killed:
