@@ -90,7 +90,8 @@ class Covered:
         # What is carried out once, when the module is imported, is covered by those who use it, here before elsewhere.
         here: list[Iterable[tuple[str, int]]] = [[(mutant.path, line) for line in span]]
         for where in [self._using(names, [mutant.path]), self._using(names, self._lines)] if names else here:
-            found = {name for path, line in where for name in self._lines.get(path, {}).get(line, ())}
+            found = {name for path, line in where if not names or path != mutant.path or line not in span
+                     for name in self._lines.get(path, {}).get(line, ())}
             if found:
                 return found
         return {name for tests in self._lines.get(mutant.path, {}).values() for name in tests}
