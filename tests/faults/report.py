@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults import scarce
+from tests.mutation import report as mutants
 from tests.sim import figures
 from tests.trouble import report as errnos
 
@@ -117,7 +118,7 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
         found = " | ".join(str(row[key]) for key in _FOUND)
         lines.append(f"| {_WHAT[row['campaign']]} | {_details(row)} | {row['jobs'] or '–'} | {row['starts'] or '–'} | "
                      f"{_repeated(row)} | {found} | {row['seed']} | {row['commit']}, {row['day']} |")
-    lines += ["", figures.section(), errnos.section(), scarce.section()]
+    lines += ["", figures.section(), errnos.section(), scarce.section(), mutants.section()]
     lines.append("## The matrix of faults\n")
     lines.append((HERE / "matrix.md").read_text())
     return "\n".join(lines)

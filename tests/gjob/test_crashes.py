@@ -96,7 +96,7 @@ def test_queued_launches_of_a_killed_agent_are_absent_and_can_be_sent_again(far:
 
 @pytest.mark.parametrize("how", [5, "KILL"])
 def test_a_killed_runners_job_goes_on_and_its_exit_status_is_known(far: FarHost, how: object) -> None:
-    link, runner, job = start(far, SAY + GO + "echo after\n" + ("exit 5\n" if how == 5 else "kill -KILL $$\n"))
+    link, runner, job = start(far, SAY + GO + "echo after\necho >&2\n" + ("exit 5\n" if how == 5 else "kill -KILL $$\n"))
     kill(runner)
     assert alive(job)
     assert eventually(lambda: job in children(far.agent), "the adoption")
@@ -104,7 +104,7 @@ def test_a_killed_runners_job_goes_on_and_its_exit_status_is_known(far: FarHost,
     end = link.end_of("1.1")
     assert (end["why"], end["status"], end["signal"]) == (
         ("exited", 5, None) if how == 5 else ("signalled", None, signal.SIGKILL))
-    assert link.stdout("1.1") == b"after\n"
+    assert (link.stdout("1.1"), link.stderr("1.1"), end["out"], end["err"]) == (b"after\n", b"\n", 6, 1)
     assert link.run("2.1", "true")["status"] == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sshjobs.gjob import oom, procs, system
+from sshjobs.gjob import light, oom, procs, seals, system, trees
 from sshjobs.gjob.agent import facts, pulse
 from sshjobs.gjob.agent.cache import MOST, SHARE, Cache
 from tests.gjob.client import eventually
@@ -152,3 +153,58 @@ def test_a_signal_goes_to_that_very_process_or_nowhere() -> None:
     ("37", 37), (" 100 ", 100), ("101", 100), ("[N/A]", None), ("", None), ("-1", None), ("1.5", None), ("9" * 11, 100), ("9" * 12, None)])
 def test_a_number_of_nvidia_smi_is_taken_up_to_its_most(word: str, number: int | None) -> None:
     assert pulse._whole(word, 100) == number
+
+
+def test_what_a_job_takes_is_counted_with_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    below = {42: [43, 44], 43: [], 44: [45], 45: []}
+
+    def stat_of(pid: int) -> bytes:
+        if pid == 43:
+            raise ProcessLookupError(errno.ESRCH, "")
+        return STAT % (pid, 1, 999)
+
+    monkeypatch.setattr(system, "stat_of", stat_of)
+    monkeypatch.setattr(system, "children_of", below.__getitem__)
+    crew = SimpleNamespace(running=lambda: [("1.1", 42), ("2.1", 45)], helpers=set())
+    beats = pulse.Pulse(SimpleNamespace(base="/"), crew, False, 0.0)  # type: ignore[arg-type]
+    assert beats._jobs() == (["1.1", "2.1"], [3.3, 1.1], [3 * 7 * 4, 7 * 4])
+    monkeypatch.setattr(pulse, "MOST_PROCESSES", 3)
+    assert beats._jobs()[0] == ["1.1"], "so many processes are looked at in one pulse"
+
+
+def test_a_seal_that_cannot_be_put_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha, path = light.sha256(b"abc"), tmp_path / "blob"
+    path.write_bytes(b"abc")
+
+    def utime(fd: int, times: tuple[float, float]) -> None:
+        raise PermissionError(errno.EPERM, "")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(system, "utime", utime)
+        os.close(seals.open_whole(str(path), sha))
+    assert path.stat().st_mtime != seals.seal(sha)
+    os.close(seals.open_whole(str(path), sha))
+    assert path.stat().st_mtime == seals.seal(sha) == 1e8 + 2 * int(sha[:7], 16)
+    path.write_bytes(b"abd")
+    with pytest.raises(FileNotFoundError, match="somebody has changed it"):
+        seals.open_whole(str(path), sha)
+    assert not path.exists()
+
+
+def test_what_cannot_be_deleted_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "t/d").mkdir(parents=True)
+    for name in ("t/a", "t/b", "t/d/c"):
+        (tmp_path / name).touch()
+    real = system.unlink
+
+    def unlink(path: str, dir_fd: int | None = None) -> None:
+        if path in ("b", "c"):
+            raise PermissionError(errno.EPERM, "")
+        real(path, dir_fd=dir_fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(system, "unlink", unlink)
+        assert trees.remove_tree(str(tmp_path / "t")) >= 2
+        left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+        assert left == ["t", "t/b", "t/d", "t/d/c"]
+    assert trees.remove_tree(str(tmp_path / "t")) == 0 and not (tmp_path / "t").exists()

@@ -14,7 +14,7 @@ import pytest
 
 from sshjobs.gjob import procs
 from sshjobs.gjob.journal import record
-from sshjobs.gjob.verbs import far, jobdir, remote, traces
+from sshjobs.gjob.verbs import control, far, jobdir, local, main, remote, traces
 from sshjobs.gjob.verbs.jobdir import JobDir
 from sshjobs.gjob.verbs.say import Trouble
 
@@ -144,6 +144,40 @@ def test_commands_are_read_from_standard_input_and_asked_for_at_a_terminal(monke
         assert remote._script() == b"echo\n" and ("Ctrl-D" in capfd.readouterr().err) is terminal
     monkeypatch.setattr("sys.stdin", None)
     assert remote._script() == b""
+
+
+@pytest.mark.parametrize(("words", "number"), [
+    ([], None), (["-9"], 9), (["-1"], 1), (["-64"], 64), (["-0"], "usage"), (["-65"], "usage"), (["-KILL"], 9), (["-SIGTERM"], 15), (["-sTERM"], 15),
+    (["-s", "HUP"], 1), (["-s9"], 9), (["--signal", "9"], 9), (["--signal=9"], 9), (["9"], "usage"), (["-"], "usage"), (["-SIG_DFL"], "usage")])
+def test_a_signal_is_named_as_kill_takes_it(words: list[str], number: object) -> None:
+    if number == "usage":
+        with pytest.raises(Trouble):
+            control.signal_number(words)
+    else:
+        assert control.signal_number(words) == number
+
+
+@pytest.mark.parametrize("side", ["local", "remote"])
+def test_every_verb_says_how_it_is_called_where_words_are_missing_or_too_many(side: str, monkeypatch: pytest.MonkeyPatch,
+                                                                             tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("GJOB_REMOTE_PATH", "x")
+    monkeypatch.chdir(tmp_path)
+    known = {"local": local.VERBS, "remote": remote.VERBS}[side]
+    needs = {"mkdir": 0, "start": 2 if side == "local" else 1}
+    for verb in known:
+        few = [["x"] * number for number in range(needs.get(verb, 1))]
+        many = [["h/2026-01-01"] * (needs.get(verb, 1) + 1)] if verb not in ("start", "status", "kill") else []
+        for words in few + many:
+            assert main.main([side, verb, *words]) == 2, (verb, words)
+            out, err = capfd.readouterr()
+            assert out == "" and err.startswith("gjob: ") and err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_job_that_was_never_started_is_not_paused(tmp_path: Path) -> None:
+    assert control.is_paused(JobDir(str(tmp_path))) is False
+    with pytest.raises(Trouble, match="there is no such job directory"):
+        control.is_paused(JobDir(str(tmp_path / "none")))
 
 
 # -- what runs have left -----------------------------------------------------------------------------------------------

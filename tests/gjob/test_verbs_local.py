@@ -143,6 +143,10 @@ def test_a_program_that_is_not_there_is_an_error_that_says_so(gjob: Gjob) -> Non
     assert (told["state"], told["outcome"], told["exit_status"]) == ("error", "failed", 127)
     status, words = words_of(gjob.where / name, [".exit", "err"])
     assert status == "127" and words.startswith("gjob: no such program: no-such; PATH is ")
+    other = gjob.mkdir()
+    (gjob.where / other / "x").write_text("#!/bin/sh\n")
+    assert "it has no execute bit" in refused(gjob.run("local", "start", other, "./x"))
+    assert gjob.over(other)["exit_status"] == 126 and words_of(gjob.where / other, [".exit"]) == ["126"]
 
 
 def test_a_job_outlives_the_terminal_that_started_it(gjob: Gjob) -> None:

@@ -53,3 +53,26 @@ def written(record: Record, seed: int) -> None:
     """Add the figures to those that the page is made from."""
     with FIGURES.open("a", encoding="utf-8") as file:
         file.write(json.dumps({**figures(record), "seed": seed, "day": time.strftime("%Y-%m-%d")}) + "\n")
+
+
+def section() -> str:
+    """Return the part of ``docs/reliability.md`` about mutants, with its heading, the figures of all runs and the newest survivors."""
+    rows = [json.loads(line) for line in FIGURES.read_text(encoding="utf-8").splitlines()]
+    lines = [(HERE / "found.md").read_text(encoding="utf-8"),
+             "| drawn on | tried | killed by a test | by a limit | gone | survived | noticed | seed |\n|---|---|---|---|---|---|---|---|"]
+    for row in rows:
+        here = row["tried"] - row["gone"]
+        lines.append(f"| {row['commit']}, {row['day']} | {row['tried']} of {row['drawn']} | {row['killed']} | {row['limit']} | {row['gone']} | "
+                     f"{len(row['survivors'])} | {(row['killed'] + row['limit']) / here:.1%} of {here} | {row['seed']} |")
+    by_reason: dict[str, list[str]] = {}
+    for path, line, operator, text, why in rows[-1]["survivors"]:
+        by_reason.setdefault(why, []).append(f"  - `{path}:{line}` {operator}: {_code(text)}")
+    lines += ["", "Those that survived the newest run, with the lines of its commit:", ""]
+    for why in sorted(by_reason, key=lambda why: (why == NO_REASON, why)):
+        lines += [f"- {why}:", *by_reason[why]]
+    return "\n".join(lines) + "\n"
+
+
+def _code(text: str) -> str:
+    """Return a line of code as Markdown shows it."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
