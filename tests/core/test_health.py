@@ -155,6 +155,10 @@ def test_a_host_that_is_full_gets_a_canary_after_a_while_that_doubles_and_a_star
     assert made.canary_due(now + 100) == [], "one at a time"
     made.note_start(job, attempt)
     assert made.full("bad") is None and not made.is_suspect("bad") and made.canary_due(1e9) == []
+    other, attempt = end("bad", "never_started")
+    attempt.cause = Cause.NO_ROOM
+    made.note(other, attempt, now)
+    assert made.canary_due(now) == [] and made.canary_due(now + 1) == ["bad"], "what still runs there was no canary any more"
 
 
 def test_the_canaries_of_a_quarantined_host_come_after_pauses_that_double():

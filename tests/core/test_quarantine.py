@@ -46,6 +46,8 @@ def test_when_every_host_is_suspect_none_is():
 
 def test_a_host_that_goes_away_does_not_leave_only_suspects():
     schedule, quarantine, said = a_spoils_jobs()
+    # Suspect is not quarantined: no job of those that failed there has passed elsewhere.
+    assert not quarantine.is_quarantined("a") and not quarantine.is_quarantined("b")
     schedule.host_down("b", lasting=False)
     quarantine.note(*end("b", "failed"), 0.0)
     assert not schedule.is_kept_away("a")

@@ -161,9 +161,11 @@ def test_a_job_that_comes_after_a_host_had_nothing_is_launched_at_once():
     made.add(one)
     assert made.next() == (one, "a")
     made.vacate("a")
-    assert made.next() is None
+    (four,) = jobs([A, B], JobSpec("true", name="w", hosts=["b1"]))
+    made.add(four)
+    assert made.next() is None, "what waits may not run on the host that is free"
     made.add(three)
-    assert made.next() == (three, "a") and made.waiting == 0
+    assert made.next() == (three, "a") and made.waiting == 1
 
 
 def test_hosts_are_sated_with_more_than_half_of_what_may_be_prefetched():

@@ -189,7 +189,7 @@ def test_bins_that_grow_wider_and_begin_earlier_keep_each_second_where_it_was() 
     # First short ones, then some that make the bins wider again and again, then some from before the first.
     for n in range(3000):
         started = 4096.0 + n * 2 if n < 2000 else 4096.0 - (n - 2000) * 4
-        spans.append((0, started, started + 2.0, 1 + n % 2))
+        spans.append((0, started, started + 2.0 * (n > 0), 2 - n % 2))
         timeline.add(n + 1, *spans[-1])
     first, last = timeline.span or (0.0, 0.0)
     assert timeline._bins.width > 1 and len(timeline._bins._work[0]) <= MOST_BINS
@@ -198,6 +198,7 @@ def test_bins_that_grow_wider_and_begin_earlier_keep_each_second_where_it_was() 
     found = timeline.binned(0.0, 8192.0, bins, {0})[0]
     assert found[0] == pytest.approx(counted(spans, 0.0, width, bins, 0), abs=2 * timeline._bins.width / width)
     assert sum(found[0]) * width == pytest.approx(sum(e - s for _, s, e, _ in spans), abs=0.1 * bins)
+    assert sum(found[1]) == sum(1 for span in spans if span[3] == 2)
     assert found[1] == pytest.approx([sum(1 for _, _, e, outcome in spans if outcome == 2 and n * width <= e < (n + 1) * width)
                                       for n in range(bins)], abs=2)
 
