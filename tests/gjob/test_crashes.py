@@ -540,3 +540,22 @@ def test_another_process_under_the_jobs_pid_is_not_the_job(far: FarHost) -> None
     second = far.again(link, "1.1")
     second.say("cancel", id="1.1", grace=0)
     assert second.end_of("1.1")["why"] in ("lost", "cancelled")
+
+
+def test_a_journal_stays_until_all_of_it_is_released(far: FarHost) -> None:
+    link = far.connect(slots=1)
+    for uid in ("1.1", "2.1"):
+        link.run(uid, "/bin/echo", uid)
+    (worker,) = far.runners()
+    link.say("release", ids=["1.1"])
+    link.say("ping", seq=1)
+    link.until("pong")
+    kill(worker)
+    eventually(lambda: not children(far.agent), "the agent's look at its runner")
+    link.cut()
+    far.kill_agent()
+    link = far.again(link, "2.1")
+    assert link.end_of("2.1")["status"] == 0, "its end is still known"
+    link.say("release", ids=["2.1"])
+    link.say("ping", seq=2)
+    link.until("pong")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import struct
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
-from sshjobs.gjob import door, light
+import pytest
+
+from sshjobs.gjob import door, files, journal, light, procs, system
+from sshjobs.gjob.agent import succession
 
 
 def test_a_door_has_its_name_from_eight_letters_of_run_and_host(tmp_path: Path) -> None:
@@ -80,3 +86,71 @@ def test_a_door_is_not_removed_while_somebody_is_coming(tmp_path: Path) -> None:
         assert lock is not None and not made.try_close(), "while another agent is started"
         os.close(lock)
         assert made.try_close() and not os.path.exists(address.socket) and address.connect() is None
+
+
+def test_what_is_removed_already_keeps_no_door_from_closing_and_nobody_is_waited_for(tmp_path: Path,
+                                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    def sleep(seconds: float) -> None:
+        raise AssertionError("an agent that could leave waits")
+
+    monkeypatch.setattr(system, "sleep", sleep)
+    with a_door(tmp_path) as (address, made):
+        lock = address.take_lock(0.0)
+        assert lock is not None and not made.try_close()
+        os.close(lock)
+        os.unlink(address.socket)
+        assert made.try_close() and not os.path.exists(address.lock)
+
+
+def test_who_is_at_a_door_is_told_by_the_user_not_by_the_group(tmp_path: Path) -> None:
+    stub = SimpleNamespace(getsockopt=lambda level, name, size: struct.pack("3i", 5, 6, 7))
+    assert door._peer(stub) == 6  # type: ignore[arg-type]
+
+
+CLOSES = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from sshjobs.gjob import files
+kept, other = os.open("/dev/null", os.O_RDONLY), os.open("/dev/null", os.O_RDONLY)
+files.close_all_but([kept])
+for fd in (0, 1, 2, kept):
+    os.fstat(fd)
+try:
+    os.fstat(other)
+except OSError:
+    os.write(1, b"closed")
+"""
+
+
+def test_every_file_but_those_that_are_kept_and_the_first_three_is_closed() -> None:
+    root = Path(files.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", CLOSES, str(root)], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "closed", "")
+
+
+def test_a_nice_value_that_is_not_allowed_keeps_no_job_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nice(value: int) -> int:
+        raise PermissionError(1, "not permitted")
+
+    monkeypatch.setattr(os, "nice", nice)
+    system._renice(-5)
+
+
+def test_the_newest_agent_is_written_down_whole_over_a_longer_record_and_through_no_link(tmp_path: Path) -> None:
+    places = SimpleNamespace(agent=str(tmp_path / "agent"))
+    (tmp_path / "agent").write_bytes(b"x" * 500)
+    assert not succession.take_over(places)  # type: ignore[arg-type]
+    found = succession._read(places)  # type: ignore[arg-type]
+    assert found is not None and found[0] == os.getpid() and (tmp_path / "agent").stat().st_size < 300
+    succession.leave(places)  # type: ignore[arg-type]
+    succession.leave(places)  # type: ignore[arg-type]
+    (tmp_path / "other").write_bytes(b"precious")
+    (tmp_path / "agent").symlink_to(tmp_path / "other")
+    assert not succession.take_over(places)  # type: ignore[arg-type]
+    assert (tmp_path / "other").read_bytes() == b"precious"
+    # One from before the last boot is gone, whatever has its pid now.
+    (tmp_path / "agent").unlink()
+    (tmp_path / "agent").write_bytes(journal.record(b'{"k":"agent","pid":%d,"start":1,"boot":"before"}' % os.getpid()))
+    assert not succession.take_over(places)  # type: ignore[arg-type]
+    (tmp_path / "agent").write_bytes(journal.record(b'{"k":"agent","pid":%d,"start":1,"boot":"%s"}' % (os.getpid(), procs.identity().encode())))
+    assert succession.take_over(places), "of this boot, though another process has that pid now"  # type: ignore[arg-type]
