@@ -216,11 +216,9 @@ def test_a_word_that_means_a_run_is_told_from_one_that_does_not(tmp_path: Path) 
 
 
 def test_a_number_that_somebody_else_takes_meanwhile_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("x-1", "x-2"):
-        (tmp_path / name).mkdir()
-    # As if they came after the look.
+    # As if each came after the look.
     monkeypatch.setattr(os, "scandir", lambda path: iter(()))
-    assert choose_name(tmp_path, "x") == "x-3"
+    assert [choose_name(tmp_path, "x") for _ in range(4)] == ["x-1", "x-2", "x-3", "x-4"]
 
 
 @pytest.mark.parametrize(("taken", "name"), [("x-999999998", "x-999999999"), ("x-999999999", "x-1000000000"), ("x-1000000000", "x-1"), ("x-", "x-1"), ("y-7", "x-1")])

@@ -253,12 +253,14 @@ def test_a_store_that_contradicts_itself_is_found_out(store: RunStore, damage: s
 
 
 def test_names_that_somebody_may_have_meant_are_found_among_many(tmp_path: Path) -> None:
-    specs = [JobSpec("true", name=name) for name in ("train-model", "tsne", *(f"a{n:04}" for n in range(1100)))]
+    many = [f"{letter}{n:04}" for letter in "au" for n in range(1100)]
+    specs = [JobSpec("true", name=name) for name in (*many, "train-model", "tsne", "upper-model")]
     store = make_store(tmp_path, [Job(spec, index) for index, spec in enumerate(specs)])
     with RunReader.open(store.paths) as reader:
-        # What begins alike is found where the names before it in the alphabet are more than are looked at.
-        assert reader.near_names("train-modle") == ["train-model"]
-        assert reader.near_names("tnse") == ["tsne"]
+        # More names come before these in the alphabet than are looked at: some are found from half of what was typed on,
+        # some from the first letter on.
+        assert reader.near_names("train-modle") == ["train-model"] and reader.near_names("upper-zodel") == ["upper-model"]
+        assert reader.near_names("tnse") == reader.near_names("tzne") == ["tsne"]
         assert len(reader.near_names("a0001x")) == 3 and len(reader.near_names("a0001x", 2)) == 2
     store.close(CREATED)
 
