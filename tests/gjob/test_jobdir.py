@@ -14,7 +14,7 @@ import pytest
 
 from sshjobs.gjob import procs
 from sshjobs.gjob.journal import record
-from sshjobs.gjob.verbs import control, far, jobdir, local, main, remote, traces
+from sshjobs.gjob.verbs import control, far, jobdir, local, main, remote, start, traces
 from sshjobs.gjob.verbs.jobdir import JobDir
 from sshjobs.gjob.verbs.say import Trouble
 
@@ -229,3 +229,15 @@ def test_doors_of_agents_that_are_gone_are_cleared_and_no_others(tmp_path: Path)
     finally:
         served.close()
     assert traces._unlink(str(tmp_path / "none")) == 0 and traces._unlink(str(tmp_path / "none"), str(tmp_path / "other")) == 1
+
+
+def test_the_record_of_a_job_is_brought_into_place_once(tmp_path: Path) -> None:
+    made = JobDir(str(tmp_path / "1"))
+    (tmp_path / "1").mkdir()
+    drafts = [start.draft_record(made, "t" * 32) for _ in range(2)]
+    assert start.claim(made, drafts[0][0]) and not start.claim(made, drafts[1][0])
+    assert made.records()["job"]["token"] == "t" * 32
+    with pytest.raises(OSError):
+        start.claim(JobDir(str(tmp_path / "none")), drafts[1][0])
+    for _, journal in drafts:
+        os.close(journal.fd)

@@ -11,7 +11,7 @@ from typing import Any
 from tests.mutation.record import Record
 
 HERE = Path(__file__).parent
-#: The figures of every run that is told of on the page, in the order in which they ended.
+#: The figures of every run that is told of on the page, one for each draw.
 FIGURES = HERE / "record.jsonl"
 #: Why a fault that no test notices stays: its file, its operator, the text of its line, and the reason, with tabs between them.
 REASONS = HERE / "survivors.txt"
@@ -50,14 +50,19 @@ def told(record: Record) -> str:
 
 
 def written(record: Record, seed: int) -> None:
-    """Add the figures to those that the page is made from."""
-    with FIGURES.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({**figures(record), "seed": seed, "day": time.strftime("%Y-%m-%d")}) + "\n")
+    """Put the figures to those that the page is made from; of one draw, how it stands now is told."""
+    row = {**figures(record), "seed": seed, "day": time.strftime("%Y-%m-%d")}
+    others = [other for other in _rows() if (other["commit"], other["seed"]) != (row["commit"], seed)]
+    FIGURES.write_text("".join(json.dumps(one) + "\n" for one in [*others, row]), encoding="utf-8")
+
+
+def _rows() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in FIGURES.read_text(encoding="utf-8").splitlines()] if FIGURES.exists() else []
 
 
 def section() -> str:
     """Return the part of ``docs/reliability.md`` about mutants, with its heading, the figures of all runs and the newest survivors."""
-    rows = [json.loads(line) for line in FIGURES.read_text(encoding="utf-8").splitlines()]
+    rows = _rows()
     lines = [(HERE / "found.md").read_text(encoding="utf-8"),
              "| drawn on | tried | killed by a test | by a limit | gone | survived | noticed | seed |\n|---|---|---|---|---|---|---|---|"]
     for row in rows:
