@@ -70,7 +70,7 @@ def section() -> str:
         lines.append(f"| {row['commit']}, {row['day']} | {row['tried']} of {row['drawn']} | {row['killed']} | {row['limit']} | {row['gone']} | "
                      f"{len(row['survivors'])} | {(row['killed'] + row['limit']) / here:.1%} of {here} | {row['seed']} |")
     by_reason: dict[str, list[str]] = {}
-    for path, line, operator, text, why in rows[-1]["survivors"]:
+    for path, line, operator, text, why in (rows[-1]["survivors"] if rows else ()):
         by_reason.setdefault(why, []).append(f"  - `{path}:{line}` {operator}: {_code(text)}")
     lines += ["", "Those that survived the newest run, with the lines of its commit:", ""]
     for why in sorted(by_reason, key=lambda why: (why == NO_REASON, why)):
