@@ -240,7 +240,6 @@ class ForkServer:
         os.chdir(_bytes(request["cwd"]))
         os.environb.clear()
         os.environb.update(env)
-        gc.unfreeze()
         _shake_dice()
         sys.argv = [os.fsdecode(_bytes(word)) for word in request["argv"]]
         return main(sys.argv[1:], self._loaded)
