@@ -16,6 +16,7 @@ import struct
 import sys
 
 from . import files, procs, system
+from .jobkeys import Start
 from .light import dumps, signal, socket
 
 MYPY = False
@@ -56,20 +57,19 @@ class ForkServer:
         self._loads = _LOADS
         self._go = -1
 
-    def start(self, argv: "list[bytes]", env: "dict[bytes, bytes]", cwd: bytes, fds: "tuple[int, int, int]",
-              nice: int) -> int:
+    def start(self, start: Start, cwd: bytes, fds: "tuple[int, int, int]") -> int:
         """Have a call forked and return its pid; it waits for :meth:`go`. 0 where no fork server can do that.
 
-        :param argv: the program's path, and its arguments
+        :param start: its words are the program's path, and its arguments
         """
-        shared = {name: env[name] for name in env if name not in _EACH}
+        shared = {name: start.env[name] for name in start.env if name not in _EACH}
         if self._sock is not None and shared != self._environ:
             self.end()
         for _ in range(2):
             try:
                 if self._sock is None:
-                    self._begin(argv[0], shared)
-                return self._ask(argv, env, cwd, fds, nice)
+                    self._begin(start.argv[0], shared)
+                return self._ask(start, cwd, fds)
             except (OSError, ValueError):
                 self.end()
                 self._loads = _LOADS_NOT
@@ -111,7 +111,7 @@ class ForkServer:
         try:
             executable = os.fsencode(sys.executable)
             words = [executable, program, b"--serve", b"%d" % system.getpid(), self._loads]
-            leader = system.spawn(executable, words, _with_room(environ), (its.fileno(), self._null, 2), 0)
+            leader = system.spawn(executable, words, _with_room(environ), (its.fileno(), self._null, 2), [])
             its.close()
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
             try:
@@ -129,13 +129,12 @@ class ForkServer:
             its.close()
         self.pid, self._sock, self._environ = pid, ours, environ
 
-    def _ask(self, argv: "list[bytes]", env: "dict[bytes, bytes]", cwd: bytes, fds: "tuple[int, int, int]",
-             nice: int) -> int:
+    def _ask(self, start: Start, cwd: bytes, fds: "tuple[int, int, int]") -> int:
         assert self._sock is not None
         wait_for, go = system.pipe()
         try:
-            text = dumps({"argv": [_text(word) for word in argv], "cwd": _text(cwd), "nice": nice,
-                          "env": {_text(name): _text(env[name]) for name in env}}).encode("ascii")
+            text = dumps({"argv": [_text(word) for word in start.argv], "cwd": _text(cwd), "before": start.before,
+                          "env": {_text(name): _text(start.env[name]) for name in start.env}}).encode("ascii")
             data = struct.pack("<I", len(text)) + text
             rights = struct.pack("4i", fds[0], fds[1], fds[2], wait_for)
             sent = self._sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])

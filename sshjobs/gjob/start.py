@@ -6,7 +6,9 @@ import stat
 import sys
 
 from . import files, room, seals, system, wire
+from .jobkeys import CHANGES, Start
 from .places import NEW, Places, make_directories
+from .values import LINK, to_bytes
 
 MYPY = False
 if MYPY:
@@ -47,7 +49,7 @@ class Starter:
     def __init__(self, places: Places, environ: "dict[bytes, bytes]", run: str, host: str, slot: int):
         self._places = places
         self._environ = {key: value for key, value in environ.items() if not key.startswith(b"SSHJOBS_")}
-        self._environ.update({b"SSHJOBS_RUN": wire.to_bytes(run), b"SSHJOBS_HOST": wire.to_bytes(host),
+        self._environ.update({b"SSHJOBS_RUN": to_bytes(run), b"SSHJOBS_HOST": to_bytes(host),
                               b"SSHJOBS_SLOT": b"%d" % slot})
         self._null = system.open(os.devnull, os.O_RDWR)
         #: Whether what is forked twice becomes our child, so that calls may be forked from a fork server; and that one.
@@ -71,15 +73,18 @@ class Starter:
         try:
             self._place_files(self._files(spec), home)
             env = self._env(launch)
-            argv = self._argv(launch["id"], spec, env)
+            start = Start(self._argv(launch["id"], spec, env), env)
+            for key in spec:
+                if key in CHANGES:
+                    CHANGES[key](start, spec[key])
             cwd = self._cwd(spec.get("cwd"), home, env)
             stdin = self._stdin(spec.get("stdin"))
         except UnicodeEncodeError:
             raise StartError("text that stands for no bytes: a lone surrogate", CANNOT_START)
         try:
             if "call" in spec:
-                return self._call(spec["call"], home, argv, env, cwd, (stdin, out, err), spec.get("nice") or 0)
-            return self._spawn(argv, env, cwd, (stdin, out, err), spec.get("nice") or 0)
+                return self._call(spec["call"], home, start, cwd, (stdin, out, err))
+            return self._spawn(start, cwd, (stdin, out, err))
         finally:
             if stdin != self._null:
                 files.close_quietly(stdin)
@@ -110,8 +115,8 @@ class Starter:
         if self._server is not None:
             self._server.end()
 
-    def _spawn(self, argv: "list[bytes]", env: "dict[bytes, bytes]", cwd: bytes, files: "tuple[int, int, int]",
-               nice: int) -> int:
+    def _spawn(self, start: Start, cwd: bytes, files: "tuple[int, int, int]") -> int:
+        argv, env = start.argv, start.env
         try:
             # Relative to it the program is looked for as well; the child inherits it.
             system.chdir(cwd)
@@ -120,7 +125,7 @@ class Starter:
                 raise StartError(room.words(error, self._places.root), NO_ROOM)
             raise StartError("cannot work in %s: %s" % (os.fsdecode(cwd), error.strerror), CANNOT_START)
         try:
-            return system.spawn(self._program(argv[0], env), argv, env, files, nice)
+            return system.spawn(self._program(argv[0], env), argv, env, files, start.before)
         except ValueError as error:
             raise StartError(str(error), CANNOT_START)
         except OSError as error:
@@ -133,22 +138,22 @@ class Starter:
         finally:
             _leave()
 
-    def _call(self, wanted: str, home: str, argv: "list[bytes]", env: "dict[bytes, bytes]", cwd: bytes,
-              files: "tuple[int, int, int]", nice: int) -> int:
+    def _call(self, wanted: str, home: str, start: Start, cwd: bytes, files: "tuple[int, int, int]") -> int:
         """Have a call forked from the fork server, or start it as any program where that cannot be."""
         from . import calls  # only where there are calls
 
         if wanted != calls.python() or not sys.executable:
             raise StartError("python here is %s, and the calls need %s: name one by python= in the hosts file"
                              % (calls.python(), wanted))
-        argv = [os.path.join(os.fsencode(home), argv[0])] + argv[1:]
+        start.argv[0] = os.path.join(os.fsencode(home), start.argv[0])
         if self.forks_calls:
             if self._server is None:
                 self._server = calls.ForkServer(self._null, lambda: self.hurried())
-            pid = self._server.start(argv, env, cwd, files, nice)
+            pid = self._server.start(start, cwd, files)
             if pid:
                 return pid
-        return self._spawn([os.fsencode(sys.executable)] + argv, env, cwd, files, nice)
+        start.argv.insert(0, os.fsencode(sys.executable))
+        return self._spawn(start, cwd, files)
 
     def _program(self, program: bytes, env: "dict[bytes, bytes]") -> bytes:
         """Return the path of a program. It is looked for before, not by trying: a process that cannot load its program
@@ -167,8 +172,8 @@ class Starter:
     def _env(self, launch: "dict[str, Any]") -> "dict[bytes, bytes]":
         env = dict(self._environ)
         for name, value in (launch["spec"].get("env") or {}).items():
-            env[wire.to_bytes(name)] = wire.to_bytes(value)
-        env[b"SSHJOBS_JOB"] = wire.to_bytes(launch["job"])
+            env[to_bytes(name)] = to_bytes(value)
+        env[b"SSHJOBS_JOB"] = to_bytes(launch["job"])
         env[b"SSHJOBS_ATTEMPT"] = launch["id"].partition(".")[2].encode("ascii")
         env[b"SSHJOBS_INDEX"] = b"%d" % launch["index"]
         env[b"SSHJOBS_TOKEN"] = launch["token"].encode("ascii")
@@ -176,13 +181,13 @@ class Starter:
 
     def _argv(self, uid: str, spec: "dict[str, Any]", env: "dict[bytes, bytes]") -> "list[bytes]":
         if "argv" in spec:
-            return [wire.to_bytes(word) for word in spec["argv"]]
+            return [to_bytes(word) for word in spec["argv"]]
         bash = _find(b"bash", env)
         if bash is None:
             raise StartError("no such program: bash (a script needs it); PATH is %s"
                              % os.fsdecode(env.get(b"PATH", b"not set")), CANNOT_START, missing=True)
         strict, login = spec.get("strict", True), spec.get("login", False)
-        text = wire.to_bytes(spec["script"])
+        text = to_bytes(spec["script"])
         if login and strict:
             # Not by -e: the user's start-up files were not written for it. On the first line, so that the
             # numbers of lines in messages stay right.
@@ -202,7 +207,7 @@ class Starter:
     def _cwd(self, cwd: "str | None", home: str, env: "dict[bytes, bytes]") -> bytes:
         if cwd is None:
             return os.fsencode(home)
-        path = wire.to_bytes(cwd)
+        path = to_bytes(cwd)
         if path == b"~" or path.startswith(b"~/"):
             path = env.get(b"HOME", b"/") + path[1:]
         path = os.path.join(os.fsencode(home), path)
@@ -254,7 +259,7 @@ class Starter:
         directories last: files must get into read-only ones."""
         directories, made = [], {os.fsencode(home)}
         for path, sha, mode in sorted(files, key=_is_link):
-            target = os.path.join(os.fsencode(home), wire.to_bytes(path))
+            target = os.path.join(os.fsencode(home), to_bytes(path))
             directory = target if sha is None else os.path.dirname(target)
             try:
                 if directory not in made:
@@ -262,13 +267,13 @@ class Starter:
                     made.add(directory)
                 if sha is None:
                     directories.append((target, mode & 0o777))
-                elif mode == wire.LINK:
-                    system.symlink(wire.to_bytes(sha), target)
+                elif mode == LINK:
+                    system.symlink(to_bytes(sha), target)
                 else:
                     _copy(self._places.blob(sha), sha, target, mode & 0o777)
             except OSError as error:
                 raise self._not_placed("the input file %s cannot be placed" % path, error,
-                                       None if mode == wire.LINK else sha)
+                                       None if mode == LINK else sha)
         for target, mode in sorted(directories, reverse=True):
             try:
                 system.chmod(target, mode)
@@ -277,7 +282,7 @@ class Starter:
 
 
 def _is_link(item: "list[Any]") -> bool:
-    return bool(item[2] == wire.LINK)
+    return bool(item[2] == LINK)
 
 
 def _leave() -> None:

@@ -197,42 +197,44 @@ def note_failure() -> None:
 
 
 def spawn(program: bytes, argv: "list[bytes]", env: "dict[bytes, bytes]", files: "tuple[int, int, int]",
-          nice: int) -> int:
+          before: "list[tuple[str, Any]]") -> int:
     """Start a program in a session of its own and return its pid.
 
     :param files: its standard input, output and error
+    :param before: what its process does before it becomes the program: functions of ``os`` by name, each with an
+        argument. One that the system refuses is passed over, as ``nice`` below zero for anybody but root
     :raises OSError: no process came to be
     :raises ValueError: no process can have such arguments
     """
-    if nice or _posix_spawn is None:
-        return _popen(program, argv, env, files, nice)
+    if before or _posix_spawn is None:
+        return _popen(program, argv, env, files, before)
     actions = [(_DUP2, fd, target) for target, fd in enumerate(files)]
     pid: int = _posix_spawn(program, argv, env, file_actions=actions, setsid=True, setsigdef=_SIGNALS)
     return pid
 
 
 def _popen(program: bytes, argv: "list[bytes]", env: "dict[bytes, bytes]", files: "tuple[int, int, int]",
-           nice: int) -> int:
+           before: "list[tuple[str, Any]]") -> int:
     """Start a program where posix_spawn is missing (Python 3.6) or cannot do it."""
     import subprocess
+
+    def prepare() -> None:
+        for name, value in before:
+            try:
+                getattr(os, name)(value)
+            except OSError:
+                pass
 
     try:
         # Our own files are all closed on exec, so nothing is left for close_fds to do.
         process = subprocess.Popen(argv, executable=program, env=env, stdin=files[0], stdout=files[1],
                                    stderr=files[2], start_new_session=True, close_fds=False,
-                                   preexec_fn=(lambda: _renice(nice)) if nice else None)
+                                   preexec_fn=prepare if before else None)
     except subprocess.SubprocessError as error:
         raise ValueError(str(error))
     # We wait for it ourselves; Popen is to leave the pid alone, which may be another's by then.
     process.returncode = 0
     return process.pid
-
-
-def _renice(nice: int) -> None:
-    try:
-        os.nice(nice)
-    except OSError:  # below zero is for root
-        pass
 
 
 def ask(argv: "list[str]", patience: float) -> bytes:

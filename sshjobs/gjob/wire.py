@@ -3,7 +3,9 @@
 Everything that is received is checked here, type by type and key by key: the rest of the far side relies on it.
 """
 
+from .jobkeys import CHECKS
 from .light import dumps, make_loads
+from .values import MAX_PATH, is_bool, is_count, is_files, is_hex, is_id, is_int, is_seconds, is_sha, is_text
 
 MYPY = False
 if MYPY:
@@ -15,12 +17,8 @@ if MYPY:
 #: Longest line, its newline included, and longest body, in bytes.
 MAX_LINE = 1 << 20
 MAX_BODY = 1 << 20
-MAX_PATH = 4096
 MAX_SYNC = 1000
 VERSION = 1
-
-_DIGITS = "0123456789"
-_HEX = "0123456789abcdef"
 
 
 class WireError(ValueError):
@@ -30,14 +28,6 @@ class WireError(ValueError):
 def encode(frame: "dict[str, Any]", body: bytes = b"") -> bytes:
     """Return a frame as bytes. The caller sets ``n`` where there is a body."""
     return dumps(frame).encode("ascii") + b"\n" + body
-
-
-def to_bytes(text: str) -> bytes:
-    """Return text from the link as the bytes that it stands for.
-
-    :raises UnicodeEncodeError: surrogates that do not stand for bytes
-    """
-    return text.encode("utf-8", "surrogateescape")
 
 
 def _no_constant(word: str) -> "Any":
@@ -133,62 +123,20 @@ class Decoder:
         self._body[:len(data)] = data
 
 
-def _is_int(value: "Any") -> bool:
-    return type(value) is int
-
-
-def _is_count(value: "Any") -> bool:
-    return type(value) is int and value >= 0
-
-
 def _is_slots(value: "Any") -> bool:
     return value is None or (type(value) is int and 1 <= value <= 100000)
-
-
-def _is_seconds(value: "Any") -> bool:
-    return type(value) in (int, float) and 0 <= value < 1e12
-
-
-def _is_bool(value: "Any") -> bool:
-    return type(value) is bool
-
-
-def is_text(value: "Any") -> bool:
-    """True for text that can be an argument of a program: no NUL in it."""
-    return type(value) is str and "\0" not in value
 
 
 def _is_name(value: "Any") -> bool:
     return is_text(value) and len(value) <= 1000
 
 
-def is_id(value: "Any") -> bool:
-    """True for an attempt's uid: ``<job number>.<attempt number>``, both from 1 and without leading zeros."""
-    if type(value) is not str or len(value) > 32:
-        return False
-    job, _, attempt = value.partition(".")
-    return _is_number(job) and _is_number(attempt)
-
-
-def _is_number(digits: str) -> bool:
-    return digits != "" and digits[0] != "0" and not digits.strip(_DIGITS)
-
-
 def _is_ids(value: "Any") -> bool:
     return type(value) is list and all(map(is_id, value))
 
 
-def _is_hex(value: "Any", size: int) -> bool:
-    return type(value) is str and len(value) == size and not value.strip(_HEX)
-
-
 def _is_run(value: "Any") -> bool:
-    return _is_hex(value, 32)
-
-
-def is_sha(value: "Any") -> bool:
-    """True for a sha256 in lower-case hex digits."""
-    return _is_hex(value, 64)
+    return is_hex(value, 32)
 
 
 def _is_token(value: "Any") -> bool:
@@ -201,8 +149,17 @@ def _is_root(value: "Any") -> bool:
 
 def _is_synced(value: "Any") -> bool:
     return type(value) is list and len(value) <= MAX_SYNC and all(
-        type(item) is list and len(item) == 3 and is_id(item[0]) and _is_count(item[1]) and _is_count(item[2])
+        type(item) is list and len(item) == 3 and is_id(item[0]) and is_count(item[1]) and is_count(item[2])
         for item in value)
+
+
+def _is_wanted(value: "Any") -> bool:
+    return type(value) is list and len(value) <= MAX_SYNC and all(
+        type(item) is list and len(item) == 2 and is_sha(item[0]) and is_count(item[1]) for item in value)
+
+
+def _is_body_size(value: "Any") -> bool:
+    return type(value) is int and 0 <= value <= MAX_BODY
 
 
 def parse_listing(text: bytes) -> "list[list[Any]]":
@@ -216,121 +173,32 @@ def parse_listing(text: bytes) -> "list[list[Any]]":
     return list(files)
 
 
-def _is_wanted(value: "Any") -> bool:
-    return type(value) is list and len(value) <= MAX_SYNC and all(
-        type(item) is list and len(item) == 2 and is_sha(item[0]) and _is_count(item[1]) for item in value)
-
-
-def _is_body_size(value: "Any") -> bool:
-    return type(value) is int and 0 <= value <= MAX_BODY
-
-
-def _is_argv(value: "Any") -> bool:
-    return type(value) is list and len(value) > 0 and all(map(is_text, value)) and value[0] != ""
-
-
-def _is_env(value: "Any") -> bool:
-    return type(value) is dict and all(
-        is_text(name) and name != "" and "=" not in name and is_text(value[name]) for name in value)
-
-
-def _is_cwd(value: "Any") -> bool:
-    return value is None or (is_text(value) and value != "" and len(value) <= MAX_PATH)
-
-
-def _is_timeout(value: "Any") -> bool:
-    return value is None or _is_seconds(value)
-
-
-def _is_lease(value: "Any") -> bool:
-    return value is None or (_is_seconds(value) and value > 0)
-
-
-def _is_nice(value: "Any") -> bool:
-    return type(value) is int and -20 <= value <= 19
-
-
-def _is_leftovers(value: "Any") -> bool:
-    return value in ("kill", "keep")
-
-
-def _is_output(value: "Any") -> bool:
-    return value in ("file", "pipe")
-
-
-def _is_python(value: "Any") -> bool:
-    return is_text(value) and 0 < len(value) <= 16
-
-
-def _is_blob(value: "Any") -> bool:
-    return value is None or is_sha(value)
-
-
-def is_inner_path(value: "Any") -> bool:
-    """True for a relative path that stays inside its directory and names something in it."""
-    if not is_text(value) or not 0 < len(value) <= MAX_PATH:
-        return False
-    return all(part not in ("", ".", "..") for part in value.split("/"))
-
-
-#: The mode of what is a link.
-LINK = -1
-
-
-def is_inner_link(path: "Any", target: "Any") -> bool:
-    """True for what a link at an inner path may lead to: a relative path that stays inside the same directory."""
-    if not is_text(target) or not 0 < len(target) <= MAX_PATH or target.startswith("/"):
-        return False
-    depth = path.count("/")
-    for part in target.split("/"):
-        depth += -1 if part == ".." else part not in ("", ".")
-        if depth < 0:
-            return False
-    return True
-
-
-def is_files(value: "Any") -> bool:
-    """True for what a launch may place in a working directory: a list of (path, digest or null, mode), and of
-    (path, target, :data:`LINK`)."""
-    return type(value) is list and all(
-        type(item) is list and len(item) == 3 and is_inner_path(item[0]) and type(item[2]) is int
-        and (is_inner_link(item[0], item[1]) if item[2] == LINK else _is_blob(item[1]) and 0 <= item[2] <= 0o7777)
-        for item in value)
-
-
-_SPEC: "dict[str, Callable[[Any], bool]]" = {
-    "argv": _is_argv, "script": is_text, "strict": _is_bool, "login": _is_bool, "env": _is_env, "cwd": _is_cwd,
-    "timeout": _is_timeout, "lease": _is_lease, "nice": _is_nice, "leftovers": _is_leftovers, "stdin": _is_blob,
-    "files": is_files, "listing": _is_blob, "output": _is_output, "call": _is_python,
-}
-
-
 def _is_spec(value: "Any") -> bool:
     if type(value) is not dict or ("argv" in value) == ("script" in value) or ("call" in value and "script" in value):
         return False
     for key in value:
-        if key not in _SPEC:
+        if key not in CHECKS:
             raise WireError("launch: spec has an unknown key %.50r" % key)
-        if not _SPEC[key](value[key]):
+        if not CHECKS[key](value[key]):
             raise WireError("launch: spec has a bad %s" % key)
     return True
 
 
 _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
-    "hello": {"v": _is_int, "run": _is_run, "name": _is_name, "host": _is_name, "epoch": _is_count,
+    "hello": {"v": is_int, "run": _is_run, "name": _is_name, "host": _is_name, "epoch": is_count,
               "slots": _is_slots, "root": _is_root},
-    "sync": {"a": _is_synced, "last": _is_bool},
-    "launch": {"id": is_id, "token": _is_token, "job": _is_name, "index": _is_int, "spec": _is_spec},
+    "sync": {"a": _is_synced, "last": is_bool},
+    "launch": {"id": is_id, "token": _is_token, "job": _is_name, "index": is_int, "spec": _is_spec},
     "want": {"blobs": _is_wanted},
-    "put": {"sha": is_sha, "size": _is_count, "crc": _is_count, "off": _is_count, "n": _is_body_size},
+    "put": {"sha": is_sha, "size": is_count, "crc": is_count, "off": is_count, "n": _is_body_size},
     "fence": {"id": is_id},
-    "cancel": {"id": is_id, "grace": _is_seconds},
+    "cancel": {"id": is_id, "grace": is_seconds},
     "pause": {"id": is_id},
     "unpause": {"id": is_id},
     "release": {"ids": _is_ids},
     "slots": {"slots": _is_slots},
-    "ping": {"seq": _is_int},
-    "lease": {"at": _is_seconds},
+    "ping": {"seq": is_int},
+    "lease": {"at": is_seconds},
     "bye": {},
 }
 #: Keys that may be missing.

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from sshjobs.gjob.wire import is_inner_link
+from sshjobs.gjob.values import is_inner_link
 
 
 class PathChecker:

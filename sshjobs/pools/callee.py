@@ -235,8 +235,8 @@ class ForkServer:
         if os.read(go, 1) != b"g":
             os._exit(NEVER_BEGAN)
         os.close(go)
-        if request["nice"]:
-            os.nice(request["nice"])
+        for name, value in request["before"]:
+            getattr(os, name)(value)
         os.chdir(_bytes(request["cwd"]))
         os.environb.clear()
         os.environb.update(env)

@@ -6,7 +6,7 @@ from .. import cgroup, kill, procs, system
 from .. import lease as lease_
 from .. import pipes as pipes_
 from ..light import dumps
-from ..wire import is_id
+from ..values import is_id
 from . import attempts as attempts_
 from . import logout
 from .attempts import Attempt, History, end_text

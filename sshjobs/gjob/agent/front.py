@@ -10,6 +10,7 @@ import select
 from .. import door, files, room, system, wire
 from ..light import sha256, socket
 from ..places import Places, Unusable, find
+from ..values import to_bytes
 
 MYPY = False
 if MYPY:
@@ -71,7 +72,7 @@ def _answer(line: bytes) -> int:
 
 
 def _serve(hello: "dict[str, Any]", line: bytes) -> int:
-    host = sha256(wire.to_bytes(hello["host"]))[:16]
+    host = sha256(to_bytes(hello["host"]))[:16]
     for _ in range(_TRIES):
         directory, notice = door.runtime_directory()
         address = door.Address(directory, hello["run"], host)

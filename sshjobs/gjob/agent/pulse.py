@@ -74,7 +74,7 @@ class Pulse:
             nothing = system.open("/dev/null", os.O_RDWR)
             try:
                 argv = [os.fsencode(word) for word in [program] + _QUERY]
-                pid = system.spawn(argv[0], argv, system.environ(), (nothing, writing, nothing), 0)
+                pid = system.spawn(argv[0], argv, system.environ(), (nothing, writing, nothing), [])
             finally:
                 files.close_quietly(nothing)
             system.set_blocking(reading, False)

@@ -14,7 +14,7 @@ import tempfile
 
 from .. import procs
 from ..places import NEW
-from ..wire import is_inner_path, to_bytes
+from ..values import is_inner_path, to_bytes
 from . import control
 from .jobdir import JobDir, make
 from .say import FAILED, INTERRUPTED, OK, Trouble, complain, reason, say, write_all

@@ -14,7 +14,7 @@ from ..agent.cache import Cache
 from ..journal import Reader
 from ..places import Places, is_own, usual_roots
 from ..trees import count_files, remove_tree
-from ..wire import is_id
+from ..values import is_id
 
 MYPY = False
 if MYPY:

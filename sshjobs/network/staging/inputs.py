@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sshjobs.errors import LocalError, SshjobsError
-from sshjobs.gjob.wire import LINK
+from sshjobs.gjob.values import LINK
 from sshjobs.model.spec import JobSpec
 from sshjobs.network.staging.digests import Digests, Identity, identity_of, usual_store
 

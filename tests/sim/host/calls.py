@@ -179,7 +179,8 @@ def note_failure() -> None:
         process.machine.watcher.on_failure(process.machine, process, failure)
 
 
-def spawn(program: bytes, argv: list[bytes], env: dict[bytes, bytes], files: tuple[int, int, int], nice: int) -> int:
+def spawn(program: bytes, argv: list[bytes], env: dict[bytes, bytes], files: tuple[int, int, int],
+          before: list[tuple[str, Any]]) -> int:
     process = now()
     made = process.machine.start_job(process, env, [process.file(number) for number in files])
     # It stands still until the program is loaded.

@@ -1,0 +1,75 @@
+"""What a launch says of its job, key by key: what each may be, and what those that are about the start of its program
+change there. What other keys mean is the runner's business, and the agent's."""
+
+from .values import MAX_PATH, is_blob, is_bool, is_files, is_seconds, is_text
+
+MYPY = False
+if MYPY:
+    from typing import Any, Callable
+
+
+class Start:
+    """How a job's program is going to be started.
+
+    :ivar argv: the program and its arguments
+    :ivar env: its environment
+    :ivar before: what its process does before it becomes the program: functions of ``os`` by name, with an argument
+    """
+
+    def __init__(self, argv: "list[bytes]", env: "dict[bytes, bytes]"):
+        self.argv, self.env = argv, env
+        self.before: "list[tuple[str, Any]]" = []
+
+
+def _is_argv(value: "Any") -> bool:
+    return type(value) is list and len(value) > 0 and all(map(is_text, value)) and value[0] != ""
+
+
+def _is_env(value: "Any") -> bool:
+    return type(value) is dict and all(
+        is_text(name) and name != "" and "=" not in name and is_text(value[name]) for name in value)
+
+
+def _is_cwd(value: "Any") -> bool:
+    return value is None or (is_text(value) and value != "" and len(value) <= MAX_PATH)
+
+
+def _is_timeout(value: "Any") -> bool:
+    return value is None or is_seconds(value)
+
+
+def _is_lease(value: "Any") -> bool:
+    return value is None or (is_seconds(value) and value > 0)
+
+
+def _is_nice(value: "Any") -> bool:
+    return type(value) is int and -20 <= value <= 19
+
+
+def _is_leftovers(value: "Any") -> bool:
+    return value in ("kill", "keep")
+
+
+def _is_output(value: "Any") -> bool:
+    return value in ("file", "pipe")
+
+
+def _is_python(value: "Any") -> bool:
+    return is_text(value) and 0 < len(value) <= 16
+
+
+#: What a launch may say, and what is to be true of it.
+CHECKS: "dict[str, Callable[[Any], bool]]" = {
+    "argv": _is_argv, "script": is_text, "strict": is_bool, "login": is_bool, "env": _is_env,
+    "cwd": _is_cwd, "timeout": _is_timeout, "lease": _is_lease, "nice": _is_nice, "leftovers": _is_leftovers,
+    "stdin": is_blob, "files": is_files, "listing": is_blob, "output": _is_output, "call": _is_python,
+}
+
+
+def _nice(start: Start, value: int) -> None:
+    if value:
+        start.before.append(("nice", value))
+
+
+#: What a key changes in the start of its job's program.
+CHANGES: "dict[str, Callable[[Start, Any], None]]" = {"nice": _nice}
