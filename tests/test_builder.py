@@ -9,6 +9,7 @@ import pytest
 
 from sshjobs.errors import InputError, UsageError
 from sshjobs.inputs.builder import Builder
+from sshjobs.model.spec import JobSpec
 
 
 def names(builder: Builder) -> list[str | None]:
@@ -55,10 +56,9 @@ def test_every_option_of_a_spec_can_be_given(tmp_path):
         files=[Path("d")], base_dir=tmp_path, lease="10m",
     ).MakeJobSpecs()
     assert spec.as_dict() == {
-        "argv": ["prog", "a b"], "base_dir": str(tmp_path), "cmds": [], "cwd": "/w", "env": {"A": "b"},
+        **JobSpec("x").as_dict(), "argv": ["prog", "a b"], "base_dir": str(tmp_path), "cmds": [], "cwd": "/w", "env": {"A": "b"},
         "files": ["d"], "host_retries": 2, "hosts": ["h*"], "index": 1, "lease": 600.0, "leftovers": "keep",
-        "login": True,
-        "name": "n", "nice": 3, "once": True, "output": "file", "per_host": True, "retries": 1, "stdin": "in", "strict": False,
+        "login": True, "name": "n", "nice": 3, "once": True, "per_host": True, "retries": 1, "stdin": "in", "strict": False,
         "timeout": 60.0,
     }
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sshjobs.errors import UsageError
 from sshjobs.inputs.jobfile import MAX_JOBS, checked_values, load_jobfile
 from sshjobs.inputs.jobnames import check_repeated, repeated
 from sshjobs.inputs.limits import MAX_JOB, too_large
 from sshjobs.model.given import check, check_path
-from sshjobs.model.spec import DEFAULT_HOST_RETRIES, JobSpec
+from sshjobs.model.keys import KeysGiven, spelled_out
+from sshjobs.model.spec import JobSpec
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: What a job without a name is called; the manager tells those of one name apart.
 NAMELESS = "job"
@@ -29,14 +33,10 @@ class Builder:
         self.repeat = 1
         self.job_specs: list[JobSpec] = []
 
+    @spelled_out
     def AddJob(self, commands: str | Sequence[str] = (), files: Sequence[str | os.PathLike[str]] = (),
                name: str | None = None, repeat: int | None = None, *, argv: Sequence[str] | None = None,
-               env: Mapping[str, str | int | float] | None = None, cwd: str | None = None,
-               timeout: float | str | None = None, retries: int = 0, host_retries: int = DEFAULT_HOST_RETRIES,
-               once: bool = False, stdin: str | os.PathLike[str] | None = None, nice: int = 0,
-               login: bool = False, strict: bool = True, leftovers: str = "kill", hosts: Sequence[str] = (),
-               per_host: bool = False, base_dir: str | Path | None = None,
-               lease: float | str | None = None, output: str = "file") -> Builder:
+               base_dir: str | Path | None = None, **keys: Unpack[KeysGiven]) -> Builder:
         """Add a job; with ``repeat`` above 1, as many jobs called ``name-1``, ``name-2`` and so on.
 
         What is given is copied. Files are not looked at before they are sent.
@@ -44,19 +44,17 @@ class Builder:
         :param commands: lines of a script; a string is one line
         :param files: files and directories to send, relative to ``base_dir``
         :param repeat: how many jobs to make, 0 included; ``None`` for what :meth:`SetRepeat` said
-        :param env: environment variables; a number is the text that shows it
-        :param timeout: seconds, or text such as ``2h30m``; ``lease`` the same
+        :param argv: a program and its arguments, in the place of ``commands``
         :param base_dir: what relative paths are relative to; ``None`` is the current directory
+        :param keys: what a jobfile says under the same names (docs/jobfile.md). Times are seconds, or text such as
+            ``2h30m``; ``env`` takes numbers too; ``None`` is as if nothing had been given
         :return: the builder itself
         :raises UsageError: nothing to run, a value of the wrong type or out of its limits, or too many jobs.
-            Nothing was added then. The other parameters are those of :class:`sshjobs.JobSpec`.
+            Nothing was added then.
         """
         given: dict[str, Any] = {
             "commands": commands, "files": files, "name": name, "repeat": self.repeat if repeat is None else repeat,
-            "argv": argv, "env": env, "cwd": cwd, "timeout": timeout, "lease": lease, "retries": retries,
-            "host_retries": host_retries, "once": once, "stdin": stdin, "nice": nice, "login": login,
-            "strict": strict, "leftovers": leftovers, "hosts": hosts, "per_host": per_host,
-            "output": output,
+            "argv": argv, **keys,
         }
         values = checked_values(_plain(given), where=name[:60] if isinstance(name, str) else None)
         count = values.pop("repeat")

@@ -22,6 +22,7 @@ from sshjobs.inputs.limits import MAX_JOB, too_large
 from sshjobs.inputs.scalars import describe, is_plain_decimal
 from sshjobs.inputs.source import read_input
 from sshjobs.inputs.yamltree import Document, Map, Place, Seq
+from sshjobs.model.keys import KEYS, Variables, Whole
 from sshjobs.model.spec import JobSpec
 
 __all__ = ["MAX_JOBS", "Entry", "checked_values", "jobfile_schema", "load_jobfile"]
@@ -33,10 +34,11 @@ MAX_PROBLEMS = 1000
 
 _SETTING_KEYS, _JOB_KEYS, _TOP_KEYS = (list(model.model_fields) for model in (Settings, JobEntry, Jobfile))
 _JOB_KEYS = sorted(JOB_KEYS) + _SETTING_KEYS
-#: Where a number is meant as the text that was written.
-_TEXT_OR_NUMBER = ("commands", "argv", "env")
-#: Where a number is meant as the number that everybody reads.
-_COUNTS = ("repeat", "retries", "host_retries", "nice")
+#: Where a number is meant as the text that was written, and where as the number that everybody reads.
+_AS_WRITTEN = ("commands", "argv", *(name for name, key in KEYS.items() if key.kind.as_written))
+_COUNTS = ("repeat", *(name for name, key in KEYS.items() if isinstance(key.kind, Whole)))
+#: What a job adds to the defaults, where any other key takes their place.
+_MERGED = tuple(name for name, key in KEYS.items() if isinstance(key.kind, Variables))
 
 
 @dataclass(slots=True)
@@ -271,8 +273,9 @@ def _texts(value: Any) -> Iterator[str]:
 def _merged(defaults: Mapping[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """What stands at last: what a job says itself before the defaults, ``env`` variable by variable."""
     values = {**defaults, **own}
-    if "env" in own and "env" in defaults:
-        values["env"] = {**defaults["env"], **own["env"]}
+    for key in _MERGED:
+        if key in own and key in defaults:
+            values[key] = {**defaults[key], **own[key]}
     return values
 
 
@@ -287,9 +290,9 @@ def _as_written(data: Map) -> Mapping[str, Any]:
         value = data[key]
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             continue
-        if key in ("commands", "timeout", "lease") or (key in _COUNTS and not is_plain_decimal(source)):
+        if key in _AS_WRITTEN or (key in _COUNTS and not is_plain_decimal(source)):
             changed[key] = source
-    for key in _TEXT_OR_NUMBER:
+    for key in _AS_WRITTEN:
         found = data.get(key)
         sources = found.sources if isinstance(found, (Map, Seq)) else None
         if found is not None and sources:

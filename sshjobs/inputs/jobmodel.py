@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 from pydantic_core import PydanticCustomError
 
 from sshjobs.errors import UsageError
 from sshjobs.inputs.jobnames import check_name
 from sshjobs.inputs.limits import MAX_WORD
 from sshjobs.inputs.timespans import format_duration, parse_duration
-from sshjobs.model.spec import DEFAULT_HOST_RETRIES, MAX_NICE, MAX_RETRIES
+from sshjobs.model.keys import KEYS, Choice, Flag, Key, Seconds, Text, Texts, Variables, Whole
 
 #: The shortest lease, in seconds: a link that is silent is given up after nine.
 MIN_LEASE = 30.0
@@ -97,7 +99,12 @@ def _not_empty(value: str) -> str:
     return value
 
 
-Text = Annotated[str, AfterValidator(_not_empty)]
+def _ruled(rule: Callable[[Any], str | None], value: Any) -> Any:
+    if (complaint := rule(value)) is not None:
+        raise mistake(complaint)
+    return value
+
+
 Script = Annotated[
     list[str], BeforeValidator(_script), AfterValidator(_not_blank),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _TEXT_OR_NUMBER, "minItems": 1}]}),
@@ -116,31 +123,47 @@ Timeout = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
 ]
 Lease = Annotated[Timeout, AfterValidator(_lease)]
-Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
+#: Keys of which a jobfile asks more than a program does.
+_STRICTER: dict[str, Any] = {"lease": Lease}
 
 
-class Settings(BaseModel):
-    """What ``defaults`` and every job may say. A key that is not given keeps what stood before."""
+def _type(name: str, key: Key) -> Any:
+    """Return what pydantic is to make of a key."""
+    kind: Any
+    match key.kind:
+        case Flag():
+            kind = bool
+        case Whole(least, most):
+            kind = Annotated[int, Field(ge=least, le=most)]
+        case Choice(words):
+            kind = Literal[words]
+        case Seconds():
+            kind = _STRICTER.get(name, Timeout)
+        case Text(as_written):
+            kind = Annotated[str, WithJsonSchema(_TEXT_OR_NUMBER)] if as_written else str
+        case Texts():
+            kind = list[Annotated[str, AfterValidator(_not_empty)]]
+        case Variables():
+            kind = Env
+        case _:
+            raise TypeError(f"what is a {type(key.kind).__name__} in a jobfile?")
+    if key.rule is not None:
+        kind = Annotated[kind, AfterValidator(partial(_ruled, key.rule))]
+    return kind | None if key.default is None else kind
 
+
+_KEYS: dict[str, Any] = {name: (_type(name, key), Field(key.default, description=key.about))
+                         for name, key in KEYS.items()}
+
+
+class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    files: list[Text] = Field([], description="Files and directories to send, relative to the jobfile.")
     repeat: int = Field(1, ge=0, description="How many times the job is run; each is a job of its own.")
-    env: Env = Field({}, description="Environment variables, literal text.")
-    cwd: Text | None = Field(None, description="Directory on the host to run in.")
-    timeout: Timeout | None = Field(None, description="When the job is ended: 90, 1s, 2h30m, 1d.")
-    lease: Lease | None = Field(None, description="How long it may run on while no manager is heard of: 30m, 2h.")
-    retries: Retries = Field(0, description="How often a job that failed is tried again.")
-    host_retries: Retries = Field(DEFAULT_HOST_RETRIES, description="The same for ends that are its host's fault.")
-    once: bool = Field(False, description="Never start it a second time, whatever happened to the first.")
-    stdin: Text | None = Field(None, description="File that the job reads as standard input.")
-    nice: int = Field(0, ge=0, le=MAX_NICE, description="What to add to its niceness.")
-    login: bool = Field(False, description="Run the script in a login shell.")
-    strict: bool = Field(True, description="End the script at the first command that fails (bash -e -o pipefail).")
-    leftovers: Literal["kill", "keep"] = Field("kill", description="What becomes of processes it leaves behind.")
-    output: Literal["file", "pipe"] = Field("file", description="Whether it writes into files or pipes.")
-    hosts: list[Text] = Field([], description="Names, globs or tags of hosts that it may run on.")
-    per_host: bool = Field(False, description="Run it once on every host.")
+
+
+class Settings(create_model("_Settings", __base__=_Settings, **_KEYS)):  # type: ignore[misc]
+    """What ``defaults`` and every job may say. A key that is not given keeps what stood before."""
 
 
 class JobEntry(Settings):

@@ -10,24 +10,17 @@ from copy import copy
 from operator import attrgetter
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sshjobs.errors import UsageError
 from sshjobs.model.causes import Cause
-from sshjobs.model.given import LONGEST_S, check, check_number, check_texts, wrong
+from sshjobs.model.given import check, check_number, check_texts
+from sshjobs.model.keys import KEYS, KeysGiven, KeysHeld, spelled_out
 from sshjobs.model.states import STATE_BUSY, STATE_FREE, Outcome
 
-#: How often an end that is nobody's fault (lost, never started, reboot) is retried without being asked.
-DEFAULT_HOST_RETRIES = 3
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-#: What becomes of the processes that a job leaves running when its main process ends.
-LEFTOVERS = ("kill", "keep")
-OUTPUTS = ("file", "pipe")
-
-#: How often one job may be tried again.
-MAX_RETRIES = 1000
-#: What can be added to the niceness of a job.
-MAX_NICE = 19
 #: The highest number that a repeat of an entry may have.
 MAX_INDEX = 10**9
 
@@ -43,17 +36,23 @@ class JobPaths(Protocol):
 
 
 class _Common:
-    """What the repeats of an entry have in common. Whoever changes it has made a copy of it first."""
+    """What the repeats of an entry have in common. Whoever changes it has made a copy of it first.
 
-    __slots__ = ("argv", "base_dir", "call", "cmds", "cwd", "env", "files", "host_retries", "hosts", "lease",
-                 "leftovers", "login", "nice", "once", "output", "per_host", "retries", "stdin", "strict", "timeout")
+    A key of which nothing was said is not held: it is found here, in the class.
+    """
 
-    def __init__(self, **values: Any):
-        for key, value in values.items():
-            setattr(self, key, value)
+    argv: list[str] | None
+    base_dir: str | None
+    call: str | None
+    cmds: list[str]
 
 
-class JobSpec:
+#: What all repeats of an entry share, and of that what is never one object for several entries, as it may be changed.
+_SHARED = ("argv", "base_dir", "call", "cmds", *KEYS)
+_OWN = tuple((name, type(key.default)) for name, key in KEYS.items() if isinstance(key.default, (list, dict)))
+
+
+class JobSpec(KeysHeld):
     """Describes what it takes to run one job.
 
     Exactly one of ``cmds`` and ``argv`` says what to run.
@@ -62,34 +61,17 @@ class JobSpec:
     :param files: paths of files and directories to place in the attempt's working directory, relative to ``base_dir``
     :param name: name of the job; ``None`` leaves it to whoever builds the jobs (``job``)
     :param argv: a program and its arguments, run without a shell
-    :param env: environment variables, literal text; a number is the text that shows it
-    :param cwd: directory on the host to run in; ``None`` is the attempt's own working directory
-    :param timeout: seconds after which the job is ended with outcome ``timed_out``; ``None`` is no limit
-    :param lease: seconds without a manager after which its host ends the job by itself, so that it may run elsewhere;
-        ``None``: a job runs on for ever
-    :param retries: how often an end that is the job's own (failed, signalled, timed out) is tried again
-    :param host_retries: the same for ends that are nobody's fault (lost, never started, reboot)
-    :param once: forbids every second start, whatever happened to the first
-    :param stdin: path of a file that the job reads as standard input, relative to ``base_dir``; ``None`` is /dev/null
-    :param nice: what to add to the niceness of the job, 0 to 19
-    :param login: run the script in a login shell
-    :param strict: the script ends at the first failing command, ``pipefail`` included
-    :param leftovers: ``kill`` or ``keep`` what the job left running when its main process ended
-    :param output: ``file``: it writes into files; ``pipe``: into pipes, for a program that opens ``/dev/stdout`` or
-        ``/dev/stderr`` itself, which would empty a file. Where commands or argv name those it gets pipes anyway
     :param call: a Python such as ``3.11``, which the host must have. ``argv`` is then a Python program among ``files``
         and its arguments, which a process on the host has loaded already (see ``sshjobs.gjob.calls``)
-    :param hosts: names, globs or tags of hosts, one of which a host must match; empty is any host
-    :param per_host: run once on every host (that ``hosts`` admits)
     :param index: which of the repeats of its entry it is, from 1
     :param base_dir: directory that ``files`` and ``stdin`` are relative to; ``None`` is the current one
-    :raises UsageError: nothing to run, or both ``cmds`` and ``argv``
+    :param keys: what a jobfile says under the same names (docs/jobfile.md); times are seconds, ``env`` takes numbers
+        too
+    :raises UsageError: nothing to run, both ``cmds`` and ``argv``, or a value that cannot be
     """
 
     #: What :meth:`as_dict` tells.
-    _KEYS = ("argv", "base_dir", "call", "cmds", "cwd", "env", "files", "host_retries", "hosts", "index", "lease",
-             "leftovers", "login", "name", "nice", "once", "output", "per_host", "retries", "stdin", "strict",
-             "timeout")
+    _KEYS = tuple(sorted(("name", "index", *_SHARED)))
 
     #: Not written out, as attributes that are shared may be set, too: they are properties, made below.
     __slots__ = tuple("_common _mine index name".split())
@@ -98,47 +80,40 @@ class JobSpec:
     base_dir: str | None
     call: str | None
     cmds: list[str]
-    cwd: str | None
-    env: dict[str, str]
-    files: list[str]
-    host_retries: int
-    hosts: list[str]
-    lease: float | None
-    leftovers: str
-    login: bool
-    nice: int
-    once: bool
-    output: str
-    per_host: bool
-    retries: int
-    stdin: str | None
-    strict: bool
-    timeout: float | None
 
+    @spelled_out
     def __init__(self, cmds: str | Sequence[str] = (), files: Sequence[str] = (), name: str | None = None, *,
-                 argv: Sequence[str] | None = None, env: Mapping[str, str | int | float] | None = None,
-                 cwd: str | None = None, timeout: float | None = None, retries: int = 0,
-                 host_retries: int = DEFAULT_HOST_RETRIES,
-                 once: bool = False, stdin: str | None = None, nice: int = 0, login: bool = False,
-                 strict: bool = True, leftovers: str = "kill", hosts: Sequence[str] = (), per_host: bool = False,
-                 index: int = 1, base_dir: str | Path | None = None, lease: float | None = None,
-                 output: str = "file", call: str | None = None):
+                 argv: Sequence[str] | None = None, index: int = 1, base_dir: str | Path | None = None,
+                 call: str | None = None, **keys: Unpack[KeysGiven]):
         check("name", name, str, none=True)
         lines = [cmds] if isinstance(cmds, str) else check_texts("cmds", cmds, where=name)
         words = None if argv is None else check_texts("argv", argv, where=name)
         if bool(lines) == bool(words):
             what = "takes commands or argv, not both" if lines else "has nothing to run"
             raise UsageError(f"a job {what}", where=name, hint="give commands (lines of a script) or argv (words)")
+        check("call", call, str, none=True, where=name)
+        if call is not None and not words:
+            raise UsageError("a call takes argv: a program of Python and its arguments", where=name)
         check_number("index", index, 0, MAX_INDEX, whole=True, where=name)
-        self.name, self.index = name, index
-        #: What all repeats share, one object for all of them; and whether nobody shares it yet.
-        self._common, self._mine = _Common(
-            cmds=lines, files=check_texts("files", files, where=name), argv=words or None, env=_variables(env, name),
-            cwd=cwd, timeout=timeout, lease=lease, retries=retries, host_retries=host_retries, once=once, stdin=stdin,
-            nice=nice, login=login, strict=strict, leftovers=leftovers, hosts=check_texts("hosts", hosts, where=name),
-            output=output, per_host=per_host, call=call, base_dir=None if base_dir is None else str(base_dir)), True
         check("base_dir", base_dir, str, PathLike, none=True, where=name)
-        _check(self._common, name)
+        self.name, self.index = name, index
+        common = _Common()
+        #: What all repeats share, one object for all of them; and whether nobody shares it yet.
+        self._common, self._mine = common, True
+        common.call = call
+        common.cmds, common.argv, common.base_dir = lines, words or None, None if base_dir is None else str(base_dir)
+        given = {"files": files, **keys}
+        for key, value in given.items():
+            if key not in KEYS:
+                raise _no_such_key(key)
+            setattr(common, key, KEYS[key].checked(key, value, name))
+        for key, make in _OWN:
+            if key not in given:
+                setattr(common, key, make())
+        if self.output == "pipe" and self.leftovers == "keep":
+            raise UsageError(
+                "output: pipe and leftovers: keep exclude each other", where=name,
+                hint="what is left running has nobody to read its pipe: have it write to a file of its own")
 
     def named(self, name: str | None, index: int = 1) -> JobSpec:
         """Return a copy with another name and repeat number, which shares everything else with this one."""
@@ -172,51 +147,17 @@ class JobSpec:
         :raises UsageError: it describes none
         """
         check("the description of a job", data, Mapping)
-        unknown = [key for key in data if key not in cls._KEYS]
-        if unknown:
-            raise UsageError(f"a job has no {unknown[0]!r:.60}", hint=f"it has {', '.join(cls._KEYS)}")
+        for key in data:
+            if key not in cls._KEYS:
+                raise _no_such_key(key)
         return cls(**data)
 
     def __repr__(self) -> str:
         return f"JobSpec(name={self.name!r}, {'argv' if self.argv else 'cmds'}={self.argv or self.cmds!r})"
 
 
-def _check(values: Any, name: str | None) -> None:
-    """:raises UsageError: one of them cannot be"""
-    for key in ("once", "login", "strict", "per_host"):
-        if not isinstance(getattr(values, key), bool):
-            check(key, getattr(values, key), bool, where=name)
-    for key, most in (("retries", MAX_RETRIES), ("host_retries", MAX_RETRIES), ("nice", MAX_NICE)):
-        check_number(key, getattr(values, key), 0, most, whole=True, where=name)
-    for key in ("timeout", "lease"):
-        if getattr(values, key) is not None:
-            check_number(key, getattr(values, key), 0, LONGEST_S, above=True, where=name)
-    for key in ("cwd", "stdin", "call"):
-        check(key, getattr(values, key), str, none=True, where=name)
-    if values.call is not None and not values.argv:
-        raise UsageError("a call takes argv: a program of Python and its arguments", where=name)
-    if values.leftovers not in LEFTOVERS:
-        raise UsageError(f"leftovers cannot be {values.leftovers!r:.60}", where=name, hint="use kill or keep")
-    if values.output not in OUTPUTS:
-        raise UsageError(f"output cannot be {values.output!r:.60}", where=name, hint="use file or pipe")
-    if values.output == "pipe" and values.leftovers == "keep":
-        raise UsageError("output: pipe and leftovers: keep exclude each other", where=name,
-                         hint="what is left running has nobody to read its pipe: have it write to a file of its own")
-
-
-def _variables(env: Mapping[str, object] | None, name: str | None) -> dict[str, str]:
-    """Return environment variables; a number is the text that shows it, as in a jobfile.
-
-    :raises UsageError: they are none
-    """
-    if env is None:
-        return {}
-    check("env", env, Mapping, dict, where=name)
-    for key, value in env.items():
-        check("a variable's name", key, str, where=name)
-        if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-            raise wrong(f"env {key}", value, "text or a number", where=name)
-    return {key: str(value) for key, value in env.items()}
+def _no_such_key(key: object) -> UsageError:
+    return UsageError(f"a job has no {key!r:.60}", hint=f"it has {', '.join(JobSpec._KEYS)}")
 
 
 def _shared(key: str) -> property:
@@ -225,8 +166,10 @@ def _shared(key: str) -> property:
     return property(attrgetter(f"_common.{key}"), lambda spec, value: spec._change(key, value))
 
 
-for _key in _Common.__slots__:
-    setattr(JobSpec, _key, _shared(_key))
+for _name in _SHARED:
+    setattr(JobSpec if _name not in KEYS else KeysHeld, _name, _shared(_name))
+for _name, _key in KEYS.items():
+    setattr(_Common, _name, _key.default)
 
 
 class Attempt:

@@ -17,7 +17,8 @@ from typing import Any
 from sshjobs.errors import CallError, LocalError, RunTimeoutError, SshjobsError
 from sshjobs.model.given import LONGEST_S, check, check_number, check_path, check_texts, wrong
 from sshjobs.model.host import Host
-from sshjobs.model.spec import DEFAULT_HOST_RETRIES, Job, JobSpec
+from sshjobs.model.keys import DEFAULT_HOST_RETRIES
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_DONE, STATE_ERROR
 from sshjobs.network.supervise import start_thread
 from sshjobs.pools.answers import answer_of, never_began

@@ -28,6 +28,7 @@ from sshjobs import (
     SshjobsError,
     UsageError,
 )
+from sshjobs.model.keys import KEYS
 from sshjobs.running.runmanager import silent
 
 WRONG: list[Any] = [None, 0, -1, 10**400, float("nan"), float("inf"), 1.5, True, "", "no such thing", "\0", "x" * 10_000,
@@ -49,9 +50,7 @@ class Call:
             yield name, partial(self.function, *self.words, **{**self.named, name: wrong})
 
 
-SPEC: dict[str, Any] = {"files": [], "env": None, "cwd": None, "timeout": None, "retries": 0, "host_retries": 3,
-        "once": False, "stdin": None, "nice": 0, "login": False, "strict": True, "leftovers": "kill", "hosts": (),
-        "per_host": False, "base_dir": None, "lease": None, "name": None, "output": "file"}
+SPEC: dict[str, Any] = {"name": None, "base_dir": None, **{name: key.default for name, key in KEYS.items()}}
 
 
 def calls() -> dict[str, Call]:

@@ -202,7 +202,7 @@ ROWS = [
         lambda: Staging(Digests()).manifest(JobSpec("a", files=["piped"], base_dir=Path.cwd())),
         lambda: run_all(lambda: os.unlink("piped/pipe"),
                         lambda: Staging(Digests()).manifest(JobSpec("a", files=["piped"], base_dir=Path.cwd())))),
-    Row("use file or pipe", lambda: JobSpec("a", output="x"), lambda: [JobSpec("a", output="file"), JobSpec("a", output="pipe")]),
+    Row("use {}", lambda: JobSpec("a", output="x"), lambda: [JobSpec("a", output="file"), JobSpec("a", output="pipe")]),
     # -- the seed's helpers
     Row("it takes verbose and timeout", lambda: CopyLocalFilesToRemoteHost("h1", "/tmp", zzz=1),
         lambda: CheckLocalCommand(["true"], verbose=False, timeout=9)),
@@ -267,7 +267,7 @@ ROWS = [
     Row("leave it out for no limit", lambda: timespans.parse_duration("99999d"), lambda: Builder().AddJob("a")),
     Row("write seconds (90) or units (1s, 2h30m, 1d)", lambda: timespans.parse_duration("soon"),
         lambda: [timespans.parse_duration(text) for text in ("90", "1s", "2h30m", "1d")]),
-    Row("use kill or keep", lambda: JobSpec("a", leftovers="x"),
+    Row("use {}", lambda: JobSpec("a", leftovers="x"),
         lambda: [JobSpec("a", leftovers="kill"), JobSpec("a", leftovers="keep")]),
     Row("give commands (lines of a script) or argv (words)", lambda: JobSpec(),
         lambda: [JobSpec(["a", "b"]), JobSpec(argv=["a", "b"])]),

@@ -2,6 +2,9 @@
 
 ``make api`` writes it to ``public_api.txt``; a test compares. A difference is a change that users see:
 it belongs in ``docs/changelog.md``, and the new text into the same commit.
+
+The keys of jobs are left out, as parameters and as attributes: the table of docs/jobfile.md is their record, which a
+test holds against the code (``tests/core/test_keys.py``).
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from sshjobs.model.keys import KEYS, KeysGiven, KeysHeld
 
 FROZEN = Path(__file__).with_suffix(".txt")
 
@@ -68,7 +73,7 @@ def _members(cls: type, package: str, exported: list[Any]) -> dict[str, Any]:
     members: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         ours = base.__module__.partition(".")[0] == package
-        if base is cls or (ours and base not in exported):
+        if base is cls or (ours and base not in exported and base is not KeysHeld):
             members |= dict.fromkeys(base.__dict__.get("__annotations__", {}), None)
             members |= vars(base)
     hidden = {member.name for member in cls} if issubclass(cls, enum.Enum) else set()
@@ -96,7 +101,10 @@ def _signature(thing: Any) -> str:
     parts: list[str] = []
     kinds = inspect.Parameter
     star_seen = slash_due = False
+    keys = KEYS if KeysGiven.__annotations__.keys() <= signature.parameters.keys() else {}
     for parameter in signature.parameters.values():
+        if parameter.kind is kinds.KEYWORD_ONLY and parameter.name in keys:
+            continue
         if slash_due and parameter.kind is not kinds.POSITIONAL_ONLY:
             parts.append("/")
         slash_due = parameter.kind is kinds.POSITIONAL_ONLY
@@ -106,6 +114,7 @@ def _signature(thing: Any) -> str:
         parts.append(_parameter(parameter))
     if slash_due:
         parts.append("/")
+    parts += ["**keys"] if keys else []
     returns = _annotation(signature.return_annotation, inspect.Signature.empty)
     return f"({', '.join(parts)})" + (f" -> {returns}" if returns else "")
 

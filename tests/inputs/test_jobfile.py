@@ -55,10 +55,10 @@ def test_every_key_arrives_in_the_spec(tmp_path):
     (entry,) = load_jobfile(path)
     assert (entry.repeat, entry.line) == (4, 2)
     assert entry.spec.as_dict() == {
-        "argv": None, "base_dir": str(tmp_path), "cmds": ["echo a", "echo b"], "cwd": "/work", "env": {"A": "b"},
+        **JobSpec("x").as_dict(), "argv": None, "base_dir": str(tmp_path), "cmds": ["echo a", "echo b"], "cwd": "/work", "env": {"A": "b"},
         "files": ["data", "in.txt"], "host_retries": 1, "hosts": ["gpu", "node*"], "index": 1, "leftovers": "keep",
         "login": True, "name": "all", "nice": 5, "once": True, "per_host": True, "retries": 2, "stdin": "in.txt",
-        "strict": False, "timeout": 9000.0, "lease": 2700.0, "output": "file",
+        "strict": False, "timeout": 9000.0, "lease": 2700.0,
     }
 
 

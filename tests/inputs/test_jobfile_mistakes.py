@@ -12,9 +12,9 @@ import pytest
 from sshjobs.errors import EXIT_USAGE, InputError
 from sshjobs.inputs import jobfile
 from sshjobs.inputs.jobfile import load_jobfile
+from sshjobs.model import keys
 
-SETTINGS = ("files, repeat, env, cwd, timeout, lease, retries, host_retries, once, stdin, nice, login, strict, "
-            "leftovers, output, hosts, per_host")
+SETTINGS = ", ".join(["repeat", *keys.KEYS])
 DURATION = "write seconds (90) or units (1s, 2h30m, 1d)"
 
 

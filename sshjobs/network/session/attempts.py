@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sshjobs.model.causes import Cause
+from sshjobs.model.keys import KEYS
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import Outcome
 
@@ -118,20 +119,18 @@ def never_started(attempt: LiveAttempt, reason: str, *, lasting: bool = True) ->
                  cause=Cause.NOT_SENT if lasting else None)
 
 
+#: Keys that hosts are told of, with what goes without saying.
+_FAR = tuple((name, key.default) for name, key in KEYS.items() if key.far)
+
+
 def launch_spec(spec: JobSpec) -> dict[str, Any]:
     """Return what a launch frame says of a spec, and nothing of what goes without saying; its files are added when
     they are known."""
     keys: dict[str, Any] = {"argv": spec.argv} if spec.argv else {
         "script": "".join(f"{line}\n" for line in spec.cmds), "strict": spec.strict, "login": spec.login}
-    if spec.env:
-        keys["env"] = spec.env
-    if spec.nice:
-        keys["nice"] = spec.nice
-    if spec.leftovers != "kill":
-        keys["leftovers"] = spec.leftovers
-    if spec.output != "file":
-        keys["output"] = spec.output
-    for key in ("cwd", "timeout", "lease", "call"):
-        if (value := getattr(spec, key)) is not None:
+    if spec.call is not None:
+        keys["call"] = spec.call
+    for key, default in _FAR:
+        if (value := getattr(spec, key)) != default:
             keys[key] = value
     return keys

@@ -20,7 +20,7 @@ from sshjobs.network.session.dialog import READY_TIMEOUT, Dialog
 from sshjobs.network.session.shared import Shared
 from sshjobs.network.session.upload import Upload
 from sshjobs.network.staging.inputs import Manifest
-from sshjobs.network.transport import Stream, Transport
+from sshjobs.network.transport.base import Stream, Transport
 
 #: Seconds without an answer to a ping after which people are told that the host is silent.
 UNANSWERED_S = 2.0

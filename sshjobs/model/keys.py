@@ -1,0 +1,229 @@
+"""The keys of a job, one entry each: what it may be, what it is where nothing is said, and what it means.
+
+All that knows every key reads this table: what a JobSpec takes, checks and holds; what the store keeps and a launch
+carries; what ``Builder.AddJob`` takes; what a jobfile may say, and the JSON Schema of that.
+
+A key stands here three times: in :data:`KEYS`; in :class:`KeysGiven` with the types that a program may give; in
+:class:`KeysHeld` with the type that a spec holds. What to run (commands, argv) and the name are not keys in this sense.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, TypedDict, TypeVar
+
+from sshjobs.errors import UsageError
+from sshjobs.model.given import LONGEST_S, check, check_number, check_texts, wrong
+
+#: How often one job may be tried again.
+MAX_RETRIES = 1000
+#: How often an end that is nobody's fault (lost, never started, reboot) is retried without being asked.
+DEFAULT_HOST_RETRIES = 3
+
+
+class Kind:
+    """What a key may be.
+
+    :cvar as_written: a number in a jobfile is meant as the text that was written: ``027``, ``1e3``
+    """
+
+    as_written = False
+
+    def checked(self, name: str, value: Any, where: str | None) -> Any:
+        """Return a value as a spec holds it.
+
+        :param where: the name of the job, for the message
+        :raises UsageError: the key cannot be that
+        """
+        raise NotImplementedError
+
+
+class Flag(Kind):
+    """True or false."""
+
+    def checked(self, name: str, value: Any, where: str | None) -> bool:
+        if not isinstance(value, bool):
+            check(name, value, bool, where=where)
+        return bool(value)
+
+
+@dataclass(frozen=True)
+class Whole(Kind):
+    """A whole number from ``least`` to ``most``."""
+
+    least: int
+    most: int
+
+    def checked(self, name: str, value: Any, where: str | None) -> int:
+        check_number(name, value, self.least, self.most, whole=True, where=where)
+        return int(value)
+
+
+class Seconds(Kind):
+    """A length of time above zero, or ``None``; in a jobfile with units (``2h30m``)."""
+
+    as_written = True
+
+    def checked(self, name: str, value: Any, where: str | None) -> float | None:
+        check_number(name, value, 0, LONGEST_S, above=True, none=True, where=where)
+        return value  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Choice(Kind):
+    """One of some words."""
+
+    words: tuple[str, ...]
+
+    def checked(self, name: str, value: Any, where: str | None) -> str:
+        if value not in self.words:
+            raise UsageError(f"{name} cannot be {value!r:.60}", where=where, hint=f"use {' or '.join(self.words)}")
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Text(Kind):
+    """Text, or ``None``."""
+
+    as_written: bool = False
+
+    def checked(self, name: str, value: Any, where: str | None) -> str | None:
+        check(name, value, str, none=True, where=where)
+        return value  # type: ignore[no-any-return]
+
+
+class Texts(Kind):
+    """A list of texts."""
+
+    def checked(self, name: str, value: Any, where: str | None) -> list[str]:
+        return check_texts(name, value, where=where)
+
+
+class Variables(Kind):
+    """Environment variables; a number is the text that shows it. A jobfile merges them with its defaults one by one."""
+
+    as_written = True
+
+    def checked(self, name: str, value: Any, where: str | None) -> dict[str, str]:
+        if value is None:
+            return {}
+        check(name, value, Mapping, dict, where=where)
+        for variable, text in value.items():
+            check("a variable's name", variable, str, where=where)
+            if not isinstance(text, (str, int, float)) or isinstance(text, bool):
+                raise wrong(f"{name} {variable}", text, "text or a number", where=where)
+        return {variable: str(text) for variable, text in value.items()}
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key.
+
+    :ivar default: what it is where nothing is said; each spec gets a list or a mapping of its own
+    :ivar about: what it means, in one sentence for an editor to show
+    :ivar far: hosts are told of it, in each launch of a job in which it is not the default. The far side has its own
+        check of it (``gjob/jobkeys.py``)
+    :ivar rule: what must be true beside its kind: says what is wrong with a value of that kind, in words to stand
+        behind the name of the key, or ``None``
+    """
+
+    kind: Kind
+    default: Any
+    about: str
+    far: bool = False
+    rule: Callable[[Any], str | None] | None = None
+
+    def checked(self, name: str, value: Any, where: str | None) -> Any:
+        """Return a value as a spec holds it.
+
+        :raises UsageError: it cannot be that
+        """
+        value = self.kind.checked(name, value, where)
+        if self.rule is not None and value is not None and (complaint := self.rule(value)) is not None:
+            raise UsageError(f"{name} {complaint}", where=where)
+        return value
+
+
+def _not_empty(text: str) -> str | None:
+    return None if text.strip() else "cannot be empty; leave the key out"
+
+
+KEYS: Mapping[str, Key] = {
+    "files": Key(Texts(), [], "Files and directories to send, relative to the jobfile."),
+    "env": Key(Variables(), {}, "Environment variables, literal text.", far=True),
+    "cwd": Key(Text(), None, "Directory on the host to run in.", far=True, rule=_not_empty),
+    "timeout": Key(Seconds(), None, "When the job is ended: 90, 1s, 2h30m, 1d.", far=True),
+    "lease": Key(Seconds(), None, "How long it may run on while no manager is heard of: 30m, 2h.", far=True),
+    "retries": Key(Whole(0, MAX_RETRIES), 0, "How often a job that failed is tried again."),
+    "host_retries": Key(Whole(0, MAX_RETRIES), DEFAULT_HOST_RETRIES, "The same for ends that are its host's fault."),
+    "once": Key(Flag(), False, "Never start it a second time, whatever happened to the first."),
+    "stdin": Key(Text(), None, "File that the job reads as standard input.", rule=_not_empty),
+    "nice": Key(Whole(0, 19), 0, "What to add to its niceness.", far=True),
+    "login": Key(Flag(), False, "Run the script in a login shell."),
+    "strict": Key(Flag(), True, "End the script at the first command that fails (bash -e -o pipefail)."),
+    "leftovers": Key(Choice(("kill", "keep")), "kill", "What becomes of processes it leaves behind.", far=True),
+    "output": Key(Choice(("file", "pipe")), "file", "Whether it writes into files or pipes.", far=True),
+    "hosts": Key(Texts(), [], "Names, globs or tags of hosts that it may run on."),
+    "per_host": Key(Flag(), False, "Run it once on every host."),
+}
+
+
+class KeysGiven(TypedDict, total=False):
+    """The keys as a program may give them. Durations as text and paths that are no text are for ``Builder.AddJob``,
+    which makes of them what a spec holds. ``files`` is a parameter of its own."""
+
+    env: Mapping[str, str | int | float] | None
+    cwd: str | None
+    timeout: float | str | None
+    lease: float | str | None
+    retries: int
+    host_retries: int
+    once: bool
+    stdin: str | PathLike[str] | None
+    nice: int
+    login: bool
+    strict: bool
+    leftovers: str
+    output: str
+    hosts: Sequence[str]
+    per_host: bool
+
+
+class KeysHeld:
+    """The keys as a spec holds them."""
+
+    __slots__ = ()
+
+    files: list[str]
+    env: dict[str, str]
+    cwd: str | None
+    timeout: float | None
+    lease: float | None
+    retries: int
+    host_retries: int
+    once: bool
+    stdin: str | None
+    nice: int
+    login: bool
+    strict: bool
+    leftovers: str
+    output: str
+    hosts: list[str]
+    per_host: bool
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def spelled_out(function: _Function) -> _Function:
+    """Have ``help`` and ``inspect`` show the keys themselves where a function takes ``**keys``."""
+    signature = inspect.signature(function)
+    given = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
+    keys = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=KEYS[name].default,
+                              annotation=annotation.__forward_arg__)
+            for name, annotation in KeysGiven.__annotations__.items()]
+    function.__signature__ = signature.replace(parameters=[*given, *keys])  # type: ignore[attr-defined]
+    return function
