@@ -10,7 +10,7 @@ import click
 
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import TRANSPORTS, accepts_new_keys, hosts_of, new_keys_option, results_option
+from sshjobs.cli.options import accepts_new_keys, hosts_of, new_keys_option, results_option, transport_option
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, StoreError, printable
 from sshjobs.store.ownership import NotYoursError, check_own_results
 from sshjobs.store.rundir import find_run, list_runs
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True,
               help="Also outputs that were not collected, and processes that jobs keep on purpose.")
 @click.option("--ssh-config", metavar="FILE", help="For --hosts: use this ssh configuration instead of your own.")
-@click.option("--transport", type=click.Choice(TRANSPORTS), help="For --hosts: how to reach them.")
+@transport_option("For --hosts: how to reach them.")
 @new_keys_option
 @click.option("-v", "--verbose", count=True, help="Say more.")
 @results_option

@@ -12,7 +12,7 @@ import click
 
 from sshjobs import __version__
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import TRANSPORTS, accepts_new_keys, hosts_of, hosts_option, new_keys_option
+from sshjobs.cli.options import accepts_new_keys, hosts_of, hosts_option, new_keys_option, transport_option
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_NO_HOST, EXIT_OK, HostError, printable
 from sshjobs.model.host import Host
 
@@ -56,7 +56,7 @@ class Answer:
 @click.option("--remove", is_flag=True, help="Take it away again.")
 @click.option("--force", is_flag=True, help="Replace a newer one, or another program of that name.")
 @click.option("--ssh-config", metavar="FILE", help="Use this ssh configuration instead of your own.")
-@click.option("--transport", type=click.Choice(TRANSPORTS), help="How to reach hosts; local: all are this machine.")
+@transport_option("How to reach hosts; local: all are this machine.")
 @new_keys_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per host.")
 @click.option("-v", "--verbose", count=True, help="Say more.")

@@ -11,14 +11,12 @@ import click
 
 from sshjobs.errors import InputError, Problem, UsageError
 from sshjobs.model.given import MAX_SLOTS
+from sshjobs.network.transport import TRANSPORTS
 
 if TYPE_CHECKING:
     from sshjobs.model.host import Host
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-#: What ``--transport`` takes. A test holds it against ``sshjobs.network.transport.TRANSPORTS``, which is slow to load.
-TRANSPORTS = ("openssh", "fabric", "local")
 
 _META = "sshjobs.options."
 _ENVIRONMENT = click.core.ParameterSource.ENVIRONMENT
@@ -67,13 +65,17 @@ def accepts_new_keys() -> bool:
     return bool(click.get_current_context().meta.get(_META + "accept_new_host_keys"))
 
 
+def transport_option(about: str) -> Callable[[_Function], _Function]:
+    """Return what adds ``--transport``."""
+    return click.option("--transport", type=click.Choice(list(TRANSPORTS)), help=about)
+
+
 def network_options(function: _Function) -> _Function:
     """Add what says how hosts are reached."""
     function = click.option("-j", "--slots", type=click.IntRange(1, MAX_SLOTS), metavar="N",
                             help="Jobs at a time on a host whose line says nothing about it.  "
                                  "[default: its cores]")(function)
-    function = click.option("--transport", type=click.Choice(TRANSPORTS),
-                            help="How to reach hosts; local: all of them are this machine.")(function)
+    function = transport_option("How to reach hosts; local: all of them are this machine.")(function)
     function = click.option("--ssh-config", metavar="FILE",
                             help="Use this ssh configuration instead of your own.")(function)
     function = new_keys_option(function)

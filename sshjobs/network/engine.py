@@ -20,7 +20,7 @@ from sshjobs.network.session.session import BYE_TIMEOUT, CLEANUP_S, HostSession
 from sshjobs.network.session.shared import Shared
 from sshjobs.network.staging.inputs import Staging
 from sshjobs.network.supervise import Failed, Supervisor
-from sshjobs.network.transport import Transport
+from sshjobs.network.transport.base import Transport
 from sshjobs.network.trouble import LocalTrouble, cannot_write
 
 #: Seconds that hosts get to remove what is left there, and that the sessions get to end. A host has BYE_TIMEOUT to

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from sshjobs.model.host import Host
-from sshjobs.network.transport import Transport
+from sshjobs.network.transport.base import Transport
 
 #: Connections that are being made at a time at one sshd: below the 10 at which a stock one (MaxStartups 10:30:100)
 #: begins to refuse some.

@@ -25,7 +25,7 @@ from sshjobs.gjob.verbs import sshoptions
 from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.model.given import LONGEST_S, check, check_number, check_path
 from sshjobs.model.host import Host, Login, login_of
-from sshjobs.network.transport import OpensshTransport
+from sshjobs.network.transport.openssh import OpensshTransport
 from sshjobs.network.transport.sshcall import SshCall
 
 #: Seconds that a command gets by default.

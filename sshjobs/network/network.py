@@ -26,7 +26,8 @@ from sshjobs.network.session.attempts import LiveAttempt
 from sshjobs.network.session.output_files import OutputFiles
 from sshjobs.network.session.records import Records
 from sshjobs.network.supervise import Failed
-from sshjobs.network.transport import Transport, make_transport
+from sshjobs.network.transport import make_transport
+from sshjobs.network.transport.base import Transport
 from sshjobs.store.rundir import RunPaths, create_run
 
 #: Seconds between TERM and KILL when a job is cancelled.
@@ -44,7 +45,7 @@ class Network(NetworkContract):
         path of a hosts file
     :param verbose: tell more on standard error (left to whoever configures logging)
     :param ssh_config: path of an ssh configuration to use instead of the user's own
-    :param transport: ``openssh``, ``fabric`` or ``local`` for every host; ``None`` is openssh, but this machine
+    :param transport: the name of one (docs/transports.md) for every host; ``None`` is openssh, but this machine
         without ssh
     :param slots: how many jobs a host takes at a time where its line does not say; ``None`` is its cores
     :param direct: contact the workers of clusters directly, not through their management hosts

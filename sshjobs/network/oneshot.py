@@ -14,7 +14,8 @@ from sshjobs.gjob import ship
 from sshjobs.model.host import Host
 from sshjobs.network.protocol.fields import Bad, is_heavy, read_json
 from sshjobs.network.protocol.frames import MAX_NOISE
-from sshjobs.network.transport import Stream, Transport, make_transport
+from sshjobs.network.transport import make_transport
+from sshjobs.network.transport.base import Stream, Transport
 
 #: Longest answer in bytes, and the lists and objects, and values, that may be in it: some ten thousand processes or
 #: attempts. Read, it takes less than 32 MiB.

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from sshjobs.errors import HostError
 from sshjobs.model.host import Host
-from sshjobs.network.transport import Ending, OpensshTransport, Stream, Transport
+from sshjobs.network.transport.base import Ending, Stream, Transport
+from sshjobs.network.transport.openssh import OpensshTransport
 from sshjobs.network.transport.sshcall import SshEnding
 from sshjobs.simulation.pipe import Connection
 from sshjobs.simulation.site import Site

@@ -10,13 +10,11 @@ from collections.abc import Iterator
 import pytest
 
 from sshjobs.network import HostDown
-from sshjobs.network.transport import TRANSPORTS
 from tests.acceptance.mixed import differences, mixed_jobs
 from tests.lab import HostOptions, Lab, LabUnsupported
-from tests.network.meeting import kinds, meet
+from tests.network.meeting import SSH, kinds, meet
 
 SHELLS = ("bash", "dash", "zsh", "csh", "tcsh", "fish")
-SSH = [name for name in TRANSPORTS if name != "local"]
 #: What each shell reads before it runs the command of an ssh connection.
 START_UP = {"bash": ".bashrc", "zsh": ".zshenv", "csh": ".cshrc", "tcsh": ".cshrc", "fish": ".config/fish/config.fish"}
 

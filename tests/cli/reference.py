@@ -44,6 +44,8 @@ def _row(option: click.Option) -> str:
     names = ", ".join(f"`{name}`" for name in option.opts)
     if not option.is_flag and not option.count:
         value = "\\|".join(option.type.choices) if isinstance(option.type, click.Choice) else option.metavar
+        if option.name == "transport":
+            value = "[NAME](transports.md)"
         names += f" {value}"
     meaning = re.sub(r"\s*\[default: (.*)\]$", r" Default: \1.", option.help or "")
     if option.show_default:

@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 
 from sshjobs import __version__
-from sshjobs.cli import options
 from sshjobs.cli.app import COMMANDS, root
 from sshjobs.errors import EXIT_INTERRUPTED, EXIT_USAGE
-from sshjobs.network.transport import TRANSPORTS
 from tests.cli.runs import make_run
 from tests.conftest import SshjobsCli, cli_environment
 
@@ -61,10 +59,6 @@ def test_the_overview_says_what_each_command_says_of_itself() -> None:
         assert command.name == name
         assert command.help is not None and command.help.strip()
         assert len(short) <= 60
-
-
-def test_transports_are_those_of_the_network() -> None:
-    assert list(options.TRANSPORTS) == list(TRANSPORTS)
 
 
 def test_version_is_printed_either_way(sshjobs_cli: SshjobsCli) -> None:

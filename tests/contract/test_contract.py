@@ -12,7 +12,7 @@ import pytest
 from sshjobs import Attempt, Job, JobSpec, Network, Outcome, UsageError
 from sshjobs.model.states import FINAL_STATES
 from sshjobs.network import HostUp, RunIdentity
-from sshjobs.network.transport import TRANSPORTS
+from sshjobs.network.transport import TRANSPORTS, make_transport, transport_class
 from sshjobs.store.rundir import create_run
 from tests.lab import wait_until
 
@@ -68,7 +68,7 @@ class Rig:
 @pytest.fixture(params=TRANSPORTS)
 def rig(request, lab, clean_home, tmp_path) -> Iterator[Rig]:
     transport = request.param
-    hosts = ["one", "two"] if transport == "local" else lab.names[:2]
+    hosts = lab.names[:2] if transport_class(transport).by_ssh else ["one", "two"]
 
     def make() -> Network:
         return Network(str(tmp_path), hosts, transport=transport, slots=2, ssh_config=str(lab.ssh_config))
@@ -76,6 +76,11 @@ def rig(request, lab, clean_home, tmp_path) -> Iterator[Rig]:
     made = Rig(make, tmp_path)
     yield made
     made.network.close(finished=True)
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_a_transport_is_found_under_its_own_name(name):
+    assert transport_class(name).name == make_transport(name).name == name
 
 
 def test_a_launched_job_runs_and_all_of_it_comes_back(rig):

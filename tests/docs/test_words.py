@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from sshjobs.model.states import STATES, Outcome, state_for
+from sshjobs.network.transport import TRANSPORTS
 from sshjobs.network.transport.causes import CAUSES
 from tests.house.source import PACKAGE, ROOT, functions, modules
 
@@ -21,6 +22,10 @@ def test_the_table_of_troubles_tells_truly_what_is_tried_again() -> None:
     told = _table("troubleshooting.md", "Hosts that cannot be used")
     assert {kind: told[kind] for kind in CAUSES} == {
         kind: "no" if cause.lasting else "yes" for kind, cause in CAUSES.items()}
+
+
+def test_the_page_of_transports_has_each_of_them_in_its_first_table() -> None:
+    assert [name for name in _table("transports.md", "# Transports") if name != "--transport"] == list(TRANSPORTS)
 
 
 def test_the_glossary_has_the_five_states_and_every_outcome() -> None:

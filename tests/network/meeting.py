@@ -11,9 +11,12 @@ from typing import Any
 
 from sshjobs import Network
 from sshjobs.network import HostDown, HostUp, RunIdentity, Warned
+from sshjobs.network.transport import TRANSPORTS, transport_class
 from sshjobs.store.rundir import create_run
 
 DEADLINE = 40.0
+#: The transports that log in as ssh does, for tests of what is true of each of them.
+SSH = [name for name in TRANSPORTS if transport_class(name).by_ssh]
 
 
 def meet(hosts: Any, *, told: list[str] | None = None, **options: Any) -> dict[str, HostUp | HostDown]:

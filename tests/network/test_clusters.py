@@ -7,12 +7,9 @@ import json
 import pytest
 
 from sshjobs.network import HostDown
-from sshjobs.network.transport import TRANSPORTS
 from sshjobs.store import RunReader
 from sshjobs.store.rundir import RunPaths
-from tests.network.meeting import kinds, meet
-
-SSH = [name for name in TRANSPORTS if name != "local"]
+from tests.network.meeting import SSH, kinds, meet
 
 
 @pytest.fixture(params=SSH)

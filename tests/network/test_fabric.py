@@ -16,14 +16,12 @@ from sshjobs import Network, UsageError
 from sshjobs.gjob.verbs import sshoptions
 from sshjobs.model.host import Host
 from sshjobs.network import HostDown, HostUp
-from sshjobs.network.transport import TRANSPORTS, Ending
+from sshjobs.network.transport.base import Ending
 from sshjobs.network.transport.fabric import READ_AHEAD, FabricStream
 from sshjobs.network.transport.sshclient import SshClient
 from tests.acceptance.mixed import differences, mixed_jobs
 from tests.lab.waiting import wait_until
-from tests.network.meeting import kinds, meet, with_known_hosts
-
-SSH = [name for name in TRANSPORTS if name != "local"]
+from tests.network.meeting import SSH, kinds, meet, with_known_hosts
 
 
 @pytest.fixture

@@ -9,10 +9,9 @@ import pytest
 
 from sshjobs.model.host import Host
 from sshjobs.network.handshakes import AT_ONE_SSHD, IN_ALL, Handshakes
-from sshjobs.network.transport import TRANSPORTS, LocalTransport, OpensshTransport
-from tests.network.meeting import kinds, meet
-
-SSH = [name for name in TRANSPORTS if name != "local"]
+from sshjobs.network.transport.local import LocalTransport
+from sshjobs.network.transport.openssh import OpensshTransport
+from tests.network.meeting import SSH, kinds, meet
 
 
 class Ways(LocalTransport):

@@ -12,14 +12,11 @@ import pytest
 
 from sshjobs.model.host import Host, split_login
 from sshjobs.network import HostDown
-from sshjobs.network.transport import TRANSPORTS
 from sshjobs.network.transport.causes import host_error
 from sshjobs.network.transport.keyadvice import key_advice
 from sshjobs.network.transport.knownhosts import known_keys
 from sshjobs.network.transport.settings import ask_ssh
-from tests.network.meeting import kinds, meet, with_known_hosts
-
-SSH = [name for name in TRANSPORTS if name != "local"]
+from tests.network.meeting import SSH, kinds, meet, with_known_hosts
 
 
 def key_lines(lab) -> dict[str, str]:

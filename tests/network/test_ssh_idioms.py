@@ -18,7 +18,7 @@ import pytest
 from sshjobs.errors import HostError
 from sshjobs.model.host import Host
 from sshjobs.network.payload import first_stage
-from sshjobs.network.transport import OpensshTransport
+from sshjobs.network.transport.openssh import OpensshTransport
 
 #: Seconds that either of the two gets, and how many are tried at a time.
 PATIENCE, AT_ONCE = 30.0, 3

@@ -15,7 +15,7 @@ from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.model.host import Host
 from sshjobs.network import HostDown, HostUp
 from sshjobs.network.helpers import CheckRemoteCommands
-from sshjobs.network.transport import OpensshTransport
+from sshjobs.network.transport.openssh import OpensshTransport
 from sshjobs.network.transport.sshcall import SshCall
 from sshjobs.network.transport.sshlog import cause_of, said_by_ssh, said_on_the_way
 from tests.lab.waiting import wait_until

@@ -7,11 +7,11 @@ import contextlib
 import errno
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sshjobs.errors import HostError, LocalError
+from sshjobs.errors import HostError, LocalError, UsageError
 from sshjobs.model.host import Host, split_login
 from sshjobs.network.openfiles import give_back
 from sshjobs.network.transport.causes import too_slow
@@ -83,9 +83,24 @@ class Stream(ABC):
 
 
 class Transport(ABC):
-    """Opens streams to hosts."""
+    """Opens streams to hosts.
+
+    :cvar name: what ``--transport`` calls it
+    :cvar by_ssh: it logs in at hosts as ssh does: an ssh configuration, host keys and jump hosts count
+    :param ssh_config: path of a configuration file to use instead of the user's own
+    :param accept_new: accept keys of hosts that were never seen, and note them
+    :param connect_kwargs: what a program supplies to log in with
+    :raises UsageError: it takes no ``connect_kwargs``
+    """
 
     name: str
+    by_ssh = True
+
+    def __init__(self, ssh_config: str | None = None, *, accept_new: bool = False,
+                 connect_kwargs: Mapping[str, Any] | None = None):
+        if connect_kwargs:
+            raise UsageError(f"connect_kwargs are not for the transport {self.name}", hint="use transport='fabric'")
+        self._ssh_config, self._accept_new = ssh_config, accept_new
 
     @abstractmethod
     async def open(self, host: Host) -> Stream:

@@ -61,18 +61,17 @@ class FabricEnding(Ending):
 class FabricTransport(Transport):
     """One connection by fabric a host.
 
-    :param ssh_config: path of a configuration file to use instead of the user's own
     :param connect_kwargs: what counts more than the configuration: ``user``, ``gateway`` (``[user@]host[:port]``),
         ``password``, ``passphrase``, ``pkey``, ``key_filename``, ``allow_agent``, ``disabled_algorithms``
-    :param accept_new: accept keys of hosts that have none on file, and note them
     :raises UsageError: something else among them
     """
 
     name = "fabric"
 
-    def __init__(self, ssh_config: str | None = None, connect_kwargs: Mapping[str, Any] | None = None, *,
-                 accept_new: bool = False):
-        self._ssh_config, self._given, self._accept_new = ssh_config, dict(connect_kwargs or {}), accept_new
+    def __init__(self, ssh_config: str | None = None, *, accept_new: bool = False,
+                 connect_kwargs: Mapping[str, Any] | None = None):
+        super().__init__(ssh_config, accept_new=accept_new)
+        self._given = dict(connect_kwargs or {})
         unknown = sorted(self._given.keys() - set(CONNECT_KWARGS))
         if unknown:
             raise UsageError(f"connect_kwargs cannot hold {unknown[0]!r}",
@@ -85,7 +84,7 @@ class FabricTransport(Transport):
         try:
             from sshjobs.network.transport.sshclient import SshClient
         except ImportError as error:
-            raise HostError("no-fabric", host.name, "fabric cannot be loaded", why=str(error),
+            raise HostError("no-transport", host.name, "fabric cannot be loaded", why=str(error),
                             hint="install it: pip install fabric", lasting=True) from error
         client = SshClient(host, self._ssh_config, self._given, accept_new=self._accept_new)
         stream = FabricStream(client, remote_command(host.python))

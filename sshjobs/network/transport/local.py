@@ -15,6 +15,7 @@ class LocalTransport(Transport):
     """Runs the agent on this machine, whatever the host is called."""
 
     name = "local"
+    by_ssh = False
 
     async def open(self, host: Host) -> Stream:
         python = host.python or sys.executable or "python3"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
 from sshjobs.errors import HostError, LocalError
 from sshjobs.gjob.verbs import sshoptions
@@ -24,16 +26,13 @@ from sshjobs.network.transport.sshlog import last_words, logged_in, said_by_ssh,
 
 
 class OpensshTransport(Transport):
-    """One ``ssh`` process a host.
-
-    :param ssh_config: path of a configuration file to use instead of the user's own
-    :param accept_new: accept and note keys of hosts that ssh has never seen, as ``StrictHostKeyChecking accept-new``
-    """
+    """One ``ssh`` process a host. ``accept_new`` is its ``StrictHostKeyChecking accept-new``."""
 
     name = "openssh"
 
-    def __init__(self, ssh_config: str | None = None, *, accept_new: bool = False):
-        self._ssh_config, self._accept_new = ssh_config, accept_new
+    def __init__(self, ssh_config: str | None = None, *, accept_new: bool = False,
+                 connect_kwargs: Mapping[str, Any] | None = None):
+        super().__init__(ssh_config, accept_new=accept_new, connect_kwargs=connect_kwargs)
         #: Hosts whose ControlMaster was in the way of the latest connection; the next goes past it.
         self._past_master: set[str] = set()
         #: The ControlMaster that the latest connection to a host goes through.
@@ -43,7 +42,7 @@ class OpensshTransport(Transport):
 
     async def open(self, host: Host) -> Stream:
         if shutil.which("ssh") is None:
-            raise HostError("no-ssh", host.name, "there is no ssh program on this machine",
+            raise HostError("no-transport", host.name, "there is no ssh program on this machine",
                             hint="install the OpenSSH client, or use --transport fabric", lasting=True)
         past = host.name in self._past_master
         self._past_master.discard(host.name)
@@ -60,7 +59,7 @@ class OpensshTransport(Transport):
             raise
         except OSError as error:
             call.close()
-            raise HostError("no-ssh", host.name, "ssh cannot be started", why=error.strerror) from error
+            raise HostError("no-transport", host.name, "ssh cannot be started", why=error.strerror) from error
         stream.call, stream.patience, stream.notice = call, call.connect_timeout, self._notice(call)
         self._masters[host.name] = call.master
         return stream
