@@ -52,9 +52,9 @@ def test_two_hundred_mixed_jobs_over_fabric_end_as_they_must(lab, sshjobs_cli, t
 
 @pytest.mark.parametrize("transport", SSH)
 def test_both_transports_name_the_same_trouble(lab, first, tmp_path, transport, monkeypatch):
-    monkeypatch.setitem(sshoptions.DEFAULTS, "ConnectTimeout", ("1", "none"))
+    monkeypatch.setitem(sshoptions.DEFAULTS, "ConnectTimeout", ("4", "none"))
     if transport == "fabric":
-        monkeypatch.setattr("sshjobs.network.transport.sshclient.CONNECT_TIMEOUT", 1.0)
+        monkeypatch.setattr("sshjobs.network.transport.sshclient.CONNECT_TIMEOUT", 4.0)
     config = str(lab.write_ssh_config(tmp_path / "config", extra=(
         f"Host refused\n    HostName {first.address}\n    Port 9\n    HostKeyAlias {first.name}\n"
         f"Host stranger\n    HostName {first.address}\n    HostKeyAlias {first.name}\n    User nobody-knows\n"
