@@ -67,6 +67,8 @@ class Builder:
                              where=values["name"], hint="put text into files")
         check_repeated(values["name"], count)
         self._make_room(count)
+        if count != 1:
+            spec.entry = values["name"]
         self.job_specs += [spec.named(one, index) for one, index in repeated(values["name"], count)]
         return self
 

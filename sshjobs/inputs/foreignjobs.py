@@ -24,7 +24,8 @@ FOREIGN_KEYS: dict[str, str] = {
                     _ORDER),
     **dict.fromkeys("gpus gpu gres accelerator".split(), "give hosts with GPUs a tag, and write hosts: [TAG]"),
     **dict.fromkeys("cpus cpu cores ncpus ntasks nodes slots cpus_per_task cpus-per-task resources parallel "
-                    "max_parallel max-parallel concurrency".split(), _SLOTS),
+                    "concurrency".split(), _SLOTS),
+    **dict.fromkeys("max-parallel maxparallel throttle".split(), "write max_parallel: N"),
     **dict.fromkeys("memory mem ram mem_mb".split(), f"nothing limits memory here; {_SLOTS}"),
     **dict.fromkeys("tags tag runs-on runs_on labels label constraint nodelist node host partition queue "
                     "node_selector".split(), _HOSTS),
@@ -41,7 +42,7 @@ FOREIGN_KEYS: dict[str, str] = {
     **dict.fromkeys("user username become login_user".split(), "the hosts file says who logs in: user@host"),
     **dict.fromkeys("title id job job_name job-name jobname".split(), "write name"),
     **dict.fromkeys("allow_failure ignore_errors continue-on-error continue_on_error".split(), "write strict: false"),
-    **dict.fromkeys("priority".split(), "jobs start in the order of the file"),
+    **dict.fromkeys("prio niceness".split(), "write priority: N (higher first), or nice: N"),
     **dict.fromkeys("description comment notes".split(), "write a comment: # …"),
     **dict.fromkeys("version services".split(), "a jobfile has defaults and jobs, and nothing else"),
 }

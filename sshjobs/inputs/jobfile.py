@@ -56,7 +56,9 @@ class Entry:
 
     def specs(self) -> Iterator[JobSpec]:
         """Yield the spec of each job; they share what they hold."""
-        for name, index in repeated(self.spec.name or "job", self.repeat):
+        if self.repeat != 1:
+            self.spec.entry = self.spec.entry_name
+        for name, index in repeated(self.spec.entry_name, self.repeat):
             yield self.spec.named(name, index)
 
 

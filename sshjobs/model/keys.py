@@ -20,8 +20,13 @@ from sshjobs.model.given import LONGEST_S, check, check_number, check_texts, wro
 
 #: How often one job may be tried again.
 MAX_RETRIES = 1000
+<<<<<<< HEAD
 #: How often an end that is nobody's fault (lost, never started, reboot) is retried without being asked.
 DEFAULT_HOST_RETRIES = 3
+=======
+#: The highest priority, and the greatest number of jobs that anybody limits an entry to.
+MAX_PRIORITY, MAX_PARALLEL = 1000, 1_000_000
+>>>>>>> d91531f (Order jobs by priority, and let few of an entry run at a time)
 
 
 class Kind:
@@ -141,7 +146,8 @@ class Key:
 
         :raises UsageError: it cannot be that
         """
-        value = self.kind.checked(name, value, where)
+        if value is not None or self.default is not None:
+            value = self.kind.checked(name, value, where)
         if self.rule is not None and value is not None and (complaint := self.rule(value)) is not None:
             raise UsageError(f"{name} {complaint}", where=where)
         return value
@@ -168,6 +174,8 @@ KEYS: Mapping[str, Key] = {
     "output": Key(Choice(("file", "pipe")), "file", "Whether it writes into files or pipes.", far=True),
     "hosts": Key(Texts(), [], "Names, globs or tags of hosts that it may run on."),
     "per_host": Key(Flag(), False, "Run it once on every host."),
+    "priority": Key(Whole(-MAX_PRIORITY, MAX_PRIORITY), 0, "Jobs of a higher one come first."),
+    "max_parallel": Key(Whole(1, MAX_PARALLEL), None, "How many jobs of this name may be on hosts at a time."),
 }
 
 
@@ -190,6 +198,8 @@ class KeysGiven(TypedDict, total=False):
     output: str
     hosts: Sequence[str]
     per_host: bool
+    priority: int
+    max_parallel: int | None
 
 
 class KeysHeld:
@@ -213,6 +223,8 @@ class KeysHeld:
     output: str
     hosts: list[str]
     per_host: bool
+    priority: int
+    max_parallel: int | None
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

@@ -45,10 +45,11 @@ class _Common:
     base_dir: str | None
     call: str | None
     cmds: list[str]
+    entry: str | None = None
 
 
 #: What all repeats of an entry share, and of that what is never one object for several entries, as it may be changed.
-_SHARED = ("argv", "base_dir", "call", "cmds", *KEYS)
+_SHARED = ("argv", "base_dir", "call", "cmds", "entry", *KEYS)
 _OWN = tuple((name, type(key.default)) for name, key in KEYS.items() if isinstance(key.default, (list, dict)))
 
 
@@ -64,6 +65,7 @@ class JobSpec(KeysHeld):
     :param call: a Python such as ``3.11``, which the host must have. ``argv`` is then a Python program among ``files``
         and its arguments, which a process on the host has loaded already (see ``sshjobs.gjob.calls``)
     :param index: which of the repeats of its entry it is, from 1
+    :param entry: the name of the entry that it is one of; ``None``: it has one of its own, of its own name
     :param base_dir: directory that ``files`` and ``stdin`` are relative to; ``None`` is the current one
     :param keys: what a jobfile says under the same names (docs/jobfile.md); times are seconds, ``env`` takes numbers
         too
@@ -80,12 +82,14 @@ class JobSpec(KeysHeld):
     base_dir: str | None
     call: str | None
     cmds: list[str]
+    entry: str | None
 
     @spelled_out
     def __init__(self, cmds: str | Sequence[str] = (), files: Sequence[str] = (), name: str | None = None, *,
                  argv: Sequence[str] | None = None, index: int = 1, base_dir: str | Path | None = None,
-                 call: str | None = None, **keys: Unpack[KeysGiven]):
+                 call: str | None = None, entry: str | None = None, **keys: Unpack[KeysGiven]):
         check("name", name, str, none=True)
+        check("entry", entry, str, none=True, where=name)
         lines = [cmds] if isinstance(cmds, str) else check_texts("cmds", cmds, where=name)
         words = None if argv is None else check_texts("argv", argv, where=name)
         if bool(lines) == bool(words):
@@ -102,6 +106,8 @@ class JobSpec(KeysHeld):
         self._common, self._mine = common, True
         common.call = call
         common.cmds, common.argv, common.base_dir = lines, words or None, None if base_dir is None else str(base_dir)
+        if entry is not None:
+            common.entry = entry
         given = {"files": files, **keys}
         for key, value in given.items():
             if key not in KEYS:
@@ -122,6 +128,11 @@ class JobSpec(KeysHeld):
         other.name, other.index, other._common = name, index, self._common
         self._mine = other._mine = False
         return other
+
+    @property
+    def entry_name(self) -> str:
+        """The name by which its entry is spoken of."""
+        return self.entry or self.name or "job"
 
     def repeats(self, other: JobSpec) -> bool:
         """Tell whether this and another come from one entry: they differ in name and number only."""

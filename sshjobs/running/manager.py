@@ -120,7 +120,7 @@ class Manager(Housekeeping):
             return
         self.books.enlist(job)
         self.placement.enter(job, attempt.host, self.clock.monotonic())
-        self.schedule.occupy(attempt.host)
+        self.schedule.occupy(attempt.host, job)
         self.books.move(job, STATE_UNKNOWN)
         if job.paused is not None:
             # Its host may have been away when the person said so.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 
 from sshjobs.errors import UsageError
 from sshjobs.model.host import Host
@@ -26,10 +27,19 @@ def jobs_from(specs: Iterable[JobSpec], hosts: Iterable[Host], *, first: int = 0
                 raise UsageError(f"no host matches {', '.join(spec.hosts)}", where=spec.name)
         for target in targets:
             base = spec.name or "job"
-            job = Job(spec, index, names.unused(f"{base}@{target.name}" if target else base))
+            name = names.unused(f"{base}@{target.name}" if target else base)
+            job = Job(spec if name == spec.name else _of_entry(spec), index, name)
             job.only_host = target.name if target else None
             yield job
             index += 1
+
+
+def _of_entry(spec: JobSpec) -> JobSpec:
+    """Return a spec that says which entry it is of, for a job whose own name does not tell."""
+    if spec.entry is None:
+        spec = copy(spec)
+        spec.entry = spec.entry_name
+    return spec
 
 
 class _Names:

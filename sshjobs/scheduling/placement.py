@@ -34,7 +34,7 @@ class Placement:
         del self._on_host[attempt.host][job]
         if attempt.started is not None and attempt.ended is not None:
             self._schedule.note_duration(job.spec, attempt.host, max(0.0, attempt.ended - attempt.started))
-        self._schedule.vacate(attempt.host)
+        self._schedule.vacate(attempt.host, job)
         self._asked_back.discard(job)
 
     def on(self, host: str) -> list[Job]:

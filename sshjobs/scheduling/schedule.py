@@ -14,7 +14,8 @@ from sshjobs.model.states import (
     STATE_FREE,
     STATE_UNKNOWN,
 )
-from sshjobs.scheduling.durations import SLOW, Durations, Line
+from sshjobs.scheduling.durations import SLOW, Durations
+from sshjobs.scheduling.lines import Gate, GatedLine, Line, is_closed
 from sshjobs.scheduling.queue import Queue
 
 #: Jobs are prefetched, so that a slot that falls free starts the next one with no round trip: as many as the host ends
@@ -77,9 +78,13 @@ class Schedule:
         if rng is not None:
             self.host_queue.rng = rng
         self.durations = Durations()
-        self._lines: dict[tuple[tuple[str, ...], str | None], Line] = {}
+        self._lines: dict[tuple[tuple[str, ...], str | None, int, str | None], Line] = {}
+        #: By the name of the entry whose jobs have to wait for each other.
+        self._gates: dict[str, Gate] = {}
         self._entered = 0
         self.waiting = 0
+        #: How many of those that wait can have no host for now, because as many of their entry run as may.
+        self._held = 0
         #: Launch nothing for now: a person wants that.
         self.paused = False
         #: How many hosts can be reached, can be used, have a free slot, are hungry; the sum of brisk slots.
@@ -102,12 +107,18 @@ class Schedule:
                              hint=f"the hosts are {', '.join(list(self._places)[:8])}")
 
     def _line(self, spec: JobSpec, only_host: str | None) -> Line:
-        key = (tuple(spec.hosts), only_host)
+        gated = None if spec.max_parallel is None else spec.entry_name
+        key = (tuple(spec.hosts), only_host, spec.priority, gated)
         line = self._lines.get(key)
         if line is None:
             names = (only_host,) if only_host else self._places
             chosen = {name for name in names if name in self._places and self._places[name].host.matches(spec.hosts)}
-            line = self._lines[key] = Line(chosen, self.durations)
+            if spec.max_parallel is None or gated is None:
+                line = Line(chosen, self.durations, spec.priority)
+            else:
+                gate = self._gates.setdefault(gated, Gate(spec.max_parallel))
+                line = GatedLine(chosen, self.durations, spec.priority, gate)
+            self._lines[key] = line
             for name in chosen:
                 self._places[name].lines.append(line)
         return line
@@ -117,17 +128,39 @@ class Schedule:
         line = self._line(job.spec, job.only_host)
         line.add(job, self._entered)
         self._entered += 1
-        self.waiting += 1
-        for name in self._dry & line.hosts if self._dry else ():
-            self._set_dry(self._places[name], False)
-            self._settle(name)
+        self._count_waiting(line, 1)
+        self._moisten(line)
 
     def remove(self, job: Job) -> bool:
         """Take a job out of its line; tell whether it waited there."""
-        if not self._line(job.spec, job.only_host).remove(job):
+        line = self._line(job.spec, job.only_host)
+        if not line.remove(job):
             return False
-        self.waiting -= 1
+        self._count_waiting(line, -1)
         return True
+
+    def _count_waiting(self, line: Line, more: int) -> None:
+        self.waiting += more
+        if isinstance(line, GatedLine):
+            line.gate.waiting += more
+            self._held += more if line.gate.closed else 0
+
+    def _count_taken(self, line: Line, more: int) -> None:
+        """Count jobs of a line that are on hosts."""
+        if not isinstance(line, GatedLine):
+            return
+        gate, before = line.gate, line.gate.closed
+        gate.taken += more
+        if gate.closed is not before:
+            self._held += gate.waiting if gate.closed else -gate.waiting
+            for one in () if gate.closed else gate.lines:
+                self._moisten(one)
+
+    def _moisten(self, line: Line) -> None:
+        """Have hosts that had nothing to do look at a line again."""
+        for name in self._dry & line.hosts if self._dry else ():
+            self._set_dry(self._places[name], False)
+            self._settle(name)
 
     def next(self, now: float = 0.0) -> tuple[Job, str] | None:
         """Take the job out of its line that is to be launched now; with the host for it. ``None``: no match.
@@ -142,7 +175,7 @@ class Schedule:
                 break
             host = self.host_queue.ChooseRandom(state)
             place = self._places[host]
-            lines = sorted((line for line in place.lines if line), key=Line.head)
+            lines = sorted((line for line in place.lines if line and not is_closed(line)), key=Line.rank)
             line = next((line for line in lines if self._too_slow(host, line) is None), None)
             if line is None:
                 if lines:
@@ -154,10 +187,15 @@ class Schedule:
                 continue
             job = line.take(host, spare=len(line.hosts) > 1 and any(
                 self._places[name].up for name in line.hosts if name != host))
-            self.waiting -= 1
-            self.occupy(host)
+            self._leave_line(line, host)
             return job, host
         return None
+
+    def _leave_line(self, line: Line, host: str) -> None:
+        self._count_waiting(line, -1)
+        self._count_taken(line, 1)
+        self._places[host].load += 1
+        self._settle(host)
 
     def _too_slow(self, host: str, line: Line) -> float | None:
         """Return the seconds that the next job of a line would take on a host, if others are likely to be through
@@ -190,20 +228,22 @@ class Schedule:
         """Take the next job out of its line that may run on a host which jobs are kept away from, whether it has room
         or not. ``None`` also where a person wants nothing launched there, or at all."""
         place = self._places[host]
-        lines = [line for line in place.lines if line]
+        lines = [line for line in place.lines if line and not is_closed(line)]
         if not lines or self.paused or place.drained or not place.up:
             return None
-        self.waiting -= 1
-        self.occupy(host)
-        return min(lines, key=Line.head).take(host, spare=False)
+        line = min(lines, key=Line.rank)
+        job = line.take(host, spare=False)
+        self._leave_line(line, host)
+        return job
 
     def hopeless(self) -> list[Job]:
         """Take out and return the jobs none of whose hosts can be used any more."""
         lost: list[Job] = []
         for line in self._lines.values():
             if line and all(self.host_queue.StateOf(name) == STATE_ERROR for name in line.hosts):
-                lost.extend(line.clear())
-        self.waiting -= len(lost)
+                jobs = line.clear()
+                self._count_waiting(line, -len(jobs))
+                lost.extend(jobs)
         return lost
 
     # -- hosts ---------------------------------------------------------------------------------------------------
@@ -221,13 +261,16 @@ class Schedule:
         """Return how many attempts are on a host."""
         return self._places[host].load
 
-    def occupy(self, host: str) -> None:
-        """Count one attempt more on a host."""
+    def occupy(self, host: str, job: Job) -> None:
+        """Count an attempt of a job on a host."""
+        self._count_taken(self._line(job.spec, job.only_host), 1)
         self._places[host].load += 1
         self._settle(host)
 
-    def vacate(self, host: str) -> None:
-        """Count one attempt less on a host."""
+    def vacate(self, host: str, job: Job) -> None:
+        """Count an attempt of a job on a host no more."""
+        if self._gates:
+            self._count_taken(self._line(job.spec, job.only_host), -1)
         self._places[host].load -= 1
         self._settle(host)
 
@@ -264,7 +307,7 @@ class Schedule:
             self.host_queue.SetState(host.name, STATE_UNKNOWN)
         else:
             self.host_queue.Add(host.name)
-        for (selectors, only_host), line in self._lines.items():
+        for (selectors, only_host, _, _), line in self._lines.items():
             if only_host == host.name or (only_host is None and host.matches(selectors)):
                 line.hosts.add(host.name)
                 place.lines.append(line)
@@ -303,7 +346,7 @@ class Schedule:
     def overfull(self) -> str | None:
         """Return the host with most prefetched jobs, while another has a free slot and nothing
         waits; ``None`` where nobody would gain."""
-        if self.waiting or not self._idle or not self._prefetching:
+        if self.waiting > self._held or not self._idle or not self._prefetching:
             return None
         return max(self._prefetching, key=lambda host: self._places[host].load / self._places[host].slots)
 

@@ -10,7 +10,11 @@ import pytest
 
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
+<<<<<<< HEAD
 from sshjobs.scheduling.durations import LOOK_AHEAD, MAX_KINDS, Durations, Line, Row, kind_of
+=======
+from sshjobs.scheduling.lines import MAX_KINDS, Row
+>>>>>>> d91531f (Order jobs by priority, and let few of an entry run at a time)
 from sshjobs.scheduling.naming import jobs_from
 from sshjobs.scheduling.schedule import Schedule
 
@@ -57,7 +61,7 @@ def play(specs: list[JobSpec], seconds: dict[str, float], hosts: dict[str, float
             continue
         now, _, job, host = heapq.heappop(running)
         made.note_duration(job.spec, host, seconds[what(job)] * hosts[host])
-        made.vacate(host)
+        made.vacate(host, job)
     assert until < 1e6 or not made.waiting
     return now, starts
 

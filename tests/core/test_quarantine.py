@@ -185,7 +185,7 @@ def test_a_drained_host_gets_no_canary_and_stays_drained_when_one_passes_that_wa
     schedule.add(Job(JobSpec("true"), 1, "next"))
     assert quarantine.canaries(2e6) == []
     attempt.outcome, attempt.started, attempt.ended = Outcome.SUCCEEDED, 300.0, 300.01
-    schedule.vacate(host)
+    schedule.vacate(host, canary)
     quarantine.note(canary, attempt, 1e6)
     assert schedule.is_drained("a") and not schedule.is_kept_away("a")
     assert {host for _, host in iter(schedule.next, None)} == {"b"}

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from sshjobs.errors import HostError, UsageError
+from sshjobs.inputs.builder import Builder
 from sshjobs.model.host import Host
 from sshjobs.model.spec import JobSpec
 from sshjobs.model.states import Outcome
@@ -39,7 +40,7 @@ def test_no_host_gets_more_than_its_slots():
         taken.append(match)
     assert sorted(host for _, host in taken) == ["a", "a", "b1", "b1"]
     assert [job.name for job, _ in taken] == ["j0", "j1", "j2", "j3"]
-    made.vacate("b1")
+    made.vacate("b1", next(job for job, host in taken if host == "b1"))
     job, host = made.next() or pytest.fail("nothing to launch")
     assert (job.name, host) == ("j4", "b1")
 
@@ -48,7 +49,8 @@ def test_a_job_waits_for_a_host_that_it_may_run_on():
     made = schedule(A, B, C, slots=1)
     specs = [JobSpec("true", name="gpu", hosts=["gpu"]), JobSpec("true", name="glob", hosts=["b*"]),
              JobSpec("true", name="gpu2", hosts=["gpu"]), JobSpec("true", name="any")]
-    for job in jobs([A, B, C], *specs):
+    gpu, *others = jobs([A, B, C], *specs)
+    for job in (gpu, *others):
         made.add(job)
     placed = {}
     while (match := made.next()) is not None:
@@ -57,7 +59,7 @@ def test_a_job_waits_for_a_host_that_it_may_run_on():
     assert placed["glob"].startswith("b")
     assert placed["any"].startswith("b")
     assert made.waiting == 1
-    made.vacate("a")
+    made.vacate("a", gpu)
     job, host = made.next() or pytest.fail("nothing to launch")
     assert (job.name, host) == ("gpu2", "a")
 
@@ -68,7 +70,7 @@ def test_a_host_that_ran_dry_takes_jobs_that_come_later():
     (first,) = jobs([A], JobSpec("true", name="x"))
     made.add(first)
     assert made.next() == (first, "a")
-    made.vacate("a")
+    made.vacate("a", first)
     assert made.next() is None
     made.add(first)
     assert made.next() == (first, "a")
@@ -124,10 +126,82 @@ def test_a_retry_goes_to_another_host_where_there_is_one():
     made = schedule(A, B, slots=1)
     first, second = jobs([A, B], JobSpec("true", name="first"), JobSpec("true", name="second"))
     first.new_attempt("a", "token")
-    made.occupy("b1")
+    made.occupy("b1", first)
     made.add(first)
     made.add(second)
     assert made.next() == (second, "a")
+
+
+def all_now(made: Schedule) -> list[str]:
+    return [job.name for job, _ in iter(made.next, None)]
+
+
+def test_jobs_of_a_higher_priority_come_first_also_those_that_come_later():
+    made = schedule(A, slots=9)
+    for job in jobs([A], JobSpec("true", name="low", priority=-1), JobSpec("true", name="usual", hosts=["a"]),
+                    JobSpec("true", name="high", priority=7, hosts=["gpu"]), JobSpec("true", name="usual too")):
+        made.add(job)
+    assert all_now(made) == ["high", "usual", "usual too", "low"]
+
+
+def test_no_more_jobs_of_an_entry_run_at_a_time_than_may():
+    made = schedule(A, B, slots=9)
+    few = Builder().AddJob("true", name="few", repeat=5, max_parallel=2).AddJob("true", name="any", repeat=2).MakeJobSpecs()
+    for job in jobs([A, B], *few):
+        made.add(job)
+    taken = list(iter(made.next, None))
+    assert [job.name for job, _ in taken] == ["few-1", "few-2", "any-1", "any-2"]
+    assert made.waiting == 3
+    for job, host in taken[2:]:
+        made.vacate(host, job)
+    assert made.next() is None
+    job, host = taken[0]
+    made.vacate(host, job)
+    assert all_now(made) == ["few-3"]
+
+
+def test_hosts_that_ran_dry_go_on_with_an_entry_as_soon_as_one_of_its_jobs_has_ended():
+    made = schedule(A, B, slots=1)
+    few = [JobSpec("true", name="few", per_host=True, max_parallel=1)]
+    for job in jobs([A, B], *few):
+        made.add(job)
+    ((first, host),) = iter(made.next, None)
+    made.vacate(host, first)
+    ((second, other),) = iter(made.next, None)
+    assert {first.name, second.name} == {"few@a", "few@b1"} and {host, other} == {"a", "b1"}
+
+
+def test_a_job_of_a_limited_entry_that_is_taken_out_of_its_line_or_back_leaves_room_for_another():
+    made = schedule(A, slots=9)
+    one, two, three = jobs([A], *Builder().AddJob("true", name="x", repeat=3, max_parallel=1).MakeJobSpecs())
+    for job in (one, two, three):
+        made.add(job)
+    assert all_now(made) == ["x-1"]
+    assert made.remove(two)
+    made.vacate("a", one)
+    made.add(one)
+    assert all_now(made) == ["x-3"] or all_now(made) == ["x-1"]
+    assert made.waiting == 1
+
+
+def test_a_job_that_an_earlier_manager_launched_counts_for_its_entry():
+    made = schedule(A, slots=9)
+    one, two = jobs([A], *Builder().AddJob("true", name="x", repeat=2, max_parallel=1).MakeJobSpecs())
+    one.new_attempt("a", "token")
+    made.occupy("a", one)
+    made.add(two)
+    assert made.next() is None
+    made.vacate("a", one)
+    assert made.next() == (two, "a")
+
+
+def test_jobs_that_wait_for_others_of_their_entry_keep_no_prefetched_job_from_an_idle_host():
+    made = schedule(A, B, slots=1)
+    limited = jobs([A, B], *Builder().AddJob("true", name="x", repeat=3, max_parallel=1, hosts=["a"]).MakeJobSpecs())
+    made.occupy("a", limited[0])
+    made.add(limited[1])
+    made.occupy("a", jobs([A, B], JobSpec("true"))[0])
+    assert made.overfull() == "a"
 
 
 @pytest.mark.parametrize(("spec", "outcomes", "wanted"), [

@@ -69,7 +69,7 @@ class Scene:
         job = Job(JobSpec(["true"], name=name, lease=lease))
         job.new_attempt(host, "token")
         self.hosts.placement.enter(job, host, self.wires.now)
-        self.schedule.occupy(host)
+        self.schedule.occupy(host, job)
         return job
 
 

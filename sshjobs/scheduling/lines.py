@@ -1,0 +1,170 @@
+"""The lines in which jobs wait for hosts."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+
+from sshjobs.model.spec import Job
+from sshjobs.scheduling.durations import Durations, kind_of
+
+#: How many jobs further down the line are looked at to spare a job the host on which it has just failed to start.
+LOOK_AHEAD = 8
+#: So many kinds of jobs in a line are told apart; the jobs of further kinds stay in their order.
+MAX_KINDS = 64
+_REST = 0
+#: So many jobs that have gone do not matter.
+_FEW = 64
+
+
+class Row:
+    """Jobs with the places at which they came, in that order. Operations are O(1), and what has gone takes no memory,
+    where a dictionary would keep the room of its first million for the last job."""
+
+    def __init__(self) -> None:
+        self._places: dict[Job, int] = {}
+        #: Every job with its place, and some that have gone, or come again at another.
+        self._jobs, self._order = deque[Job](), deque[int]()
+        self._most = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[Job]:
+        return (job for job, place in zip(self._jobs, self._order, strict=True) if self._places.get(job) == place)
+
+    def add(self, job: Job, place: int) -> None:
+        """Add a job; places grow."""
+        self._places[job] = place
+        self._jobs.append(job)
+        self._order.append(place)
+        self._most = max(self._most, len(self._places))
+
+    def discard(self, job: Job) -> bool:
+        """Take a job out; tell whether it was in."""
+        places, order = self._places, self._order
+        if places.pop(job, None) is None:
+            return False
+        while order and places.get(self._jobs[0]) != order[0]:
+            self._jobs.popleft()
+            order.popleft()
+        if len(places) < self._most // 4 or len(order) > 2 * len(places) + _FEW:
+            jobs = list(self)
+            self._jobs, self._order = deque(jobs), deque(places[job] for job in jobs)
+            self._places, self._most = dict(places), len(places)
+        return True
+
+    def first(self) -> int:
+        """Return the lowest place."""
+        return self._order[0]
+
+    def items(self) -> Iterable[tuple[Job, int]]:
+        """Return each job with its place."""
+        return self._places.items()
+
+
+class Line:
+    """Jobs of one priority that wait for a host of the same selection: kinds of which none has ended come first, in
+    their order, then the longest, so that no long job is left for the end. Operations are O(1) in jobs.
+
+    :param priority: the line whose jobs come first has the highest
+    """
+
+    def __init__(self, hosts: set[str], durations: Durations, priority: int = 0):
+        self.hosts, self.priority = hosts, priority
+        self._durations = durations
+        #: By kind: its jobs, with the place of each in the order in which all came.
+        self._rows: dict[int, Row] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def add(self, job: Job, number: int) -> None:
+        """Let a job wait; numbers grow."""
+        kind = kind_of(job.spec)
+        if kind not in self._rows and len(self._rows) >= MAX_KINDS:
+            kind = _REST
+        row = self._rows.get(kind)
+        if row is None:
+            row = self._rows[kind] = Row()
+        row.add(job, number)
+
+    def remove(self, job: Job) -> bool:
+        """Take a job out; tell whether it waited here."""
+        for kind in (kind_of(job.spec), _REST):
+            row = self._rows.get(kind)
+            if row is not None and row.discard(job):
+                if not row:
+                    del self._rows[kind]
+                return True
+        return False
+
+    def clear(self) -> list[Job]:
+        """Take all jobs out and return them in the order in which they came."""
+        jobs = {job: number for row in self._rows.values() for job, number in row.items()}
+        self._rows.clear()
+        return sorted(jobs, key=jobs.__getitem__)
+
+    def rank(self) -> tuple[int, int]:
+        """Return what orders lines: the line with the lowest comes first."""
+        return -self.priority, min(map(Row.first, self._rows.values()))
+
+    def next_kind(self) -> int:
+        """Return the kind whose turn it is."""
+        if len(self._rows) == 1:
+            return next(iter(self._rows))
+        known = {kind: self._durations.of_kind(kind) for kind in self._rows}
+        new = [kind for kind, seconds in known.items() if seconds is None]
+        if new:
+            return min(new, key=lambda kind: self._rows[kind].first())
+        return max(known, key=lambda kind: known[kind] or 0.0)
+
+    def take(self, host: str, *, spare: bool) -> Job:
+        """Take out the job whose turn it is.
+
+        :param spare: rather not one that has just been on that host
+        """
+        row = self._rows[self.next_kind()]
+        chosen = next(iter(row))
+        if spare and _was_on(chosen, host):
+            others = (next(iter(other)) for other in islice(self._rows.values(), LOOK_AHEAD))
+            chosen = next((job for job in chain(islice(row, LOOK_AHEAD), others) if not _was_on(job, host)), chosen)
+        self.remove(chosen)
+        return chosen
+
+
+def _was_on(job: Job, host: str) -> bool:
+    return bool(job.attempts) and job.attempts[-1].host == host
+
+
+class Gate:
+    """How many jobs of an entry may be on hosts at a time (``max_parallel``)."""
+
+    __slots__ = ("lines", "most", "taken", "waiting")
+
+    def __init__(self, most: int):
+        self.most = most
+        #: How many are on hosts, and how many wait.
+        self.taken = self.waiting = 0
+        #: The lines that they wait in.
+        self.lines: list[GatedLine] = []
+
+    @property
+    def closed(self) -> bool:
+        """Whether no further one may leave its line for now."""
+        return self.taken >= self.most
+
+
+class GatedLine(Line):
+    """A line whose jobs may have to wait for others of their entry to end."""
+
+    def __init__(self, hosts: set[str], durations: Durations, priority: int, gate: Gate):
+        super().__init__(hosts, durations, priority)
+        self.gate = gate
+        gate.lines.append(self)
+
+
+def is_closed(line: Line) -> bool:
+    """Tell whether the jobs of a line have to wait for others of their entry."""
+    return isinstance(line, GatedLine) and line.gate.closed
