@@ -11,7 +11,8 @@ import click
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle, open_run
 from sshjobs.errors import EXIT_OK, UsageError, printable
-from sshjobs.store.rundir import find_run
+from sshjobs.store.reader import RunReader
+from sshjobs.store.rundir import RunPaths, find_run
 from sshjobs.views.acts import span
 from sshjobs.views.wording import count
 
@@ -47,14 +48,16 @@ def command(ctx: click.Context, words: tuple[str, ...], name: str | None, result
             raise UsageError("name one jobfile, or a command after --", hint="see: sshjobs add --help")
         if name is not None:
             raise UsageError("--name is for a command; the jobs of a jobfile have their names there")
-        specs, run = _read(words[-1]), words[0] if len(words) == 2 else None
+        run = words[0] if len(words) == 2 else None
+        paths = open_run(results) if run is None else find_run(results, run)
+        specs = _read(words[-1], paths)
     else:
         if len(words) > 1:
             raise UsageError("before -- there is one run at most", why=f"got {', '.join(words)}")
         specs, run = _make(said, name), words[0] if words else None
+        paths = open_run(results) if run is None else find_run(results, run)
     from sshjobs.running.unattended import carry_out
 
-    paths = open_run(results) if run is None else find_run(results, run)
     answer, live = carry_out(paths, {"do": "add", "specs": [spec.as_dict() for spec in specs]})
     added = answer["jobs"]
     names = f": {span(added[0], added[-1], len(added))}" if added else ""
@@ -64,13 +67,14 @@ def command(ctx: click.Context, words: tuple[str, ...], name: str | None, result
     return EXIT_OK
 
 
-def _read(jobfile: str) -> list[JobSpec]:
+def _read(jobfile: str, paths: RunPaths) -> list[JobSpec]:
     from sshjobs.inputs.source import read_input
     from sshjobs.inputs.yamlevents import MAX_BYTES
     from sshjobs.running.forms import specs_of
 
     data = sys.stdin.buffer.read(MAX_BYTES + 1) if jobfile == "-" else read_input(jobfile, MAX_BYTES)
-    return specs_of(jobfile, data)
+    with RunReader.open(paths) as reader:
+        return specs_of(jobfile, data, reader.entries())
 
 
 def _make(words: list[str], name: str | None) -> list[JobSpec]:

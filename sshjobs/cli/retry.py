@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -15,6 +16,9 @@ from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, UsageError
 from sshjobs.store.reader import RunReader
 from sshjobs.views.acts import names as listed
 from sshjobs.views.wording import count
+
+#: So many jobs are told that cannot be tried again because of others.
+MOST_TOLD = 5
 
 
 @click.command("retry")
@@ -42,15 +46,18 @@ def command(words: tuple[str, ...], failed: bool, detach: bool, results: Path, q
     with RunReader.open(paths) as reader:
         names = [job.name for job in named_jobs(reader, names)]
     answer, live = carry_out(paths, {"do": "retry", "jobs": names or None})
-    again, refused = answer["jobs"], answer["refused"]
+    again, refused, blocked = answer["jobs"], answer["refused"], answer["blocked"]
     if refused:
         complain(f"not tried again, as once: true forbids it: {listed(refused)}")
-    others = len(set(names)) - len(again) - len(refused) if names else 0
+    for job, other in list(blocked.items())[:MOST_TOLD]:
+        complain(f"{job} is not tried again, as {other} did not succeed; try that again: "
+                 f"sshjobs retry {handle(paths)} {quote(other)}")
+    others = len(set(names)) - len(again) - len(refused) - len(blocked) if names else 0
     if not quiet and not as_json:
         rest = f"; {count(others, 'job')} had not failed" if others > 0 else ""
         click.echo(f"{count(len(again), 'job')} of {paths.name} to be tried again{rest}")
     # Somebody who names a job wants that one run.
-    code = EXIT_JOBS_FAILED if names and (refused or others > 0) else EXIT_OK
+    code = EXIT_JOBS_FAILED if names and (refused or blocked or others > 0) else EXIT_OK
     if live or not again:
         return code
     if detach:

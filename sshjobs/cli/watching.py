@@ -8,8 +8,9 @@ from typing import Any
 
 from sshjobs.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, EXIT_OK
 from sshjobs.model.states import STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN
-from sshjobs.store.reader import RunReader, Summary
+from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import AttemptRow, HostRow, JobRow
+from sshjobs.store.summary import Summary
 
 Event = dict[str, Any]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,17 +81,18 @@ class Builder:
         self.repeat = checked_values({"repeat": repeat})["repeat"]
         return self
 
-    def AddJobFile(self, path: str | Path, *, data: bytes | None = None) -> Builder:
+    def AddJobFile(self, path: str | Path, *, data: bytes | None = None, known: Collection[str] = ()) -> Builder:
         """Add the jobs of a YAML jobfile. It says itself what is repeated: :meth:`SetRepeat` has no say in it.
 
         :param path: the jobfile; ``-`` for standard input
         :param data: its content, where it was read already
+        :param known: names of entries that its jobs may wait for, beside its own and those that were added before
         :return: the builder itself
         :raises InputError: every mistake in the file in one go; nothing was added then
         """
         check_path("the jobfile", path)
         check("data", data, bytes, none=True)
-        entries = load_jobfile(path, data)
+        entries = load_jobfile(path, data, {*known, *(spec.entry_name for spec in self.job_specs)})
         self._make_room(sum(entry.repeat for entry in entries))
         for entry in entries:
             self.job_specs += entry.specs()

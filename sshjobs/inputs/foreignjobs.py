@@ -8,7 +8,7 @@ import shlex
 _COMMANDS = "write commands"
 _HOSTS = "write hosts: names or tags of hosts"
 _SLOTS = "a host's line in the hosts file says how many jobs it takes: slots=N"
-_ORDER = "jobs do not wait for each other; make two runs: sshjobs run A && sshjobs run B"
+_ORDER = "write after: [NAME, …]"
 _VALUES = "write an entry for each, repeat: N, or run sshjobs exec COMMAND {} ::: VALUE…"
 _RESULTS = "what a job prints comes back by itself, in results/RUN/jobs"
 
@@ -20,8 +20,8 @@ FOREIGN_KEYS: dict[str, str] = {
     **dict.fromkeys("environment environ variables vars export envs".split(), "write env"),
     **dict.fromkeys("workdir working_dir working_directory working-directory workingdir chdir directory dir pwd cd "
                     "wd".split(), "write cwd"),
-    **dict.fromkeys("depends_on depends dependencies dependency needs requires after before stage stages".split(),
-                    _ORDER),
+    **dict.fromkeys("depends_on depends dependencies dependency needs requires before stage stages "
+                    "waits_for".split(), _ORDER),
     **dict.fromkeys("gpus gpu gres accelerator".split(), "give hosts with GPUs a tag, and write hosts: [TAG]"),
     **dict.fromkeys("cpus cpu cores ncpus ntasks nodes slots cpus_per_task cpus-per-task resources parallel "
                     "concurrency".split(), _SLOTS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from sshjobs.inputs.limits import MAX_JOB, too_large
 from sshjobs.inputs.scalars import describe, is_plain_decimal
 from sshjobs.inputs.source import read_input
 from sshjobs.inputs.yamltree import Document, Map, Place, Seq
+from sshjobs.model.after import mistakes
 from sshjobs.model.keys import KEYS, Variables, Whole
 from sshjobs.model.spec import JobSpec
 
@@ -62,7 +63,7 @@ class Entry:
             yield self.spec.named(name, index)
 
 
-def load_jobfile(path: str | Path, data: bytes | None = None) -> list[Entry]:
+def load_jobfile(path: str | Path, data: bytes | None = None, known: Collection[str] = ()) -> list[Entry]:
     """Return the entries of a jobfile in their order, at least one job among them.
 
     Relative ``files`` and ``stdin`` belong to the directory of the jobfile, or to the current one where it comes
@@ -70,6 +71,7 @@ def load_jobfile(path: str | Path, data: bytes | None = None) -> list[Entry]:
 
     :param path: the jobfile; ``-`` for standard input
     :param data: its content, where it was read already
+    :param known: names of further entries that jobs may wait for
     :raises InputError: every mistake in one go
     """
     file = "<stdin>" if str(path) == "-" else str(path)
@@ -78,18 +80,20 @@ def load_jobfile(path: str | Path, data: bytes | None = None) -> list[Entry]:
         data = sys.stdin.buffer.read(limit + 1) if file == "<stdin>" else read_input(path, limit)
     base_dir = os.getcwd() if file == "<stdin>" else os.path.dirname(os.path.abspath(path))
     with yamlevents.collector_paused():
-        return _Reader(file, base_dir).read(data)
+        return _Reader(file, base_dir, known).read(data)
 
 
 class _Reader:
-    def __init__(self, file: str, base_dir: str) -> None:
-        self.file, self.base_dir = file, base_dir
+    def __init__(self, file: str, base_dir: str, known: Collection[str]) -> None:
+        self.file, self.base_dir, self.known = file, base_dir, known
         self.problems: list[Problem] = []
         self.paths = PathChecker(base_dir)
         self.defaults: dict[str, Any] = {}
         self.entries: list[Entry] = []
         self.names: list[tuple[str, int, Place]] = []
         self.total = 0
+        #: Where each entry says what it waits for, by its place in the list of entries.
+        self.waiting: dict[int, Place] = {}
 
     def read(self, data: bytes) -> list[Entry]:
         document = yamlevents.load(data, self.file)
@@ -103,6 +107,7 @@ class _Reader:
                 self._item(item, jobs, n)
                 jobs[n] = None  # two copies of a large file need not be in memory at once
             self._names()
+            self._stages()
             if jobs and not self.total and not self.problems:
                 self._problem(jobs.place, "no jobs: every entry has repeat: 0, or only changes the defaults")
         self._raise()
@@ -223,6 +228,8 @@ class _Reader:
             except UsageError as error:
                 self._problem(data.value_place("name"), str(error))
         self._count(repeat, data)
+        if spec.after:
+            self.waiting[len(self.entries)] = data.value_place("after") if "after" in data else data.place
         self.entries.append(Entry(spec, repeat, data.place[0]))
 
     def _count(self, repeat: int, data: Map) -> None:
@@ -245,6 +252,15 @@ class _Reader:
         for n, entry in enumerate(self.entries):
             if not entry.spec.name:
                 entry.spec.name = register.free_name(n + 1, entry.repeat)
+
+
+    def _stages(self) -> None:
+        """Find entries that wait for what is not there, or for each other."""
+        waits = {entry.spec.entry_name: list(entry.spec.after) for entry in self.entries} if self.waiting else {}
+        places = {self.entries[n].spec.entry_name: place for n, place in self.waiting.items()}
+        known = {*self.known, *(name for name, _, _ in self.names)}
+        for entry, text in mistakes(waits, known):
+            self._problem(places[entry], f"after{text}")
 
 
 def checked_values(values: Mapping[str, Any], where: str | None = None) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from sshjobs.errors import UsageError
 from sshjobs.inputs.jobnames import check_name
 from sshjobs.inputs.limits import MAX_WORD
 from sshjobs.inputs.timespans import format_duration, parse_duration
-from sshjobs.model.keys import KEYS, Choice, Flag, Key, Seconds, Text, Texts, Variables, Whole
+from sshjobs.model.after import CHOICES, spelt_out
+from sshjobs.model.keys import KEYS, Awaited, Choice, Flag, Key, Seconds, Text, Texts, Variables, Whole
 
 #: The shortest lease, in seconds: a link that is silent is given up after nine.
 MIN_LEASE = 30.0
@@ -79,6 +80,13 @@ def _seconds(value: Any) -> float:
         raise mistake(error) from None
 
 
+def _awaited(value: Any) -> dict[str, dict[str, str]]:
+    try:
+        return spelt_out(value)
+    except ValueError as error:
+        raise mistake(str(error).strip()) from None
+
+
 def _lease(seconds: float) -> float:
     if seconds < MIN_LEASE:
         raise mistake(f"must be at least {format_duration(MIN_LEASE)}, because networks have hiccups; take minutes")
@@ -122,6 +130,13 @@ Timeout = Annotated[
     float, BeforeValidator(_seconds),
     WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
 ]
+_HOW = {"type": ["object", "null"], "additionalProperties": False,
+        "properties": {key: {"enum": [word.value for word in words]} for key, words in CHOICES.items()}}
+After = Annotated[
+    dict[str, dict[str, str]], BeforeValidator(_awaited),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}},
+                              {"type": "object", "additionalProperties": _HOW}]}),
+]
 Lease = Annotated[Timeout, AfterValidator(_lease)]
 #: Keys of which a jobfile asks more than a program does.
 _STRICTER: dict[str, Any] = {"lease": Lease}
@@ -145,6 +160,8 @@ def _type(name: str, key: Key) -> Any:
             kind = list[Annotated[str, AfterValidator(_not_empty)]]
         case Variables():
             kind = Env
+        case Awaited():
+            kind = After
         case _:
             raise TypeError(f"what is a {type(key.kind).__name__} in a jobfile?")
     if key.rule is not None:

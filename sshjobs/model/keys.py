@@ -16,17 +16,15 @@ from os import PathLike
 from typing import Any, TypedDict, TypeVar
 
 from sshjobs.errors import UsageError
+from sshjobs.model.after import spelt_out
 from sshjobs.model.given import LONGEST_S, check, check_number, check_texts, wrong
 
 #: How often one job may be tried again.
 MAX_RETRIES = 1000
-<<<<<<< HEAD
 #: How often an end that is nobody's fault (lost, never started, reboot) is retried without being asked.
 DEFAULT_HOST_RETRIES = 3
-=======
 #: The highest priority, and the greatest number of jobs that anybody limits an entry to.
 MAX_PRIORITY, MAX_PARALLEL = 1000, 1_000_000
->>>>>>> d91531f (Order jobs by priority, and let few of an entry run at a time)
 
 
 class Kind:
@@ -123,6 +121,16 @@ class Variables(Kind):
         return {variable: str(text) for variable, text in value.items()}
 
 
+class Awaited(Kind):
+    """What a job waits for: names of entries, each with what is awaited of it. A spec holds it spelt out."""
+
+    def checked(self, name: str, value: Any, where: str | None) -> dict[str, dict[str, str]]:
+        try:
+            return spelt_out(value)
+        except ValueError as error:
+            raise UsageError(f"{name}{error}", where=where) from None
+
+
 @dataclass(frozen=True)
 class Key:
     """One key.
@@ -174,6 +182,7 @@ KEYS: Mapping[str, Key] = {
     "output": Key(Choice(("file", "pipe")), "file", "Whether it writes into files or pipes.", far=True),
     "hosts": Key(Texts(), [], "Names, globs or tags of hosts that it may run on."),
     "per_host": Key(Flag(), False, "Run it once on every host."),
+    "after": Key(Awaited(), {}, "Entries whose jobs have to succeed first: names, or names with {when, jobs}."),
     "priority": Key(Whole(-MAX_PRIORITY, MAX_PRIORITY), 0, "Jobs of a higher one come first."),
     "max_parallel": Key(Whole(1, MAX_PARALLEL), None, "How many jobs of this name may be on hosts at a time."),
 }
@@ -198,6 +207,7 @@ class KeysGiven(TypedDict, total=False):
     output: str
     hosts: Sequence[str]
     per_host: bool
+    after: str | Sequence[str] | Mapping[str, Mapping[str, str] | None]
     priority: int
     max_parallel: int | None
 
@@ -223,6 +233,7 @@ class KeysHeld:
     output: str
     hosts: list[str]
     per_host: bool
+    after: dict[str, dict[str, str]]
     priority: int
     max_parallel: int | None
 

@@ -5,7 +5,7 @@ Pure: no clock, no disk, no process. Whoever changes a state or an outcome here 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from operator import attrgetter
 from os import PathLike
@@ -16,6 +16,7 @@ from sshjobs.errors import UsageError
 from sshjobs.model.causes import Cause
 from sshjobs.model.given import check, check_number, check_texts
 from sshjobs.model.keys import KEYS, KeysGiven, KeysHeld, spelled_out
+from sshjobs.model.params import NAME
 from sshjobs.model.states import STATE_BUSY, STATE_FREE, Outcome
 
 if TYPE_CHECKING:
@@ -46,10 +47,11 @@ class _Common:
     call: str | None
     cmds: list[str]
     entry: str | None = None
+    param_names: Sequence[str] = ()
 
 
 #: What all repeats of an entry share, and of that what is never one object for several entries, as it may be changed.
-_SHARED = ("argv", "base_dir", "call", "cmds", "entry", *KEYS)
+_SHARED = ("argv", "base_dir", "call", "cmds", "entry", "param_names", *KEYS)
 _OWN = tuple((name, type(key.default)) for name, key in KEYS.items() if isinstance(key.default, (list, dict)))
 
 
@@ -66,6 +68,7 @@ class JobSpec(KeysHeld):
         and its arguments, which a process on the host has loaded already (see ``sshjobs.gjob.calls``)
     :param index: which of the repeats of its entry it is, from 1
     :param entry: the name of the entry that it is one of; ``None``: it has one of its own, of its own name
+    :param params: its parameters, text by their names
     :param base_dir: directory that ``files`` and ``stdin`` are relative to; ``None`` is the current one
     :param keys: what a jobfile says under the same names (docs/jobfile.md); times are seconds, ``env`` takes numbers
         too
@@ -73,21 +76,23 @@ class JobSpec(KeysHeld):
     """
 
     #: What :meth:`as_dict` tells.
-    _KEYS = tuple(sorted(("name", "index", *_SHARED)))
+    _KEYS = tuple(sorted({"name", "index", "params", *_SHARED} - {"param_names"}))
 
     #: Not written out, as attributes that are shared may be set, too: they are properties, made below.
-    __slots__ = tuple("_common _mine index name".split())
+    __slots__ = tuple("_common _mine index name values".split())
 
     argv: list[str] | None
     base_dir: str | None
     call: str | None
     cmds: list[str]
     entry: str | None
+    param_names: Sequence[str]
 
     @spelled_out
     def __init__(self, cmds: str | Sequence[str] = (), files: Sequence[str] = (), name: str | None = None, *,
                  argv: Sequence[str] | None = None, index: int = 1, base_dir: str | Path | None = None,
-                 call: str | None = None, entry: str | None = None, **keys: Unpack[KeysGiven]):
+                 call: str | None = None, entry: str | None = None, params: Mapping[str, str] | None = None,
+                 **keys: Unpack[KeysGiven]):
         check("name", name, str, none=True)
         check("entry", entry, str, none=True, where=name)
         lines = [cmds] if isinstance(cmds, str) else check_texts("cmds", cmds, where=name)
@@ -108,6 +113,10 @@ class JobSpec(KeysHeld):
         common.cmds, common.argv, common.base_dir = lines, words or None, None if base_dir is None else str(base_dir)
         if entry is not None:
             common.entry = entry
+        #: The values of its parameters, in the order of their names; ``None`` for one that it does not have.
+        self.values: tuple[str | None, ...] = ()
+        if params:
+            common.param_names, self.values = tuple(params), tuple(_checked_params(params, name))
         given = {"files": files, **keys}
         for key, value in given.items():
             if key not in KEYS:
@@ -121,13 +130,22 @@ class JobSpec(KeysHeld):
                 "output: pipe and leftovers: keep exclude each other", where=name,
                 hint="what is left running has nobody to read its pipe: have it write to a file of its own")
 
-    def named(self, name: str | None, index: int = 1) -> JobSpec:
-        """Return a copy with another name and repeat number, which shares everything else with this one."""
+    def named(self, name: str | None, index: int = 1, values: tuple[str | None, ...] | None = None) -> JobSpec:
+        """Return a copy with another name and repeat number, which shares everything else with this one.
+
+        :param values: those of its parameters, in the order of ``param_names``; ``None``: the same
+        """
         # A run of a million repeats makes a million: little time, and little memory.
         other = object.__new__(type(self))
         other.name, other.index, other._common = name, index, self._common
+        other.values = self.values if values is None else values
         self._mine = other._mine = False
         return other
+
+    @property
+    def params(self) -> dict[str, str]:
+        """Its parameters: text, by their names."""
+        return {name: value for name, value in zip(self.param_names, self.values, strict=True) if value is not None}
 
     @property
     def entry_name(self) -> str:
@@ -165,6 +183,17 @@ class JobSpec(KeysHeld):
 
     def __repr__(self) -> str:
         return f"JobSpec(name={self.name!r}, {'argv' if self.argv else 'cmds'}={self.argv or self.cmds!r})"
+
+
+def _checked_params(params: Mapping[str, str], name: str | None) -> Iterator[str]:
+    check("params", params, Mapping, where=name)
+    for parameter, value in params.items():
+        check("the name of a parameter", parameter, str, where=name)
+        if not NAME.fullmatch(parameter):
+            raise UsageError(f"a parameter cannot be called {parameter!r:.60}", where=name,
+                             hint="use letters, digits and _, and begin with a letter")
+        check(parameter, value, str, where=name)
+        yield value
 
 
 def _no_such_key(key: object) -> UsageError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -141,15 +141,16 @@ def options_of(*, ssh_config: str | None, transport: str | None, slots: int | No
             "stays_open": stays_open, "give_up_host": give_up_host, "accept_new_host_keys": accept_new_host_keys}
 
 
-def specs_of(jobfile: str, data: bytes | None) -> list[JobSpec]:
+def specs_of(jobfile: str, data: bytes | None, known: Collection[str] = ()) -> list[JobSpec]:
     """Return the specs of a jobfile.
 
     :param data: its content where it was read already (standard input), else ``None``
+    :param known: names of entries that its jobs may wait for beside its own
     :raises InputError: it has mistakes
     """
     from sshjobs.inputs.builder import Builder
 
-    return Builder().AddJobFile(jobfile, data=data).MakeJobSpecs()
+    return Builder().AddJobFile(jobfile, data=data, known=known).MakeJobSpecs()
 
 
 def in_our_words(error: BaseException) -> BaseException:

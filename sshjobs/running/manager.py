@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +22,7 @@ from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNK
 from sshjobs.network.contract import HERE, NetworkContract, News, RunIdentity, Warned
 from sshjobs.running.housekeeping import HEARD_WITHIN, Housekeeping, LeavesWaiting
 from sshjobs.running.newrun import new_run
+from sshjobs.running.stages import Stages
 from sshjobs.scheduling.retries import may_be_lost, retry_wanted
 from sshjobs.scheduling.schedule import Schedule
 from sshjobs.scheduling.verdict import judge
@@ -57,6 +59,9 @@ class Manager(Housekeeping):
         #: Another end than that of the last job: asked between two events.
         self.until: Callable[[], bool] | None = None
         self._last_news = 0.0
+        self.stages = Stages()
+        #: Jobs that have ended; those that wait for them have not been looked at.
+        self._ended: deque[Job] = deque()
         #: The job for a host in quarantine that is launched next.
         self._canary: tuple[Job, str] | None = None
 
@@ -79,8 +84,11 @@ class Manager(Housekeeping):
                        jobfile=jobfile, options=options, stdin=stdin,
                        manager=ManagerIdentity.this_process())
         epoch = self._begin(network, made.paths, made.store, made.schedule)
+        self.stages.begin(made.jobs)
         for job in made.jobs:
             self.books.enlist(job)
+            if job.spec.after:
+                self.line_up(job)
         network.hold()
         self._open_new(RunIdentity(made.uid, self.paths.name, epoch))
         # Something to commit while hosts are being contacted: the first commit takes longest, and launches wait for it.
@@ -96,6 +104,7 @@ class Manager(Housekeeping):
         with RunReader.open(paths) as reader:
             summary = reader.summary()
             unfinished, cancelled = reader.load_unfinished(), reader.cancelled()
+            self.stages.resume([job for job in unfinished if job.state not in FINAL_STATES], reader)
             boots = {row.host.name: row.facts.get("boot", "") for row in reader.hosts() if row.facts}
         self.store.set_run_state("running")
         network.hold()
@@ -109,6 +118,7 @@ class Manager(Housekeeping):
                 self._take_over(job)
         # Their hosts may not have heard of it.
         self.cancel(job for job in unfinished if job.index + 1 in cancelled)
+        self._see_to_followers(job for job in unfinished if job.state == STATE_FREE)
         self.hosts.take_over()
         network.release(self.books.owed())
 
@@ -130,19 +140,38 @@ class Manager(Housekeeping):
 
     def take_in(self, job: Job) -> None:
         """Carry a further job of the run, which waits for a host, or for a person to let it go on."""
-        if not job.paused:
-            self.schedule.add(job)
+        self.line_up(job)
         self.books.enlist(job)
 
+    def add(self, jobs: list[Job]) -> None:
+        """Carry further jobs of the run, which are in the store."""
+        with RunReader.open(self.paths) as reader:
+            self.stages.add(jobs, reader)
+        for job in jobs:
+            self.take_in(job)
+        self._see_to_followers(jobs)
+
     def try_again(self, job: Job) -> None:
-        """Let a job that ended without success wait for a host again."""
-        if job.state not in FINAL_STATES:
-            return
-        if job not in self.jobs:
-            self.books.enlist(job)
-        start_over(job)
-        self.books.move(job, STATE_FREE)
-        self.schedule.add(job)
+        """Let a job that ended without success wait for a host again, and those for it that it had skipped."""
+        todo = [job]
+        while todo:
+            one = todo.pop()
+            if one.state not in FINAL_STATES:
+                continue
+            if one not in self.jobs:
+                self.books.enlist(one)
+                if one.spec.after:
+                    with RunReader.open(self.paths) as reader:
+                        self.stages.resume([one], reader)
+            todo += self.stages.reopened(one)
+            start_over(one)
+            self.books.move(one, STATE_FREE)
+            self.line_up(one)
+
+    def line_up(self, job: Job) -> None:
+        """Let a job wait for a host, unless it waits for a person or for other jobs."""
+        if not job.paused and self.stages.may_run(job):
+            self.schedule.add(job)
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -242,10 +271,11 @@ class Manager(Housekeeping):
                 continue
             if job.state == STATE_FREE:
                 self.schedule.remove(job)
-                self._finish(job, Outcome.CANCELLED, CANCELLED_BEFORE)
+                self._end(job, Outcome.CANCELLED, CANCELLED_BEFORE)
             else:
                 self._cancelled.add(job)
                 self.network.cancel(job)
+        self._see_to_followers()
 
     def withdraw(self, names: Iterable[str]) -> None:
         """Carry jobs no more that are not in the store any more. None of them is on a host."""
@@ -256,6 +286,8 @@ class Manager(Housekeeping):
             job.outcome, job.reason, job.paused = Outcome.CANCELLED, "withdrawn by hand", None
             job.state = state_for(job.outcome)
             self.jobs.SetState(job, job.state)
+            for follower in self.stages.withdrawn(job):
+                self.line_up(follower)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -338,8 +370,7 @@ class Manager(Housekeeping):
         if verdict.again:
             self.books.move(job, STATE_FREE)
             job.reason = verdict.reason
-            if not job.paused:
-                self.schedule.add(job)
+            self.line_up(job)
             self.handle_change(job)
             return False
         job.exit_status, job.signal = attempt.exit_status, attempt.signal
@@ -357,6 +388,24 @@ class Manager(Housekeeping):
             self.hosts.ask_back(self.placement.unstarted(attempt.host))
 
     def _finish(self, job: Job, outcome: Outcome, reason: str | None) -> None:
+        self._end(job, outcome, reason)
+        self._see_to_followers()
+
+    def _see_to_followers(self, suspects: Iterable[Job] = ()) -> None:
+        """Let those run that waited for jobs which have ended by now; skip those that cannot, of these suspects too."""
+        broken = list(suspects)
+        while broken or self._ended:
+            for job in broken:
+                if job.state == STATE_FREE and (why := self.stages.cannot_run(job)) is not None:
+                    self.schedule.remove(job)
+                    self._end(job, Outcome.SKIPPED, why)
+            ready, broken = self.stages.ended(self._ended.popleft()) if self._ended else ([], [])
+            for job in ready:
+                self.line_up(job)
+
+    def _end(self, job: Job, outcome: Outcome, reason: str | None) -> None:
+        """Note the end of a job. :meth:`_see_to_followers` has to come next."""
+        self._ended.append(job)
         job.outcome, job.reason, job.paused = outcome, reason, None
         if job in self._cancelled:
             self._cancelled.discard(job)
@@ -372,8 +421,9 @@ class Manager(Housekeeping):
         if not hopeless:
             return
         hosts = {job: sorted(self.schedule.eligible(job.spec, job.only_host)) for job in hopeless}
-        if not self.schedule.waiting and all(hosts.values()) and (
-                len(hopeless) == len(self.unfinished()) == len(self.jobs)):
+        nobody_waits_but_for_them = len(self.unfinished()) == len(self.jobs) and not self.schedule.waiting and all(
+            not self.stages.may_run(job) for job in self.unfinished() if job not in hosts)
+        if nobody_waits_but_for_them and all(hosts.values()):
             for job in hopeless:
                 self.schedule.add(job)
             raise NoHostError("no host could be used, so nothing was run",
@@ -393,7 +443,7 @@ class Manager(Housekeeping):
 
     def _only_waits_for_lost_hosts(self, seconds: float) -> bool:
         away = self.jobs.InState(STATE_UNKNOWN) if not self.jobs.AnyInState(STATE_BUSY) else []
-        if not away or (self.jobs.AnyInState(STATE_FREE) and self.schedule.any_up()):
+        if not away or (self.schedule.any_up() and any(map(self.stages.may_run, self.jobs.InState(STATE_FREE)))):
             return False
         since = [self.hosts.watch.away_since(job.attempts[-1].host) for job in away]
         now = self.clock.monotonic()

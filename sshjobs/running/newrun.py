@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from sshjobs.errors import NoHostError, SshjobsError
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
+from sshjobs.running.stages import check_stages
 from sshjobs.scheduling.naming import jobs_from
 from sshjobs.scheduling.schedule import Schedule
 from sshjobs.store import ManagerIdentity, RunStore
@@ -50,10 +51,12 @@ def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, n
         raise NoHostError("there is no host to run on", hint="name at least one")
     schedule = Schedule(hosts)
     jobs = list(jobs_from(specs, hosts))
+    check_stages(job.spec for job in jobs)
     for job in jobs:
         job_directory_name(job.name)
         schedule.check(job)
-        schedule.add(job)
+        if not job.spec.after:
+            schedule.add(job)
     paths = create_run(results, name=name, stem=stem)
     uid = secrets.token_hex(16)
     try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sshjobs.store.database import StoreBlockedError, StoreLockedError
 from sshjobs.store.document import iter_status_json, status, summary_document
 from sshjobs.store.identity import ManagerIdentity
-from sshjobs.store.reader import RunReader, Summary, shown_state
+from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import AttemptRow, HostRow, JobRow
+from sshjobs.store.summary import Summary, shown_state
 from sshjobs.store.writer import RUN_STATES, RunStore
 
 __all__ = [

@@ -71,8 +71,8 @@ SELECT spec FROM specs WHERE id = ?;
 
 -- name: insert_job
 -- Add a job; add_count has to follow in the same transaction.
-INSERT INTO jobs (number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO jobs (number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused, params)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_count
 -- Count jobs that were added.
@@ -175,7 +175,7 @@ SELECT name FROM jobs WHERE name >= ? ORDER BY name LIMIT ?;
 
 -- name: select_unfinished
 -- The jobs that a new manager has to know: not at their end, or with something left on a host.
-SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused FROM jobs
+SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused, params FROM jobs
 WHERE state NOT IN ('done', 'error') OR number IN (SELECT job FROM attempts WHERE released = 0)
 ORDER BY number;
 
@@ -185,8 +185,21 @@ SELECT job FROM cancelled;
 
 -- name: select_full_job
 -- One job by its name, as a manager needs it.
-SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused FROM jobs
+SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused, params FROM jobs
 WHERE name = ?;
+
+-- name: select_skipped
+-- The names of jobs that were skipped.
+SELECT name FROM jobs WHERE state = 'error' AND outcome = 'skipped' ORDER BY number;
+
+-- name: select_entries
+-- The specs whose jobs are of an entry with another name than theirs, with the names of their parameters.
+SELECT id, json_extract(spec, '$.entry'), json_extract(spec, '$.param_names') FROM specs
+WHERE json_extract(spec, '$.entry') IS NOT NULL;
+
+-- name: select_members
+-- Every job as those see it that wait for it.
+SELECT name, spec, params, state, outcome FROM jobs ORDER BY number;
 
 -- name: select_last_number
 -- The number of the last job, 0 where there is none.

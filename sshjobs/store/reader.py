@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import gc
+import json
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import groupby
 from operator import attrgetter
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from sshjobs.model.after import Awaited, Member
 from sshjobs.model.spec import Job
-from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome
+from sshjobs.model.states import (
+    FINAL_STATES,
+    STATE_DONE,
+    STATE_ERROR,
+    STATES,
+)
 from sshjobs.store.damage import check_row, damage_told
 from sshjobs.store.database import connect_reader, translated
 from sshjobs.store.identity import ManagerIdentity
@@ -28,10 +33,13 @@ from sshjobs.store.rows import (
     attempt_row_of,
     host_row,
     job_row_of,
+    outcome_of,
     read_job,
     read_object,
+    values_of,
 )
 from sshjobs.store.rundir import RunPaths
+from sshjobs.store.summary import Summary, shown_state
 
 #: Jobs that are read at a time, so that a long list holds neither a lock nor memory.
 _PAGE = 2_000
@@ -57,83 +65,6 @@ class IndexAttempt(NamedTuple):
     ended: float | None
     cpu: float | None
     size: int
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Where a run stands, in as few words as for a run of ten jobs.
-
-    :ivar run: the run's name
-    :ivar uid: 32 hex digits by which the hosts know it
-    :ivar created: when it was made, seconds since the epoch
-    :ivar state: as shown: running, unattended, interrupted, done, failed or cancelled (:func:`shown_state`)
-    :ivar stored_state: as the last manager wrote it
-    :ivar counts: how many jobs are in each state; every state is in it
-    :ivar outcomes: how many jobs ended with each outcome; only those that occur
-    :ivar epoch: number of the newest manager, 0 before the first
-    :ivar manager: the newest manager
-    :ivar until: when it left by itself; ``None`` while it works or when it was killed
-    :ivar options: what the run was started with, and what people changed in that since
-    :ivar commit: number of the newest commit that this is the state of
-    """
-
-    run: str
-    uid: str
-    created: float
-    state: str
-    stored_state: str
-    counts: dict[str, int]
-    outcomes: dict[str, int]
-    epoch: int
-    manager: ManagerIdentity | None
-    until: float | None
-    options: dict[str, Any]
-    commit: int
-
-    @property
-    def total(self) -> int:
-        """How many jobs the run has."""
-        return sum(self.counts.values())
-
-    @property
-    def unfinished(self) -> int:
-        """How many jobs have not ended."""
-        return self.counts[STATE_FREE] + self.counts[STATE_BUSY] + self.counts[STATE_UNKNOWN]
-
-    def after(self, counts: Mapping[str, int], outcomes: Mapping[str, int]) -> Summary:
-        """Return where the run stands when these are added to its counts."""
-        states = {state: number + counts.get(state, 0) for state, number in self.counts.items()}
-        ended = Counter(self.outcomes)
-        ended.update({str(outcome): number for outcome, number in outcomes.items()})
-        return replace(self, counts=states, outcomes={outcome: number for outcome, number in ended.items() if number})
-
-    @property
-    def ending(self) -> str:
-        """The state of the run when every job is over, from how they ended: done, failed or cancelled."""
-        if self.counts[STATE_ERROR] == 0:
-            return "done"
-        return "cancelled" if set(self.outcomes) <= {Outcome.SUCCEEDED, Outcome.CANCELLED} else "failed"
-
-
-def shown_state(stored: str, counts: dict[str, int], attended: bool, *, stays_open: bool = False) -> str:
-    """Return the state of a run that users see.
-
-    What its manager wrote last holds while the manager lives, and for good once it is ``done``, ``failed`` or
-    ``cancelled`` and every job has ended. Otherwise the manager is gone before the end: the run is ``unattended``
-    while jobs may still run, ``interrupted`` while jobs wait; if all had ended, it is ``done`` or ``failed`` all the
-    same.
-
-    :param attended: its manager lives
-    :param stays_open: more jobs are expected, so that it is not over with the last one
-    """
-    over = not (counts[STATE_BUSY] or counts[STATE_UNKNOWN] or counts[STATE_FREE])
-    if attended or (over and stored not in ("running", "interrupted")):
-        return stored
-    if counts[STATE_BUSY] or counts[STATE_UNKNOWN]:
-        return "unattended"
-    if counts[STATE_FREE] or stays_open:
-        return "interrupted"
-    return "failed" if counts[STATE_ERROR] else "done"
 
 
 class RunReader:
@@ -375,6 +306,30 @@ class RunReader:
                 else:
                     jobs.append(read_job(row, specs, ()))
         return jobs
+
+    def load_skipped(self) -> list[Job]:
+        """Return the jobs that were skipped, by number, each as it was committed."""
+        return self.load([name for (name,) in self._all("select_skipped")])
+
+    def entries(self) -> set[str]:
+        """Return the names that jobs of this run may be waited for by."""
+        with self.snapshot(), damage_told(self.paths.store):
+            specs = {id_: entry for id_, entry, _ in self._all("select_entries")}
+            return {specs.get(spec, name) for name, spec, *_ in self._all("select_members")}
+
+    def awaited(self, entries: Collection[str]) -> dict[str, Awaited]:
+        """Return the entries of these names, with all their jobs. It reads every job of the run once."""
+        found: dict[str, tuple[list[str], list[Member]]] = {}
+        with self.snapshot(), damage_told(self.paths.store):
+            specs = {id_: (entry, json.loads(names or "[]")) for id_, entry, names in self._all("select_entries")}
+            for name, spec, params, state, outcome in self._all("select_members"):
+                entry, names = specs.get(spec, (name, []))
+                if entry in entries:
+                    values = values_of(params, len(names))
+                    found.setdefault(entry, (names, []))[1].append(Member(
+                        name, {key: value for key, value in zip(names, values, strict=True) if value is not None},
+                        outcome_of(outcome) if state in FINAL_STATES else None))
+        return {entry: Awaited(names, members) for entry, (names, members) in found.items()}
 
     def contradictions(self) -> Iterator[str]:
         """Yield in words what in the store contradicts itself; reads all of it.

@@ -23,8 +23,8 @@ _REMEMBERED_SPECS = 10_000
 _REMEMBERED_HOSTS = 4_096
 
 _DEFAULTS = JobSpec(["true"]).as_dict()
-_SHARED = tuple(key for key in _DEFAULTS if key not in ("name", "index"))
-_EMPTY_BY_DEFAULT = frozenset(key for key, value in _DEFAULTS.items() if not value) | {"cmds"}
+_SHARED = tuple(key for key in _DEFAULTS if key not in ("name", "index", "params"))
+_EMPTY_BY_DEFAULT = frozenset(key for key, value in _DEFAULTS.items() if not value) | {"cmds", "param_names"}
 
 
 #: What a row of an attempt consists of, and which of it a host has told.
@@ -88,7 +88,8 @@ class HostRow(NamedTuple):
 def new_job_row(job: Job, spec: int) -> tuple[Any, ...]:
     """Return the parameters of the query ``insert_job``."""
     return (job.index + 1, job.name, spec, job.spec.index, job.only_host, job.state, job.outcome,
-            job.exit_status, job.signal, clean_text(job.reason), job.host, job.paused)
+            job.exit_status, job.signal, clean_text(job.reason), job.host, job.paused,
+            json.dumps(job.spec.values) if job.spec.values else None)
 
 
 def job_row(job: Job, commit: int) -> tuple[Any, ...]:
@@ -230,31 +231,46 @@ class SpecReader:
         self._connection = connection
         self._known: dict[int, JobSpec] = {}
 
-    def spec(self, number: int, name: str, index: int) -> JobSpec:
-        """Return the spec of a row for one job."""
+    def spec(self, number: int, name: str, index: int, params: str | None) -> JobSpec:
+        """Return the spec of a row for one job.
+
+        :param params: the values of its parameters, as stored
+        """
         base = self._known.get(number)
         if base is None:
             (text,) = self._connection.execute(queries()["select_spec"], (number,)).fetchone()
             if len(self._known) >= _REMEMBERED_SPECS:
                 self._known.clear()
-            base = self._known[number] = JobSpec.from_dict(read_object(text))
-        return base.named(name, index)
+            data = read_object(text)
+            names = data.pop("param_names", [])
+            base = self._known[number] = JobSpec.from_dict(data)
+            if names:
+                base.param_names = names
+        return base.named(name, index, values_of(params, len(base.param_names)))
+
+
+def values_of(params: str | None, number: int) -> tuple[str | None, ...]:
+    values = [] if params is None else json.loads(params)
+    if not (isinstance(values, list) and len(values) == number and all(
+            value is None or isinstance(value, str) for value in values)):
+        raise Damage(f"these are no values of {number} parameters: {repr(params)[:40]}")
+    return tuple(values)
 
 
 def spec_json(spec: JobSpec) -> str:
     """Return what repeats of a spec share as JSON; what is empty, and is so by default, is left out."""
-    values = ((key, getattr(spec, key)) for key in _SHARED)
+    values = ((key, getattr(spec, key)) for key in (*_SHARED, "param_names"))
     return json.dumps({key: value for key, value in values if value or key not in _EMPTY_BY_DEFAULT})
 
 
 def read_job(row: tuple[Any, ...], specs: SpecReader, attempts: Iterable[AttemptRow]) -> Job:
     """Return a row of the query ``select_unfinished`` with its attempts as a job."""
-    check_row(row, "isiiSsSIISSI")
-    number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused = row
+    check_row(row, "isiiSsSIISSIS")
+    number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused, params = row
     if state not in STATES:
         raise Damage(f"no job can be {repr(state)[:40]}")
-    job = Job(specs.spec(spec, name, repeat), number - 1, name)
-    job.only_host, job.state, job.outcome = only_host, state, _outcome(outcome)
+    job = Job(specs.spec(spec, name, repeat, params), number - 1, name)
+    job.only_host, job.state, job.outcome = only_host, state, outcome_of(outcome)
     job.exit_status, job.signal, job.reason, job.host = exit_status, signal, reason, host
     job.paused = None if paused is None else bool(paused)
     for attempt in attempts:
@@ -266,7 +282,7 @@ def read_job(row: tuple[Any, ...], specs: SpecReader, attempts: Iterable[Attempt
 def read_attempt(row: AttemptRow) -> Attempt:
     """Return a stored attempt as the object it was."""
     attempt = Attempt(row.n, f"{row.job}.{row.n}", row.host, row.token)
-    attempt.state, attempt.outcome = row.state, _outcome(row.outcome)
+    attempt.state, attempt.outcome = row.state, outcome_of(row.outcome)
     attempt.exit_status, attempt.signal, attempt.reason = row.exit_status, row.signal, row.reason
     attempt.cause = _cause(row.cause)
     attempt.started, attempt.ended, attempt.pid = row.started, row.ended, row.pid
@@ -293,5 +309,5 @@ def _cause(value: str | None) -> Cause | None:
     return None if value is None else Cause(value)
 
 
-def _outcome(value: str | None) -> Outcome | None:
+def outcome_of(value: str | None) -> Outcome | None:
     return None if value is None else Outcome(value)

@@ -57,7 +57,8 @@ CREATE TABLE jobs (
     reason      TEXT,
     host        TEXT,                       -- of the newest attempt
     changed     INTEGER NOT NULL DEFAULT 0, -- number of the commit that last changed it; 0: never
-    paused      INTEGER                     -- 1: by a person; 0: it was, and its host may not know that it goes on
+    paused      INTEGER,                    -- 1: by a person; 0: it was, and its host may not know that it goes on
+    params      TEXT                        -- JSON: the values of its parameters, in the order of the spec's names
 );
 
 CREATE UNIQUE INDEX jobs_by_name ON jobs (name);
@@ -88,6 +89,7 @@ CREATE TABLE attempts (
     out_crc     INTEGER,                    -- crc32 of stdout; NULL: several managers took it in
     err_crc     INTEGER,                    -- crc32 of stderr
     cause       TEXT,                       -- why it ended so, where the outcome alone does not tell
+    result      TEXT,                       -- JSON object: what the job left as its result
     PRIMARY KEY (job, n)
 ) WITHOUT ROWID;
 

@@ -9,8 +9,9 @@ from typing import TextIO
 
 from sshjobs.errors import printable
 from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, Outcome
-from sshjobs.store.reader import RunReader, Summary
+from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import AttemptRow, JobRow
+from sshjobs.store.summary import Summary
 from sshjobs.views import wording
 
 #: Jobs that are listed unless all are wanted.

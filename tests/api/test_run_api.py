@@ -183,10 +183,12 @@ def test_what_cannot_be_started_is_refused_at_once(start: Callable[..., Run], tm
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["taken"]
 
 
-def test_two_runs_go_on_in_one_process(start: Callable[..., Run]) -> None:
-    first, second = start(specs("sleep 0.4; echo a"), name="first"), start(specs("echo b"), name="second")
+def test_two_runs_go_on_in_one_process(start: Callable[..., Run], tmp_path: Path) -> None:
+    first = start(specs(f"until test -e {tmp_path}/go; do sleep 0.05; done; echo a"), name="first")
+    second = start(specs("echo b"), name="second")
     assert second.wait(60) == EXIT_OK
     assert first.jobs[0].state in ("busy", "free")
+    (tmp_path / "go").touch()
     assert first.wait(60) == EXIT_OK
     assert [run.paths.stdout("job-1").read_text() for run in (first, second)] == ["a\n", "b\n"]
 

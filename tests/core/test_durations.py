@@ -10,11 +10,8 @@ import pytest
 
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
-<<<<<<< HEAD
-from sshjobs.scheduling.durations import LOOK_AHEAD, MAX_KINDS, Durations, Line, Row, kind_of
-=======
-from sshjobs.scheduling.lines import MAX_KINDS, Row
->>>>>>> d91531f (Order jobs by priority, and let few of an entry run at a time)
+from sshjobs.scheduling.durations import Durations, kind_of
+from sshjobs.scheduling.lines import LOOK_AHEAD, MAX_KINDS, Line, Row
 from sshjobs.scheduling.naming import jobs_from
 from sshjobs.scheduling.schedule import Schedule
 

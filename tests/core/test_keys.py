@@ -14,7 +14,20 @@ import pytest
 from sshjobs import Builder, JobSpec, UsageError
 from sshjobs.gjob.jobkeys import CHANGES, CHECKS
 from sshjobs.inputs.jobfile import load_jobfile
-from sshjobs.model.keys import KEYS, Choice, Flag, Key, KeysGiven, KeysHeld, Seconds, Text, Texts, Variables, Whole
+from sshjobs.model.keys import (
+    KEYS,
+    Awaited,
+    Choice,
+    Flag,
+    Key,
+    KeysGiven,
+    KeysHeld,
+    Seconds,
+    Text,
+    Texts,
+    Variables,
+    Whole,
+)
 from sshjobs.network.session.attempts import launch_spec
 from sshjobs.store.rows import spec_json
 
@@ -40,6 +53,8 @@ def another(key: Key) -> Any:
             return ["one", "two"]
         case Variables():
             return {"A": "1"}
+        case Awaited():
+            return {"prep": {"when": "ended", "jobs": "all"}}
     raise AssertionError(f"write down a value of a {type(key.kind).__name__}")
 
 
@@ -64,7 +79,7 @@ def test_a_key_can_be_given_in_every_way_and_is_kept(name: str, tmp_path: Path) 
     specs = [JobSpec("x", **given), *Builder().AddJob("x", **given).job_specs]
     for jobfile in ({"jobs": [{"commands": "x", **given}]}, {"defaults": given, "jobs": [{"commands": "x"}]}):
         (tmp_path / "jobs.yaml").write_text(json.dumps(jobfile))
-        specs += [entry.spec for entry in load_jobfile(tmp_path / "jobs.yaml")]
+        specs += [entry.spec for entry in load_jobfile(tmp_path / "jobs.yaml", known=["prep"])]
     specs += [JobSpec.from_dict(json.loads(spec_json(specs[0]))), JobSpec.from_dict(specs[0].as_dict())]
     assert [getattr(spec, name) for spec in specs] == [value] * 6
     assert getattr(JobSpec("x"), name) == KEYS[name].default != value
@@ -117,5 +132,5 @@ def test_the_page_tells_the_default_of_every_key() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| .*? \| (.*?) \|", PAGE.read_text(), re.MULTILINE))
     for name, key in KEYS.items():
         said = rows[name].strip("`")
-        if key.default is not None and said != "any host":
+        if key.default is not None and said not in ("any host", "nothing"):
             assert said == (key.default if isinstance(key.default, str) else json.dumps(key.default)), name

@@ -21,7 +21,7 @@ def full(jobs: int, *, hosts: list[str] | None = None) -> tuple[Schedule, Placem
     placed = list(jobs_from([JobSpec("true", name=f"j{n}", hosts=hosts or []) for n in range(jobs)], [A, B]))
     for job in placed:
         job.new_attempt("a", f"t-{job.name}")
-        schedule.occupy("a")
+        schedule.occupy("a", job)
         placement.enter(job, "a", 0.0)
     placed[0].attempts[-1].started = 1.0
     schedule.host_up("b", 1)
@@ -96,7 +96,7 @@ def test_a_job_goes_back_to_a_host_where_it_has_failed_if_that_is_the_only_one_u
         schedule.add(fresh)
         if other_is_up:
             schedule.host_up("b", 1)
-            schedule.occupy("b")
+            schedule.occupy("b", tried)
         assert schedule.next() == (fresh if other_is_up else tried, "a")
 
 

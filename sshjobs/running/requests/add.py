@@ -6,6 +6,7 @@ from sshjobs.model.spec import Job, JobSpec
 from sshjobs.running.manager import Manager
 from sshjobs.running.requests.base import Data, Request
 from sshjobs.running.requests.target import Target
+from sshjobs.running.stages import check_stages
 from sshjobs.scheduling.naming import jobs_from
 from sshjobs.store.change import Change
 from sshjobs.store.rundir import job_directory_name
@@ -29,6 +30,8 @@ class Add(Request):
             self._jobs = list(jobs_from(
                 self._specs, hosts, first=reader.last_number(),
                 taken=lambda name: reader.job(name) is not None or (left and target.paths.job(name).exists())))
+            if any(job.spec.after for job in self._jobs):
+                check_stages((job.spec for job in self._jobs), reader.entries())
         for job in self._jobs:
             job_directory_name(job.name)
             schedule.check(job)
@@ -37,7 +40,6 @@ class Add(Request):
 
     def take_effect(self, manager: Manager) -> None:
         jobs = self._jobs
-        for job in jobs:
-            manager.take_in(job)
         if jobs:
+            manager.add(jobs)
             manager.handle_act({"event": "added", "jobs": len(jobs), "first": jobs[0].name, "last": jobs[-1].name})

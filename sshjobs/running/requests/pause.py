@@ -57,7 +57,9 @@ class Pause(_Pausing):
                 manager.hosts.ask_back(manager.placement.unstarted(host))
         for job in self.chosen:
             job.paused = True
-            if not manager.schedule.remove(job):
+            if job.state == STATE_FREE:
+                manager.schedule.remove(job)
+            else:
                 if job.attempts[-1].started is None:
                     manager.hosts.ask_back([job])
                 manager.network.pause(job, True)
@@ -75,7 +77,7 @@ class Unpause(_Pausing):
         for job in self.chosen:
             job.paused = self._mark(job)
             if job.state == STATE_FREE:
-                manager.schedule.add(job)
+                manager.line_up(job)
             else:
                 manager.network.pause(job, False)
         self._tell(manager)

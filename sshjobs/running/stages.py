@@ -1,0 +1,124 @@
+"""Stages: which jobs of a run wait for others, as its manager and people's requests need it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+from sshjobs.errors import UsageError
+from sshjobs.model.after import Awaited, Member, mistakes
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.states import STATE_FREE, Outcome
+from sshjobs.scheduling.dependencies import Dependencies
+from sshjobs.store import RunReader
+
+
+def check_stages(specs: Iterable[JobSpec], entries: Collection[str] = ()) -> None:
+    """Make sure that what jobs wait for is there, and that no two wait for each other.
+
+    :param entries: names of further entries that they may wait for
+    :raises UsageError: it is not so; the first mistake
+    """
+    waits: dict[str, list[str]] = {}
+    for spec in specs:
+        if spec.after or spec.entry_name not in waits:
+            waits[spec.entry_name] = list(spec.after)
+    if any(waits.values()) and (found := mistakes(waits, entries)):
+        raise UsageError(f"after{found[0].text}", where=found[0].entry)
+
+
+def awaited_among(jobs: Iterable[Job], entries: Collection[str]) -> dict[str, Awaited]:
+    """Return the entries of these names, with their jobs."""
+    found: dict[str, list[Job]] = defaultdict(list)
+    for job in jobs if entries else ():
+        if job.spec.entry_name in entries:
+            found[job.spec.entry_name].append(job)
+    return {entry: Awaited(jobs[0].spec.param_names, [Member(job.name, job.spec.params, job.outcome) for job in jobs])
+            for entry, jobs in found.items()}
+
+
+def entries_awaited(jobs: Iterable[Job]) -> set[str]:
+    """Return the names of the entries that any of these jobs waits for."""
+    return {entry for job in jobs for entry in job.spec.after}
+
+
+class Stages:
+    """Tells which jobs may wait for a host, and which cannot run."""
+
+    def __init__(self) -> None:
+        self._dependencies = Dependencies()
+
+    def begin(self, jobs: list[Job]) -> None:
+        """Take in the jobs of a new run."""
+        self._dependencies.follow(jobs, awaited_among(jobs, entries_awaited(jobs)))
+
+    def resume(self, jobs: list[Job], reader: RunReader) -> None:
+        """Take in jobs of a run that an earlier manager had, or a job that ended before this manager came."""
+        if entries := entries_awaited(jobs):
+            self._dependencies.follow(jobs, reader.awaited(entries))
+
+    def add(self, jobs: list[Job], reader: RunReader) -> None:
+        """Take in further jobs, which are in the store."""
+        self._dependencies.join(jobs)
+        self.resume(jobs, reader)
+
+    def may_run(self, job: Job) -> bool:
+        """Tell whether a job waits for no other."""
+        return not job.spec.after or not self._dependencies.standing(job).waits
+
+    def cannot_run(self, job: Job) -> str | None:
+        """Return why a job is to be skipped, in words; ``None`` where it is not."""
+        broken = self._dependencies.standing(job).broken if job.spec.after else None
+        return None if broken is None else f"{broken} did not succeed"
+
+    def ended(self, job: Job) -> tuple[list[Job], list[Job]]:
+        """Take in the end of a job; return those that may run now, and those that cannot. All of them wait."""
+        ready, broken = self._dependencies.ended(job)
+        return [one for one in ready if one.state == STATE_FREE], [one for one in broken if one.state == STATE_FREE]
+
+    def withdrawn(self, job: Job) -> list[Job]:
+        """Take in that a job is taken out of the run; return those that may run now."""
+        return [one for one in self._dependencies.withdrawn(job) if one.state == STATE_FREE]
+
+    def reopened(self, job: Job) -> list[Job]:
+        """Take in that a job is about to be tried again, which still has the outcome that it had; return those that
+        were skipped because of it, and may run once it succeeds."""
+        return [one for one in self._dependencies.reopened(job) if one.outcome is Outcome.SKIPPED]
+
+
+def revived_with(jobs: Iterable[Job], reader: RunReader) -> list[Job]:
+    """Return the jobs that were skipped because of any of these, and that may run once these succeed; those that were
+    skipped because of such jobs too.
+
+    :param jobs: that are to be tried again, as they are in the store
+    """
+    skipped = {job.name: job for job in reader.load_skipped() if job.spec.after}
+    if not skipped:
+        return []
+    dependencies, todo, found = Dependencies(), list(jobs), dict[Job, None]()
+    dependencies.follow(skipped.values(), reader.awaited(entries_awaited(skipped.values())))
+    asked = {job.name for job in todo}
+    while todo:
+        for one in dependencies.reopened(todo.pop()):
+            if one.name not in asked:
+                asked.add(one.name)
+                found[one] = None
+                todo.append(one)
+    return list(found)
+
+
+def still_broken(jobs: Iterable[Job], together: Collection[str], reader: RunReader) -> Mapping[str, str]:
+    """Return the jobs that cannot be tried again, because others that they wait for did not succeed and are not to be
+    tried again with them; each with the name of such a job.
+
+    :param together: the names of all jobs that are to be tried again
+    """
+    waiting = [job for job in jobs if job.outcome is Outcome.SKIPPED and job.spec.after]
+    if not waiting:
+        return {}
+    dependencies = Dependencies()
+    dependencies.follow(waiting, reader.awaited(entries_awaited(waiting)))
+    for job in reader.load(together):
+        if job.outcome is not None:
+            dependencies.reopened(job)
+    return {job.name: broken for job in waiting if (broken := dependencies.standing(job).broken) is not None}
