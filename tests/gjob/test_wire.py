@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sshjobs.gjob import wire
+from sshjobs.gjob import values, wire
 
 SHA, RUN, LONG = "0123456789abcdef" * 4, "0123456789abcdef" * 2, "x" * 4096
 SPEC: dict[str, Any] = {"argv": ["true"], "files": [["a/b", SHA, 0o644]]}
@@ -193,6 +193,6 @@ def test_a_listing_is_checked_like_the_files_of_a_launch() -> None:
 
 
 def test_text_stands_for_bytes() -> None:
-    assert wire.to_bytes("é\udcff") == b"\xc3\xa9\xff"
+    assert values.to_bytes("é\udcff") == b"\xc3\xa9\xff"
     with pytest.raises(UnicodeEncodeError):
-        wire.to_bytes("\ud800")
+        values.to_bytes("\ud800")
