@@ -84,6 +84,8 @@ def lines(text: str) -> Callable[[], object]:
 
 ROWS = [
     # -- exec
+    Row("use letters, digits and _, and begin with a letter", lambda: JobSpec("x", params={"learning-rate": "1"}),
+        lambda: JobSpec("x", params={"learning_rate": "1"})),
     Row("write: sshjobs exec -- COMMAND ::: VALUE…; where the values are commands: sshjobs exec -- bash -c {} < FILE",
         dry(":::", "a"), dry("--", "echo", ":::", "a")),
     Row("leave one out", dry("-k", "--output", "line", "echo", ":::", "a"), dry("-k", "echo", ":::", "a")),
