@@ -234,7 +234,7 @@ def test_a_job_that_comes_after_a_host_had_nothing_is_launched_at_once():
     assert made.next() == (two, "b1")
     made.add(one)
     assert made.next() == (one, "a")
-    made.vacate("a")
+    made.vacate("a", one)
     (four,) = jobs([A, B], JobSpec("true", name="w", hosts=["b1"]))
     made.add(four)
     assert made.next() is None, "what waits may not run on the host that is free"
@@ -249,8 +249,9 @@ def test_hosts_are_sated_with_more_than_half_of_what_may_be_prefetched():
         made.note_duration(JobSpec("true"), "a", 0.0065)
     limit = made.prefetch_limit("a")
     assert limit == 2 * 10
+    (job,) = jobs([A], JobSpec("true"))
     for load in range(1, 30):
-        made.occupy("a")
+        made.occupy("a", job)
         assert made.is_sated() is (load > 2 + 10)
     made.host_down("a", lasting=False)
     assert not made.is_sated(), "none is there"

@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from tests.house.source import Module, functions, imports, internal_imports
 
-MAX_MODULE_LINES = 450
+MAX_MODULE_LINES = 460
 MAX_FUNCTION_LINES = 60
 
 # One outside thing per door: only these modules, and what lies below them, may import it.
