@@ -39,7 +39,7 @@ def main() -> None:
         (run.paths.outputs("fit-13") / "loss.svg").write_text(CHART)
         (run.paths.outputs("fit-13") / "checkpoint-3.bin").write_bytes(bytes(70_000))
         # By then each host has said how it fares, with the jobs that go on.
-        time.sleep(35)
+        time.sleep(70)
         with serving(results) as served:
             for name, (width, height, scheme) in SCREENS.items():
                 context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)

@@ -76,7 +76,7 @@ export function HostPage({ run, live, place, readOnly }) {
   return html`${question}<h1>${host.name}</h1>${said}
     <${Trouble} error=${error} />
     ${host.reason && html`<p class="note">${host.reason}</p>`}
-    ${blame && html`<p class="note">Jobs fail here far more often than elsewhere: probably the host's fault.</p>`}
+    ${blame && html`<p class="note">Jobs fail here far more often than elsewhere: it may be the fault of the host.</p>`}
     <div class="tools">
       <button type="button" disabled=${readOnly} onClick=${() => attempt(host.drained ? `launch on ${host.name} again` : `drain ${host.name}`,
         () => act(ofRun(run, host.drained ? "hosts/undrain" : "hosts/drain"), { hosts }))}>${host.drained ? "Undrain" : "Drain"}</button>

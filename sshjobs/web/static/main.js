@@ -22,7 +22,7 @@ function stored(name, otherwise) {
 const RUNS = [
   { key: "name", title: "Run", value: (run) => run.name, show: (run) => html`<${Link} to=${{ run: run.name }}>${run.name}<//>` },
   { key: "state", title: "State", value: (run) => (run.damaged ? "damaged" : run.state), show: (run) => (run.damaged ? html`<span class="s-error">damaged</span>` : `${run.state}${run.paused ? ", paused" : ""}`) },
-  { key: "created", title: "Begun", value: (run) => run.created, show: (run) => when(run.created) },
+  { key: "created", title: "Begun", less: true, value: (run) => run.created, show: (run) => when(run.created) },
   { key: "total", title: "Jobs", number: true, value: (run) => run.total, show: (run) => count(run.total) },
   { key: "busy", title: "Busy", number: true, less: true, value: (run) => run.counts.busy, show: (run) => count(run.counts.busy) },
   { key: "done", title: "Done", number: true, value: (run) => run.counts.done, show: (run) => count(run.counts.done) },
