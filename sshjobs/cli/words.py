@@ -101,7 +101,7 @@ def need_job(reader: RunReader, name: str) -> JobRow:
     job = reader.job(name)
     if job is None:
         near = reader.near_names(name)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"see: sshjobs status {handle(reader.paths)}"
+        hint = f"did you mean {' or '.join(near)}?" if near else f"see: sshjobs status {handle(reader.paths)} --all"
         raise UsageError(f"no job is called '{name}'", where=reader.paths.name, hint=hint)
     return job
 
@@ -120,7 +120,7 @@ def named_jobs(reader: RunReader, words: Sequence[str]) -> list[JobRow]:
             matching = [job for job in reader.jobs() if fnmatchcase(job.name, word)]
             if not matching:
                 raise UsageError(f"no job matches '{word}'", where=reader.paths.name,
-                                 hint=f"see: sshjobs status {handle(reader.paths)}")
+                                 hint=f"see: sshjobs status {handle(reader.paths)} --all")
             found.update((job.name, job) for job in matching)
         else:
             found[word] = job or need_job(reader, word)

@@ -116,10 +116,10 @@ def _numbers(inner: str) -> list[str]:
 
 def _count(part: str) -> int:
     match = _RANGE.fullmatch(part)
-    if match is None:
+    if match is None or match[3] and not int(match[3]):
         raise UsageError(f"'{part}' is not a range", hint="write [01-16], [1,4] or [0-8/2]")
     first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
-    if last < first or step < 1:
+    if last < first:
         raise UsageError(f"the range '{part}' runs backwards", hint="write the smaller number first")
     return (last - first) // step + 1
 

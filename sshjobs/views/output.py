@@ -76,6 +76,8 @@ class OutputsView(View):
         self._messages, self._complain, self._ticker = messages, complain, ticker
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._failure: Exception | None = None
+        #: The run's directory.
+        self._run = "RUN"
         # A reader that never reads again must not keep the process from its end.
         self._thread = threading.Thread(target=self._work, name="outputs", daemon=True)
         self._thread.start()
@@ -127,6 +129,8 @@ class OutputsView(View):
     def _take(self, event: Event) -> None:
         if self._ticker is not None:
             self._ticker.take(event)
+        if event["event"] == "run":
+            self._run = event["directory"]
         self._attempt(lambda: self._printer.take(event))
         if event["event"] != "end" or event["exit_code"]:
             if self._ticker is not None:
@@ -141,7 +145,7 @@ class OutputsView(View):
             self._lose(error)
         except OSError as error:
             self._lose(SshjobsError("an output cannot be printed", where=error.filename, why=error.strerror,
-                                    hint="see: sshjobs logs"))
+                                    hint=f"see: sshjobs logs {self._run} JOB"))
 
     def _lose(self, error: SshjobsError) -> None:
         self.lost = True

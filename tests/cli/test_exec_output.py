@@ -248,7 +248,7 @@ def test_an_output_that_cannot_be_read_is_told_and_the_others_come(stage: Callab
     on.close()
     assert on.out.data == b"2"
     where = on.paths.stdout("one")
-    assert on.complaints == [f"{where}: an output cannot be printed: Is a directory; see: sshjobs logs"]
+    assert on.complaints == [f"{where}: an output cannot be printed: Is a directory; see: sshjobs logs {on.paths.root} JOB"]
 
 
 def test_a_run_that_went_well_ends_without_a_word(stage: Callable[..., Stage]) -> None:

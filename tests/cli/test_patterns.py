@@ -60,7 +60,7 @@ def test_logs_of_a_pattern_prints_each_below_its_name(here: Path) -> None:
     assert (told.returncode, told.stderr) == (
         EXIT_USAGE, "sshjobs: one job at a time can be followed: 2 jobs match 'fit-*'; leave --follow out, or name one of "
                     "them\n")
-    assert call_here("logs", "z*").stderr == "sshjobs: r: no job matches 'z*'; see: sshjobs status r\n"
+    assert call_here("logs", "z*").stderr == "sshjobs: r: no job matches 'z*'; see: sshjobs status r --all\n"
 
 
 def test_requests_about_jobs_take_patterns(here: Path, sshjobs_cli: SshjobsCli) -> None:
@@ -69,7 +69,7 @@ def test_requests_about_jobs_take_patterns(here: Path, sshjobs_cli: SshjobsCli) 
     assert (told.returncode, told.stdout.splitlines()[0]) == (EXIT_OK, "2 jobs cancelled"), told.stderr
     assert sshjobs_cli("withdraw", "r", "o*").stdout.startswith("1 job withdrawn")
     told = sshjobs_cli("retry", "r", "nothing-*")
-    assert (told.returncode, told.stderr) == (EXIT_USAGE, "sshjobs: r: no job matches 'nothing-*'; see: sshjobs status r\n")
+    assert (told.returncode, told.stderr) == (EXIT_USAGE, "sshjobs: r: no job matches 'nothing-*'; see: sshjobs status r --all\n")
     for verb in ("pause", "unpause"):
         assert "no job matches 'z?'" in sshjobs_cli(verb, "r", "z?").stderr
 

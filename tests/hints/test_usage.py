@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -27,30 +25,9 @@ from sshjobs.running.forms import jobs_from
 from sshjobs.running.newrun import new_run
 from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths, find_run, job_directory_name
-from tests.cli.here import call_here
-from tests.cli.runs import edit
 from tests.conftest import cli_environment, sshjobs_argv
 from tests.hints import Row, matches
-
-
-def cli(*words: str) -> Callable[[], None]:
-    """Return what carries out a command line, and raises what it complains of."""
-    def act() -> None:
-        told = call_here(*words)
-        if told.returncode != 0:
-            raise UsageError(told.stderr)
-    return act
-
-
-def dry(*words: str) -> Callable[[], None]:
-    """Return what tries an ``sshjobs exec`` without starting anything."""
-    return cli("exec", "--dry-run", *words)
-
-
-def run_all(*acts: Callable[[], object]) -> None:
-    """Do one thing after the other."""
-    for act in acts:
-        act()
+from tests.hints.acts import cli, dry, run_all
 
 
 def fed(*words: str) -> None:
@@ -132,9 +109,9 @@ ROWS = [
     Row("leave out fewer", dry("--hosts", "h1,h2", "-x", "h*", "echo", ":::", "a"),
         dry("--hosts", "h1,h2", "-x", "h1", "echo", ":::", "a")),
     Row("write --hosts @NAME, and further hosts behind a comma", dry("--hosts", "@;", "echo", ":::", "a"),
-        dry("--hosts", "tagged", "--hosts", "@gpu,h1", "echo", ":::", "a")),
-    Row("name the hosts file with the tag too: --hosts FILE --hosts {}", dry("--hosts", "@gpu", "echo", ":::", "a"),
-        dry("--hosts", "tagged", "--hosts", "@gpu", "echo", ":::", "a")),
+        dry("--hosts", "tagged", "--hosts", "@quick,h1", "echo", ":::", "a")),
+    Row("name the hosts file with the tag too: --hosts FILE --hosts {}", dry("--hosts", "@quick", "echo", ":::", "a"),
+        dry("--hosts", "tagged", "--hosts", "@quick", "echo", ":::", "a")),
     Row("leave it out", dry("--direct", "echo", ":::", "a"), dry("echo", ":::", "a")),
     Row("choose another --name", dry("--name", "taken", "echo", ":::", "a"),
         dry("--name", "other", "echo", ":::", "a")),
@@ -195,7 +172,7 @@ ROWS = [
                         lambda: check_own(RunPaths(Path("results"), "linked")))),
     Row("see whether all in it is yours, then: chmod go-w {}", lambda: check_own(RunPaths(Path("results"), "open")),
         lambda: run_all(lambda: os.chmod("results/open", 0o755), lambda: check_own(RunPaths(Path("results"), "open")))),
-    Row("see: sshjobs status {}", cli("logs", "finished", "zzz"), cli("status", "finished")),
+    Row("see: sshjobs status {} --all", cli("logs", "finished", "zzz"), cli("status", "finished", "--all")),
     Row("did you mean {}?", cli("status", "finishd"), cli("status", "finished")),
     Row("choose another place with --results", cli("run", "jobs.yaml", "--results", "names"),
         cli("run", "jobs.yaml", "--results", "elsewhere")),
@@ -226,8 +203,8 @@ ROWS = [
     Row("give the host an alias in ssh_config", hosts("-h1"), hosts("alias")),
     Row("letters, digits, '.', '_' and '-' are allowed", lines("h1 a;b\n"), lines("h1 a.b_c-9\n")),
     Row("letters, digits, '.', '_' and '-' are allowed, not '.' first", hosts("h1,.h2"), hosts("h1,h2")),
-    Row("a group is named on the command line: --hosts @NAME", lines("@gpu\n"),
-        dry("--hosts", "tagged", "--hosts", "@gpu", "echo", ":::", "a")),
+    Row("a group is named on the command line: --hosts @NAME", lines("@quick\n"),
+        dry("--hosts", "tagged", "--hosts", "@quick", "echo", ":::", "a")),
     Row("write [fe80::1%eth0]", hosts("[fe80::1%]"), hosts("[fe80::1%eth0]")),
     Row("write [fe80::1]:22", hosts("[fe80::1"), hosts("[fe80::1]:22")),
     Row("IPv6 goes in brackets: [fe80::1]:22", hosts("fe80::1"), hosts("[fe80::1]:22")),
@@ -285,44 +262,6 @@ ROWS = [
     Row("there are {}", lambda: make_transport("fabric", connect_kwargs={"zzz": 1}),
         lambda: make_transport("fabric", connect_kwargs={"password": "x"})),
 ]
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_home: Path) -> Path:
-    """A directory with files, and runs in every state."""
-    monkeypatch.chdir(tmp_path)
-    Path("other").mkdir()
-    for name in ("names", "hostname", "other/names", "other/more"):
-        Path(name).write_text("a\n")
-    Path("nul").write_bytes(b"a\0b\0")
-    Path("long").write_text("x" * 200_000 + "\n")
-    os.mkfifo("pipe")
-    Path("piped").mkdir()
-    os.mkfifo("piped/pipe")
-    with open("endless", "wb") as file:
-        file.truncate(arguments.MAX_VALUE + 2)
-    Path("tagged").write_text("h3 gpu\nh4\n")
-    Path("jobs.yaml").write_text(json.dumps({"jobs": [{"name": "x", "commands": "true"}]}))
-    results = Path("results")
-    with edit(results, "broken", ["sim-1"]):
-        pass
-    (results / "broken" / "run.db").write_bytes(b"no store at all" * 1000)
-    with edit(results, "busy", ["sim-1"]) as made:
-        made.busy("sim-1")
-    with edit(results, "finished", ["sim-1"]) as made:
-        made.done("sim-1", b"hello\n")
-    with edit(results, "sim-1", ["z"]):
-        pass
-    with edit(results, "taken", ["sim-2"]) as made:
-        made.done("sim-2")
-    with edit(results, "free", ["sim-1"]):
-        pass
-    shutil.copytree(results / "free", results / "open")
-    (results / "open").chmod(0o777)
-    shutil.copytree(results / "free", results / "linked")
-    os.replace(results / "linked" / "run.db", results / "linked" / "moved")
-    (results / "linked" / "run.db").symlink_to("moved")
-    return tmp_path
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.hint[:60])

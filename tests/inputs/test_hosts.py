@@ -156,7 +156,7 @@ MISTAKES = [
     ("node[]", "1:1: '' is not a range; write [01-16], [1,4] or [0-8/2]"),
     ("node[a-b]", "1:1: 'a-b' is not a range; write [01-16], [1,4] or [0-8/2]"),
     ("node[5-1]", "1:1: the range '5-1' runs backwards; write the smaller number first"),
-    ("node[1-5/0]", "1:1: the range '1-5/0' runs backwards; write the smaller number first"),
+    ("node[1-5/0]", "1:1: '1-5/0' is not a range; write [01-16], [1,4] or [0-8/2]"),
     ("n{a}", "1:1: '{a}' lists nothing; write {1,2} or {1..4}"),
     ("n{a,}", "1:1: '{a,}' lists nothing; write {1,2} or {1..4}"),
     ("n{a", "1:1: braces do not match in 'n{a'; write 10.0.0.{1,2} or node{1..4}"),

@@ -39,10 +39,13 @@ def signal_number(words: "list[str]") -> "int | None":
     name = match.group(1).upper()
     if name.isdigit() and 1 <= int(name) < signal.NSIG:
         return int(name)
-    found = getattr(signal, name if name.startswith("SIG") else "SIG" + name, None)
-    if not isinstance(found, signal.Signals):
+    # Of the real-time signals only the first and the last have a name: SIGRTMIN+3 is counted from one of them.
+    base = re.fullmatch(r"(?:SIG)?([A-Z0-9]+?)((?:(?<=RTMIN)\+|(?<=RTMAX)-)[0-9]{1,2})?", name)
+    found = None if base is None else getattr(signal, "SIG" + base.group(1), None)
+    number = found + int(base.group(2) or 0) if base is not None and isinstance(found, signal.Signals) else 0
+    if not 1 <= number < signal.NSIG:
         raise usage("there is no signal %s" % match.group(1), hint="see: kill -l")
-    return int(found)
+    return number
 
 
 def kill(job_dir: JobDir, number: "int | None") -> None:
