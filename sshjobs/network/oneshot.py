@@ -115,7 +115,7 @@ async def _converse(stream: Stream, answer: ship.Answer, data: bytes) -> bytes:
 def nonsense(host: Host, why: str) -> HostError:
     """Return the error for a host that says what it must not say."""
     return HostError("nonsense", host.name, "the host said what it must not say", why=why[:300],
-                     hint="see what runs there")
+                     hint="see what runs there, and whether a start-up file (~/.bashrc) prints in the background")
 
 
 def read_answer(host: Host, out: bytes, taken: Callable[[Any], _T]) -> _T:

@@ -69,7 +69,7 @@ def socket_directory() -> Path:
             # Such as the runtime directory of the user who called su.
             why = error.strerror or str(error)
     raise LocalError("there is no directory for sockets", where=str(directory), why=why,
-                     hint="remove it, or set XDG_RUNTIME_DIR to a directory of yours", passing=False)
+                     hint="remove it, or set XDG_RUNTIME_DIR to a directory of yours with a short path", passing=False)
 
 
 def _places() -> Iterator[Path]:

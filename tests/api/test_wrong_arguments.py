@@ -30,6 +30,7 @@ from sshjobs import (
 )
 from sshjobs.model.keys import KEYS
 from sshjobs.running.runmanager import silent
+from tests.hints import tries
 
 WRONG: list[Any] = [None, 0, -1, 10**400, float("nan"), float("inf"), 1.5, True, "", "no such thing", "\0", "x" * 10_000,
                     b"bytes", [], [None], [1], ["a", object()], ["\0"], {}, {"a": None}, {1: 2}, object(), Path("/"), len]
@@ -206,6 +207,7 @@ def test_a_run_that_cannot_have_a_socket_leaves_no_thread(here: Path, monkeypatc
         run.wait(60)
 
 
+@tries("raise the limit of processes (ulimit -u)")
 def test_a_network_that_cannot_be_opened_leaves_neither_thread_nor_directory(
         here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: threading.Thread) -> None:
@@ -215,9 +217,12 @@ def test_a_network_that_cannot_be_opened_leaves_neither_thread_nor_directory(
 
     start = threading.Thread.start
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(SshjobsError, match="no further thread can be started on this machine"):
+    with pytest.raises(SshjobsError, match=r"no further thread can be started on this machine.*; raise the limit of processes \(ulimit -u\)"):
         Run.start([JobSpec("true")], name="mine")
     assert list((here / "results").iterdir()) == []
+    # With room for another thread it starts.
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert Run.start([JobSpec("true")], name="mine").wait(60) == 0
 
 
 @pytest.mark.parametrize("name", ["ProcessJobs", "LaunchJob", "UpdateJobStatus", "turn", "stop", "commit", "abandon"])

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,16 +16,17 @@ from sshjobs.errors import EXIT_OK, EXIT_USAGE, LocalError
 from sshjobs.model.host import Host
 from sshjobs.network.transport import make_transport
 from tests.conftest import cli_environment, sshjobs_argv
+from tests.hints import tries
 
 HOSTS = [f"h{number}" for number in range(30)]
 
 
-def run_with(limits: tuple[int, int], where: Path) -> subprocess.CompletedProcess[str]:
-    """Have each of 30 hosts say how many files a job there may open, by a manager with such limits, soft and hard."""
+def run_with(limits: tuple[int, int], where: Path, hosts: Sequence[str] = HOSTS) -> subprocess.CompletedProcess[str]:
+    """Have each host say how many files a job there may open, by a manager with such limits, soft and hard."""
     jobs = {"jobs": [{"name": "say", "per_host": True, "commands": "ulimit -Sn"}]}
     return subprocess.run(
         ["prlimit", f"--nofile={limits[0]}:{limits[1]}",
-         *sshjobs_argv(["run", "-", "--transport", "local", "--hosts", ",".join(HOSTS), "--name", "r"])],
+         *sshjobs_argv(["run", "-", "--transport", "local", "--hosts", ",".join(hosts), "--name", "r"])],
         cwd=where, env={**os.environ, **cli_environment()}, input=json.dumps(jobs), capture_output=True, text=True,
         timeout=120, check=False)
 
@@ -37,6 +39,7 @@ def test_a_soft_limit_that_is_too_low_for_the_hosts_is_raised_for_the_manager_an
     assert [(tmp_path / f"results/r/jobs/say@{host}/stdout").read_text() for host in HOSTS] == ["64\n"] * 30
 
 
+@tries("raise the hard limit (ulimit -Hn; LimitNOFILE= of a service), or name fewer hosts")
 def test_a_hard_limit_that_is_too_low_for_the_hosts_is_one_line_before_anything_starts(
         clean_home: Path, tmp_path: Path) -> None:
     told = run_with((64, 150), tmp_path)
@@ -44,14 +47,27 @@ def test_a_hard_limit_that_is_too_low_for_the_hosts_is_one_line_before_anything_
     assert told.stderr == ("sshjobs: 30 hosts take 154 open files, and this process may have 150; raise the hard limit "
                            "(ulimit -Hn; LimitNOFILE= of a service), or name fewer hosts\n")
     assert not (tmp_path / "results").exists()
+    # What it advises works.
+    for name, limit, hosts in (("raised", 300, HOSTS), ("fewer", 150, HOSTS[:20])):
+        (tmp_path / name).mkdir()
+        assert run_with((64, limit), tmp_path / name, hosts).returncode == EXIT_OK
 
 
 @pytest.mark.parametrize("transport", ["openssh", "local"])
+@tries("see the limits of this user (ulimit -n -u) and the memory")
 def test_no_host_is_blamed_where_this_machine_has_no_file_left_for_it(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def too_many(*args: object, **more: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(subprocess, "Popen", too_many)
-    with pytest.raises(LocalError, match="no further process can be started on this machine: Too many open files") as caught:
-        asyncio.run(make_transport(transport).open(Host("h")))
+    async def connect() -> None:
+        await (await make_transport(transport, ssh_config="/dev/null").open(Host("127.0.0.1", port=1))).close()
+
+    with monkeypatch.context() as full:
+        full.setattr(subprocess, "Popen", too_many)
+        with pytest.raises(LocalError, match="no further process can be started on this machine: Too many open files; see the "
+                                             r"limits of this user \(ulimit -n -u\) and the memory") as caught:
+            asyncio.run(connect())
     assert caught.value.passing
+    told = subprocess.run(["bash", "-c", "ulimit -n -u"], capture_output=True, text=True, check=True)
+    assert "open files" in told.stdout and "processes" in told.stdout
+    asyncio.run(connect())

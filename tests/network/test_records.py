@@ -14,6 +14,7 @@ from sshjobs.model.states import Outcome, state_for
 from sshjobs.network.session.output_files import OutputFiles
 from sshjobs.network.session.records import Records
 from sshjobs.store.rundir import RunPaths
+from tests.hints import tries
 
 STREAMS = ("stdout", "stderr")
 
@@ -65,6 +66,7 @@ def test_what_a_loss_of_power_undid_goes_to_the_attempt_that_it_is_of(paths: Run
     assert read(paths.job("a")) == [None, None]
 
 
+@tries("make room there, then resume once more")
 def test_putting_aside_is_taken_up_where_it_broke_off(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     job, records, rename = job_with(2), Records(OutputFiles()), os.rename
     records.launched(job, "h", job.attempts[-1], paths)
@@ -78,11 +80,11 @@ def test_putting_aside_is_taken_up_where_it_broke_off(paths: RunPaths, monkeypat
     monkeypatch.setattr(os, "rename", once)
     with pytest.raises(LocalError, match="the disk of this machine is full"):
         records.make_way()
-    with pytest.raises(SshjobsError, match="make room"):
+    with pytest.raises(SshjobsError, match="make room there, then resume once more"):
         list(Records(OutputFiles()).adopt(job, paths))
     monkeypatch.undo()
-    records.make_way()
-    assert read(paths.attempt("a", 1)) == OF_1
+    ((_, adopted),) = Records(OutputFiles()).adopt(job, paths)
+    assert (read(paths.attempt("a", 1)), adopted.have) == (OF_1, [0, 0])
 
 
 def test_what_the_newest_attempt_wrote_is_not_taken_for_an_earlier_ones(paths: RunPaths) -> None:

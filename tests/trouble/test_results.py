@@ -47,6 +47,7 @@ def go(scene: LocalScene) -> None:
     (scene.directory / "go").touch()
 
 
+@tries("put it back, then: sshjobs resume {}")
 @pytest.mark.parametrize("entry", [{}, {"repeat": 8}], ids=["one job", "several jobs"])
 def test_a_results_directory_that_is_moved_away_ends_the_run_with_one_line_and_is_gone_on_with_when_it_is_back(scene, entry):
     made = scene(entry)

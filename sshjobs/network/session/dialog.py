@@ -224,7 +224,7 @@ class Dialog:
         line = frames.encode({"t": "launch", **attempt.keys, "spec": spec})
         if len(line) > frames.MAX_LINE:
             error = SshjobsError("its script, arguments and environment are too long to be sent",
-                                 why=f"{len(line):,} bytes of at most {frames.MAX_LINE:,}", hint="put them into files")
+                                 why=f"{len(line):,} bytes of at most {frames.MAX_LINE:,}", hint="put text into files")
             self.book.end(attempt, never_started(attempt, str(error)))
             return
         attempt.sent_on = self.book.boot

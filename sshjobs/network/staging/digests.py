@@ -162,7 +162,7 @@ def _sums_of(path: Path, identity: Identity) -> Sums:
             crc = zlib.crc32(view[:size], crc)
         if identity_of(os.fstat(file.fileno())) != identity:
             raise SshjobsError("a file of the job changes while it is read", where=str(path),
-                               hint="resume the run when it is complete")
+                               hint="wait until it is complete, then: sshjobs retry --failed")
     return digest.hexdigest(), crc
 
 

@@ -18,7 +18,7 @@ class LocalTransport(Transport):
     by_ssh = False
 
     async def open(self, host: Host) -> Stream:
-        python = host.python or sys.executable or "python3"
+        python = _python(host)
         try:
             return await ProcessStream.start([python, "-ISc", bootstrap_code()])
         except OSError as error:
@@ -34,4 +34,8 @@ class LocalTransport(Transport):
             return HostError("link-lost", host.name, "the agent on this machine went away", hint="trying again")
         last = (ending.stderr.strip().splitlines() or [f"it ended with status {ending.status}"])[-1]
         return HostError("no-agent", host.name, "the agent did not come up on this machine", why=last,
-                         hint="see that the home directory can be written", lasting=True)
+                         hint=f"try: {_python(host)} --version", lasting=True)
+
+
+def _python(host: Host) -> str:
+    return host.python or sys.executable or "python3"
