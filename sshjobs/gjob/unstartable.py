@@ -99,7 +99,7 @@ def _not_allowed(name: bytes, shown: str) -> str:
     except OSError:
         return "not allowed to run %s: a directory on its way may not be entered" % shown
     if mode & 0o111:
-        return "not allowed to run %s: see its mode, and noexec" % shown
+        return "not allowed to run %s; see its mode, and noexec" % shown
     first = _first_line(name)
     by = os.fsdecode(first[2:].split()[0]) if first[:2] == b"#!" and first[2:].split() else "bash"
     return "not allowed to run %s: it has no execute bit; chmod +x it, or run it as: %s %s" % (shown, by, shown)
@@ -119,7 +119,7 @@ def _no_interpreter(name: bytes, shown: str) -> str:
     if files.kind(by):
         return "%s cannot be started: %s, which its first line names, cannot be executed" % (shown, os.fsdecode(by))
     if not by.startswith(b"/"):
-        return "the first line of %s names %s: write the whole path there, or #!/usr/bin/env %s" % (
+        return "the first line of %s names %s; write the whole path there, or #!/usr/bin/env %s" % (
             shown, os.fsdecode(by), os.fsdecode(by))
     return "the first line of %s names %s, which is not on this host; correct it, or install that" % (
         shown, os.fsdecode(by[:_SHOWN]))

@@ -148,7 +148,7 @@ def test_what_cannot_be_started_says_why(far: FarHost) -> None:
      "sed -i 's/\\r$//' ./win.sh"),
     ("venv.py", "#!/no/such/venv/bin/python3 -u\n", 0o755,
      "the first line of ./venv.py names /no/such/venv/bin/python3, which is not on this host; correct it, or install that"),
-    ("relative.sh", "#!bash\n", 0o755, "the first line of ./relative.sh names bash: write the whole path there, or "
+    ("relative.sh", "#!bash\n", 0o755, "the first line of ./relative.sh names bash; write the whole path there, or "
                                        "#!/usr/bin/env bash"),
     ("plain.sh", "#!/bin/sh\necho it ran\n", 0o644, "not allowed to run ./plain.sh: it has no execute bit; chmod +x it, "
                                                    "or run it as: /bin/sh ./plain.sh"),

@@ -35,4 +35,5 @@ def tries(*hints: str) -> Callable[[Function], Function]:
 
 def matches(hint: str, text: str) -> bool:
     """Tell whether a text has a hint in it."""
-    return re.search(".*".join(re.escape(part) for part in hint.split("{}")), text, re.DOTALL) is not None
+    parts = re.split(r"\{(?:|ssh|host)\}", hint)
+    return re.search(".*".join(map(re.escape, parts)), text, re.DOTALL) is not None

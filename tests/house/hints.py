@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from sshjobs.cli.app import COMMANDS
 from tests.house.source import ROOT
 
 PACKAGE = ROOT / "sshjobs"
@@ -31,19 +32,78 @@ def _texts(node: ast.expr, constants: dict[str, str]) -> Iterator[str]:
             yield constants[name]
 
 
+#: What is called with a hint as an argument without a name: the class, and the argument.
+POSITIONAL = {"Cause": 2, "Disagreement": 3, "Trouble": 2, "Unusable": 2}
+#: Where texts are advice from their first semicolon on, because they are made where no error is raised yet.
+ADVISING = ("gjob/unstartable.py", "inputs/")
+#: Tables of advice of which a test follows each line, with that test; and what passes hints on.
+LEFT_OUT = {"cli/foreign_options.py": "cli/test_exec_habits.py", "inputs/foreign.py": "cli/test_exec_habits.py", "errors.py": None}
+
+
+def _constants(tree: ast.Module) -> dict[str, str]:
+    """Return the texts that have a name in a module."""
+    return {target.id: node.value.value for node in tree.body if isinstance(node, ast.Assign)
+            for target in node.targets if isinstance(target, ast.Name)
+            if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)}
+
+
+def _advice(node: ast.AST) -> Iterator[ast.expr]:
+    """Yield what a node of the source advises."""
+    match node:
+        case ast.keyword(arg="hint", value=value) | ast.Assign(targets=[ast.Name(id="hint") | ast.Attribute(attr="hint")],
+                                                                value=value):
+            yield value
+        case ast.Assign(targets=[ast.Name(id="_HINTS")], value=ast.Dict(values=values)):
+            yield from values
+        case ast.Call(func=ast.Name(id=name), args=arguments) if len(arguments) > POSITIONAL.get(name, 99):
+            yield arguments[POSITIONAL[name]]
+        case ast.Dict(keys=keys, values=values):
+            yield from (value for key, value in zip(keys, values, strict=True)
+                        if isinstance(key, ast.Constant) and key.value == "hint")
+        case ast.FunctionDef(name="_hint"):
+            yield from (inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return) and inner.value)
+
+
+def _said(tree: ast.Module) -> Iterator[ast.expr]:
+    """Yield the texts of a module that are neither docstrings, nor help, nor part of another."""
+    left_out = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            left_out.update(id(inner) for value in node.values for inner in ast.walk(value))
+        elif isinstance(node, ast.keyword) and node.arg in ("help", "short_help", "description", "title"):
+            left_out.update(map(id, ast.walk(node.value)))
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in left_out)
+
+
+def _filled(text: str) -> str:
+    """Return a text with ``{}`` where something is put in, however that is written."""
+    return re.sub(r"%[sd]", "{}", text)
+
+
+def _names_command(text: str) -> bool:
+    """Tell whether a text tells to type a command of ours."""
+    return any(match[1] in COMMANDS and not text[:match.start()].endswith("none of ") for match in COMMAND.finditer(text))
+
+
 @cache
 def hints() -> dict[str, str]:
-    """Return every hint that stands in the source, with the places where it does."""
+    """Return every hint that stands in the source, with the place: what errors advise, and texts that name a command."""
     found: dict[str, str] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
-        tree = ast.parse(path.read_text())
-        constants = {target.id: node.value.value for node in tree.body if isinstance(node, ast.Assign)
-                     for target in node.targets if isinstance(target, ast.Name)
-                     if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)}
+        tree, name = ast.parse(path.read_text()), str(path.relative_to(PACKAGE))
+        if name in LEFT_OUT:
+            continue
+        constants, own = _constants(tree), dict[str, str]()
         for node in ast.walk(tree):
-            if isinstance(node, ast.keyword) and node.arg == "hint":
-                for text in _texts(node.value, constants):
-                    found[text] = f"{path.relative_to(PACKAGE)}:{node.value.lineno}"
+            for value in _advice(node):
+                own.update((_filled(text), f"{name}:{value.lineno}") for text in _texts(value, constants))
+        for node in _said(tree):
+            for text in _texts(node, {}):
+                advice = text.partition("; ")[2] if name.startswith(ADVISING) else ""
+                if not advice and _names_command(text) and not any(text in hint for hint in own):
+                    advice = text
+                own[_filled(advice)] = f"{name}:{node.lineno}"
+        found.update((text, place) for text, place in own.items() if text.strip("{}"))
     return found
 
 

@@ -41,8 +41,8 @@ def new_boot_id(base: Path) -> None:
 
 
 def write_sshd_config(path: Path, own: Mapping[str, str], settings: Mapping[str, str]) -> None:
-    """Write sshd's settings; of two with one name sshd takes the first, so ``settings`` win."""
-    lines = [f"{key} {value}" for part in (settings, own, STOCK_SSHD) for key, value in _known(part)]
+    """Write sshd's settings, each once: ``settings`` win. Of two with one name sshd takes the first, but not of all."""
+    lines = [f"{key} {value}" for key, value in _known({**STOCK_SSHD, **own, **settings})]
     path.write_text("\n".join(lines) + "\n")
 
 

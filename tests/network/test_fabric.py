@@ -20,6 +20,7 @@ from sshjobs.network.transport.base import Ending
 from sshjobs.network.transport.fabric import READ_AHEAD, FabricStream
 from sshjobs.network.transport.sshclient import SshClient
 from tests.acceptance.mixed import differences, mixed_jobs
+from tests.hints import tries
 from tests.lab.waiting import wait_until
 from tests.network.meeting import SSH, kinds, meet, with_known_hosts
 
@@ -314,6 +315,7 @@ def test_proxy_jumps_and_proxy_commands_of_the_configuration_are_taken(lab, tmp_
     assert kinds(answers) == {"by-jumps": "up", "by-command": "up"}
 
 
+@tries("install the OpenSSH client, or use --transport fabric")
 def test_fabric_works_where_no_ssh_program_is(lab, first, sshjobs_cli, tmp_path):
     (tmp_path / "jobs.yaml").write_text("jobs: [{name: job, commands: 'echo over fabric'}]")
     (tmp_path / "bin").mkdir()

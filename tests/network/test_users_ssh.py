@@ -4,6 +4,7 @@ ControlMaster or start-up file that is in the way is named."""
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -13,11 +14,13 @@ import pytest
 from sshjobs.errors import InputError
 from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.model.host import Host
-from sshjobs.network import HostDown, HostUp
+from sshjobs.network import HostDown, HostUp, Network, RunIdentity
 from sshjobs.network.helpers import CheckRemoteCommands
 from sshjobs.network.transport.openssh import OpensshTransport
 from sshjobs.network.transport.sshcall import SshCall
 from sshjobs.network.transport.sshlog import cause_of, said_by_ssh, said_on_the_way
+from sshjobs.store.rundir import create_run
+from tests.hints import tries
 from tests.lab.waiting import wait_until
 from tests.network.meeting import kinds, meet, with_known_hosts
 
@@ -197,6 +200,36 @@ def test_a_master_that_leads_nowhere_is_named_and_gone_past_once(lab, master, mo
     assert f"ssh -O exit {lab.names[0]}" in str(error) and str(path) in str(error)
     assert SshCall.prepare(Host(lab.names[0]), config, past_master=True).all_options["ControlPath"] == "none"
     assert transport._past_master == {lab.names[0]}
+
+
+@tries("{}; trying once past it")
+def test_a_master_whose_connection_is_dead_is_gone_past_and_closed_as_advised(lab, master, monkeypatch, tmp_path):
+    monkeypatch.setattr("sshjobs.network.session.session.READY_TIMEOUT", 2.0)
+    config, path, process = master
+    (host, *_) = lab.hosts
+    # Of the login that the master holds, what serves it on the host stands still; new logins find sshd at work.
+    serving = [one.pid for one in host.processes() if one.argv and one.argv[0].startswith(f"sshd: {host.user}")]
+    for pid in serving:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        answers: list[object] = []
+        network = Network(str(tmp_path), [host.name], ssh_config=config)
+        network.open(RunIdentity("1" * 32, "r", 1), create_run(tmp_path, name="r"))
+
+        def is_up() -> bool:
+            answers.extend(network.wait(0.2).hosts)
+            return any(isinstance(one, HostUp) for one in answers)
+
+        wait_until(is_up, 40, lambda: str(answers))
+        network.close(finished=True)
+        (down,) = [one.error for one in answers if isinstance(one, HostDown)]
+        advice = re.search(r"(ssh -O exit [\w.-]+)[^;]*; trying once past it$", str(down))
+        assert advice, down
+    finally:
+        for pid in serving:
+            os.kill(pid, signal.SIGCONT)
+    subprocess.run([*advice[1].split(), "-F", config], check=True, capture_output=True, timeout=20)
+    assert process.wait(20) is not None and not path.exists()
 
 
 # -- start-up files of the host --------------------------------------------------------------------------------------
