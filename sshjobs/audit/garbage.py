@@ -94,7 +94,9 @@ def _reason(summary: Summary) -> str | None:
     left = _left(summary)
     if left:
         return f"{left:,} of its jobs are not over; resume it, or cancel them"
-    return "it stays open for jobs; end it with sshjobs queue finish" if summary.options.get("stays_open") else None
+    if summary.options.get("stays_open"):
+        return f"it stays open for jobs; end it with: sshjobs queue finish {summary.run}"
+    return None
 
 
 def _left(summary: Summary) -> int:

@@ -25,6 +25,8 @@ from sshjobs.gjob.verbs import sshoptions
 from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.model.given import LONGEST_S, check, check_number, check_path
 from sshjobs.model.host import Host, Login, login_of
+from sshjobs.network.transport.base import Ending
+from sshjobs.network.transport.causes import asked_once
 from sshjobs.network.transport.openssh import OpensshTransport
 from sshjobs.network.transport.sshcall import SshCall
 
@@ -189,7 +191,7 @@ def _converse(host: Host, command: str, text: str, data: bytes, timeout: float |
         return int(end[1]), rest[:end.start()], err
     if began:
         raise CommandError("the connection broke before the end", where=host.name, why=_last_line(err))
-    cause = OpensshTransport(ssh_config).explain(host, ending, before.decode("utf-8", "replace"), was_ready=False)
+    cause = _explain(host, ssh_config, ending, before.decode("utf-8", "replace"))
     what = cause.what if cause.kind != "no-agent" else "it did not run the command"
     raise CommandError(what, where=host.name, why=cause.why, hint=cause.hint if cause.kind != "no-agent" else None)
 
@@ -199,7 +201,11 @@ def _why_not(host: Host, ssh_config: str | None) -> HostError | None:
     with SshCall.prepare(host, ssh_config) as call:
         status, _, err = _carry_out(call.argv("true"), b"", TIMEOUT, verbose=False, where=host.name, most=MAX_OUTPUT)
         ending = call.ending(status, err.decode("utf-8", "replace"))
-    return OpensshTransport(ssh_config).explain(host, ending, "", was_ready=False) if status == 255 else None
+    return _explain(host, ssh_config, ending) if status == 255 else None
+
+
+def _explain(host: Host, ssh_config: str | None, ending: Ending, noise: str = "") -> HostError:
+    return asked_once(OpensshTransport(ssh_config).explain(host, ending, noise, was_ready=False))
 
 
 def _carry_out(argv: Sequence[str], data: bytes, timeout: float | None, verbose: bool, *, keep_open: bool = False,

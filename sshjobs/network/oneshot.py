@@ -16,6 +16,7 @@ from sshjobs.network.protocol.fields import Bad, is_heavy, read_json
 from sshjobs.network.protocol.frames import MAX_NOISE
 from sshjobs.network.transport import make_transport
 from sshjobs.network.transport.base import Stream, Transport
+from sshjobs.network.transport.causes import asked_once
 
 #: Longest answer in bytes, and the lists and objects, and values, that may be in it: some ten thousand processes or
 #: attempts. Read, it takes less than 32 MiB.
@@ -81,7 +82,7 @@ async def _ask(way: Transport, host: Host, nonce: str, data: bytes, patience: fl
         ending = await stream.close()
     if answer.status is None:
         error = way.explain(host, ending, answer.noise.decode("utf-8", "replace"), was_ready=answer.ready)
-        raise await way.advise(host, error)
+        raise asked_once(await way.advise(host, error))
     errors = ship.Answer(nonce)
     try:
         return answer.status, out, errors.feed(ending.stderr.encode("utf-8", "replace"))

@@ -191,7 +191,8 @@ def _checked(host: Host, result: Result | HostError, taken: Callable[[Any], _T])
     status, out, err = result
     if status:
         why = printable(err.decode("utf-8", "replace").strip().removeprefix("gjob: ")[:300])
-        return HostError("nonsense", host.name, "it cannot tell what is there", why=why, hint="see to its processes")
+        return HostError("nonsense", host.name, "it cannot tell what is there", why=why,
+                         hint=f"see to that there: ssh {host.name}")
     try:
         return read_answer(host, out, taken)
     except HostError as error:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from sshjobs.errors import UsageError
 from tests.cli.here import call_here
+
+#: Runs until the test lets it end.
+HELD = "until test -e {}/go; do sleep 0.05; done"
 
 
 def cli(*words: str) -> Callable[[], None]:
@@ -26,3 +32,14 @@ def run_all(*acts: Callable[[], object]) -> None:
     """Do one thing after the other."""
     for act in acts:
         act()
+
+
+def advised(text: str) -> list[str]:
+    """Return the words of the command that a line ends with."""
+    found = re.search(r"(?:: |then: )sshjobs ([^;\n]+)$", text.strip())
+    assert found, text
+    return found[1].split()
+
+
+def write_jobs(*entries: Mapping[str, object]) -> None:
+    Path("jobs.yaml").write_text(json.dumps({"jobs": list(entries)}))

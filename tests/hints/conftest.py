@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from sshjobs.inputs import arguments
 from tests.cli.runs import edit
+from tests.hints.acts import HELD
+from tests.trouble.scene import LocalScene
 
 
 @pytest.fixture
@@ -49,3 +52,26 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_home: Path) -> 
     os.replace(results / "linked" / "run.db", results / "linked" / "moved")
     (results / "linked" / "run.db").symlink_to("moved")
     return tmp_path
+
+
+@pytest.fixture
+def here(tmp_path: Path, clean_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory, which is the present one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def scene(here: Path) -> Iterator[Callable[..., LocalScene]]:
+    """Make a run of jobs of which each waits for the file ``go``, or does what its entry says."""
+    made: list[LocalScene] = []
+
+    def make(*entries: dict[str, object]) -> LocalScene:
+        made.append(LocalScene(here, [{"name": f"job-{n}", "commands": [HELD.format(here)], **entry}
+                                      for n, entry in enumerate(entries)]))
+        return made[-1]
+
+    yield make
+    (here / "go").touch()
+    for one in made:
+        one.kill()

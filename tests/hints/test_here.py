@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -32,49 +31,14 @@ from sshjobs.store.rundir import RunPaths
 from tests.cli.here import call_here
 from tests.conftest import cli_environment, sshjobs_argv
 from tests.hints import tries
+from tests.hints.acts import HELD, advised, write_jobs
 from tests.lab import disks
 from tests.lab.waiting import wait_until
 from tests.trouble.scene import LocalScene
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and other users need root")
-#: Runs until the test lets it end.
-HELD = "until test -e {}/go; do sleep 0.05; done"
 #: A user that is not the one of the tests.
 OTHER = 65534
-
-
-@pytest.fixture
-def here(tmp_path: Path, clean_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty directory, which is the present one."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def scene(here: Path) -> Iterator[Callable[..., LocalScene]]:
-    """Make a run of jobs of which each waits for the file ``go``, or does what its entry says."""
-    made: list[LocalScene] = []
-
-    def make(*entries: dict[str, object]) -> LocalScene:
-        made.append(LocalScene(here, [{"name": f"job-{n}", "commands": [HELD.format(here)], **entry}
-                                      for n, entry in enumerate(entries)]))
-        return made[-1]
-
-    yield make
-    (here / "go").touch()
-    for one in made:
-        one.kill()
-
-
-def advised(text: str) -> list[str]:
-    """Return the words of the command that a line ends with."""
-    found = re.search(r"(?:: |then: )sshjobs ([^;\n]+)$", text.strip())
-    assert found, text
-    return found[1].split()
-
-
-def write_jobs(*entries: dict[str, object]) -> None:
-    Path("jobs.yaml").write_text(json.dumps({"jobs": list(entries)}))
 
 
 # -- the run's directory ----------------------------------------------------------------------------------------------

@@ -111,11 +111,13 @@ def test_a_host_is_used_once_the_configuration_is_corrected(row: Row, host: LabH
 
 
 @tries("check it and accept it once: {ssh}; or take it unseen: sshjobs hosts check --accept-new-host-keys --hosts {host}")
+@tries("accept it once: ssh {}; or take it unseen: sshjobs hosts check --accept-new-host-keys --hosts {}")
+@pytest.mark.parametrize("extra", ["", "Host *\n    StrictHostKeyChecking no\n"])
 @pytest.mark.parametrize("unseen", [False, True])
-def test_a_key_is_accepted_by_ssh_or_by_a_check(host: LabHost, lab: BaseLab, tmp_path: Path, unseen: bool) -> None:
-    config = with_known_hosts(lab, tmp_path, [])
+def test_a_key_is_accepted_by_ssh_or_by_a_check(host: LabHost, lab: BaseLab, tmp_path: Path, unseen: bool, extra: str) -> None:
+    config = with_known_hosts(lab, tmp_path, [], extra)
     told = trouble(config, host.name)
-    found = re.search(r"check it and accept it once: ssh (\S+); or take it unseen: sshjobs (.*)$", told or "")
+    found = re.search(r"accept it once: ssh (\S+); or take it unseen: sshjobs (.*)$", told or "")
     assert found, told
     if unseen:
         assert call_here(*found[2].split(), "--ssh-config", config).returncode == 0

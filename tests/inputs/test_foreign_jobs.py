@@ -16,6 +16,7 @@ from sshjobs.inputs.jobfile import load_jobfile
 from sshjobs.inputs.jobmodel import JobEntry, Jobfile
 from tests.cli.here import call_here
 from tests.conftest import SshjobsCli, cli_environment, sshjobs_argv
+from tests.hints import tries
 
 
 def said(text: str) -> list[str]:
@@ -47,6 +48,7 @@ ADVISED = {
 }
 
 
+@tries("make two runs: sshjobs run A && sshjobs run B", "write an entry for each, repeat: N, or run sshjobs exec COMMAND {} ::: VALUE…")
 def test_what_each_advice_names_is_a_key_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("jobs.yaml").touch()
@@ -87,6 +89,9 @@ def test_what_a_shell_would_have_expanded_is_told(path: str, words: str) -> None
 # -- files that are no jobfiles ---------------------------------------------------------------------------------------
 
 
+@tries("run each line as a job: sshjobs exec bash -c {} < {}", "run it as a job: sshjobs exec --send {} bash {}",
+       "run it as a job: sshjobs exec --send {} {} {}",
+       "run a command for each row: sshjobs exec --csv --header : COMMAND {{}} :::: {}")
 @pytest.mark.parametrize(("name", "text", "words", "printed"), [
     ("list", "echo one\necho two | cat\n", "this is a list of commands, no jobfile; run each line as a job: "
                                          "sshjobs exec bash -c {} < list", "one\ntwo\n"),

@@ -86,6 +86,12 @@ def host_error(kind: str, host: Host, why: str | None = None, *, name: str | Non
     return error
 
 
+def asked_once(error: HostError) -> HostError:
+    """Return the error for a host that, unlike in a run, is not asked again: that is for the reader to do."""
+    error.hint = None if error.hint is None else error.hint.replace("trying again", "try again")
+    return error
+
+
 def said_by_host(host: Host, text: str) -> HostError | None:
     """Return the error that the text of a host stands for, ``None`` where it says nothing known.
 
