@@ -11,7 +11,7 @@ from sshjobs.network.traces import AttemptTrace, DirectoryTrace, HostTraces, Pro
 from sshjobs.store import AttemptRow, JobRow
 from sshjobs.views.wording import MOST_TOLD
 
-_AGAIN = "see with: sshjobs verify {word}, when the run is over"
+_AGAIN = "look again when the run is over: sshjobs verify {word}"
 
 
 class HostCheck:

@@ -11,6 +11,7 @@ import pytest
 
 from sshjobs.network import HostDown
 from tests.conftest import cli_environment, sshjobs_argv
+from tests.hints import tries
 from tests.lab.files import USER_ID
 from tests.lab.waiting import wait_until
 from tests.network.meeting import kinds, meet
@@ -88,6 +89,7 @@ def test_an_agent_behind_another_door_is_found(fresh_lab, tmp_path, sshjobs_cli)
     assert not (host.home / ".sshjobs").exists()
 
 
+@tries("see whether all in it is yours, then there: chmod go-w {}")
 def test_what_others_could_write_is_not_gone_on_with(fresh_lab, tmp_path):
     lab = fresh_lab(hosts=1)
     (host,) = lab.hosts

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.naps import UNTIL_GO, abandon, count, let_them_end, start, wait_for_naps
+from tests.hints import tries
 from tests.lab.waiting import wait_until
 
 JOBS = {"jobs": [
@@ -107,6 +108,7 @@ def test_what_is_under_way_is_no_disagreement(lab, sshjobs_cli, tmp_path):
     assert verify(sshjobs_cli)[0] == 0
 
 
+@tries("or leave hosts out: --no-hosts", "bring run.db back from a copy, or look at what it wrote in {}/o")
 def test_without_a_manager_each_end_that_nobody_collected_is_named(fresh_lab, sshjobs_cli, tmp_path):
     lab = fresh_lab(hosts=2)
     abandon(lab, sshjobs_cli, tmp_path, UNTIL_GO)
@@ -123,13 +125,33 @@ def test_without_a_manager_each_end_that_nobody_collected_is_named(fresh_lab, ss
     code, lines = verify(sshjobs_cli)
     assert code == 1
     assert sum(": is not there: the store says busy; have that settled: sshjobs resume r" in line for line in lines) == 2
-    assert any(line.startswith("attempt 77.1 on node02: is there: the store knows no such attempt;") for line in lines)
+    (line,) = [line for line in lines if line.startswith("attempt 77.1 on node02: is there: the store knows no such attempt;")]
+    assert lab.hosts[1].run(["ls", line.partition("look at what it wrote in ")[2]]).returncode == 0
 
     lab.hosts[0].power_off()
     code, lines = verify(sshjobs_cli)
     assert code == 1
     assert any(re.match(r"node01: could not be asked: .*--no-hosts$", line) for line in lines), lines
     assert verify(sshjobs_cli, "--no-hosts")[0] == 0
+
+
+@tries("look who started it there")
+def test_a_process_on_another_host_is_named(run, lab, sshjobs_cli):
+    with sqlite3.connect(run / "run.db") as connection:
+        (host, token), = connection.execute("SELECT host, token FROM attempts WHERE job = 1")
+    connection.close()
+    (other,) = [one for one in lab.hosts[:2] if one.name != host]
+    assert other.ssh(f"SSHJOBS_TOKEN={token} setsid sleep 301 >/dev/null 2>&1 </dev/null &").returncode == 0
+    try:
+        code, lines = verify(sshjobs_cli)
+        assert code == 1
+        found = re.match(rf"say-1, attempt 1, on {other.name}: process (\d+) lives there: .*; look who started it there$", lines[0])
+        assert found, lines
+        assert "sleep 301" in other.run(["ps", "-o", "user,args", "-p", found[1]]).stdout
+    finally:
+        for pid in other.pids_with(token):
+            os.kill(pid, signal.SIGKILL)
+    assert verify(sshjobs_cli)[0] == 0
 
 
 def test_an_orphan_of_an_ended_attempt_is_named(run, lab, sshjobs_cli):

@@ -26,6 +26,7 @@ from sshjobs.gjob.verbs.say import Trouble
 from sshjobs.network import payload
 from tests.gjob.client import eventually
 from tests.gjob.command import Gjob, refused, write_command
+from tests.hints import tries
 from tests.lab import BaseLab, LabHost
 
 #: The results directory on the hosts: its name must survive every shell on the way.
@@ -313,12 +314,16 @@ def test_noise_of_the_login_is_not_taken_for_an_answer(gjob: RemoteGjob, lab_hos
         bashrc.unlink()
 
 
+@tries("try: ssh {} python3 --version")
 def test_a_host_without_python_is_told_apart_from_one_that_is_down(gjob: RemoteGjob, lab_host: LabHost) -> None:
     lab_host.break_python()
     try:
         told = refused(gjob.remote("start", lab_host.name, input="true"))
+        assert told.endswith(f"try: ssh {lab_host.name} python3 --version")
+        assert lab_host.ssh("python3 --version").returncode != 0
     finally:
         lab_host.restore_programs()
+    assert lab_host.ssh("python3 --version").returncode == 0
     assert told.startswith(f"{lab_host.name}: gjob did not come up there: ") and "python3" in told
 
 

@@ -43,3 +43,16 @@ def advised(text: str) -> list[str]:
 
 def write_jobs(*entries: Mapping[str, object]) -> None:
     Path("jobs.yaml").write_text(json.dumps({"jobs": list(entries)}))
+
+
+def says(*words: str) -> str:
+    """Carry out a command line; return what it printed."""
+    told = call_here(*words)
+    return told.stdout + told.stderr
+
+
+def command_in(text: str, before: str) -> list[str]:
+    """Return the words of the command that stands behind some words."""
+    found = re.search(re.escape(before) + r"sshjobs ([^;\n]*)", text)
+    assert found, text
+    return found[1].split()

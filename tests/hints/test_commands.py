@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import sqlite3
 import subprocess
@@ -16,27 +15,17 @@ from typing import IO
 import httpx
 import pytest
 
+from sshjobs.model.spec import JobSpec
+from sshjobs.store import RunReader
+from sshjobs.web.waiting import why_it_waits
 from tests.cli.here import call_here
 from tests.cli.runs import edit
 from tests.conftest import cli_environment, sshjobs_argv
 from tests.hints import tries
-from tests.hints.acts import HELD, write_jobs
+from tests.hints.acts import HELD, command_in, says, write_jobs
 from tests.lab.waiting import wait_until
 from tests.trouble.scene import LocalScene
 from tests.web.serving import serving
-
-
-def says(*words: str) -> str:
-    """Carry out a command line; return what it printed."""
-    told = call_here(*words)
-    return told.stdout + told.stderr
-
-
-def command_in(text: str, before: str) -> list[str]:
-    """Return the words of the command that stands behind some words."""
-    found = re.search(re.escape(before) + r"sshjobs ([^;\n]*)", text)
-    assert found, text
-    return found[1].split()
 
 
 @contextlib.contextmanager
@@ -97,7 +86,7 @@ def test_what_a_host_has_forgotten_is_settled(scene: Callable[..., LocalScene], 
 
 
 @tries("leaving; what was launched goes on, and is collected by: sshjobs resume {}", "{} not over; go on with: sshjobs resume {}",
-       "nothing runs; go on with: sshjobs resume {}",
+       "nothing runs; go on with: sshjobs resume {}", "the run has no manager; to go on: sshjobs resume {}",
        "{} cancelled; to run what did not succeed, too: sshjobs retry {} --failed")
 def test_a_run_that_was_left_is_gone_on_with(scene: Callable[..., LocalScene], here: Path) -> None:
     made = scene({}, {"commands": ["true"]})
@@ -120,6 +109,10 @@ def test_a_run_that_was_left_is_gone_on_with(scene: Callable[..., LocalScene], h
     told = says("status", "r")
     assert command_in(told, "nothing runs; go on with: ") == leaving
     assert command_in(told, "to run what did not succeed, too: ") == retry
+    with RunReader.open(made.paths) as reader:
+        waiting = reader.job("job-1")
+        assert waiting is not None
+        assert command_in(why_it_waits(waiting, JobSpec("true"), reader) or "", "the run has no manager; to go on: ") == leaving
     (here / "go").touch()
     assert "2 done" in says(*retry)
 

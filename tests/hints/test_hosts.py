@@ -293,8 +293,8 @@ def test_a_start_up_file_prints_no_longer_in_the_background(host: LabHost, lab: 
     reasons = [json.loads(line).get("reason") or "" for line in told.stdout.splitlines()]
     hint = "whether a start-up file (~/.bashrc) prints in the background" + ("" if often else "; trying again")
     assert any(reason.endswith(hint) for reason in reasons), told
-    if often:
-        assert told.returncode != 0
+    if told.returncode:
+        # The host was left alone, or could not be used at all: the file is mended, and so the run goes on.
         told = call_here("resume", "r")
     assert told.returncode == 0, told
 

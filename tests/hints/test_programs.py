@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
+import os
 import shutil
 import socket
 import sqlite3
@@ -31,13 +32,15 @@ from sshjobs.running.newrun import new_run
 from sshjobs.running.requests import Target, carry_out
 from sshjobs.running.run import Run
 from sshjobs.store import RunReader, queries
-from sshjobs.store.rundir import RunPaths
+from sshjobs.store.database import StoreBlockedError
+from sshjobs.store.rundir import RunPaths, create_run
 from sshjobs.web import HTTPServer, needs, program
 from sshjobs.web.server import Settings, WebServer
 from sshjobs.web.sources import Sources
 from tests.cli.runs import edit
 from tests.hints import Row, matches, tries
 from tests.hints.acts import cli, dry, run_all
+from tests.lab import disks
 from tests.web.serving import serving
 
 FREE = RunPaths(Path("results"), "free")
@@ -131,6 +134,18 @@ ROWS = [
     Row("it may be of an older version: end it and resume the run with this one",
         lambda: carry_out({"do": "dance"}, Target(FREE, None, None)),  # type: ignore[arg-type]
         cli("cancel", "free", "--all")),
+    Row("the newest are {}", cli("status", "zzz"), cli("status", "finished")),
+    Row("the path must be that of a run directory, with run.db in it", cli("status", "results/other/zzz"),
+        cli("status", "results/finished")),
+    Row("its start was cut short and nothing ran; remove {}", lambda: run_all(lambda: create_run(Path("results"), name="cut"),
+                                                                              cli("status", "cut")),
+        lambda: run_all(lambda: shutil.rmtree("results/cut"), lambda: create_run(Path("results"), name="cut"))),
+    Row("its start was cut short and nothing ran; remove that directory, or choose another --name",
+        lambda: [create_run(Path("results"), name="cut") for _ in range(2)],
+        lambda: run_all(lambda: create_run(Path("results"), name="another"), lambda: shutil.rmtree("results/cut"),
+                        lambda: create_run(Path("results"), name="cut"))),
+    Row("choose another --name, or resume that run", lambda: create_run(Path("results"), name="taken"),
+        lambda: run_all(lambda: create_run(Path("results"), name="another"), cli("resume", "taken"))),
     # -- the pages
     Row("give --certfile (and --keyfile), or --insecure if the network is yours alone", lambda: pages(host="0.0.0.0"),
         lambda: run_all(certificate, lambda: pages(host="0.0.0.0", certfile="cert.pem", keyfile="key.pem"),
@@ -169,6 +184,19 @@ def test_a_newer_sqlite_reads_the_store(monkeypatch: pytest.MonkeyPatch) -> None
             read_store()
     assert sqlite3.sqlite_version_info >= (3, 24)
     read_store()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+@tries("see whether the disk works and can be written to")
+def test_a_disk_that_can_be_written_to_again_takes_what_was_to_be_written(tmp_path: Path) -> None:
+    with edit(Path("results"), "disk", ["x"]) as made:
+        made.done("x")
+        with disks.read_only(made.paths.root, tmp_path / "side"), pytest.raises(StoreBlockedError) as error:
+            made.store.commit()
+        assert str(error.value).endswith("see whether the disk works and can be written to")
+        made.store.commit()
+    with RunReader.open(made.paths) as reader:
+        assert reader.summary().counts["done"] == 1
 
 
 @tries("see: nodeset -e {}")

@@ -25,6 +25,8 @@ def _texts(node: ast.expr, constants: dict[str, str]) -> Iterator[str]:
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             yield from (one + other for one in _texts(left, constants) or "{}" for other in
                         (list(_texts(right, constants)) or ["{}"]))
+        case ast.BinOp(left=left, op=ast.Mod()):
+            yield from _texts(left, constants)
         case ast.IfExp(body=body, orelse=orelse):
             yield from _texts(body, constants)
             yield from _texts(orelse, constants)
@@ -99,6 +101,8 @@ def hints() -> dict[str, str]:
                 own.update((_filled(text), f"{name}:{value.lineno}") for text in _texts(value, constants))
         for node in _said(tree):
             for text in _texts(node, {}):
+                if text in own:
+                    continue
                 advice = text.partition("; ")[2] if name.startswith(ADVISING) else ""
                 if not advice and _names_command(text) and not any(text in hint for hint in own):
                     advice = text

@@ -72,9 +72,13 @@ def _end(job_dir: JobDir, grace: float, gently: bool) -> None:
         return job_dir.standing().state != "busy"
 
     if not _poll(ended, begun + grace + PATIENCE):
-        left = job_dir.members(job_dir.records())
-        raise Trouble("%s: it does not die" % job_dir.name, "processes %s" % ", ".join(str(p.pid) for p in left),
-                      "see what they wait for: ps -o stat,wchan,args")
+        left = _pids(job_dir.members(job_dir.records()))
+        raise Trouble("%s: it does not die" % job_dir.name, "processes %s" % left,
+                      "see what they wait for: ps -o stat,wchan,args -p %s" % left)
+
+
+def _pids(processes: "list[procs.Proc]") -> str:
+    return ",".join(str(process.pid) for process in processes)
 
 
 def _send(job_dir: JobDir, records: "Records", number: int) -> None:
@@ -99,7 +103,7 @@ def pause(job_dir: JobDir) -> None:
     _send(job_dir, records, signal.SIGSTOP)
     if not _poll(lambda: is_paused(job_dir) or job_dir.standing().state != "busy", time.monotonic() + PATIENCE):
         raise Trouble("%s: it cannot be stopped" % job_dir.name, "some of it waits for a disk or is another user's",
-                      "see: ps -o pid,user,stat,args")
+                      "see: ps -o pid,user,stat,args -p %s" % _pids(job_dir.members(records)))
 
 
 def unpause(job_dir: JobDir) -> None:
