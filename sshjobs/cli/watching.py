@@ -36,6 +36,8 @@ class Watcher:
         self._live: dict[int, int] = {}
         self._failed: set[int] = set()
         self._hosts: dict[str, tuple[Any, ...]] = {}
+        #: Since when hosts do not answer, by their names.
+        self._silent: dict[str, float | None] = {}
         #: How many jobs a host takes at a time that does not say so itself.
         self._slots: int | None = None
 
@@ -144,6 +146,10 @@ class Watcher:
             before, self._hosts[name] = self._hosts.get(name), now
             if row.state is not None and before != now and not row.host.removed:
                 self._tell(_host_event(row, slots))
+            if row.silent != self._silent.get(name):
+                self._silent[name] = row.silent
+                seconds = None if row.silent is None else max(0.0, time.time() - row.silent)
+                self._tell({"event": "silent", "host": name, "seconds": seconds})
 
 
 def _host_event(row: HostRow, slots: int | None) -> Event:

@@ -63,6 +63,8 @@ class RunHosts:
                     self._lease_look = self._clock.monotonic()
                     self._store.set_host(name, "blocked" if error.lasting else "away", str(error),
                                          since=self._clock.time())
+                case Silent(name, silence):
+                    self._store.set_silence(name, None if silence is None else self._clock.time() - silence)
             self._tell(event)
 
     def _take_pulses(self, pulses: dict[str, dict[str, Any]]) -> None:

@@ -122,8 +122,12 @@ UPDATE attempts SET released = 1 WHERE job = ? AND n = ?;
 INSERT INTO hosts (name, host) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET host = excluded.host;
 
 -- name: update_host
--- Write where a host stands; facts that are NULL stay as they were.
-UPDATE hosts SET state = ?, reason = ?, since = ?, facts = ifnull(?, facts) WHERE name = ?;
+-- Write where a host stands; facts that are NULL stay as they were, and silence is over.
+UPDATE hosts SET state = ?, reason = ?, since = ?, facts = ifnull(?, facts), silent = NULL WHERE name = ?;
+
+-- name: update_silence
+-- Write since when a host does not answer; NULL where it does again.
+UPDATE hosts SET silent = ? WHERE name = ?;
 
 -- name: update_pulse
 -- Write how a host fares.
@@ -131,7 +135,7 @@ UPDATE hosts SET pulse = ? WHERE name = ?;
 
 -- name: select_hosts
 -- All hosts, in the order of the hosts file.
-SELECT name, host, facts, state, reason, since, pulse FROM hosts ORDER BY position;
+SELECT name, host, facts, state, reason, since, pulse, silent FROM hosts ORDER BY position;
 
 -- name: count_hosts
 -- How many hosts the run has, without those that a person has taken out of it.

@@ -75,7 +75,8 @@ class AttemptRow(NamedTuple):
 
 class HostRow(NamedTuple):
     """A host, as stored. ``facts`` is what it last told about itself, ``since`` when its state began, ``pulse`` how it
-    fares (see :class:`sshjobs.network.contract.Pulse`) with ``at``, when that came."""
+    fares (see :class:`sshjobs.network.contract.Pulse`) with ``at``, when that came, ``silent`` since when it does not
+    answer although its connection is there."""
 
     host: Host
     facts: dict[str, Any] | None
@@ -83,6 +84,7 @@ class HostRow(NamedTuple):
     reason: str | None
     since: float | None
     pulse: dict[str, Any] | None = None
+    silent: float | None = None
 
 
 def new_job_row(job: Job, spec: int) -> tuple[Any, ...]:
@@ -111,11 +113,12 @@ def host_json(host: Host) -> str:
     return json.dumps(asdict(host))
 
 
-def host_row(row: tuple[str, str, str | None, str | None, str | None, float | None, str | None]) -> HostRow:
+def host_row(row: tuple[str, str, str | None, str | None, str | None, float | None, str | None, float | None],
+             ) -> HostRow:
     """Return a row of the query ``select_hosts`` as objects."""
-    check_row(row, "ssSSSFS")
+    check_row(row, "ssSSSFSF")
     return HostRow(_host(row[1]), None if row[2] is None else dict(_facts(row[2])), *row[3:6],
-                   None if row[6] is None else sound_pulse(read_object(row[6])))
+                   None if row[6] is None else sound_pulse(read_object(row[6])), row[7])
 
 
 @lru_cache(_REMEMBERED_HOSTS)

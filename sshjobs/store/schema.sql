@@ -107,7 +107,8 @@ CREATE TABLE hosts (
     state    TEXT,
     reason   TEXT,
     since    REAL,                          -- when the state began
-    pulse    TEXT                           -- JSON: how the host fares, as it last said, and "at", when that came
+    pulse    TEXT,                          -- JSON: how the host fares, as it last said, and "at", when that came
+    silent   REAL                           -- since when it does not answer although its connection is there
 );
 
 -- How many jobs are in each state with each outcome ('' for none yet), so that a summary reads a few rows.

@@ -58,6 +58,7 @@ class RunStore:
         self._released: dict[Attempt, Job] = {}
         self._hosts: dict[str, tuple[str, str | None, float | None, str | None]] = {}
         self._pulses: dict[str, str] = {}
+        self._silences: dict[str, float | None] = {}
         self._state: str | None = None
         self._options: dict[str, Any] = {}
         self._no_more_cancelled: list[Job] = []
@@ -209,10 +210,18 @@ class RunStore:
         if told is None and name in self._hosts:
             told = self._hosts[name][3]
         self._hosts[name] = (state, clean_text(reason), since, told)
+        self._silences.pop(name, None)
 
     def set_pulse(self, name: str, pulse: Mapping[str, Any]) -> None:
         """Note how a host fares; only the newest is kept."""
         self._pulses[name] = json.dumps(pulse)
+
+    def set_silence(self, name: str, since: float | None) -> None:
+        """Note since when a host does not answer although its connection is there; ``None`` where it does again.
+
+        A new state of the host ends it, too.
+        """
+        self._silences[name] = since
 
     def set_run_state(self, state: str) -> None:
         """Note the state of the run.
@@ -253,8 +262,8 @@ class RunStore:
     @property
     def dirty(self) -> bool:
         """Whether anything is noted that is not committed."""
-        return bool(self._jobs or self._attempts or self._released or self._hosts or self._pulses or self._options
-                    or self._state is not None)
+        return bool(self._jobs or self._attempts or self._released or self._hosts or self._pulses or self._silences
+                    or self._options or self._state is not None)
 
     def commit(self, until: float | None = None) -> None:
         """Write all that is noted, in one transaction that is on the disk when this returns.
@@ -287,6 +296,9 @@ class RunStore:
             if self._pulses:
                 self._connection.executemany(
                     queries()["update_pulse"], ((told, name) for name, told in self._pulses.items()))
+            if self._silences:
+                self._connection.executemany(
+                    queries()["update_silence"], ((since, name) for name, since in self._silences.items()))
             if self._state is not None:
                 self._execute("update_run_state", {"state": self._state})
             self._write_options(self._options)
@@ -300,6 +312,7 @@ class RunStore:
         self._no_more_cancelled.clear()
         self._hosts.clear()
         self._pulses.clear()
+        self._silences.clear()
         self._options.clear()
         self._state = None
 

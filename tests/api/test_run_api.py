@@ -307,6 +307,12 @@ def test_a_missing_input_is_told_by_the_addition(start: Callable[..., Run]) -> N
         assert run.jobs == []
 
 
+def silent_since(run: Run) -> float | None:
+    with RunReader.open(run.paths) as reader:
+        (host,) = reader.hosts()
+        return host.silent
+
+
 def test_a_host_that_does_not_answer_is_called_silent_before_it_is_away(
         start: Callable[..., Run], lab: BaseLab) -> None:
     heard: list[dict[str, Any]] = []
@@ -323,9 +329,12 @@ def test_a_host_that_does_not_answer_is_called_silent_before_it_is_away(
             os.kill(pid, signal.SIGSTOP)
         wait_until(lambda: seen("silent"), 30, "its silence to be told")
         assert [event["state"] for event in seen("host")] == ["up"], "it is not away yet"
+        # Those who watch from another process see it too.
+        wait_until(lambda: silent_since(run) is not None, 30, "its silence to be stored")
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
         wait_until(lambda: len(seen("silent")) == 2, 30, "it to be heard again")
+        wait_until(lambda: silent_since(run) is None, 30, "the end of its silence to be stored")
         run.cancel()
     first, second = seen("silent")
     assert (first["host"], second["host"], second["seconds"]) == (host.name, host.name, None)

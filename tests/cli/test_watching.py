@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,3 +28,21 @@ def test_hosts_are_told_with_their_slots_not_their_cores(
     with RunReader.open(made.paths) as reader:
         Watcher(reader, progress.take).follow()
     assert {host.name: host.slots for host in progress.hosts.values()} == slots
+
+
+def test_a_host_that_does_not_answer_is_silent_to_those_who_watch_until_its_state_changes(tmp_path: Path) -> None:
+    with edit(tmp_path, "r", ["x"]) as made:
+        for host in ("a", "b"):
+            made.store.set_host(host, "up", facts={"cores": 16}, since=1_700_000_001.0)
+            made.store.set_silence(host, time.time() - 7.0)
+        made.store.commit()
+        made.store.set_host("b", "away", "b: the connection broke", since=1_700_000_009.0)
+        made.done("x")
+    progress, told = Progress(), list[dict[str, Any]]()
+    with RunReader.open(made.paths) as reader:
+        Watcher(reader, told.append).follow()
+    for event in told:
+        progress.take(event)
+    assert [(event["host"], round(event["seconds"])) for event in told if event["event"] == "silent"] == [("a", 7)]
+    assert progress.hosts["a"].silent_since is not None and progress.hosts["a"].state == "up"
+    assert progress.hosts["b"].silent_since is None and progress.hosts["b"].state == "away"

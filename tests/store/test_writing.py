@@ -221,7 +221,7 @@ def test_hosts_keep_their_order_and_what_they_told(tmp_path: Path) -> None:
     with RunReader.open(store.paths) as reader:
         hosts = reader.hosts()
     assert [row.host for row in hosts] == [Host("a"), Host("b", slots=3), Host("c", local=True)]
-    assert hosts[1][1:] == ({"cores": 4, "gpus": ["x"]}, "up", None, 7.0, None)
+    assert hosts[1][1:] == ({"cores": 4, "gpus": ["x"]}, "up", None, 7.0, None, None)
     store.set_host("nobody", "up")
     with pytest.raises(StoreError, match="not in the store"):
         store.commit()
