@@ -38,7 +38,7 @@ def command(runs: tuple[str, ...], results: Path, host: str, port: int, base_pat
             poll: float) -> int:
     """Show runs in a browser and manage them there: each RUN, or all in the results directory.
 
-    Prints the address. Whoever has it may do what you may; it stays the same when the command is started again.
+    Prints the address. Everybody who has it may do what you may; it stays the same when the command is started again.
     """
     configure(0)
     from sshjobs.web.needs import check_installed

@@ -141,7 +141,7 @@ class Door:
             front = system.accept(self._sock)
         except OSError as error:
             if room.passes(error) and error.errno != errno.EAGAIN:
-                raise  # whoever knocks stays there
+                raise  # the caller stays where it is
             return None
         front.settimeout(PATIENCE)
         fds: "list[int]" = []

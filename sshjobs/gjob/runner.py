@@ -82,7 +82,7 @@ class Runner:
         self._cgroup = cgroup.enter(places, me.start if me else 0)
         if self._cgroup is not None:
             self._claim += ',"cgroup":%s' % dumps([self._cgroup])[1:-1]
-        # Before any claim: whoever finds a directory without a record knows by this whether its maker may live.
+        # Before any claim: by this it is known of a directory without a record whether its maker may live.
         journal.append(('{"k":"runner"%s}' % self._claim).encode("ascii"))
         self._subreaper = starter.forks_calls = system.adopt_orphans()
         self._heard = lease.Heard(places.lease)
@@ -280,8 +280,8 @@ class Runner:
     def _reap(self, job: Job) -> bool:
         """Take note of children that ended; True when there are no more, so no descendants either (but a fork server).
 
-        The end of the main process goes into the journal before it is reaped: whoever comes after us would
-        otherwise find neither a process nor a word.
+        The end of the main process goes into the journal before it is reaped: otherwise a process that
+        takes over from this one would find neither the process nor a record.
         """
         while True:
             try:

@@ -1,6 +1,6 @@
 """Seals: how a runner sees at a glance that an input of the run is as it came, however many jobs use it.
 
-Each input has a time of last change that its digest gives, long past. Whoever writes to it moves that to now. Then,
+Each input has a time of last change that its digest gives, long past. Writing to it moves that to now. Then,
 and only then, its content is read and compared; it may have been somebody's ``touch``.
 """
 

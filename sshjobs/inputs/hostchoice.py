@@ -57,7 +57,7 @@ def choose_hosts(values: Sequence[str], more: Callable[[], Sequence[Host]] = lam
 def leave_out(hosts: Iterable[Host], unwanted: Sequence[str]) -> list[Host]:
     """Return hosts but for those that ``-x`` means: names, ranges, globs, tags and ``@NAME``.
 
-    :raises UsageError: one means none of them, as a slip of the pen would; or no host is left
+    :raises UsageError: one means none of them, as a misspelt name does; or no host is left
     """
     left = list(hosts)
     for _, text in (item for value in unwanted for item in split_list(value)):

@@ -122,7 +122,7 @@ class _Reader:
         return list(self.hosts.values())
 
     def _tell_repeats(self) -> None:
-        """Say that hosts which are named more often than others have as many slots: it may be a slip of the pen."""
+        """Say that hosts which are named more often than others have as many slots: it may be a mistake."""
         if len({self.times[host] for host in self.hosts}) > 1:
             host, times = max(self.times.items(), key=lambda item: item[1])
             _LOG.warning("%s: %s is named %d times, so it gets %d slots; to leave that to its cores name it once",

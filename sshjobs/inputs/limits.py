@@ -1,4 +1,4 @@
-"""How much text a job may have, for whoever makes jobs. Loads nothing: the models of jobfiles take long to load."""
+"""How much text a job may have, wherever it is made. Loads nothing: the models of jobfiles take long to load."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Cause(str, Enum):
     MAY_HAVE_RUN = "may_have_run"
     #: Its host knows nothing of it any more, and it may have run.
     FORGOTTEN = "forgotten"
-    #: Whoever was to write down its exit status died.
+    #: The process that was to write down its exit status died.
     STATUS_UNKNOWN = "status_unknown"
     #: Its host has booted since.
     REBOOT = "reboot"

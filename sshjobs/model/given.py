@@ -8,7 +8,7 @@ from typing import Any
 
 from sshjobs.errors import UsageError
 
-#: The longest time that can be asked for, in seconds: ten years. More is a slip of the pen, and a timer overflows
+#: The longest time that can be asked for, in seconds: ten years. More is a mistake, and a timer overflows
 #: somewhere.
 LONGEST_S = 3650 * 86400.0
 #: The most jobs that a host takes at a time.

@@ -1,6 +1,6 @@
 """JobSpec (what to run), Job (one JobSpec to be carried to an end) and Attempt (one launch of a job).
 
-Pure: no clock, no disk, no process. Whoever changes a state or an outcome here says why in its own place.
+Pure data: no clock, no disk, no process. The code that changes a state or an outcome says why.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class JobPaths(Protocol):
 
 
 class _Common:
-    """What the repeats of an entry have in common. Whoever changes it has made a copy of it first.
+    """What the repeats of an entry have in common. To change it, make a copy first.
 
     A key of which nothing was said is not held: it is found here, in the class.
     """
@@ -62,7 +62,7 @@ class JobSpec(KeysHeld):
 
     :param cmds: lines of a script, run by ``bash -e -o pipefail`` in one shell; a string is one line
     :param files: paths of files and directories to place in the attempt's working directory, relative to ``base_dir``
-    :param name: name of the job; ``None`` leaves it to whoever builds the jobs (``job``)
+    :param name: name of the job; ``None`` leaves it to the code that builds the jobs (``job``)
     :param argv: a program and its arguments, run without a shell
     :param call: a Python such as ``3.11``, which the host must have. ``argv`` is then a Python program among ``files``
         and its arguments, which a process on the host has loaded already (see ``sshjobs.gjob.calls``)

@@ -53,7 +53,7 @@ class Engine:
         self._releasing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._sessions: dict[str, HostSession] = {}
-        #: Hosts that were let go of, and what is still being said to them.
+        #: Hosts that were removed from the run, and the tasks that end their sessions.
         self._parting: dict[str, asyncio.Task[None]] = {}
         handshakes = Handshakes(transport_of, lambda: len(self._sessions))
 
@@ -136,7 +136,7 @@ class Engine:
         self._call(begin)
 
     def wake(self) -> None:
-        """Make whoever waits for events look again. May be called from any thread."""
+        """Wake the thread that waits for events. May be called from any thread."""
         self._runner.hand_over([])
 
     def next_events(self, timeout: float) -> list[Any] | None:

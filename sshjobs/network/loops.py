@@ -50,7 +50,7 @@ class LoopRunner(Protocol):
         """Return what ``act`` returns, which may block: the loop goes on meanwhile. In the loop."""
 
     def hand_over(self, events: list[Any]) -> None:
-        """Give events to whoever takes them. May be called from any thread."""
+        """Queue events for the thread that takes them. May be called from any thread."""
 
     def take(self, timeout: float) -> list[Any] | None:
         """Return the next events that were handed over, ``None`` where none were for so many seconds."""

@@ -43,7 +43,7 @@ class Network(NetworkContract):
     :param results_dir: directory on this machine that runs are kept in
     :param clusters: the hosts: ``{management host: [workers]}``, a list of host lines or of :class:`Cluster`, or the
         path of a hosts file
-    :param verbose: tell more on standard error (left to whoever configures logging)
+    :param verbose: tell more on standard error (the program that configures logging decides)
     :param ssh_config: path of an ssh configuration to use instead of the user's own
     :param transport: the name of one (docs/transports.md) for every host; ``None`` is openssh, but this machine
         without ssh

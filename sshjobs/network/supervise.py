@@ -48,7 +48,7 @@ class Supervisor:
 
     def _on_callback(self, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        # A pipe that breaks is told to whoever reads it, too.
+        # The reader of a pipe that breaks is told, too.
         if error is not None and not isinstance(error, OSError):
             self._failed(error)
 

@@ -1,6 +1,6 @@
 """The control socket: how another process talks to the manager of a run. One JSON object a line, each way.
 
-A unix socket of mode 0600 in a directory that belongs to the user alone: whoever can open it may do what the user may.
+A unix socket of mode 0600 in a directory that belongs to the user alone: what can open it may do what the user may.
 The manager speaks first. Who was greeted and sent a request has an answer, or cannot know whether it was carried out;
 who was not greeted has sent nothing.
 """

@@ -345,7 +345,7 @@ class Manager(Housekeeping):
         over."""
         attempt = job.attempts[-1]
         if attempt.state in FINAL_STATES:
-            # Its end has just come, and is about to be taken in.
+            # Its end has just arrived, and is handled next.
             return
         self.network.condemn(job, reason)
         attempt.cause = cause

@@ -42,7 +42,7 @@ def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, n
     """Make a run. It appears complete, or not at all.
 
     :param stdin: read to its end and kept with the run; every job reads it as its standard input
-    :param manager: who carries it out; ``None`` leaves that to whoever takes it over
+    :param manager: who carries it out; ``None`` where another process takes it over
     :raises NoHostError: there is no host
     :raises UsageError: ``hosts`` of a job match no host, a job cannot be called so, or the run's name is taken
     :raises StoreError: it cannot be written

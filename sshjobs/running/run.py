@@ -156,7 +156,7 @@ class Run:
 
     @staticmethod
     def _carry(make: Callable[[], Run], made: Future[Run]) -> None:
-        """Make a run and carry it to its end. What goes wrong belongs to whoever waits for the one or the other."""
+        """Make a run and carry it to its end. An error is raised where the one or the other is waited for."""
         try:
             run = make()
         except BaseException as error:  # noqa: BLE001

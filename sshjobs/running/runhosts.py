@@ -52,7 +52,7 @@ class RunHosts:
             self._schedule.note_round_trip(name, seconds)
         if news.pulses:
             self._take_pulses(news.pulses)
-        # A host that was let go of may say a last word.
+        # A host that was removed may still send a warning.
         for event in (one for one in news.hosts if isinstance(one, Warned) or one.host in self._network.hosts):
             match event:
                 case HostUp(name, facts):

@@ -1,6 +1,6 @@
 """Requests to a run whatever its state: its manager carries them out or, where it has none, the next one will.
 
-Without a manager a request changes the run's store, which is taken over for that moment. So whoever asks need not know
+Without a manager a request changes the run's store, which is taken over for that moment. So those who ask need not know
 whether the run is attended, and any number may ask at once.
 """
 

@@ -24,7 +24,7 @@ class VirtualFiles(OutputFiles):
         self._dirty: dict[str, None] = {}
         #: What names were made since the last sync: where from (empty for what is new), and where.
         self._named: list[tuple[str, str]] = []
-        #: Passes a point at which whoever works here may die.
+        #: Passes a point at which the process that works here may die.
         self.point: Callable[[str], None] = lambda name: None
 
     def hold(self, jobs: Path) -> None:

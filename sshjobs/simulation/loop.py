@@ -1,5 +1,5 @@
 """An event loop whose clock is the world's: what the network does in its thread happens here between two other things
-of the world, in the thread of whoever lets the world run.
+of the world, in the thread that lets the world run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class WorldLoop(_Loop):  # type: ignore[misc]
     """See the module. Of what loops can do it has what the network needs; files are not among that.
 
     What no program expects (an exception that is none of :class:`Exception`, or a failed assertion) is raised to
-    whoever lets the world run.
+    the thread that lets the world run.
 
     :ivar dead: its process is gone: nothing happens in it any more
     """
@@ -104,7 +104,7 @@ class WorldLoop(_Loop):  # type: ignore[misc]
         return future
 
     def set_exception_handler(self, handler: object) -> None:
-        """Whatever a callback raises is raised to whoever lets the world run."""
+        """Whatever a callback raises is raised where the world is let run."""
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self._fail(context.get("exception") or RuntimeError(context.get("message")))

@@ -22,7 +22,7 @@ class SimulatedNetwork(Network):
 
     :param world: where the hosts are, by name; a host that has no machine there is not reachable
     :param files: where output lands; outlives the network as well
-    :ivar linger: what happens within so many seconds is taken in together: fewer turns of the manager, for questions
+    :ivar linger: what happens within so many seconds is handled together: fewer turns of the manager, for questions
         about time alone
     """
 
@@ -36,7 +36,7 @@ class SimulatedNetwork(Network):
         self._runner = WorldRunner(world)
 
     def wait(self, timeout: float, linger: float = 0.0) -> News:
-        # Never no time at all: whoever looks again and again would stand still.
+        # Never no time at all: code that looks again and again would stand still.
         return super().wait(max(timeout, 1e-6), max(linger, self.linger))
 
     def vanish(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 #: What the wall clock shows when a world begins.
 _EPOCH = 1.7e9
-#: Last happenings that are kept for whoever wants to know how it came to this.
+#: How many of the last happenings are kept, to explain a failure.
 _TRACE = 4000
 
 
@@ -60,7 +60,7 @@ class World:
         self.trace: deque[str] = deque(maxlen=_TRACE)
         #: What is kept of the trace; nothing by default, as it costs.
         self.tracing = False
-        #: Why nothing goes on: raised to whoever lets the world run.
+        #: Why nothing goes on: raised where the world is let run.
         self.broken: BaseException | None = None
         #: How many things have happened, and how many may: more of them, and something goes round in circles.
         self.events, self.most_events = 0, 1 << 62

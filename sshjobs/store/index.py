@@ -124,7 +124,7 @@ class JobIndex:
             self._commit = newest
         if self.complete:
             return True
-        # What changed while the pages were read, which were not of one moment, is taken in now.
+        # The pages were not read at one moment: what changed meanwhile is read now.
         self.complete = True
         return self.follow(reader)
 

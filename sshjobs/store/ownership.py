@@ -1,7 +1,7 @@
 """Whose a run is. What another user has made, or could have changed, is read and never acted on.
 
-A run's store says what is run, on which hosts, and by which ssh configuration: whoever can write it, or put another one
-in its place, can run commands as whoever resumes it.
+A run's store says what is run, on which hosts, and by which ssh configuration. A user who can write
+it, or put another one in its place, can run commands as the user who resumes it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _check(path: Path, *, links: bool) -> None:
     try:
         found = os.lstat(path)
     except FileNotFoundError:
-        # Whoever opens it says so.
+        # That is said where it is opened.
         return
     if stat.S_ISLNK(found.st_mode):
         if not links or found.st_uid not in (os.geteuid(), 0):

@@ -170,7 +170,7 @@ def sound_facts(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def sound_pulse(pulse: dict[str, Any]) -> dict[str, Any]:
-    """Return how a host fares without what cannot be, whoever wrote it."""
+    """Return how a host fares without values that cannot be, wherever they come from."""
     sound: dict[str, Any] = {key: float(value) if key in ("load", "at") else int(value)
                              for key, value in pulse.items() if _is_amount(value)}
     for key in ("gpus", "gpu_memory"):

@@ -88,7 +88,7 @@ class RunPaths:
         return Path(self.job_text(name))
 
     def job_text(self, name: str) -> str:
-        """Return the same as text, for whoever asks for it for every job: a Path takes ten times as long to make."""
+        """Return the same as text, for code that needs it for every job: a Path takes ten times as long to make."""
         return self._jobs + job_directory_name(name)
 
     def stdout(self, name: str) -> Path:

@@ -63,7 +63,7 @@ CREATE TABLE jobs (
 
 CREATE UNIQUE INDEX jobs_by_name ON jobs (name);
 
--- For whoever follows the run. Jobs that nothing happened to yet are not in it: they cost nothing.
+-- For readers that follow the run. Jobs that nothing happened to yet are not in it: they cost nothing.
 CREATE INDEX jobs_by_change ON jobs (changed) WHERE changed > 0;
 
 -- Every launch. The row is committed before the launch leaves.

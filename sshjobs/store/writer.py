@@ -120,7 +120,7 @@ class RunStore:
 
     def take_over(self, identity: ManagerIdentity, *, is_alive: Callable[[ManagerIdentity], bool] =
                   ManagerIdentity.is_alive, force: bool = False) -> int:
-        """Make a process the run's manager; whoever was it before can commit nothing from then on.
+        """Make a process the run's manager; the manager before it can commit nothing from then on.
 
         The store of an older sshjobs is brought up to date: not earlier, for its manager may be alive.
 
@@ -184,7 +184,7 @@ class RunStore:
         self.apply(Change(hosts=hosts))
 
     def touch(self, job: Job) -> None:
-        """Note that a job changed. Whoever follows the run learns of it with the next commit."""
+        """Note that a job changed. Those who follow the run see it with the next commit."""
         self._jobs[job] = None
 
     def touch_attempt(self, job: Job, attempt: Attempt) -> None:

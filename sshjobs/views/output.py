@@ -96,7 +96,7 @@ class OutputsView(View):
     def _work(self) -> None:
         try:
             self._print()
-        except Exception as error:  # noqa: BLE001 (it belongs to whoever closes the view)
+        except Exception as error:  # noqa: BLE001 (it is raised where the view is closed)
             self._failure = error
 
     def _print(self) -> None:

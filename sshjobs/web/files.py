@@ -1,5 +1,5 @@
-"""Files of a run as pages show them: only regular files below its directory, and never through a link, since whoever
-can write there could lead us out of it.
+"""Files of a run as pages show them: only regular files below its directory, and never through a link, since a link
+could lead out of it.
 """
 
 from __future__ import annotations

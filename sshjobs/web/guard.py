@@ -3,7 +3,7 @@ answer carries.
 
 A browser is trusted with nothing: a page of somebody else, open in the same browser, can send any request here. So on
 every route the Host must be one of ours (else a foreign name was made to point at this machine), an Origin must be our
-own, and whoever reads or acts shows the token: once in the body of a login, then as a cookie that scripts cannot read
+own, and every request shows the token: once in the body of a login, then as a cookie that scripts cannot read
 and other sites cannot send; programs send it as a bearer.
 """
 

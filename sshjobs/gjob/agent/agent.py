@@ -312,7 +312,7 @@ class Agent(Listener):
         elif self._idle_since is None:
             self._idle_since = now
         elif not self._had_link and self._stays and system.getppid() != self._front:
-            self._stays = 0.0  # whoever was to bring us a link is gone
+            self._stays = 0.0  # the front that was to bring us a link is gone
         elif now - self._idle_since >= self._stays:
             self._idle_since, self._stays = now, IDLE_EXIT
             # What the disk has no room for would be forgotten with us.

@@ -131,7 +131,7 @@ def _start(entrance: door.Door, hello: "dict[str, Any]", places: Places) -> None
 
 
 def _alone() -> bool:
-    """True when whoever said hello is gone: nothing is to be made here for them."""
+    """True when the manager that said hello is gone: nothing is to be made here for it."""
     watch = system.poll()
     watch.register(0, 0x2000)
     return any(events & _CLOSED for _, events in watch.poll(0))

@@ -17,7 +17,7 @@ _BEHIND = 1 << 12
 _PIECES = 64
 #: Seconds that a wide pipe is left alone for after much went through it, or while less than so many bytes are in it.
 PAUSE, _MUCH = 0.001, 1 << 16
-#: Bytes waiting to be written above which no output is read, and above which nothing is taken in any more.
+#: Bytes waiting to be written above which no output is read, and above which nothing more is read from the link.
 ENOUGH = 1 << 20
 TOO_MUCH = 1 << 22
 
@@ -31,7 +31,7 @@ class Link:
 
     :param reading: what the manager writes
     :param writing: what the manager reads
-    :param front: closed to let go of the connection; its other end closes when the connection is gone
+    :param front: closed to end the connection; its other end closes when the connection is gone
     :ivar waiting: bytes not yet written
     :ivar paused: the rest is better written a little later than at once when there is room: in larger pieces
     """

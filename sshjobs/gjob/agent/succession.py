@@ -1,6 +1,6 @@
 """Which agent of a run is the one: the newest. It ends one that nobody can find any more.
 
-An agent is found by its socket. Whoever deletes that (an empty /tmp, a /tmp of its own for each login) leaves an agent
+An agent is found by its socket. A deleted socket (an empty /tmp, a /tmp of its own for each login) leaves an agent
 that nobody reaches, and the next link brings a new one. What the old one knows is on the disk; as after any kill of an
 agent, its runners see to what they have.
 """

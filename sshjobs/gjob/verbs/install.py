@@ -25,7 +25,7 @@ def install(data: bytes, version: str, python: "str | None", force: bool) -> "di
     """Put the program in place, whole or not at all, and return what was done.
 
     :param data: the program without its ``#!`` line
-    :param python: the interpreter to name there; ``None`` for the ``python3`` of whoever calls it
+    :param python: the interpreter to name there; ``None`` for the ``python3`` of the user who calls it
     :param force: also in the place of a newer one, or of another program of that name
     :raises Trouble: it cannot be put there
     """

@@ -2,7 +2,7 @@
 
 A directory holds ``log`` (stdout), ``err`` (stderr) and ``.cmds`` (the script), and once the job was started ``.pid``
 and ``.pgid``; at its end ``.exit`` (status), ``.time`` and ``.done``. ``DELETED`` marks one that was emptied. What
-decides is ``.gjob/journal`` (see journal.py): whoever brings ``.gjob`` into place, and nobody else, may start the job.
+decides is ``.gjob/journal`` (see journal.py): only the process that brings ``.gjob`` into place may start the job.
 """
 
 import os

@@ -24,7 +24,7 @@ def main(argv: "list[str] | None" = None) -> int:
         complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has enough of it, as with `| head`.
+        # The reader of our output has enough of it, as with `| head`.
         return FAILED
     except OSError as error:
         complain("%s: %s" % (error.filename, reason(error)) if error.filename else reason(error))

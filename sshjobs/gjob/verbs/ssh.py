@@ -165,7 +165,7 @@ class _Talk:
                 try:
                     self._out(number, passed)
                 except OSError:
-                    # Whoever read our output has enough of it; errors that nobody reads end nothing.
+                    # The reader of our output has enough of it; errors that nobody reads end nothing.
                     if number == 1:
                         raise
 

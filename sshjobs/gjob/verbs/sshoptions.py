@@ -113,7 +113,7 @@ def control_path(settings: "Mapping[str, Sequence[str]]") -> "str | None":
 
 
 def master_answers(path: str) -> bool:
-    """Tell whether whoever listens at a control path does what ssh waits for without limit: greets. Blocks.
+    """Tell whether the process that listens at a control path greets, which ssh waits for without limit. Blocks.
 
     Nobody there is fine: then ssh goes on without.
     """

@@ -94,7 +94,7 @@ class Watcher(Runner):
         try:
             with open(self._places.stream(_UID, 2), "ab") as file:
                 file.write(("gjob: %s\n" % msg).encode("utf-8", "surrogateescape"))
-        except OSError:  # it is in the journal, and told to whoever waits
+        except OSError:  # it is in the journal, and the process that waits is told
             pass
         job.status = status
         self._end(job, "start_failed", msg, 0, 0)

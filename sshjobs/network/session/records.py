@@ -115,7 +115,7 @@ class Records:
         return [self._files.size(directory / name) for name in ("stdout", "stderr")]
 
     def forget_host(self, host: str) -> None:
-        """Note that a host is let go of."""
+        """Forget a host that was removed from the run."""
         self._away.discard(host)
 
     def apply(self, event: object, news: News, changed: dict[Job, None]) -> None:

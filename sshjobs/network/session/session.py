@@ -28,7 +28,7 @@ UNANSWERED_S = 2.0
 BYE_TIMEOUT = 10.0
 #: Seconds that a host may take to delete what it has, if it gets on with that; that its last process may take to end.
 CLEANUP_S, LAST_PROCESS_S = 600.0, 2.0
-#: Frames of one host that are taken in before others have their turn: some milliseconds.
+#: Frames of one host that are handled before others have their turn: some milliseconds.
 SLICE = 200
 #: Bytes that are put into words before they are written.
 MOST_WORDED = 1 << 20

@@ -75,7 +75,7 @@ class Stream(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """End the stream at once: whoever reads it meets its end."""
+        """End the stream at once: its reader gets the end."""
 
     @abstractmethod
     async def close(self) -> Ending:

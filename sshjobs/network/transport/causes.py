@@ -73,7 +73,7 @@ def host_error(kind: str, host: Host, why: str | None = None, *, name: str | Non
                reached: bool = True) -> HostError:
     """Return the error for a cause.
 
-    :param why: details, in the words of whoever noticed it
+    :param why: details, in the words of the program that noticed it
     :param name: the machine that it is about where that is not the host: its jump host
     :param reached: whether an sshd may have been asked
     """

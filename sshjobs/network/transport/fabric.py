@@ -254,7 +254,7 @@ class FabricStream(Stream):
             reader.join()
 
     def _write(self, channel: Any, data: bytes, done: asyncio.Future[None]) -> None:
-        # Where the host does not take it any more, whoever reads meets the end, after what it has said about it.
+        # Where the host does not take it any more, the reader gets what it said about that, and then the end.
         with contextlib.suppress(OSError, EOFError):
             channel.sendall(data)
         self._call(_settle, done, None)

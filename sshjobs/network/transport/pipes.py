@@ -104,7 +104,7 @@ class _Pipe:
             self._size = size
 
     def close(self) -> None:
-        """Close this end. Whoever waits for it is woken. Idempotent."""
+        """Close this end, and wake the task that waits for it. Idempotent."""
         if self.closed:
             return
         self._leave()

@@ -133,7 +133,7 @@ class SshClient:
         return channel
 
     def cut(self) -> None:
-        """Cut the connection where it leaves this machine. Whoever waits for something of it meets its end."""
+        """Cut the connection where it leaves this machine. Tasks that wait for something of it get its end."""
         self._cut.set()
         if self._cable is not None:
             # Fails where it is not connected (any more); the event above keeps it from being.

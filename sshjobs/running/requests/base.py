@@ -70,5 +70,5 @@ def some_names_of(data: Data, key: str) -> list[str]:
 
 
 def tell_hosts(manager: Manager, change: str, names: Sequence[str], slots: int | None = None) -> None:
-    """Tell whoever listens what was changed about hosts."""
+    """Tell the listener what was changed about hosts."""
     manager.handle_act({"event": "hosts", "change": change, "hosts": list(names), "slots": slots})

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Target:
     """See the module.
 
-    :param store: taken over by whoever asks, or by the manager
+    :param store: taken over by the process that asks, or by the manager
     :param manager: ``None`` where nobody manages the run
     :ivar blocked: the store cannot be written at present, and may be behind what has happened
     """
