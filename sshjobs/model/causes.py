@@ -54,7 +54,7 @@ _WORDS = {
     Cause.STATUS_UNKNOWN: "its exit status cannot be known any more",
     Cause.REBOOT: "the host was restarted",
     Cause.LEASE: "its lease ran out while no manager was there",
-    Cause.DECLARED_LOST: "its host was declared lost by hand",
+    Cause.DECLARED_LOST: "its host was declared lost by a person",
 }
 #: Where what a host said adds to the words; elsewhere it stands in their place.
 _WITH_DETAIL = frozenset((Cause.NO_ROOM, Cause.HOSTS_FAULT))

@@ -366,7 +366,7 @@ def _standing(record: Attempt | Job) -> str:
 
 def start_over(job: Job) -> None:
     """Let a job that ended wait for a further attempt."""
-    job.state, job.reason = STATE_FREE, "tried again by hand"
+    job.state, job.reason = STATE_FREE, "retried by a person"
     job.outcome = job.exit_status = job.signal = None
 
 

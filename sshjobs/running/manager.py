@@ -283,7 +283,7 @@ class Manager(Housekeeping):
         for job in [job for job in self.jobs.objects if job.name in wanted]:
             if job.state == STATE_FREE:
                 self.schedule.remove(job)
-            job.outcome, job.reason, job.paused = Outcome.CANCELLED, "withdrawn by hand", None
+            job.outcome, job.reason, job.paused = Outcome.CANCELLED, "withdrawn by a person", None
             job.state = state_for(job.outcome)
             self.jobs.SetState(job, job.state)
             for follower in self.stages.withdrawn(job):

@@ -29,7 +29,7 @@ def event_text(event: Event) -> str:
             return f"{names(event['jobs'])} {'waits' if len(event['jobs']) == 1 else 'wait'} to be tried again"
         case "pause":
             who = "launching" if event["jobs"] is None else names(event["jobs"])
-            return f"{who} {'paused' if event['paused'] else 'goes on'} by hand"
+            return f"{who} {'paused' if event['paused'] else 'unpaused'} by a person"
         case _:
             what = f"{event['slots']} jobs at a time" if event["change"] == "slots" else _HOSTS[event["change"]]
             return f"{names(event['hosts'])}: {what}"

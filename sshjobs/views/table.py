@@ -58,7 +58,7 @@ class Table:
         elif summary.state == "running" and summary.manager is not None:
             self._line(f"managed by {summary.manager}")
         if summary.options.get("paused") and not _is_over(summary):
-            self._line(f"nothing is launched, paused by hand; to launch again: sshjobs unpause {self._word}")
+            self._line(f"nothing is launched, paused by a person; to launch again: sshjobs unpause {self._word}")
         for row in self._reader.hosts():
             if row.state in ("away", "blocked") and not _is_over(summary):
                 since = f" since {wording.clock(row.since, self._now)}" if row.since else ""

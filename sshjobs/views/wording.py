@@ -105,7 +105,7 @@ def left_out(cancelled: int, word: str) -> str:
 
 def standing(paused: int | None, reason: str | None) -> str:
     """Return why a job that is not over stands where it does; empty where there is nothing to say."""
-    return "paused by hand" if paused else reason or ""
+    return "paused by a person" if paused else reason or ""
 
 
 def ending_of(event: Mapping[str, Any]) -> str:

@@ -169,7 +169,7 @@ def test_pause_holds_launching_and_unpause_goes_on(queue: Queue) -> None:
     queue.start(queue.lab.hosts[:2], 2)
     queue.ok("pause", "q")
     queue.add("job", 12, "sleep 0.1")
-    assert "paused by hand; to launch again: sshjobs unpause q" in queue.ok("status", "q")
+    assert "paused by a person; to launch again: sshjobs unpause q" in queue.ok("status", "q")
     queue.ok("unpause", "q")
     wait_until(lambda: queue.ledger().total() >= 2, 30, "jobs to start")
     queue.ok("pause", "q")
@@ -194,7 +194,7 @@ def test_a_paused_job_stands_still_with_all_it_started_and_goes_on(queue: Queue)
     wait_until(lambda: states("271") and states("272"), 30, "both to run")
     assert queue.ok("pause", "q", "long", "waiting-4") == "2 jobs paused\n"
     wait_until(lambda: states("271") == {"T"}, 30, "it to stand still")
-    assert "paused by hand" in queue.ok("status", "q")
+    assert "paused by a person" in queue.ok("status", "q")
     assert queue.ok("pause", "q", "long") == "0 jobs paused; 1 job had been so before\n"
     assert queue.ok("unpause", "q", "long") == "1 job goes on\n"
     wait_until(lambda: states("271") == {"S"}, 30, "it to go on")

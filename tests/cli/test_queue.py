@@ -155,7 +155,7 @@ def test_a_run_that_nobody_manages_keeps_everything_for_the_next_manager(machine
     machine.ok("hosts", "remove", "c")
     assert machine.ok("hosts", "undrain", "c") == f"c of q used again{later}"
     assert machine.ok("pause").startswith("q launches nothing more")
-    assert "nothing is launched, paused by hand" in machine.ok("status")
+    assert "nothing is launched, paused by a person" in machine.ok("status")
     assert machine.ok("unpause") == "q launches jobs again\n"
     with RunReader.open(paths) as reader:
         assert [(row.host.name, row.host.slots, row.host.drained, row.host.removed) for row in reader.hosts()] == [

@@ -46,7 +46,7 @@ def watching(*words: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
        "nobody manages {} at present; to run them: sshjobs resume {}",
        "; nobody manages it at present; to go on: sshjobs resume {}",
        "nobody attends the run; to go on: sshjobs resume {}",
-       "nothing is launched, paused by hand; to launch again: sshjobs unpause {}",
+       "nothing is launched, paused by a person; to launch again: sshjobs unpause {}",
        "collect it: sshjobs resume {}")
 def test_a_run_whose_manager_was_killed_is_gone_on_with(scene: Callable[..., LocalScene], here: Path) -> None:
     made = scene({}, {"commands": ["true"]})
