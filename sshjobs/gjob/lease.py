@@ -52,7 +52,7 @@ class Heard:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in what another process has written.
+        """Read what another process has written.
 
         :raises OSError: it is there and cannot be read now
         """
@@ -109,7 +109,7 @@ class Leases:
         return bool(self._of)
 
     def add(self, uid: str, lease: "float | None") -> None:
-        """Take in an attempt, with its lease if it has one."""
+        """Add an attempt, with its lease if it has one."""
         if lease is not None:
             self._of[uid] = lease
             if not self._heard.covers(lease):

@@ -167,7 +167,7 @@ class _Reader:
                 self._problem(number, column + offset, str(error))
 
     def _keep(self, host: Host, line: int, column: int, *, ranged: bool) -> None:
-        """Take in a host. One that is named again has a slot more, as in the lists of PBS, LSF and Open MPI."""
+        """Add a host. One that is named again has a slot more, as in the lists of PBS, LSF and Open MPI."""
         before = self.hosts.get(host.name)
         self.times[host.name] = self.times.get(host.name, 0) + 1
         if before is None:

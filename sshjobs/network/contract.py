@@ -44,7 +44,7 @@ class HostDown(NamedTuple):
     error: HostError
 
 
-#: Whose word a warning is that is about no host.
+#: The name that stands in a warning that is about this machine and no host.
 HERE = "this machine"
 
 
@@ -63,7 +63,7 @@ class Silent(NamedTuple):
 
 
 class RoundTrip(NamedTuple):
-    """How long a word to a host and back took, in seconds."""
+    """The time of a round trip to a host, in seconds."""
 
     host: str
     seconds: float
@@ -92,7 +92,7 @@ class News:
 
     :ivar jobs: jobs whose newest attempt has changed, in the order of the changes, each once
     :ivar hosts: events of hosts, in order
-    :ivar round_trips: how long a word to a host and back took lately, in seconds
+    :ivar round_trips: the times of the latest round trips to hosts, in seconds
     :ivar pulses: how hosts fare, the newest of each
     :ivar fetched: attempts that had ended before, and whose output is complete only now
     :ivar released: attempts whose outputs were synced and given up by their hosts

@@ -102,7 +102,7 @@ class Engine:
         """Begin to contact a further host."""
         async def converse(session: HostSession) -> None:
             if host.name in self._parting:
-                # What is left of an earlier time there must be gone before anything new is.
+                # If the host was in the run before, that session has to end before a new one begins.
                 await self._parting[host.name]
             await session.run()
 
@@ -112,7 +112,7 @@ class Engine:
         self._call(begin)
 
     def remove_host(self, host: str) -> None:
-        """Let go of a host and have it remove what is left there."""
+        """Remove a host from the run, and have it clean up."""
         async def part(session: HostSession) -> None:
             line = await session.bye()
             session.leave()
@@ -187,7 +187,7 @@ class Engine:
         self._loop.call_soon_threadsafe(act)
 
     def _emit(self, event: Any) -> None:
-        # One hand-over a turn of the loop, however many events it brings.
+        # Events are handed over once in a turn of the loop, however many there are.
         if not self._batch:
             self._loop.call_soon(self._hand_over)
         self._batch.append(event)

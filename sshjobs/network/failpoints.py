@@ -33,7 +33,7 @@ def arm(text: str) -> None:
 
 
 def reach(name: str) -> None:
-    """Be at a failpoint."""
+    """Pass a failpoint: do what it is armed for."""
     if not _armed or name not in _armed:
         return
     number, left = _armed[name]

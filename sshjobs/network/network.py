@@ -33,7 +33,7 @@ from sshjobs.store.rundir import RunPaths, create_run
 #: Seconds between TERM and KILL when a job is cancelled.
 CANCEL_GRACE = 5.0
 
-#: What says which hosts there are.
+#: The forms in which hosts may be given.
 Clusters = str | Sequence[str | Host | Cluster] | Mapping[str, Sequence[str | Host]]
 
 
@@ -138,7 +138,7 @@ class Network(NetworkContract):
         for job in self._adopted_jobs:
             self._adopted.extend(self._records.adopt(job, paths))
         engine.start(self._adopted, self._boots)
-        # One that could not start has nothing that could be closed.
+        # An engine that could not start has nothing to close.
         self._engine = engine
         self._adopted_jobs, self._adopted = [], []
 

@@ -205,7 +205,7 @@ class Manager(Housekeeping):
         self._close(finished=finished, clean=clean)
 
     def turn(self) -> None:
-        """Launch what fits, take in what happened and see to what follows: what ProcessJobs does until the end."""
+        """Launch what fits, handle what happened and what follows from it: what ProcessJobs does until the end."""
         while not self._stopping and self.LaunchJob() is not None:
             pass
         for canary in () if self._stopping else self.hosts.quarantine.canaries(self.clock.monotonic()):
@@ -240,7 +240,7 @@ class Manager(Housekeeping):
         return job
 
     def UpdateJobStatus(self) -> bool:
-        """Take in what hosts have reported, waiting for it up to ``sleep_time_in_secs``; tell whether any job ended.
+        """Handle what hosts have reported, waiting for it up to ``sleep_time_in_secs``; tell whether any job ended.
 
         Returns early when there is something to launch, or when :meth:`post` asks for attention.
         """
@@ -292,7 +292,7 @@ class Manager(Housekeeping):
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _take_news(self, news: News) -> bool:
-        """Take in what has happened; tell whether any job ended."""
+        """Handle what has happened; tell whether any job ended."""
         self.hosts.take(news)
         self.books.ended(news.fetched)
         self.books.released(news.released)

@@ -47,7 +47,7 @@ class RunHosts:
     # -- what hosts tell -----------------------------------------------------------------------------------------
 
     def take(self, news: News) -> None:
-        """Take in what has happened to hosts."""
+        """Handle what has happened to hosts."""
         for name, seconds in news.round_trips.items():
             self._schedule.note_round_trip(name, seconds)
         if news.pulses:

@@ -22,7 +22,7 @@ class Tally:
         self._told = False
 
     def note(self, job: Job) -> None:
-        """Take in that a job has changed."""
+        """Note that a job has changed."""
         if job not in self._open or (job.state not in FINAL_STATES and job.state not in (STATE_BUSY, STATE_FREE)):
             return
         self._open.discard(job)

@@ -28,7 +28,7 @@ class Durations:
         self._ended: dict[str, int] = {}
 
     def note(self, spec: JobSpec, host: str, seconds: float) -> None:
-        """Take in how long a job took on a host."""
+        """Note how long a job took on a host."""
         self._ended[host] = self._ended.get(host, 0) + 1
         before = self._of_host.get(host, seconds)
         self._of_host[host] = before + _NEWEST * (seconds - before)

@@ -67,7 +67,7 @@ class HostHealth:
         self._passed = self._failed = 0
 
     def add(self, host: str) -> None:
-        """Take in a further host."""
+        """Add a host."""
         self._records[host] = _Record()
 
     def remove(self, host: str) -> None:
@@ -103,7 +103,7 @@ class HostHealth:
         return self._records[host].full
 
     def note(self, job: Job, attempt: Attempt, now: float) -> dict[Job, Attempt]:
-        """Take in an end. Returns the attempts that are from now on blamed on their host, by their jobs."""
+        """Note an end. Returns the attempts that are from now on blamed on their host, by their jobs."""
         record = self._records[attempt.host]
         if was_given_back(attempt) or attempt.cause is Cause.NOT_SENT:
             self._note_given_back(record, job, attempt, now)
@@ -134,7 +134,7 @@ class HostHealth:
         return blamed
 
     def note_start(self, job: Job, attempt: Attempt) -> None:
-        """Take in that an attempt has started: a host that could start its canary has room again."""
+        """Note that an attempt has started: a host that could start its canary has room again."""
         record = self._records[attempt.host]
         if record.canary is job and record.full is not None:
             record.full, record.full_pause = None, FIRST_FULL
@@ -176,7 +176,7 @@ class HostHealth:
         self._recover(record)
 
     def _note_probe(self, job: Job, attempt: Attempt, now: float) -> dict[Job, Attempt]:
-        """Take in how a job ended elsewhere that had failed on a suspect host."""
+        """Note how a job ended elsewhere that had failed on a suspect host."""
         host = self._probes.get(job)
         if host is None or host == attempt.host:
             return {}

@@ -32,7 +32,7 @@ class HostWatch:
         self._seen.update(hosts)
 
     def add(self, host: str) -> None:
-        """Take in a further host, or one that comes back."""
+        """Add a host, or one that comes back."""
         self.trouble[host] = ""
         self._failures[host] = 0
 

@@ -25,7 +25,7 @@ class Quarantine:
         self._health = HostHealth(hosts, schedule.usable_for)
 
     def add(self, host: str) -> None:
-        """Take in a further host."""
+        """Add a host."""
         self._health.add(host)
 
     def remove(self, host: str) -> None:
@@ -34,7 +34,7 @@ class Quarantine:
         self._health.remove(host)
 
     def note(self, job: Job, attempt: Attempt, now: float) -> list[Job]:
-        """Take in an end, before it is judged. Returns other jobs that had failed by the host's fault: they are to
+        """Note an end, before it is judged. Returns other jobs that had failed by the host's fault: they are to
         be tried again. The end of ``job`` itself carries the blame as its attempt's cause."""
         # Only these can change: the host of the end, and the one that the job speaks about.
         health, calm = self._health, self._health.calm
@@ -51,7 +51,7 @@ class Quarantine:
         return [one for one in blamed if one is not job]
 
     def note_start(self, job: Job, attempt: Attempt) -> None:
-        """Take in that an attempt has started."""
+        """Note that an attempt has started."""
         if self._health.full(attempt.host) is not None:
             before = self._look(attempt.host)
             self._health.note_start(job, attempt)

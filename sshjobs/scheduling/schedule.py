@@ -301,7 +301,7 @@ class Schedule:
         self.host_queue.SetState(host, STATE_ERROR if lasting else STATE_UNKNOWN)
 
     def add_host(self, host: Host) -> None:
-        """Take in a further host; jobs that wait for a selection that it matches may run there."""
+        """Add a host; jobs that wait for a selection that it matches may run there."""
         place = self._places[host.name] = _Place(host)
         if host.name in self.host_queue:
             self.host_queue.SetState(host.name, STATE_UNKNOWN)
@@ -329,13 +329,13 @@ class Schedule:
         return min(place.slots * each, self.durations.ended(host))
 
     def note_round_trip(self, host: str, seconds: float) -> None:
-        """Take in how long a word to a host and back takes."""
+        """Note the time of a round trip to a host."""
         place = self._places.get(host)
         if place is not None:
             place.round_trip = seconds
 
     def note_duration(self, spec: JobSpec, host: str, seconds: float) -> None:
-        """Take in how long a job took on a host, before that is vacated."""
+        """Note how long a job took on a host, before its slot is vacated."""
         self.durations.note(spec, host, seconds)
         self._places[host].in_vain = False
 

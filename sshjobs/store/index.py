@@ -60,7 +60,7 @@ class HostFigures:
 
 
 class JobIndex:
-    """Follows one run. :meth:`follow` takes in what is new; everything else answers from memory.
+    """Follows one run. :meth:`follow` reads what is new; everything else answers from memory.
 
     Belongs to one thread at a time, as its reader does.
     """
@@ -97,7 +97,7 @@ class JobIndex:
     # -- following -----------------------------------------------------------------------------------------------
 
     def follow(self, reader: RunReader, pages: int | None = None) -> bool:
-        """Take in what was committed since the last call.
+        """Read what was committed since the last call.
 
         :param pages: at most so many pages of jobs; ``None`` for all there is
         :return: whether it is level with the store now

@@ -88,7 +88,7 @@ class Pulse:
         return True
 
     def _read_answer(self) -> None:
-        """Take in what nvidia-smi has said. What has not come by now is not waited for any more."""
+        """Read what nvidia-smi has printed by now; the rest is not waited for."""
         if self._answer is None:
             return
         (reading, pid), self._answer = self._answer, None

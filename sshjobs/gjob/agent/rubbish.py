@@ -35,7 +35,7 @@ class Rubbish:
         self._going: "Iterator[int] | None" = None
 
     def add(self, attempts: "Iterable[Attempt]") -> None:
-        """Take in attempts that nobody needs any more."""
+        """Note attempts that nobody needs any more."""
         self._new.extend((attempt.uid, sum(attempt.sizes)) for attempt in attempts)
 
     def waits(self, busy: bool) -> bool:

@@ -25,13 +25,13 @@ class Allowance:
         self.unread = 0
 
     def begin(self, attempts: int) -> None:
-        """Take in that a new connection begins, over which the host is asked about so many attempts."""
+        """Note that a new connection begins, over which the host is asked about so many attempts."""
         self.unread, self._asked = 0, attempts
         # How each stands, that it runs, and that it cannot be killed.
         self._left += 3 * attempts
 
     def spend(self, now: float, frames: int = 1) -> None:
-        """Take in that the host said something that changes nothing.
+        """Count a frame of the host that changes nothing.
 
         :param frames: so many, or one that costs as much
         :param now: seconds of any clock that never goes back
@@ -57,7 +57,7 @@ class Allowance:
         return text if self._warnings < MOST_WARNINGS else f"{text} (it says more, which is not told)"
 
     def answer(self) -> None:
-        """Take in that the host is to be answered what nobody here had in mind.
+        """Count an answer to the host that no request of this side has caused.
 
         :raises ProtocolError: it does not read its answers
         """

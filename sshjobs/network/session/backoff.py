@@ -1,4 +1,4 @@
-"""When to connect to a host again: at once when it is back, and never so often that its sshd would mind."""
+"""When to connect to a host again: at once when it is back, and never so often that its sshd turns us away."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class HostBook:
         self._to_release: list[str] = []
 
     def answer(self, kind: str, **keys: Any) -> None:
-        """Say what the host, and nobody here, has given cause for.
+        """Send an answer that frames of the host have caused, and no request of this side.
 
         :raises ProtocolError: it does not read what it is answered
         """
@@ -160,10 +160,11 @@ class HostBook:
             yield attempt.uid, attempt.have[0], attempt.have[1]
 
     # -- what the host says --------------------------------------------------------------------------------------
-    # What follows tells by what it returns whether that changed anything here. What did not, costs the host something.
+    # Each of these tells by what it returns whether it changed anything here. A frame that changed nothing counts
+    # against the host's allowance.
 
     def welcome(self, facts: dict[str, Any]) -> None:
-        """Take in what the host says of itself; it listens from now on."""
+        """Note what the host says of itself; it listens from now on."""
         known_boot, self.boot = self.boot, facts["boot"]
         for attempt in self.live.values():
             # What was sent before and is not known to the host now may have run all the same, if what the host
@@ -184,7 +185,7 @@ class HostBook:
         self._emit(HostUp(self._host, {key: facts[key] for key in facts if key != "t"}))
 
     def started(self, keys: dict[str, Any]) -> bool:
-        """Take in that an attempt runs."""
+        """Note that an attempt runs."""
         attempt = self.live.get(keys["id"])
         if attempt is None or attempt.over or attempt.told_over == self.connection:
             return False
@@ -193,7 +194,7 @@ class HostBook:
         return True
 
     def state(self, uid: str, state: str) -> None:
-        """Take in how an attempt stands there, and say what follows from it."""
+        """Note how an attempt stands on the host, and send what follows from that."""
         attempt = self.live.get(uid)
         if attempt is None and state != "absent":
             # Every attempt that counts is in the book: this one was declared lost, and another may run by now.
@@ -223,7 +224,7 @@ class HostBook:
             self._send(attempt)
 
     def ended(self, keys: dict[str, Any]) -> bool:
-        """Take in that an attempt is over.
+        """Note that an attempt is over.
 
         :raises ProtocolError: not all of its output has come
         """

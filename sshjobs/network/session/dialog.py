@@ -74,7 +74,7 @@ class Dialog:
     # -- what the host says --------------------------------------------------------------------------------------
 
     def take(self, link: words.Link, event: words.Event, now: float) -> None:
-        """Take in what the host has said. After a :class:`LocalError` the same event may be given again.
+        """Handle a frame of the host. After a :class:`LocalError` the same event may be given again.
 
         :param now: seconds of any clock that never goes back
         :raises LocalError: this machine's disk cannot take the output
@@ -148,21 +148,21 @@ class Dialog:
             raise HostError("stale", self._host, "a newer manager of this run is at work",
                             hint="look for another sshjobs that resumed this run", lasting=True)
         elif kind == "refused":
-            # Marked as the host's: what we advise to do is not for a host to say.
+            # Marked as the host's own words: a host must not speak in our name.
             raise HostError(keys["kind"], self._host, "the agent cannot work there", why=keys["why"],
                             hint=f"it says: {keys['hint']}", lasting=keys["kind"] not in PASSING)
         elif kind == "error":
             raise ProtocolError("the agent did not understand", why=keys["msg"])
 
     def _take_pong(self, seq: int, now: float) -> bool:
-        """Take in a sign of life; tell whether it was asked for."""
+        """Note a sign of life; tell whether it was asked for."""
         if seq == MARK and self.upload is not None and self.upload.mark():
             return True
         if seq != self._ping:
             return False
         self._ping = None
         if self.upload is None or not self.upload.busy:
-            # Behind an upload it says nothing about the way.
+            # Behind an upload it does not tell how long a round trip takes.
             self._emit(RoundTrip(self._host, now - self._asked))
         return True
 

@@ -16,7 +16,7 @@ from sshjobs.errors import LocalError
 from sshjobs.network import failpoints
 from sshjobs.network.trouble import NearlyFull
 
-#: Open files kept, over all hosts: two for each of the attempts that last had news.
+#: Files kept open, over all hosts: two for each of the attempts whose output came last.
 MAX_OPEN = 256
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
@@ -238,7 +238,7 @@ class _Held:
         return at
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
         os.close(self._fd)
 
 

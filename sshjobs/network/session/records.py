@@ -40,7 +40,7 @@ class Records:
     def __init__(self, files: Files) -> None:
         self._files = files
         self._jobs: dict[str, Job] = {}
-        #: The same by host, so that one that comes or goes costs no look at the others.
+        #: The same by host, so that a host that comes or goes costs no search through the others.
         self._on_host: dict[str, dict[str, Job]] = {}
         self._away: set[str] = set()
         #: Attempts that had ended before this manager came, and whose output is still to be fetched.
@@ -49,7 +49,7 @@ class Records:
         self._in_the_way: list[tuple[Path, Path, LiveAttempt | None]] = []
 
     def launched(self, job: Job, host: str, attempt: Attempt, paths: RunPaths) -> LiveAttempt:
-        """Take in a launch and return the attempt as the network is to know it. Before it leaves, :meth:`make_way`."""
+        """Record a launch and return the attempt as the network is to know it. Before it leaves, :meth:`make_way`."""
         if attempt.n > 1:
             self._in_the_way.append((paths.job(job.name), paths.attempt(job.name, attempt.n - 1),
                                      self._fetching.get(job.attempts[-2].uid)))
@@ -73,7 +73,7 @@ class Records:
             self._in_the_way.pop()
 
     def adopt(self, job: Job, paths: RunPaths) -> Iterator[tuple[str, LiveAttempt]]:
-        """Take in a job of an earlier manager; yield its attempts that are not released, with their hosts.
+        """Record a job of an earlier manager; yield its attempts that are not released, with their hosts.
 
         :raises LocalError: the disk is full
         """

@@ -30,7 +30,7 @@ BYE_TIMEOUT = 10.0
 CLEANUP_S, LAST_PROCESS_S = 600.0, 2.0
 #: Frames of one host that are handled before others have their turn: some milliseconds.
 SLICE = 200
-#: Bytes that are put into words before they are written.
+#: Bytes of frames that are made before they are written.
 MOST_WORDED = 1 << 20
 
 
@@ -112,7 +112,7 @@ class HostSession:
             except (asyncio.TimeoutError, OSError) as error:
                 return await self._why_ended(link, stream, timed_out=isinstance(error, asyncio.TimeoutError))
         if not link.ready or self._done_here():
-            # Of a host that came too late nothing is wanted: it has been told nothing, so it makes nothing.
+            # A host that came too late is not used: it was sent nothing, so it makes nothing.
             return await self._why_ended(link, stream)
         send = functools.partial(self._send, link, stream)
         upload = self._dialog.upload = Upload(self._staging, self.book, link, send,
@@ -160,7 +160,7 @@ class HostSession:
         while True:
             ping_after, dead_after = self._dialog.patience()
             if silence >= dead_after or (not self.book.open and loop.time() >= deadline):
-                # The latter talks, and does not say what it has to say first.
+                # Such a host sends frames, but not the welcome that has to come first.
                 return stream.abort()
             if silence >= ping_after:
                 seq += 1
@@ -237,7 +237,7 @@ class HostSession:
             self._first_heard = now
         for number, event in enumerate(link.receive(data), 1):
             if not number % SLICE or link.much:
-                # A host that says much at a time is no reason not to listen to others.
+                # A host that sends much at a time must not keep this side from the others.
                 await asyncio.sleep(0)
             if not self.book.open:
                 self._dialog.may_come_first(event)
@@ -257,7 +257,7 @@ class HostSession:
             act()
 
         def listen_again() -> None:
-            # It is us who do not listen.
+            # This side does not read meanwhile: that is no silence of the host.
             self._heard = asyncio.get_running_loop().time()
 
         await self._trouble.outwait(try_it, listen_again)
