@@ -34,7 +34,7 @@ ANSWER_TIMEOUT = 120.0
 LOOK_EVERY = 2.0
 #: Seconds that open connections get to end when the server closes.
 CLOSING = 2.0
-#: Conversations that may wait to be taken up.
+#: Connections that may wait to be accepted.
 BACKLOG = 128
 #: What sockets are called, by the run's uid.
 CONTROL_SOCKET = re.compile(r"run-[0-9a-f]{32}\.sock")
@@ -167,7 +167,7 @@ class ControlServer:
         try:
             start_thread("sshjobs-request", lambda: self._converse(connection), self._failed)
         except LocalError:
-            # Who is not greeted has sent nothing, and asks again.
+            # A client that was not greeted has sent nothing, and asks again.
             self._hang_up(connection)
 
     def _look_after(self) -> None:
@@ -217,7 +217,7 @@ class ControlServer:
             return {"error": str(error), "code": error.exit_code}
 
     def close(self) -> None:
-        """Take up nothing more, let those who were greeted hear an answer, and remove the socket."""
+        """Accept no further connection, answer those that were greeted, and remove the socket."""
         self._closing.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -274,7 +274,7 @@ def _connect(connection: socket.socket, path: Path) -> bool:
             connection.connect(str(path))
             return True
         except BlockingIOError:
-            # Linux says so when as many as may wait do already.
+            # Linux says so when no further connection may wait to be accepted.
             if time.monotonic() > deadline:
                 raise SshjobsError("the run's manager did not answer", where=str(path), hint="try again") from None
             time.sleep(0.02)

@@ -77,7 +77,7 @@ def detach(paths: RunPaths) -> int:
                 raise SshjobsError("its manager did not take the run in time", where=paths.name,
                                    why=last_words(log, begin), hint=f"try: sshjobs resume {paths.name}")
             time.sleep(PAUSE)
-    # It is nobody's business how it ends: no warning about a child that still runs.
+    # How it ends does not matter here; without this Python warns of a child that still runs.
     process.returncode = 0
     return process.pid
 

@@ -40,8 +40,7 @@ _LATER = ("network", "clock", "store", "paths", "books", "hosts", "schedule", "p
 
 
 class NoRunYetError(UsageError, AttributeError):
-    """What was asked for is there from Setup or Resume on. For ``hasattr`` and its like it is an attribute that is not
-    there."""
+    """The attribute is there from Setup or Resume on; until then ``hasattr`` tells that it is not."""
 
 
 class LeavesWaiting(Exception):
@@ -103,7 +102,7 @@ class Housekeeping(Hooks):
         return [job for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN) for job in self.jobs.InState(state)]
 
     def note(self, job: Job, reason: str | None) -> None:
-        """Have a job say something of itself."""
+        """Give a job a reason, which people see."""
         job.reason = reason
         self.store.touch(job)
 
@@ -162,7 +161,7 @@ class Housekeeping(Hooks):
                 return
             locked = isinstance(trouble, StoreLockedError)
             if locked and self.clock.monotonic() - began < LOCK_PATIENCE:
-                # Usual on disks where a reader holds the writer up: nothing to speak of, and requests can wait for it.
+                # Usual on disks where a reader holds the writer up: it is not told, and requests can wait for it.
                 self._listen(LOCK_RETRY, signals_only=True)
                 continue
             self.trouble = trouble

@@ -1,6 +1,6 @@
 """Run: one jobfile being carried out. What the command line, the web page and Python programs share.
 
-A run lives in its directory; a :class:`Run` is a hold on it.
+A run lives in its directory; a :class:`Run` is a handle to it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Run:
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
                              stays_open=stays_open, give_up_host=give_up_host,
                              accept_new_host_keys=accept_new_host_keys)
-        # A run that nobody could talk to is better not begun.
+        # A run that could take no requests does not begin.
         socket_directory()
         manager = RunManager(listener)
         manager.fail_fast, manager.stays_open, manager.give_up_after = fail_fast, stays_open, give_up_host

@@ -1,4 +1,4 @@
-"""The hosts of a run: which of them can be used, what is held against them, and what people want of them."""
+"""The hosts of a run: which of them can be used, which of them fail jobs, and what people want of them."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class RunHosts:
         self._schedule.add_host(host)
 
     def drain(self, host: Host) -> None:
-        """Launch nothing more on a host, and have back what has not started there.
+        """Launch nothing more on a host, and take back what has not started there.
 
         :param host: as it is described from now on
         """
@@ -147,7 +147,7 @@ class RunHosts:
         self.leaving.add(host.name)
 
     def use_again(self, host: Host) -> None:
-        """Launch on a host again, whatever was held against it."""
+        """Launch on a host again, although it was drained or in quarantine."""
         self._network.hosts[host.name] = host
         self._schedule.drain(host.name, False)
         self.quarantine.trust(host.name)
@@ -160,12 +160,12 @@ class RunHosts:
         self._schedule.set_slots(host.name, slots)
 
     def ask_back(self, jobs: Iterable[Job]) -> None:
-        """Have jobs back from their hosts that have not started there."""
+        """Take back from their hosts the jobs that have not started there."""
         for job in self.placement.ask_back(jobs):
             self._network.fence(job)
 
     def part(self, keeps: Callable[[str], bool]) -> list[str]:
-        """Let go of hosts that are to leave and on which nothing runs; return them.
+        """Remove the hosts that are to leave and on which nothing runs; return them.
 
         :param keeps: tells whether a host still has something of an attempt that is to be released
         """

@@ -52,7 +52,7 @@ def carry_out(paths: RunPaths, request: Data) -> Answer:
 
 
 def patiently(act: Callable[[], T]) -> T:
-    """Do something that somebody else's work on the run may stand in the way of, as soon as it does not.
+    """Do something as soon as no other process works on the run.
 
     :raises RunBusyError: it still does after :data:`PATIENCE` seconds, or is done on another machine
     """

@@ -20,7 +20,7 @@ _good: set[tuple[object, ...]] = set()
 
 
 class Damage(Exception):
-    """A row is not what only we would have written."""
+    """A row holds what this package never writes."""
 
 
 def check_row(row: Sequence[Any], kinds: str) -> None:

@@ -1,4 +1,4 @@
-"""Further jobs."""
+"""The request to add jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An end for jobs, or for all of them and the run."""
+"""The request to end jobs, or all of them and the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No more jobs."""
+"""The request to let a run that stays open end with its last job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Further hosts."""
+"""The request to add hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing more for hosts, or work for them again."""
+"""The requests to launch nothing more on hosts, and to use them again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hosts that will not come back."""
+"""The request to declare hosts lost."""
 
 from __future__ import annotations
 

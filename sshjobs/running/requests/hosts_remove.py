@@ -1,4 +1,4 @@
-"""Hosts that are to leave."""
+"""The request to remove hosts from the run."""
 
 from __future__ import annotations
 

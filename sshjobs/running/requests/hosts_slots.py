@@ -1,4 +1,4 @@
-"""Another number of slots."""
+"""The request to change how many jobs hosts take at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An end for the manager, not for the jobs."""
+"""The request that the manager leaves; jobs go on."""
 
 from __future__ import annotations
 

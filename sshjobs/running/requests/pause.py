@@ -1,4 +1,4 @@
-"""A pause for a run or for jobs of it, and its end."""
+"""The requests to pause and unpause a run, or jobs of it."""
 
 from __future__ import annotations
 

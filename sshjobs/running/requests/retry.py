@@ -1,4 +1,4 @@
-"""Another try."""
+"""The request to try jobs again."""
 
 from __future__ import annotations
 

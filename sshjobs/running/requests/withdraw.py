@@ -1,4 +1,4 @@
-"""Jobs that are taken back, as if they had never been added."""
+"""The request to take jobs out of the run, as if they had never been added."""
 
 from __future__ import annotations
 
