@@ -1,4 +1,4 @@
-"""sshjobs: run a pile of jobs on the machines that you can ssh to.
+"""sshjobs: run many jobs on the machines that you can ssh to.
 
 Everything named in ``__all__`` is promised: names and signatures stay. Loaded when first used, so that
 ``import sshjobs`` costs nothing.

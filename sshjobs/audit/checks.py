@@ -94,7 +94,7 @@ def _note(found: dict[Disagreement, None], *sources: Iterable[Disagreement]) -> 
 
 
 def _survivors(reader: RunReader, hosts: HostCheck) -> Iterator[Disagreement]:
-    """Yield what lives on, but for what its job keeps alive on purpose."""
+    """Yield what still runs, but for what its job keeps alive on purpose."""
     for job in reader.load(hosts.survivors):
         if job.spec.leftovers != "keep":
             yield from hosts.survivors[job.name]

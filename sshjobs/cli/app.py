@@ -75,7 +75,7 @@ class Commands(click.Group):
              context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="sshjobs %(version)s")
 def root() -> None:
-    """Run a pile of jobs on the machines that you can ssh to.
+    """Run many jobs on the machines that you can ssh to.
 
     Exit codes: 0 all is well, 1 some jobs are not done, 2 bad usage or input, 3 no host could be used, 130
     interrupted.

@@ -89,7 +89,7 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
 def _read(jobfile: str, hosts: tuple[str, ...]) -> tuple[bytes, list[Any], list[Any]]:
     """Return the jobfile, its specs and the hosts.
 
-    :raises InputError: the mistakes of both, in one go
+    :raises InputError: the mistakes of both, all at once
     """
     from sshjobs.inputs.source import read_input
     from sshjobs.inputs.yamlevents import MAX_BYTES

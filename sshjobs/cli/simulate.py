@@ -36,7 +36,7 @@ _SECONDS = re.compile(r"([0-9]*\.?[0-9]+)(?:(?:±|\+-)([0-9]*\.?[0-9]+))?\Z")
 @click.option("--slots", type=click.IntRange(1), default=4, show_default=True, metavar="N",
               help="How many jobs a host takes at a time where its line does not say.")
 @click.option("--round-trip", type=float, default=0.02, show_default=True, metavar="SECONDS",
-              help="How long a word to a host and back takes.")
+              help="The time of a round trip to a host.")
 @click.option("--times", type=click.IntRange(1), metavar="N",
               help="How often the run is played.  [default: 20, less often with more than 15,000 jobs]")
 @click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Of all that is left to chance.")

@@ -37,7 +37,7 @@ class Killer:
         self._pause = FIRST_PAUSE
         self._rounds = 0
         self._asked = not gently
-        #: What lives on although it was killed for long, empty where nothing does.
+        #: Processes that are still alive although they were killed long ago; empty where there is none.
         self.stuck: "list[int]" = []
 
     def hurry(self, grace: float, now: float) -> None:

@@ -1,6 +1,6 @@
 """Outputs of a job that opens them anew (``> /dev/stderr``): pipes, because a file would be emptied by that.
 
-The job holds each pipe open for reading and writing itself. So it never waits for a reader to come, and it lives on
+The job holds each pipe open for reading and writing itself. So it never waits for a reader to come, and it goes on
 when its runner and the agent die: what it says waits in the pipe, and then so does it, until an agent goes on. What
 comes through a pipe goes into the file that other jobs write to directly, so nobody else needs to know.
 """

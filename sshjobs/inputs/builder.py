@@ -88,7 +88,7 @@ class Builder:
         :param data: its content, where it was read already
         :param known: names of entries that its jobs may wait for, beside its own and those that were added before
         :return: the builder itself
-        :raises InputError: every mistake in the file in one go; nothing was added then
+        :raises InputError: every mistake in the file, all at once; nothing was added then
         """
         check_path("the jobfile", path)
         check("data", data, bytes, none=True)

@@ -48,7 +48,7 @@ def load_hosts(spec_or_path: str | Sequence[str]) -> list[Host]:
     A string is a file if there is one of that name, else a specification. Starts no process and looks up no name.
 
     :return: hosts in their order, each name once, at least one
-    :raises InputError: every mistake in one go
+    :raises InputError: every mistake, all at once
     :raises UsageError: a list that holds something else than text
     """
     if isinstance(spec_or_path, str):
@@ -68,7 +68,7 @@ def load_hosts(spec_or_path: str | Sequence[str]) -> list[Host]:
 def load_hostfile(path: str | Path) -> list[Host]:
     """Return the hosts that a file names, one or a range of them a line.
 
-    :raises InputError: not readable, or every mistake in it in one go
+    :raises InputError: not readable, or every mistake in it, all at once
     """
     body = check_text(read_input(path, MAX_BYTES), str(path))
     _warn_if_open_to_all(path)
@@ -79,7 +79,7 @@ def read_host_lines(lines: Sequence[str], file: str) -> list[Host]:
     """Return the hosts that lines of a hosts file name.
 
     :param file: what to call the input in messages
-    :raises InputError: every mistake in one go
+    :raises InputError: every mistake, all at once
     """
     return _Reader(file).read(lines)
 

@@ -1,4 +1,4 @@
-"""Reads a jobfile: YAML in, job specs out, and every mistake in one go with its line and column."""
+"""Reads a jobfile: YAML in, job specs out, and every mistake at once, with its line and column."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def load_jobfile(path: str | Path, data: bytes | None = None, known: Collection[
     :param path: the jobfile; ``-`` for standard input
     :param data: its content, where it was read already
     :param known: names of further entries that jobs may wait for
-    :raises InputError: every mistake in one go
+    :raises InputError: every mistake, all at once
     """
     file = "<stdin>" if str(path) == "-" else str(path)
     if data is None:

@@ -89,7 +89,7 @@ def _awaited(value: Any) -> dict[str, dict[str, str]]:
 
 def _lease(seconds: float) -> float:
     if seconds < MIN_LEASE:
-        raise mistake(f"must be at least {format_duration(MIN_LEASE)}, because networks have hiccups; take minutes")
+        raise mistake(f"must be at least {format_duration(MIN_LEASE)}, because networks fail for moments; take minutes")
     return seconds
 
 

@@ -227,7 +227,7 @@ class Housekeeping(Hooks):
                 with contextlib.suppress(LeavesWaiting):
                     self._patiently(self._note_end)
             else:
-                # A manager that cannot note that it left is taken for one that died, and a resume works all the same.
+                # A manager that cannot note that it left is taken for one that died, and a resume still works.
                 with contextlib.suppress(LocalError):
                     self.store.set_run_state("interrupted")
                     self.store.commit(until=self.clock.time())

@@ -16,7 +16,7 @@ from sshjobs.network.supervise import Failure
 from sshjobs.simulation.world import World
 
 if TYPE_CHECKING:
-    # To a type checker, what such a loop does not have would have to be there all the same.
+    # To a type checker, what such a loop does not have would nevertheless have to be there.
     _Loop: Any
 else:
     _Loop = asyncio.AbstractEventLoop

@@ -47,7 +47,7 @@ class ManagerIdentity:
         """
         here = _boot_id()
         if self.hostname != socket.gethostname():
-            # A laptop may change its name; only the boot tells that it is this machine all the same.
+            # A laptop may change its name; only the boot tells that it is still this machine.
             if not here or self.boot_id != here:
                 return True
         elif self.boot_id != here:

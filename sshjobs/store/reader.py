@@ -362,7 +362,7 @@ class RunReader:
 
 @contextmanager
 def _no_collections() -> Iterator[None]:
-    """Keep the garbage collector from walking a growing pile of new objects over and over: a million take 4 x."""
+    """Keep the garbage collector from walking through more and more new objects again and again: a million take 4 x."""
     enabled = gc.isenabled()
     gc.disable()
     try:

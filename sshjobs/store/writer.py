@@ -321,7 +321,7 @@ class RunStore:
 
         :param until: the manager leaves by itself at that time, so that the next one need not ask whether it
             lives; ``None`` leaves it recorded as working (what a crash does)
-        :raises StoreError: that it left could not be recorded; the store is closed all the same
+        :raises StoreError: that it left could not be recorded; the store is closed nevertheless
         """
         try:
             if until is not None and self.epoch and not self._left:

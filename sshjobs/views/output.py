@@ -217,7 +217,7 @@ class _Tail:
             return
         with file:
             inode = os.fstat(file.fileno()).st_ino
-            # Looked for only now: had it been moved after that, ours would be the right one all the same.
+            # Looked for only now: had it been moved after that, ours would still be the right one.
             if self._inode not in (None, inode) or (unless is not None and unless.exists()):
                 return
             self._inode = inode

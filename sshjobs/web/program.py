@@ -84,7 +84,7 @@ class HTTPServer:
 
     def cluster_status(self, status: str, host: str | None, job: Job | None) -> None:
         """Take note of a change. Called after the managers' own hooks, in their thread. A program that hears of changes
-        itself overrides it, or has its own function call it; browsers see every change all the same.
+        itself overrides it, or has its own function call it; browsers see every change in either case.
 
         :param status: ``launch``, ``done`` or ``error`` of a job, ``up``, ``down``, ``warned`` or ``silent`` of a host
         :param host: its name; ``None`` for a job that was on none

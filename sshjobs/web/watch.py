@@ -21,7 +21,7 @@ from sshjobs.web.models import HostInfo, Overview, RunInfo
 
 T = TypeVar("T")
 
-#: Pages of jobs that are taken into the index in one go; between two of them others are answered.
+#: Pages of jobs that are read into the index at a time; between two of them others are answered.
 PAGES_AT_ONCE = 2
 #: Seconds over which the rate of ends is taken.
 RATE_WINDOW = 60.0

@@ -31,7 +31,7 @@ def done(here: Path) -> Path:
 @pytest.fixture
 def cut_short(scene: Callable[..., LocalScene]) -> Iterator[LocalScene]:
     """A run whose manager died when the end of a job was in its store and before the host was told to forget it."""
-    made = scene({"commands": ["echo hello"]})
+    made = scene({"commands": ["echo hello"]}, {"commands": ["true"]})
     made.begin(hosts="h0", env={"SSHJOBS_FAILPOINTS": "before_release:kill"})
     assert made.ends() < 0
     shutil.copytree("results/r", "copy")
@@ -101,14 +101,14 @@ def test_output_that_is_missing_here_is_fetched(cut_short: LocalScene) -> None:
 
 @tries("to go on with the run: sshjobs resume {}")
 def test_what_a_host_keeps_although_it_may_forget_it_is_seen_to(cut_short: LocalScene) -> None:
-    change("UPDATE attempts SET released = 1")
+    change("UPDATE attempts SET released = 1 WHERE job = 1")
     assert call_here(*command_in(says("verify", "r"), "the store says that it was released; to go on with the run: ")).returncode == 0
     assert agrees()
 
 
 @tries("believe the host, and bring run.db back from a copy")
 def test_a_store_that_says_otherwise_than_its_host_is_brought_back(cut_short: LocalScene) -> None:
-    change("UPDATE attempts SET exit_status = 3, outcome = 'failed', state = 'error'")
+    change("UPDATE attempts SET exit_status = 3, outcome = 'failed', state = 'error' WHERE job = 1")
     told = says("verify", "r")
     assert "ended with status 0 there: the store says 3; believe the host, and bring run.db back from a copy" in told, told
     bring_store_back()

@@ -118,7 +118,7 @@ KEYS = [
     ("cwd: ''", "4:8: cwd cannot be empty; leave the key out"),
     ("cwd: 5", "4:8: cwd must be text, got the number 5; quote it"),
     ("timeout: 1:30", "4:12: timeout: '1:30' is not a duration; write 1m30s or 1h30m"),
-    ("lease: 5s", "4:10: lease must be at least 30s, because networks have hiccups; take minutes"),
+    ("lease: 5s", "4:10: lease must be at least 30s, because networks fail for moments; take minutes"),
     ("timeout: -5", f"4:12: timeout: '-5' is not a duration; {DURATION}"),
     ("timeout: 0", f"4:12: timeout: a duration must be above zero, got '0'; {DURATION}"),
     ("timeout: .nan", f"4:12: timeout: '.nan' is not a duration; {DURATION}"),

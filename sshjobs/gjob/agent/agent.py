@@ -42,7 +42,7 @@ class Agent(Listener):
     """Everything of one run on one host.
 
     :param door: where fronts bring links
-    :param hello: the first; it says which run and host this is for good
+    :param hello: the first; it says once and for all which run and host this is
     :param front: pid of our parent, which brings the first link
     """
 
@@ -259,7 +259,7 @@ class Agent(Listener):
             self._loop.forget(fd)
         self._blobs.forget_halves()
         talk.close()
-        # A manager that has heard nothing of a host by the end of its run parts from it without a word, not even bye.
+        # A manager that has heard nothing of a host by the end of its run closes the connection without a bye.
         self._stays = IDLE_EXIT if self._spoken_to or not self._unused() else 0.0
 
     # -- what becomes of attempts ----------------------------------------------------------------------------------

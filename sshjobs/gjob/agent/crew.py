@@ -383,7 +383,7 @@ class Crew:
             return []
         me, found = system.getpid(), procs.table()
         # A runner that has died since children were last looked after has left us its job, which is not this one's.
-        # The kernel hands over and buries at one go: after a question to it about children, who is dead can be seen.
+        # The kernel hands orphans over and reaps the dead together: asked about children first, it shows who is dead.
         procs.children()
         if not all(map(procs.runs, self._workers)):
             return []

@@ -167,7 +167,7 @@ class HostBook:
         """Note what the host says of itself; it listens from now on."""
         known_boot, self.boot = self.boot, facts["boot"]
         for attempt in self.live.values():
-            # What was sent before and is not known to the host now may have run all the same, if what the host
+            # What was sent before and is not known to the host now may still have run, if what the host
             # remembers is not what it remembered then.
             if not facts["resumed"] or known_boot not in (None, self.boot):
                 if attempt.sent_on is not None and not attempt.may_have_run and not attempt.over:

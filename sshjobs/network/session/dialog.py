@@ -50,7 +50,7 @@ class Dialog:
     :ivar slots: how many jobs the host takes at a time, ``None`` for as many as it has cores
     :ivar upload: what brings inputs over the connection that there is
     :ivar cleared: how far the host is with deleting what it has of the run
-    :ivar on_gone: called with what the host said was left of the run, once it has hung up for good
+    :ivar on_gone: called with what the host said was left of the run, once it has closed the link at the end
     """
 
     def __init__(self, host: str, run: RunIdentity, book: HostBook, say: Callable[[Item], None], emit: Emit,

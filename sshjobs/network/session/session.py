@@ -26,7 +26,7 @@ from sshjobs.network.transport.base import Stream, Transport
 UNANSWERED_S = 2.0
 #: Seconds that a host gets to remove what is left of a run.
 BYE_TIMEOUT = 10.0
-#: Seconds that a host may take to delete what it has, if it gets on with that; that its last process may take to end.
+#: Seconds that a host may take to delete what it has, if it makes progress; that its last process may take to end.
 CLEANUP_S, LAST_PROCESS_S = 600.0, 2.0
 #: Frames of one host that are handled before others have their turn: some milliseconds.
 SLICE = 200
@@ -311,7 +311,7 @@ class HostSession:
         return None
 
     async def _cleared(self, gone: asyncio.Future[tuple[int, int]]) -> tuple[int, int] | None:
-        """Wait until the host has deleted everything, as long as it gets on with that, and until our last process there
+        """Wait until the host has deleted everything, as long as it makes progress, and until our last process there
         has ended: the connection ends with it. Returns how many processes and files are left, None if it is silent."""
         loop = asyncio.get_running_loop()
         deadline, before = loop.time() + CLEANUP_S, -1
