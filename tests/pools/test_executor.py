@@ -130,6 +130,8 @@ def test_a_result_that_cannot_be_sent_is_an_error(executor: Executor) -> None:
         executor.submit(sys._getframe).result(PATIENCE)
 
 
+@tries("install the module on the hosts, for the Python that serves them (python= in the hosts file), send it by files=, or send "
+       "its code: cloudpickle.register_pickle_by_value(module)")
 def test_a_module_that_is_not_there_is_named_with_what_to_do(executor: Executor, here: Path,
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "ours_alone.py").write_text("def f():\n    return 'found'\n")

@@ -19,6 +19,8 @@ from sshjobs.inputs.builder import Builder
 from sshjobs.model.host import Host
 from sshjobs.network.session.session import HostSession
 from sshjobs.running.run import Run
+from tests.cli.here import call_here
+from tests.hints import tries
 from tests.lab import disks
 from tests.lab.waiting import wait_until
 from tests.trouble.inject import ROOT
@@ -57,6 +59,7 @@ def begin_to_hang(scene: LocalScene, place: str, cache: Path) -> None:
     (scene.directory / "go").touch()
 
 
+@tries("{}; once more ends it at once: what was launched goes on, and is collected by: sshjobs resume {}")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_manager_whose_disk_never_answers_says_what_it_waits_for_and_the_next_signal_ends_it(
         number: signal.Signals, scene: LocalScene, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -138,6 +141,7 @@ class Ending:
         return [one["reason"] for one in self.events if one["event"] == event]
 
 
+@tries("{}: not waited for at the end; files of the run may stay there: sshjobs gc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_at_the_end_of_a_run_has_hosts_waited_for_no_longer(number: signal.Signals, tmp_path: Path, clean_home: Path,
                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,4 +151,6 @@ def test_a_signal_at_the_end_of_a_run_has_hosts_waited_for_no_longer(number: sig
     assert ending.told("warning") == ["not waited for at the end; files of the run may stay there: sshjobs gc"]
     (end,) = [event for event in ending.events if event["event"] == "end"]
     assert (end["state"], end["counts"]["done"]) == ("done", 3)
+    assert call_here("gc", "--results", str(tmp_path)).returncode == 0
+    assert not (clean_home / ".sshjobs").exists()
     assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
