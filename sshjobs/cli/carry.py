@@ -1,4 +1,4 @@
-"""Carries a run to its end in front of the user's eyes: what ``run`` and ``resume`` share."""
+"""Carries a run to its end while the user watches: what ``run`` and ``resume`` share."""
 
 from __future__ import annotations
 

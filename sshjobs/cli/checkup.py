@@ -22,7 +22,7 @@ from sshjobs.views.wording import count, duration, size
 PATIENCE = 45.0
 #: Causes that go away when sshd is less busy: the first refusal is not the answer yet.
 PASSING = ("throttled",)
-#: Seconds of clock skew below which nobody cares; the way to the host and back is in it.
+#: Seconds of clock skew that are not told; the time of a round trip to the host is in them.
 SKEW = 2.0
 #: So much is noted of what a host says besides.
 MOST_NOTES = 5

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-#: What ``--output`` takes. A test holds it against ``sshjobs.views.output.WAYS``.
+#: What ``--output`` takes. A test compares it with ``sshjobs.views.output.WAYS``.
 OUTPUTS = ("none", "grouped", "ordered", "line")
 
 

@@ -32,7 +32,7 @@ def command(words: tuple[str, ...], failed: bool, detach: bool, results: Path, q
     """Try jobs of RUN again that ended without success; of the newest run if it is left out. A JOB is a name or a
     pattern such as 'fit-*'.
 
-    A run that is under way takes them in. One that is over, or that nobody manages, is carried on, as by
+    A run that is under way runs them again. One that is over, or that nobody manages, is carried on, as by
     `sshjobs resume`: then the exit code is that of the run. A job that is done never runs again, and one with
     `once: true` that has started neither; where such a job was named, the exit code is 1.
     """

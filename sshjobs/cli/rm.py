@@ -59,7 +59,7 @@ def _remove(paths: RunPaths, *, force: bool) -> None:
                              hint=f"to remove it all the same: sshjobs rm --force {handle(paths)}") from error
     aside = paths.root.with_name(f".{paths.name[:200]}.{secrets.token_hex(4)}")
     try:
-        # Gone in one step, so that nobody meets half a run.
+        # Gone in one step, so that no other command finds half a run.
         os.rename(paths.root, aside)
         shutil.rmtree(aside)
     except OSError as error:

@@ -57,7 +57,7 @@ def command(runs: tuple[str, ...], results: Path, host: str, port: int, base_pat
 
 
 def announce(url: str, host: str, port: int) -> None:
-    """Print the address to open and, where the user has logged in from elsewhere, how to bring it home."""
+    """Print the address to open and, where the user has logged in from elsewhere, how to reach it from there."""
     click.echo(url)
     if os.environ.get("SSH_CONNECTION") and host in ("127.0.0.1", "localhost"):
         complain(f"from your own machine: ssh -L {port}:127.0.0.1:{port} {socket.gethostname()}, then open the address")

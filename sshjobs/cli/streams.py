@@ -16,7 +16,7 @@ _lost = False
 
 
 class CannotPrintError(LocalError, OSError):
-    """Standard output cannot be written: a full disk, or one that is about to die."""
+    """Standard output cannot be written: a full disk, or one that fails."""
 
     def __init__(self, error: OSError):
         super().__init__("standard output cannot be written", why=error.strerror, passing=False)

@@ -97,7 +97,7 @@ class ForkServer:
             self.end()
 
     def end(self) -> None:
-        """Let the fork server go. Calls that it has forked go on."""
+        """End the fork server. Calls that it has forked go on."""
         if self._sock is not None:
             self._sock.close()
             self._sock = None

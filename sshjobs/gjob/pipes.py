@@ -106,7 +106,7 @@ class Pipes:
             files.close_quietly(writing)
 
     def close(self) -> None:
-        """Let go of everything and remove the pipes; the files stay."""
+        """Close all descriptors and remove the pipes; the files stay."""
         for reading, writing in self._targets.items():
             files.close_quietly(reading)
             files.close_quietly(writing)

@@ -40,7 +40,7 @@ class SimulatedNetwork(Network):
         return super().wait(max(timeout, 1e-6), max(linger, self.linger))
 
     def vanish(self) -> None:
-        """Let go of everything, as the death of the manager's process does."""
+        """Close everything, as the death of the manager's process does."""
         self._runner.loop.die()
         self._transport.vanish()
 

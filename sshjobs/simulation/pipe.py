@@ -73,14 +73,14 @@ class Connection:
         self.far_closed()
 
     def close_near(self) -> None:
-        """Let go on this side; the other hears of it behind what was written before."""
+        """Close this side; the other side learns of it behind what was written before."""
         self.near_closed = lambda: None
         self.on_down = lambda data: None
         if self.up.limit is None:
             self._world.at(self._latency, lambda: self.far_closed())
 
     def close_far(self) -> None:
-        """Let go on the other side; this one hears of it behind what was written before."""
+        """Close the other side; this one learns of it behind what was written before."""
         self.far_closed = lambda: None
         self.on_up = lambda data: None
         if self.down.limit is None:

@@ -285,7 +285,7 @@ class Printer:
         return None
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close all files."""
 
     def tails(self, name: str, attempt: int = 1) -> tuple[_Tail, _Tail]:
         """Return both streams of a job's newest attempt.

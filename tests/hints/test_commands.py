@@ -174,8 +174,8 @@ def test_what_a_screen_has_no_room_for_is_listed_by_status(here: Path) -> None:
 @tries("{}: the sessions with hosts did not end in time; what is left there: sshjobs gc")
 def test_what_is_left_by_sessions_without_an_end_is_removed(here: Path, clean_home: Path) -> None:
     write_jobs({"name": "x", "commands": "true"})
-    code = ("import sys; from sshjobs.network import engine; engine.LEAVING_S = 0.0; from sshjobs.cli import main; "
-            "sys.exit(main(['run', 'jobs.yaml', '--name', 'r']))")
+    code = ("import asyncio, sys; from sshjobs.network import engine; engine.LEAVING_S = 0.1; from sshjobs.cli import main; "
+            "engine.Engine._close = lambda self: asyncio.sleep(600); sys.exit(main(['run', 'jobs.yaml', '--name', 'r']))")
     told = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
                           env={**os.environ, **cli_environment()}, check=False)
     gc = command_in(told.stdout + told.stderr, "the sessions with hosts did not end in time; what is left there: ")

@@ -21,7 +21,7 @@ if MYPY:
 #: Seconds between two looks.
 LOOK_INTERVAL = 0.1
 LEFTOVERS_GRACE, TIMEOUT_GRACE = 1.0, 5.0
-#: Looks in a row that must find nothing alive: a process may fork just behind the back of a scan.
+#: Looks in a row that must find nothing alive: a process may fork while a scan has passed it already.
 CLEAR_LOOKS = 2
 
 #: Exit statuses of posix_spawn's and of subprocess's child when the program cannot be loaded.

@@ -343,5 +343,5 @@ def main(door: "Door", hello: "dict[str, Any]", places: "Places", front: int) ->
     """Be the agent, in a process forked from the first front; return its exit status."""
     agent = Agent(door, hello, places, front)
     agent.run()
-    # With all that it holds: its link is to end with it and not before.
+    # It keeps all that it holds: its link is to end with the process and not before.
     system.exit(0)

@@ -101,7 +101,7 @@ class Cache:
             self.trim()
 
     def trim(self) -> None:
-        """Throw out what was not needed for long, and of the rest the least recently needed, until it is not too
+        """Delete what was not needed for long, and of the rest the least recently needed, until it is not too
         much any more."""
         self._new = self._new_files = 0
         found = sorted(self._files(), reverse=True)
@@ -131,7 +131,7 @@ class Cache:
             for path in _listed(directory):
                 try:
                     info = system.stat(path, follow_symlinks=False)
-                except OSError:  # another agent threw it out
+                except OSError:  # another agent deleted it
                     continue
                 found.append((info.st_atime, info.st_size, path))
         return found
@@ -141,7 +141,7 @@ class Cache:
         return len(self._files())
 
     def clear(self) -> "tuple[int, int]":
-        """Throw everything out; return how many files that were, and how many bytes."""
+        """Delete everything; return how many files that were, and how many bytes."""
         found = self._files()
         remove_tree(self.path)
         gone = [size for _, size, path in found if not files.exists(path)]

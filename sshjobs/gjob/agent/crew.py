@@ -139,7 +139,7 @@ class Crew:
         self._rubbish.add(attempts)
 
     def dismiss(self) -> int:
-        """Let all runners go, which have nothing; return how many processes there are besides them."""
+        """End all runners, which have nothing to do; return how many processes there are besides them."""
         for pid in list(self.helpers):
             self.end_helper(pid)
         found = procs.table()
@@ -223,7 +223,7 @@ class Crew:
             self._watch(worker)
 
     def _take_on(self, worker: "Worker") -> bool:
-        """Listen to a new runner; False where that cannot be, and it is let go again."""
+        """Listen to a new runner; False where that cannot be, and it is ended again."""
         self._workers[worker.pid] = worker
         try:
             self._loop.watch(worker.sock.fileno(), lambda: self._on_worker(worker))

@@ -126,7 +126,7 @@ def _start(entrance: door.Door, hello: "dict[str, Any]", places: Places) -> None
         return agent.main(entrance, hello, places, me)
 
     system.fork(child)
-    # Should it die as it comes up, nobody is to be waiting at its door.
+    # Should it die as it comes up, no other front must be waiting for it.
     entrance.leave_to_another()
 
 

@@ -125,7 +125,7 @@ class Link:
         return True
 
     def close(self) -> None:
-        """Let go: the front ends, and with it the connection."""
+        """Close the connection: its front ends, and the connection with it."""
         for fd in {self.reading, self.writing}:
             files.close_quietly(fd)
         self.front.close()

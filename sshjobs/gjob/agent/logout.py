@@ -12,7 +12,7 @@ WARNING = "this host ends all of your processes at logout (KillUserProcesses=yes
 def ends_everything() -> bool:
     """True where logind is set so, and not otherwise for this user. What cannot be read says nothing."""
     try:
-        # Root is left out by default, and by every configuration that was ever seen.
+        # Root is left out by default, and in every known configuration.
         return bool(system.getuid()) and _is_set() and not files.exists(
             "%s/var/lib/systemd/linger/%s" % (ROOT, _name()))
     except OSError:

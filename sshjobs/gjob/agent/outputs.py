@@ -120,7 +120,7 @@ class Stream:
         return size - self._position
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         if self._fd >= 0:
             files.close_quietly(self._fd)
             self._fd = -1
@@ -190,6 +190,6 @@ class Feed:
         return any(stream.emptied for stream in self._streams)
 
     def close(self) -> None:
-        """Let the files go."""
+        """Close the files."""
         for stream in self._streams:
             stream.close()

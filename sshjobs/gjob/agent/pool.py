@@ -149,7 +149,7 @@ class Pool:
         worker.give(line)
 
     def done(self, worker: Worker) -> None:
-        """Note that a runner has nothing to do any more. One too many is let go."""
+        """Note that a runner has nothing to do any more. One too many is ended."""
         if worker.attempt is not None:
             worker.attempt.worker = None
         worker.attempt = None

@@ -64,7 +64,7 @@ class Talk:
         answer(frame, line, body)
 
     def close(self) -> None:
-        """Let go of files and link, and keep what the next link must know."""
+        """Close files and link, and keep what the next link must know."""
         for uid, feed in self._feeds.items():
             if uid in self._crew.attempts:
                 self._crew.attempts[uid].lost = feed.lost
