@@ -12,9 +12,10 @@ import click
 from sshjobs.cli.clustertype import kind_of, which_options
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import TRANSPORTS, accepts_new_keys, hosts_of, hosts_option, new_keys_option
+from sshjobs.cli.options import accepts_new_keys, hosts_of, hosts_option, new_keys_option
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, SshjobsError, UsageError, printable
 from sshjobs.model.states import STATE_BUSY
+from sshjobs.network.transport import TRANSPORTS
 
 if TYPE_CHECKING:
     from sshjobs.cluster.enginecluster import EngineCluster
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--log-directory", type=click.Path(path_type=Path), default=Path("results"), envvar="SSHJOBS_RESULTS",
               show_default=True, metavar="DIR", help="Where what they write comes to, a directory for each.")
 @click.option("--ssh-config", metavar="FILE", help="Use this ssh configuration instead of your own.")
-@click.option("--transport", type=click.Choice(TRANSPORTS),
+@click.option("--transport", type=click.Choice(list(TRANSPORTS)),
               help="How to reach hosts; local: all of them are this machine.")
 @new_keys_option
 @click.option("-v", "--verbose", count=True, help="Say more; twice for everything.")

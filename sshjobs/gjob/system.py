@@ -218,23 +218,24 @@ def _popen(program: bytes, argv: "list[bytes]", env: "dict[bytes, bytes]", files
     """Start a program where posix_spawn is missing (Python 3.6) or cannot do it."""
     import subprocess
 
-    def prepare() -> None:
-        for name, value in before:
-            try:
-                getattr(os, name)(value)
-            except OSError:
-                pass
-
     try:
         # Our own files are all closed on exec, so nothing is left for close_fds to do.
         process = subprocess.Popen(argv, executable=program, env=env, stdin=files[0], stdout=files[1],
                                    stderr=files[2], start_new_session=True, close_fds=False,
-                                   preexec_fn=prepare if before else None)
+                                   preexec_fn=(lambda: _prepare(before)) if before else None)
     except subprocess.SubprocessError as error:
         raise ValueError(str(error))
     # We wait for it ourselves; Popen is to leave the pid alone, which may be another's by then.
     process.returncode = 0
     return process.pid
+
+
+def _prepare(before: "list[tuple[str, Any]]") -> None:
+    for name, value in before:
+        try:
+            getattr(os, name)(value)
+        except OSError:  # below zero nice is for root
+            pass
 
 
 def ask(argv: "list[str]", patience: float) -> bytes:

@@ -133,7 +133,7 @@ def test_a_nice_value_that_is_not_allowed_keeps_no_job_from_starting(monkeypatch
         raise PermissionError(1, "not permitted")
 
     monkeypatch.setattr(os, "nice", nice)
-    system._renice(-5)
+    system._prepare([("nice", -5)])
 
 
 def test_the_newest_agent_is_written_down_whole_over_a_longer_record_and_through_no_link(tmp_path: Path) -> None:
