@@ -34,7 +34,7 @@ def log_in(context: Any, served: Served) -> Any:
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.on("console", lambda message: page.complaints.append(message.text)
             if message.type == "error" and "Failed to load resource" not in message.text else None)
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     page.goto(served.url)
     page.wait_for_selector("#runs")
     return page

@@ -151,7 +151,7 @@ def test_browsers_go_on_when_the_server_was_killed_and_started_again(chromium: A
         port = int(first.address.rpartition(":")[2])
         context = chromium.new_context()
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.goto(f"{first.address}/#token={first.token}")
         page.wait_for_selector("#runs")
         page.goto(f"{first.address}/?run=sweep-1")
