@@ -20,12 +20,15 @@ def test_nobody_else_may_look_into_what_a_run_makes_on_a_host(far: FarHost) -> N
     # The outputs are of unlike lengths.
     assert (end["out"], end["err"]) == (4, 14)
     link.run("2.1", "/bin/true")
+    link.say("fence", id="3.1")
+    assert link.end_of("3.1")["why"] == "fenced"
     seen = {str(path.relative_to(far.directory.parent)): path.stat().st_mode & 0o777
             for path in [far.directory, *far.directory.rglob("*")] if not path.is_symlink()}
     given = {f"{far.directory.name}/w/1.1/a", f"{far.directory.name}/w/1.1/a/in"}
     assert given <= set(seen) and len(seen) > 10
     open_to_others = {name: oct(mode) for name, mode in seen.items() if mode & 0o077 and name not in given}
     assert open_to_others == {}
+    assert f"{far.directory.name}/w/3.1" in seen
     assert {mode for name, mode in seen.items() if "/w/" in name and name.count("/") == 2} == {0o700}
     socket = Path(f"/tmp/sshjobs-{os.getuid()}")
     assert socket.stat().st_mode & 0o777 == 0o700
