@@ -109,16 +109,23 @@ def revived_with(jobs: Iterable[Job], reader: RunReader) -> list[Job]:
 
 def still_broken(jobs: Iterable[Job], together: Collection[str], reader: RunReader) -> Mapping[str, str]:
     """Return the jobs that cannot be tried again, because others that they wait for did not succeed and are not to be
-    tried again with them; each with the name of such a job.
+    tried again with them; each with the name of the job by which that began.
 
     :param together: the names of all jobs that are to be tried again
     """
-    waiting = [job for job in jobs if job.outcome is Outcome.SKIPPED and job.spec.after]
-    if not waiting:
+    if not any(job.outcome is Outcome.SKIPPED and job.spec.after for job in jobs):
         return {}
+    skipped = [job for job in reader.load_skipped() if job.spec.after]
     dependencies = Dependencies()
-    dependencies.follow(waiting, reader.awaited(entries_awaited(waiting)))
+    dependencies.follow(skipped, reader.awaited(entries_awaited(skipped)))
     for job in reader.load(together):
         if job.outcome is not None:
             dependencies.reopened(job)
-    return {job.name: broken for job in waiting if (broken := dependencies.standing(job).broken) is not None}
+    by = {job.name: broken for job in skipped if (broken := dependencies.standing(job).broken) is not None}
+
+    def first(name: str) -> str:
+        while name in by:
+            name = by[name]
+        return name
+
+    return {job.name: first(job.name) for job in jobs if job.name in by}

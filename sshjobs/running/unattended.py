@@ -95,4 +95,5 @@ def check_names(paths: RunPaths, names: Iterable[str]) -> None:
             if reader.job(name) is None:
                 near = reader.near_names(name)
                 raise UsageError(f"no job is called {name!r}", where=paths.name,
-                                 hint=f"did you mean {' or '.join(near)}?" if near else "see: sshjobs status")
+                                 hint=f"did you mean {' or '.join(near)}?" if near else
+                                 f"see: sshjobs status {paths.name} --all")

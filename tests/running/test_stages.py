@@ -13,6 +13,8 @@ from sshjobs.inputs.jobfile import load_jobfile
 from sshjobs.model.states import Outcome
 from sshjobs.running.unattended import change
 from sshjobs.store import RunReader
+from tests.conftest import SshjobsCli
+from tests.hints import tries
 from tests.lab.waiting import wait_until
 
 
@@ -76,9 +78,23 @@ def test_another_try_of_the_one_that_failed_lets_those_run_that_were_skipped(sta
     assert run.wait(60) == EXIT_JOBS_FAILED
     (tmp_path / "mended").touch()
     assert change(run.paths, {"do": "retry", "jobs": ["plot"]}) == {
-        "ok": True, "jobs": [], "refused": [], "blocked": {"plot": "fit"}}
+        "ok": True, "jobs": [], "refused": [], "blocked": {"plot": "prep"}}
     assert change(run.paths, {"do": "retry", "jobs": ["prep"]})["jobs"] == ["prep", "fit", "plot"]
     assert Run.resume(run.paths).process() == EXIT_OK
+    assert set(stored(run).values()) == {"succeeded"}
+
+
+@tries("{} is not tried again, as {} did not succeed; try that again: sshjobs retry {} {}")
+def test_a_job_that_was_skipped_is_tried_again_by_a_retry_of_the_one_that_failed(
+        start: Callable[..., Run], tmp_path: Path, sshjobs_cli: SshjobsCli) -> None:
+    run = start(Builder().AddJob(f"test -e {tmp_path}/mended", name="prep").AddJob("true", name="fit", after="prep")
+                .AddJob("true", name="plot", after=["fit"]), name="r")
+    run.wait(60)
+    (tmp_path / "mended").touch()
+    told = sshjobs_cli("retry", "r", "plot")
+    assert (told.returncode, told.stderr) == (
+        1, "sshjobs: plot is not tried again, as prep did not succeed; try that again: sshjobs retry r prep\n")
+    assert sshjobs_cli("retry", "r", "prep").returncode == EXIT_OK
     assert set(stored(run).values()) == {"succeeded"}
 
 
