@@ -174,7 +174,16 @@ def test_a_program_that_is_there_is_run(here: Path, tmp_path: Path) -> None:
     with open(tmp_path / "kept", "w") as kept:
         with pytest.raises(Trouble, match="install it on the host"):
             far._run_here(["no-such-shell"], str(tmp_path), kept.fileno())
-        assert far._run_here(["true"], str(tmp_path), kept.fileno()) == 0
+        # As over a connection: it goes on for as long as its standard input is open.
+        reading, writing = os.pipe()
+        before = os.dup(0)
+        os.dup2(reading, 0)
+        try:
+            assert far._run_here(["true"], str(tmp_path), kept.fileno()) == 0
+        finally:
+            os.dup2(before, 0)
+            for fd in (reading, writing, before):
+                os.close(fd)
 
 
 @tries("use gjob remote from here")
