@@ -131,11 +131,12 @@ class IPython(Engine):
             asked: dict[int, Any] = {}
             while True:
                 # Those that register meanwhile are asked too; one that works answers when it is through.
-                asked.update((number, client[number].apply_async(of_engine)) for number in client.ids
-                             if number not in asked)
-                client.wait([asked[number] for number in client.ids], timeout=_PAUSE_S)
+                # Looked at once each time: the client hears of engines in a thread of its own.
+                there = list(client.ids)
+                asked.update((number, client[number].apply_async(of_engine)) for number in there if number not in asked)
+                client.wait([asked[number] for number in there], timeout=_PAUSE_S)
                 found = _answers(client, asked)
-                done = 0 < len(found) == len(client.ids) if enough is None else enough(found)
+                done = 0 < len(found) == len(there) if enough is None else enough(found)
                 if done or time.monotonic() >= deadline:
                     return sorted(found, key=lambda facts: (facts.host, facts.pid))
 

@@ -31,6 +31,7 @@ from sshjobs import (
 from sshjobs.model.keys import KEYS
 from sshjobs.running.runmanager import silent
 from tests.hints import tries
+from tests.lab.waiting import wait_until
 
 WRONG: list[Any] = [None, 0, -1, 10**400, float("nan"), float("inf"), 1.5, True, "", "no such thing", "\0", "x" * 10_000,
                     b"bytes", [], [None], [1], ["a", object()], ["\0"], {}, {"a": None}, {1: 2}, object(), Path("/"), len]
@@ -108,7 +109,7 @@ def here(clean_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.chdir(place)
     threads, children = set(threading.enumerate()), _children()
     yield place
-    assert set(threading.enumerate()) <= threads
+    wait_until(lambda: set(threading.enumerate()) <= threads, 30, lambda: str(threading.enumerate()))
     assert _children() <= children
 
 

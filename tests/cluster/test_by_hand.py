@@ -69,13 +69,17 @@ def test_broker_and_workers_by_hand(kind: str, open_terminal: Any, sshjobs_cli: 
     worker = open_terminal("LaunchWorker", *([] if kind == "ipython" else ["2"]), "-c", ini, "-t", kind)
     worker.until(REGISTERED[kind])
 
-    table = cluster("PingWorkers", "2").stdout.splitlines()
+    # An engine of ipython says that it is registered some seconds before it answers.
+    patience = "20" if kind == "ipython" else "2"
+    told = cluster("PingWorkers", patience)
+    table = told.stdout.splitlines()
+    assert table, told
     assert table[0].split() == ["HOST", "PID", "NREQS", "ETIME", "MEAN_ETIME", "UPTIME"] and len(table) == 2
-    (before,) = pinged(cluster("PingWorkers", "2", "--json"))
+    (before,) = pinged(cluster("PingWorkers", patience, "--json"))
     restarted = cluster("RestartWorkers")
     assert (restarted.returncode, restarted.stdout) == (0, f"{before['host']} {before['pid']} restarts\n")
     wait_until(lambda: worker.said.count(REGISTERED[kind]) == 2, 60, lambda: worker.said)
-    (after,) = pinged(cluster("PingWorkers", "2", "--json"))
+    (after,) = pinged(cluster("PingWorkers", patience, "--json"))
     assert after["pid"] != before["pid"]
 
     killed = cluster("KillWorkers")

@@ -24,7 +24,7 @@ def test_what_has_no_execute_bit_is_told_with_how_to_run_it(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(("first", "told"), [
-    (b"#!/no/such", "names /no/such, which is not on this host"), (b"#!no", "names no: write the whole path there, or #!/usr/bin/env no"),
+    (b"#!/no/such", "names /no/such, which is not on this host"), (b"#!no", "names no; write the whole path there, or #!/usr/bin/env no"),
     (b"#!/bin/sh\r", "names /bin/sh\\r: the file has Windows line ends"), (b"#! /etc/passwd", "/etc/passwd, which its first line names, cannot be executed"),
     (b"\x7fELF", "the loader that it asks for is not on this host"), (b"x#!/bin/sh", "the loader that it asks for is not")])
 def test_what_is_there_and_not_found_is_told_with_what_is_to_run_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bytes, told: str) -> None:
