@@ -72,8 +72,9 @@ class RoundTrip(NamedTuple):
 class Pulse(NamedTuple):
     """How a host fares, for people who watch; it comes once a minute.
 
-    :ivar told: ``load``, free ``memory`` and ``disk`` in bytes, ``gpus`` in percent and ``gpu_memory`` taken in bytes,
-        ``jobs``: by attempt, seconds of CPU and bytes of memory; ``sent`` to it and ``received`` from it in bytes
+    :ivar told: by name: ``load``; ``memory`` and ``disk``, free bytes; ``gpus``, use in percent; ``gpu_memory``, used
+        bytes; ``jobs``, for each attempt its seconds of CPU and bytes of memory; ``sent`` and ``received``, bytes to
+        the host and from it
     """
 
     host: str

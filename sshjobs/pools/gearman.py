@@ -1,7 +1,7 @@
 """The pool and the workers of a gearman task farm, with the names of ``glimpse.pools.gearman_cluster.pool``.
 
-Requests and results travel as pickles through gearmand, whose port whoever reaches it can read and write. With the
-cluster's key each carries an HMAC, so that only who has the key can have something unpickled; they are not encrypted.
+Requests and results travel as pickles through gearmand. Everybody who reaches its port can read and write there. With
+the cluster's key each pickle carries an HMAC, and one without it is not unpickled. They are not encrypted.
 """
 
 from __future__ import annotations

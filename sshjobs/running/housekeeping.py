@@ -206,7 +206,7 @@ class Housekeeping(Hooks):
         :param finished: the run is over
         :param clean: hosts are to remove all that is left of it, also where more will be launched by another manager
         """
-        # Whoever had it leave has what they wanted; who asks for that once more does not want to wait for hosts.
+        # The first request to leave is met by now; a second one means that nobody wants to wait for hosts.
         self.closing, self.leaves = True, False
         told_at = self.clock.monotonic() + CLOSING_PATIENCE
 

@@ -112,7 +112,7 @@ class Dependencies:
                 self._view(job.spec, after, awaited).group(job.spec.params).followers.append(job)
 
     def standing(self, job: Job) -> Standing:
-        """Tell whether a job that was taken in may run."""
+        """Tell whether a job may run that :meth:`follow` was given."""
         groups = [self._view(job.spec, after, {}).group(job.spec.params) for after in afters_of(job.spec.after)]
         broken = next((next(iter(group.broken)) for group in groups if group.broken), None)
         return Standing(any(group.left for group in groups), broken)
