@@ -194,10 +194,13 @@ class Machine(Site):
         if signal == CONTINUE:
             self._go_on(process)
             return
-        if signal == TERM and (process.stubborn or process.left is not None):
+        if signal == TERM and process.stubborn:
             return
         if by is not None:
             self.watcher.on_kill(self, process, by)
+        if signal == TERM and process.left is not None:
+            process.asked_to_end = True
+            return
         self.end(process, None, signal)
 
     def _stop(self, process: Process) -> None:
@@ -208,6 +211,9 @@ class Machine(Site):
     def _go_on(self, process: Process) -> None:
         if process.program is not None and process.left is not None:
             left, process.left = process.left, None
+            if process.asked_to_end:
+                self.end(process, None, TERM)
+                return
             self._let_run(process, process.program, left)
 
     # -- jobs ----------------------------------------------------------------------------------------------------

@@ -72,6 +72,8 @@ class Process:
         # -- of jobs
         self.program: Program | None = None
         self.stubborn = False
+        #: It was sent TERM while it stood still, and hears of that when it goes on.
+        self.asked_to_end = False
         #: How much longer it runs, while it is stopped.
         self.left: float | None = None
         self.ends_at = 0.0
