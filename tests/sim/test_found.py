@@ -9,6 +9,7 @@ import pytest
 
 from sshjobs.model.spec import JobSpec
 from sshjobs.model.states import Outcome
+from sshjobs.network.session.session import DEAF_AFTER
 from sshjobs.simulation import Program
 from sshjobs.store import RunReader
 from tests.sim import disasters
@@ -293,4 +294,17 @@ def test_what_a_runner_was_given_and_did_not_begin_with_is_launched_again_as_the
         disasters.kill_both(play, machine)
         play.advance(60.0)
         assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
+        play.finish()
+
+
+def test_a_host_that_talks_and_hears_nothing_is_connected_anew() -> None:
+    """What its jobs write arrives all the time. That does not say that it hears what is asked of it."""
+    with play_of("deaf", Program(900.0, 0, None, b"o" * 900, pieces=900)) as play:
+        play.begin(1)
+        play.advance(3.0)
+        machine, = play.machines()
+        machine.cut(0, 1 << 40, heard=False)
+        play.befall(disasters.cancel)
+        play.advance(DEAF_AFTER + 60.0)
+        assert play.judge.recorded == {"1.1": Outcome.CANCELLED}
         play.finish()

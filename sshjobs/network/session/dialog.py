@@ -50,6 +50,7 @@ class Dialog:
     :ivar slots: how many jobs the host takes at a time, ``None`` for as many as it has cores
     :ivar upload: what brings inputs over the connection that there is
     :ivar cleared: how far the host is with deleting what it has of the run
+    :ivar answers: how many signs of life the host has given that it was asked for
     :ivar on_gone: called with what the host said was left of the run, once it has closed the link at the end
     """
 
@@ -57,7 +58,7 @@ class Dialog:
                  slots: int | None):
         self.book, self.slots = book, slots
         self.on_gone: Callable[[int, int], None] | None = None
-        self.cleared = 0
+        self.cleared = self.answers = 0
         self.upload: Upload | None = None
         self._host, self._run, self._say, self._emit = host, run, say, emit
         #: When the last sign of life was asked for, and which it is as long as it has not come.
@@ -157,9 +158,11 @@ class Dialog:
     def _take_pong(self, seq: int, now: float) -> bool:
         """Note a sign of life; tell whether it was asked for."""
         if seq == MARK and self.upload is not None and self.upload.mark():
+            self.answers += 1
             return True
         if seq != self._ping:
             return False
+        self.answers += 1
         self._ping = None
         if self.upload is None or not self.upload.busy:
             # Behind an upload it does not tell how long a round trip takes.
@@ -200,6 +203,11 @@ class Dialog:
         self._slots_said = self.slots
         return words.hello(run=self._run.uid, name=self._run.name, host=self._host, epoch=self._run.epoch,
                            slots=self.slots)
+
+    @property
+    def waits_for_pong(self) -> bool:
+        """Whether a sign of life was asked for that has not come."""
+        return self._ping is not None
 
     def ping(self, seq: int, now: float) -> None:
         """Ask for a sign of life."""

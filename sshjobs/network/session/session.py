@@ -24,6 +24,10 @@ from sshjobs.network.transport.base import Stream, Transport
 
 #: Seconds without an answer to a ping after which people are told that the host is silent.
 UNANSWERED_S = 2.0
+#: Seconds without any answer after which a host that talks is asked for a sign of life, and after which the link is
+#: dead: what it says arrives, by itself or as outputs of its jobs, and what it is told does not. Long, as answers come
+#: behind outputs, and behind inputs.
+PING_TALKER, DEAF_AFTER = 60.0, 300.0
 #: Seconds that a host gets to remove what is left of a run.
 BYE_TIMEOUT = 10.0
 #: Seconds that a host may take to delete what it has, if it makes progress; that its last process may take to end.
@@ -154,15 +158,17 @@ class HostSession:
         return await self._transport.advise(self.host, error)
 
     async def _see_silence(self, stream: Stream) -> None:
-        """Ask a silent agent for a sign of life; end the stream when it gives none."""
+        """Ask a silent agent for a sign of life; end the stream when it gives none, and when it only talks."""
         loop, seq, silence, heard, told = asyncio.get_running_loop(), 0, 0.0, self._heard, False
+        unanswered, answers = 0.0, self._dialog.answers
         deadline = loop.time() + READY_TIMEOUT
         while True:
             ping_after, dead_after = self._dialog.patience()
-            if silence >= dead_after or (not self.book.open and loop.time() >= deadline):
+            if (silence >= dead_after or unanswered >= DEAF_AFTER
+                    or (not self.book.open and loop.time() >= deadline)):
                 # Such a host sends frames, but not the welcome that has to come first.
                 return stream.abort()
-            if silence >= ping_after:
+            if silence >= ping_after or (unanswered >= PING_TALKER and not self._dialog.waits_for_pong):
                 seq += 1
                 self._dialog.ping(seq, loop.time())
             if (silence >= ping_after + UNANSWERED_S) != told:
@@ -171,6 +177,8 @@ class HostSession:
             await asyncio.sleep(ping_after / 3)
             # Counted, not measured: while this machine slept or stood still, the host could not be heard.
             silence, heard = (silence + ping_after / 3 if heard == self._heard else 0.0), self._heard
+            unanswered = unanswered + ping_after / 3 if answers == self._dialog.answers else 0.0
+            answers = self._dialog.answers
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -257,8 +265,9 @@ class HostSession:
             act()
 
         def listen_again() -> None:
-            # This side does not read meanwhile: that is no silence of the host.
+            # This side does not read meanwhile: that is no silence of the host, nor is it deaf.
             self._heard = asyncio.get_running_loop().time()
+            self._dialog.answers += 1
 
         await self._trouble.outwait(try_it, listen_again)
 

@@ -215,6 +215,9 @@ class Machine(Site):
                 self.end(process, None, TERM)
                 return
             self._let_run(process, process.program, left)
+            held, process.held = process.held, []
+            for number, data in held:
+                self._write(process, number, data)
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
@@ -258,6 +261,9 @@ class Machine(Site):
 
     def _write(self, process: Process, number: int, data: bytes) -> None:
         if not process.alive:
+            return
+        if process.left is not None:
+            process.held.append((number, data))
             return
         try:
             count = process.files[number].write(data)

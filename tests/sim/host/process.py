@@ -76,6 +76,8 @@ class Process:
         self.asked_to_end = False
         #: How much longer it runs, while it is stopped.
         self.left: float | None = None
+        #: What it will write when it goes on: to which file, and what.
+        self.held: list[tuple[int, bytes]] = []
         self.ends_at = 0.0
         self.run = 0
 
