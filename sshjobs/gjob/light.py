@@ -80,6 +80,8 @@ def make_loads(parse_int: "Callable[[str], int]",
             found, end = scan(text, 0)
         except StopIteration as stop:
             raise ValueError("nothing that JSON knows at %s" % stop.value)
+        except SystemError:  # it says where by the module that is not loaded here
+            raise ValueError("a text, a list or an object is not ended, or a comma or a colon is missing")
         if end != len(text):
             raise ValueError("more than one JSON value")
         return found

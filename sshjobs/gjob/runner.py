@@ -6,7 +6,7 @@ It hangs on nobody: when the agent is gone it finishes its job, writes the end i
 import os
 import select
 
-from . import cgroup, files, lease, oom, procs, room, start, system
+from . import cgroup, files, lease, oom, procs, result, room, start, system
 from . import journal as journal_
 from . import pipes as pipes_
 from .kill import Killer, go_on, halt
@@ -370,12 +370,13 @@ class Runner:
 
     def _end(self, job: Job, why: str, msg: "str | None", out: int, err: int) -> None:
         body = '"id":"%s","why":"%s","status":%s,"signal":%s,"started":%s,"ended":%.6f,"out":%d,"err":%d,"msg":%s,' \
-               '"cpu":%.6f,"rss":%d}' % (
+               '"cpu":%.6f,"rss":%d' % (
                    job.uid, why, "null" if job.status is None else job.status,
                    "null" if job.signal is None else job.signal,
                    "null" if job.started_at is None else "%.6f" % job.started_at, job.ended_at or system.time(),
                    out, err, "null" if msg is None else dumps([msg])[1:-1], job.cpu, job.rss)
-        text = body.encode("ascii")
+        left = result.fields(self._places, job.uid) if job.pid else {}
+        text = (body + "," + dumps(left)[1:] if left else body + "}").encode("ascii")
         self._journal.append(b'{"k":"end",' + text)
         self._tell(b'{"t":"ended",' + text)
 

@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 
-from . import files, room, seals, system, wire
+from . import files, result, room, seals, system, wire
 from .jobkeys import CHANGES, Start
 from .places import NEW, Places, make_directories
 from .values import LINK, to_bytes
@@ -177,6 +177,7 @@ class Starter:
         env[b"SSHJOBS_ATTEMPT"] = launch["id"].partition(".")[2].encode("ascii")
         env[b"SSHJOBS_INDEX"] = b"%d" % launch["index"]
         env[b"SSHJOBS_TOKEN"] = launch["token"].encode("ascii")
+        env[b"SSHJOBS_RESULT_FILE"] = os.fsencode(result.path(self._places.cwd(launch["id"])))
         return env
 
     def _argv(self, uid: str, spec: "dict[str, Any]", env: "dict[bytes, bytes]") -> "list[bytes]":
@@ -271,6 +272,9 @@ class Starter:
                     system.symlink(to_bytes(sha), target)
                 else:
                     _copy(self._places.blob(sha), sha, target, mode & 0o777)
+                    if path == result.NAME:
+                        # It is no result of this job's, unless that writes to it.
+                        system.utime(target, (result.SENT, result.SENT))
             except OSError as error:
                 raise self._not_placed("the input file %s cannot be placed" % path, error,
                                        None if mode == LINK else sha)

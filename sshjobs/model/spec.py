@@ -5,6 +5,7 @@ Pure data: no clock, no disk, no process. The code that changes a state or an ou
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from operator import attrgetter
@@ -228,10 +229,12 @@ class Attempt:
     :ivar cpu: seconds of processor time that it used; ``None`` where the host does not tell
     :ivar rss: the most memory that it had resident, in bytes; ``None`` where the host does not tell
     :ivar released: nothing of it that is needed is on its host any more
+    :ivar result_json: what it left as its result, as a line of JSON; ``None`` where that is nothing
     """
 
     __slots__ = ("cause", "cpu", "ended", "err_crc", "err_size", "exit_status", "host", "n", "out_crc", "out_size",
-                 "outcome", "pid", "reason", "released", "rss", "signal", "started", "state", "token", "uid")
+                 "outcome", "pid", "reason", "released", "result_json", "rss", "signal", "started", "state", "token",
+                 "uid")
 
     def __init__(self, n: int, uid: str, host: str, token: str):
         if not (isinstance(n, int) and isinstance(uid, str) and isinstance(host, str) and isinstance(token, str)):
@@ -253,6 +256,13 @@ class Attempt:
         self.cpu: float | None = None
         self.rss: int | None = None
         self.released = False
+        self.result_json: str | None = None
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What it left as its result: a new mapping each time, empty until it ended, and where it left nothing."""
+        found: dict[str, Any] = json.loads(self.result_json) if self.result_json else {}
+        return found
 
     @property
     def seconds(self) -> float | None:
@@ -322,6 +332,12 @@ class Job:
         """For how long its newest attempt ran, by its host's clock; ``None`` until it ended, and where it did not
         start."""
         return self.attempts[-1].seconds if self.attempts else None
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What its newest attempt left as its result: a new mapping each time, empty until it ended, and where it left
+        nothing."""
+        return self.attempts[-1].result if self.attempts else {}
 
     def _here(self) -> JobPaths:
         if self.paths is None:

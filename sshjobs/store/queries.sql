@@ -104,14 +104,14 @@ DELETE FROM cancelled WHERE job = ?;
 -- name: write_attempt
 -- Write an attempt, whether it is new or known.
 INSERT INTO attempts (job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
-                      out_size, err_size, cpu, rss, released, out_crc, err_crc, cause)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job, n) DO UPDATE SET
     state = excluded.state, outcome = excluded.outcome, exit_status = excluded.exit_status,
     signal = excluded.signal, reason = excluded.reason, started = excluded.started, ended = excluded.ended,
     pid = excluded.pid, out_size = excluded.out_size, err_size = excluded.err_size, cpu = excluded.cpu,
     rss = excluded.rss, released = excluded.released, out_crc = excluded.out_crc, err_crc = excluded.err_crc,
-    cause = excluded.cause;
+    cause = excluded.cause, result = excluded.result;
 
 -- name: release_attempt
 -- Note that nothing of an attempt is on its host any more.
@@ -170,7 +170,7 @@ WHERE changed > 0 AND changed > ? AND changed <= ? ORDER BY changed, number;
 -- name: select_attempts
 -- The attempts of a range of jobs, in order.
 SELECT job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
-       out_size, err_size, cpu, rss, released, out_crc, err_crc, cause
+       out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result
 FROM attempts WHERE job BETWEEN ? AND ? ORDER BY job, n;
 
 -- name: select_names_from
@@ -212,7 +212,7 @@ SELECT ifnull(max(number), 0) FROM jobs;
 -- name: select_unfinished_attempts
 -- All attempts of those jobs.
 SELECT job, n, attempts.host, token, attempts.state, attempts.outcome, attempts.exit_status, attempts.signal,
-       attempts.reason, started, ended, pid, out_size, err_size, cpu, rss, released, out_crc, err_crc, cause
+       attempts.reason, started, ended, pid, out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result
 FROM attempts JOIN jobs ON jobs.number = attempts.job
 WHERE jobs.state NOT IN ('done', 'error') OR job IN (SELECT job FROM attempts WHERE released = 0)
 ORDER BY job, n;

@@ -28,7 +28,7 @@ _EMPTY_BY_DEFAULT = frozenset(key for key, value in _DEFAULTS.items() if not val
 
 
 #: What a row of an attempt consists of, and which of it a host has told.
-_ATTEMPT, _TOLD_BY_HOST = "iisssSIISFFIIIFIiIIS", frozenset((9, 10, 11, 12, 13, 14, 15))
+_ATTEMPT, _TOLD_BY_HOST = "iisssSIISFFIIIFIiIISS", frozenset((9, 10, 11, 12, 13, 14, 15))
 #: Longest reason that is shown, in characters; longer ones stand in older stores. No number from a host is so large.
 LONGEST_REASON, _NO_NUMBER = 2000, 1 << 63
 
@@ -71,6 +71,7 @@ class AttemptRow(NamedTuple):
     out_crc: int | None
     err_crc: int | None
     cause: str | None
+    result: str | None
 
 
 class HostRow(NamedTuple):
@@ -105,7 +106,7 @@ def attempt_row(job: Job, attempt: Attempt) -> tuple[Any, ...]:
     return (job.index + 1, attempt.n, attempt.host, attempt.token, attempt.state, attempt.outcome,
             attempt.exit_status, attempt.signal, clean_text(attempt.reason), attempt.started, attempt.ended,
             attempt.pid, attempt.out_size, attempt.err_size, attempt.cpu, attempt.rss, int(attempt.released),
-            attempt.out_crc, attempt.err_crc, attempt.cause)
+            attempt.out_crc, attempt.err_crc, attempt.cause, attempt.result_json)
 
 
 def host_json(host: Host) -> str:
@@ -293,6 +294,7 @@ def read_attempt(row: AttemptRow) -> Attempt:
     attempt.cpu, attempt.rss = row.cpu, row.rss
     attempt.released = bool(row.released)
     attempt.out_crc, attempt.err_crc = row.out_crc, row.err_crc
+    attempt.result_json = row.result
     return attempt
 
 

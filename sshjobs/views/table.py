@@ -120,7 +120,7 @@ class Table:
             return f"since {wording.clock(since, self._now)}: {job.host} cannot be asked" if since else "away"
         if job.state == STATE_ERROR:
             return wording.ending(job.outcome, job.exit_status, job.signal, job.reason)
-        return wording.standing(job.paused, job.reason) if job.state in (STATE_FREE, STATE_BUSY) else ""
+        return wording.standing(job.paused, job.reason)
 
     def _page(self, rows: list[tuple[str, ...]], first: bool) -> None:
         if self._tty:

@@ -90,7 +90,7 @@ def ending(outcome: str | None, exit_status: int | None, number: int | None, rea
         "signalled": f"killed by {signal_name(number)}" if number is not None else "killed by a signal",
         "timed_out": "timed out", "out_of_memory": "out of memory", "never_started": "never started",
     }
-    return _because(words.get(outcome or "", outcome or "not over"), outcome, reason)
+    return _because(words.get(outcome or "", outcome or "not over"), reason)
 
 
 def left_out(cancelled: int, word: str) -> str:
@@ -113,11 +113,11 @@ def ending_of(event: Mapping[str, Any]) -> str:
     text = ending(event["outcome"], event["exit_status"], event["signal"], None)
     if event["seconds"] is not None:
         text += f" in {duration(event['seconds'])}"
-    return _because(text, event["outcome"], event["reason"])
+    return _because(text, event["reason"])
 
 
-def _because(text: str, outcome: str | None, reason: str | None) -> str:
-    if not reason or outcome == "succeeded":
+def _because(text: str, reason: str | None) -> str:
+    if not reason:
         return text
     return reason if reason.startswith(text) else f"{text}: {reason}"
 

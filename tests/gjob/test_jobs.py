@@ -63,6 +63,7 @@ def test_environment_is_the_logins_and_the_jobs_and_ours(far: FarHost) -> None:
     assert got[b"LOGIN_SAYS"] == b"yes"
     assert got[b"ODD"] == os.fsencode(env["ODD"])
     ours = {key: value for key, value in got.items() if key.startswith(b"SSHJOBS_")}
+    assert ours.pop(b"SSHJOBS_RESULT_FILE") == os.fsencode(far.directory / "w/7.3/result.json")
     assert ours == {b"SSHJOBS_RUN": b"run-1", b"SSHJOBS_JOB": "näme".encode(), b"SSHJOBS_ATTEMPT": b"3",
                     b"SSHJOBS_HOST": b"far", b"SSHJOBS_SLOT": b"1", b"SSHJOBS_INDEX": b"4",
                     b"SSHJOBS_TOKEN": token_of("7.3").encode()}

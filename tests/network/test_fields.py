@@ -29,7 +29,7 @@ ENDS: dict[tuple[str, str], tuple[float, float]] = {
 #: How many characters of each text are kept.
 LENGTHS = {("welcome", key): 255 for key in ("boot", "machine", "hostname", "python", "gpus")} | {
     ("welcome", "root"): 4096, ("welcome", "home"): 4096, ("refused", "why"): 1000, ("refused", "hint"): 1000,
-    ("ended", "msg"): 1000, ("warn", "msg"): 1000, ("error", "msg"): 1000}
+    ("ended", "msg"): 1000, ("ended", "bad_result"): 1000, ("warn", "msg"): 1000, ("error", "msg"): 1000}
 #: How many values each list may have.
 MOST = {("welcome", "gpus"): 1000, ("lack", "shas"): 1000, ("pulse", "gpus"): 1000, ("pulse", "gpu_memory"): 1000,
         ("pulse", "ids"): 1000, ("pulse", "cpu"): 1000, ("pulse", "rss"): 1000}

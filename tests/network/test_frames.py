@@ -27,7 +27,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "started": {"id": ID, "pid": 12, "at": 1.5},
     "out": {"id": ID, "s": 1, "off": 0, "n": 0, "crc": 0},
     "ended": {"id": ID, "why": "exited", "status": 0, "signal": None, "started": 1.0, "ended": 2.0, "out": 0, "err": 0,
-              "msg": None, "cpu": 0.1, "rss": 1000},
+              "msg": None, "cpu": 0.1, "rss": 1000, "result": {"loss": 0.5}, "bad_result": None},
     "stuck": {"id": ID, "pids": [12]},
     "warn": {"msg": "m"},
     "pong": {"seq": 1},
@@ -115,6 +115,21 @@ def test_a_frame_has_just_its_keys(name):
         else:
             with pytest.raises(ProtocolError):
                 frames.parse_header(json.dumps(without).encode())
+
+
+@pytest.mark.parametrize("word", [
+    "[]", '"{}"', "1", "true", '{"a":NaN}', '{"a":1e999}', '{"a":' + str(2**63) + "}", '{"' + "k" * 201 + '":1}',
+    '{"a":' + "[" * 20 + "]" * 20 + "}", '{"a":[' + "1," * 20_000 + "1]}", '{"a":[' + "[]," * 1000 + "[]]}",
+], ids=lambda word: word[:16])
+def test_a_result_is_an_object_of_bounded_size_with_numbers_that_can_be_counted_with(word):
+    with pytest.raises(ProtocolError):
+        frames.parse_header(with_word("ended", "result", word))
+
+
+def test_a_result_is_kept_as_it_is_but_for_halves_of_letters():
+    word = r'{"a\ud800":"\u001b[2J \udc80 \ud83d\ude00","b":[null,true,-9223372036854775807,{"c":"x"}]}'
+    assert frames.parse_header(with_word("ended", "result", word))["result"] == {
+        "a\ufffd": "\x1b[2J \ufffd \U0001f600", "b": [None, True, -2**63 + 1, {"c": "x"}]}
 
 
 @pytest.mark.parametrize(("name", "key"), fields_with(Flag))

@@ -2,7 +2,7 @@
 
 import os
 
-from .. import cgroup, kill, procs, system
+from .. import cgroup, kill, procs, result, system
 from .. import lease as lease_
 from .. import pipes as pipes_
 from ..light import dumps
@@ -27,6 +27,8 @@ CLEAR_LOOKS = 2
 #: Exit statuses of posix_spawn's and of subprocess's child when the program cannot be loaded.
 UNLOADED = (127, 255)
 
+#: Ends of what has run, known for certain.
+_WITH_RESULT = ("exited", "signalled", "timed_out", "oom", "cancelled")
 _NEVER = "its runner died before the job was started"
 _NO_ROOM = "its runner had no room for itself: files or memory"
 _LAST_WORDS = "its runner died as it ended: the last of its output may be missing"
@@ -183,7 +185,9 @@ class Adopted:
             msg = msg if self._held_pipes or msg is not None else _LAST_WORDS
         started = self._records.get("start", {}).get("at")
         self.attempt.sizes = sizes = self._places.size(uid, 1), self._places.size(uid, 2)
-        text = end_text(uid, why, msg, status, number, started, system.time(), sizes, self._usage)
+        # Of one of which nobody knows how it ended, nobody knows either whether it was through with that.
+        left = result.fields(self._places, uid, tries=1) if why in _WITH_RESULT else {}
+        text = end_text(uid, why, msg, status, number, started, system.time(), sizes, self._usage, left)
         cgroup.remove(self._records.get("claim", {}).get("cgroup"))
         self._history.journal.append(b'{"k":"end",' + text)
         return text

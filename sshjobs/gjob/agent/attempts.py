@@ -78,10 +78,14 @@ def _how(frame: "dict[str, Any]") -> str:
 
 def end_text(uid: str, why: str, msg: "str | None" = None, status: "int | None" = None, signal: "int | None" = None,
              started: "float | None" = None, ended: "float | None" = None, sizes: "tuple[int, int]" = (0, 0),
-             usage: "tuple[float, int]" = (0.0, 0)) -> bytes:
-    """Return an end as the rest of a JSON object, for ``Attempt.end`` and journals."""
+             usage: "tuple[float, int]" = (0.0, 0), result: "dict[str, Any] | None" = None) -> bytes:
+    """Return an end as the rest of a JSON object, for ``Attempt.end`` and journals.
+
+    :param result: what it says of the result (see :func:`gjob.result.fields`)
+    """
     frame = {"id": uid, "why": why, "status": status, "signal": signal, "started": started, "ended": ended,
              "out": sizes[0], "err": sizes[1], "msg": msg, "cpu": usage[0], "rss": usage[1]}
+    frame.update(result or {})
     return dumps(frame).encode("ascii")[1:]
 
 

@@ -7,6 +7,7 @@ an agent (:mod:`sshjobs.network.traces`).
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ from sshjobs.errors import printable
 #: JSON longer than this is not read if it has many lists and objects: an empty one takes three bytes of a line, and
 #: seventy of memory.
 LONG, MANY_PARTS = 1 << 16, 1000
+#: What a result may hold at most: values in all, lists and objects in each other, characters of a name, and numbers
+#: below this: the far side sends no others.
+MANY_VALUES, DEEPEST, LONGEST_NAME, _NO_INT = 20_000, 20, 200, 1 << 63
 
 
 def _no_constant(word: str) -> Any:
@@ -182,6 +186,53 @@ class Record(NamedTuple):
             except Bad as error:
                 raise Bad(error.key or key) from None
         return taken
+
+
+class Result(NamedTuple):
+    """An object that a job has left, of any keys. What is text in it is not made harmless to a terminal."""
+
+    def take(self, value: Any) -> dict[str, Any]:
+        """See :class:`Field`."""
+        if type(value) is not dict:
+            raise Bad
+        taken: dict[str, Any] = _Budget().checked(value, DEEPEST)
+        return taken
+
+
+class _Budget:
+    """What may still come of one result."""
+
+    def __init__(self) -> None:
+        self.parts, self.values = MANY_PARTS, MANY_VALUES
+
+    def checked(self, value: Any, depth: int) -> Any:
+        """Return a value as it may be kept.
+
+        :param depth: how deep lists and objects may stand in each other from here on
+        :raises Bad: there is too much in it, or a number that cannot be counted with
+        """
+        self.values -= 1
+        kind = type(value)
+        if self.values < 0 or (kind is int and not -_NO_INT < value < _NO_INT) or (
+                kind is float and not math.isfinite(value)):
+            raise Bad
+        if kind is str:
+            return whole_text(value)
+        if kind not in (dict, list):
+            return value
+        self.parts -= 1
+        if self.parts < 0 or not depth:
+            raise Bad
+        if kind is list:
+            return [self.checked(one, depth - 1) for one in value]
+        if any(len(name) > LONGEST_NAME for name in value):
+            raise Bad
+        return {whole_text(name): self.checked(one, depth - 1) for name, one in value.items()}
+
+
+def whole_text(text: str) -> str:
+    """Return a text without halves of surrogate pairs, which no file can hold."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def is_heavy(text: bytes, parts: int = MANY_PARTS) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,8 +81,11 @@ class Ended(NamedTuple):
     sizes: tuple[int, int]
     crcs: tuple[int | None, int | None] = (None, None)
     cause: Cause | None = None
+    #: What the job left as its result, a line of JSON.
+    result: str | None = None
 
 
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 _OUTCOMES = {"signalled": Outcome.SIGNALLED, "timed_out": Outcome.TIMED_OUT, "oom": Outcome.OUT_OF_MEMORY,
              "cancelled": Outcome.CANCELLED, "fenced": Outcome.NEVER_STARTED, "start_failed": Outcome.NEVER_STARTED,
              "no_room": Outcome.NEVER_STARTED, "cannot_start": Outcome.NEVER_STARTED,
@@ -100,8 +104,10 @@ def ended_from(frame: dict[str, Any]) -> Ended:
     # Only how the main process went is its exit status or its signal; for other ends they are a by-product.
     status = frame["status"] if why == "exited" else None
     signal = frame["signal"] if why == "signalled" else None
-    return Ended(frame["id"], outcome, status, signal, frame["started"], frame["ended"], frame["msg"] or None,
-                 frame["cpu"], frame["rss"], (frame["out"], frame["err"]), cause=_CAUSES.get(why))
+    said = [text for text in (frame["msg"], frame.get("bad_result")) if text]
+    return Ended(frame["id"], outcome, status, signal, frame["started"], frame["ended"], "; ".join(said) or None,
+                 frame["cpu"], frame["rss"], (frame["out"], frame["err"]), cause=_CAUSES.get(why),
+                 result=_compact(left) if (left := frame.get("result")) else None)
 
 
 def forgotten(attempt: LiveAttempt) -> Ended:

@@ -179,6 +179,7 @@ class Records:
         attempt.rss = None if event.rss is None else event.rss * 1024
         attempt.out_size, attempt.err_size = event.sizes
         attempt.out_crc, attempt.err_crc = event.crcs
+        attempt.result_json = event.result
         changed[job] = None
         failpoints.reach("exit_seen")
 
