@@ -170,6 +170,8 @@ class _Map:
         self._came: dict[int, Answer] = {}
         self._keys = count(1)
         self._news = time.monotonic()
+        #: Whether a worker has ever been heard of.
+        self._anybody = False
 
     def results(self) -> Iterator[Any]:
         """Yield the results."""
@@ -218,7 +220,9 @@ class _Map:
         limit = self._pool.poll_timeout
         due = min([self._news + limit, *(at for at, _ in self._later),
                    *(chunk.since + limit for chunk in self._waiting.values() if chunk.since is not None)])
-        match session.receive(max(0.0, due - now)):
+        event = session.receive(max(0.0, due - now))
+        self._anybody |= event is not None
+        match event:
             case Started(key):
                 self._news = time.monotonic()
                 if key in self._by_key and key == self._by_key[key].keys[-1]:
@@ -258,7 +262,7 @@ class _Map:
         if silent and (session.loses_chunks or not session.tells_starts):
             late = list(self._waiting.values())
         elif silent and not began:
-            raise PoolError(f"no worker has taken a chunk for {limit:g} s", hint=self._pool._no_worker())
+            raise self._nobody()
         for chunk in late:
             worker = session.forget(chunk.keys[-1])
             self._retry(session, chunk, f"it took longer than {limit:g} s", worker)
@@ -266,11 +270,16 @@ class _Map:
     def _retry(self, session: Session, chunk: _Chunk, why: str, worker: str) -> None:
         chunk.tries += 1
         if chunk.tries > self._pool.max_retries:
+            if not self._anybody:
+                raise self._nobody()
             raise PoolError(f"a chunk of {len(chunk.items)} failed {chunk.tries} times", why=f"the last time, {why}")
         if worker and worker not in chunk.avoid:
             chunk.avoid.append(worker)
         self._news = time.monotonic()
         self._send(session, chunk)
+
+    def _nobody(self) -> PoolError:
+        return PoolError(f"no worker has taken a chunk for {self._pool.poll_timeout:g} s", hint=self._pool._no_worker())
 
 
 __all__ = ["DECLINED", "FAILED", "BasePool", "Came", "PoolError", "Session", "Started"]

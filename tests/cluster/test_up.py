@@ -61,6 +61,11 @@ def left_on(lab: BaseLab) -> dict[str, list[str]]:
 @pytest.mark.lab
 @pytest.mark.slow
 @pytest.mark.timeout(400)
+@tries("{} cluster '{}' is up at {}; to end it: sshjobs cluster down --name {}",
+       "see whether a worker is there: sshjobs cluster -t gearman PingWorkers",
+       "see whether a worker is there: sshjobs cluster -t zmq PingWorkers",
+       "see whether a worker is there: sshjobs cluster -t dask PingWorkers",
+       "see whether an engine is there: sshjobs cluster -t ipython PingWorkers")
 @pytest.mark.parametrize("kind", ["gearman", "zmq", "dask", "ipython"])
 def test_a_cluster_comes_up_answers_and_leaves_nothing(kind: str, cluster: Cluster, lab: BaseLab, options: list[str],
                                                        tmp_path: Path) -> None:
@@ -97,6 +102,7 @@ def test_a_cluster_comes_up_answers_and_leaves_nothing(kind: str, cluster: Clust
     killed = cluster("KillWorkers")
     assert killed.returncode == 0 and killed.stdout.count(" quits\n") == 2
     wait_until(lambda: not json.loads(cluster("status", "--json").stdout)["workers"], 60)
+    map_with_no_worker(kind, cluster)
 
     down = cluster("down")
     assert down.returncode == 0, down.stdout + down.stderr
@@ -117,6 +123,16 @@ def map_with_a_killed_worker(kind: str, lab: BaseLab, pid: int) -> None:
     close = getattr(pool, "close", None)
     if close is not None:
         close()
+
+
+def map_with_no_worker(kind: str, cluster: Cluster) -> None:
+    """Map where nobody works, and do what the message says."""
+    pool = plugin_of(kind).MakePool()
+    pool.poll_timeout = 0.5
+    with pytest.raises(SshjobsError, match=f"is there: sshjobs cluster -t {kind} PingWorkers$"):
+        list(pool.imap(slow_square, range(3)))
+    asked = cluster("-t", kind, "PingWorkers")
+    assert (asked.returncode, asked.stderr) == (1, "sshjobs: no worker answers\n")
 
 
 def slow_square(number: int) -> int:
