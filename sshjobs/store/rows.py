@@ -24,6 +24,7 @@ _REMEMBERED_HOSTS = 4_096
 
 _DEFAULTS = JobSpec(["true"]).as_dict()
 _SHARED = tuple(key for key in _DEFAULTS if key not in ("name", "index", "params"))
+_CAUSES = {cause.value: cause for cause in Cause}
 _EMPTY_BY_DEFAULT = frozenset(key for key, value in _DEFAULTS.items() if not value) | {"cmds", "param_names"}
 
 
@@ -311,7 +312,8 @@ def clean_text(text: str | None) -> str | None:
 
 
 def _cause(value: str | None) -> Cause | None:
-    return None if value is None else Cause(value)
+    # One that a newer sshjobs has written says nothing here; what was said about the end stands beside it.
+    return _CAUSES.get(value) if value is not None else None
 
 
 def outcome_of(value: str | None) -> Outcome | None:

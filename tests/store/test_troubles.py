@@ -314,6 +314,19 @@ def test_what_version_2_said_in_words_is_data_now_whoever_opens_it_first(tmp_pat
     assert known() == SAID
 
 
+def test_a_cause_that_only_a_newer_sshjobs_knows_is_passed_over(tmp_path: Path) -> None:
+    paths = create_run(tmp_path)
+    with sqlite3.connect(paths.store) as connection:
+        connection.executescript((Path(__file__).parent / "version_2.sql").read_text("utf-8"))
+    store = RunStore.open(paths)
+    store.take_over(ManagerIdentity.this_process())
+    store.close()
+    with sqlite3.connect(paths.store) as connection:
+        connection.execute("UPDATE attempts SET cause = 'slept'")
+    with RunReader.open(paths) as reader:
+        assert {job.attempts[-1].cause for job in reader.load(SAID) if job.attempts} == {None}
+
+
 def test_a_run_in_a_directory_that_cannot_be_written_to_can_be_read() -> None:
     # Not below pytest's own directory, which only its owner may enter.
     results = Path(tempfile.mkdtemp())
