@@ -42,6 +42,10 @@ def _is_lease(value: "Any") -> bool:
     return value is None or (is_seconds(value) and value > 0)
 
 
+def _is_memory(value: "Any") -> bool:
+    return type(value) is int and 0 < value < 1 << 63
+
+
 def _is_nice(value: "Any") -> bool:
     return type(value) is int and -20 <= value <= 19
 
@@ -63,6 +67,7 @@ CHECKS: "dict[str, Callable[[Any], bool]]" = {
     "argv": _is_argv, "script": is_text, "strict": is_bool, "login": is_bool, "env": _is_env,
     "cwd": _is_cwd, "timeout": _is_timeout, "lease": _is_lease, "nice": _is_nice, "leftovers": _is_leftovers,
     "stdin": is_blob, "files": is_files, "listing": is_blob, "output": _is_output, "call": _is_python,
+    "memory": _is_memory,
 }
 
 
@@ -71,5 +76,9 @@ def _nice(start: Start, value: int) -> None:
         start.before.append(("nice", value))
 
 
+def _memory(start: Start, value: int) -> None:
+    start.env[b"SSHJOBS_MEMORY"] = b"%d" % value
+
+
 #: What a key changes in the start of its job's program.
-CHANGES: "dict[str, Callable[[Start, Any], None]]" = {"nice": _nice}
+CHANGES: "dict[str, Callable[[Start, Any], None]]" = {"nice": _nice, "memory": _memory}

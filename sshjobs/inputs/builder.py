@@ -12,7 +12,7 @@ from sshjobs.inputs.jobfile import MAX_JOBS, checked_values, load_jobfile
 from sshjobs.inputs.jobnames import check_repeated, repeated
 from sshjobs.inputs.limits import MAX_JOB, too_large
 from sshjobs.model.given import check, check_path
-from sshjobs.model.keys import KeysGiven, spelled_out
+from sshjobs.model.keys import KEYS, KeysGiven, Variables, spelled_out
 from sshjobs.model.spec import JobSpec
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if isinstance(value, os.PathLike):
             value = os.fspath(value)
-        elif isinstance(value, Mapping):
+        elif key in KEYS and isinstance(KEYS[key].kind, Variables) and isinstance(value, Mapping):
             value = {name: str(one) if type(one) in (int, float) else one for name, one in value.items()}
         elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
             value = [os.fspath(one) if isinstance(one, os.PathLike) else one for one in value]

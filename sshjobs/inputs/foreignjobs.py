@@ -26,7 +26,7 @@ FOREIGN_KEYS: dict[str, str] = {
     **dict.fromkeys("cpus cpu cores ncpus ntasks nodes slots cpus_per_task cpus-per-task resources parallel "
                     "concurrency".split(), _SLOTS),
     **dict.fromkeys("max-parallel maxparallel throttle".split(), "write max_parallel: N"),
-    **dict.fromkeys("memory mem ram mem_mb".split(), f"nothing limits memory here; {_SLOTS}"),
+    **dict.fromkeys("mem ram mem_mb".split(), "write memory: 4G"),
     **dict.fromkeys("tags tag runs-on runs_on labels label constraint nodelist node host partition queue "
                     "node_selector".split(), _HOSTS),
     **dict.fromkeys("time walltime time_limit timelimit time-limit timeout-minutes timeout_minutes runtime "

@@ -23,7 +23,7 @@ from sshjobs.inputs.scalars import describe, is_plain_decimal
 from sshjobs.inputs.source import read_input
 from sshjobs.inputs.yamltree import Document, Map, Place, Seq
 from sshjobs.model.after import mistakes
-from sshjobs.model.keys import KEYS, Variables, Whole
+from sshjobs.model.keys import KEYS, Tries, Variables, Whole
 from sshjobs.model.spec import JobSpec
 
 __all__ = ["MAX_JOBS", "Entry", "checked_values", "jobfile_schema", "load_jobfile"]
@@ -37,7 +37,7 @@ _SETTING_KEYS, _JOB_KEYS, _TOP_KEYS = (list(model.model_fields) for model in (Se
 _JOB_KEYS = sorted(JOB_KEYS) + _SETTING_KEYS
 #: Where a number is meant as the text that was written, and where as the number that everybody reads.
 _AS_WRITTEN = ("commands", "argv", *(name for name, key in KEYS.items() if key.kind.as_written))
-_COUNTS = ("repeat", *(name for name, key in KEYS.items() if isinstance(key.kind, Whole)))
+_COUNTS = ("repeat", *(name for name, key in KEYS.items() if isinstance(key.kind, (Whole, Tries))))
 #: What a job adds to the defaults, where any other key takes their place.
 _MERGED = tuple(name for name, key in KEYS.items() if isinstance(key.kind, Variables))
 
@@ -217,7 +217,11 @@ class _Reader:
     def _entry(self, data: Map, own: dict[str, Any]) -> None:
         values = _merged(self.defaults, own)
         repeat = values.pop("repeat", 1)
-        spec = JobSpec(values.pop("commands", ()), base_dir=self.base_dir, **values)
+        try:
+            spec = JobSpec(values.pop("commands", ()), base_dir=self.base_dir, **values)
+        except UsageError as error:  # Keys that do not go together.
+            self._problem(data.place, str(error))
+            return
         if too_large(spec):
             message = f"commands, argv and env together have more than {MAX_JOB:,} bytes; put text into files"
             self._problem(data.place, message)

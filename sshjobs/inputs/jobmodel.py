@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    create_model,
+)
 from pydantic_core import PydanticCustomError
 
 from sshjobs.errors import UsageError
 from sshjobs.inputs.jobnames import check_name
 from sshjobs.inputs.limits import MAX_WORD
 from sshjobs.inputs.timespans import format_duration, parse_duration
-from sshjobs.model.after import CHOICES, spelt_out
-from sshjobs.model.keys import KEYS, Awaited, Choice, Flag, Key, Seconds, Text, Texts, Variables, Whole
+from sshjobs.model import after, retrying
+from sshjobs.model.keys import (
+    KEYS,
+    MAX_STATUS,
+    Awaited,
+    Choice,
+    Flag,
+    Key,
+    Memory,
+    Seconds,
+    Statuses,
+    Text,
+    Texts,
+    Tries,
+    Variables,
+    Whole,
+)
+from sshjobs.model.sizes import parse_memory
 
 #: The shortest lease, in seconds: a link that is silent is given up after nine.
 MIN_LEASE = 30.0
@@ -80,11 +106,21 @@ def _seconds(value: Any) -> float:
         raise mistake(error) from None
 
 
-def _awaited(value: Any) -> dict[str, dict[str, str]]:
+def _told(read: Callable[[Any], Any], value: Any) -> Any:
+    """Return what a function reads from a value; what it raises is a mistake of the jobfile's."""
     try:
-        return spelt_out(value)
+        return read(value)
     except ValueError as error:
-        raise mistake(str(error).strip()) from None
+        raise mistake(str(error).removeprefix(" ")) from None
+
+
+def _tries(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    return _told(retrying.spelt_out, value) if isinstance(value, Mapping) else check(value)
+
+
+def _one_status(value: Any) -> Any:
+    """One number is a list too."""
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _lease(seconds: float) -> float:
@@ -131,11 +167,27 @@ Timeout = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
 ]
 _HOW = {"type": ["object", "null"], "additionalProperties": False,
-        "properties": {key: {"enum": [word.value for word in words]} for key, words in CHOICES.items()}}
+        "properties": {key: {"enum": [word.value for word in words]} for key, words in after.CHOICES.items()}}
 After = Annotated[
-    dict[str, dict[str, str]], BeforeValidator(_awaited),
+    dict[str, dict[str, str]], BeforeValidator(partial(_told, after.spelt_out)),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}},
                               {"type": "object", "additionalProperties": _HOW}]}),
+]
+_TIMES = {"type": "integer", "minimum": 0, "maximum": retrying.MAX_RETRIES}
+_AGAIN = {"anyOf": [_TIMES, {"type": "object", "additionalProperties": False, "properties": {
+    retrying.TIMES: _TIMES, **dict.fromkeys(retrying.GROWING, {"type": ["string", "number"]})}}]}
+Again = Annotated[
+    int, Field(ge=0, le=retrying.MAX_RETRIES), WrapValidator(_tries),
+    WithJsonSchema({"anyOf": [_TIMES, {"type": "object", "additionalProperties": False,
+                                       "properties": dict.fromkeys(retrying.WORDS, _AGAIN)}]}),
+]
+_STATUS = {"type": "integer", "minimum": 0, "maximum": MAX_STATUS}
+OkExit = Annotated[
+    list[Annotated[int, Field(ge=0, le=MAX_STATUS)]], BeforeValidator(_one_status),
+    WithJsonSchema({"anyOf": [_STATUS, {"type": "array", "items": _STATUS, "minItems": 1}]}),
+]
+Bytes = Annotated[
+    int, BeforeValidator(partial(_told, parse_memory)), WithJsonSchema({"type": ["string", "integer"]}),
 ]
 Lease = Annotated[Timeout, AfterValidator(_lease)]
 #: Keys of which a jobfile asks more than a program does.
@@ -162,6 +214,12 @@ def _type(name: str, key: Key) -> Any:
             kind = Env
         case Awaited():
             kind = After
+        case Tries():
+            kind = Again
+        case Statuses():
+            kind = OkExit
+        case Memory():
+            kind = Bytes
         case _:
             raise TypeError(f"what is a {type(key.kind).__name__} in a jobfile?")
     if key.rule is not None:

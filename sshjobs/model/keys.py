@@ -10,19 +10,21 @@ A key stands here three times: in :data:`KEYS`; in :class:`KeysGiven` with the t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, TypedDict, TypeVar
 
 from sshjobs.errors import UsageError
-from sshjobs.model.after import spelt_out
+from sshjobs.model import after, retrying
 from sshjobs.model.given import LONGEST_S, check, check_number, check_texts, wrong
+from sshjobs.model.retrying import MAX_RETRIES, Retries
+from sshjobs.model.sizes import parse_memory
 
-#: How often one job may be tried again.
-MAX_RETRIES = 1000
 #: How often an end that is nobody's fault (lost, never started, reboot) is retried without being asked.
 DEFAULT_HOST_RETRIES = 3
+#: The highest exit status that there is.
+MAX_STATUS = 255
 #: The highest priority, and the greatest number of jobs that anybody limits an entry to.
 MAX_PRIORITY, MAX_PARALLEL = 1000, 1_000_000
 
@@ -126,7 +128,39 @@ class Awaited(Kind):
 
     def checked(self, name: str, value: Any, where: str | None) -> dict[str, dict[str, str]]:
         try:
-            return spelt_out(value)
+            return after.spelt_out(value)
+        except ValueError as error:
+            raise UsageError(f"{name}{error}", where=where) from None
+
+
+class Tries(Kind):
+    """How often a job is tried again: a number, or a mapping of its own ends. A spec holds the mapping spelt out."""
+
+    def checked(self, name: str, value: Any, where: str | None) -> Retries:
+        try:
+            return retrying.spelt_out(value)
+        except ValueError as error:
+            raise UsageError(f"{name}{error}", where=where) from None
+
+
+class Statuses(Kind):
+    """Exit statuses, or one of them; ``None``."""
+
+    def checked(self, name: str, value: Any, where: str | None) -> list[int]:
+        if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, (int, Iterable)):
+            raise wrong(name, value, "a list of exit statuses", where=where, hint="write [0, 2]")
+        statuses = [value] if isinstance(value, int) else list(value)
+        for status in statuses:
+            check_number(f"each of {name}", status, 0, MAX_STATUS, whole=True, where=where)
+        return statuses
+
+
+class Memory(Kind):
+    """A size in bytes, or ``None``; as text with units (``4G``)."""
+
+    def checked(self, name: str, value: Any, where: str | None) -> int:
+        try:
+            return parse_memory(value)
         except ValueError as error:
             raise UsageError(f"{name}{error}", where=where) from None
 
@@ -165,13 +199,19 @@ def _not_empty(text: str) -> str | None:
     return None if text.strip() else "cannot be empty; leave the key out"
 
 
+def _some(values: list[int]) -> str | None:
+    return None if values else "cannot be empty; leave the key out"
+
+
 KEYS: Mapping[str, Key] = {
     "files": Key(Texts(), [], "Files and directories to send, relative to the jobfile."),
     "env": Key(Variables(), {}, "Environment variables, literal text.", far=True),
     "cwd": Key(Text(), None, "Directory on the host to run in.", far=True, rule=_not_empty),
     "timeout": Key(Seconds(), None, "When the job is ended: 90, 1s, 2h30m, 1d.", far=True),
     "lease": Key(Seconds(), None, "How long it may run on while no manager is heard of: 30m, 2h.", far=True),
-    "retries": Key(Whole(0, MAX_RETRIES), 0, "How often a job that failed is tried again."),
+    "memory": Key(Memory(), None, "How much memory the job needs: 512M, 4G.", far=True),
+    "ok_exit": Key(Statuses(), None, "Exit statuses that are a success; 0 alone if left out.", rule=_some),
+    "retries": Key(Tries(), 0, "How often a job that failed is tried again; or how often after which outcome."),
     "host_retries": Key(Whole(0, MAX_RETRIES), DEFAULT_HOST_RETRIES, "The same for ends that are its host's fault."),
     "once": Key(Flag(), False, "Never start it a second time, whatever happened to the first."),
     "stdin": Key(Text(), None, "File that the job reads as standard input.", rule=_not_empty),
@@ -196,7 +236,9 @@ class KeysGiven(TypedDict, total=False):
     cwd: str | None
     timeout: float | str | None
     lease: float | str | None
-    retries: int
+    memory: int | str | None
+    ok_exit: int | Sequence[int] | None
+    retries: int | Mapping[str, int | Mapping[str, int | str]]
     host_retries: int
     once: bool
     stdin: str | PathLike[str] | None
@@ -222,7 +264,9 @@ class KeysHeld:
     cwd: str | None
     timeout: float | None
     lease: float | None
-    retries: int
+    memory: int | None
+    ok_exit: list[int] | None
+    retries: Retries
     host_retries: int
     once: bool
     stdin: str | None

@@ -18,6 +18,7 @@ from sshjobs.model.causes import Cause
 from sshjobs.model.given import check, check_number, check_texts
 from sshjobs.model.keys import KEYS, KeysGiven, KeysHeld, spelled_out
 from sshjobs.model.params import NAME
+from sshjobs.model.retrying import grows
 from sshjobs.model.states import STATE_BUSY, STATE_FREE, Outcome
 
 if TYPE_CHECKING:
@@ -130,6 +131,9 @@ class JobSpec(KeysHeld):
             raise UsageError(
                 "output: pipe and leftovers: keep exclude each other", where=name,
                 hint="what is left running has nobody to read its pipe: have it write to a file of its own")
+        if self.memory is None and grows(self.retries, "memory"):
+            raise UsageError("retries would raise memory, and the job says no memory", where=name,
+                             hint="say how much it needs at first: memory: 4G")
 
     def named(self, name: str | None, index: int = 1, values: tuple[str | None, ...] | None = None) -> JobSpec:
         """Return a copy with another name and repeat number, which shares everything else with this one.

@@ -12,6 +12,7 @@ from sshjobs.model.states import STATE_FREE, STATE_UNKNOWN
 from sshjobs.network import HostDown, HostUp, NetworkContract, Silent, Warned
 from sshjobs.running.manager import Manager
 from sshjobs.running.tally import Tally
+from sshjobs.scheduling.retries import launched_with
 from sshjobs.store.rundir import RunPaths
 
 Event = dict[str, Any]
@@ -96,7 +97,10 @@ class RunManager(Manager):
             self.listener(event)
 
     def HandleJobLaunch(self, job: Job) -> None:
-        self.listener({"event": "launch", "job": job.name, "host": job.host, "attempt": job.attempts[-1].n})
+        event: Event = {"event": "launch", "job": job.name, "host": job.host, "attempt": job.attempts[-1].n}
+        if job.spec.memory is not None:
+            event["memory"] = launched_with(job, job.attempts[-1]).memory
+        self.listener(event)
 
     def HandleJobDone(self, job: Job) -> None:
         self.finished.add(job)

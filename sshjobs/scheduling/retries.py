@@ -1,27 +1,66 @@
-"""Which jobs are tried again after an attempt has ended."""
+"""Which jobs are tried again after an attempt has ended, and with what."""
 
 from __future__ import annotations
 
+from collections import Counter
+
 from sshjobs.model.causes import GIVEN_BACK, LASTING, Cause
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.given import LONGEST_S
+from sshjobs.model.retrying import again_after
+from sshjobs.model.sizes import MAX_MEMORY
+from sshjobs.model.spec import Attempt, Job, JobSpec
 from sshjobs.model.states import HOST_OUTCOMES, JOB_OUTCOMES, Outcome
 
 
 def retry_wanted(job: Job, outcome: Outcome) -> bool:
     """Tell whether a job whose newest attempt ended so is to be tried again.
 
-    Ends that are nobody's fault count against ``host_retries``, the job's own ends against ``retries``.
+    Ends that are nobody's fault count against ``host_retries``, the job's own ends against ``retries``: all together
+    against a number, those of one outcome against what a mapping says of that.
     """
     if job.attempts[-1].cause in LASTING or (job.spec.once and outcome is not Outcome.NEVER_STARTED):
         return False
-    hosts_fault = [attempt for attempt in job.attempts if is_hosts_fault(attempt) and not was_given_back(attempt)]
     if is_hosts_fault(job.attempts[-1]):
+        hosts_fault = [attempt for attempt in job.attempts if is_hosts_fault(attempt) and not was_given_back(attempt)]
         return len(hosts_fault) <= job.spec.host_retries
     if outcome not in JOB_OUTCOMES:
         return False
-    own = sum(1 for attempt in job.attempts if attempt.outcome in JOB_OUTCOMES) - sum(
-        1 for attempt in hosts_fault if attempt.outcome in JOB_OUTCOMES)
-    return own <= job.spec.retries
+    own = own_ends(job.attempts)
+    again = again_after(job.spec.retries, outcome)
+    if again is None:
+        return own.total() <= job.spec.retries  # type: ignore[operator]
+    return own[outcome] <= again.times
+
+
+def own_ends(attempts: list[Attempt]) -> Counter[Outcome]:
+    """Return how often attempts of a job came to each end of the job's own; hosts that failed it count for none."""
+    return Counter(attempt.outcome for attempt in attempts
+                   if attempt.outcome in JOB_OUTCOMES and not is_hosts_fault(attempt))
+
+
+def launched_with(job: Job, attempt: Attempt) -> JobSpec:
+    """Return what an attempt of a job is launched with: its spec, or one with more memory or time after earlier
+    attempts that lacked it.
+
+    It follows from those alone, so that every manager comes to the same.
+    """
+    spec = job.spec
+    if isinstance(spec.retries, int):
+        return spec
+    memory = timeout = 1.0
+    for outcome, ends in own_ends(job.attempts[:job.attempts.index(attempt)]).items():
+        again = again_after(spec.retries, outcome)
+        # A person may have had it tried again more often than that.
+        for _ in range(0 if again is None else min(ends, again.times)):
+            memory, timeout = memory * again.memory, timeout * again.timeout  # type: ignore[union-attr]
+    if memory == timeout == 1:
+        return spec
+    spec = spec.named(spec.name, spec.index)
+    if spec.memory is not None:
+        spec.memory = int(min(spec.memory * memory, MAX_MEMORY))
+    if spec.timeout is not None:
+        spec.timeout = min(spec.timeout * timeout, LONGEST_S)
+    return spec
 
 
 def may_be_lost(job: Job) -> bool:

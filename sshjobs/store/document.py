@@ -16,12 +16,12 @@ _PIECE = 500
 def status(reader: RunReader) -> dict[str, Any]:
     """Return the whole document.
 
-    Keys: ``run``, ``state``, ``counts`` and ``jobs``, each job with its ``attempts``. Times are seconds since
-    the epoch by the host's clock.
+    Keys: ``run``, ``state``, ``counts`` and ``jobs``, each job with its ``attempts``, and with ``memory``, the bytes
+    that it needs, where it says so. Times are seconds since the epoch by the host's clock.
     """
     with reader.snapshot():
         document = summary_document(reader)
-        document["jobs"] = [_job(*pair) for pair in reader.jobs_with_attempts()]
+        document["jobs"] = list(_jobs(reader))
     return document
 
 
@@ -39,13 +39,26 @@ def iter_status_json(reader: RunReader) -> Iterator[str]:
     with reader.snapshot():
         head = json.dumps(summary_document(reader))
         text, separator = [f'{head[:-1]}, "jobs": ['], "\n"
-        for n, pair in enumerate(reader.jobs_with_attempts(), 1):
-            text.append(separator + json.dumps(_job(*pair)))
+        for n, job in enumerate(_jobs(reader), 1):
+            text.append(separator + json.dumps(job))
             separator = ",\n"
             if n % _PIECE == 0:
                 yield "".join(text)
                 text = []
         yield "".join([*text, "]}\n"])
+
+
+def _jobs(reader: RunReader) -> Iterator[dict[str, Any]]:
+    needs: dict[int, int] = {}
+    any_needs, known = reader.any_memory(), 0
+    for row, attempts in reader.jobs_with_attempts():
+        if any_needs and row.number > known:
+            known = row.number + _PIECE
+            needs = reader.memory_of(row.number, known)
+        job = _job(row, attempts)
+        if row.number in needs:
+            job["memory"] = needs[row.number]
+        yield job
 
 
 def _job(job: JobRow, attempts: list[AttemptRow]) -> dict[str, Any]:

@@ -279,3 +279,12 @@ SELECT number FROM jobs ORDER BY name;
 -- name: select_numbers
 -- The numbers of all jobs.
 SELECT number FROM jobs ORDER BY number;
+
+-- name: any_memory
+-- Whether any job says how much memory it needs.
+SELECT EXISTS (SELECT 1 FROM specs WHERE json_extract(spec, '$.memory') IS NOT NULL);
+
+-- name: select_memory
+-- The jobs of a range that say how much memory they need, with that.
+SELECT jobs.number, json_extract(specs.spec, '$.memory') FROM jobs JOIN specs ON specs.id = jobs.spec
+WHERE jobs.number BETWEEN ? AND ? AND json_extract(specs.spec, '$.memory') IS NOT NULL;

@@ -245,6 +245,14 @@ class RunReader:
             raise KeyError(number)
         return read_object(rows[0][0]), int(rows[0][1])
 
+    def any_memory(self) -> bool:
+        """Tell whether any job says how much memory it needs."""
+        return bool(self._all("any_memory")[0][0])
+
+    def memory_of(self, first: int, last: int) -> dict[int, int]:
+        """Return the bytes of memory that jobs of a range need, by number, as far as they say so."""
+        return {number: int(size) for number, size in self._all("select_memory", (first, last))}
+
     def news(self) -> bool:
         """Tell in microseconds whether anything was committed since the last call (the first says yes)."""
         before = self._data_version

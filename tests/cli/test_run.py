@@ -168,6 +168,41 @@ def test_fail_fast_cancels_the_others(sshjobs_cli: SshjobsCli, tmp_path: Path) -
     assert told.stdout.count(" cancelled") >= 3
 
 
+ENDS = """
+jobs:
+  - name: grow
+    commands: [echo $SSHJOBS_MEMORY, test $SSHJOBS_ATTEMPT = 3]
+    memory: 1G
+    retries: {failed: {times: 2, memory: x2}}
+  - name: slow
+    commands: ["test $SSHJOBS_ATTEMPT = 2 || sleep 60"]
+    timeout: 0.3
+    retries: {timed_out: {times: 1, timeout: x100}}
+  - {name: grep, commands: ["(exit 2)", echo not reached], ok_exit: [0, 2]}
+  - {name: words, argv: [bash, -c, exit 7], ok_exit: 7}
+  - {name: zero, argv: ["true"], ok_exit: 7}
+  - {name: killed, commands: [kill -9 $$], ok_exit: [0, 9, 137], retries: {failed: 5}}
+"""
+
+
+def test_a_job_says_which_ends_are_good_and_what_follows_from_bad_ones(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
+    told = sshjobs_cli("run", "-", "--json", input=ENDS)
+    assert told.returncode == EXIT_JOBS_FAILED
+    ends = {str(event["job"]): event for event in events(told.stdout) if event["event"] in ("done", "error")}
+    assert {name: (end["outcome"], end["exit_status"], end["attempts"]) for name, end in ends.items()} == {
+        "grow": ("succeeded", 0, 3), "slow": ("succeeded", 0, 2), "grep": ("succeeded", 2, 1),
+        "words": ("succeeded", 7, 1), "zero": ("failed", 0, 1), "killed": ("signalled", None, 1)}
+    gib = 1 << 30
+    jobs = tmp_path / "results/stdin-1/jobs"
+    assert [int((jobs / "grow" / name).read_text()) for name in ("attempt-1/stdout", "attempt-2/stdout", "stdout")] == [
+        gib, 2 * gib, 4 * gib]
+    assert [event["memory"] for event in events(told.stdout) if event["event"] == "launch" and "memory" in event] == [
+        gib, 2 * gib, 4 * gib]
+    status = json.loads(sshjobs_cli("status", "--json").stdout)
+    assert {job["name"]: job.get("memory") for job in status["jobs"]} == dict.fromkeys(ends) | {"grow": gib}
+    assert not (jobs / "grep/stdout").read_text()
+
+
 def test_no_usable_host_is_an_error_at_once(sshjobs_cli: SshjobsCli, mixed: Path) -> None:
     told = sshjobs_cli("run", "mixed.yaml", "--hosts", "nosuch.invalid", "--ssh-config", "/dev/null")
     assert told.returncode == EXIT_NO_HOST

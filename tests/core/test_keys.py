@@ -22,9 +22,12 @@ from sshjobs.model.keys import (
     Key,
     KeysGiven,
     KeysHeld,
+    Memory,
     Seconds,
+    Statuses,
     Text,
     Texts,
+    Tries,
     Variables,
     Whole,
 )
@@ -53,6 +56,12 @@ def another(key: Key) -> Any:
             return ["one", "two"]
         case Variables():
             return {"A": "1"}
+        case Tries():
+            return {"failed": {"times": 1}, "timed_out": {"times": 2, "timeout": 2.0}}
+        case Statuses():
+            return [0, 2]
+        case Memory():
+            return 512 << 20
         case Awaited():
             return {"prep": {"when": "ended", "jobs": "all"}}
     raise AssertionError(f"write down a value of a {type(key.kind).__name__}")

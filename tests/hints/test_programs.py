@@ -122,6 +122,11 @@ ROWS = [
     Row("what is left running has nobody to read its pipe: have it write to a file of its own",
         lambda: JobSpec("a & echo b", output="pipe", leftovers="keep"),
         lambda: JobSpec("a > log & echo b", leftovers="keep")),
+    Row("say how much it needs at first: memory: 4G",
+        lambda: JobSpec("a", retries={"out_of_memory": {"memory": "x2"}}),
+        lambda: JobSpec("a", retries={"out_of_memory": {"memory": "x2"}}, memory="4G")),
+    Row("write [0, 2]", lambda: JobSpec("a", ok_exit="0,2"),  # type: ignore[arg-type]
+        lambda: JobSpec("a", ok_exit=[0, 2])),
     # -- the store
     Row("use one of {}", lambda: with_state("over"), lambda: with_state("done")),
     Row("rename the job or host", lambda: made_of("a\udcff"), lambda: made_of("aÿ")),

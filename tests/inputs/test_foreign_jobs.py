@@ -39,6 +39,7 @@ ADVISED = {
     "write commands": "commands: echo", "write argv": "argv: [echo, x]", "write env": "commands: a\n  env: {A: b}",
     "write cwd": "commands: a\n  cwd: /tmp", "write hosts": "commands: a\n  hosts: [gpu]",
     "write timeout": "commands: a\n  timeout: 2h30m", "write retries": "commands: a\n  retries: 3",
+    "write memory": "commands: a\n  memory: 4G",
     "write files": "commands: a\n  files: [jobs.yaml]", "write name": "commands: a\n  name: x",
     "write after": "commands: a\n  name: x\n- commands: b\n  after: [x]",
     "write max_parallel": "commands: a\n  max_parallel: 2", "write priority": "commands: a\n  priority: 7\n  nice: 3",
@@ -60,7 +61,7 @@ def test_what_each_advice_names_is_a_key_of_ours(tmp_path: Path, monkeypatch: py
         else:
             # These point elsewhere than into the job.
             assert way.startswith(("jobs do not wait", "give hosts with GPUs a tag, and write hosts: [TAG]", "a host's line",
-                                   "nothing limits memory", "what a job prints", "the hosts file says", "jobs start in",
+                                   "what a job prints", "the hosts file says", "jobs start in",
                                    "a jobfile has defaults")), way
 
 

@@ -358,3 +358,20 @@ def test_a_named_pipe_that_nobody_writes_to_does_not_hang(tmp_path):
 
 def test_standard_input_is_named_in_messages():
     assert said("jobs: 5", "-") == ["<stdin>:1:7: no jobs: got the number 5; write jobs: and a list"]
+
+
+@pytest.mark.parametrize(("line", "expected"), [
+    ("ok_exit: [0, 256]", "3:16: ok_exit, item 2, must be at most 255, got the number 256"),
+    ("ok_exit: -1", "3:12: ok_exit must be at least 0, got the number -1"),
+    ("ok_exit: []", "3:12: ok_exit cannot be empty; leave the key out"),
+    ("ok_exit: [two]", "3:13: ok_exit, item 1, must be a whole number, got the text 'two'"),
+    ("memory: 4", "3:11: memory must be at least 1M, got 4 bytes; write a unit: 512M or 4G"),
+    ("memory: lots", "3:11: memory must be a size, got 'lots'; write 512M or 4G"),
+    ("retries: {oom: 1}", "3:12: retries cannot count 'oom'; did you mean out_of_memory?"),
+    ("retries: {failed: {times: 1, memory: 2G}}",
+     "3:12: retries failed: memory must be a factor from x1 to x100, got '2G'; write x2"),
+    ("retries: {out_of_memory: {memory: x2}}",
+     "2:3: retries would raise memory, and the job says no memory; say how much it needs at first: memory: 4G"),
+])
+def test_what_follows_from_an_end_is_told_with_its_place(line, expected):
+    assert said(f"jobs:\n- commands: a\n  {line}\n") == [f"jobs.yaml:{expected}"]

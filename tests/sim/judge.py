@@ -6,12 +6,12 @@ L nothing lost, D nothing doubled, B every byte, O no orphan, F it ends, T the s
 from __future__ import annotations
 
 import traceback
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
 from sshjobs.model.causes import Cause, explain
 from sshjobs.model.spec import Attempt, Job
-from sshjobs.model.states import FINAL_STATES, STATE_DONE, Outcome
+from sshjobs.model.states import FINAL_STATES, JOB_OUTCOMES, STATE_DONE, Outcome
 from sshjobs.network.contract import HostDown, HostUp
 from sshjobs.network.network import CANCEL_GRACE
 from sshjobs.simulation import World
@@ -58,6 +58,8 @@ class Judge(Watcher):
         self.disturbed = 0.0
         #: Attempts that a person wants to end or to stand still, since when, and which of the two.
         self.asked: dict[str, tuple[float, str]] = {}
+        #: How often a person wanted jobs to be tried again.
+        self.tried_again = 0
         #: Main processes that were killed.
         self._killed: set[Process] = set()
 
@@ -215,9 +217,10 @@ class Judge(Watcher):
         exit_of = self.exits.get(uid)
         if uid in self.running and uid not in self.condemned:
             raise self.broken(f"O: attempt {uid} ended {outcome}, and runs")
-        if outcome is Outcome.SUCCEEDED and exit_of != (0, None):
+        if outcome is Outcome.SUCCEEDED and (exit_of is None or exit_of[0] not in (job.spec.ok_exit or [0])):
             raise self.broken(f"T: attempt {uid} succeeded, but its end was {exit_of}")
-        if outcome is Outcome.FAILED and (exit_of is None or exit_of != (attempt.exit_status, None)):
+        if outcome is Outcome.FAILED and (exit_of is None or exit_of != (attempt.exit_status, None)
+                                          or exit_of[0] in (job.spec.ok_exit or [0])):
             raise self.broken(f"T: attempt {uid} failed with {attempt.exit_status}, but its end was {exit_of}")
         if outcome is Outcome.SIGNALLED and (exit_of is None or exit_of != (None, attempt.signal)):
             raise self.broken(f"T: attempt {uid} died of {attempt.signal}, but its end was {exit_of}")
@@ -235,6 +238,17 @@ class Judge(Watcher):
             directory = paths.job(job.name)
         for stream, name in ((1, "stdout"), (2, "stderr")):
             self.check_output(attempt, stream, self.files.read(directory / name))
+
+    def _count_attempts(self, job: Job) -> None:
+        """Hold the number of attempts against what was asked for. It is counted here by the plain words of the page."""
+        own = Counter(str(attempt.outcome) for attempt in job.attempts
+                      if attempt.outcome in JOB_OUTCOMES and attempt.cause is not Cause.HOSTS_FAULT)
+        asked = job.spec.retries
+        over = ({"all": own.total() - asked} if isinstance(asked, int) else
+                {word: ends - asked.get(word, {"times": 0})["times"] for word, ends in own.items()})
+        for word, more in over.items():
+            if more > 1 + self.tried_again:
+                raise self.broken(f"D: {job.name} ended {dict(own)}, and was to be tried again {asked} ({word})")
 
     def check_output(self, attempt: Attempt, stream: int, here: bytes) -> None:
         """Hold an output that has come back against what was written."""
@@ -271,6 +285,7 @@ class Judge(Watcher):
                     directory = paths.attempt(job.name, attempt.n)
                 for stream, name in ((1, "stdout"), (2, "stderr")):
                     self.check_output(attempt, stream, self.files.read(directory / name))
+            self._count_attempts(job)
         unknown = set(self.starts) - {attempt.uid for job in jobs for attempt in job.attempts}
         if unknown:
             raise self.broken(f"T: attempts ran of which the store knows nothing: {sorted(unknown)}")

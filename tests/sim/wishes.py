@@ -33,6 +33,7 @@ class Wishes:
         cannot be done."""
         manager = self._play.manager
         self._play.say(f"asked: {request}")
+        self._play.judge.tried_again += request["do"] == "retry"
         if manager is None:
             if not self._play.store_full and not self._play.away:
                 for host in request["hosts"] if request["do"] == "hosts-remove" else ():

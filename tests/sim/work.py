@@ -53,8 +53,18 @@ class Work:
         spec = JobSpec(argv=["x"], files=files, base_dir=directory, name=name,
                        retries=rng.choice((0, 0, 1, 2)), once=rng.random() < 0.1,
                        timeout=2.0 if rng.random() < 0.1 else None)
+        self._say_about_ends(spec, random.Random(f"{self._seed} ends {name}"))
         self.specs[name] = spec
         return spec
+
+    @staticmethod
+    def _say_about_ends(spec: JobSpec, rng: random.Random) -> None:
+        """Have a third of the jobs say more of their ends. With draws of its own, so that older seeds play as before."""
+        if rng.random() > 0.35:
+            return
+        spec.ok_exit = rng.choice((None, [0, 3], [0, 1, 255], [3]))
+        words = rng.sample(["failed", "signalled", "timed_out"], rng.randint(1, 3))
+        spec.retries = {word: {"times": rng.choice((0, 1, 1, 3)), "timeout": rng.choice((1.0, 2.0))} for word in words}
 
     def program_of(self, launch: dict[str, Any]) -> Program:
         """Return what an attempt does: every attempt something of its own."""

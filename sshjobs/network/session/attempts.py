@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from sshjobs.model.states import Outcome
 class LiveAttempt:
     """One attempt on one host, as the network's loop knows it. Survives every connection.
 
+    :ivar spec: what it is launched with; more than its job says where an earlier attempt lacked that
     :ivar place: the directory that its output goes to, as text: few attempts need more
     :ivar have: bytes of stdout and stderr that are in the local files
     :ivar crc: crc32 of those bytes, ``None`` where an earlier manager took in some of them
@@ -31,8 +33,8 @@ class LiveAttempt:
     __slots__ = ("cancelling", "crc", "fenced_over", "grace", "have", "keys", "made", "may_have_run", "over", "paused",
                  "place", "seen", "sent_on", "sent_over", "spec", "told_over", "uid", "unwanted")
 
-    def __init__(self, uid: str, job: Job, token: str, directory: Path | str):
-        self.uid, self.spec, self.place = uid, job.spec, str(directory)
+    def __init__(self, uid: str, job: Job, token: str, directory: Path | str, spec: JobSpec | None = None):
+        self.uid, self.spec, self.place = uid, spec or job.spec, str(directory)
         self.keys = {"id": uid, "token": token, "job": job.name, "index": job.spec.index}
         self.have = [0, 0]
         self.crc: list[int | None] = [0, 0]
@@ -86,6 +88,8 @@ class Ended(NamedTuple):
 
 
 _compact = json.JSONEncoder(separators=(",", ":")).encode
+#: The exit statuses that are a success where a job says nothing about that.
+_ZERO = (0,)
 _OUTCOMES = {"signalled": Outcome.SIGNALLED, "timed_out": Outcome.TIMED_OUT, "oom": Outcome.OUT_OF_MEMORY,
              "cancelled": Outcome.CANCELLED, "fenced": Outcome.NEVER_STARTED, "start_failed": Outcome.NEVER_STARTED,
              "no_room": Outcome.NEVER_STARTED, "cannot_start": Outcome.NEVER_STARTED,
@@ -94,11 +98,14 @@ _CAUSES = {"lost": Cause.STATUS_UNKNOWN, "reboot": Cause.REBOOT, "lease": Cause.
            "no_room": Cause.NO_ROOM, "cannot_start": Cause.CANNOT_START}
 
 
-def ended_from(frame: dict[str, Any]) -> Ended:
-    """Return the event that an ``ended`` frame tells."""
+def ended_from(frame: dict[str, Any], ok_exit: Sequence[int] | None = None) -> Ended:
+    """Return the event that an ``ended`` frame tells.
+
+    :param ok_exit: exit statuses that are a success; ``None``: 0 alone
+    """
     why = frame["why"]
     if why == "exited":
-        outcome = Outcome.FAILED if frame["status"] else Outcome.SUCCEEDED
+        outcome = Outcome.SUCCEEDED if frame["status"] in (ok_exit or _ZERO) else Outcome.FAILED
     else:
         outcome = _OUTCOMES[why]
     # Only how the main process went is its exit status or its signal; for other ends they are a by-product.

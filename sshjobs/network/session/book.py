@@ -228,14 +228,14 @@ class HostBook:
 
         :raises ProtocolError: not all of its output has come
         """
-        end = ended_from(keys)
-        attempt = self.live.get(end.uid)
+        attempt = self.live.get(keys["id"])
         if attempt is None:
             # Given up before, and the host did not hear it.
-            self.answer("release", ids=[end.uid])
+            self.answer("release", ids=[keys["id"]])
             return False
         if attempt.over:
             return False
+        end = ended_from(keys, attempt.spec.ok_exit)
         if keys["why"] == "no_room":
             if attempt.told_over == self.connection:
                 # Believed, it would be tried again and again, and count for nothing.

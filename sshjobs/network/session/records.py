@@ -17,6 +17,7 @@ from sshjobs.network import failpoints
 from sshjobs.network.contract import HostDown, HostUp, News, Pulse, Released, RoundTrip, Silent, Warned
 from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started
 from sshjobs.network.trouble import cannot_write
+from sshjobs.scheduling.retries import launched_with
 from sshjobs.store.rundir import RunPaths
 
 
@@ -54,7 +55,7 @@ class Records:
             self._in_the_way.append((paths.job(job.name), paths.attempt(job.name, attempt.n - 1),
                                      self._fetching.get(job.attempts[-2].uid)))
         self._enter(job, host, attempt.uid)
-        return LiveAttempt(attempt.uid, job, attempt.token, paths.job_text(job.name))
+        return LiveAttempt(attempt.uid, job, attempt.token, paths.job_text(job.name), launched_with(job, attempt))
 
     def make_way(self) -> None:
         """Put the output of earlier attempts aside. Only when the next ones are on the disk: a manager that died
@@ -83,7 +84,7 @@ class Records:
             if attempt.released or (attempt.state in FINAL_STATES and attempt.outcome is None):
                 continue
             directory = paths.job(job.name) if attempt is newest else paths.attempt(job.name, attempt.n)
-            live = LiveAttempt(attempt.uid, job, attempt.token, directory)
+            live = LiveAttempt(attempt.uid, job, attempt.token, directory, launched_with(job, attempt))
             live.seen = attempt.started is not None
             live.may_have_run = attempt.cause is Cause.MAY_HAVE_RUN
             live.have = self._sizes(directory)
