@@ -190,6 +190,24 @@ def test_what_runs_without_a_record_is_found_by_its_token_and_never_doubled(far:
     assert (far.home / "ledger").read_text() == "ran\n"
 
 
+def test_what_cannot_be_fenced_and_may_not_have_begun_is_not_said_to_run(far: FarHost) -> None:
+    link = far.connect()
+    link.launch("1.1", script="sleep 100\n")
+    link.until("started", id="1.1")
+    far.kill_agent()
+    link = far.connect(sync=[["1.1", 0, 0]])
+    link.until("state", id="1.1", s="running")
+    # The runner of the first agent lives: as far as this one can tell it may have been given any other attempt, too.
+    work, = (far.home / ".sshjobs").glob("*/*/w")
+    work.rename(work.with_name("away"))
+    link.say("fence", id="2.1")
+    assert link.until("state", id="2.1")["s"] == "queued"
+    work.with_name("away").rename(work)
+    link.say("cancel", id="1.1", grace=0.0)
+    link.end_of("1.1")
+    assert link.end_of("2.1")["why"] == "start_failed"
+
+
 def test_what_runs_without_a_record_can_be_cancelled(far: FarHost, tmp_path: Path) -> None:
     link, job = start(far, tmp_path)
     far.kill_agent()

@@ -32,10 +32,11 @@ class Attempt:
     :ivar missing: bytes of both that were there at its end and that somebody deleted before they were sent
     :ivar pid: of the main process, once it is known
     :ivar stuck: processes of it that do not die
+    :ivar doubtful: a runner of an earlier agent may begin with it, or may not: there was no room for what would tell
     """
 
-    __slots__ = ("end", "journal", "keep", "lease", "line", "lost", "missing", "pid", "sizes", "started_line", "state",
-                 "stuck", "token", "uid", "worker")
+    __slots__ = ("doubtful", "end", "journal", "keep", "lease", "line", "lost", "missing", "pid", "sizes",
+                 "started_line", "state", "stuck", "token", "uid", "worker")
 
     def __init__(self, uid: str, token: str, line: bytes = b"", state: str = QUEUED):
         self.uid, self.token, self.line, self.state = uid, token, line, state
@@ -49,12 +50,13 @@ class Attempt:
         self.lost = self.missing = (0, 0)
         self.pid = 0
         self.stuck: "list[int]" = []
+        self.doubtful = False
 
     @property
     def told_state(self) -> str:
         """What a manager is told of how it stands. Of what a runner was given it is not known yet that it has begun:
         should agent and runner die before that, it never has."""
-        return QUEUED if self.worker is not None and not self.started_line else self.state
+        return QUEUED if (self.worker is not None or self.doubtful) and not self.started_line else self.state
 
     def ended_line(self) -> bytes:
         """Return the ``ended`` frame; sizes count what the job removed from its own files as well. An end without all

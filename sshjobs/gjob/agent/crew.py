@@ -90,6 +90,7 @@ class Crew:
         except OSError:
             if self._history.others_work(self._mine()):
                 # No room for the directory that proves it, and a runner of an earlier agent may yet begin with it.
+                attempt.doubtful = True
                 self._taken(attempt)
                 return None
             # Only we could start it, and from now on we will not.
