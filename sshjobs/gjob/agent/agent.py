@@ -3,7 +3,7 @@
 import errno
 import os
 
-from .. import procs, room, system, wire
+from .. import room, system, wire
 from ..trees import removing
 from . import facts, logout, succession
 from .attempts import Attempt, History
@@ -54,7 +54,7 @@ class Agent(Listener):
         self._history = History(places)
         self._history.after_a_kill = killed
         self._blobs = Blobs(places, kept=hello["root"] is None)
-        if procs.identity() not in self._history.boots:
+        if self._history.here not in self._history.boots:
             self._blobs.forget_all()
         self._loop = Loop()
         pool = Pool(places, self._history, hello["name"], hello["host"], hello["slots"])
@@ -190,7 +190,7 @@ class Agent(Listener):
             link.say(t="stale", epoch=self._history.epoch)
             _hang_up(link)
             return
-        if hello["epoch"] > self._history.epoch or procs.identity() not in self._history.boots:
+        if hello["epoch"] > self._history.epoch or self._history.here not in self._history.boots:
             self._history.note_epoch(hello["epoch"])
         self._drop_link()
         try:

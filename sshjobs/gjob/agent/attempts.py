@@ -129,6 +129,8 @@ class History:
 
     def __init__(self, places: "Places"):
         self._places = places
+        #: This boot of the host. Asked for once: a record that was read is not read again, so taking it in cannot fail.
+        self.here = procs.identity()
         self.epoch = -1
         #: The agent before this one did not leave by itself.
         self.after_a_kill = False
@@ -193,7 +195,7 @@ class History:
             self.epoch = max(self.epoch, item["epoch"])
             self.boots.add(item["boot"])
         elif kind == "runner":
-            if item["boot"] == procs.identity():
+            if item["boot"] == self.here:
                 self._runners.add((item["runner"], item["rstart"]))
         elif item["id"] not in self.released:
             self.records.setdefault(item["id"], {})[kind] = item
@@ -208,12 +210,12 @@ class History:
     def note_epoch(self, epoch: int) -> None:
         """Keep the highest epoch, and that this boot has seen us."""
         self.epoch = epoch
-        self.boots.add(procs.identity())
-        self.journal.append(b'{"k":"epoch","epoch":%d,"boot":"%s"}' % (epoch, procs.identity().encode("ascii")))
+        self.boots.add(self.here)
+        self.journal.append(b'{"k":"epoch","epoch":%d,"boot":"%s"}' % (epoch, self.here.encode("ascii")))
 
     def note_found(self, uid: str, token: str) -> None:
         """Keep that processes of an attempt are here of which nothing was written down, or no longer is."""
-        record = {"k": "claim", "id": uid, "token": token, "runner": 0, "rstart": 0, "boot": procs.identity(),
+        record = {"k": "claim", "id": uid, "token": token, "runner": 0, "rstart": 0, "boot": self.here,
                   "keep": False, "until": None}
         self.records.setdefault(uid, {})["claim"] = record
         self.journal.append(dumps(record).encode("ascii"))
