@@ -304,7 +304,8 @@ def test_an_end_that_is_seen_before_it_is_reaped_is_waited_for() -> None:
     records = {"claim": {"token": token_of("1.1"), "keep": True, "runner": child.pid, "rstart": -1},
                "start": {"pid": child.pid, "start": seen.start, "at": 1.0}}
     history = SimpleNamespace(records={"1.1": records}, journal=SimpleNamespace(append=lambda line: None))
-    places = SimpleNamespace(size=lambda uid, stream: 0)
+    places = SimpleNamespace(size=lambda uid, stream: 0, stream=lambda uid, stream: "/no/such/file",
+                             cwd=lambda uid: "/no/such/directory")
     leases = SimpleNamespace(covers=lambda uid: True)
     watched = adopt.Adopted(attempts.Attempt("1.1", token_of("1.1")), history, places, set, list,  # type: ignore[arg-type]
                             leases)  # type: ignore[arg-type]
