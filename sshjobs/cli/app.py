@@ -25,6 +25,7 @@ COMMANDS = {
     "withdraw": ("Take jobs out of a run that never started.", "withdraw"),
     "status": ("Show where a run and its jobs stand.", "status"),
     "logs": ("Print what a job wrote.", "logs"),
+    "table": ("Show parameters and results of jobs, one row a job.", "table"),
     "cancel": ("End jobs, and return when that is proved.", "cancel"),
     "resume": ("Take over a run whose manager is gone, and finish it.", "resume"),
     "retry": ("Try jobs again that ended without success.", "retry"),

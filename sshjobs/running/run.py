@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sshjobs.errors import EXIT_INTERRUPTED, RunTimeoutError, SshjobsError
 from sshjobs.model.given import LONGEST_S, check, check_each, check_number, check_texts, wrong
@@ -32,6 +32,7 @@ from sshjobs.running.unattended import check_names
 from sshjobs.store import RunReader, Summary
 from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
+from sshjobs.tables.sheet import sheet_of
 
 if TYPE_CHECKING:
     from sshjobs.inputs.builder import Builder
@@ -243,6 +244,19 @@ class Run:
         :raises SshjobsError: the run has ended
         """
         self.request({"do": "withdraw", "jobs": check_texts("names", names)})
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return a row for each job, in their order, as ``pandas.DataFrame`` takes them: mappings with the same keys.
+
+        Keys are ``job``, ``entry``, each parameter, ``outcome``, ``host``, ``seconds``, ``cpu`` (seconds), ``memory``
+        (bytes), ``state``, ``exit_status``, ``signal``, ``attempts``, ``started``, ``reason``, and each result; a
+        parameter or result that is called as another key is ``param.NAME`` or ``result.NAME``. What a job does not have
+        is ``None``. Parameters are text, or numbers where all of one name are.
+
+        :raises StoreError: the store of the run cannot be read
+        """
+        with RunReader.open(self.paths) as reader:
+            return sheet_of([(self.name, reader.job_results())], several=False).as_dicts()
 
     def __repr__(self) -> str:
         if self._result.done():

@@ -205,6 +205,18 @@ WHERE json_extract(spec, '$.entry') IS NOT NULL;
 -- Every job as those see it that wait for it.
 SELECT name, spec, params, state, outcome FROM jobs ORDER BY number;
 
+-- name: select_results
+-- A page of the jobs in order, each with its newest attempt and what that left.
+SELECT number, jobs.name, spec, params, jobs.state, jobs.outcome, jobs.exit_status, jobs.signal, jobs.reason,
+       ifnull(attempts.host, jobs.host), n, started, ended, cpu, rss, result
+FROM jobs LEFT JOIN attempts ON job = number AND n = (SELECT max(n) FROM attempts WHERE job = number)
+WHERE number > ? ORDER BY number LIMIT ?;
+
+-- name: select_spec_names
+-- The specs whose jobs have parameters, or are of an entry with another name than theirs.
+SELECT id, json_extract(spec, '$.entry'), json_extract(spec, '$.param_names') FROM specs
+WHERE json_extract(spec, '$.entry') IS NOT NULL OR json_extract(spec, '$.param_names') IS NOT NULL;
+
 -- name: select_last_number
 -- The number of the last job, 0 where there is none.
 SELECT ifnull(max(number), 0) FROM jobs;

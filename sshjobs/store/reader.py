@@ -29,6 +29,7 @@ from sshjobs.store.rows import (
     AttemptRow,
     HostRow,
     JobRow,
+    ResultRow,
     SpecReader,
     attempt_row_of,
     host_row,
@@ -36,6 +37,7 @@ from sshjobs.store.rows import (
     outcome_of,
     read_job,
     read_object,
+    result_row_of,
     values_of,
 )
 from sshjobs.store.rundir import RunPaths
@@ -211,6 +213,19 @@ class RunReader:
     def newest_commit(self) -> int:
         """Return the number of the newest commit."""
         return int(self._all("select_commit")[0][1])
+
+    def job_results(self) -> Iterator[ResultRow]:
+        """Yield every job with what its newest attempt came to, by number, a page at a time."""
+        with damage_told(self.paths.store):
+            specs = {id_: (entry, json.loads(names or "[]")) for id_, entry, names in self._all("select_spec_names")}
+        after = 0
+        while True:
+            with damage_told(self.paths.store):
+                page = [result_row_of(row, specs) for row in self._all("select_results", (after, _PAGE))]
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].number
 
     def index_page(self, after: int, limit: int) -> list[tuple[int, str, str, str | None, str | None]]:
         """Return number, name, state, outcome and host of the jobs that follow a number."""

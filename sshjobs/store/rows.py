@@ -75,6 +75,33 @@ class AttemptRow(NamedTuple):
     result: str | None
 
 
+class ResultRow(NamedTuple):
+    """A job with what its newest attempt came to. Times are seconds since the epoch by the host's clock.
+
+    :ivar entry: name of the entry that it is of
+    :ivar attempts: how often it was launched
+    :ivar rss: bytes, the most that was resident
+    :ivar result: what it left, a line of JSON
+    """
+
+    number: int
+    name: str
+    entry: str
+    params: dict[str, str]
+    state: str
+    outcome: str | None
+    exit_status: int | None
+    signal: int | None
+    reason: str | None
+    host: str | None
+    attempts: int
+    started: float | None
+    ended: float | None
+    cpu: float | None
+    rss: int | None
+    result: str | None
+
+
 class HostRow(NamedTuple):
     """A host, as stored. ``facts`` is what it last told about itself, ``since`` when its state began, ``pulse`` how it
     fares (see :class:`sshjobs.network.contract.Pulse`) with ``at``, when that came, ``silent`` since when it does not
@@ -156,6 +183,20 @@ def attempt_row_of(row: Sequence[Any]) -> AttemptRow:
     if row[4] not in STATES:
         raise Damage(f"no attempt can be {repr(row[4])[:40]}")
     return AttemptRow._make(row)
+
+
+def result_row_of(row: Sequence[Any], specs: Mapping[int, tuple[str | None, list[str]]]) -> ResultRow:
+    """Return a row of the query ``select_results``, checked. What a host once said and cannot be is not known.
+
+    :param specs: the name of the entry and the names of parameters, by the id of a spec
+    """
+    check_row(row[:11], "isiSsSIISSI")
+    entry, names = specs.get(row[2], (None, []))
+    values = values_of(row[3], len(names))
+    params = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    told = [value if isinstance(value, int | float) and _is_sound(value) else None for value in row[11:15]]
+    result = row[15] if isinstance(row[15], str) else None
+    return ResultRow._make((*row[:2], entry or row[1], params, *row[4:10], row[10] or 0, *told, result))
 
 
 def sound_facts(facts: dict[str, Any]) -> dict[str, Any]:
