@@ -19,6 +19,7 @@ from sshjobs.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, InputError, Lo
 #: Commands in the order of the help: (short help, module). A module is only imported for its command.
 COMMANDS = {
     "run": ("Run the jobs of a jobfile on hosts, or on this machine.", "run"),
+    "plan": ("Say what of a jobfile is new, changed or done.", "plan"),
     "exec": ("Run one command for many values, and print what it writes.", "exec"),
     "queue": ("Keep a run open for jobs that are added to it.", "queue"),
     "add": ("Put further jobs into a run.", "add"),

@@ -115,7 +115,7 @@ def command(words: tuple[str, ...], hosts: tuple[str, ...], **options: Any) -> i
     standard_input = StandardInput(given=options["stdin"] == "-")
     arguments, expansion = _expansion(words, len(chosen), standard_input, options)
     if options["dry_run"]:
-        from sshjobs.cli.plan import check
+        from sshjobs.cli.dryrun import check
 
         check(**settings)
         _print(expansion.lines())

@@ -32,6 +32,9 @@ from sshjobs.errors import EXIT_OK, InputError, Problem
 @network_options
 @give_up_option
 @click.option("--fail-fast", is_flag=True, help="When a job fails, cancel the others.")
+@click.option("--continue", "earlier", multiple=True, metavar="RUN",
+              help="What is done in RUN, an earlier run, counts as done here and is not run; may be repeated, the "
+                   "newest counts first. See sshjobs plan.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would run where (with -v whole scripts), "
                                               "and start nothing.")
 @click.option("--web", is_flag=True, help="Show the run in a browser too, while it goes on: see sshjobs serve.")
@@ -39,9 +42,9 @@ from sshjobs.errors import EXIT_OK, InputError, Problem
 @printing_options("none")
 @output_options
 def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | None, ssh_config: str | None,
-            transport: str | None, slots: int | None, give_up_host: float | None, fail_fast: bool, dry_run: bool,
-            web: bool, detach: bool, output: str | None, tag: bool, raw: bool, quiet: bool, as_json: bool,
-            verbose: int) -> int:
+            transport: str | None, slots: int | None, give_up_host: float | None, fail_fast: bool,
+            earlier: tuple[str, ...], dry_run: bool, web: bool, detach: bool, output: str | None, tag: bool, raw: bool,
+            quiet: bool, as_json: bool, verbose: int) -> int:
     """Run the jobs of JOBFILE on hosts, or on this machine where none are named.
 
     A JOBFILE of - is read from standard input. Ctrl-C launches nothing more and waits for what runs; a second
@@ -54,17 +57,18 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
         from sshjobs.web.needs import check_installed
 
         check_installed()
-    from sshjobs.running.forms import EMBEDDED, options_of
+    from sshjobs.running.forms import EMBEDDED, options_of, runs_from
     from sshjobs.running.run import Run
     from sshjobs.views.base import View
 
-    data, specs, chosen = _read(jobfile, hosts)
+    data, specs, chosen = read(jobfile, hosts)
+    runs = runs_from(results, earlier)
     settings: dict[str, Any] = {"results": results, "name": name, "ssh_config": ssh_config, "transport": transport}
     if dry_run:
-        from sshjobs.cli.plan import check, show
+        from sshjobs.cli.dryrun import check, show
 
         check(**settings)
-        show(specs, chosen or EMBEDDED, as_json=as_json, verbose=bool(verbose))
+        show(specs, chosen or EMBEDDED, earlier=runs, as_json=as_json, verbose=bool(verbose))
         return EXIT_OK
     stem = "stdin" if jobfile == "-" else Path(jobfile).stem
     if detach:
@@ -74,19 +78,20 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
                              stays_open=False, give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys())
         return hand_over(prepare(specs, chosen or EMBEDDED, results=results, name=name, stem=stem, jobfile=data,
-                                 options=options), quiet=quiet, as_json=as_json)
+                                 options=options, earlier=runs), quiet=quiet, as_json=as_json)
     from sshjobs.cli.carry import carry
 
     def start(view: View) -> Run:
         return Run.create(specs, chosen or EMBEDDED, stem=stem, jobfile=data, slots=slots, fail_fast=fail_fast,
-                          give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys(), listener=view, **settings)
+                          give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys(), continue_from=runs,
+                          listener=view, **settings)
 
     return carry(start, web=_serve_options(hosts) if web else None, quiet=quiet, as_json=as_json, verbose=verbose,
                  output=output,
                  tags=Tags(str) if tag else None, raw=raw)
 
 
-def _read(jobfile: str, hosts: tuple[str, ...]) -> tuple[bytes, list[Any], list[Any]]:
+def read(jobfile: str, hosts: tuple[str, ...]) -> tuple[bytes, list[Any], list[Any]]:
     """Return the jobfile, its specs and the hosts.
 
     :raises InputError: the mistakes of both, all at once

@@ -119,6 +119,12 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
         elif key in KEYS and isinstance(KEYS[key].kind, Variables) and isinstance(value, Mapping):
             value = {name: str(one) if type(one) in (int, float) else one for name, one in value.items()}
         elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-            value = [os.fspath(one) if isinstance(one, os.PathLike) else one for one in value]
+            value = [_plain_item(one) for one in value]
         plain[key] = value
     return plain
+
+
+def _plain_item(one: Any) -> Any:
+    if isinstance(one, Mapping):
+        return {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in one.items()}
+    return os.fspath(one) if isinstance(one, os.PathLike) else one

@@ -198,8 +198,15 @@ class _Reader:
                 one, other = files[twice[0]], files[twice[1]]
                 message = f"files: '{one}' and '{other}' would both be placed as '{twice[2]}'; rename one"
                 self._problem(files.value_place(twice[1]), message)
+        self._look_at_used(data.get("uses"))
         if isinstance(stdin, str) and stdin and (complaint := self.paths.complaint(stdin, directories=False)):
             self._problem(data.value_place("stdin"), f"stdin: {complaint}")
+
+    def _look_at_used(self, used: Any) -> None:
+        for item in used if isinstance(used, Seq) else ():
+            path = item.get("path") if isinstance(item, Map) else None
+            if isinstance(path, str) and path and (complaint := self.paths.complaint_of_used(path)):
+                self._problem(item.value_place("path"), f"uses: {complaint}")
 
     def _job(self, data: Map) -> None:
         own = self._validated(JobEntry, data, _JOB_KEYS)

@@ -27,6 +27,7 @@ from sshjobs.model import after, retrying
 from sshjobs.model.keys import (
     KEYS,
     MAX_STATUS,
+    USES,
     Awaited,
     Choice,
     Flag,
@@ -37,6 +38,7 @@ from sshjobs.model.keys import (
     Text,
     Texts,
     Tries,
+    Uses,
     Variables,
     Whole,
 )
@@ -123,6 +125,15 @@ def _one_status(value: Any) -> Any:
     return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _used(value: Any) -> Any:
+    if not isinstance(value, dict) or len(value) != 1 or next(iter(value)) not in USES:
+        raise mistake("must be a file or directory, {path: model.bin}, or a text, {text: v2}")
+    ((word, text),) = value.items()
+    if not isinstance(text, str) or not text:
+        raise mistake(f"{word} must be text that is not empty; quote it")
+    return value
+
+
 def _lease(seconds: float) -> float:
     if seconds < MIN_LEASE:
         raise mistake(f"must be at least {format_duration(MIN_LEASE)}, because networks fail for moments; take minutes")
@@ -189,6 +200,11 @@ OkExit = Annotated[
 Bytes = Annotated[
     int, BeforeValidator(partial(_told, parse_memory)), WithJsonSchema({"type": ["string", "integer"]}),
 ]
+Used = Annotated[
+    dict[str, str], BeforeValidator(_used),
+    WithJsonSchema({"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False,
+                    "properties": {word: {"type": "string", "minLength": 1} for word in USES}}),
+]
 Lease = Annotated[Timeout, AfterValidator(_lease)]
 #: Keys of which a jobfile asks more than a program does.
 _STRICTER: dict[str, Any] = {"lease": Lease}
@@ -220,6 +236,8 @@ def _type(name: str, key: Key) -> Any:
             kind = OkExit
         case Memory():
             kind = Bytes
+        case Uses():
+            kind = list[Used]
         case _:
             raise TypeError(f"what is a {type(key.kind).__name__} in a jobfile?")
     if key.rule is not None:

@@ -30,6 +30,21 @@ class PathChecker:
             self._known[key] = self._look(path, directories)
         return self._known[key]
 
+    def complaint_of_used(self, path: str) -> str | None:
+        """Return what is wrong with a file or directory that a job uses without its being sent, ``None``: nothing."""
+        full = os.path.join(self._base_dir, path)
+        try:
+            mode = os.stat(full).st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                return f"'{path}' is a {_kind(mode)}; name a file or a directory"
+        except ValueError:
+            return f"'{path}' is not a path"
+        except OSError as error:
+            hint = _expanded_elsewhere(path) or f"looked for {full}; say {{text: …}} of what is not on this machine"
+            return f"'{path}' cannot be read: {error.strerror}; {hint}"
+        readable = os.access(full, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0))
+        return None if readable else f"'{path}' cannot be read: no permission; see chmod"
+
     def _look(self, path: str, directories: bool) -> str | None:
         if directories and placed_as(path) is None:
             return f"'{path}' has no last name to be placed under; name a file or directory in it"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, TypedDict, TypeVar
 
@@ -27,6 +27,9 @@ DEFAULT_HOST_RETRIES = 3
 MAX_STATUS = 255
 #: The highest priority, and the greatest number of jobs that anybody limits an entry to.
 MAX_PRIORITY, MAX_PARALLEL = 1000, 1_000_000
+
+#: What an item of ``uses`` may be.
+USES = ("path", "text")
 
 
 class Kind:
@@ -165,6 +168,20 @@ class Memory(Kind):
             raise UsageError(f"{name}{error}", where=where) from None
 
 
+class Uses(Kind):
+    """What a job reads and is not sent: a list of ``{"path": …}``, a file or directory here, and of ``{"text": …}``."""
+
+    def checked(self, name: str, value: Any, where: str | None) -> list[dict[str, str]]:
+        if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+            raise wrong(name, value, "a list", where=where, hint="write uses: [{path: model.bin}]")
+        items = list(value)
+        for item in items:
+            if not (isinstance(item, Mapping) and len(item) == 1 and next(iter(item)) in USES
+                    and all(isinstance(text, str) and text for text in item.values())):
+                raise wrong(f"each of {name}", item, "{path: …} or {text: …}", where=where)
+        return [dict(item) for item in items]
+
+
 @dataclass(frozen=True)
 class Key:
     """One key.
@@ -173,6 +190,8 @@ class Key:
     :ivar about: what it means, in one sentence for an editor to show
     :ivar far: hosts are told of it, in each launch of a job in which it is not the default. The far side has its own
         check of it (``gjob/jobkeys.py``)
+    :ivar identity: two jobs that differ in it are not the same work, so that what one has done does not count for the
+        other (docs/continue.md). How a key is compared is said in ``planning/identity.py``
     :ivar rule: what must be true beside its kind: says what is wrong with a value of that kind, in words to stand
         behind the name of the key, or ``None``
     """
@@ -180,6 +199,7 @@ class Key:
     kind: Kind
     default: Any
     about: str
+    identity: bool = field(kw_only=True)
     far: bool = False
     rule: Callable[[Any], str | None] | None = None
 
@@ -204,27 +224,38 @@ def _some(values: list[int]) -> str | None:
 
 
 KEYS: Mapping[str, Key] = {
-    "files": Key(Texts(), [], "Files and directories to send, relative to the jobfile."),
-    "env": Key(Variables(), {}, "Environment variables, literal text.", far=True),
-    "cwd": Key(Text(), None, "Directory on the host to run in.", far=True, rule=_not_empty),
-    "timeout": Key(Seconds(), None, "When the job is ended: 90, 1s, 2h30m, 1d.", far=True),
-    "lease": Key(Seconds(), None, "How long it may run on while no manager is heard of: 30m, 2h.", far=True),
-    "memory": Key(Memory(), None, "How much memory the job needs: 512M, 4G.", far=True),
-    "ok_exit": Key(Statuses(), None, "Exit statuses that are a success; 0 alone if left out.", rule=_some),
-    "retries": Key(Tries(), 0, "How often a job that failed is tried again; or how often after which outcome."),
-    "host_retries": Key(Whole(0, MAX_RETRIES), DEFAULT_HOST_RETRIES, "The same for ends that are its host's fault."),
-    "once": Key(Flag(), False, "Never start it a second time, whatever happened to the first."),
-    "stdin": Key(Text(), None, "File that the job reads as standard input.", rule=_not_empty),
-    "nice": Key(Whole(0, 19), 0, "What to add to its niceness.", far=True),
-    "login": Key(Flag(), False, "Run the script in a login shell."),
-    "strict": Key(Flag(), True, "End the script at the first command that fails (bash -e -o pipefail)."),
-    "leftovers": Key(Choice(("kill", "keep")), "kill", "What becomes of processes it leaves behind.", far=True),
-    "output": Key(Choice(("file", "pipe")), "file", "Whether it writes into files or pipes.", far=True),
-    "hosts": Key(Texts(), [], "Names, globs or tags of hosts that it may run on."),
-    "per_host": Key(Flag(), False, "Run it once on every host."),
-    "after": Key(Awaited(), {}, "Entries whose jobs have to succeed first: names, or names with {when, jobs}."),
-    "priority": Key(Whole(-MAX_PRIORITY, MAX_PRIORITY), 0, "Jobs of a higher one come first."),
-    "max_parallel": Key(Whole(1, MAX_PARALLEL), None, "How many jobs of this name may be on hosts at a time."),
+    "files": Key(Texts(), [], "Files and directories to send, relative to the jobfile.", identity=True),
+    "env": Key(Variables(), {}, "Environment variables, literal text.", identity=True, far=True),
+    "cwd": Key(Text(), None, "Directory on the host to run in.", identity=True, far=True, rule=_not_empty),
+    "timeout": Key(Seconds(), None, "When the job is ended: 90, 1s, 2h30m, 1d.", identity=False, far=True),
+    "lease": Key(Seconds(), None, "How long it may run on while no manager is heard of: 30m, 2h.",
+                 identity=False, far=True),
+    "memory": Key(Memory(), None, "How much memory the job needs: 512M, 4G.", identity=False, far=True),
+    "ok_exit": Key(Statuses(), None, "Exit statuses that are a success; 0 alone if left out.",
+                   identity=False, rule=_some),
+    "retries": Key(Tries(), 0, "How often a job that failed is tried again; or how often after which outcome.",
+                   identity=False),
+    "host_retries": Key(Whole(0, MAX_RETRIES), DEFAULT_HOST_RETRIES, "The same for ends that are its host's fault.",
+                        identity=False),
+    "once": Key(Flag(), False, "Never start it a second time, whatever happened to the first.", identity=False),
+    "stdin": Key(Text(), None, "File that the job reads as standard input.", identity=True, rule=_not_empty),
+    "nice": Key(Whole(0, 19), 0, "What to add to its niceness.", identity=False, far=True),
+    "login": Key(Flag(), False, "Run the script in a login shell.", identity=True),
+    "strict": Key(Flag(), True, "End the script at the first command that fails (bash -e -o pipefail).",
+                  identity=True),
+    "leftovers": Key(Choice(("kill", "keep")), "kill", "What becomes of processes it leaves behind.",
+                     identity=False, far=True),
+    "output": Key(Choice(("file", "pipe")), "file", "Whether it writes into files or pipes.",
+                  identity=False, far=True),
+    "hosts": Key(Texts(), [], "Names, globs or tags of hosts that it may run on.", identity=False),
+    "per_host": Key(Flag(), False, "Run it once on every host.", identity=True),
+    "after": Key(Awaited(), {}, "Entries whose jobs have to succeed first: names, or names with {when, jobs}.",
+                 identity=True),
+    "priority": Key(Whole(-MAX_PRIORITY, MAX_PRIORITY), 0, "Jobs of a higher one come first.", identity=False),
+    "max_parallel": Key(Whole(1, MAX_PARALLEL), None, "How many jobs of this name may be on hosts at a time.",
+                        identity=False),
+    "uses": Key(Uses(), [], "What it reads and is not sent, for plan and --continue: {path: …} or {text: …}.",
+                identity=True),
 }
 
 
@@ -252,6 +283,7 @@ class KeysGiven(TypedDict, total=False):
     after: str | Sequence[str] | Mapping[str, Mapping[str, str] | None]
     priority: int
     max_parallel: int | None
+    uses: Sequence[Mapping[str, str | PathLike[str]]]
 
 
 class KeysHeld:
@@ -280,6 +312,7 @@ class KeysHeld:
     after: dict[str, dict[str, str]]
     priority: int
     max_parallel: int | None
+    uses: list[dict[str, str]]
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

@@ -11,7 +11,7 @@ from copy import copy
 from operator import attrgetter
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sshjobs.errors import UsageError
 from sshjobs.model.causes import Cause
@@ -217,6 +217,17 @@ for _name, _key in KEYS.items():
     setattr(_Common, _name, _key.default)
 
 
+class Inputs(NamedTuple):
+    """What an attempt was given to read.
+
+    :ivar digest: of all of it, hex digits
+    :ivar listing: what it consists of: kind, name and content of each; ``None`` where that is too long or stored
+    """
+
+    digest: str
+    listing: tuple[tuple[str, str, str], ...] | None = None
+
+
 class Attempt:
     """One launch of a job on one host.
 
@@ -234,11 +245,13 @@ class Attempt:
     :ivar rss: the most memory that it had resident, in bytes; ``None`` where the host does not tell
     :ivar released: nothing of it that is needed is on its host any more
     :ivar result_json: what it left as its result, as a line of JSON; ``None`` where that is nothing
+    :ivar inputs: what it was given to read; ``None`` where that is nothing, and until it is known
+    :ivar origin: name of the run that it was made in and is carried over from; ``None``: the run that it is in
     """
 
-    __slots__ = ("cause", "cpu", "ended", "err_crc", "err_size", "exit_status", "host", "n", "out_crc", "out_size",
-                 "outcome", "pid", "reason", "released", "result_json", "rss", "signal", "started", "state", "token",
-                 "uid")
+    __slots__ = ("cause", "cpu", "ended", "err_crc", "err_size", "exit_status", "host", "inputs", "n", "origin",
+                 "out_crc", "out_size", "outcome", "pid", "reason", "released", "result_json", "rss", "signal",
+                 "started", "state", "token", "uid")
 
     def __init__(self, n: int, uid: str, host: str, token: str):
         if not (isinstance(n, int) and isinstance(uid, str) and isinstance(host, str) and isinstance(token, str)):
@@ -259,6 +272,8 @@ class Attempt:
         self.err_crc: int | None = None
         self.cpu: float | None = None
         self.rss: int | None = None
+        self.inputs: Inputs | None = None
+        self.origin: str | None = None
         self.released = False
         self.result_json: str | None = None
 

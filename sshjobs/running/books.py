@@ -32,9 +32,11 @@ class Books:
     # -- jobs ----------------------------------------------------------------------------------------------------
 
     def enlist(self, job: Job) -> None:
-        """Keep a job that is in the store, as one that waits."""
+        """Keep a job that is in the store, in the state in which it is there."""
         job.paths = self.paths
         self.jobs.Add(job)
+        if job.state != STATE_FREE:
+            self.jobs.SetState(job, job.state)
 
     def move(self, job: Job, state: str) -> None:
         """Note that a job is in another state, or that something else of it has changed."""

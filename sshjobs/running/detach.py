@@ -31,13 +31,15 @@ _TAIL = 4096
 
 
 def prepare(specs: Iterable[JobSpec], hosts: Sequence[Host], *, results: Path, options: dict[str, Any],
-            name: str | None = None, stem: str = "run", jobfile: bytes | None = None) -> RunPaths:
+            name: str | None = None, stem: str = "run", jobfile: bytes | None = None,
+            earlier: Sequence[RunPaths] = ()) -> RunPaths:
     """Make a run that nobody manages yet. Nothing was started, and no host contacted.
 
     :param options: from :func:`sshjobs.running.run.options_of`
+    :param earlier: runs in which what is done counts as done
     :raises UsageError: something in it cannot be; there is no run then
     """
-    made = new_run(specs, hosts, results, name=name, stem=stem, jobfile=jobfile, options=options)
+    made = new_run(specs, hosts, results, name=name, stem=stem, jobfile=jobfile, options=options, earlier=earlier)
     made.store.close()
     return made.paths
 

@@ -16,6 +16,7 @@ from sshjobs.inputs.source import read_input
 from sshjobs.model.given import LONGEST_S, MAX_SLOTS, check, check_each, check_number, check_path, wrong
 from sshjobs.model.host import Host
 from sshjobs.model.spec import JobSpec
+from sshjobs.store.rundir import RunPaths, find_run
 
 if TYPE_CHECKING:
     from sshjobs.inputs.builder import Builder
@@ -78,6 +79,21 @@ def hosts_from(hosts: str | Path | Sequence[str | Host] | None) -> list[Host]:
     return [host for one in hosts for host in ([one] if isinstance(one, Host) else load_hosts([one]))]
 
 
+def runs_from(results: Path, runs: Any) -> list[RunPaths]:
+    """Return runs that were given by name or path: one, or a list of them; each once.
+
+    :raises RunNotFoundError: there is no such run
+    """
+    check("continue_from", runs, str, PathLike, list, tuple)
+    named = [runs] if isinstance(runs, (str, PathLike)) else list(runs)
+    found: dict[Path, RunPaths] = {}
+    for one in named:
+        check_path("each of continue_from", one)
+        paths = find_run(results, os.fspath(one))
+        found[paths.root.absolute()] = paths
+    return list(found.values())
+
+
 def check_options(*, results: Any, name: Any, ssh_config: Any, transport: Any, slots: Any, listener: Any,
                   stem: Any = "run", jobfile: Any = None, fail_fast: Any = False, stays_open: Any = False,
                   give_up_host: Any = None, accept_new_host_keys: Any = False) -> None:
@@ -108,7 +124,7 @@ def check_inputs(specs: Iterable[JobSpec]) -> None:
     checkers: dict[str, PathChecker] = {}
     before: JobSpec | None = None
     for spec in specs:
-        if (before is None or not spec.repeats(before)) and (spec.files or spec.stdin is not None):
+        if (before is None or not spec.repeats(before)) and (spec.files or spec.uses or spec.stdin is not None):
             base = spec.base_dir or "."
             _check_files(spec, checkers.setdefault(base, PathChecker(base)))
         before = spec
@@ -122,6 +138,9 @@ def _check_files(spec: JobSpec, paths: PathChecker) -> None:
         one, other = spec.files[twice[0]], spec.files[twice[1]]
         raise UsageError(f"files: '{one}' and '{other}' would both be placed as '{twice[2]}'", where=spec.name,
                          hint="rename one")
+    for item in spec.uses:
+        if "path" in item and (complaint := paths.complaint_of_used(item["path"])):
+            raise UsageError(f"uses: {complaint}", where=spec.name)
     if spec.stdin is not None and (complaint := paths.complaint(spec.stdin, directories=False)):
         raise UsageError(f"stdin: {complaint}", where=spec.name)
 

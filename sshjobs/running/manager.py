@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -62,6 +62,8 @@ class Manager(Housekeeping):
         self.stages = Stages()
         #: Jobs that have ended; those that wait for them have not been looked at.
         self._ended: deque[Job] = deque()
+        #: How many jobs were done in earlier runs, by the names of these.
+        self.carried: Mapping[str, int] = {}
         #: The job for a host in quarantine that is launched next.
         self._canary: tuple[Job, str] | None = None
 
@@ -69,12 +71,13 @@ class Manager(Housekeeping):
 
     def Setup(self, job_specs: Iterable[JobSpec], network: NetworkContract, *, name: str | None = None,
               stem: str = "run", jobfile: bytes | None = None, options: Mapping[str, Any] | None = None,
-              stdin: BinaryIO | None = None) -> None:
+              stdin: BinaryIO | None = None, earlier: Sequence[RunPaths] = ()) -> None:
         """Make a run of these jobs on this network, with a directory of its own, and begin to contact the hosts.
 
         :param name: name of the run; ``None`` for ``<stem>-<n>``
         :param jobfile: a copy to keep with the run
         :param stdin: read to its end and kept with the run; every job reads it as its standard input
+        :param earlier: runs in which what is done counts as done
         :raises UsageError: nothing to run on, ``hosts`` of a job that match no host, a name that is taken
         """
         check("network", network, NetworkContract)
@@ -82,12 +85,13 @@ class Manager(Housekeeping):
         check("name", name, str, none=True)
         made = new_run(specs, list(network.hosts.values()), Path(network.results_dir), name=name, stem=stem,
                        jobfile=jobfile, options=options, stdin=stdin,
-                       manager=ManagerIdentity.this_process())
+                       manager=ManagerIdentity.this_process(), earlier=earlier)
+        self.carried = made.carried
         epoch = self._begin(network, made.paths, made.store, made.schedule)
         self.stages.begin(made.jobs)
         for job in made.jobs:
             self.books.enlist(job)
-            if job.spec.after:
+            if job.spec.after and job.state == STATE_FREE:
                 self.line_up(job)
         network.hold()
         self._open_new(RunIdentity(made.uid, self.paths.name, epoch))

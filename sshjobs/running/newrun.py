@@ -14,6 +14,9 @@ from typing import Any, BinaryIO
 from sshjobs.errors import NoHostError, SshjobsError
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.states import STATE_FREE
+from sshjobs.network.staging.inputs import Staging
+from sshjobs.planning.carrying import carried_over
 from sshjobs.running.stages import check_stages
 from sshjobs.scheduling.naming import jobs_from
 from sshjobs.scheduling.schedule import Schedule
@@ -25,7 +28,8 @@ from sshjobs.store.rundir import RunPaths, create_run, discard_run, job_director
 class NewRun:
     """A run that was just made.
 
-    :ivar jobs: all of its jobs, each waiting in the schedule
+    :ivar jobs: all of its jobs; each waits in the schedule that is not done already
+    :ivar carried: how many are done in earlier runs, by the names of these
     :ivar store: open for writing
     """
 
@@ -34,17 +38,21 @@ class NewRun:
     jobs: list[Job]
     schedule: Schedule
     store: RunStore
+    carried: Mapping[str, int]
 
 
 def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, name: str | None = None,
             stem: str = "run", jobfile: bytes | None = None, options: Mapping[str, Any] | None = None,
-            stdin: BinaryIO | None = None, manager: ManagerIdentity | None = None) -> NewRun:
+            stdin: BinaryIO | None = None, manager: ManagerIdentity | None = None,
+            earlier: Sequence[RunPaths] = ()) -> NewRun:
     """Make a run. It appears complete, or not at all.
 
     :param stdin: read to its end and kept with the run; every job reads it as its standard input
     :param manager: who carries it out; ``None`` where another process takes it over
+    :param earlier: runs in which what is done counts as done
     :raises NoHostError: there is no host
-    :raises UsageError: ``hosts`` of a job match no host, a job cannot be called so, or the run's name is taken
+    :raises UsageError: ``hosts`` of a job match no host, a job cannot be called so, the run's name is taken, or a job
+        is at work in an earlier run
     :raises StoreError: it cannot be written
     """
     if not hosts:
@@ -55,25 +63,29 @@ def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, n
     for job in jobs:
         job_directory_name(job.name)
         schedule.check(job)
-        if not job.spec.after:
-            schedule.add(job)
-    paths = create_run(results, name=name, stem=stem)
-    uid = secrets.token_hex(16)
-    try:
-        if jobfile is not None:
-            write_private(paths.jobfile, jobfile)
-        if stdin is not None:
-            _keep_stdin(stdin, paths.stdin)
-            for spec in {id(job.spec): job.spec for job in jobs}.values():
-                spec.stdin = str(paths.stdin.absolute())
-        write_private(paths.hosts, "".join(f"{host.name}\n" for host in hosts))
-        store = RunStore.create(paths, uid=uid, name=paths.name, jobs=jobs, hosts=hosts, options=dict(options or {}),
-                                created=time.time(), manager=manager)
-    except BaseException:
-        # The name is free again, and nothing half made is found by a later command.
-        discard_run(paths)
-        raise
-    return NewRun(paths, uid, jobs, schedule, store)
+    with carried_over(jobs, earlier, Staging()) as carried:
+        for job in jobs:
+            if job.state == STATE_FREE and not job.spec.after:
+                schedule.add(job)
+        paths = create_run(results, name=name, stem=stem)
+        uid = secrets.token_hex(16)
+        try:
+            if jobfile is not None:
+                write_private(paths.jobfile, jobfile)
+            if stdin is not None:
+                _keep_stdin(stdin, paths.stdin)
+                for spec in {id(job.spec): job.spec for job in jobs}.values():
+                    spec.stdin = str(paths.stdin.absolute())
+            write_private(paths.hosts, "".join(f"{host.name}\n" for host in hosts))
+            carried.bring_files(paths)
+            # Last: a run is there when its store is.
+            store = RunStore.create(paths, uid=uid, name=paths.name, jobs=jobs, hosts=hosts,
+                                    options=dict(options or {}), created=time.time(), manager=manager)
+        except BaseException:
+            # The name is free again, and nothing half made is found by a later command.
+            discard_run(paths)
+            raise
+    return NewRun(paths, uid, jobs, schedule, store, carried.counts)
 
 
 def _keep_stdin(stream: BinaryIO, path: Path) -> None:

@@ -24,7 +24,7 @@ from sshjobs.model.states import STATE_FREE
 from sshjobs.network import Network
 from sshjobs.network.supervise import start_thread
 from sshjobs.running.control import ControlServer, ManagerGoneError, Request, socket_directory
-from sshjobs.running.forms import check_options, hosts_from, in_our_words, jobs_from, options_of
+from sshjobs.running.forms import check_options, hosts_from, in_our_words, jobs_from, options_of, runs_from
 from sshjobs.running.requests import Target, carry_out
 from sshjobs.running.runmanager import Listener, RunManager, silent
 from sshjobs.running.signals import Signals
@@ -67,7 +67,7 @@ class Run:
                stem: str = "run", jobfile: bytes | None = None, ssh_config: str | None = None,
                transport: str | None = None, slots: int | None = None, fail_fast: bool = False,
                stays_open: bool = False, give_up_host: float | None = None, stdin: BinaryIO | None = None,
-               accept_new_host_keys: bool = False,
+               accept_new_host_keys: bool = False, continue_from: Sequence[RunPaths] = (),
                listener: Listener = silent) -> Run:
         """Make a run and begin to contact its hosts; :meth:`process` carries it out.
 
@@ -75,12 +75,13 @@ class Run:
         :param give_up_host: end the run when all that it waits for are hosts away for so many seconds
         :param stdin: read to its end and kept with the run; every job reads it as its standard input
         :param accept_new_host_keys: as for :class:`sshjobs.Network`
+        :param continue_from: earlier runs: jobs that are done there count as done, and are not run
         :raises UsageError: something in it cannot be; nothing was started
         """
         check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots, stem=stem,
                       jobfile=jobfile, fail_fast=fail_fast, stays_open=stays_open, give_up_host=give_up_host,
                       accept_new_host_keys=accept_new_host_keys, listener=listener)
-        chosen = check_each("hosts", hosts, Host)
+        chosen, earlier = check_each("hosts", hosts, Host), check_each("continue_from", continue_from, RunPaths)
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
                              stays_open=stays_open, give_up_host=give_up_host,
                              accept_new_host_keys=accept_new_host_keys)
@@ -90,7 +91,8 @@ class Run:
         manager.fail_fast, manager.stays_open, manager.give_up_after = fail_fast, stays_open, give_up_host
         network = Network(str(results), chosen, ssh_config=options["ssh_config"], transport=transport, slots=slots,
                           accept_new_host_keys=accept_new_host_keys)
-        manager.Setup(specs, network, name=name, stem=stem, jobfile=jobfile, options=options, stdin=stdin)
+        manager.Setup(specs, network, name=name, stem=stem, jobfile=jobfile, options=options, stdin=stdin,
+                      earlier=earlier)
         return cls(manager)
 
     @classmethod
@@ -112,27 +114,29 @@ class Run:
               results: str | Path = "results", name: str | None = None, stem: str | None = None,
               ssh_config: str | None = None, transport: str | None = None, slots: int | None = None,
               fail_fast: bool = False, stays_open: bool = False, accept_new_host_keys: bool = False,
-              listener: Listener = silent) -> Run:
+              continue_from: str | Path | Sequence[str | Path] = (), listener: Listener = silent) -> Run:
         """Start a run in a thread of its own and return at once.
 
         :param jobs: path of a jobfile, a builder, or specs
         :param hosts: as for :class:`sshjobs.Network`; ``None`` is this machine
         :param stem: a run without a name is called ``<stem>-<n>``; ``None`` chooses by the jobs
         :param stays_open: do not end with the last job: :meth:`add` brings more, until :meth:`finish`
+        :param continue_from: earlier runs, each by its name in ``results`` or its path: jobs that are done there count
+            as done in this one. They are among :attr:`jobs` with all that they wrote, and are not run
         :param listener: called in that thread with each event
         :raises SshjobsError: as :meth:`create`, or a file to be sent is not there; nothing was started
         """
         check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots,
                       fail_fast=fail_fast, stays_open=stays_open, accept_new_host_keys=accept_new_host_keys,
                       listener=listener, **({} if stem is None else {"stem": stem}))
-        given, chosen = jobs_from(jobs), hosts_from(hosts)
+        given, chosen, earlier = jobs_from(jobs), hosts_from(hosts), runs_from(Path(results), continue_from)
         made: Future[Run] = Future()
 
         def make() -> Run:
             return cls.create(given.specs, chosen, results=Path(results), name=name, stem=stem or given.stem,
                               jobfile=given.jobfile, ssh_config=ssh_config, transport=transport, slots=slots,
                               fail_fast=fail_fast, stays_open=stays_open,
-                              accept_new_host_keys=accept_new_host_keys, listener=listener)
+                              accept_new_host_keys=accept_new_host_keys, continue_from=earlier, listener=listener)
 
         # The store belongs to the thread that opened it.
         start_thread("sshjobs-run", lambda: cls._carry(make, made), made.set_exception)
@@ -296,6 +300,9 @@ class Run:
         self.manager.listener({"event": "run", "run": self.name, "directory": str(self.paths.root),
                                "jobs": summary.total, "counts": summary.counts,
                                "hosts": self.manager.network.GetHosts()})
+        if self.manager.carried:
+            self.manager.listener({"event": "carried", "jobs": sum(self.manager.carried.values()),
+                                   "runs": dict(self.manager.carried)})
         with contextlib.ExitStack() as beside:
             try:
                 beside.callback(ControlServer(summary.uid, self.request, self.manager.fail).close)

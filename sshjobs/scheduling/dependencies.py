@@ -33,6 +33,16 @@ class Moved(NamedTuple):
     broken: Sequence[Job]
 
 
+def matched_names(spec: JobSpec, after: After) -> tuple[str, ...]:
+    """Return the parameters of a job by which it chooses those that it waits for, as far as these have them."""
+    return tuple(spec.param_names) if after.jobs is Which.MATCHING else ()
+
+
+def group_key(names: Iterable[str], params: Mapping[str, str]) -> Hashable:
+    """Return what is equal for jobs whose parameters of these names have equal values."""
+    return tuple(value_key(params[name]) if name in params else None for name in names)
+
+
 class _Group:
     """Jobs of one entry that are waited for together, and those that wait for them."""
 
@@ -66,7 +76,7 @@ class _View:
 
     def group(self, params: Mapping[str, str]) -> _Group:
         """Return the group of jobs whose values are equal to these; a value that is missing equals another such."""
-        key = tuple(value_key(params[name]) if name in params else None for name in self._names)
+        key = group_key(self._names, params)
         found = self._groups.get(key)
         if found is None:
             found = self._groups[key] = _Group()
@@ -159,7 +169,7 @@ class Dependencies:
 
     def _view(self, spec: JobSpec, after: After, awaited: Mapping[str, Awaited]) -> _View:
         views = self._views.setdefault(after.entry, {})
-        mine = tuple(spec.param_names) if after.jobs is Which.MATCHING else ()
+        mine = matched_names(spec, after)
         view = views.get((mine, after.when))
         if view is None:
             names, members = awaited.get(after.entry, Awaited((), ()))

@@ -184,15 +184,10 @@ def check_identity(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: Mapping[int, str] | None = None) -> None:
-    """Bring a store of an older version to the newest, within the transaction that is open.
-
-    :raises StoreError: a step is missing
-    """
+    """Bring a store of an older version to the newest, within the transaction that is open. Numbers may be left out."""
     steps = queries.migrations() if steps is None else steps
-    newest = max(steps, default=1)
-    for number in range(check_identity(connection, path) + 1, newest + 1):
-        if number not in steps:
-            raise StoreError(f"the step to version {number} of the store is missing", where=str(path))
+    version = check_identity(connection, path)
+    for number in sorted(number for number in steps if number > version):
         for statement in _statements(steps[number]):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {number}")

@@ -17,7 +17,8 @@ def status(reader: RunReader) -> dict[str, Any]:
     """Return the whole document.
 
     Keys: ``run``, ``state``, ``counts`` and ``jobs``, each job with its ``attempts``, and with ``memory``, the bytes
-    that it needs, where it says so. Times are seconds since the epoch by the host's clock.
+    that it needs, where it says so. Times are seconds since the epoch by the host's clock. An attempt that is carried
+    over has ``from``, the name of the run that made it.
     """
     with reader.snapshot():
         document = summary_document(reader)
@@ -67,7 +68,8 @@ def _job(job: JobRow, attempts: list[AttemptRow]) -> dict[str, Any]:
         "signal": job.signal, "host": job.host,
         "attempts": [
             {"n": row.n, "host": row.host, "state": row.state, "outcome": row.outcome,
-             "exit_status": row.exit_status, "signal": row.signal, "started": row.started, "ended": row.ended}
+             "exit_status": row.exit_status, "signal": row.signal, "started": row.started, "ended": row.ended,
+             **({} if row.origin is None else {"from": row.origin})}
             for row in attempts
         ],
     }

@@ -104,14 +104,22 @@ DELETE FROM cancelled WHERE job = ?;
 -- name: write_attempt
 -- Write an attempt, whether it is new or known.
 INSERT INTO attempts (job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
-                      out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result, inputs, origin)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job, n) DO UPDATE SET
     state = excluded.state, outcome = excluded.outcome, exit_status = excluded.exit_status,
     signal = excluded.signal, reason = excluded.reason, started = excluded.started, ended = excluded.ended,
     pid = excluded.pid, out_size = excluded.out_size, err_size = excluded.err_size, cpu = excluded.cpu,
     rss = excluded.rss, released = excluded.released, out_crc = excluded.out_crc, err_crc = excluded.err_crc,
-    cause = excluded.cause, result = excluded.result;
+    cause = excluded.cause, result = excluded.result, inputs = excluded.inputs, origin = excluded.origin;
+
+-- name: insert_inputs
+-- Keep what the inputs of attempts consist of, once.
+INSERT OR IGNORE INTO inputs (digest, listing) VALUES (?, ?);
+
+-- name: select_inputs
+-- What inputs of that digest consist of.
+SELECT listing FROM inputs WHERE digest = ?;
 
 -- name: release_attempt
 -- Note that nothing of an attempt is on its host any more.
@@ -170,7 +178,7 @@ WHERE changed > 0 AND changed > ? AND changed <= ? ORDER BY changed, number;
 -- name: select_attempts
 -- The attempts of a range of jobs, in order.
 SELECT job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
-       out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result
+       out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result, inputs, origin
 FROM attempts WHERE job BETWEEN ? AND ? ORDER BY job, n;
 
 -- name: select_names_from
@@ -217,6 +225,14 @@ WHERE number > ? ORDER BY number LIMIT ?;
 SELECT id, json_extract(spec, '$.entry'), json_extract(spec, '$.param_names') FROM specs
 WHERE json_extract(spec, '$.entry') IS NOT NULL OR json_extract(spec, '$.param_names') IS NOT NULL;
 
+-- name: select_work
+-- A page of the jobs as others compare themselves with them: what they are, where they stand, and their newest attempt.
+SELECT number, name, spec, repeat, params, only_host, jobs.state, jobs.outcome, jobs.exit_status,
+       jobs.signal, jobs.reason,
+       n, attempts.host, attempts.started, attempts.ended, attempts.out_size, attempts.err_size, inputs, origin
+FROM jobs LEFT JOIN attempts ON job = number AND n = (SELECT max(n) FROM attempts WHERE job = number)
+WHERE number > ? ORDER BY number LIMIT ?;
+
 -- name: select_last_number
 -- The number of the last job, 0 where there is none.
 SELECT ifnull(max(number), 0) FROM jobs;
@@ -224,7 +240,8 @@ SELECT ifnull(max(number), 0) FROM jobs;
 -- name: select_unfinished_attempts
 -- All attempts of those jobs.
 SELECT job, n, attempts.host, token, attempts.state, attempts.outcome, attempts.exit_status, attempts.signal,
-       attempts.reason, started, ended, pid, out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result
+       attempts.reason, started, ended, pid, out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result,
+       inputs, origin
 FROM attempts JOIN jobs ON jobs.number = attempts.job
 WHERE jobs.state NOT IN ('done', 'error') OR job IN (SELECT job FROM attempts WHERE released = 0)
 ORDER BY job, n;

@@ -31,14 +31,17 @@ from sshjobs.store.rows import (
     JobRow,
     ResultRow,
     SpecReader,
+    WorkRow,
     attempt_row_of,
     host_row,
     job_row_of,
+    listing_of,
     outcome_of,
     read_job,
     read_object,
     result_row_of,
     values_of,
+    work_row,
 )
 from sshjobs.store.rundir import RunPaths
 from sshjobs.store.summary import Summary, shown_state
@@ -298,6 +301,34 @@ class RunReader:
                 if row is not None:
                     jobs.append(read_job(row, specs, self._attempt_rows(row[0], row[0])))
         return jobs
+
+    def works(self) -> Iterator[WorkRow]:
+        """Yield every job as others compare themselves with it, by number, a page at a time."""
+        specs, after = SpecReader(self._connection), 0
+        while True:
+            with damage_told(self.paths.store):
+                page = [work_row(row, specs) for row in self._all("select_work", (after, _PAGE))]
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].number
+
+    def work(self, number: int) -> WorkRow:
+        """Return the job of that number, as :meth:`works` does.
+
+        :raises KeyError: there is none
+        """
+        with damage_told(self.paths.store):
+            found = [work_row(row, SpecReader(self._connection)) for row in self._all("select_work", (number - 1, 1))]
+        if not found or found[0].number != number:
+            raise KeyError(number)
+        return found[0]
+
+    def inputs(self, digest: str) -> list[tuple[str, str, str]] | None:
+        """Return what inputs of a digest consist of: kind, name and content of each; ``None`` where nobody knows."""
+        with damage_told(self.paths.store):
+            rows = self._all("select_inputs", (digest,))
+            return None if not rows or rows[0][0] is None else listing_of(rows[0][0])
 
     def last_number(self) -> int:
         """Return the number of the last job that the run has or had, 0 where there is none."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sshjobs.errors import printable
 from sshjobs.model.causes import Cause
 from sshjobs.model.host import Host
-from sshjobs.model.spec import Attempt, Job, JobSpec
+from sshjobs.model.spec import Attempt, Inputs, Job, JobSpec
 from sshjobs.model.states import STATES, Outcome
 from sshjobs.store.damage import Damage, check_row
 from sshjobs.store.queries import queries
@@ -29,7 +29,7 @@ _EMPTY_BY_DEFAULT = frozenset(key for key, value in _DEFAULTS.items() if not val
 
 
 #: What a row of an attempt consists of, and which of it a host has told.
-_ATTEMPT, _TOLD_BY_HOST = "iisssSIISFFIIIFIiIISS", frozenset((9, 10, 11, 12, 13, 14, 15))
+_ATTEMPT, _TOLD_BY_HOST = "iisssSIISFFIIIFIiIISSSS", frozenset((9, 10, 11, 12, 13, 14, 15))
 #: Longest reason that is shown, in characters; longer ones stand in older stores. No number from a host is so large.
 LONGEST_REASON, _NO_NUMBER = 2000, 1 << 63
 
@@ -73,6 +73,35 @@ class AttemptRow(NamedTuple):
     err_crc: int | None
     cause: str | None
     result: str | None
+    inputs: str | None
+    origin: str | None
+
+
+class WorkRow(NamedTuple):
+    """A job as others compare themselves with it. What is of an attempt is of its newest, ``None`` where it has none.
+
+    :ivar n: number of that attempt
+    :ivar inputs: digest of what it was given to read
+    :ivar origin: the run that it is carried over from
+    """
+
+    number: int
+    name: str
+    spec: JobSpec
+    only_host: str | None
+    state: str
+    outcome: str | None
+    exit_status: int | None
+    signal: int | None
+    reason: str | None
+    n: int | None
+    host: str | None
+    started: float | None
+    ended: float | None
+    out_size: int | None
+    err_size: int | None
+    inputs: str | None
+    origin: str | None
 
 
 class ResultRow(NamedTuple):
@@ -134,7 +163,8 @@ def attempt_row(job: Job, attempt: Attempt) -> tuple[Any, ...]:
     return (job.index + 1, attempt.n, attempt.host, attempt.token, attempt.state, attempt.outcome,
             attempt.exit_status, attempt.signal, clean_text(attempt.reason), attempt.started, attempt.ended,
             attempt.pid, attempt.out_size, attempt.err_size, attempt.cpu, attempt.rss, int(attempt.released),
-            attempt.out_crc, attempt.err_crc, attempt.cause, attempt.result_json)
+            attempt.out_crc, attempt.err_crc, attempt.cause, attempt.result_json,
+            attempt.inputs and attempt.inputs.digest, attempt.origin)
 
 
 def host_json(host: Host) -> str:
@@ -325,6 +355,24 @@ def read_job(row: tuple[Any, ...], specs: SpecReader, attempts: Iterable[Attempt
     return job
 
 
+def work_row(row: Sequence[Any], specs: SpecReader) -> WorkRow:
+    """Return a row of the query ``select_work``, checked."""
+    check_row(row, "isiiSSsSIISISFFIISS")
+    number, name, spec, repeat, params, only_host, state, *rest = row
+    if state not in STATES:
+        raise Damage(f"no job can be {repr(state)[:40]}")
+    return WorkRow(number, name, specs.spec(spec, name, repeat, params), only_host, state, *rest)
+
+
+def listing_of(text: str) -> list[tuple[str, str, str]]:
+    """Return what inputs consist of, as stored."""
+    found = json.loads(text)
+    if not isinstance(found, list) or not all(
+            isinstance(one, list) and len(one) == 3 and all(isinstance(word, str) for word in one) for one in found):
+        raise Damage(f"{repr(text)[:40]} is no listing of inputs")
+    return [(kind, name, content) for kind, name, content in found]
+
+
 def read_attempt(row: AttemptRow) -> Attempt:
     """Return a stored attempt as the object it was."""
     attempt = Attempt(row.n, f"{row.job}.{row.n}", row.host, row.token)
@@ -337,6 +385,7 @@ def read_attempt(row: AttemptRow) -> Attempt:
     attempt.released = bool(row.released)
     attempt.out_crc, attempt.err_crc = row.out_crc, row.err_crc
     attempt.result_json = row.result
+    attempt.inputs, attempt.origin = None if row.inputs is None else Inputs(row.inputs), row.origin
     return attempt
 
 

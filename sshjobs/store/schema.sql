@@ -90,7 +90,15 @@ CREATE TABLE attempts (
     err_crc     INTEGER,                    -- crc32 of stderr
     cause       TEXT,                       -- why it ended so, where the outcome alone does not tell
     result      TEXT,                       -- JSON object: what the job left as its result
+    inputs      TEXT,                       -- digest of what it was given to read; NULL: nothing, or it is not known
+    origin      TEXT,                       -- the run that it was made in and carried over from; NULL: this one
     PRIMARY KEY (job, n)
+) WITHOUT ROWID;
+
+-- What attempts were given to read: files, standard input, and what their jobs use beside that.
+CREATE TABLE inputs (
+    digest  TEXT PRIMARY KEY,               -- hex digits
+    listing TEXT                            -- JSON: a list of kind, name and content; NULL where that is too long
 ) WITHOUT ROWID;
 
 -- Jobs that a person has cancelled after they were launched, until they have ended.

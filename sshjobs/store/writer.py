@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,8 @@ class RunStore:
         self._options: dict[str, Any] = {}
         self._no_more_cancelled: list[Job] = []
         self._left = False
+        #: Digests of inputs whose listings are in the store.
+        self._inputs: set[str] = set()
         self._place = _identity(paths.store)
 
     @classmethod
@@ -275,6 +277,7 @@ class RunStore:
         """
         if not self.dirty and until is None:
             return
+        listings: dict[str, str] = {}
         with self._transaction() as number:
             if self._jobs:
                 cursor = self._connection.executemany(
@@ -283,6 +286,8 @@ class RunStore:
             if self._attempts:
                 rows = (attempt_row(job, attempt) for attempt, job in self._attempts.items())
                 self._connection.executemany(queries()["write_attempt"], rows)
+                listings = _listings(self._attempts, self._inputs)
+                self._connection.executemany(queries()["insert_inputs"], listings.items())
             if self._released:
                 self._connection.executemany(
                     queries()["release_attempt"], ((job.index + 1, one.n) for one, job in self._released.items()))
@@ -305,6 +310,7 @@ class RunStore:
             if until is not None:
                 self._execute("end_manager", {"until": until, "epoch": self.epoch})
         self._left = until is not None
+        self._inputs.update(listings)
         # Only now: a transaction that failed leaves everything to be written again.
         self._jobs.clear()
         self._attempts.clear()
@@ -386,14 +392,38 @@ def _insert_manager(connection: sqlite3.Connection, epoch: int, manager: Manager
 def _insert_jobs(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
     specs = SpecWriter(connection)
     counts: Counter[tuple[str, str]] = Counter()
+    carried: list[Job] = []
 
     def rows() -> Iterator[tuple[Any, ...]]:
         for job in jobs:
             counts[job.state, job.outcome or ""] += 1
+            if job.attempts:
+                carried.append(job)
             yield new_job_row(job, specs.number_of(job.spec))
 
     connection.executemany(queries()["insert_job"], rows())
+    _insert_attempts(connection, carried)
     connection.executemany(queries()["add_count"], ((*key, n) for key, n in counts.items()))
+
+
+def _insert_attempts(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
+    """Add all attempts of jobs, with what they were given to read."""
+    told = dict[str, str]()
+    for job in jobs:
+        told.update(_listings(job.attempts, told))
+        connection.executemany(queries()["write_attempt"], (attempt_row(job, attempt) for attempt in job.attempts))
+    connection.executemany(queries()["insert_inputs"], told.items())
+
+
+def _listings(attempts: Iterable[Attempt], known: Container[str]) -> dict[str, str]:
+    """Return what attempts were given to read, by its digest, as far as it is told here and not known yet."""
+    found: dict[str, str] = {}
+    for attempt in attempts:
+        inputs = attempt.inputs
+        if inputs is not None and inputs.listing is not None and not (
+                inputs.digest in known or inputs.digest in found):
+            found[inputs.digest] = json.dumps(inputs.listing)
+    return found
 
 
 def _publish(aside: Path, path: Path) -> None:

@@ -12,7 +12,7 @@ from sshjobs.views.base import Event, Output, View
 from sshjobs.views.closing import closing, paths_of
 from sshjobs.views.hostnews import HostNews
 from sshjobs.views.progress import Progress
-from sshjobs.views.wording import clock, count, counts, ending_of, places, receipt
+from sshjobs.views.wording import carried, clock, count, counts, ending_of, places, receipt
 
 #: Seconds of silence after which a line says what is waited for.
 SILENCE = 60.0
@@ -58,6 +58,10 @@ class Lines(View):
         if not self._quiet:
             self._say("run", f"{event['run']}: {count(event['jobs'], 'job')} on {places(event['hosts'])}, "
                              f"in {event['directory']}")
+
+    def _on_carried(self, event: Event) -> None:
+        if not self._quiet:
+            self._say("before", carried(event))
 
     def _on_launch(self, event: Event) -> None:
         if not self._quiet:

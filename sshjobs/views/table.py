@@ -106,7 +106,7 @@ class Table:
 
     def _cells(self, job: JobRow, attempts: list[AttemptRow]) -> tuple[str, ...]:
         return tuple(map(printable, (job.name, job.state, job.host or job.only_host or "-", len(attempts) or "-",
-                                     self._time(job, attempts), self._why(job))))
+                                     self._time(job, attempts), self._why(job, attempts))))
 
     def _time(self, job: JobRow, attempts: list[AttemptRow]) -> str:
         last = attempts[-1] if attempts else None
@@ -114,7 +114,9 @@ class Table:
             return "-"
         return wording.duration((last.ended or self._now) - last.started)
 
-    def _why(self, job: JobRow) -> str:
+    def _why(self, job: JobRow, attempts: list[AttemptRow]) -> str:
+        if attempts and attempts[-1].origin is not None:
+            return f"from {attempts[-1].origin}"
         if job.state == STATE_UNKNOWN:
             since = self._since.get(job.host or "")
             return f"since {wording.clock(since, self._now)}: {job.host} cannot be asked" if since else "away"

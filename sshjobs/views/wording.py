@@ -69,6 +69,13 @@ def receipt(event: Mapping[str, Any]) -> list[str]:
     return [*lines, *(f"  {line}" for line in event["left"]), *(f"  not asked: {line}" for line in event["unasked"])]
 
 
+def carried(event: Mapping[str, Any]) -> str:
+    """Return what an event ``carried`` says: ``90 jobs are done already: 80 in sweep-3, 10 in sweep-2``."""
+    told = ", ".join(f"{number:,} in {run}" for run, number in event["runs"].items())
+    are = "is" if event["jobs"] == 1 else "are"
+    return f"{count(event['jobs'], 'job')} {are} done already: {told}"
+
+
 def counts(numbers: Mapping[str, int]) -> str:
     """Return the states that occur: ``198 done, 2 error``."""
     return ", ".join(f"{numbers[state]:,} {state}" for state in STATE_ORDER if numbers.get(state)) or "no jobs"

@@ -213,6 +213,8 @@ class Jobs(BaseModel):
 
 
 class AttemptInfo(BaseModel):
+    """One attempt. ``origin``: the run that it was made in and is carried over from; ``null``: this one."""
+
     n: int
     host: str
     state: str
@@ -227,6 +229,7 @@ class AttemptInfo(BaseModel):
     rss: int | None
     out_size: int | None
     err_size: int | None
+    origin: str | None
 
 
 class FileInfo(BaseModel):

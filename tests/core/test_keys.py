@@ -28,6 +28,7 @@ from sshjobs.model.keys import (
     Text,
     Texts,
     Tries,
+    Uses,
     Variables,
     Whole,
 )
@@ -64,6 +65,8 @@ def another(key: Key) -> Any:
             return 512 << 20
         case Awaited():
             return {"prep": {"when": "ended", "jobs": "all"}}
+        case Uses():
+            return [{"path": "some"}, {"text": "v2"}]
     raise AssertionError(f"write down a value of a {type(key.kind).__name__}")
 
 

@@ -30,7 +30,7 @@ def test_every_command_that_a_message_names_is_there() -> None:
                 wrong.append((place, name, words))
                 continue
         assert command is not None
-        options = {option for parameter in command.params for option in parameter.opts} | {"--help", "--"}
+        options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {"--help", "--"}
         own = given[: given.index("--")] if "--" in given else given
         for word in own:
             if word.startswith(("bash", "COMMAND", "echo")):

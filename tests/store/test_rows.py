@@ -9,7 +9,8 @@ import pytest
 from sshjobs.store.damage import Damage, check_row
 from sshjobs.store.rows import attempt_row_of, job_row_of, sound_facts, sound_pulse
 
-ATTEMPT = (1, 2, "h", "t", "error", "failed", 3, None, "why", 5.0, 6.0, 7, 8, 9, 0.5, 10, 1, 11, 12, "exit", '{"loss":0.5}')
+ATTEMPT = (1, 2, "h", "t", "error", "failed", 3, None, "why", 5.0, 6.0, 7, 8, 9, 0.5, 10, 1, 11, 12, "exit", '{"loss":0.5}',
+           "0a", "sweep-1")
 JOB = (1, "a", "error", "failed", 3, None, "h", "why", None, None)
 #: Columns of an attempt that its host has told.
 TOLD = {"started", "ended", "pid", "out_size", "err_size", "cpu", "rss"}
@@ -33,7 +34,7 @@ def test_what_a_host_has_told_and_cannot_be_is_not_known(name: str, value: float
 
 def test_what_is_right_stays_as_it_is() -> None:
     assert tuple(attempt_row_of(ATTEMPT)) == ATTEMPT and tuple(job_row_of(JOB)) == JOB
-    assert tuple(attempt_row_of([None if n in (5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 18, 19, 20) else value
+    assert tuple(attempt_row_of([None if n in (5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 18, 19, 20, 21, 22) else value
                                  for n, value in enumerate(ATTEMPT)]))[5:8] == (None, None, None)
 
 

@@ -239,13 +239,12 @@ def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: Path, monkeypatc
     store = make_store(tmp_path, make_jobs(1))
     store.close(until=CREATED)
     store = RunStore.open(store.paths)
-    for steps in ({NOW + 1: STEPS[NOW + 1], NOW + 2: "SELECT nonsense;"},
-                  {NOW + 1: STEPS[NOW + 1], NOW + 3: STEPS[NOW + 2]}):
-        monkeypatch.setattr(queries, "migrations", lambda steps=steps: steps)
-        with pytest.raises(StoreError):
-            store.take_over(ManagerIdentity.this_process())
-        assert store._connection.execute("PRAGMA user_version").fetchone() == (NOW,)
-        assert len(store._connection.execute("SELECT * FROM run").fetchone()) == 8
+    steps = {NOW + 1: STEPS[NOW + 1], NOW + 2: "SELECT nonsense;"}
+    monkeypatch.setattr(queries, "migrations", lambda: steps)
+    with pytest.raises(StoreError):
+        store.take_over(ManagerIdentity.this_process())
+    assert store._connection.execute("PRAGMA user_version").fetchone() == (NOW,)
+    assert len(store._connection.execute("SELECT * FROM run").fetchone()) == 8
     store.close()
 
 

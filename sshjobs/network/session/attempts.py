@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sshjobs.model.causes import Cause
 from sshjobs.model.keys import KEYS
-from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.spec import Inputs, Job, JobSpec
 from sshjobs.model.states import Outcome
 
 
@@ -27,11 +27,12 @@ class LiveAttempt:
     :ivar sent_over: number of the connection over which the launch was last sent; ``told_over``: the same of the host's
         word that it runs; ``fenced_over``: the same of a fence because the host did not know it
     :ivar made: the files of its output are there, as far as this manager has seen to it
+    :ivar inputs: what was sent with its launch, or is used beside that, as far as this manager knows
     :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
     """
 
-    __slots__ = ("cancelling", "crc", "fenced_over", "grace", "have", "keys", "made", "may_have_run", "over", "paused",
-                 "place", "seen", "sent_on", "sent_over", "spec", "told_over", "uid", "unwanted")
+    __slots__ = ("cancelling", "crc", "fenced_over", "grace", "have", "inputs", "keys", "made", "may_have_run", "over",
+                 "paused", "place", "seen", "sent_on", "sent_over", "spec", "told_over", "uid", "unwanted")
 
     def __init__(self, uid: str, job: Job, token: str, directory: Path | str, spec: JobSpec | None = None):
         self.uid, self.spec, self.place = uid, spec or job.spec, str(directory)
@@ -43,6 +44,7 @@ class LiveAttempt:
         self.sent_on: str | None = None
         self.sent_over = self.told_over = self.fenced_over = 0
         self.paused: bool | None = None
+        self.inputs: Inputs | None = None
 
     @property
     def directory(self) -> Path:
@@ -60,6 +62,7 @@ class Started(NamedTuple):
     uid: str
     pid: int | None
     at: float | None
+    inputs: Inputs | None = None
 
 
 class Doubted(NamedTuple):
@@ -85,6 +88,7 @@ class Ended(NamedTuple):
     cause: Cause | None = None
     #: What the job left as its result, a line of JSON.
     result: str | None = None
+    inputs: Inputs | None = None
 
 
 _compact = json.JSONEncoder(separators=(",", ":")).encode

@@ -190,7 +190,7 @@ class HostBook:
         if attempt is None or attempt.over or attempt.told_over == self.connection:
             return False
         attempt.seen, attempt.told_over = True, self.connection
-        self._emit(Started(attempt.uid, keys["pid"], keys["at"]))
+        self._emit(Started(attempt.uid, keys["pid"], keys["at"], attempt.inputs))
         return True
 
     def state(self, uid: str, state: str) -> None:
@@ -203,7 +203,7 @@ class HostBook:
             return
         if state != "absent":
             if not attempt.seen and state == "running":
-                self._emit(Started(uid, None, None))
+                self._emit(Started(uid, None, None, attempt.inputs))
             # A queue dies with its agent, and what was in it has not started: it is sent again.
             attempt.seen |= state == "running"
             if attempt.paused is not None and not attempt.cancelling:
@@ -266,7 +266,7 @@ class HostBook:
     def end(self, attempt: LiveAttempt, end: Ended) -> None:
         """Note the end of an attempt and tell the manager."""
         attempt.over = True
-        end = end._replace(crcs=(attempt.crc[0], attempt.crc[1]))
+        end = end._replace(crcs=(attempt.crc[0], attempt.crc[1]), inputs=attempt.inputs)
         self._outputs.forget(attempt.uid)
         self._emit(end)
 

@@ -137,6 +137,7 @@ class Records:
                 attempt = _attempt_of(job, event.uid)
                 attempt.state, attempt.started = STATE_BUSY, event.at or attempt.started
                 attempt.pid = event.pid or attempt.pid
+                attempt.inputs = event.inputs or attempt.inputs
                 changed[job] = None
             case Doubted():
                 job = self._jobs[event.uid]
@@ -181,6 +182,7 @@ class Records:
         attempt.out_size, attempt.err_size = event.sizes
         attempt.out_crc, attempt.err_crc = event.crcs
         attempt.result_json = event.result
+        attempt.inputs = event.inputs or attempt.inputs
         changed[job] = None
         failpoints.reach("exit_seen")
 

@@ -213,7 +213,7 @@ class HostSession:
                 if not isinstance(item, LiveAttempt):
                     item(link)
                 elif self._dialog.is_wanted(item):
-                    if item.spec.files or item.spec.stdin is not None:
+                    if item.spec.files or item.spec.stdin is not None or item.spec.uses:
                         upload.add(item)
                     else:
                         await self._word_launch(link, item)

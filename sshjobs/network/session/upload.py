@@ -126,6 +126,7 @@ class Upload:
             except SshjobsError as error:
                 self._book.end(attempt, never_started(attempt, str(error), lasting=not isinstance(error, ChangedError)))
                 continue
+            attempt.inputs = manifest.inputs
             await self._launch(attempt, manifest)
             if self._link.waiting >= PIECE:
                 await self._send()

@@ -10,20 +10,22 @@ import stat
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from sshjobs.errors import LocalError, SshjobsError
 from sshjobs.gjob.values import LINK
-from sshjobs.model.spec import JobSpec
+from sshjobs.model.spec import Inputs, JobSpec
 from sshjobs.network.staging.digests import Digests, Identity, identity_of, usual_store
 
 #: Bytes of a file sent in one frame.
 PIECE = 1 << 18
 #: So many bytes of names are part of a launch; where they are more, a file of its own has them.
 NAMED_IN_LAUNCH = 1 << 17
+#: So many inputs of a job are told one by one in the store.
+MOST_LISTED = 1000
 #: It is not looked again whether the files of a job have changed for so many times the time that looking took.
 FRESH = 3.0
 #: What the system says of a file that is not there or is not for this user: waiting brings it back to nobody.
@@ -69,6 +71,7 @@ class Piece(NamedTuple):
 class Manifest:
     """What a spec's ``files`` and ``stdin`` put on a host, and the contents that it takes.
 
+    :ivar inputs: all of that by what it holds, and what the spec ``uses``; ``None`` where the latter cannot be read
     :ivar listing: digest of the content that names what is placed, where that is too much for a launch
     """
 
@@ -76,6 +79,7 @@ class Manifest:
     stdin: str | None = None
     listing: str | None = None
     blobs: dict[str, Blob] = field(default_factory=dict)
+    inputs: Inputs | None = None
 
     def keys(self) -> dict[str, object]:
         """Return what a launch says of it."""
@@ -102,7 +106,7 @@ class Staging:
         :raises SshjobsError: a file is gone or cannot be read
         :raises LocalError: this machine cannot read it for the moment
         """
-        key = (spec.base_dir, tuple(spec.files), spec.stdin)
+        key = self.key(spec)
         with self._lock:
             known, until, manifest = self._latest
             if key == known and time.monotonic() < until:
@@ -112,6 +116,33 @@ class Staging:
         with self._lock:
             self._latest = (key, time.monotonic() + FRESH * (time.monotonic() - began), manifest)
         return manifest
+
+    @staticmethod
+    def key(spec: JobSpec) -> Hashable:
+        """Return what is equal for specs that have the same manifest at one time."""
+        return spec.base_dir, tuple(spec.files), spec.stdin, tuple(tuple(one.items()) for one in spec.uses)
+
+    def unchanged_since(self, spec: JobSpec, moment: float) -> str | None:
+        """Return the digest of a spec's inputs where nothing of them has changed since a moment (seconds since the
+        epoch); else, and where they cannot be read, ``None``."""
+        base, before = Path(spec.base_dir or os.curdir), moment * 1e9
+        names = [*spec.files, *([] if spec.stdin is None else [spec.stdin]),
+                 *(one["path"] for one in spec.uses if "path" in one)]
+        try:
+            for name in names:
+                waiting = [base / name]
+                while waiting:
+                    path = waiting.pop()
+                    # What is named may be a link to another place.
+                    for info in (path.lstat(), path.stat()):
+                        if max(info.st_mtime_ns, info.st_ctime_ns) >= before:
+                            return None
+                    if stat.S_ISDIR(info.st_mode):
+                        waiting += [path / child for child in os.listdir(path)]
+            inputs = self.manifest(spec).inputs
+        except (OSError, SshjobsError):
+            return None
+        return None if inputs is None else inputs.digest
 
     def _look(self, spec: JobSpec) -> Manifest:
         result = Manifest()
@@ -125,10 +156,30 @@ class Staging:
                 result.stdin = blob.sha
         except OSError as error:
             raise _cannot_read(error) from error
+        if spec.call is None:
+            # A call has files of its own, which nobody compares.
+            result.inputs = self._inputs(result, base, spec.uses)
         blob = _listing(result.placed)
         if blob.size > NAMED_IN_LAUNCH:
             result.blobs[blob.sha], result.listing = blob, blob.sha
         return result
+
+    def _inputs(self, manifest: Manifest, base: Path, uses: list[dict[str, str]]) -> Inputs | None:
+        found = Manifest()
+        lines = [("file", one.path, _content(one)) for one in manifest.placed]
+        if manifest.stdin is not None:
+            lines.append(("stdin", "", manifest.stdin))
+        for item in uses:
+            if "text" in item:
+                lines.append(("text", item["text"], ""))
+                continue
+            try:
+                self._place(base / item["path"], item["path"], found)
+            except (OSError, SshjobsError):
+                # It is not sent, so that the job does not need it here. That it was not seen is known.
+                return None
+        lines += [("uses", one.path, _content(one)) for one in found.placed]
+        return inputs_of(lines)
 
     def _place(self, source: Path, target: str, result: Manifest) -> None:
         # What a job names itself may be a link; in a directory of it a link is sent as one.
@@ -153,6 +204,20 @@ class Staging:
     def _blob(self, path: Path) -> Blob:
         digest = self._digests.of(path)
         return Blob(digest.sha, digest.crc, str(path), digest.size, digest.identity)
+
+
+def _content(one: Placed) -> str:
+    """Return what is compared of what is placed: of a file its content, and whether it is a program."""
+    if one.mode == LINK:
+        return f"-> {one.sha}"
+    return "/" if one.sha is None else one.sha + ("*" if one.mode & stat.S_IXUSR else "")
+
+
+def inputs_of(lines: Iterable[tuple[str, str, str]]) -> Inputs:
+    """Return inputs that consist of these: kind, name and content of each, in any order."""
+    listing = tuple(sorted(set(lines)))
+    digest = hashlib.sha256(json.dumps(listing).encode("ascii")).hexdigest()[:32]
+    return Inputs(digest, listing if len(listing) <= MOST_LISTED else None)
 
 
 def _cannot_read(error: OSError) -> SshjobsError:

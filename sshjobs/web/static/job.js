@@ -99,7 +99,7 @@ export function JobPage({ run, live, place, readOnly }) {
     ${data.attempts.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Attempts"><table aria-label="Attempts"><thead><tr>
       ${["No.", "Host", "State", "Started", "Took", "CPU", "Memory", "Reason"].map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>
       <tbody>${data.attempts.map((one) => html`<tr><td>${one.n}</td><td>${one.host}</td><td><${State} job=${one} /></td><td>${when(one.started)}</td>
-        <td>${one.started && one.ended ? span(one.ended - one.started) : none}</td><td>${span(one.cpu)}</td><td>${size(one.rss)}</td><td class="wide">${one.reason}</td></tr>`)}</tbody></table></div>`
+        <td>${one.started && one.ended ? span(one.ended - one.started) : none}</td><td>${span(one.cpu)}</td><td>${size(one.rss)}</td><td class="wide">${one.origin ? `from ${one.origin}` : one.reason}</td></tr>`)}</tbody></table></div>`
       : html`<p class="empty">It has not been launched yet.</p>`}
     <h2>Output</h2>
     ${newest > 1 && html`<div class="tools"><label>Of attempt<select value=${attempt_} onChange=${(event) => change({ attempt: Number(event.target.value) === newest ? "" : event.target.value })}>

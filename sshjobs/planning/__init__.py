@@ -1,0 +1,1 @@
+"""What a jobfile asks for, compared with what earlier runs have done."""

@@ -1,0 +1,75 @@
+"""How long jobs are going to take, by the durations of earlier runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.planning.earlier import DONE, Earlier
+from sshjobs.planning.identity import awaited_by_entry, in_order
+from sshjobs.scheduling.durations import Durations, kind_of
+
+
+class Estimate(NamedTuple):
+    """How long jobs are likely to take.
+
+    :ivar work: seconds of all of them, one after the other
+    :ivar seconds: until the last of them has ended; ``None`` where nobody knows how many run at a time
+    :ivar known: how many of them earlier runs tell anything of; the others are taken to be as long as these
+    """
+
+    work: float
+    seconds: float | None
+    known: int
+
+
+def estimate(jobs: Iterable[Job], runs: Sequence[Earlier], slots: int | None) -> Estimate | None:
+    """Return how long jobs are likely to take; ``None`` where no earlier run tells anything.
+
+    :param runs: the newest first; what it tells counts most
+    :param slots: how many run at a time
+    """
+    durations, kinds = _learnt(runs)
+    found: list[tuple[Job, float | None]] = []
+    for job in jobs:
+        kind = kinds.get(job.spec.entry_name)
+        found.append((job, None if kind is None else durations.of_kind(kind)))
+    known = [seconds for _, seconds in found if seconds is not None]
+    if not known:
+        return None
+    usual = sum(known) / len(known)
+    work = sum(usual if seconds is None else seconds for _, seconds in found)
+    if not slots:
+        return Estimate(work, None, len(known))
+    longest = _longest_chain([(job, usual if seconds is None else seconds) for job, seconds in found])
+    return Estimate(work, max(work / min(slots, len(found)), longest), len(known))
+
+
+def _learnt(runs: Sequence[Earlier]) -> tuple[Durations, dict[str, int]]:
+    """Return what the ends of earlier runs tell, and of what kind the jobs of each entry were."""
+    durations, kinds = Durations(), dict[str, int]()
+    keep: list[JobSpec] = []
+    for run in reversed(runs):
+        for row in run.reader.works():
+            if run.rank(row) == DONE and row.started is not None and row.ended is not None and row.host is not None:
+                durations.note(row.spec, row.host, max(0.0, row.ended - row.started))
+                kind = kind_of(row.spec)
+                if kinds.get(row.spec.entry_name) != kind:
+                    kinds[row.spec.entry_name] = kind
+                    # A kind is known by an object that has to stay.
+                    keep.append(row.spec)
+    return durations, kinds
+
+
+def _longest_chain(jobs: Sequence[tuple[Job, float]]) -> float:
+    """Return the seconds of the longest chain of jobs that wait for each other, by their entries."""
+    longest: dict[str, float] = {}
+    for job, seconds in jobs:
+        longest[job.spec.entry_name] = max(longest.get(job.spec.entry_name, 0.0), seconds)
+    awaits = awaited_by_entry(job.spec for job, _ in jobs)
+    ends = dict(longest)
+    for entry in in_order(awaits):
+        before = max((ends.get(awaited, 0.0) for awaited in awaits.get(entry, ())), default=0.0)
+        ends[entry] = longest.get(entry, 0.0) + before
+    return max(ends.values(), default=0.0)

@@ -1,0 +1,132 @@
+"""What a job is: two jobs of one identity are the same work, so that what one has done counts for the other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import NamedTuple
+
+from sshjobs.model.after import afters_of
+from sshjobs.model.keys import KEYS
+from sshjobs.model.spec import JobSpec
+from sshjobs.scheduling.dependencies import group_key, matched_names
+
+#: Keys that are compared by what is on the disk under their names, or by the jobs that they select.
+BY_CONTENT, BY_JOBS, BY_HOST = frozenset(("files", "stdin", "uses")), frozenset(("after",)), frozenset(("per_host",))
+#: Keys that are compared as they are written.
+AS_WRITTEN = tuple(name for name, key in KEYS.items() if key.identity and name not in BY_CONTENT | BY_JOBS | BY_HOST)
+#: Bytes of a digest.
+_SIZE = 16
+
+
+class Work(NamedTuple):
+    """A job, as far as its identity depends on it.
+
+    :ivar only_host: the host that a ``per_host`` job belongs to
+    :ivar inputs: digest of what it reads; empty where that is nothing, ``None`` where it is not known
+    """
+
+    spec: JobSpec
+    only_host: str | None
+    inputs: str | None
+
+
+def reads(spec: JobSpec) -> bool:
+    """Tell whether a job is given anything to read."""
+    return bool(spec.files or spec.uses or spec.stdin is not None)
+
+
+class Identities:
+    """The identities of the jobs of one jobfile or one run.
+
+    :param works: gives all of them; called more than once where jobs wait for others
+    """
+
+    def __init__(self, works: Callable[[], Iterable[Work]]):
+        self._shared: tuple[JobSpec | None, bytes] = (None, b"")
+        #: Of each entry that others wait for: the names of its parameters, and its jobs with their identities.
+        self._names: dict[str, tuple[str, ...]] = {}
+        self._members: dict[str, list[tuple[JobSpec, bytes | None]]] = {}
+        self._groups: dict[tuple[str, tuple[str, ...]], Mapping[Hashable, int | None]] = {}
+        awaits = awaited_by_entry(work.spec for work in works())
+        entries = {entry for awaited in awaits.values() for entry in awaited}
+        if entries:
+            self._resolve(works, awaits, entries)
+
+    def identity(self, work: Work) -> bytes | None:
+        """Return the identity of a job; ``None`` where what it read, or a job that it waits for, is not known."""
+        followed = self._followed(work.spec) if work.spec.after else 0
+        if work.inputs is None or followed is None:
+            return None
+        spec = work.spec
+        own = json.dumps((spec.index, sorted(spec.params.items()) if spec.param_names else (), work.only_host,
+                          work.inputs, followed))
+        return hashlib.blake2b(self._of_entry(spec) + own.encode("ascii"), digest_size=_SIZE).digest()
+
+    def _of_entry(self, spec: JobSpec) -> bytes:
+        """Return the digest of what the jobs of an entry share, made once for jobs that follow each other."""
+        last, digest = self._shared
+        if last is None or not spec.repeats(last):
+            keys = [getattr(spec, key) for key in AS_WRITTEN]
+            text = json.dumps([spec.cmds, spec.argv, spec.call, keys], sort_keys=True)
+            digest = hashlib.blake2b(text.encode("ascii"), digest_size=_SIZE).digest()
+            self._shared = spec, digest
+        return digest
+
+    def _resolve(self, works: Callable[[], Iterable[Work]], awaits: Mapping[str, set[str]], entries: set[str]) -> None:
+        """Find the identities of the jobs that others wait for, those first that wait for none."""
+        found: dict[str, list[Work]] = defaultdict(list)
+        for work in works():
+            if work.spec.entry_name in entries:
+                found[work.spec.entry_name].append(work)
+        for entry in in_order(awaits):
+            if (members := found.pop(entry, None)) is not None:
+                self._names[entry] = tuple(members[0].spec.param_names)
+                self._members[entry] = [(work.spec, self.identity(work)) for work in members]
+
+    def _followed(self, spec: JobSpec) -> int | None:
+        """Return what stands for the identities of all jobs that a job waits for, in whatever order."""
+        total = 0
+        for after in afters_of(spec.after):
+            names = tuple(name for name in matched_names(spec, after) if name in self._names.get(after.entry, ()))
+            groups = self._groups.get((after.entry, names))
+            if groups is None:
+                groups = self._groups[after.entry, names] = self._summed(after.entry, names)
+            part = groups.get(group_key(names, spec.params), 0)
+            if part is None:
+                return None
+            total += part
+        return total
+
+    def _summed(self, entry: str, names: tuple[str, ...]) -> Mapping[Hashable, int | None]:
+        """Return the sums of the identities of the jobs of an entry, by the values of some parameters: of equal jobs
+        each counts."""
+        sums: dict[Hashable, int | None] = {}
+        for spec, identity in self._members.get(entry, ()):
+            key = group_key(names, spec.params)
+            before = sums.get(key, 0)
+            sums[key] = None if identity is None or before is None else before + int.from_bytes(identity, "big")
+        return sums
+
+
+def awaited_by_entry(specs: Iterable[JobSpec]) -> dict[str, set[str]]:
+    """Return the entries that the jobs of each entry wait for, of those that wait for any."""
+    awaits: dict[str, set[str]] = {}
+    before: JobSpec | None = None
+    for spec in specs:
+        if spec.after and (before is None or not spec.repeats(before)):
+            awaits.setdefault(spec.entry_name, set()).update(spec.after)
+            before = spec
+    return awaits
+
+
+def in_order(awaits: Mapping[str, set[str]]) -> Iterator[str]:
+    """Yield entries, those that others wait for before these."""
+    try:
+        yield from TopologicalSorter(awaits).static_order()
+    except CycleError:
+        # No start allows that; what a store says in which it stands is compared as far as it can be.
+        yield from {*awaits, *(entry for awaited in awaits.values() for entry in awaited)}
