@@ -89,10 +89,9 @@ class Schedule:
         self.paused = False
         #: How many hosts can be reached, can be used, have a free slot, are hungry; the sum of brisk slots.
         self._up = self._usable = self._idle = self._hungry = self._brisk_slots = 0
-        #: Hosts with prefetched jobs; hosts that are deferred.
-        self._prefetching, self._deferred = set[str](), set[str]()
-        #: Hosts without a job in any line of theirs.
-        self._dry: set[str] = set()
+        # As keys: what comes first there is chosen, and that must not hang on how this process hashes text.
+        #: Hosts with prefetched jobs; hosts that are deferred; hosts without a job in any line of theirs.
+        self._prefetching, self._deferred, self._dry = dict[str, None](), dict[str, None](), dict[str, None]()
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
@@ -158,7 +157,7 @@ class Schedule:
 
     def _moisten(self, line: Line) -> None:
         """Have hosts that had nothing to do look at a line again."""
-        for name in self._dry & line.hosts if self._dry else ():
+        for name in sorted(self._dry.keys() & line.hosts) if self._dry else ():
             self._set_dry(self._places[name], False)
             self._settle(name)
 
@@ -180,7 +179,7 @@ class Schedule:
             if line is None:
                 if lines:
                     place.deferred_until = now + (self._too_slow(host, lines[0]) or 0.0)
-                    self._deferred.add(host)
+                    self._deferred[host] = None
                 else:
                     self._set_dry(place, True)
                 self._settle(host)
@@ -219,7 +218,7 @@ class Schedule:
             if any(line and self._too_slow(host, line) is None for line in place.lines):
                 freed.append(host)
         for host in freed:
-            self._deferred.discard(host)
+            self._deferred.pop(host, None)
             self._places[host].deferred_until = None
             self._settle(host)
         return bool(freed)
@@ -394,12 +393,15 @@ class Schedule:
         for line in place.lines:
             line.hosts.discard(host)
         self.durations.forget_host(host)
-        self._deferred.discard(host)
-        self._dry.discard(host)
+        self._deferred.pop(host, None)
+        self._dry.pop(host, None)
 
     def _set_dry(self, place: _Place, dry: bool) -> None:
         place.dry = dry
-        (self._dry.add if dry else self._dry.discard)(place.host.name)
+        if dry:
+            self._dry[place.host.name] = None
+        else:
+            self._dry.pop(place.host.name, None)
 
     def _settle(self, host: str) -> None:
         """Put a host where it belongs after something about it has changed. This is done twice for every job."""
@@ -419,7 +421,10 @@ class Schedule:
         if hungry is not place.hungry:
             place.hungry = hungry
             self._hungry += 1 if hungry else -1
-        (self._prefetching.add if up and load > slots else self._prefetching.discard)(host)
+        if up and load > slots:
+            self._prefetching[host] = None
+        else:
+            self._prefetching.pop(host, None)
         if up:
             state = STATE_BUSY
             if usable and not place.dry:

@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
 from pytest_mock import MockerFixture
 
 from sshjobs.cli import main
@@ -56,6 +57,16 @@ def test_durations_that_differ_make_plays_that_differ(sshjobs_cli: SshjobsCli, t
     # A quarter of the jobs take a minute: about ten of them, on ten slots.
     assert 60.0 <= half <= 240.0 and half <= most
     assert simulate(sshjobs_cli, tmp_path, "--like", "earlier") == (half, most)
+
+
+def test_a_play_does_not_hang_on_how_a_process_hashes_text(sshjobs_cli: SshjobsCli, tmp_path: Path,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    finished_run(tmp_path / "results", 1.0, 1.0, 1.0, 60.0)
+    told = set()
+    for seed in (101, 102, 105):
+        monkeypatch.setenv("PYTHONHASHSEED", str(seed))
+        told.add(simulate(sshjobs_cli, tmp_path, "--like", "earlier"))
+    assert len(told) == 1
 
 
 def test_a_run_that_tells_no_duration_is_no_model(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
