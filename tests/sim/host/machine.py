@@ -12,7 +12,7 @@ from sshjobs.simulation.site import Site
 from sshjobs.simulation.world import Program, World
 from tests.sim.host.disk import Directory, Disk, File, error
 from tests.sim.host.process import Process
-from tests.sim.host.streams import PIPE_SIZE, Buffer, Null, Open, PipeEnd
+from tests.sim.host.streams import PIPE_SIZE, Buffer, Listener, Null, Open, PipeEnd
 from tests.sim.host.watcher import Watcher
 
 KILL, TERM, CHILD, CONTINUE, STOP = 9, 15, 17, 18, 19
@@ -326,6 +326,10 @@ class Machine(Site):
                 process.alive = False
                 if process.kind == "main":
                     self.watcher.on_exit(self, process)
+                # Nobody is told of anything. But a socket that is still on the disk leads to nobody.
+                for file in process.files.values():
+                    if isinstance(file, Listener):
+                        file.close()
                 if process is not running:
                     process.bury()
         self.processes.clear()
