@@ -56,9 +56,10 @@ def command(ctx: click.Context, words: tuple[str, ...], name: str | None, result
             raise UsageError("before -- there is one run at most", why=f"got {', '.join(words)}")
         specs, run = _make(said, name), words[0] if words else None
         paths = open_run(results) if run is None else find_run(results, run)
+    from sshjobs.model.template import packed
     from sshjobs.running.unattended import carry_out
 
-    answer, live = carry_out(paths, {"do": "add", "specs": [spec.as_dict() for spec in specs]})
+    answer, live = carry_out(paths, {"do": "add", "specs": packed(specs)})
     added = answer["jobs"]
     names = f": {span(added[0], added[-1], len(added))}" if added else ""
     click.echo(printable(f"added {count(len(added), 'job')} to {paths.name}{names}"))

@@ -66,10 +66,11 @@ def show(specs: Iterable[JobSpec], hosts: Sequence[Host], *, earlier: Sequence[R
         where = places.of(job)
         if as_json:
             click.echo(json.dumps({"event": "would_run", "job": job.name, "hosts": where, "commands": job.spec.cmds,
-                                   "argv": job.spec.argv}))
+                                   "argv": job.spec.argv, "params": job.spec.params}))
             continue
         lines = [shlex.join(job.spec.argv)] if job.spec.argv else job.spec.cmds
-        click.echo(f"{printable(job.name)} {places.text(where)}{'' if verbose else ': ' + _short(lines)}")
+        shown = "" if verbose else f": {_short(lines)}"
+        click.echo(f"{printable(job.name)}{_params(job.spec)} {places.text(where)}{shown}")
         for line in lines if verbose else ():
             click.echo(f"    {printable(line)}")
     if not as_json:
@@ -102,6 +103,14 @@ class Places:
             return f"on any of {len(self._order)} hosts"
         more = f" and {len(names) - MAX_HOSTS} more" if len(names) > MAX_HOSTS else ""
         return "on " + printable(", ".join(names[:MAX_HOSTS]) + more)
+
+
+def _params(spec: JobSpec) -> str:
+    """Return the parameters of a job as people name them: `` [lr=0.1,seed=3]``."""
+    if not spec.values:
+        return ""
+    text = ",".join(f"{name}={value}" for name, value in spec.params.items())
+    return printable(f" [{text if len(text) <= MAX_COMMAND else text[: MAX_COMMAND - 1] + '…'}]")
 
 
 def _short(lines: Sequence[str]) -> str:

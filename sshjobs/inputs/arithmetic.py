@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from sshjobs.inputs.shelltext import Hole, Quoting
+from sshjobs.inputs.shelltext import Hole, P, Prose, Quoting
 
 _HOLE = re.compile("\0([0-9]+)\0")
+_HERE_STRING = re.compile("<<<([^\0\n]*)\0([0-9]+)\0")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[([^]]*)\])?\+?=(.*)", re.DOTALL)
 _ELEMENT = re.compile(r"\[([^]]*)\]\+?=")
@@ -31,25 +32,31 @@ _TAKES_TEXT = frozenset(("-p", "-t", "-n", "-N", "-d", "-u", "-i", "-O", "-s", "
 _Command = list[str]
 
 
-def worked_out(pieces: Sequence[str | Hole]) -> set[int]:
+def worked_out(pieces: Sequence[str | Hole[P]]) -> set[int]:
     """Return the places in ``pieces`` of the placeholders whose values bash would work out."""
-    text = "".join(piece if isinstance(piece, str) else "" if piece.quoting is Quoting.COMMENT else f"\0{n}\0"
-                   for n, piece in enumerate(pieces))
-    if len(text) == sum(map(len, (piece for piece in pieces if isinstance(piece, str)))):
+    quotings = {n: piece.quoting for n, piece in enumerate(pieces) if isinstance(piece, Hole)}
+    if all(quoting is Quoting.COMMENT for quoting in quotings.values()):
         return set()
-    return _Flow(text).found()
+    in_commands = {n for n, quoting in quotings.items() if quoting not in (Quoting.COMMENT, Quoting.HERE)}
+    text = "".join(f"\0{n}\0" if n in in_commands else "" if isinstance(piece, (Prose, Hole)) else piece
+                   for n, piece in enumerate(pieces))
+    return _Flow(text, [n for n, quoting in quotings.items() if quoting is Quoting.HERE]).found()
 
 
 class _Flow:
-    """What of a line is worked out, and which values come there by variables."""
+    """What of a line is worked out, and which values come there by variables.
 
-    def __init__(self, text: str):
+    :param read: placeholders in here-documents, which any command may read
+    """
+
+    def __init__(self, text: str, read: Sequence[int] = ()):
+        self._read = [f"\0{n}\0" for n in (*read, *(hole for _, hole in _HERE_STRING.findall(text)))]
         self._holes: set[int] = set()
         #: Variables whose values are worked out. A digit, ``@`` or ``*`` stands for what a function is given.
         self._mentioned: set[str] = set()
         self._assigned: list[tuple[str, str]] = []
         self._keyed: set[str] = set()
-        self._all = {int(number) for number in _HOLE.findall(text)}
+        self._all = {*read, *map(int, _HOLE.findall(text))}
         for span in _SPANS:
             for match in span.finditer(text):
                 self._work_out(match[1])
@@ -121,7 +128,7 @@ class _Flow:
 
     def _given_names(self, words: _Command, *, reads: bool) -> None:
         skip = False
-        texts = [word for word in words if _HOLE.search(word)]
+        texts = [*self._read, *(word for word in words if _HOLE.search(word))]
         for word in words:
             if skip or word[:1] in "-<>":
                 skip = not skip and word in _TAKES_TEXT

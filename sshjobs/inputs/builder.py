@@ -7,10 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sshjobs.errors import UsageError
-from sshjobs.inputs.jobfile import MAX_JOBS, checked_values, load_jobfile
-from sshjobs.inputs.jobnames import check_repeated, repeated
+from sshjobs.errors import InputError, UsageError
+from sshjobs.inputs.jobfile import MAX_JOBS, Entry, checked_values, load_jobfile
+from sshjobs.inputs.jobnames import check_repeated
 from sshjobs.inputs.limits import MAX_JOB, too_large
+from sshjobs.inputs.sweep import Mistakes, read_sweep
+from sshjobs.inputs.sweepentry import JobChecker, SweptJobs, template_of
 from sshjobs.model.given import check, check_path
 from sshjobs.model.keys import KEYS, KeysGiven, Variables, spelled_out
 from sshjobs.model.spec import JobSpec
@@ -36,8 +38,11 @@ class Builder:
     @spelled_out
     def AddJob(self, commands: str | Sequence[str] = (), files: Sequence[str | os.PathLike[str]] = (),
                name: str | None = None, repeat: int | None = None, *, argv: Sequence[str] | None = None,
-               base_dir: str | Path | None = None, **keys: Unpack[KeysGiven]) -> Builder:
-        """Add a job; with ``repeat`` above 1, as many jobs called ``name-1``, ``name-2`` and so on.
+               base_dir: str | Path | None = None, matrix: Mapping[str, Any] | None = None,
+               rows: str | os.PathLike[str] | Sequence[Mapping[str, Any]] | None = None,
+               **keys: Unpack[KeysGiven]) -> Builder:
+        """Add a job; with ``repeat`` above 1, as many jobs called ``name-1``, ``name-2`` and so on. With ``matrix`` or
+        ``rows``, a job for each combination of parameters; ``${{ lr }}`` in a text stands for the value of ``lr``.
 
         What is given is copied. Files are not looked at before they are sent.
 
@@ -46,6 +51,8 @@ class Builder:
         :param repeat: how many jobs to make, 0 included; ``None`` for what :meth:`SetRepeat` said
         :param argv: a program and its arguments, in the place of ``commands``
         :param base_dir: what relative paths are relative to; ``None`` is the current directory
+        :param matrix: lists of values, by the names of parameters, as in a jobfile (docs/jobfile.md, "Parameters")
+        :param rows: the path of a table, or mappings of parameters to values, one a combination
         :param keys: what a jobfile says under the same names (docs/jobfile.md). Times are seconds, or text such as
             ``2h30m``; ``env`` takes numbers too; ``None`` is as if nothing had been given
         :return: the builder itself
@@ -54,22 +61,18 @@ class Builder:
         """
         given: dict[str, Any] = {
             "commands": commands, "files": files, "name": name, "repeat": self.repeat if repeat is None else repeat,
-            "argv": argv, **keys,
+            "argv": argv, "matrix": matrix, "rows": rows, **keys,
         }
-        values = checked_values(_plain(given), where=name[:60] if isinstance(name, str) else None)
-        count = values.pop("repeat")
+        where = name[:60] if isinstance(name, str) else None
+        values = checked_values(_plain(given), where=where)
         values.setdefault("name", NAMELESS)
         check_path("base_dir", base_dir, none=True)
-        base = os.path.abspath(base_dir or ".")
-        spec = JobSpec(values.pop("commands", ()), base_dir=base, **values)
-        if too_large(spec):
+        entry = _entry(values, os.path.abspath(base_dir or "."), where)
+        if too_large(entry.spec):
             raise UsageError(f"commands, argv and env together have more than {MAX_JOB:,} bytes",
                              where=values["name"], hint="put text into files")
-        check_repeated(values["name"], count)
-        self._make_room(count)
-        if count != 1:
-            spec.entry = values["name"]
-        self.job_specs += [spec.named(one, index) for one, index in repeated(values["name"], count)]
+        self._make_room(entry.count)
+        self.job_specs += entry.specs()
         return self
 
     def SetRepeat(self, repeat: int) -> Builder:
@@ -93,7 +96,7 @@ class Builder:
         check_path("the jobfile", path)
         check("data", data, bytes, none=True)
         entries = load_jobfile(path, data, {*known, *(spec.entry_name for spec in self.job_specs)})
-        self._make_room(sum(entry.repeat for entry in entries))
+        self._make_room(sum(entry.count for entry in entries))
         for entry in entries:
             self.job_specs += entry.specs()
         return self
@@ -106,6 +109,37 @@ class Builder:
         total = len(self.job_specs) + count
         if total > MAX_JOBS:
             raise UsageError(f"this would make {total:,} jobs, the limit is {MAX_JOBS:,}", hint="lower repeat")
+
+
+def _entry(values: dict[str, Any], base_dir: str, where: str | None) -> Entry:
+    """Return an entry of its values, after looking at each of its jobs.
+
+    :raises UsageError: a mistake, the first of them
+    """
+    told = Mistakes()
+    repeat, matrix, rows = (values.pop(key, None) for key in ("repeat", "matrix", "rows"))
+    sweep = None
+    if matrix is not None or rows is not None:
+        sweep = read_sweep(matrix, rows, base_dir, MAX_JOBS, told)
+        _raise_first(told, where)
+    template = template_of(values, sweep.names if sweep else (), told)
+    _raise_first(told, where)
+    template.values["name"] = template.values["name"] or NAMELESS
+    spec = template.spec(sweep, base_dir)
+    entry = Entry(spec, repeat, 0, None if sweep is None else SweptJobs(sweep, repeat, template.name))
+    if entry.swept is not None:
+        # Files are looked at when they are sent.
+        JobChecker(template, entry.swept, None, told).check(spec)
+        _raise_first(told, where)
+    check_repeated(spec.entry_name, entry.count if template.name is None else 1)
+    return entry
+
+
+def _raise_first(told: Mistakes, where: str | None) -> None:
+    if told.problems:
+        raise InputError(told.problems)
+    if told.told:
+        raise UsageError(told.told[0][2], where=where)
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:

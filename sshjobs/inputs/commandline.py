@@ -16,14 +16,15 @@ from typing import Protocol
 
 from sshjobs.errors import UsageError
 from sshjobs.inputs.arithmetic import worked_out
-from sshjobs.inputs.placeholders import SLOT, Placeholder, TextTemplate, value_of
-from sshjobs.inputs.shelltext import Hole, Quoting, holes
+from sshjobs.inputs.placeholders import SLOT, Placeholder, TextTemplate, braces, value_of
+from sshjobs.inputs.shelltext import Hole, P, Quoting, holes
 from sshjobs.model.spec import JobSpec
 
 #: Beginning of the variables that hold the values; shells know them, programs do not.
 VARIABLE = "sshjobs_"
 
-_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+#: What may stand where a shell does arithmetic.
+INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 # Shown without quotes only where they mean the same: no blank, no character of the shell, no word of its grammar.
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+-]+")
 _PLAIN_SO_FAR = re.compile(r"[A-Za-z0-9_./:@%+=-]*")
@@ -57,9 +58,9 @@ class Line:
     """
 
     def __init__(self, text: str, arity: int, *, appends: bool = True):
-        pieces = holes(text)
+        pieces = holes(text, braces)
         if arity and appends and not any(isinstance(piece, Hole) for piece in pieces):
-            pieces = holes(f"{text.rstrip()} {{}}")
+            pieces = holes(f"{text.rstrip()} {{}}", braces)
             if not isinstance(pieces[-1], Hole) or pieces[-1].quoting is not Quoting.WORD:
                 raise UsageError("the command ends within quotes or a comment, so no value can follow it",
                                  hint="write {} where values go")
@@ -75,18 +76,14 @@ class Line:
                     self._numbers.update(piece.placeholder.keys(arity))
         self._body = "".join(piece if isinstance(piece, str) else self._reference(piece) for piece in pieces)
 
-    def _reference(self, hole: Hole) -> str:
-        placeholder, quoting, _ = hole
-        if quoting is Quoting.COMMENT:
+    def _reference(self, hole: Hole[Placeholder]) -> str:
+        placeholder = hole.placeholder
+        if hole.quoting is Quoting.COMMENT:
             return placeholder.text
         names = [SLOT] if placeholder.part == "%" else [
             f"{VARIABLE}{self._variables.setdefault(key, len(self._variables) + 1)}"
             for key in placeholder.keys(self._arity)]
-        texts = [f"${{{name}}}" for name in names]
-        if quoting is Quoting.WORD:
-            return " ".join(f'"{text}"' for text in texts)
-        text = " ".join(texts)
-        return {Quoting.SINGLE: f"""'"{text}"'""", Quoting.ANSI: f"""'"{text}"$'"""}.get(quoting, text)
+        return reference(hole, names)
 
     def fill(self, spec: JobSpec, values: Sequence[str], number: int) -> None:
         """See :meth:`Command.fill`."""
@@ -96,7 +93,7 @@ class Line:
         lines = []
         for key, variable in self._variables.items():
             value = value_of(key, values, number)
-            if key in self._numbers and not _INTEGER.fullmatch(value):
+            if key in self._numbers and not INTEGER.fullmatch(value):
                 raise UsageError(f"where the shell does arithmetic only a whole number can stand, not {value[:60]!r}",
                                  why="it would obey anything else",
                                  hint="check the values, or compare texts: [[ {} == 1 ]]")
@@ -156,8 +153,18 @@ class Words:
         return shlex.join(self._fill(values, number))
 
 
-def _shown(hole: Hole, values: Sequence[str], number: int, before: str, after: str) -> str:
-    placeholder, quoting, _ = hole
+def reference(hole: Hole[P], names: Sequence[str]) -> str:
+    """Return what stands in a line of shell in the place of a placeholder: the variables that hold its values, so that
+    each of them is one word."""
+    texts = [f"${{{name}}}" for name in names]
+    if hole.quoting is Quoting.WORD:
+        return " ".join(f'"{text}"' for text in texts)
+    text = " ".join(texts)
+    return {Quoting.SINGLE: f"""'"{text}"'""", Quoting.ANSI: f"""'"{text}"$'"""}.get(hole.quoting, text)
+
+
+def _shown(hole: Hole[Placeholder], values: Sequence[str], number: int, before: str, after: str) -> str:
+    placeholder, quoting = hole.placeholder, hole.quoting
     if quoting is Quoting.COMMENT:
         return placeholder.text
     if placeholder.part == "%":

@@ -80,7 +80,7 @@ def _unknown(key: str, keys: Sequence[str]) -> str:
 
 
 def _message(one: ErrorDetails, path: Sequence[int | str], data: Mapping[str, Any], quote: bool) -> str:
-    name = _shown(path)
+    name = shown_path(path)
     value, source = _found(data, path)
     kind, got = one["type"], describe(value, source)
     context = one.get("ctx", {})
@@ -139,7 +139,7 @@ def _found(data: Any, path: Sequence[int | str]) -> tuple[Any, str | None]:
     return _step(data, path[-1]), sources.get(path[-1]) if sources else None
 
 
-def _shown(path: Sequence[int | str]) -> str:
+def shown_path(path: Sequence[int | str]) -> str:
     """A path for people: ``env.NAME``, ``argv, item 2``."""
     text = str(path[0])
     for step in path[1:]:

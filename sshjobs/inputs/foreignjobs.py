@@ -9,7 +9,7 @@ _COMMANDS = "write commands"
 _HOSTS = "write hosts: names or tags of hosts"
 _SLOTS = "a host's line in the hosts file says how many jobs it takes: slots=N"
 _ORDER = "write after: [NAME, …]"
-_VALUES = "write an entry for each, repeat: N, or run sshjobs exec COMMAND {} ::: VALUE…"
+_VALUES = "write repeat: N, or matrix: {lr: [0.1, 1]} and ${{ lr }} in the commands"
 _RESULTS = "what a job prints comes back by itself, in results/RUN/jobs"
 
 #: By what other tools call it: what to do here.
@@ -34,7 +34,7 @@ FOREIGN_KEYS: dict[str, str] = {
     **dict.fromkeys("retry max_retries maxretries restart restarts attempts max_attempts".split(), "write retries: N"),
     **dict.fromkeys("input inputs upload uploads copy stage_in send file".split(), "write files: [path, …]"),
     **dict.fromkeys("outputs artifacts fetch download stdout stderr log logs".split(), _RESULTS),
-    **dict.fromkeys("matrix strategy foreach for_each with_items loop array count replicas times repeats iterations "
+    **dict.fromkeys("strategy foreach for_each with_items loop array count replicas times repeats iterations "
                     "params parameters sweep".split(), _VALUES),
     **dict.fromkeys("image container docker singularity apptainer".split(),
                     "write it into commands: docker run --rm IMAGE COMMAND"),

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
 from sshjobs.errors import InputError, Problem, UsageError
 from sshjobs.inputs import yamlevents
-from sshjobs.inputs.explain import complaints, problems_of, suggestion
+from sshjobs.inputs.explain import complaints, place_in, problems_of, suggestion
 from sshjobs.inputs.foreignjobs import recognise
 from sshjobs.inputs.jobmodel import JOB_KEYS, JobEntry, Jobfile, Settings, jobfile_schema
 from sshjobs.inputs.jobnames import Register, check_repeated, repeated
@@ -21,8 +21,11 @@ from sshjobs.inputs.jobpaths import PathChecker, same_place
 from sshjobs.inputs.limits import MAX_JOB, too_large
 from sshjobs.inputs.scalars import describe, is_plain_decimal
 from sshjobs.inputs.source import read_input
+from sshjobs.inputs.sweep import Mistakes, Sweep, read_sweep
+from sshjobs.inputs.sweepentry import JobChecker, SweptJobs, look_at_placeholders, template_of
 from sshjobs.inputs.yamltree import Document, Map, Place, Seq
 from sshjobs.model.after import mistakes
+from sshjobs.model.fill import OPEN
 from sshjobs.model.keys import KEYS, Tries, Variables, Whole
 from sshjobs.model.spec import JobSpec
 
@@ -47,23 +50,48 @@ class Entry:
     """One entry of a jobfile.
 
     :ivar spec: what to run; its name is the entry's own or ``job-<place in the list>``
-    :ivar repeat: how many jobs it makes, 0 included
+    :ivar repeat: how often it, or each combination of its parameters, is run, 0 included
     :ivar line: where it stands in the file, from 1
+    :ivar swept: its jobs, where it has parameters
     """
 
     spec: JobSpec
     repeat: int
     line: int
+    swept: SweptJobs | None = None
+
+    @property
+    def count(self) -> int:
+        """How many jobs it makes."""
+        return self.repeat if self.swept is None else self.swept.count()
 
     def specs(self) -> Iterator[JobSpec]:
         """Yield the spec of each job; they share what they hold."""
+        if self.swept is not None:
+            yield from self.swept.specs(self.spec)
+            return
         if self.repeat != 1:
             self.spec.entry = self.spec.entry_name
         for name, index in repeated(self.spec.entry_name, self.repeat):
             yield self.spec.named(name, index)
 
 
-def load_jobfile(path: str | Path, data: bytes | None = None, known: Collection[str] = ()) -> list[Entry]:
+@dataclass(slots=True)
+class _Named:
+    """What an entry calls its jobs.
+
+    :ivar name: of the entry
+    :ivar repeats: their names, where these are not just ``name``: each with how often it is repeated
+    """
+
+    name: str
+    place: Place
+    repeats: Callable[[], Iterable[tuple[str, int]]]
+    swept: bool = False
+
+
+def load_jobfile(path: str | Path, data: bytes | None = None, known: Collection[str] = (), *,
+                 most: int = MAX_JOBS) -> list[Entry]:
     """Return the entries of a jobfile in their order, at least one job among them.
 
     Relative ``files`` and ``stdin`` belong to the directory of the jobfile, or to the current one where it comes
@@ -72,6 +100,7 @@ def load_jobfile(path: str | Path, data: bytes | None = None, known: Collection[
     :param path: the jobfile; ``-`` for standard input
     :param data: its content, where it was read already
     :param known: names of further entries that jobs may wait for
+    :param most: how many jobs there may be
     :raises InputError: every mistake, all at once
     """
     file = "<stdin>" if str(path) == "-" else str(path)
@@ -80,17 +109,17 @@ def load_jobfile(path: str | Path, data: bytes | None = None, known: Collection[
         data = sys.stdin.buffer.read(limit + 1) if file == "<stdin>" else read_input(path, limit)
     base_dir = os.getcwd() if file == "<stdin>" else os.path.dirname(os.path.abspath(path))
     with yamlevents.collector_paused():
-        return _Reader(file, base_dir, known).read(data)
+        return _Reader(file, base_dir, known, most).read(data)
 
 
 class _Reader:
-    def __init__(self, file: str, base_dir: str, known: Collection[str]) -> None:
-        self.file, self.base_dir, self.known = file, base_dir, known
+    def __init__(self, file: str, base_dir: str, known: Collection[str], most: int) -> None:
+        self.file, self.base_dir, self.known, self.most = file, base_dir, known, most
         self.problems: list[Problem] = []
         self.paths = PathChecker(base_dir)
         self.defaults: dict[str, Any] = {}
         self.entries: list[Entry] = []
-        self.names: list[tuple[str, int, Place]] = []
+        self.names: list[_Named] = []
         self.total = 0
         #: Where each entry says what it waits for, by its place in the list of entries.
         self.waiting: dict[int, Place] = {}
@@ -117,7 +146,7 @@ class _Reader:
         self.problems.append(Problem(self.file, *place, message))
 
     def _raise(self) -> None:
-        found = sorted(self.problems, key=lambda problem: (problem.line, problem.column))
+        found = sorted(self.problems, key=lambda problem: (problem.file != self.file, problem.line, problem.column))
         if len(found) > MAX_PROBLEMS:
             more = Problem(self.file, 0, 0, f"{len(found) - MAX_PROBLEMS:,} more mistakes; correct these first")
             found = [*found[:MAX_PROBLEMS], more]
@@ -192,86 +221,128 @@ class _Reader:
         files, stdin = data.get("files"), data.get("stdin")
         if isinstance(files, Seq):
             for n, path in enumerate(files):
-                if isinstance(path, str) and path and (complaint := self.paths.complaint(path, directories=True)):
+                if _is_path(path) and (complaint := self.paths.complaint(path, directories=True)):
                     self._problem(files.value_place(n), f"files: {complaint}")
             if twice := same_place(files):
                 one, other = files[twice[0]], files[twice[1]]
                 message = f"files: '{one}' and '{other}' would both be placed as '{twice[2]}'; rename one"
                 self._problem(files.value_place(twice[1]), message)
         self._look_at_used(data.get("uses"))
-        if isinstance(stdin, str) and stdin and (complaint := self.paths.complaint(stdin, directories=False)):
+        if _is_path(stdin) and (complaint := self.paths.complaint(stdin, directories=False)):
             self._problem(data.value_place("stdin"), f"stdin: {complaint}")
 
     def _look_at_used(self, used: Any) -> None:
         for item in used if isinstance(used, Seq) else ():
             path = item.get("path") if isinstance(item, Map) else None
-            if isinstance(path, str) and path and (complaint := self.paths.complaint_of_used(path)):
+            if _is_path(path) and (complaint := self.paths.complaint_of_used(path)):
                 self._problem(item.value_place("path"), f"uses: {complaint}")
 
     def _job(self, data: Map) -> None:
-        own = self._validated(JobEntry, data, _JOB_KEYS)
+        own, told = self._validated(JobEntry, data, _JOB_KEYS), Mistakes()
         self._look_at_files(data)
+        # Of what is wrong with the parameters as much as can be told is told, whatever else is.
+        sweep, sweeps = None, "matrix" in data or "rows" in data
+        if isinstance(data.get("rows"), Seq):
+            told.say(["rows"], "rows must be the path of a table, got a list; write rows: params.csv")
+        matrix, rows = (data[key] if key in data and isinstance(data[key], kind) and data[key] else None
+                        for key, kind in (("matrix", Map), ("rows", str)))
+        if matrix is not None or rows is not None:
+            sweep = read_sweep(matrix, rows, self.base_dir, self.most, told)
         if "commands" in data and "argv" in data:
             self._problem(data.key_place("argv"), "commands and argv exclude each other; keep one")
+            own = None
         elif own is not None and "commands" not in own and "argv" not in own:
             self._problem(data.place, "nothing to run; add commands or argv")
-        elif own is not None:
-            self._entry(data, own)
-            return
-        if isinstance(data.get("name"), str):
-            self.names.append((data["name"], 1, data.value_place("name")))
+            own = None
+        if own is not None and (sweep is not None or not sweeps):
+            self._entry(data, own, sweep, told)
+        else:
+            if sweep is not None or not sweeps:
+                look_at_placeholders(data, sweep.names if sweep else (), told)
+            if isinstance(name := data.get("name"), str):
+                self.names.append(_Named(name, data.value_place("name"), lambda: () if sweeps else [(name, 1)]))
+        self.problems += told.problems
+        for path, of_key, message in told.told:
+            self._problem(place_in(data, path, of_key) if path[0] in data else data.place, message)
 
-    def _entry(self, data: Map, own: dict[str, Any]) -> None:
-        values = _merged(self.defaults, own)
+    def _entry(self, data: Map, own: dict[str, Any], sweep: Sweep | None, told: Mistakes) -> None:
+        values = {key: value for key, value in _merged(self.defaults, own).items() if key not in ("matrix", "rows")}
         repeat = values.pop("repeat", 1)
+        template = template_of(values, sweep.names if sweep else (), told)
         try:
-            spec = JobSpec(values.pop("commands", ()), base_dir=self.base_dir, **values)
+            spec = template.spec(sweep, self.base_dir)
         except UsageError as error:  # Keys that do not go together.
             self._problem(data.place, str(error))
             return
+        swept = None if sweep is None else SweptJobs(sweep, repeat, template.name)
+        entry = Entry(spec, repeat, data.place[0], swept)
         if too_large(spec):
             message = f"commands, argv and env together have more than {MAX_JOB:,} bytes; put text into files"
             self._problem(data.place, message)
         if spec.name:
-            self.names.append((spec.name, repeat, data.value_place("name")))
+            self.names.append(_named(entry, data.value_place("name")))
             try:
-                check_repeated(spec.name, repeat)
+                check_repeated(spec.name, entry.count if template.name is None else 1)
             except UsageError as error:
                 self._problem(data.value_place("name"), str(error))
-        self._count(repeat, data)
+        self._count(entry, data)
+        if swept is not None and not told and self.total <= self.most:
+            JobChecker(template, swept, self.paths, told).check(spec)
         if spec.after:
             self.waiting[len(self.entries)] = data.value_place("after") if "after" in data else data.place
-        self.entries.append(Entry(spec, repeat, data.place[0]))
+        self.entries.append(entry)
 
-    def _count(self, repeat: int, data: Map) -> None:
+    def _count(self, entry: Entry, data: Map) -> None:
         """Count before anything is multiplied."""
-        before, self.total = self.total, self.total + repeat
-        if before <= MAX_JOBS < self.total:
-            message = f"this would make {self.total:,} jobs, the limit is {MAX_JOBS:,}; lower repeat, or use more runs"
-            self._problem(data.value_place("repeat"), message)
+        before, self.total = self.total, self.total + entry.count
+        if before <= self.most < self.total:
+            message = f"this would make {self.total:,} jobs, the limit is {self.most:,}; lower repeat, or use more runs"
+            key = next((key for key in ("repeat", "matrix", "rows") if key in data), "repeat")
+            self._problem(data.value_place(key), message)
 
     def _names(self) -> None:
         """Find names that are taken twice, and name what has none."""
-        if self.total > MAX_JOBS:
+        if self.total > self.most:
             return
         register = Register()
-        for n, (name, repeat, _) in enumerate(self.names):
-            register.add(name, repeat, n)
+        for n, named in enumerate(self.names):
+            for name, repeat in named.repeats():
+                register.add(name, repeat, n)
         for later, first, name in register.clashes():
-            message = f"the name '{name}' is taken (first on line {self.names[first][2][0]}); choose another"
-            self._problem(self.names[later][2], message)
+            message = f"the name '{name}' is taken (first on line {self.names[first].place[0]}); choose another"
+            self._problem(self.names[later].place, message)
+        entries: dict[str, _Named] = {}
+        for named in self.names:
+            first_one = entries.setdefault(named.name, named)
+            if first_one is not named and (named.swept or first_one.swept):
+                message = f"an entry is called '{named.name}' already (on line {first_one.place[0]}); choose another"
+                self._problem(named.place, message)
         for n, entry in enumerate(self.entries):
             if not entry.spec.name:
-                entry.spec.name = register.free_name(n + 1, entry.repeat)
-
+                entry.spec.name = register.free_name(n + 1, entry.count)
 
     def _stages(self) -> None:
         """Find entries that wait for what is not there, or for each other."""
         waits = {entry.spec.entry_name: list(entry.spec.after) for entry in self.entries} if self.waiting else {}
         places = {self.entries[n].spec.entry_name: place for n, place in self.waiting.items()}
-        known = {*self.known, *(name for name, _, _ in self.names)}
+        known = {*self.known, *(named.name for named in self.names)}
         for entry, text in mistakes(waits, known):
             self._problem(places[entry], f"after{text}")
+
+
+def _is_path(value: Any) -> TypeGuard[str]:
+    """Tell whether a value is a path that is known already: none with placeholders."""
+    return isinstance(value, str) and value != "" and OPEN not in value
+
+
+def _named(entry: Entry, place: Place) -> _Named:
+    """Return what an entry that has a name calls its jobs."""
+    name, swept, repeat = entry.spec.entry_name, entry.swept, entry.repeat
+    if swept is None or (swept.name is None and swept.count() > 1):
+        return _Named(name, place, lambda: [(name, entry.count)], swept is not None)
+    if swept.name is None:
+        return _Named(name, place, lambda: [(f"{name}-1", entry.count)], True)
+    return _Named(name, place, lambda: ((one, repeat) for one in swept.titles()), True)
 
 
 def checked_values(values: Mapping[str, Any], where: str | None = None) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 from sshjobs.errors import UsageError
 from sshjobs.inputs.jobnames import check_name
 from sshjobs.inputs.limits import MAX_WORD
+from sshjobs.inputs.scalars import describe
 from sshjobs.inputs.timespans import format_duration, parse_duration
 from sshjobs.model import after, retrying
 from sshjobs.model.keys import (
@@ -134,6 +135,19 @@ def _used(value: Any) -> Any:
     return value
 
 
+def _matrix(value: Any) -> Any:
+    if not isinstance(value, Mapping) or not value:
+        got = "got an empty one" if isinstance(value, Mapping) else f"got {describe(value, None)}"
+        raise mistake(f"must be a mapping of parameters to lists, {got}; write {{lr: [0.1, 1]}}")
+    return value
+
+
+def _table(value: Any) -> Any:
+    if not isinstance(value, (str, list)) or value == "":
+        raise mistake(f"must be the path of a table, got {describe(value, None)}; write rows: params.csv")
+    return value
+
+
 def _lease(seconds: float) -> float:
     if seconds < MIN_LEASE:
         raise mistake(f"must be at least {format_duration(MIN_LEASE)}, because networks fail for moments; take minutes")
@@ -205,6 +219,24 @@ Used = Annotated[
     WithJsonSchema({"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False,
                     "properties": {word: {"type": "string", "minLength": 1} for word in USES}}),
 ]
+_VALUE = {"type": ["string", "number", "boolean"]}
+_COMBINATIONS = {"type": "array", "items": {"type": "object", "minProperties": 1, "additionalProperties": _VALUE}}
+_LIST = {"anyOf": [
+    {"type": "array", "items": _VALUE, "minItems": 1}, {"type": "string", "pattern": r"^\s*[+-]?[0-9.]+\.\.[+-]?[0-9]"},
+    *({"type": "object", "required": [kind], "properties": {kind: {"type": "string"}}, "additionalProperties": False}
+      for kind in ("glob", "lines"))]}
+Matrix = Annotated[
+    Any, AfterValidator(_matrix),
+    WithJsonSchema({
+        "type": "object", "minProperties": 1, "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+        "additionalProperties": _LIST,
+        "properties": {
+            "zip": {"type": "array", "description": "Parameters that are walked in step.",
+                    "items": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}},
+            "exclude": {**_COMBINATIONS, "description": "Combinations to leave out."},
+            "include": {**_COMBINATIONS, "description": "What to add to combinations, or further ones."}}}),
+]
+Table = Annotated[Any, AfterValidator(_table), WithJsonSchema({"type": "string", "pattern": r"\.(csv|tsv|jsonl)$"})]
 Lease = Annotated[Timeout, AfterValidator(_lease)]
 #: Keys of which a jobfile asks more than a program does.
 _STRICTER: dict[str, Any] = {"lease": Lease}
@@ -270,6 +302,8 @@ class JobEntry(Settings):
     name: Annotated[str, AfterValidator(_name)] = Field("", description="What the job is called.")
     commands: Script = Field([], description="Lines of a bash script, or one string.")
     argv: Words = Field([], description="A program and its arguments, run without a shell.")
+    matrix: Matrix = Field(None, description="Parameters with their values; it is run for each combination.")
+    rows: Table = Field(None, description="A table (csv, tsv or jsonl) of which each row is a combination.")
 
 
 class DefaultsEntry(BaseModel):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from sshjobs.errors import UsageError
 from sshjobs.inputs.foreign import advice, foreign_at
+from sshjobs.inputs.shelltext import Quoting
 
 #: The variable that tells a job its slot.
 SLOT = "SSHJOBS_SLOT"
@@ -106,6 +107,17 @@ def placeholder_at(text: str, at: int) -> Placeholder | None:
     if digits and int(digits) == 0:
         raise UsageError(f"{found[0]} asks for value 0", hint="values count from 1")
     return Placeholder(found[0], int(digits or 0), word or part or "")
+
+
+def braces(text: str, at: int, quoting: Quoting | None) -> tuple[int, str | Placeholder] | None:
+    """Find the placeholders in lines of shell (see :data:`sshjobs.inputs.shelltext.Finder`)."""
+    escaped = text.startswith("\\{", at)
+    found = placeholder_at(text, at + escaped)
+    if found is None:
+        return None
+    # Between no quotes the shell itself takes the backslash away.
+    plain = ("\\" if quoting is Quoting.WORD else "") + found.text
+    return len(found.text) + escaped, plain if escaped else found
 
 
 class TextTemplate:

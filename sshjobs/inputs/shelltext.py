@@ -7,13 +7,14 @@ Only for the form in which a value is put there. No value ever becomes part of t
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from sshjobs.errors import UsageError
-from sshjobs.inputs.placeholders import Placeholder, placeholder_at
 
-_HERE_DOCUMENT = re.compile(r"<<(?!<)")
+_HERE_DOCUMENT = re.compile(r"""<<(?!<)(-?)[ \t]*((?:'[^'\n]*'|"[^"\n]*"|\\.|[^\s;|&<>()'"\\])+)""")
 _CASE = re.compile(r"case(?=[ \t])")
 _ESAC = re.compile(r"esac(?![\w-])")
 # Where the shell takes a word for one of its grammar.
@@ -29,80 +30,114 @@ class Quoting(Enum):
     ANSI = "$'…'"
     NUMBER = "((…))"
     COMMENT = "# …"
+    HERE = "<<EOF …"
 
 
-class Hole(NamedTuple):
+class Written(Protocol):
+    """A placeholder."""
+
+    @property
+    def text(self) -> str:
+        """As it was written."""
+
+
+P = TypeVar("P", bound=Written)
+#: What stands at a place of a text that is quoted so: the length of it, and the placeholder or the text that it means;
+#: ``None`` where there is nothing but itself.
+Finder = Callable[[str, int, Quoting | None], "tuple[int, str | P] | None"]
+
+
+@dataclass(frozen=True)
+class Hole(Generic[P]):
     """A placeholder in a line of shell.
 
-    :ivar odd: within what has rules of its own for quoting: `…`, case
+    :ivar odd: within what has rules of its own for quoting: `…`, case, here-documents
     """
 
-    placeholder: Placeholder
+    placeholder: P
     quoting: Quoting
     odd: bool
+
+
+class Prose(str):
+    """Text that holds no commands: a comment, or lines of a here-document."""
+
+
+class _HereDocument(NamedTuple):
+    end: str
+    indented: bool
+    quoted: bool
 
 
 # What a part of the line that may hold others is: how a placeholder in it is quoted; None where none can stand.
 _INSIDE: dict[str, Quoting | None] = {
     "line": Quoting.WORD, "(": Quoting.WORD, "case": Quoting.WORD, "`": Quoting.WORD, '"': Quoting.DOUBLE,
-    "((": Quoting.NUMBER, "((…(": Quoting.NUMBER, "${": None,
+    "((": Quoting.NUMBER, "((…(": Quoting.NUMBER, "here": Quoting.HERE, "${": None,
 }
-_ODD = frozenset(("`", "case"))
+_ODD = frozenset(("`", "case", "here"))
 
 
-def holes(text: str) -> list[str | Hole]:
-    """Return a line of shell as text and the placeholders between.
+def holes(text: str, find: Finder[P]) -> list[str | Hole[P]]:
+    """Return lines of shell as text and the placeholders between. Text without commands is :class:`Prose`.
 
+    :param find: finds the placeholders
     :raises UsageError: a placeholder stands where no value can
     """
-    return _Scanner(text).scan()
+    return _Scanner(text, find).scan()
 
 
-class _Scanner:
-    def __init__(self, text: str):
-        self.text, self.at = text, 0
+class _Scanner(Generic[P]):
+    def __init__(self, text: str, find: Finder[P]):
+        self.text, self.at, self.find = text, 0, find
         self.inside = ["line"]
-        self.here_document = False
-        self.found: list[str | Hole] = []
+        #: Here-documents whose lines have not begun, and those that are being read.
+        self.announced: list[_HereDocument] = []
+        self.here: list[_HereDocument] = []
+        self.found: list[str | Hole[P]] = []
         self.plain: list[str] = []
+        self.prose = False
 
-    def scan(self) -> list[str | Hole]:
+    def scan(self) -> list[str | Hole[P]]:
         while self.at < len(self.text):
             if not self._placeholder(_INSIDE[self.inside[-1]]):
                 self._step(self.text[self.at])
         self._flush()
         return self.found
 
-    def _take(self, length: int) -> None:
+    def _take(self, length: int, *, prose: bool = False) -> None:
+        if prose is not self.prose:
+            self._flush()
+            self.prose = prose
         self.plain.append(self.text[self.at : self.at + length])
         self.at += length
 
     def _flush(self) -> None:
         if self.plain:
-            self.found.append("".join(self.plain))
+            text = "".join(self.plain)
+            self.found.append(Prose(text) if self.prose else text)
             self.plain = []
 
     def _next(self, *words: str) -> bool:
         return self.text.startswith(words, self.at)
 
     def _placeholder(self, quoting: Quoting | None) -> bool:
-        """Take a placeholder, or one made plain text by a backslash, if it stands here."""
-        escaped = self._next("\\{")
-        found = placeholder_at(self.text, self.at + escaped)
+        """Take a placeholder, or what stands for the text of one, if it stands here."""
+        found = self.find(self.text, self.at, quoting)
         if found is None:
             return False
-        if escaped:
-            # Between no quotes the shell itself takes the backslash away.
-            self.plain.append(("\\" if quoting is Quoting.WORD else "") + found.text)
-        elif "${" in self.inside or self.here_document:
-            where = "a here-document" if self.here_document else "${…}"
-            raise UsageError(f"{found.text} cannot stand in {where}",
-                             hint=f"put it into a variable first: value={found.text}")
+        length, what = found
+        if isinstance(what, str):
+            self.plain.append(what)
+        elif "${" in self.inside:
+            raise UsageError(f"{what.text} cannot stand in ${{…}}",
+                             hint=f"put it into a variable first: value={what.text}")
+        elif quoting is None:
+            raise UsageError(f"{what.text} cannot stand in a here-document whose end is quoted",
+                             why="nothing is put into it", hint=f"write <<{self.here[0].end} without quotes")
         else:
-            assert quoting is not None
             self._flush()
-            self.found.append(Hole(found, quoting, not _ODD.isdisjoint(self.inside)))
-        self.at += escaped + len(found.text)
+            self.found.append(Hole(what, quoting, not _ODD.isdisjoint(self.inside)))
+        self.at += length
         return True
 
     def _step(self, char: str) -> None:
@@ -118,6 +153,8 @@ class _Scanner:
             self._open("((", 3)
         elif self._next("$(", "${"):
             self._open("(" if self._next("$(") else "${", 2)
+        elif inside == "here":
+            self._here_text(char)
         elif inside in ("((", "((…("):
             self._arithmetic(char)
         elif char == "}" and inside == "${":
@@ -147,11 +184,42 @@ class _Scanner:
             self._close(4)
         elif char == "#" and (self.at == 0 or self.text[self.at - 1] in " \t\n;|&()"):
             self._comment()
-        elif _HERE_DOCUMENT.match(self.text, self.at) and self.text[self.at - 1 : self.at] != "<":
-            self.here_document = True
-            self._take(2)
+        elif (found := _HERE_DOCUMENT.match(self.text, self.at)) and self.text[self.at - 1 : self.at] != "<":
+            end = re.sub(r"""['"\\]""", "", found[2])
+            self.announced.append(_HereDocument(end, bool(found[1]), end != found[2]))
+            self._take(len(found[0]))
+        elif char == "\n" and self.announced:
+            self.here, self.announced = self.announced, []
+            self.inside.append("here")
+            self._take(1)
+            self._here_line()
         else:
             self._take(1)
+
+    def _here_line(self) -> None:
+        """Take what begins a line of a here-document: its end, or all of a line in which nothing is expanded."""
+        while self.here and self.at < len(self.text):
+            document = self.here[0]
+            end = self.text.find("\n", self.at)
+            line, newline = (self.text[self.at :], "") if end < 0 else (self.text[self.at : end], "\n")
+            if (line.lstrip("\t") if document.indented else line) == document.end:
+                self.here.pop(0)
+            elif not document.quoted:
+                return
+            elif"{" in line:
+                until = self.at + len(line)
+                while self.at < until:
+                    if not self._placeholder(None):
+                        self._take(1, prose=True)
+                line = ""
+            self._take(len(line) + len(newline), prose=True)
+        if not self.here:
+            self.inside.pop()
+
+    def _here_text(self, char: str) -> None:
+        self._take(1, prose=True)
+        if char == "\n":
+            self._here_line()
 
     def _open(self, kind: str, length: int) -> None:
         self.inside.append(kind)
@@ -188,4 +256,4 @@ class _Scanner:
     def _comment(self) -> None:
         while self.at < len(self.text) and not self._next("\n"):
             if not self._placeholder(Quoting.COMMENT):
-                self._take(1)
+                self._take(1, prose=True)

@@ -7,6 +7,7 @@ recursion, depth without end. Equal to ``yaml.safe_load`` on what it accepts.
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +32,8 @@ FREE_ALIASED, ALIASED_PER_NODE = 100_000, 20
 #: libyaml's parser where PyYAML was built with it: the other takes ten times as long.
 _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _OPEN = object()
+#: Within ``[ ]`` and ``{ }`` a brace begins a mapping.
+_PLACEHOLDER = re.compile(r"\$\{\{[^}\n]*\}\}")
 
 
 def load(data: bytes, file: str) -> Document:
@@ -121,6 +124,8 @@ class _Loader:
         hint = "check quotes, colons and indentation here"
         if mark and self.line(mark.line)[: mark.column + 1].strip(" ").startswith("\t"):
             hint = "a tab cannot indent; use spaces"
+        if mark and (found := _PLACEHOLDER.match(self.line(mark.line), max(0, mark.column - 1))):
+            hint = f'put the text with {printable(found[0])[:60]} into quotes: "{printable(found[0])[:60]}"'
         self.problem(pack(mark) if mark else 0, f"not valid YAML: {printable(text)}; {hint}")
 
     def line(self, number: int) -> str:

@@ -192,6 +192,7 @@ class Key:
         check of it (``gjob/jobkeys.py``)
     :ivar identity: two jobs that differ in it are not the same work, so that what one has done does not count for the
         other (docs/continue.md). How a key is compared is said in ``planning/identity.py``
+    :ivar fills: its texts may hold placeholders of parameters, ``${{ lr }}`` (see :mod:`sshjobs.model.fill`)
     :ivar rule: what must be true beside its kind: says what is wrong with a value of that kind, in words to stand
         behind the name of the key, or ``None``
     """
@@ -202,6 +203,7 @@ class Key:
     identity: bool = field(kw_only=True)
     far: bool = False
     rule: Callable[[Any], str | None] | None = None
+    fills: bool = False
 
     def checked(self, name: str, value: Any, where: str | None) -> Any:
         """Return a value as a spec holds it.
@@ -224,9 +226,10 @@ def _some(values: list[int]) -> str | None:
 
 
 KEYS: Mapping[str, Key] = {
-    "files": Key(Texts(), [], "Files and directories to send, relative to the jobfile.", identity=True),
-    "env": Key(Variables(), {}, "Environment variables, literal text.", identity=True, far=True),
-    "cwd": Key(Text(), None, "Directory on the host to run in.", identity=True, far=True, rule=_not_empty),
+    "files": Key(Texts(), [], "Files and directories to send, relative to the jobfile.", identity=True, fills=True),
+    "env": Key(Variables(), {}, "Environment variables; no shell looks into them.", identity=True, far=True,
+               fills=True),
+    "cwd": Key(Text(), None, "Directory on the host to run in.", identity=True, far=True, rule=_not_empty, fills=True),
     "timeout": Key(Seconds(), None, "When the job is ended: 90, 1s, 2h30m, 1d.", identity=False, far=True),
     "lease": Key(Seconds(), None, "How long it may run on while no manager is heard of: 30m, 2h.",
                  identity=False, far=True),
@@ -238,7 +241,8 @@ KEYS: Mapping[str, Key] = {
     "host_retries": Key(Whole(0, MAX_RETRIES), DEFAULT_HOST_RETRIES, "The same for ends that are its host's fault.",
                         identity=False),
     "once": Key(Flag(), False, "Never start it a second time, whatever happened to the first.", identity=False),
-    "stdin": Key(Text(), None, "File that the job reads as standard input.", identity=True, rule=_not_empty),
+    "stdin": Key(Text(), None, "File that the job reads as standard input.", identity=True, rule=_not_empty,
+                 fills=True),
     "nice": Key(Whole(0, 19), 0, "What to add to its niceness.", identity=False, far=True),
     "login": Key(Flag(), False, "Run the script in a login shell.", identity=True),
     "strict": Key(Flag(), True, "End the script at the first command that fails (bash -e -o pipefail).",
@@ -247,7 +251,7 @@ KEYS: Mapping[str, Key] = {
                      identity=False, far=True),
     "output": Key(Choice(("file", "pipe")), "file", "Whether it writes into files or pipes.",
                   identity=False, far=True),
-    "hosts": Key(Texts(), [], "Names, globs or tags of hosts that it may run on.", identity=False),
+    "hosts": Key(Texts(), [], "Names, globs or tags of hosts that it may run on.", identity=False, fills=True),
     "per_host": Key(Flag(), False, "Run it once on every host.", identity=True),
     "after": Key(Awaited(), {}, "Entries whose jobs have to succeed first: names, or names with {when, jobs}.",
                  identity=True),
@@ -255,7 +259,7 @@ KEYS: Mapping[str, Key] = {
     "max_parallel": Key(Whole(1, MAX_PARALLEL), None, "How many jobs of this name may be on hosts at a time.",
                         identity=False),
     "uses": Key(Uses(), [], "What it reads and is not sent, for plan and --continue: {path: …} or {text: …}.",
-                identity=True),
+                identity=True, fills=True),
 }
 
 

@@ -50,10 +50,11 @@ class _Common:
     cmds: list[str]
     entry: str | None = None
     param_names: Sequence[str] = ()
+    templates: Sequence[str] = ()
 
 
 #: What all repeats of an entry share, and of that what is never one object for several entries, as it may be changed.
-_SHARED = ("argv", "base_dir", "call", "cmds", "entry", "param_names", *KEYS)
+_SHARED = ("argv", "base_dir", "call", "cmds", "entry", "param_names", "templates", *KEYS)
 _OWN = tuple((name, type(key.default)) for name, key in KEYS.items() if isinstance(key.default, (list, dict)))
 
 
@@ -78,7 +79,7 @@ class JobSpec(KeysHeld):
     """
 
     #: What :meth:`as_dict` tells.
-    _KEYS = tuple(sorted({"name", "index", "params", *_SHARED} - {"param_names"}))
+    _KEYS = tuple(sorted({"name", "index", "params", *_SHARED} - {"param_names", "templates"}))
 
     #: Not written out, as attributes that are shared may be set, too: they are properties, made below.
     __slots__ = tuple("_common _mine index name values".split())
@@ -89,6 +90,7 @@ class JobSpec(KeysHeld):
     cmds: list[str]
     entry: str | None
     param_names: Sequence[str]
+    templates: Sequence[str]
 
     @spelled_out
     def __init__(self, cmds: str | Sequence[str] = (), files: Sequence[str] = (), name: str | None = None, *,
@@ -156,6 +158,16 @@ class JobSpec(KeysHeld):
     def entry_name(self) -> str:
         """The name by which its entry is spoken of."""
         return self.entry or self.name or "job"
+
+    @property
+    def kind(self) -> int:
+        """What all jobs of its entry have in common, and others have not: they share the text of what they run."""
+        return id(self._common.argv or self._common.cmds)
+
+    def shared(self) -> dict[str, Any]:
+        """Return what the jobs of its entry share as plain data: what they run, its keys, the names of the parameters,
+        and which of these texts hold placeholders. :func:`sshjobs.model.template.from_shared` turns it back."""
+        return {key: getattr(self._common, key) for key in _SHARED}
 
     def repeats(self, other: JobSpec) -> bool:
         """Tell whether this and another come from one entry: they differ in name and number only."""

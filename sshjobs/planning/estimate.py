@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.planning.earlier import DONE, Earlier
 from sshjobs.planning.identity import awaited_by_entry, in_order
-from sshjobs.scheduling.durations import Durations, kind_of
+from sshjobs.scheduling.durations import Durations
 
 
 class Estimate(NamedTuple):
@@ -54,7 +54,7 @@ def _learnt(runs: Sequence[Earlier]) -> tuple[Durations, dict[str, int]]:
         for row in run.reader.works():
             if run.rank(row) == DONE and row.started is not None and row.ended is not None and row.host is not None:
                 durations.note(row.spec, row.host, max(0.0, row.ended - row.started))
-                kind = kind_of(row.spec)
+                kind = row.spec.kind
                 if kinds.get(row.spec.entry_name) != kind:
                     kinds[row.spec.entry_name] = kind
                     # A kind is known by an object that has to stay.

@@ -69,7 +69,8 @@ class Identities:
     def _of_entry(self, spec: JobSpec) -> bytes:
         """Return the digest of what the jobs of an entry share, made once for jobs that follow each other."""
         last, digest = self._shared
-        if last is None or not spec.repeats(last):
+        # Where texts have placeholders each job has its own.
+        if last is None or spec.templates or not spec.repeats(last):
             keys = [getattr(spec, key) for key in AS_WRITTEN]
             text = json.dumps([spec.cmds, spec.argv, spec.call, keys], sort_keys=True)
             digest = hashlib.blake2b(text.encode("ascii"), digest_size=_SIZE).digest()

@@ -124,7 +124,8 @@ def check_inputs(specs: Iterable[JobSpec]) -> None:
     checkers: dict[str, PathChecker] = {}
     before: JobSpec | None = None
     for spec in specs:
-        if (before is None or not spec.repeats(before)) and (spec.files or spec.uses or spec.stdin is not None):
+        alike = before is not None and spec.repeats(before) and not {"files", "stdin", "uses"} & set(spec.templates)
+        if not alike and (spec.files or spec.uses or spec.stdin is not None):
             base = spec.base_dir or "."
             _check_files(spec, checkers.setdefault(base, PathChecker(base)))
         before = spec

@@ -21,6 +21,7 @@ from sshjobs.model.given import LONGEST_S, check, check_each, check_number, chec
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_FREE
+from sshjobs.model.template import packed
 from sshjobs.network import Network
 from sshjobs.network.supervise import start_thread
 from sshjobs.running.control import ControlServer, ManagerGoneError, Request, socket_directory
@@ -217,7 +218,7 @@ class Run:
         :raises SshjobsError: they cannot run here, or the run has ended; nothing was added
         """
         specs = jobs_from(jobs).specs
-        answer = self.request({"do": "add", "specs": [spec.as_dict() for spec in specs]})
+        answer = self.request({"do": "add", "specs": packed(specs)})
         # One that was withdrawn may have had the same name before.
         newest = {job.name: job for job in self.jobs}
         return [newest[name] for name in answer["jobs"]]

@@ -13,11 +13,6 @@ _NEWEST = 0.2
 SLOW = 1.5
 
 
-def kind_of(spec: JobSpec) -> int:
-    """Return what repeats of one entry have in common: they share the text of what they run."""
-    return id(spec.argv if spec.argv else spec.cmds)
-
-
 class Durations:
     """Running means of how long jobs took: by host, and by kind as on a host of usual speed."""
 
@@ -32,7 +27,7 @@ class Durations:
         self._ended[host] = self._ended.get(host, 0) + 1
         before = self._of_host.get(host, seconds)
         self._of_host[host] = before + _NEWEST * (seconds - before)
-        kind = kind_of(spec)
+        kind = spec.kind
         usual = self._of_kind.get(kind)
         if usual:
             ratio = seconds / usual

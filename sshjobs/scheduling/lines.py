@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 from sshjobs.model.spec import Job
-from sshjobs.scheduling.durations import Durations, kind_of
+from sshjobs.scheduling.durations import Durations
 
 #: How many jobs further down the line are looked at to spare a job the host on which it has just failed to start.
 LOOK_AHEAD = 8
@@ -82,7 +82,7 @@ class Line:
 
     def add(self, job: Job, number: int) -> None:
         """Let a job wait; numbers grow."""
-        kind = kind_of(job.spec)
+        kind = job.spec.kind
         if kind not in self._rows and len(self._rows) >= MAX_KINDS:
             kind = _REST
         row = self._rows.get(kind)
@@ -92,7 +92,7 @@ class Line:
 
     def remove(self, job: Job) -> bool:
         """Take a job out; tell whether it waited here."""
-        for kind in (kind_of(job.spec), _REST):
+        for kind in (job.spec.kind, _REST):
             row = self._rows.get(kind)
             if row is not None and row.discard(job):
                 if not row:

@@ -298,8 +298,8 @@ FROM attempts WHERE job BETWEEN ? AND ? ORDER BY job, n;
 SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, paused FROM jobs WHERE number = ?;
 
 -- name: select_spec_of
--- What a job is to run: the id of its spec's row, its own number within the repeat.
-SELECT specs.spec, jobs.repeat FROM jobs JOIN specs ON specs.id = jobs.spec WHERE jobs.number = ?;
+-- What a job is to run: the id of its spec's row, and what is its own of that.
+SELECT spec, name, repeat, params FROM jobs WHERE number = ?;
 
 -- name: select_numbers_by_name
 -- The numbers of all jobs in the order of their names, straight from the index of these.

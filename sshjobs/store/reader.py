@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from sshjobs.model.after import Awaited, Member
-from sshjobs.model.spec import Job
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import (
     FINAL_STATES,
     STATE_DONE,
@@ -253,15 +253,16 @@ class RunReader:
         rows = self._all("select_full_row", (number,))
         return JobRow._make(rows[0]) if rows else None
 
-    def spec_of(self, number: int) -> tuple[dict[str, Any], int]:
-        """Return what a job is to run, as stored, and its number within the repeat.
+    def spec_of(self, number: int) -> JobSpec:
+        """Return what a job is to run.
 
         :raises KeyError: there is no job of that number
         """
         rows = self._all("select_spec_of", (number,))
         if not rows:
             raise KeyError(number)
-        return read_object(rows[0][0]), int(rows[0][1])
+        with translated(self.paths.store), damage_told(self.paths.store):
+            return SpecReader(self._connection).spec(*rows[0])
 
     def any_memory(self) -> bool:
         """Tell whether any job says how much memory it needs."""

@@ -14,6 +14,7 @@ from sshjobs.model.causes import Cause
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Attempt, Inputs, Job, JobSpec
 from sshjobs.model.states import STATES, Outcome
+from sshjobs.model.template import from_shared
 from sshjobs.store.damage import Damage, check_row
 from sshjobs.store.queries import queries
 
@@ -22,10 +23,8 @@ _REMEMBERED_SPECS = 10_000
 #: The same of hosts, which pages ask about once a second.
 _REMEMBERED_HOSTS = 4_096
 
-_DEFAULTS = JobSpec(["true"]).as_dict()
-_SHARED = tuple(key for key in _DEFAULTS if key not in ("name", "index", "params"))
 _CAUSES = {cause.value: cause for cause in Cause}
-_EMPTY_BY_DEFAULT = frozenset(key for key, value in _DEFAULTS.items() if not value) | {"cmds", "param_names"}
+_EMPTY_BY_DEFAULT = frozenset(key for key, value in JobSpec(["true"]).shared().items() if not value) | {"cmds"}
 
 
 #: What a row of an attempt consists of, and which of it a host has told.
@@ -317,11 +316,7 @@ class SpecReader:
             (text,) = self._connection.execute(queries()["select_spec"], (number,)).fetchone()
             if len(self._known) >= _REMEMBERED_SPECS:
                 self._known.clear()
-            data = read_object(text)
-            names = data.pop("param_names", [])
-            base = self._known[number] = JobSpec.from_dict(data)
-            if names:
-                base.param_names = names
+            base = self._known[number] = from_shared(read_object(text))
         return base.named(name, index, values_of(params, len(base.param_names)))
 
 
@@ -335,8 +330,7 @@ def values_of(params: str | None, number: int) -> tuple[str | None, ...]:
 
 def spec_json(spec: JobSpec) -> str:
     """Return what repeats of a spec share as JSON; what is empty, and is so by default, is left out."""
-    values = ((key, getattr(spec, key)) for key in (*_SHARED, "param_names"))
-    return json.dumps({key: value for key, value in values if value or key not in _EMPTY_BY_DEFAULT})
+    return json.dumps({key: value for key, value in spec.shared().items() if value or key not in _EMPTY_BY_DEFAULT})
 
 
 def read_job(row: tuple[Any, ...], specs: SpecReader, attempts: Iterable[AttemptRow]) -> Job:

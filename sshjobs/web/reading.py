@@ -175,8 +175,7 @@ def job_info(row: JobRow, attempts: list[AttemptRow],
 def _job(paths: RunPaths, name: str, reader: RunReader, index: JobIndex) -> models.JobDetail:
     row = _known(name, reader, index)
     attempts = reader.attempts_of([row.number])[row.number]
-    stored, repeat = reader.spec_of(row.number)
-    spec = JobSpec.from_dict(stored).named(row.name, repeat)
+    spec = reader.spec_of(row.number)
     sizes = [files.size(paths, files.output_path(paths, name, stream, None)) for stream in ("stdout", "stderr")]
     told = next((host.pulse.get("jobs") for host in reader.hosts() if host.pulse and host.host.name == row.host), None)
     return models.JobDetail(job=job_info(row, attempts, told), waits=why_it_waits(row, spec, reader),

@@ -133,7 +133,10 @@ for i in {}; do echo $((i+1)); done
 set -- {}; echo $(( $1 ))
 f() { echo $(($1)); }; f {}
 echo "$(let x={})"
-declare {}=x""".splitlines()
+declare {}=x""".splitlines() + [
+    "while read x; do echo $((x)); done <<< {}", "while read x; do echo $((x)); done <<EOF\n{}\nEOF",
+    "# don't\nx={}; (( x > 1 ))", "cat <<EOF\ndon't\nEOF\nx={}; (( x > 1 ))", "cat <<EOF\n$(({} + 1))\nEOF",
+]
 #: Lines that look like it and do not.
 NOT_WORKED_OUT = """[ {} -eq 1 ]
 [[ {} == 1 ]]
@@ -147,7 +150,7 @@ printf "%d" {}
 echo "let {} go"
 echo [[ {} -eq 1 ]]
 x={}; echo ${x:-1}
-unset -v x; echo {}""".splitlines()
+unset -v x; echo {}""".splitlines() + ["cat <<EOF\nlet x={}\nEOF", "cat <<-EOF >/dev/null\n\t{}\n\tEOF\n(( 1 ))"]
 ATTACK = "a[$(touch OWNED)]"
 
 
@@ -177,7 +180,8 @@ def test_what_only_looks_like_arithmetic_takes_any_value(text: str, tmp_path: Pa
     ("echo ${x:-{}}", r"{} cannot stand in ${…}; put it into a variable first: value={}"),
     ('echo "${x:-\'{}\'}"', r"{} cannot stand in ${…}; put it into a variable first: value={}"),
     ('echo "${x:-"{1}"}"', r"{1} cannot stand in ${…}; put it into a variable first: value={1}"),
-    ("cat <<EOF\n{}\nEOF", r"{} cannot stand in a here-document; put it into a variable first: value={}"),
+    ("cat <<'EOF'\n{}\nEOF", "{} cannot stand in a here-document whose end is quoted: nothing is put into it; write <<EOF without quotes"),
+    ("cat <<-'E F'; cat <<X\n\tE F\n{}\nX\ncat <<'Y'\n{}\nY", "{} cannot stand in a here-document whose end is quoted: nothing is put into it; write <<Y without quotes"),
     ("echo {2}", r"{2} asks for value 2, and a job has 1 value; add a source, or write \{2} for the text itself"),
     ("echo {3/.}", r"{3/.} asks for value 3, and a job has 1 value; add a source, or write \{3/.} for the text itself"),
     ("echo {0}", "{0} asks for value 0; values count from 1"),

@@ -10,7 +10,7 @@ import pytest
 
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
-from sshjobs.scheduling.durations import Durations, kind_of
+from sshjobs.scheduling.durations import Durations
 from sshjobs.scheduling.lines import LOOK_AHEAD, MAX_KINDS, Line, Row
 from sshjobs.scheduling.naming import jobs_from
 from sshjobs.scheduling.schedule import Schedule
@@ -162,7 +162,7 @@ def test_every_job_is_taken_once_and_can_be_taken_out():
 
 def test_a_fast_host_makes_no_job_look_longer_and_a_slow_one_says_little() -> None:
     durations, spec = Durations(), JobSpec(argv=["x"])
-    kind = kind_of(spec)
+    kind = spec.kind
     assert (durations.of_kind(kind), durations.on("a"), durations.ended("a"), durations.slowness("a")) == (None, None, 0, 1.0)
     durations.note(spec, "a", 10.0)
     assert (durations.of_kind(kind), durations.on("a"), durations.ended("a"), durations.slowness("a")) == (10.0, 10.0, 1, 1.0)

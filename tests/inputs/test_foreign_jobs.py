@@ -45,11 +45,10 @@ ADVISED = {
     "write max_parallel": "commands: a\n  max_parallel: 2", "write priority": "commands: a\n  priority: 7\n  nice: 3",
     "write strict": "commands: a\n  strict: false", "write a comment": "commands: a  # why",
     "write it into commands": "commands: docker run --rm IMAGE COMMAND\n  login: true",
-    "write an entry for each": "commands: a\n  repeat: 3",
+    "write repeat: N, or matrix": "commands: a ${{ lr }}\n  matrix: {lr: [0.1, 1]}\n  repeat: 3",
 }
 
 
-@tries("write an entry for each, repeat: N, or run sshjobs exec COMMAND {} ::: VALUE…")
 def test_what_each_advice_names_is_a_key_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("jobs.yaml").touch()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sshjobs.model.causes import Cause
 from sshjobs.model.keys import KEYS
+from sshjobs.model.params import variables
 from sshjobs.model.spec import Inputs, Job, JobSpec
 from sshjobs.model.states import Outcome
 
@@ -150,4 +151,6 @@ def launch_spec(spec: JobSpec) -> dict[str, Any]:
     for key, default in _FAR:
         if (value := getattr(spec, key)) != default:
             keys[key] = value
+    if spec.values:
+        keys["env"] = {**keys.get("env", {}), **variables(spec.params)}
     return keys

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sshjobs.model.spec import Job, JobSpec
+from sshjobs.model.spec import Job
+from sshjobs.model.template import unpacked
 from sshjobs.running.manager import Manager
 from sshjobs.running.requests.base import Data, Request
 from sshjobs.running.requests.target import Target
@@ -18,7 +19,7 @@ class Add(Request):
     verb = "add"
 
     def __init__(self, data: Data):
-        self._specs = [JobSpec.from_dict(spec) for spec in data["specs"]]
+        self._specs = unpacked(data["specs"])
         self._jobs: list[Job] = []
 
     def check(self, target: Target) -> tuple[Change, Data]:
