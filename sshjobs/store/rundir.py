@@ -233,6 +233,9 @@ def names_run(results: Path, word: str) -> bool:
     return "/" in word or (bool(_RUN_NAME.fullmatch(word)) and RunPaths(results, word).store.is_file())
 
 
+_NO_RUNS = "start one with `sshjobs run`, or point --results to where they are"
+
+
 def find_run(results: Path, run: str | None = None) -> RunPaths:
     """Return the paths of an existing run.
 
@@ -242,8 +245,7 @@ def find_run(results: Path, run: str | None = None) -> RunPaths:
     if run is None:
         runs = list_runs(results)
         if not runs:
-            raise RunNotFoundError("there is no run yet", where=str(results),
-                                   hint="start one with `sshjobs run`, or point --results to where they are")
+            raise RunNotFoundError("there is no run yet", where=str(results), hint=_NO_RUNS)
         return runs[-1]
     root = Path(run) if "/" in run else results / run
     # A path may end in a slash or in `..`: the directory itself has to tell its name.
@@ -254,8 +256,8 @@ def find_run(results: Path, run: str | None = None) -> RunPaths:
     if "/" not in run:
         names = [paths.name for paths in list_runs(results)]
         near = get_close_matches(run, names, n=3, cutoff=0.5)
-        newest = ", ".join(names[-5:]) or "none"
-        hint = f"did you mean {' or '.join(near)}?" if near else f"the newest are {newest}"
+        hint = _NO_RUNS if not names else f"did you mean {' or '.join(near)}?" if near else (
+            f"the newest are {', '.join(names[-5:])}")
     else:
         hint = "the path must be that of a run directory, with run.db in it"
     if root.is_dir() and (root / MARKER).is_file():
