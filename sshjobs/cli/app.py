@@ -20,6 +20,7 @@ from sshjobs.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, InputError, Lo
 COMMANDS = {
     "run": ("Run the jobs of a jobfile on hosts, or on this machine.", "run"),
     "plan": ("Say what of a jobfile is new, changed or done.", "plan"),
+    "init": ("Write a jobfile with comments to begin with.", "init"),
     "exec": ("Run one command for many values, and print what it writes.", "exec"),
     "queue": ("Keep a run open for jobs that are added to it.", "queue"),
     "add": ("Put further jobs into a run.", "add"),
@@ -41,6 +42,7 @@ COMMANDS = {
     "hosts": ("Look at hosts, and change those of a run.", "hosts"),
     "cluster": ("Map functions over workers of gearman, ipython, zmq or dask.", "cluster"),
     "simulate": ("Show how long jobs would take on hosts.", "simulate"),
+    "schema": ("Print what a jobfile may say, as JSON Schema.", "schema"),
     "version": ("Print the version.", "version"),
 }
 
@@ -64,7 +66,7 @@ class Commands(click.Group):
             return super().resolve_command(ctx, args)
         near = get_close_matches(word, COMMANDS, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
-        if word.endswith((".yaml", ".yml")):
+        if word.endswith((".yaml", ".yml", ".json", ".jsonl")):
             hint = f"did you mean: sshjobs run {word}"
         raise UsageError(f"no command is called '{word}'", hint=hint)
 

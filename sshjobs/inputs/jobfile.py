@@ -1,4 +1,4 @@
-"""Reads a jobfile: YAML in, job specs out, and every mistake at once, with its line and column."""
+"""Reads a jobfile: YAML or JSON in, job specs out, and every mistake at once, with its line and column."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 from pydantic import ValidationError
 
 from sshjobs.errors import InputError, Problem, UsageError
-from sshjobs.inputs import yamlevents
+from sshjobs.inputs import jsontree, yamlevents
 from sshjobs.inputs.explain import complaints, place_in, problems_of, suggestion
 from sshjobs.inputs.foreignjobs import recognise
 from sshjobs.inputs.jobmodel import JOB_KEYS, JobEntry, Jobfile, Settings, jobfile_schema
@@ -33,6 +33,8 @@ __all__ = ["MAX_JOBS", "Entry", "checked_values", "jobfile_schema", "load_jobfil
 
 #: How many jobs one run may have.
 MAX_JOBS = 1_000_000
+#: What reads each kind of jobfile.
+_LOADERS = {"yaml": yamlevents.load, "json": jsontree.load, "jsonl": jsontree.load_lines}
 #: How many mistakes are shown one by one.
 MAX_PROBLEMS = 1000
 
@@ -97,7 +99,7 @@ def load_jobfile(path: str | Path, data: bytes | None = None, known: Collection[
     Relative ``files`` and ``stdin`` belong to the directory of the jobfile, or to the current one where it comes
     from standard input. Looks at these files, and starts nothing.
 
-    :param path: the jobfile; ``-`` for standard input
+    :param path: the jobfile; ``-`` for standard input. ``.json`` is JSON, ``.jsonl`` a job of JSON on each line
     :param data: its content, where it was read already
     :param known: names of further entries that jobs may wait for
     :param most: how many jobs there may be
@@ -125,8 +127,9 @@ class _Reader:
         self.waiting: dict[int, Place] = {}
 
     def read(self, data: bytes) -> list[Entry]:
-        document = yamlevents.load(data, self.file)
-        if (document.broken or not isinstance(document.root, Map)) and (
+        self.kind = jsontree.kind_of(self.file, data)
+        document = _LOADERS[self.kind](data, self.file)
+        if self.kind == "yaml" and (document.broken or not isinstance(document.root, Map)) and (
                 found := recognise(data.decode("utf-8", "replace"), self.file)) is not None:
             raise InputError([Problem(self.file, 1, 1, found)])
         self.problems += document.problems
@@ -162,6 +165,7 @@ class _Reader:
             return None
         if not isinstance(top, Map):
             hint = "write jobs: above it" if isinstance(top, Seq) else "write jobs: and a list"
+            hint = hint if self.kind == "yaml" else 'write {"jobs": […]}'
             got = describe(top, document.source)
             self._problem(document.place, f"a jobfile is a mapping with the key jobs, got {got}; {hint}")
             return None
