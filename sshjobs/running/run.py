@@ -254,9 +254,10 @@ class Run:
         """Return a row for each job, in their order, as ``pandas.DataFrame`` takes them: mappings with the same keys.
 
         Keys are ``job``, ``entry``, each parameter, ``outcome``, ``host``, ``seconds``, ``cpu`` (seconds), ``memory``
-        (bytes), ``state``, ``exit_status``, ``signal``, ``attempts``, ``started``, ``reason``, and each result; a
-        parameter or result that is called as another key is ``param.NAME`` or ``result.NAME``. What a job does not have
-        is ``None``. Parameters are text, or numbers where all of one name are.
+        (bytes), ``state``, ``exit_status``, ``signal``, ``attempts``, ``started``, ``from`` (the run that all this was
+        carried over from), ``reason``, and each result; a parameter or result that is called as another key is
+        ``param.NAME`` or ``result.NAME``. What a job does not have is ``None``. Parameters are text, or numbers where
+        all of one name are.
 
         :raises StoreError: the store of the run cannot be read
         """

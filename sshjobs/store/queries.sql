@@ -216,7 +216,7 @@ SELECT name, spec, params, state, outcome FROM jobs ORDER BY number;
 -- name: select_results
 -- A page of the jobs in order, each with its newest attempt and what that left.
 SELECT number, jobs.name, spec, params, jobs.state, jobs.outcome, jobs.exit_status, jobs.signal, jobs.reason,
-       ifnull(attempts.host, jobs.host), n, started, ended, cpu, rss, result
+       ifnull(attempts.host, jobs.host), n, started, ended, cpu, rss, result, origin
 FROM jobs LEFT JOIN attempts ON job = number AND n = (SELECT max(n) FROM attempts WHERE job = number)
 WHERE number > ? ORDER BY number LIMIT ?;
 

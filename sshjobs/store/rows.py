@@ -110,6 +110,7 @@ class ResultRow(NamedTuple):
     :ivar attempts: how often it was launched
     :ivar rss: bytes, the most that was resident
     :ivar result: what it left, a line of JSON
+    :ivar origin: the run that this was carried over from
     """
 
     number: int
@@ -128,6 +129,7 @@ class ResultRow(NamedTuple):
     cpu: float | None
     rss: int | None
     result: str | None
+    origin: str | None
 
 
 class HostRow(NamedTuple):
@@ -224,8 +226,8 @@ def result_row_of(row: Sequence[Any], specs: Mapping[int, tuple[str | None, list
     values = values_of(row[3], len(names))
     params = {name: value for name, value in zip(names, values, strict=True) if value is not None}
     told = [value if isinstance(value, int | float) and _is_sound(value) else None for value in row[11:15]]
-    result = row[15] if isinstance(row[15], str) else None
-    return ResultRow._make((*row[:2], entry or row[1], params, *row[4:10], row[10] or 0, *told, result))
+    texts = [value if isinstance(value, str) else None for value in row[15:17]]
+    return ResultRow._make((*row[:2], entry or row[1], params, *row[4:10], row[10] or 0, *told, *texts))
 
 
 def sound_facts(facts: dict[str, Any]) -> dict[str, Any]:

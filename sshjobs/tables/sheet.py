@@ -15,7 +15,7 @@ from sshjobs.store.rows import ResultRow, read_object
 #: Columns that every job has, in the order in which they stand; parameters come behind the first three.
 FIRST = ("run", "job", "entry")
 OTHERS = ("outcome", "host", "seconds", "cpu", "memory", "state", "exit_status", "signal", "attempts", "started",
-          "reason")
+          "from", "reason")
 #: Those of them that are shown unless others are asked for; all parameters and results are.
 SHOWN = frozenset(("run", "job", "outcome", "host", "seconds", "cpu", "memory"))
 #: Names of results that become columns: jobs, or who has forged what they left, may give any number of them.
@@ -129,7 +129,7 @@ def _row(run: str, job: ResultRow, left: dict[str, Any], parameters: Iterable[st
     seconds = None if job.started is None or job.ended is None else round(max(0.0, job.ended - job.started), 6)
     return [*((run,) if several else ()), job.name, job.entry, *map(job.params.get, parameters),
             job.outcome, job.host, seconds, job.cpu, job.rss, job.state, job.exit_status, job.signal, job.attempts,
-            job.started, job.reason, *map(left.get, results)]
+            job.started, job.origin, job.reason, *map(left.get, results)]
 
 
 def text_of(value: Any) -> str:

@@ -19,7 +19,7 @@ from sshjobs.views.sheets import FORMS, printed
 def row(number: int, params: dict[str, str] | None = None, result: str | None = None, **keys: Any) -> ResultRow:
     held = {"name": f"fit-{number}", "entry": "fit", "state": "done", "outcome": "succeeded", "exit_status": 0,
             "signal": None, "reason": None, "host": "a", "attempts": 1, "started": 1.0, "ended": 3.5, "cpu": 0.25,
-            "rss": 1 << 20, **keys}
+            "rss": 1 << 20, "origin": None, **keys}
     return ResultRow(number=number, params=params or {}, result=result, **held)
 
 
@@ -42,7 +42,7 @@ def chosen(condition: str, rows: list[ResultRow] = SWEEP) -> list[int]:
 def test_columns_are_parameters_how_it_went_and_results() -> None:
     made = sheet(*SWEEP)
     assert made.names == ["job", "entry", "lr", "seed", "outcome", "host", "seconds", "cpu", "memory", "state",
-                          "exit_status", "signal", "attempts", "started", "reason", "loss", "note", "ok"]
+                          "exit_status", "signal", "attempts", "started", "from", "reason", "loss", "note", "ok"]
     assert made.shown == ["job", "lr", "seed", "outcome", "host", "seconds", "cpu", "memory", "loss", "note", "ok"]
     assert made.rows[0][made.place("seconds", "")] == 2.5
     assert all(len(one) == len(made.names) for one in made.rows)
