@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sshjobs.cli.options import results_option
+from sshjobs.cli.options import max_jobs_option, results_option
 from sshjobs.cli.words import handle, open_run
 from sshjobs.errors import EXIT_OK, UsageError, printable
 from sshjobs.store.reader import RunReader
@@ -34,9 +34,10 @@ class _Split(click.Command):
 @click.command("add", cls=_Split)
 @click.argument("words", metavar="[RUN] JOBFILE | [RUN] -- COMMAND...", nargs=-1)
 @click.option("--name", metavar="NAME", help="Name of the job that runs COMMAND.  [default: job]")
+@max_jobs_option
 @results_option
 @click.pass_context
-def command(ctx: click.Context, words: tuple[str, ...], name: str | None, results: Path) -> int:
+def command(ctx: click.Context, words: tuple[str, ...], name: str | None, max_jobs: int, results: Path) -> int:
     """Put further jobs into RUN; into the newest run that is not over if it is left out.
 
     They are those of JOBFILE (- is standard input), or one that runs COMMAND: one word is a line of shell, several
@@ -50,7 +51,7 @@ def command(ctx: click.Context, words: tuple[str, ...], name: str | None, result
             raise UsageError("--name is for a command; the jobs of a jobfile have their names there")
         run = words[0] if len(words) == 2 else None
         paths = open_run(results) if run is None else find_run(results, run)
-        specs = _read(words[-1], paths)
+        specs = _read(words[-1], paths, max_jobs)
     else:
         if len(words) > 1:
             raise UsageError("before -- there is one run at most", why=f"got {', '.join(words)}")
@@ -68,14 +69,14 @@ def command(ctx: click.Context, words: tuple[str, ...], name: str | None, result
     return EXIT_OK
 
 
-def _read(jobfile: str, paths: RunPaths) -> list[JobSpec]:
+def _read(jobfile: str, paths: RunPaths, max_jobs: int) -> list[JobSpec]:
     from sshjobs.inputs.source import read_input
     from sshjobs.inputs.yamlevents import MAX_BYTES
     from sshjobs.running.forms import specs_of
 
     data = sys.stdin.buffer.read(MAX_BYTES + 1) if jobfile == "-" else read_input(jobfile, MAX_BYTES)
     with RunReader.open(paths) as reader:
-        return specs_of(jobfile, data, reader.entries())
+        return specs_of(jobfile, data, reader.entries(), max_jobs=max_jobs)
 
 
 def _make(words: list[str], name: str | None) -> list[JobSpec]:

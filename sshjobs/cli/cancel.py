@@ -43,7 +43,8 @@ _UNFINISHED = (STATE_BUSY, STATE_UNKNOWN, STATE_FREE)
 @click.option("-v", "--verbose", count=True, help="Say more.")
 @results_option
 def command(words: tuple[str, ...], everything: bool, verbose: int, results: Path) -> int:
-    """End jobs of RUN; of the newest run if it is left out. A JOB is a name or a pattern such as 'fit-*'.
+    """End jobs of RUN; of the newest run if it is left out. A JOB is a name, a pattern
+    such as 'fit-*', or parameters as in 'train[lr=0.1]'.
 
     Returns when every one of them is proved to be over: it has ended, no process of it is alive, or it will never
     start. Ctrl-C only ends the waiting.

@@ -66,7 +66,8 @@ def show(specs: Iterable[JobSpec], hosts: Sequence[Host], *, earlier: Sequence[R
         where = places.of(job)
         if as_json:
             click.echo(json.dumps({"event": "would_run", "job": job.name, "hosts": where, "commands": job.spec.cmds,
-                                   "argv": job.spec.argv, "params": job.spec.params}))
+                                   "argv": job.spec.argv,
+                                   **({"params": job.spec.params} if job.spec.values else {})}))
             continue
         lines = [shlex.join(job.spec.argv)] if job.spec.argv else job.spec.cmds
         shown = "" if verbose else f": {_short(lines)}"

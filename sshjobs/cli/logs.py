@@ -21,8 +21,8 @@ from sshjobs.errors import EXIT_OK, UsageError, printable
 def command(words: tuple[str, ...], follow: bool, errors: bool, raw: bool, results: Path) -> int:
     """Print what JOB of RUN wrote, byte for byte; the newest run if it is left out.
 
-    JOB may be a pattern such as 'fit-*': what each of several jobs wrote comes below a line with its name, as head and
-    tail do it.
+    JOB may be a pattern such as 'fit-*', or parameters as in 'train[lr=0.1]': what each of several jobs wrote comes
+    below a line with its name, as head and tail do it.
 
     On a terminal control characters are shown escaped, so that no output can take it over.
     """

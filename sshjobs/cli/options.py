@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from sshjobs.errors import InputError, Problem, UsageError
+from sshjobs.inputs.limits import MOST_JOBS
 from sshjobs.model.given import MAX_SLOTS
 from sshjobs.network.transport import TRANSPORTS
 
@@ -28,6 +29,12 @@ def results_option(function: _Function) -> _Function:
         "--results", type=click.Path(path_type=Path), default=Path("results"), envvar="SSHJOBS_RESULTS",
         show_default=True, show_envvar=True, metavar="DIR", help="Directory that the runs are in.",
     )(function)
+
+
+def max_jobs_option(function: _Function) -> _Function:
+    """Add ``--max-jobs``."""
+    return click.option("--max-jobs", type=click.IntRange(1, MOST_JOBS), default=1_000_000, metavar="N",
+                        help="Refuse a JOBFILE that makes more jobs.  [default: 1,000,000]")(function)
 
 
 def output_options(function: _Function) -> _Function:

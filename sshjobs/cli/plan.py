@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sshjobs.cli.options import hosts_option, results_option
+from sshjobs.cli.options import hosts_option, max_jobs_option, results_option
 from sshjobs.errors import EXIT_OK, printable
 from sshjobs.model.given import MAX_SLOTS
 
@@ -37,11 +37,12 @@ _WORDS = {"new": "new", "changed": "changed", "failed": "failed before", "waitin
 @hosts_option()
 @click.option("-j", "--slots", type=click.IntRange(1, MAX_SLOTS), metavar="N",
               help="Jobs at a time on a host whose line says nothing about it.  [default: its cores]")
+@max_jobs_option
 @click.option("--list", "listed", is_flag=True, help="List every job, with what differs and where it may run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a job and one at the end.")
 @results_option
-def command(jobfile: str, against: tuple[str, ...], hosts: tuple[str, ...], slots: int | None, listed: bool,
-            as_json: bool, results: Path) -> int:
+def command(jobfile: str, against: tuple[str, ...], hosts: tuple[str, ...], slots: int | None, max_jobs: int,
+            listed: bool, as_json: bool, results: Path) -> int:
     """Say what `sshjobs run JOBFILE --continue RUN` would run, and start nothing.
 
     Each job of JOBFILE is new, changed (with what differs), failed before, not run yet, running, or done; orphaned are
@@ -57,7 +58,7 @@ def command(jobfile: str, against: tuple[str, ...], hosts: tuple[str, ...], slot
     from sshjobs.scheduling.naming import jobs_from
     from sshjobs.store.rundir import job_directory_name
 
-    _, specs, chosen = read(jobfile, hosts)
+    _, specs, chosen = read(jobfile, hosts, max_jobs)
     chosen = chosen or EMBEDDED
     runs = runs_from(results, against) if against else _newest(results, jobfile)
     jobs, places = list(jobs_from(specs, chosen)), Places(chosen)

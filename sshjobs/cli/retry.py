@@ -29,8 +29,8 @@ MOST_TOLD = 5
 @output_options
 def command(words: tuple[str, ...], failed: bool, detach: bool, results: Path, quiet: bool, as_json: bool,
             verbose: int) -> int:
-    """Try jobs of RUN again that ended without success; of the newest run if it is left out. A JOB is a name or a
-    pattern such as 'fit-*'.
+    """Try jobs of RUN again that ended without success; of the newest run if it is left out. A JOB is a name, a
+    pattern such as 'fit-*', or parameters as in 'train[lr=0.1]'.
 
     A run that is under way runs them again. One that is over, or that nobody manages, is carried on, as by
     `sshjobs resume`: then the exit code is that of the run. A job that is done never runs again, and one with

@@ -16,6 +16,7 @@ from sshjobs.cli.options import (
     give_up_option,
     hosts_of,
     hosts_option,
+    max_jobs_option,
     network_options,
     output_options,
     results_option,
@@ -35,6 +36,7 @@ from sshjobs.errors import EXIT_OK, InputError, Problem
 @click.option("--continue", "earlier", multiple=True, metavar="RUN",
               help="What is done in RUN, an earlier run, counts as done here and is not run; may be repeated, the "
                    "newest counts first. See sshjobs plan.")
+@max_jobs_option
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would run where (with -v whole scripts), "
                                               "and start nothing.")
 @click.option("--web", is_flag=True, help="Show the run in a browser too, while it goes on: see sshjobs serve.")
@@ -43,6 +45,7 @@ from sshjobs.errors import EXIT_OK, InputError, Problem
 @output_options
 def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | None, ssh_config: str | None,
             transport: str | None, slots: int | None, give_up_host: float | None, fail_fast: bool,
+            max_jobs: int,
             earlier: tuple[str, ...], dry_run: bool, web: bool, detach: bool, output: str | None, tag: bool, raw: bool,
             quiet: bool, as_json: bool, verbose: int) -> int:
     """Run the jobs of JOBFILE on hosts, or on this machine where none are named.
@@ -61,7 +64,7 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
     from sshjobs.running.run import Run
     from sshjobs.views.base import View
 
-    data, specs, chosen = read(jobfile, hosts)
+    data, specs, chosen = read(jobfile, hosts, max_jobs)
     runs = runs_from(results, earlier)
     settings: dict[str, Any] = {"results": results, "name": name, "ssh_config": ssh_config, "transport": transport}
     if dry_run:
@@ -91,7 +94,7 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
                  tags=Tags(str) if tag else None, raw=raw)
 
 
-def read(jobfile: str, hosts: tuple[str, ...]) -> tuple[bytes, list[Any], list[Any]]:
+def read(jobfile: str, hosts: tuple[str, ...], max_jobs: int) -> tuple[bytes, list[Any], list[Any]]:
     """Return the jobfile, its specs and the hosts.
 
     :raises InputError: the mistakes of both, all at once
@@ -104,7 +107,7 @@ def read(jobfile: str, hosts: tuple[str, ...]) -> tuple[bytes, list[Any], list[A
     data, specs, chosen = b"", [], []
     try:
         data = sys.stdin.buffer.read(MAX_BYTES + 1) if jobfile == "-" else read_input(jobfile, MAX_BYTES)
-        specs = specs_of(jobfile, data)
+        specs = specs_of(jobfile, data, max_jobs=max_jobs)
     except InputError as error:
         problems.extend(error.problems)
     try:

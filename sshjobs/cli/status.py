@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,34 +14,36 @@ from sshjobs.errors import EXIT_OK
 
 if TYPE_CHECKING:
     from sshjobs.store.reader import RunReader
+    from sshjobs.store.rows import JobRow
 
 
 @click.command("status")
-@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("words", metavar="[RUN] [JOB...]", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--summary", is_flag=True, help="Only the run, not its jobs.")
 @click.option("-a", "--all", "everything", is_flag=True, help="List every job, however many there are.")
 @results_option
-def command(run: str | None, as_json: bool, summary: bool, everything: bool, results: Path) -> int:
-    """Show where RUN and its jobs stand; the newest run if it is left out.
+def command(words: tuple[str, ...], as_json: bool, summary: bool, everything: bool, results: Path) -> int:
+    """Show where RUN and its jobs stand; the newest run if it is left out. With JOB these jobs only: a name, a pattern
+    such as 'fit-*', or parameters as in 'train[lr=0.1]'.
 
     Failed jobs come first, then those that are not over, then the others.
     """
-    from sshjobs.cli.words import say_owner
+    from sshjobs.cli.words import jobs_of_some_run, named_jobs, say_owner
     from sshjobs.store.reader import RunReader
-    from sshjobs.store.rundir import find_run
 
-    paths = find_run(results, run)
+    paths, names = jobs_of_some_run(results, words)
     say_owner(paths)
     with RunReader.open(paths) as reader:
+        only = named_jobs(reader, names) if names else None
         if as_json:
-            _print_json(reader, summary)
+            _print_json(reader, summary, only)
         else:
-            _print_text(reader, summary, everything)
+            _print_text(reader, summary, everything, only)
     return EXIT_OK
 
 
-def _print_json(reader: RunReader, summary: bool) -> None:
+def _print_json(reader: RunReader, summary: bool, only: Sequence[JobRow] | None) -> None:
     from sshjobs.store.document import iter_status_json, summary_document
 
     if summary:
@@ -48,11 +51,11 @@ def _print_json(reader: RunReader, summary: bool) -> None:
 
         click.echo(json.dumps(summary_document(reader)))
         return
-    for piece in iter_status_json(reader):
+    for piece in iter_status_json(reader, only):
         sys.stdout.write(piece)
 
 
-def _print_text(reader: RunReader, summary: bool, everything: bool) -> None:
+def _print_text(reader: RunReader, summary: bool, everything: bool, only: Sequence[JobRow] | None) -> None:
     from sshjobs.cli.words import handle
     from sshjobs.views.table import Table
 
@@ -60,4 +63,4 @@ def _print_text(reader: RunReader, summary: bool, everything: bool) -> None:
     with reader.snapshot():
         table.head()
         if not summary:
-            table.jobs(everything=everything)
+            table.jobs(everything=everything, only=only)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from sshjobs.cli.failures import complain
 from sshjobs.errors import RunNotFoundError, StoreError, UsageError
+from sshjobs.model.selection import Selection, selection_of
 from sshjobs.store.ownership import owner_of
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
@@ -56,6 +58,20 @@ def run_and_jobs(results: Path, words: Sequence[str], *, one: bool = False,
     return _split(results, words, "job", lambda reader, word: reader.job(word) is not None, one=one, newest=newest)
 
 
+def jobs_of_some_run(results: Path, words: Sequence[str]) -> tuple[RunPaths, list[str]]:
+    """Return what ``[RUN] [JOB…]`` mean where a run alone is what is mostly named: a word that names neither a run nor
+    a job is told to be no run.
+
+    :raises RunNotFoundError: there is no such run, or none at all
+    """
+    paths, names = run_and_jobs(results, words)
+    if len(words) == len(names) == 1 and not _is_pattern(words[0]):
+        with RunReader.open(paths) as reader:
+            if reader.job(words[0]) is None:
+                find_run(results, words[0])
+    return paths, names
+
+
 def run_and_hosts(results: Path, words: Sequence[str], *,
                   newest: Callable[[Path], RunPaths] = find_run) -> tuple[RunPaths, list[str]]:
     """Return the run and the words that ``[RUN] HOST…`` mean, as :func:`run_and_jobs`."""
@@ -65,7 +81,8 @@ def run_and_hosts(results: Path, words: Sequence[str], *,
 
 def _split(results: Path, words: Sequence[str], noun: str, known: Callable[[RunReader, str], bool], *,
            one: bool = False, newest: Callable[[Path], RunPaths]) -> tuple[RunPaths, list[str]]:
-    if not words or not names_run(results, words[0]):
+    # A value may hold a slash; the name of a run holds no bracket.
+    if not words or selection_of(words[0]) is not None or not names_run(results, words[0]):
         return newest(results), list(words)
     paths, names = find_run(results, words[0]), list(words[1:])
     if "/" not in words[0] and not (one and names):
@@ -107,16 +124,19 @@ def need_job(reader: RunReader, name: str) -> JobRow:
 
 
 def named_jobs(reader: RunReader, words: Sequence[str]) -> list[JobRow]:
-    """Return the jobs that words of a command line mean, each once: names, and patterns such as ``fit-*``.
+    """Return the jobs that words of a command line mean, each once: names, ``train[lr=0.1]``, and patterns such as
+    ``fit-*``.
 
-    A name counts before a pattern, so that a job called ``x[1]`` can be named.
+    A name counts before anything else, so that a job called ``x[1]`` can be named.
 
-    :raises UsageError: a name is of no job, or a pattern matches none
+    :raises UsageError: a name is of no job, or nothing has these parameters or matches a pattern
     """
     found: dict[str, JobRow] = {}
     for word in words:
         job = reader.job(word)
-        if job is None and _is_pattern(word):
+        if job is None and (selection := selection_of(word)) is not None:
+            found.update((job.name, job) for job in _selected(reader, selection))
+        elif job is None and _is_pattern(word):
             matching = [job for job in reader.jobs() if fnmatchcase(job.name, word)]
             if not matching:
                 raise UsageError(f"no job matches '{word}'", where=reader.paths.name,
@@ -125,6 +145,25 @@ def named_jobs(reader: RunReader, words: Sequence[str]) -> list[JobRow]:
         else:
             found[word] = job or need_job(reader, word)
     return list(found.values())
+
+
+def _selected(reader: RunReader, selection: Selection) -> list[JobRow]:
+    known = reader.parameters()
+    names = known.get(selection.entry)
+    if names is None:
+        near = get_close_matches(selection.entry, known, 1)
+        raise UsageError(f"no entry with parameters is called '{selection.entry}'", where=reader.paths.name,
+                         hint=f"did you mean {near[0]}?" if near else f"they are {', '.join(known)[:200]}" if known else
+                         f"see: sshjobs status {handle(reader.paths)} --all")
+    for name in selection.values:
+        if name not in names:
+            raise UsageError(f"the jobs of {selection.entry} have no parameter '{name}'", where=reader.paths.name,
+                             hint=f"they have {', '.join(names)}")
+    if not (found := reader.selected(selection)):
+        values = ", ".join(f"{name}={value}" for name, value in selection.values.items())
+        raise UsageError(f"no job of {selection.entry} has {values}", where=reader.paths.name,
+                         hint=f"see: sshjobs status {handle(reader.paths)} --all")
+    return found
 
 
 def named_runs(results: Path, words: Sequence[str]) -> list[RunPaths]:

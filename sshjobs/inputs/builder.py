@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sshjobs.errors import InputError, UsageError
 from sshjobs.inputs.jobfile import MAX_JOBS, Entry, checked_values, load_jobfile
 from sshjobs.inputs.jobnames import check_repeated
-from sshjobs.inputs.limits import MAX_JOB, too_large
+from sshjobs.inputs.limits import MAX_JOB, MOST_JOBS, too_large
 from sshjobs.inputs.sweep import Mistakes, read_sweep
 from sshjobs.inputs.sweepentry import JobChecker, SweptJobs, template_of
-from sshjobs.model.given import check, check_path
+from sshjobs.model.given import check, check_number, check_path
 from sshjobs.model.keys import KEYS, KeysGiven, Variables, spelled_out
 from sshjobs.model.spec import JobSpec
 
@@ -84,19 +84,22 @@ class Builder:
         self.repeat = checked_values({"repeat": repeat})["repeat"]
         return self
 
-    def AddJobFile(self, path: str | Path, *, data: bytes | None = None, known: Collection[str] = ()) -> Builder:
+    def AddJobFile(self, path: str | Path, *, data: bytes | None = None, known: Collection[str] = (),
+                   max_jobs: int = MAX_JOBS) -> Builder:
         """Add the jobs of a YAML jobfile. It says itself what is repeated: :meth:`SetRepeat` has no say in it.
 
         :param path: the jobfile; ``-`` for standard input
         :param data: its content, where it was read already
         :param known: names of entries that its jobs may wait for, beside its own and those that were added before
+        :param max_jobs: how many jobs there may be, with those that were added before
         :return: the builder itself
         :raises InputError: every mistake in the file, all at once; nothing was added then
         """
         check_path("the jobfile", path)
         check("data", data, bytes, none=True)
-        entries = load_jobfile(path, data, {*known, *(spec.entry_name for spec in self.job_specs)})
-        self._make_room(sum(entry.count for entry in entries))
+        check_number("max_jobs", max_jobs, 1, MOST_JOBS, whole=True)
+        entries = load_jobfile(path, data, {*known, *(spec.entry_name for spec in self.job_specs)}, most=max_jobs)
+        self._make_room(sum(entry.count for entry in entries), max_jobs)
         for entry in entries:
             self.job_specs += entry.specs()
         return self
@@ -105,10 +108,10 @@ class Builder:
         """Return a new list of the specs described by the calls before, one a job, in their order."""
         return list(self.job_specs)
 
-    def _make_room(self, count: int) -> None:
+    def _make_room(self, count: int, most: int = MAX_JOBS) -> None:
         total = len(self.job_specs) + count
-        if total > MAX_JOBS:
-            raise UsageError(f"this would make {total:,} jobs, the limit is {MAX_JOBS:,}", hint="lower repeat")
+        if total > most:
+            raise UsageError(f"this would make {total:,} jobs, the limit is {most:,}", hint="lower repeat")
 
 
 def _entry(values: dict[str, Any], base_dir: str, where: str | None) -> Entry:

@@ -10,6 +10,8 @@ from sshjobs.model.spec import JobSpec
 MAX_WORD = 131_071
 #: The most bytes of one job, as JSON: it travels to its host in one frame of 1 MiB, with the names of its files.
 MAX_JOB = 900_000
+#: The most jobs that a run can be allowed to have.
+MOST_JOBS = 10_000_000
 
 
 def too_large(spec: JobSpec) -> bool:

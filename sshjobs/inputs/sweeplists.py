@@ -13,13 +13,14 @@ from itertools import islice
 from typing import Any, overload
 
 from sshjobs.errors import HIDDEN, InputError, Problem
+from sshjobs.inputs.limits import MOST_JOBS
 from sshjobs.inputs.source import check_text, read_input
 from sshjobs.model.params import NAME
 
 #: The largest file of lines or rows, in bytes.
 MAX_BYTES = 64 * 2**20
 #: The most values of one list, and the most rows.
-MAX_VALUES = 10_000_000
+MAX_VALUES = MOST_JOBS
 
 _NUMBER = r"([+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?)"
 _RANGE = re.compile(rf"{_NUMBER}\.\.{_NUMBER}(?:/{_NUMBER})?")

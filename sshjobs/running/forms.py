@@ -161,16 +161,17 @@ def options_of(*, ssh_config: str | None, transport: str | None, slots: int | No
             "stays_open": stays_open, "give_up_host": give_up_host, "accept_new_host_keys": accept_new_host_keys}
 
 
-def specs_of(jobfile: str, data: bytes | None, known: Collection[str] = ()) -> list[JobSpec]:
+def specs_of(jobfile: str, data: bytes | None, known: Collection[str] = (), *, max_jobs: int) -> list[JobSpec]:
     """Return the specs of a jobfile.
 
     :param data: its content where it was read already (standard input), else ``None``
     :param known: names of entries that its jobs may wait for beside its own
+    :param max_jobs: how many jobs there may be
     :raises InputError: it has mistakes
     """
     from sshjobs.inputs.builder import Builder
 
-    return Builder().AddJobFile(jobfile, data=data, known=known).MakeJobSpecs()
+    return Builder().AddJobFile(jobfile, data=data, known=known, max_jobs=max_jobs).MakeJobSpecs()
 
 
 def in_our_words(error: BaseException) -> BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sshjobs.store.reader import RunReader
@@ -32,15 +32,17 @@ def summary_document(reader: RunReader) -> dict[str, Any]:
     return {"run": summary.run, "state": summary.state, "counts": summary.counts}
 
 
-def iter_status_json(reader: RunReader) -> Iterator[str]:
+def iter_status_json(reader: RunReader, only: Iterable[JobRow] | None = None) -> Iterator[str]:
     """Yield the text of the document in pieces that together are one JSON value, a job a line, and a newline.
 
     A run of a million jobs is told in little memory.
+
+    :param only: these jobs
     """
     with reader.snapshot():
         head = json.dumps(summary_document(reader))
         text, separator = [f'{head[:-1]}, "jobs": ['], "\n"
-        for n, job in enumerate(_jobs(reader), 1):
+        for n, job in enumerate(_jobs(reader, only), 1):
             text.append(separator + json.dumps(job))
             separator = ",\n"
             if n % _PIECE == 0:
@@ -49,10 +51,12 @@ def iter_status_json(reader: RunReader) -> Iterator[str]:
         yield "".join([*text, "]}\n"])
 
 
-def _jobs(reader: RunReader) -> Iterator[dict[str, Any]]:
+def _jobs(reader: RunReader, only: Iterable[JobRow] | None = None) -> Iterator[dict[str, Any]]:
     needs: dict[int, int] = {}
     any_needs, known = reader.any_memory(), 0
-    for row, attempts in reader.jobs_with_attempts():
+    rows = reader.jobs_with_attempts() if only is None else (
+        (row, reader.attempts_of([row.number])[row.number]) for row in sorted(only))
+    for row, attempts in rows:
         if any_needs and row.number > known:
             known = row.number + _PIECE
             needs = reader.memory_of(row.number, known)

@@ -205,9 +205,9 @@ WHERE name = ?;
 SELECT name FROM jobs WHERE state = 'error' AND outcome = 'skipped' ORDER BY number;
 
 -- name: select_entries
--- The specs whose jobs are of an entry with another name than theirs, with the names of their parameters.
+-- The specs whose jobs are of an entry with another name than theirs, or have parameters: with the names of these.
 SELECT id, json_extract(spec, '$.entry'), json_extract(spec, '$.param_names') FROM specs
-WHERE json_extract(spec, '$.entry') IS NOT NULL;
+WHERE json_extract(spec, '$.entry') IS NOT NULL OR json_extract(spec, '$.param_names') IS NOT NULL;
 
 -- name: select_members
 -- Every job as those see it that wait for it.

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from sshjobs.model.after import Awaited, Member
+from sshjobs.model.selection import Selection
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import (
     FINAL_STATES,
@@ -177,6 +178,25 @@ class RunReader:
         """Return the job of that name."""
         rows = self._job_rows("select_job", (name,))
         return rows[0] if rows else None
+
+    def parameters(self) -> dict[str, list[str]]:
+        """Return the names of the parameters of each entry that has any."""
+        with damage_told(self.paths.store):
+            return {entry: json.loads(names) for _, entry, names in self._all("select_entries") if entry and names}
+
+    def selected(self, selection: Selection) -> list[JobRow]:
+        """Return the jobs that a selection means, by number. It reads every job of the run once."""
+        found = []
+        with self.snapshot(), damage_told(self.paths.store):
+            specs = {id_: (entry, json.loads(names)) for id_, entry, names in self._all("select_entries") if names}
+            for name, spec, params, *_ in self._all("select_members"):
+                entry, names = specs.get(spec, (None, []))
+                if params is not None and (entry or name) == selection.entry:
+                    values = values_of(params, len(names))
+                    if selection.selects({key: value for key, value in zip(names, values, strict=True)
+                                          if value is not None}):
+                        found.append(name)
+            return [row for name in found if (row := self.job(name)) is not None]
 
     def near_names(self, name: str, n: int = 3) -> list[str]:
         """Return names of jobs that somebody who typed another one may have meant, the nearest first."""
@@ -370,7 +390,7 @@ class RunReader:
         """Return the names that jobs of this run may be waited for by."""
         with self.snapshot(), damage_told(self.paths.store):
             specs = {id_: entry for id_, entry, _ in self._all("select_entries")}
-            return {specs.get(spec, name) for name, spec, *_ in self._all("select_members")}
+            return {specs.get(spec) or name for name, spec, *_ in self._all("select_members")}
 
     def awaited(self, entries: Collection[str]) -> dict[str, Awaited]:
         """Return the entries of these names, with all their jobs. It reads every job of the run once."""
@@ -378,8 +398,8 @@ class RunReader:
         with self.snapshot(), damage_told(self.paths.store):
             specs = {id_: (entry, json.loads(names or "[]")) for id_, entry, names in self._all("select_entries")}
             for name, spec, params, state, outcome in self._all("select_members"):
-                entry, names = specs.get(spec, (name, []))
-                if entry in entries:
+                entry, names = specs.get(spec, (None, []))
+                if (entry := entry or name) in entries:
                     values = values_of(params, len(names))
                     found.setdefault(entry, (names, []))[1].append(Member(
                         name, {key: value for key, value in zip(names, values, strict=True) if value is not None},

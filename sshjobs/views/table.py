@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TextIO
 
@@ -64,23 +64,31 @@ class Table:
                 since = f" since {wording.clock(row.since, self._now)}" if row.since else ""
                 self._line(f"host {row.state}{since}: {row.reason}")
 
-    def jobs(self, *, everything: bool) -> None:
+    def jobs(self, *, everything: bool, only: Sequence[JobRow] | None = None) -> None:
         """Print the jobs: failed ones, then those that are not over, then the others if they are few.
 
         :param everything: all of them, however many
+        :param only: these, all of them
         """
+        if only is not None:
+            self._pages(iter(sorted(only, key=lambda job: _ORDER.index(job.state))))
+            return
         counts = self._reader.summary().counts
         total, states = sum(counts.values()), list(_ORDER)
         if not everything and total > MAX_ROWS:
             states.remove(STATE_DONE)
-        shown, first = 0, True
-        rows = self._all(states) if everything else islice(self._first(states, counts), MAX_ROWS)
-        while page := list(islice(rows, _PAGE)):
-            self._page([self._cells(job, tries) for job, tries in self._with_attempts(page)], first)
-            shown, first = shown + len(page), False
+        shown = self._pages(self._all(states) if everything else islice(self._first(states, counts), MAX_ROWS))
         if shown < total:
             self._line("")
             self._line(f"{wording.count(total - shown, 'job')} not listed; for all: sshjobs status {self._word} --all")
+
+    def _pages(self, rows: Iterator[JobRow]) -> int:
+        """Print jobs; return how many there were."""
+        shown = 0
+        while page := list(islice(rows, _PAGE)):
+            self._page([self._cells(job, tries) for job, tries in self._with_attempts(page)], not shown)
+            shown += len(page)
+        return shown
 
     def _all(self, states: list[str]) -> Iterator[JobRow]:
         return (job for state in states for job in self._reader.jobs([state]))
