@@ -40,7 +40,7 @@ def test_a_run_has_its_promised_names(tmp_path: Path) -> None:
     assert paths.job("a b") == root / "jobs/a b"
     assert paths.stdout("sim-1") == root / "jobs/sim-1/stdout"
     assert paths.stderr("sim-1") == root / "jobs/sim-1/stderr"
-    assert paths.outputs("sim-1") == root / "jobs/sim-1/outputs"
+    assert paths.files("sim-1") == root / "jobs/sim-1/files"
     assert paths.attempt("sim-1", 2) == root / "jobs/sim-1/attempt-2"
     assert not root.exists()
 

@@ -78,7 +78,7 @@ def _look(reader: RunReader, word: str, ask_hosts: bool) -> tuple[Report, dict[D
         for text in reader.contradictions():
             found[Disagreement(str(reader.paths.store), text, "the store contradicts itself",
                                "bring run.db back from a copy")] = None
-        files = FileCheck(reader.paths, word)
+        files = FileCheck(reader.paths, word, reader.brought)
         hosts = HostCheck(summary.uid, told, attended=report.attended, over=_is_over(summary), word=word)
         for job, attempts in reader.jobs_with_attempts():
             report.moving += job.state in (STATE_BUSY, STATE_UNKNOWN)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from sshjobs.audit.findings import Disagreement
+from sshjobs.model.outputs import Brought, line_of
 from sshjobs.model.states import FINAL_STATES, Outcome
 from sshjobs.store import AttemptRow, JobRow
 from sshjobs.store.rundir import RunPaths
 
 _PIECE = 1 << 20
+#: Jobs that are asked about at a time.
+_PAGE = 1000
 _STREAMS = ("stdout", "stderr")
+#: Where files that were brought are, and where such are on their way.
+_BROUGHT = ("files", "files.part", "files.old")
 _NOT_OURS = "it is none of the run's"
 _MOVE_AWAY = "move it elsewhere"
 _NO_COPY = "bring it back from a copy; nothing else has it"
@@ -26,18 +32,25 @@ class FileCheck:
     :ivar files: how many outputs were compared
     :ivar unsummed: how many of them by their size only, because the store has no checksum of them
     :param word: what to type for the run
+    :param brought: tells which files were brought of the attempts of a range of jobs, by number of job and attempt
     """
 
-    def __init__(self, paths: RunPaths, word: str):
-        self._paths, self._word = paths, word
+    def __init__(self, paths: RunPaths, word: str, brought: Callable[[int, int], Mapping[tuple[int, int], Brought]]):
+        self._paths, self._word, self._brought_of = paths, word, brought
+        #: The same of jobs up to a number.
+        self._brought: Mapping[tuple[int, int], Brought] = {}
+        self._until = -1
         self._names: set[str] = set()
         self.files = self.unsummed = 0
 
     def job(self, job: JobRow, attempts: list[AttemptRow]) -> Iterator[Disagreement]:
         """Compare the files of a job. What belongs to an attempt that has not ended is left alone."""
         self._names.add(job.name)
+        if job.number > self._until:
+            self._until = job.number + _PAGE
+            self._brought = self._brought_of(job.number, self._until)
         directory = self._paths.job(job.name)
-        allowed = {"outputs"}
+        allowed = set(_BROUGHT)
         for attempt in attempts:
             aside = self._paths.attempt(job.name, attempt.n)
             newest = attempt is attempts[-1]
@@ -46,8 +59,10 @@ class FileCheck:
             allowed.update(_STREAMS if here else (aside.name,))
             if attempt.state in FINAL_STATES:
                 yield from self._attempt(attempt, directory if here else aside)
+                if (brought := self._brought.get((job.number, attempt.n))) is not None:
+                    yield from self._files(attempt, brought, (directory if here else aside) / "files")
             if not here:
-                yield from self._strangers(aside, {*_STREAMS, "outputs"})
+                yield from self._strangers(aside, {*_STREAMS, *_BROUGHT})
         yield from self._strangers(directory, allowed)
 
     def rest(self) -> Iterator[Disagreement]:
@@ -68,6 +83,21 @@ class FileCheck:
                 fetch = shorter and not attempt.released
                 hint = f"its host has it still; fetch it: sshjobs resume {self._word}" if fetch else _NO_COPY
                 yield Disagreement(str(directory / name), what, why, hint)
+
+    def _files(self, attempt: AttemptRow, brought: Brought, directory: Path) -> Iterator[Disagreement]:
+        """Compare the files that were brought of an attempt."""
+        hint = _NO_COPY if attempt.released else f"its host has it still; fetch it: sshjobs resume {self._word}"
+        try:
+            found = _brought(directory)
+        except OSError as error:
+            yield Disagreement(str(directory), "cannot be read", error.strerror or str(error), "see to its rights")
+            return
+        self.files += found.files
+        if found != brought:
+            what = (f"holds {found.files:,} files of {found.size:,} bytes" if found[:2] != brought[:2]
+                    else "holds other files than came from the host")
+            said = f"the store says {brought.files:,} files of {brought.size:,} bytes, sha256 {brought.digest[:12]}…"
+            yield Disagreement(str(directory), what, said, hint)
 
     def _stream(self, path: Path, size: int | None, crc: int | None,
                 may_lack: bool) -> tuple[str, str, bool] | None:
@@ -112,3 +142,37 @@ def _checksum(path: Path) -> int:
         while data := file.read(_PIECE):
             crc = zlib.crc32(data, crc)
     return crc
+
+
+def _brought(directory: Path) -> Brought:
+    """Return which files are below a directory."""
+    files = size = 0
+    lines = hashlib.sha256()
+    todo = [""]
+    while todo:
+        path = todo.pop()
+        here = directory / path
+        try:
+            mode = here.lstat().st_mode
+        except FileNotFoundError:
+            continue
+        if stat.S_ISDIR(mode):
+            names = sorted(os.listdir(here), key=os.fsencode, reverse=True)
+            todo += [f"{path}/{name}" if path else name for name in names]
+            continue
+        files += 1
+        if stat.S_ISREG(mode):
+            length, sha = _sha256(here)
+            size += length
+            lines.update(line_of(os.fsencode(path).decode("utf-8", "surrogateescape"), length, sha))
+    return Brought(files, size, lines.hexdigest())
+
+
+def _sha256(path: Path) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as file:
+        while data := file.read(_PIECE):
+            digest.update(data)
+            size += len(data)
+    return size, digest.hexdigest()

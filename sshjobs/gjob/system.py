@@ -9,6 +9,7 @@ is made of those.
 | open close read pread readv write writev pwrite | as in ``os``; ``open`` closes on exec |
 | fill | copies a whole file from one descriptor to another |
 | seek_end | goes to the end of a file |
+| seek_data | tells where something was written to a file next |
 | splice | moves what waits in a pipe to the end of a file; what was not written stays in the pipe |
 | stat fstat access listdir statvfs getxattr | as in ``os``, by path, below an open directory, or of a descriptor |
 | mkdir mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir | as in ``os`` |
@@ -51,7 +52,7 @@ if MYPY:
     from typing import Any, Callable, NoReturn
 
 CALLS = tuple(
-    "open close read pread readv write writev pwrite fill splice seek_end stat fstat access listdir statvfs"
+    "open close read pread readv write writev pwrite fill splice seek_end seek_data stat fstat access listdir statvfs"
     " getxattr mkdir mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir lock getpid"
     " getppid getuid environ hostname cores fork exit setsid kill kill_exactly waitid wait4 spawn ask pids"
     " stat_of environ_of children_of adopt_orphans open_limit set_open_limit heed_children signals_as_usual pipe"
@@ -116,6 +117,15 @@ def splice(reading: int, writing: int, most: int) -> int:
 def seek_end(fd: int) -> None:
     """Have what is written next come behind all that is in an open file."""
     os.lseek(fd, 0, os.SEEK_END)
+
+
+def seek_data(fd: int, offset: int) -> int:
+    """Return where the next bytes are in an open file that somebody wrote; its end where no more were, and the offset
+    itself where the file system does not tell."""
+    try:
+        return os.lseek(fd, offset, os.SEEK_DATA)
+    except OSError as error:
+        return fstat(fd).st_size if error.errno == errno.ENXIO else offset
 
 
 def lock(fd: int) -> None:

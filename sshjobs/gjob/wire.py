@@ -5,7 +5,19 @@ Everything that is received is checked here, type by type and key by key: the re
 
 from .jobkeys import CHECKS
 from .light import dumps, make_loads
-from .values import MAX_PATH, is_bool, is_count, is_files, is_hex, is_id, is_int, is_seconds, is_sha, is_text
+from .values import (
+    MAX_PATH,
+    is_bool,
+    is_count,
+    is_files,
+    is_hex,
+    is_id,
+    is_inner_path,
+    is_int,
+    is_seconds,
+    is_sha,
+    is_text,
+)
 
 MYPY = False
 if MYPY:
@@ -184,6 +196,24 @@ def _is_spec(value: "Any") -> bool:
     return True
 
 
+#: Patterns of a job, and files of one page, at most.
+MAX_PATTERNS, MAX_PAGE = 100, 1000
+
+
+def _is_patterns(value: "Any") -> bool:
+    return type(value) is list and 0 < len(value) <= MAX_PATTERNS and all(
+        is_inner_path(one[:-1] if type(one) is str and one.endswith("/") else one) for one in value)
+
+
+def _is_after(value: "Any") -> bool:
+    return value == "" or is_inner_path(value)
+
+
+def _is_got(value: "Any") -> bool:
+    return type(value) is list and len(value) <= MAX_PAGE and all(
+        type(item) is list and len(item) == 2 and is_count(item[0]) and is_count(item[1]) for item in value)
+
+
 _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
     "hello": {"v": is_int, "run": _is_run, "name": _is_name, "host": _is_name, "epoch": is_count,
               "slots": _is_slots, "root": _is_root},
@@ -196,6 +226,9 @@ _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
     "pause": {"id": is_id},
     "unpause": {"id": is_id},
     "release": {"ids": _is_ids},
+    "pull": {"id": is_id, "cwd": CHECKS["cwd"], "patterns": _is_patterns, "after": _is_after},
+    "get": {"id": is_id, "files": _is_got, "more": is_bool},
+    "drop": {"id": is_id},
     "slots": {"slots": _is_slots},
     "ping": {"seq": is_int},
     "lease": {"at": is_seconds},

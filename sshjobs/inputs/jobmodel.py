@@ -24,12 +24,13 @@ from sshjobs.inputs.jobnames import check_name
 from sshjobs.inputs.limits import MAX_WORD
 from sshjobs.inputs.scalars import describe
 from sshjobs.inputs.timespans import format_duration, parse_duration
-from sshjobs.model import after, retrying
+from sshjobs.model import after, outputs, retrying
 from sshjobs.model.keys import (
     KEYS,
     MAX_STATUS,
     USES,
     Awaited,
+    Brought,
     Choice,
     Flag,
     Key,
@@ -237,6 +238,13 @@ Matrix = Annotated[
             "include": {**_COMBINATIONS, "description": "What to add to combinations, or further ones."}}}),
 ]
 Table = Annotated[Any, AfterValidator(_table), WithJsonSchema({"type": "string", "pattern": r"\.(csv|tsv|jsonl)$"})]
+_BROUGHT = {"type": ["object", "null"], "additionalProperties": False,
+            "properties": {"when": {"enum": [word.value for word in outputs.When]}, "required": {"type": "boolean"}}}
+Outputs = Annotated[
+    dict[str, dict[str, Any]], BeforeValidator(partial(_told, outputs.spelt_out)),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}},
+                              {"type": "object", "additionalProperties": _BROUGHT}]}),
+]
 Lease = Annotated[Timeout, AfterValidator(_lease)]
 #: Keys of which a jobfile asks more than a program does.
 _STRICTER: dict[str, Any] = {"lease": Lease}
@@ -270,6 +278,8 @@ def _type(name: str, key: Key) -> Any:
             kind = Bytes
         case Uses():
             kind = list[Used]
+        case Brought():
+            kind = Outputs
         case _:
             raise TypeError(f"what is a {type(key.kind).__name__} in a jobfile?")
     if key.rule is not None:

@@ -18,6 +18,8 @@ class Cause(str, Enum):
     CANNOT_START = "cannot_start"
     #: It was not sent, for a reason that lies on this machine: a file of it is missing here.
     NOT_SENT = "not_sent"
+    #: It succeeded, and a file that it has to leave was not there, or could not be brought.
+    OUTPUT_MISSING = "output_missing"
     #: The same jobs pass on other hosts: the host has failed, not the job.
     HOSTS_FAULT = "hosts_fault"
     #: Its host went down after it was launched. Known before its end.
@@ -48,6 +50,7 @@ _WORDS = {
     Cause.NO_ROOM: "the host cannot take it",
     Cause.CANNOT_START: "it cannot be started",
     Cause.NOT_SENT: "it was not sent",
+    Cause.OUTPUT_MISSING: "a required file is missing",
     Cause.HOSTS_FAULT: "the host's fault, not the job's",
     Cause.MAY_HAVE_RUN: "the host went down after it was launched; it may have run",
     Cause.FORGOTTEN: "the host has forgotten it; it may have run",
@@ -57,7 +60,7 @@ _WORDS = {
     Cause.DECLARED_LOST: "its host was declared lost by a person",
 }
 #: Where what a host said adds to the words; elsewhere it stands in their place.
-_WITH_DETAIL = frozenset((Cause.NO_ROOM, Cause.HOSTS_FAULT))
+_WITH_DETAIL = frozenset((Cause.NO_ROOM, Cause.HOSTS_FAULT, Cause.OUTPUT_MISSING))
 
 
 def explain(cause: Cause | None, detail: str | None) -> str | None:

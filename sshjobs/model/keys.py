@@ -16,7 +16,7 @@ from os import PathLike
 from typing import Any, TypedDict, TypeVar
 
 from sshjobs.errors import UsageError
-from sshjobs.model import after, retrying
+from sshjobs.model import after, outputs, retrying
 from sshjobs.model.given import LONGEST_S, check, check_number, check_texts, wrong
 from sshjobs.model.retrying import MAX_RETRIES, Retries
 from sshjobs.model.sizes import parse_memory
@@ -182,6 +182,16 @@ class Uses(Kind):
         return [dict(item) for item in items]
 
 
+class Brought(Kind):
+    """Which files are brought home: patterns, each with how. A spec holds it spelt out."""
+
+    def checked(self, name: str, value: Any, where: str | None) -> dict[str, dict[str, Any]]:
+        try:
+            return outputs.spelt_out(value)
+        except ValueError as error:
+            raise UsageError(f"{name}{error}", where=where) from None
+
+
 @dataclass(frozen=True)
 class Key:
     """One key.
@@ -227,6 +237,8 @@ def _some(values: list[int]) -> str | None:
 
 KEYS: Mapping[str, Key] = {
     "files": Key(Texts(), [], "Files and directories to send, relative to the jobfile.", identity=True, fills=True),
+    "outputs": Key(Brought(), {}, "Files to bring home: patterns below the directory that it runs in, or patterns with "
+                                  "{when, required}.", identity=True, fills=True),
     "env": Key(Variables(), {}, "Environment variables; no shell looks into them.", identity=True, far=True,
                fills=True),
     "cwd": Key(Text(), None, "Directory on the host to run in.", identity=True, far=True, rule=_not_empty, fills=True),
@@ -267,6 +279,7 @@ class KeysGiven(TypedDict, total=False):
     """The keys as a program may give them. Durations as text and paths that are no text are for ``Builder.AddJob``,
     which makes of them what a spec holds. ``files`` is a parameter of its own."""
 
+    outputs: str | Sequence[str] | Mapping[str, Mapping[str, Any] | None]
     env: Mapping[str, str | int | float] | None
     cwd: str | None
     timeout: float | str | None
@@ -296,6 +309,7 @@ class KeysHeld:
     __slots__ = ()
 
     files: list[str]
+    outputs: dict[str, dict[str, Any]]
     env: dict[str, str]
     cwd: str | None
     timeout: float | None

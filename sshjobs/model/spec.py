@@ -17,6 +17,7 @@ from sshjobs.errors import UsageError
 from sshjobs.model.causes import Cause
 from sshjobs.model.given import check, check_number, check_texts
 from sshjobs.model.keys import KEYS, KeysGiven, KeysHeld, spelled_out
+from sshjobs.model.outputs import Brought
 from sshjobs.model.params import NAME
 from sshjobs.model.retrying import grows
 from sshjobs.model.states import STATE_BUSY, STATE_FREE, Outcome
@@ -255,15 +256,16 @@ class Attempt:
         several managers took it in
     :ivar cpu: seconds of processor time that it used; ``None`` where the host does not tell
     :ivar rss: the most memory that it had resident, in bytes; ``None`` where the host does not tell
+    :ivar brought: which of its files were brought; ``None`` until it ended, and where none were to be
     :ivar released: nothing of it that is needed is on its host any more
     :ivar result_json: what it left as its result, as a line of JSON; ``None`` where that is nothing
     :ivar inputs: what it was given to read; ``None`` where that is nothing, and until it is known
     :ivar origin: name of the run that it was made in and is carried over from; ``None``: the run that it is in
     """
 
-    __slots__ = ("cause", "cpu", "ended", "err_crc", "err_size", "exit_status", "host", "inputs", "n", "origin",
-                 "out_crc", "out_size", "outcome", "pid", "reason", "released", "result_json", "rss", "signal",
-                 "started", "state", "token", "uid")
+    __slots__ = ("brought", "cause", "cpu", "ended", "err_crc", "err_size", "exit_status", "host", "inputs", "n",
+                 "origin", "out_crc", "out_size", "outcome", "pid", "reason", "released", "result_json", "rss",
+                 "signal", "started", "state", "token", "uid")
 
     def __init__(self, n: int, uid: str, host: str, token: str):
         if not (isinstance(n, int) and isinstance(uid, str) and isinstance(host, str) and isinstance(token, str)):
@@ -286,6 +288,7 @@ class Attempt:
         self.rss: int | None = None
         self.inputs: Inputs | None = None
         self.origin: str | None = None
+        self.brought: Brought | None = None
         self.released = False
         self.result_json: str | None = None
 

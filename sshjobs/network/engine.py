@@ -221,6 +221,9 @@ class Engine:
     async def _sync_outputs(self, attempts: Sequence[tuple[str, str]]) -> None:
         found = [self._sessions[host].book.live.get(uid) for host, uid in attempts if host in self._sessions]
         large = [attempt for attempt in found if attempt is not None]
+        if any(attempt.brought for attempt in large):
+            # Files in any number of directories.
+            return await self._trouble.aside(lambda: self._outputs.sync(self._directory))
         if len(large) == len(attempts) <= FEW and sum(map(sum, (attempt.have for attempt in large))) >= LARGE:
             # What others have written to the same disk meanwhile may be much as well: it is not waited for.
             with contextlib.suppress(FileNotFoundError):  # is being put aside

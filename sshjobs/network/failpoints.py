@@ -13,6 +13,8 @@ import signal
 #: while output is written; after the end of an attempt was heard and before it is committed; after that and before the
 #: host may forget.
 NAMES = ("after_intent", "after_flush", "after_send", "output", "exit_seen", "before_release")
+#: The same where files that jobs left are brought: after a piece was written; after all were put in their place.
+OF_FILES = ("file", "files_here")
 _ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 #: By name: what is sent to this process, and how many times it still passes before that.
 _armed: dict[str, tuple[signal.Signals, int]] = {}
@@ -27,7 +29,7 @@ def arm(text: str) -> None:
     for word in filter(None, text.split(",")):
         name, _, rest = word.partition(":")
         action, _, times = rest.partition("@")
-        if name not in NAMES or action not in _ACTIONS:
+        if name not in NAMES + OF_FILES or action not in _ACTIONS:
             raise ValueError(f"no failpoint is written {word!r}")
         _armed[name] = _ACTIONS[action], int(times or "1")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
+from sshjobs.network.session.arrivals import FILES, PART
 from sshjobs.network.session.output_files import OutputFiles
 
 
@@ -18,6 +21,7 @@ class VirtualFiles(OutputFiles):
 
     def __init__(self) -> None:
         super().__init__()
+        self.arrivals = VirtualArrivals(self)
         self.trouble: int | None = None
         self._data: dict[str, bytearray] = {}
         self._synced: dict[str, int] = {}
@@ -32,7 +36,7 @@ class VirtualFiles(OutputFiles):
 
     def create(self, directory: str | Path) -> None:
         """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
-        self._check(directory)
+        self.check(directory)
         for name in ("stdout", "stderr"):
             self._file(f"{directory}/{name}")
 
@@ -44,14 +48,18 @@ class VirtualFiles(OutputFiles):
 
     def write(self, uid: str, stream: int, path: Path, offset: int, data: bytes) -> None:
         """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
-        self._check(path)
+        self.check(path)
         file = self._file(str(path))
         if len(file) < offset:
             file.extend(bytes(offset - len(file)))
         file[offset:offset + len(data)] = data
         self._dirty[str(path)] = None
 
-    def _check(self, path: str | Path) -> None:
+    def check(self, path: str | Path) -> None:
+        """Have what is to be written fail as long as there is trouble.
+
+        :raises OSError: there is
+        """
         if self.trouble is not None:
             raise OSError(self.trouble, os.strerror(self.trouble), str(path))
 
@@ -64,8 +72,11 @@ class VirtualFiles(OutputFiles):
 
     def put_aside(self, directory: Path, aside: Path) -> None:
         """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
+        for name in (PART, FILES):
+            self.check(aside)
+            self.rename(f"{directory}/{name}", f"{aside}/{name}")
         for name in ("stderr", "stdout"):
-            self._check(aside)
+            self.check(aside)
             self.point("manager.aside")
             old, new = f"{directory}/{name}", f"{aside}/{name}"
             if old in self._data:
@@ -80,13 +91,40 @@ class VirtualFiles(OutputFiles):
         """See :class:`sshjobs.network.session.output_files.OutputFiles`."""
         return f"{aside}/stdout" in self._data
 
+    def rename(self, old: str, new: str) -> None:
+        """Give a directory another name."""
+        for path in [path for path in self._data if path.startswith(f"{old}/")]:
+            target = new + path[len(old):]
+            self._named.append((path, target))
+            self._data[target] = self._data.pop(path)
+            self._synced[target] = self._synced.pop(path, 0)
+            self._dirty[target] = None
+
+    def remove(self, directory: str) -> None:
+        """Remove what is in a directory, for good."""
+        for path in [path for path in self._data if path.startswith(f"{directory}/")]:
+            self._data.pop(path)
+            self._synced.pop(path, None)
+        self._named = [(old, new) for old, new in self._named if not new.startswith(f"{directory}/")]
+
+    def truncate(self, path: str, size: int) -> None:
+        """Have a file end at an offset, which may be behind its end."""
+        file = self._file(path)
+        del file[size:]
+        file.extend(bytes(size - len(file)))
+
+    def below(self, directory: Path) -> dict[str, bytes]:
+        """Return the files below a directory by their paths there."""
+        return {path[len(f"{directory}/"):]: bytes(data) for path, data in self._data.items()
+                if path.startswith(f"{directory}/")}
+
     def read(self, path: Path) -> bytes:
         """Return what is in a file; nothing where there is none."""
         return bytes(self._data.get(str(path), b""))
 
     def sync(self, top: Path, places: Iterable[tuple[Path, Path]] | None = None) -> None:
         """Put everything on the disk."""
-        self._check(top)
+        self.check(top)
         for path in self._dirty:
             self._synced[path] = len(self._data.get(path, b""))
         self._dirty.clear()
@@ -102,6 +140,54 @@ class VirtualFiles(OutputFiles):
         for path, data in self._data.items():
             synced = min(self._synced.get(path, 0), len(data))
             del data[rng.randint(synced, len(data)):]
+
+
+class VirtualArrivals:
+    """Where files of jobs arrive in memory, see :class:`sshjobs.network.session.arrivals.Arrivals`."""
+
+    def __init__(self, files: VirtualFiles):
+        self._files = files
+
+    def prepare(self, directory: str) -> None:
+        """See :class:`sshjobs.network.session.arrivals.Arrivals`."""
+        self._files.check(directory)
+
+    def have(self, directory: str, path: str, size: int) -> tuple[int, Any]:
+        """See :class:`sshjobs.network.session.arrivals.Arrivals`."""
+        data = self._files.read(Path(f"{directory}/{PART}/{path}"))
+        if not data:
+            data = self._files.read(Path(f"{directory}/{FILES}/{path}"))
+            if data and len(data) == size:
+                self._files.write("", 0, Path(f"{directory}/{PART}/{path}"), 0, data)
+        return (len(data), hashlib.sha256(data)) if len(data) <= size else (0, hashlib.sha256())
+
+    def write(self, directory: str, path: str, offset: int, data: bytes, anew: bool) -> None:
+        """See :class:`sshjobs.network.session.arrivals.Arrivals`."""
+        self._files.check(directory)
+        where = f"{directory}/{PART}/{path}"
+        if anew:
+            self._files.truncate(where, 0)
+        self._files.write("", 0, Path(where), offset, data)
+
+    def finish(self, directory: str, path: str, size: int, program: bool, anew: bool) -> None:
+        """See :class:`sshjobs.network.session.arrivals.Arrivals`."""
+        self._files.check(directory)
+        where = f"{directory}/{PART}/{path}"
+        if anew:
+            self._files.truncate(where, 0)
+        self._files.truncate(where, size)
+
+    def publish(self, directory: str, any_files: bool) -> None:
+        """See :class:`sshjobs.network.session.arrivals.Arrivals`."""
+        self._files.check(directory)
+        if any_files:
+            self._files.remove(f"{directory}/{FILES}")
+            self._files.rename(f"{directory}/{PART}", f"{directory}/{FILES}")
+        else:
+            self._files.remove(f"{directory}/{PART}")
+
+    def close(self) -> None:
+        """See :class:`sshjobs.network.session.arrivals.Arrivals`."""
 
 
 class NoFiles(VirtualFiles):

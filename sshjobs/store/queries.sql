@@ -121,6 +121,18 @@ INSERT OR IGNORE INTO inputs (digest, listing) VALUES (?, ?);
 -- What inputs of that digest consist of.
 SELECT listing FROM inputs WHERE digest = ?;
 
+-- name: write_brought
+-- Write which files were brought of an attempt.
+INSERT OR REPLACE INTO brought (job, n, files, size, digest) VALUES (?, ?, ?, ?, ?);
+
+-- name: delete_brought
+-- Forget the files of a job that is withdrawn.
+DELETE FROM brought WHERE job = ?;
+
+-- name: select_brought
+-- Which files were brought of the attempts of a range of jobs.
+SELECT job, n, files, size, digest FROM brought WHERE job BETWEEN ? AND ?;
+
 -- name: release_attempt
 -- Note that nothing of an attempt is on its host any more.
 UPDATE attempts SET released = 1 WHERE job = ? AND n = ?;

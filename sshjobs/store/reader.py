@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from sshjobs.model.after import Awaited, Member
+from sshjobs.model.outputs import Brought
 from sshjobs.model.selection import Selection
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import (
@@ -25,6 +25,7 @@ from sshjobs.model.states import (
 from sshjobs.store.damage import check_row, damage_told
 from sshjobs.store.database import connect_reader, translated
 from sshjobs.store.identity import ManagerIdentity
+from sshjobs.store.paging import no_collections, pages
 from sshjobs.store.queries import queries
 from sshjobs.store.rows import (
     AttemptRow,
@@ -215,11 +216,19 @@ class RunReader:
 
     def jobs_with_attempts(self, states: Iterable[str] = STATES) -> Iterator[tuple[JobRow, list[AttemptRow]]]:
         """Yield the jobs in some states by number, each with its attempts."""
-        for page in _pages(self.jobs(states)):
+        for page in pages(self.jobs(states), _PAGE):
             rows = self._attempt_rows(page[0].number, page[-1].number)
             attempts = {number: list(group) for number, group in groupby(rows, attrgetter("job"))}
             for job in page:
                 yield job, attempts.get(job.number, [])
+
+    def brought(self, first: int, last: int) -> dict[tuple[int, int], Brought]:
+        """Return which files were brought of the attempts of a range of jobs, by numbers of job and attempt."""
+        with damage_told(self.paths.store):
+            rows = self._all("select_brought", (first, last))
+            for row in rows:
+                check_row(row, "iiiis")
+            return {(job, n): Brought(*rest) for job, n, *rest in rows}
 
     def changed_since(self, commit: int) -> tuple[int, list[JobRow]]:
         """Return the number of the newest commit, and the jobs that changed after an earlier one.
@@ -321,6 +330,7 @@ class RunReader:
                 row = self._connection.execute(queries()["select_full_job"], (name,)).fetchone()
                 if row is not None:
                     jobs.append(read_job(row, specs, self._attempt_rows(row[0], row[0])))
+            self._note_brought(jobs)
         return jobs
 
     def works(self) -> Iterator[WorkRow]:
@@ -351,6 +361,14 @@ class RunReader:
             rows = self._all("select_inputs", (digest,))
             return None if not rows or rows[0][0] is None else listing_of(rows[0][0])
 
+    def _note_brought(self, jobs: Iterable[Job]) -> None:
+        """Tell jobs which files were brought of their attempts."""
+        for job in jobs:
+            if job.attempts and job.spec.outputs:
+                found = self.brought(job.index + 1, job.index + 1)
+                for attempt in job.attempts:
+                    attempt.brought = found.get((job.index + 1, attempt.n))
+
     def last_number(self) -> int:
         """Return the number of the last job that the run has or had, 0 where there is none."""
         last = int(self._all("select_last_number")[0][0])
@@ -369,7 +387,7 @@ class RunReader:
         They are those not at their end, and those with an attempt that is not released. Each is as it was
         committed, attempts included; ``id_`` is the newest attempt's uid.
         """
-        with self.snapshot(), translated(self.paths.store), damage_told(self.paths.store), _no_collections():
+        with self.snapshot(), translated(self.paths.store), damage_told(self.paths.store), no_collections():
             attempts = self._connection.execute(queries()["select_unfinished_attempts"])
             groups = groupby(map(attempt_row_of, attempts), attrgetter("job"))
             number, group = next(groups, (0, iter(())))
@@ -380,6 +398,7 @@ class RunReader:
                     number, group = next(groups, (0, iter(())))
                 else:
                     jobs.append(read_job(row, specs, ()))
+            self._note_brought(jobs)
         return jobs
 
     def load_skipped(self) -> list[Job]:
@@ -433,26 +452,3 @@ class RunReader:
         """Carry out a query to its end: a cursor left half read would hold a lock."""
         with translated(self.paths.store):
             return self._connection.execute(queries()[name], parameters).fetchall()
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Keep the garbage collector from walking through more and more new objects again and again: a million take 4 x."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _pages(jobs: Iterator[JobRow]) -> Iterator[list[JobRow]]:
-    page: list[JobRow] = []
-    for job in jobs:
-        page.append(job)
-        if len(page) == _PAGE:
-            yield page
-            page = []
-    if page:
-        yield page

@@ -10,7 +10,7 @@ A run directory holds everything of its run and may be moved::
         stdin                 what every job reads, where that came in over our own standard input
         jobs/<job>/stdout     what the newest attempt wrote; grows while it runs
         jobs/<job>/stderr
-        jobs/<job>/outputs/   fetched outputs
+        jobs/<job>/files/     the files that were brought of it (its outputs)
         jobs/<job>/attempt-1/ the same three of an earlier attempt
 """
 
@@ -99,9 +99,9 @@ class RunPaths:
         """Return the file of a job's standard error (its newest attempt's)."""
         return Path(f"{self._jobs}{job_directory_name(name)}/stderr")
 
-    def outputs(self, name: str) -> Path:
-        """Return the directory of a job's fetched outputs (its newest attempt's)."""
-        return Path(f"{self._jobs}{job_directory_name(name)}/outputs")
+    def files(self, name: str) -> Path:
+        """Return the directory of the files that were brought of a job (of its newest attempt)."""
+        return Path(f"{self._jobs}{job_directory_name(name)}/files")
 
     def attempt(self, name: str, n: int) -> Path:
         """Return the directory of what an earlier attempt of a job left, named as in the job's own."""

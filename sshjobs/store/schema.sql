@@ -101,6 +101,16 @@ CREATE TABLE inputs (
     listing TEXT                            -- JSON: a list of kind, name and content; NULL where that is too long
 ) WITHOUT ROWID;
 
+-- The files that were brought of an attempt; of one that was to leave none there is no row.
+CREATE TABLE brought (
+    job    INTEGER NOT NULL REFERENCES jobs (number),
+    n      INTEGER NOT NULL,
+    files  INTEGER NOT NULL,
+    size   INTEGER NOT NULL,                -- bytes of all of them
+    digest TEXT NOT NULL,                   -- sha256 over a line for each: sha256, size, path, NUL
+    PRIMARY KEY (job, n)
+) WITHOUT ROWID;
+
 -- Jobs that a person has cancelled after they were launched, until they have ended.
 CREATE TABLE cancelled (
     job INTEGER PRIMARY KEY REFERENCES jobs (number)

@@ -159,7 +159,7 @@ class RunStore:
             _insert_jobs(self._connection, change.add)
             self._connection.executemany(queries()["insert_cancelled"], ((job.index + 1,) for job in change.cancel))
             for job in change.withdraw:
-                for name in ("delete_attempts", "delete_job"):
+                for name in ("delete_brought", "delete_attempts", "delete_job"):
                     self._connection.execute(queries()[name], (job.index + 1,))
                 self._connection.execute(queries()["add_count"], (job.state, job.outcome or "", -1))
             if change.jobs:
@@ -288,6 +288,7 @@ class RunStore:
                 self._connection.executemany(queries()["write_attempt"], rows)
                 listings = _listings(self._attempts, self._inputs)
                 self._connection.executemany(queries()["insert_inputs"], listings.items())
+                _write_brought(self._connection, self._attempts.items())
             if self._released:
                 self._connection.executemany(
                     queries()["release_attempt"], ((job.index + 1, one.n) for one, job in self._released.items()))
@@ -412,7 +413,14 @@ def _insert_attempts(connection: sqlite3.Connection, jobs: Iterable[Job]) -> Non
     for job in jobs:
         told.update(_listings(job.attempts, told))
         connection.executemany(queries()["write_attempt"], (attempt_row(job, attempt) for attempt in job.attempts))
+        _write_brought(connection, ((attempt, job) for attempt in job.attempts))
     connection.executemany(queries()["insert_inputs"], told.items())
+
+
+def _write_brought(connection: sqlite3.Connection, attempts: Iterable[tuple[Attempt, Job]]) -> None:
+    """Write which files were brought of attempts."""
+    rows = ((job.index + 1, one.n, *one.brought) for one, job in attempts if one.brought is not None)
+    connection.executemany(queries()["write_brought"], rows)
 
 
 def _listings(attempts: Iterable[Attempt], known: Container[str]) -> dict[str, str]:

@@ -46,7 +46,7 @@ def opened(paths: RunPaths, path: Path) -> Iterator[tuple[int, int] | None]:
 
 def outputs_path(paths: RunPaths, job: str, attempt: int | None) -> Path:
     """Return the directory of a job's fetched files, of its newest attempt or an earlier one."""
-    return paths.outputs(job) if attempt is None else paths.attempt(job, attempt) / "outputs"
+    return paths.files(job) if attempt is None else paths.attempt(job, attempt) / "files"
 
 
 def listed(paths: RunPaths, directory: Path) -> tuple[list[tuple[str, int]], bool]:

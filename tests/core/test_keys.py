@@ -17,6 +17,7 @@ from sshjobs.inputs.jobfile import load_jobfile
 from sshjobs.model.keys import (
     KEYS,
     Awaited,
+    Brought,
     Choice,
     Flag,
     Key,
@@ -67,6 +68,8 @@ def another(key: Key) -> Any:
             return {"prep": {"when": "ended", "jobs": "all"}}
         case Uses():
             return [{"path": "some"}, {"text": "v2"}]
+        case Brought():
+            return {"logs/*.txt": {"when": "always", "required": True}}
     raise AssertionError(f"write down a value of a {type(key.kind).__name__}")
 
 

@@ -21,7 +21,9 @@ ENDS: dict[tuple[str, str], tuple[float, float]] = {
     ("started", "pid"): PID, ("started", "at"): TIME, ("out", "s"): (1, 2), ("out", "off"): SIZE,
     ("out", "n"): (0, 2**20), ("out", "crc"): (0, 2**32 - 1), ("ended", "status"): (0, 255), ("ended", "signal"): (1, 64),
     ("ended", "started"): TIME, ("ended", "ended"): TIME, ("ended", "out"): SIZE, ("ended", "err"): SIZE,
-    ("ended", "cpu"): (0, 10**10), ("ended", "rss"): (0, 2**50), ("stuck", "pids"): PID, ("pong", "seq"): (-1, 2**53),
+    ("ended", "cpu"): (0, 10**10), ("ended", "rss"): (0, 2**50), ("stuck", "pids"): PID, ("found", "sizes"): SIZE,
+    ("found", "times"): (-(2**63), 2**63 - 1), ("part", "i"): (0, 999), ("part", "off"): SIZE, ("part", "n"): (0, 2**20),
+    ("whole", "i"): (0, 999), ("pong", "seq"): (-1, 2**53),
     ("lease", "at"): (0, 10**12), ("pulse", "load"): (0, 10**6), ("pulse", "memory"): MEMORY, ("pulse", "disk"): SIZE,
     ("pulse", "gpus"): (0, 100), ("pulse", "gpu_memory"): MEMORY, ("pulse", "cpu"): (0, 10**10), ("pulse", "rss"): (0, 2**50),
     ("clearing", "pieces"): COUNT, ("gone", "processes"): COUNT, ("gone", "files"): COUNT,
@@ -29,9 +31,10 @@ ENDS: dict[tuple[str, str], tuple[float, float]] = {
 #: How many characters of each text are kept.
 LENGTHS = {("welcome", key): 255 for key in ("boot", "machine", "hostname", "python", "gpus")} | {
     ("welcome", "root"): 4096, ("welcome", "home"): 4096, ("refused", "why"): 1000, ("refused", "hint"): 1000,
-    ("ended", "msg"): 1000, ("ended", "bad_result"): 1000, ("warn", "msg"): 1000, ("error", "msg"): 1000}
+    ("found", "odd"): 4096, ("ended", "msg"): 1000, ("ended", "bad_result"): 1000, ("warn", "msg"): 1000, ("error", "msg"): 1000}
 #: How many values each list may have.
 MOST = {("welcome", "gpus"): 1000, ("lack", "shas"): 1000, ("pulse", "gpus"): 1000, ("pulse", "gpu_memory"): 1000,
+        **{("found", key): 1000 for key in ("paths", "sizes", "times", "programs", "odd", "why")},
         ("pulse", "ids"): 1000, ("pulse", "cpu"): 1000, ("pulse", "rss"): 1000}
 
 

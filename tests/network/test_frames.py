@@ -28,6 +28,10 @@ GOOD: dict[str, dict[str, Any]] = {
     "out": {"id": ID, "s": 1, "off": 0, "n": 0, "crc": 0},
     "ended": {"id": ID, "why": "exited", "status": 0, "signal": None, "started": 1.0, "ended": 2.0, "out": 0, "err": 0,
               "msg": None, "cpu": 0.1, "rss": 1000, "result": {"loss": 0.5}, "bad_result": None},
+    "found": {"id": ID, "last": True, "paths": ["a/b"], "sizes": [1], "times": [-1], "programs": [False], "odd": ["c"],
+              "why": ["link"]},
+    "part": {"id": ID, "i": 0, "off": 0, "n": 0},
+    "whole": {"id": ID, "i": 0, "sha": "0" * 64, "why": None},
     "stuck": {"id": ID, "pids": [12]},
     "warn": {"msg": "m"},
     "pong": {"seq": 1},
@@ -101,6 +105,17 @@ def test_a_word_is_one_of_those_that_there_are(name, key):
     for text in (*TEXTS, "x", "1.1\n", "0.1", "1" * 30 + ".1"):
         with pytest.raises(ProtocolError):
             frames.parse_header(with_word(name, key, json.dumps(text)))
+
+
+@pytest.mark.parametrize("path", ["", "/a", "a/", "..", "a/../b", "./a", "a//b", "a\0", "x" * 4097, "\u00e9" * 2049, "\ud800", 1, None])
+def test_a_path_stays_inside_its_directory(path):
+    with pytest.raises(ProtocolError):
+        frames.parse_header(json.dumps({"t": "found", **GOOD["found"], "paths": [path]}).encode())
+
+
+@pytest.mark.parametrize("path", ["..a", "a\nb", "\x1b", "\udcff", "x" * 4096, "\u202e"])
+def test_a_path_is_kept_as_it_is(path):
+    assert frames.parse_header(json.dumps({"t": "found", **GOOD["found"], "paths": [path]}).encode())["paths"] == [path]
 
 
 @pytest.mark.parametrize("name", GOOD)

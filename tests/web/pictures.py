@@ -35,9 +35,9 @@ def main() -> None:
                         ssh_config=str(lab.ssh_config))
         wait_until(lambda: sum(job.state == "busy" for job in run.jobs) == 8
                    and all(job.state in ("done", "error") for job in run.jobs[:70]), 100)
-        (run.paths.outputs("fit-13")).mkdir()
-        (run.paths.outputs("fit-13") / "loss.svg").write_text(CHART)
-        (run.paths.outputs("fit-13") / "checkpoint-3.bin").write_bytes(bytes(70_000))
+        (run.paths.files("fit-13")).mkdir()
+        (run.paths.files("fit-13") / "loss.svg").write_text(CHART)
+        (run.paths.files("fit-13") / "checkpoint-3.bin").write_bytes(bytes(70_000))
         # By then each host has said how it fares, with the jobs that go on.
         time.sleep(70)
         with serving(results) as served:

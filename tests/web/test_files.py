@@ -20,7 +20,7 @@ SVG = b"""<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>a
 @pytest.fixture
 def outputs(results: Path) -> Path:
     """The outputs of a job, with files of several kinds."""
-    where = results / "sweep-1" / "jobs" / "fit-11" / "outputs"
+    where = results / "sweep-1" / "jobs" / "fit-11" / "files"
     (where / "a" / "b").mkdir(parents=True)
     for name, data in {"loss.png": PNG, "a/b/plot.svg": SVG, "a/page.html": b"<script>alert(1)</script>", "data.csv": b"1,2\n",
                        "no-end": b"x", "fake.png": b"<script>alert(1)</script>"}.items():

@@ -46,7 +46,7 @@ def test_hostile_words_are_text_and_nothing_else(chromium: Any, tmp_path: Path, 
             job.host = job.attempts[-1].host = spelling
             run.store.touch(job)
             run.store.set_host(spelling, "away", spelling, since=1.0, facts={"hostname": spelling, "gpus": [spelling]})
-            outputs = run.paths.outputs(name)
+            outputs = run.paths.files(name)
             outputs.mkdir(parents=True)
             (outputs / (name + ".txt")).write_text(spelling)
     with serving(tmp_path / "results") as served:

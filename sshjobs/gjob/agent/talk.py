@@ -16,10 +16,13 @@ if MYPY:
     from .blobs import Blobs
     from .crew import Crew
     from .link import Link
+    from .pulls import Pull
 
 
 #: Seconds until it is said again that outputs cannot be read; of how many jobs it is said that they empty theirs.
 _SAID_AGAIN, _MOST_TOLD = 60.0, 20
+#: How often files are got on with in one turn.
+_STEPS = 8
 
 
 class Talk:
@@ -41,12 +44,15 @@ class Talk:
         #: Those of which it was said that they empty their own outputs; and when it was last said what cannot be read.
         self._emptied: "set[str]" = set()
         self._unread_at = 0.0
+        #: What is brought of attempts' files; that which had its turn last is the last of them.
+        self._pulls: "dict[str, Pull]" = {}
         self._answers: "dict[str, Callable[[dict[str, Any], bytes, Body], None]]" = {
             "launch": self._on_launch, "release": self._on_release, "sync": self._on_sync, "put": self._on_put,
             "want": lambda frame, line, body: blobs.ask(
                 frame["blobs"], lambda shas: self.link.say(t="lack", shas=shas)),
             "fence": self._on_fence, "cancel": self._on_cancel, "slots": self._on_slots, "ping": self._on_ping,
-            "lease": self._on_lease,
+            "lease": self._on_lease, "pull": self._on_pull, "get": self._on_get,
+            "drop": lambda frame, line, body: self._drop(frame["id"]),
             "pause": lambda frame, line, body: crew.pause(frame["id"], True),
             "unpause": lambda frame, line, body: crew.pause(frame["id"], False),
             "bye": lambda frame, line, body: bye(),
@@ -69,6 +75,8 @@ class Talk:
             if uid in self._crew.attempts:
                 self._crew.attempts[uid].lost = feed.lost
             feed.close()
+        for pull in self._pulls.values():
+            pull.close()
         self.link.close()
 
     # -- frames ----------------------------------------------------------------------------------------------------
@@ -126,10 +134,31 @@ class Talk:
             self._unsent.discard(uid)
             self._emptied.discard(uid)
             self._active.pop(uid, None)
+            self._drop(uid)
             feed = self._feeds.pop(uid, None)
             if feed is not None:
                 feed.close()
         self._crew.release(list(dict.fromkeys(known)))
+
+    def _on_pull(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
+        uid = frame["id"]
+        if uid not in self._crew.attempts:
+            self._answer(uid)
+            return
+        from .pulls import Pull  # only where jobs have outputs beside stdout and stderr
+
+        self._drop(uid)
+        self._pulls[uid] = Pull(uid, self._places.cwd(uid), frame["cwd"], frame["patterns"], frame["after"])
+
+    def _on_get(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
+        pull = self._pulls.get(frame["id"])
+        if pull is not None:
+            pull.get(frame["files"], frame["more"])
+
+    def _drop(self, uid: str) -> None:
+        pull = self._pulls.pop(uid, None)
+        if pull is not None:
+            pull.close()
 
     def _on_slots(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
         self._crew.pool.set_slots(frame["slots"])
@@ -200,7 +229,11 @@ class Talk:
     def due(self, now: float) -> float:
         """Return when to call :meth:`stream`, by the monotonic clock."""
         due = self._crew.leases.ask_at if self._crew.leases else now + 3600.0
-        if self.link.waiting >= ENOUGH or not self._active:
+        if self.link.waiting >= ENOUGH:
+            return due
+        if any(pull.busy for pull in self._pulls.values()):
+            return now
+        if not self._active:
             return due
         return min(due, min(feed.next for feed in self._active.values()))
 
@@ -209,6 +242,25 @@ class Talk:
         asked = self._crew.leases.ask(now)
         if asked is not None:
             self.link.say(t="lease", at=asked)
+        # One piece before what jobs write, so that files get on however much that is; what room there is after it.
+        self._bring()
+        self._send_outputs(now)
+        for _ in range(_STEPS):
+            if not self._bring():
+                return
+
+    def _bring(self) -> bool:
+        """Get on a little with the files of one attempt, each in turn; tell whether there was anything to do."""
+        if self.link.waiting < ENOUGH:
+            for uid, pull in self._pulls.items():
+                if pull.busy:
+                    del self._pulls[uid]
+                    self._pulls[uid] = pull
+                    self.link.say_line(*pull.step())
+                    return True
+        return False
+
+    def _send_outputs(self, now: float) -> None:
         for uid, feed in list(self._active.items()):
             if self.link.waiting >= ENOUGH:
                 return

@@ -124,6 +124,26 @@ class Match(NamedTuple):
         return value
 
 
+class Inner(NamedTuple):
+    """A path that stays inside a directory and names something in it; nothing is changed in it, so it is for no person.
+
+    :ivar longest: how many bytes it may have
+    """
+
+    longest: int
+
+    def take(self, value: Any) -> str:
+        """See :class:`Field`."""
+        if type(value) is not str or "\0" in value or any(name in ("", ".", "..") for name in value.split("/")):
+            raise Bad
+        try:
+            if len(value.encode("utf-8", "surrogateescape")) > self.longest:
+                raise Bad
+        except UnicodeEncodeError:
+            raise Bad from None
+        return value
+
+
 class Flag(NamedTuple):
     """True or false."""
 

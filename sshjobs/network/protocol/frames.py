@@ -27,11 +27,13 @@ from sshjobs.network.protocol.fields import (
     Bad,
     Field,
     Flag,
+    Inner,
     Match,
     Maybe,
     Real,
     Result,
     Several,
+    Text,
     Whole,
     Word,
     is_heavy,
@@ -56,6 +58,11 @@ _is_uid = UID.pattern.fullmatch
 #: Bytes of a piece of a body that is kept by itself.
 _SMALL = 4096
 
+#: Files on one page, at most; which of them; why one cannot be brought.
+PAGE = 1000
+_ON_PAGE, _WHY_NOT = Whole(0, PAGE - 1), Word(frozenset(("link", "not-a-file", "unreadable", "changed", "gone")))
+_INNER = Inner(4096)
+
 #: What a host may say: the frames by their type, with all their keys.
 FRAMES: dict[str, dict[str, Field]] = {
     "welcome": {"v": Whole(0, 1000), "pid": PID, "boot": NAME, "pidns": SIZE, "machine": NAME, "hostname": NAME,
@@ -72,6 +79,11 @@ FRAMES: dict[str, dict[str, Field]] = {
               "status": Maybe(STATUS), "signal": Maybe(SIGNAL), "started": Maybe(TIME),
               "ended": Maybe(TIME), "out": SIZE, "err": SIZE, "msg": Maybe(SENTENCE), "cpu": Maybe(Real(0, 1e10)),
               "rss": Maybe(_KIB), "result": Maybe(Result()), "bad_result": Maybe(SENTENCE)},
+    "found": {"id": UID, "last": Flag(), "paths": Several(_INNER, PAGE), "sizes": Several(SIZE, PAGE),
+              "times": Several(Whole(-(1 << 63), (1 << 63) - 1), PAGE), "programs": Several(Flag(), PAGE),
+              "odd": Several(Text(4096), PAGE), "why": Several(_WHY_NOT, PAGE)},
+    "part": {"id": UID, "i": _ON_PAGE, "off": SIZE, "n": Whole(0, MAX_BODY)},
+    "whole": {"id": UID, "i": _ON_PAGE, "sha": Maybe(Match(re.compile("[0-9a-f]{64}"))), "why": Maybe(_WHY_NOT)},
     "stuck": {"id": UID, "pids": Several(PID, MAX_LINE)},
     "warn": {"msg": SENTENCE},
     "pong": {"seq": Whole(-1, COUNT.high)},

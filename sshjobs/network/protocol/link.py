@@ -47,6 +47,15 @@ class Output(NamedTuple):
     crc: int
 
 
+class Part(NamedTuple):
+    """The next bytes of a file of an attempt: of that with this number on the page, at offset ``off``."""
+
+    uid: str
+    file: int
+    off: int
+    data: bytes
+
+
 class Frame(NamedTuple):
     """Any other frame: its type, its checked keys, and its size in bytes."""
 
@@ -55,7 +64,7 @@ class Frame(NamedTuple):
     size: int = 0
 
 
-Event = Ready | TooOld | Welcome | Output | Frame
+Event = Ready | TooOld | Welcome | Output | Part | Frame
 
 
 def hello(*, run: str, name: str, host: str, epoch: int, slots: int | None) -> bytes:
@@ -113,6 +122,8 @@ class Link:
                 if len(body) != header["n"] or zlib.crc32(body) != header["crc"]:
                     raise ProtocolError("output that was damaged on its way", where=header["id"])
                 yield Output(header["id"], header["s"], header["off"], body, header["crc"])
+            elif kind == "part":
+                yield Part(header["id"], header["i"], header["off"], body)
             elif kind == "welcome":
                 if header["v"] != frames.VERSION:
                     raise ProtocolError(f"an agent of version {header['v']}", why=f"this is {frames.VERSION}")

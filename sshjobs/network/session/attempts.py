@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sshjobs.model.causes import Cause
 from sshjobs.model.keys import KEYS
+from sshjobs.model.outputs import Brought
 from sshjobs.model.params import variables
 from sshjobs.model.spec import Inputs, Job, JobSpec
 from sshjobs.model.states import Outcome
@@ -27,12 +28,14 @@ class LiveAttempt:
     :ivar unwanted: it is to be taken back if it has not started
     :ivar sent_over: number of the connection over which the launch was last sent; ``told_over``: the same of the host's
         word that it runs; ``fenced_over``: the same of a fence because the host did not know it
+    :ivar brought: files of it were brought
     :ivar made: the files of its output are there, as far as this manager has seen to it
     :ivar inputs: what was sent with its launch, or is used beside that, as far as this manager knows
     :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
     """
 
-    __slots__ = ("cancelling", "crc", "fenced_over", "grace", "have", "inputs", "keys", "made", "may_have_run", "over",
+    __slots__ = ("brought", "cancelling", "crc", "fenced_over", "grace", "have", "inputs", "keys", "made",
+                 "may_have_run", "over",
                  "paused", "place", "seen", "sent_on", "sent_over", "spec", "told_over", "uid", "unwanted")
 
     def __init__(self, uid: str, job: Job, token: str, directory: Path | str, spec: JobSpec | None = None):
@@ -40,7 +43,7 @@ class LiveAttempt:
         self.keys = {"id": uid, "token": token, "job": job.name, "index": job.spec.index}
         self.have = [0, 0]
         self.crc: list[int | None] = [0, 0]
-        self.made = self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = False
+        self.brought = self.made = self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = False
         self.grace = 0.0
         self.sent_on: str | None = None
         self.sent_over = self.told_over = self.fenced_over = 0
@@ -73,7 +76,7 @@ class Doubted(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """An attempt is over and all of its output is in the local files."""
+    """An attempt is over and all of its output is in the local files, as are the files that were to be brought."""
 
     uid: str
     outcome: Outcome
@@ -90,6 +93,7 @@ class Ended(NamedTuple):
     #: What the job left as its result, a line of JSON.
     result: str | None = None
     inputs: Inputs | None = None
+    brought: Brought | None = None
 
 
 _compact = json.JSONEncoder(separators=(",", ":")).encode

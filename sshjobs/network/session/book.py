@@ -8,12 +8,15 @@ from typing import Any, Protocol
 
 from sshjobs.errors import ProtocolError
 from sshjobs.model.causes import Cause
+from sshjobs.model.outputs import outputs_of, wanted_after
 from sshjobs.model.states import Outcome
-from sshjobs.network.contract import HostUp, Released
+from sshjobs.network.contract import HostUp, Released, Warned
 from sshjobs.network.protocol import link as words
 from sshjobs.network.protocol.checksum import combined
 from sshjobs.network.session.allowance import Allowance
+from sshjobs.network.session.arrivals import Arrivals
 from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started, ended_from, forgotten
+from sshjobs.network.session.bringing import Bringing
 from sshjobs.network.trouble import NearlyFull, cannot_write, nearly_full
 
 #: Over which connection a launch was sent that an earlier manager may have sent.
@@ -25,7 +28,12 @@ Item = LiveAttempt | Callable[[words.Link], None]
 
 
 class Outputs(Protocol):
-    """Where output lands on this machine. What raises :class:`OSError` may be tried again."""
+    """Where output lands on this machine. What raises :class:`OSError` may be tried again.
+
+    :ivar arrivals: where other files of jobs arrive
+    """
+
+    arrivals: Arrivals
 
     def create(self, directory: str | Path) -> None:
         """Make the directory of an attempt and its two files."""
@@ -45,6 +53,7 @@ class HostBook:
     :ivar open: the host listens; what is said while it does not is said when it is back
     :ivar boot: boot id of the host at the last connection
     :ivar blobs: input files that the host has
+    :ivar bringing: the files of ended attempts that are on their way
     :ivar allowance: how much it may say that changes nothing
     :ivar connection: number of the connection that there is, or was last
     :ivar sent: bytes that were written to the host, over all connections; ``received``: that came from it
@@ -64,6 +73,7 @@ class HostBook:
         self._late: list[LiveAttempt] = []
         self._host, self._outputs, self._emit, self._say = host, outputs, emit, say
         self._to_release: list[str] = []
+        self.bringing = Bringing(outputs.arrivals, say, self._all_is_here)
 
     def answer(self, kind: str, **keys: Any) -> None:
         """Send an answer that frames of the host have caused, and no request of this side.
@@ -111,7 +121,13 @@ class HostBook:
         if attempt is None or attempt.over:
             return
         attempt.cancelling, attempt.grace = True, grace
-        if self.open:
+        if uid in self.bringing:
+            # It has ended; what a person does not want any more is to wait for its files.
+            end = self.bringing.forget(uid)
+            assert end is not None
+            self.end(attempt, end._replace(outcome=Outcome.CANCELLED, status=None, signal=None, cause=None,
+                                           reason="it had ended, and not all of its files were brought"))
+        elif self.open:
             self._say(lambda link: link.say("cancel", id=uid, grace=grace))
 
     def fence(self, uid: str) -> None:
@@ -148,6 +164,7 @@ class HostBook:
         """Forget an attempt that a person has declared lost. If its host comes back, what still runs is ended."""
         self.live.pop(uid, None)
         self._dropped.pop(uid, None)
+        self.bringing.forget(uid)
         self._outputs.forget(uid)
 
     def have(self) -> Iterator[tuple[str, int, int]]:
@@ -156,6 +173,7 @@ class HostBook:
         self.connection += 1
         self.allowance.begin(len(self.live))
         self._late.clear()
+        self.bringing.cut()
         for attempt in self.live.values():
             yield attempt.uid, attempt.have[0], attempt.have[1]
 
@@ -236,6 +254,11 @@ class HostBook:
         if attempt.over:
             return False
         end = ended_from(keys, attempt.spec.ok_exit)
+        if end.uid in self.bringing:
+            if keys["why"] == "fenced":
+                self.bringing.give_up(end.uid, "its host knows nothing of them any more")
+                return True
+            return self.bringing.go_on(end.uid)
         if keys["why"] == "no_room":
             if attempt.told_over == self.connection:
                 # Believed, it would be tried again and again, and count for nothing.
@@ -260,12 +283,24 @@ class HostBook:
                 end = end._replace(outcome=Outcome.LOST, cause=Cause.FORGOTTEN)
             elif attempt.cancelling:
                 end = end._replace(outcome=Outcome.CANCELLED, cause=None)
-        self.end(attempt, end)
+        outputs = wanted_after(outputs_of(attempt.spec.outputs), end.outcome) if attempt.spec.outputs else []
+        if outputs and end.cause is not Cause.FORGOTTEN:
+            self.bringing.begin(attempt, end, outputs)
+        else:
+            self.end(attempt, end)
         return True
+
+    def _all_is_here(self, attempt: LiveAttempt, end: Ended, text: str | None) -> None:
+        """Note the end of an attempt whose files are here, as far as they can be brought."""
+        if text is not None and (told := self.allowance.warn(f"{attempt.keys['job']}: {text}")) is not None:
+            self._emit(Warned(self._host, told))
+        attempt.brought = end.brought is not None
+        self.end(attempt, end)
 
     def end(self, attempt: LiveAttempt, end: Ended) -> None:
         """Note the end of an attempt and tell the manager."""
         attempt.over = True
+        self.bringing.forget(attempt.uid)
         end = end._replace(crcs=(attempt.crc[0], attempt.crc[1]), inputs=attempt.inputs)
         self._outputs.forget(attempt.uid)
         self._emit(end)

@@ -86,6 +86,12 @@ class Dialog:
             case words.Output():
                 if not self.book.store(event):
                     self.book.allowance.spend(now)
+            case words.Part():
+                if not self.book.bringing.part(event):
+                    self.book.allowance.spend(now)
+            case words.Frame("whole", keys):
+                if not self.book.bringing.whole(keys):
+                    self._charge(event, now)
             case words.Frame("ended", keys):
                 if self.book.ended(keys):
                     self._nonsense = 0
@@ -114,7 +120,8 @@ class Dialog:
 
         :raises ProtocolError: it comes after that
         """
-        if isinstance(event, words.Output) or (isinstance(event, words.Frame) and event.type not in _FIRST):
+        if isinstance(event, words.Output | words.Part) or (
+                isinstance(event, words.Frame) and event.type not in _FIRST):
             raise ProtocolError("it talks before it says what it is")
 
     def _charge(self, frame: words.Frame, now: float) -> None:
@@ -124,6 +131,8 @@ class Dialog:
     def _take_frame(self, frame: words.Frame, now: float) -> None:
         kind, keys = frame.type, frame.keys
         if kind == "pong" and self._take_pong(keys["seq"], now):
+            return
+        if kind == "found" and self.book.bringing.found(keys):
             return
         if kind == "lack" and self.upload is not None and self.upload.lack(keys["shas"]):
             return

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sshjobs.errors import LocalError
 from sshjobs.network import failpoints
+from sshjobs.network.session.arrivals import FILES, PART, Arrivals, ArrivingFiles
 from sshjobs.network.trouble import NearlyFull
 
 #: Files kept open, over all hosts: two for each of the attempts whose output came last.
@@ -34,9 +35,12 @@ class OutputFiles:
     """Writes ranges of streams into files. Belongs to the thread of the network's loop, where nothing else is said.
 
     It makes no directory that a job's is in: where that vanished, the run's directory was moved or removed.
+
+    :ivar arrivals: where other files of jobs arrive
     """
 
     def __init__(self) -> None:
+        self.arrivals: Arrivals = ArrivingFiles(self)
         self._open: OrderedDict[tuple[str, int], int] = OrderedDict()
         self._held: _Held | None = None
         #: Bytes that may be written before the next look at how much room the disk has.
@@ -62,7 +66,7 @@ class OutputFiles:
         inside = self._made(str(directory))
         try:
             for name in ("stdout", "stderr"):
-                os.close(self._opened(name, inside))
+                os.close(self.opened(name, inside))
         finally:
             os.close(inside)
 
@@ -81,18 +85,20 @@ class OutputFiles:
                 os.close(self._open.popitem(last=False)[1])
         else:
             self._open.move_to_end(key)
-        if offset >= SMALL:
-            self._see_room(descriptor, len(data))
+        self.see_room(descriptor, offset, len(data))
         done = 0
         while done < len(data):
             done += os.pwrite(descriptor, data[done:] if done else data, offset + done)
         failpoints.reach("output")
 
-    def _see_room(self, descriptor: int, size: int) -> None:
+    def see_room(self, descriptor: int, offset: int, size: int) -> None:
         """Make sure that large output leaves room on the disk for what is small, for the store and for others.
 
+        :param offset: where in its file the next bytes are to be written, ``size`` how many
         :raises NearlyFull: it would not
         """
+        if offset < SMALL:
+            return
         self._room -= size
         if self._room >= 0:
             return
@@ -104,7 +110,7 @@ class OutputFiles:
             raise NearlyFull
         self._room = LOOK_EVERY if not disk.f_blocks else min(LOOK_EVERY, spare // 2)
 
-    def _directory(self, path: str) -> int:
+    def directory(self, path: str) -> int:
         """Open a directory below that which is held, through no link on the way."""
         held = self._held
         return held.open(path) if held is not None and held.holds(path) else os.open(path, _DIRECTORY)
@@ -112,7 +118,7 @@ class OutputFiles:
     def _made(self, path: str) -> int:
         """Make a directory where it is missing, and open it."""
         parent, _, name = path.rpartition("/")
-        above = self._directory(parent)
+        above = self.directory(parent)
         try:
             try:
                 os.mkdir(name, 0o700, dir_fd=above)
@@ -129,20 +135,20 @@ class OutputFiles:
     def _within(self, path: str) -> int:
         """Open a file in the directory of a job."""
         parent, _, name = path.rpartition("/")
-        inside = self._directory(parent)
+        inside = self.directory(parent)
         try:
-            return self._opened(name, inside)
+            return self.opened(name, inside)
         except OSError as error:
             error.filename = path
             raise
         finally:
             os.close(inside)
 
-    def _opened(self, name: str, inside: int) -> int:
+    def opened(self, name: str | bytes, inside: int, flags: int = _FLAGS) -> int:
         """Open a file; where this process may have no more, others of ours are closed for it."""
         while True:
             try:
-                return os.open(name, _FLAGS, 0o600, dir_fd=inside)
+                return os.open(name, flags, 0o600, dir_fd=inside)
             except OSError as error:
                 if error.errno not in _TOO_MANY or not self._open:
                     raise
@@ -170,6 +176,9 @@ class OutputFiles:
             stack.callback(os.close, source)
             target = self._made(str(aside))
             stack.callback(os.close, target)
+            for name in (PART, FILES):
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
             for name in ("stderr", "stdout"):
                 try:
                     os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
@@ -193,6 +202,7 @@ class OutputFiles:
 
     def close(self) -> None:
         """Close every file."""
+        self.arrivals.close()
         while self._open:
             os.close(self._open.popitem()[1])
         if self._held is not None:

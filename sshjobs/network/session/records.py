@@ -90,7 +90,8 @@ class Records:
             live.have = self._sizes(directory)
             live.crc = [None if size else 0 for size in live.have]
             # An end that is on the disk while its output is not (the power went between the two) is fetched again.
-            live.over = attempt.state in FINAL_STATES and live.have == [attempt.out_size or 0, attempt.err_size or 0]
+            live.over = attempt.state in FINAL_STATES and attempt.brought is None and live.have == [
+                attempt.out_size or 0, attempt.err_size or 0]
             if attempt.state in FINAL_STATES and not live.over:
                 self._fetching[attempt.uid] = live
             self._enter(job, attempt.host, attempt.uid)
@@ -183,6 +184,7 @@ class Records:
         attempt.out_crc, attempt.err_crc = event.crcs
         attempt.result_json = event.result
         attempt.inputs = event.inputs or attempt.inputs
+        attempt.brought = event.brought
         changed[job] = None
         failpoints.reach("exit_seen")
 

@@ -123,7 +123,8 @@ class HostSession:
                                               functools.partial(self._word_launch, link),
                                               functools.partial(self._send_file, link, stream), self._trouble)
         helpers = [self._supervisor.start(task)
-                   for task in (self._write(link, send, upload), upload.serve(), self._see_silence(stream))]
+                   for task in (self._write(link, send, upload), upload.serve(), self._see_silence(stream),
+                                self.book.bringing.serve(self._trouble))]
         try:
             while not self._done_here() and (data := await stream.read()):
                 await self._take(link, data)

@@ -298,7 +298,7 @@ def nothing(*arguments: Any) -> None:
 CALLS: dict[str, Callable[..., Any]] = {
     "open": filecalls.open_, "close": filecalls.close, "read": filecalls.read, "pread": filecalls.pread, "readv": filecalls.readv, "write": filecalls.write, "writev": filecalls.writev,
     "pwrite": filecalls.pwrite, "readlink": filecalls.readlink, "symlink": not_here, "mkfifo": not_here,
-    "splice": not_here, "seek_end": filecalls.seek_end, "fill": filecalls.fill, "stat": filecalls.stat, "fstat": filecalls.fstat, "access": filecalls.access, "listdir": filecalls.listdir,
+    "splice": not_here, "seek_end": filecalls.seek_end, "seek_data": filecalls.seek_data, "fill": filecalls.fill, "stat": filecalls.stat, "fstat": filecalls.fstat, "access": filecalls.access, "listdir": filecalls.listdir,
     "statvfs": filecalls.statvfs, "getxattr": filecalls.getxattr, "mkdir": filecalls.mkdir, "rmdir": filecalls.rmdir, "unlink": filecalls.unlink, "rename": filecalls.rename,
     "link": filecalls.link, "chmod": filecalls.chmod, "fchmod": filecalls.fchmod, "utime": filecalls.utime, "chdir": filecalls.chdir, "lock": filecalls.lock,
     "getpid": lambda: now().pid, "getppid": getppid, "getuid": lambda: USER if now() else USER, "environ": environ,

@@ -43,6 +43,11 @@ class Info(NamedTuple):
         """The time of the last change, in nanoseconds."""
         return int(self.st_mtime * 1e9)
 
+    @property
+    def st_blocks(self) -> int:
+        """What it takes on the disk, in pieces of 512 bytes."""
+        return -(-self.st_size // 512)
+
 
 class Node:
     """What a name stands for."""

@@ -1,0 +1,233 @@
+"""Where files of jobs arrive on this machine: aside until all of an attempt are there, then in their place as a whole.
+
+What comes lies in ``files.part`` in the directory of a job; when everything is there it becomes ``files``. No link is
+followed below the run's directory, and nothing that is there under another name as well is ever written to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from sshjobs.network import failpoints
+
+#: Names in the directory of a job: the files that were brought of it, those on their way, and those before them.
+FILES, PART, OLD = "files", "files.part", "files.old"
+#: Characters of a path, so that other programs can still open it.
+_LONGEST = 3500
+#: Bytes that are read at a time for a digest.
+_PIECE = 1 << 20
+_ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+#: What is wrong with a name, and not with this machine.
+_NAMES_FAULT = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.ELOOP)
+
+
+class UnplaceableError(Exception):
+    """No file can be called so here, or something else stands in its place. The message says why."""
+
+
+class Arrivals(Protocol):
+    """What is needed of the place where files arrive. What raises :class:`OSError` may be tried again.
+
+    :raises UnplaceableError: each method does, for a path that cannot be here
+    """
+
+    def prepare(self, directory: str) -> None:
+        """Make ready for the files of the attempt that a directory belongs to. May be called again."""
+
+    def have(self, directory: str, path: str, size: int) -> tuple[int, Any]:
+        """Return how many bytes of a file are here, and their digest so far. Reads them; from any thread.
+
+        :param size: of the whole file
+        """
+
+    def write(self, directory: str, path: str, offset: int, data: bytes, anew: bool) -> None:
+        """Write a piece of a file.
+
+        :param anew: whatever is there of it is not of use
+        """
+
+    def finish(self, directory: str, path: str, size: int, program: bool, anew: bool) -> None:
+        """Take a file for whole, with its size and as a program or not."""
+
+    def publish(self, directory: str, any_files: bool) -> None:
+        """Put everything that came in its place, as a whole.
+
+        :param any_files: something came
+        """
+
+    def close(self) -> None:
+        """Close what is open."""
+
+
+class Directories(Protocol):
+    """What knows the run's directory."""
+
+    def directory(self, path: str) -> int:
+        """Open a directory of it, through no link on the way."""
+
+    def opened(self, name: str | bytes, inside: int, flags: int) -> int:
+        """Open a file in an open directory."""
+
+    def see_room(self, descriptor: int, offset: int, size: int) -> None:
+        """Make sure that a large file leaves room on the disk."""
+
+
+class ArrivingFiles:
+    """Files on this machine's disk. All but :meth:`have` belong to the thread of the network's loop.
+
+    :param outputs: knows the run's directory
+    """
+
+    def __init__(self, outputs: Directories):
+        self._outputs = outputs
+        #: The file that was written to last, and its directory.
+        self._last: tuple[str, str] | None = None
+        self._fd = -1
+
+    def prepare(self, directory: str) -> None:
+        """See :class:`Arrivals`."""
+        self._close()
+        with self._opened(directory) as top:
+            names = os.listdir(top)
+            if OLD in names:
+                # A manager died between two steps of publishing.
+                if FILES not in names:
+                    os.rename(OLD, FILES, src_dir_fd=top, dst_dir_fd=top)
+                else:
+                    _remove(f"{directory}/{OLD}")
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(PART, 0o700, dir_fd=top)
+
+    def have(self, directory: str, path: str, size: int) -> tuple[int, Any]:
+        """See :class:`Arrivals`."""
+        for where in (PART, FILES):
+            try:
+                with self._inside(directory, where, path, make=False) as (parent, name):
+                    descriptor = os.open(name, _READ, dir_fd=parent)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, *_NAMES_FAULT):
+                    continue
+                raise
+            with contextlib.ExitStack() as stack:
+                stack.callback(os.close, descriptor)
+                found = os.fstat(descriptor)
+                if not stat.S_ISREG(found.st_mode) or found.st_size > size or (
+                        found.st_size < size and (where == FILES or found.st_nlink > 1)):
+                    continue
+                digest = hashlib.sha256()
+                while data := os.read(descriptor, _PIECE):
+                    digest.update(data)
+                if found.st_size and where == FILES:
+                    self._link(directory, path)
+                return found.st_size, digest
+        return 0, hashlib.sha256()
+
+    def _link(self, directory: str, path: str) -> None:
+        """Give a file that was brought before a second name among those that arrive: it may be the same still."""
+        with self._inside(directory, FILES, path, make=False) as (source, name), \
+                self._inside(directory, PART, path, make=True) as (target, _), contextlib.suppress(FileExistsError):
+            os.link(name, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+
+    def write(self, directory: str, path: str, offset: int, data: bytes, anew: bool) -> None:
+        """See :class:`Arrivals`."""
+        if self._last != (directory, path) or anew:
+            self._open(directory, path, anew=anew)
+        self._outputs.see_room(self._fd, offset, len(data))
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self._fd, data[done:] if done else data, offset + done)
+        failpoints.reach("file")
+
+    def finish(self, directory: str, path: str, size: int, program: bool, anew: bool) -> None:
+        """See :class:`Arrivals`."""
+        if self._last != (directory, path) or anew:
+            self._open(directory, path, anew=anew)
+        found, mode = os.fstat(self._fd), 0o700 if program else 0o600
+        if found.st_size != size:
+            os.ftruncate(self._fd, size)
+        if stat.S_IMODE(found.st_mode) != mode:
+            os.fchmod(self._fd, mode)
+        self._close()
+
+    def publish(self, directory: str, any_files: bool) -> None:
+        """See :class:`Arrivals`."""
+        self._close()
+        with self._opened(directory) as top:
+            if not any_files:
+                _remove(f"{directory}/{PART}")
+                return
+            try:
+                os.rename(FILES, OLD, src_dir_fd=top, dst_dir_fd=top)
+            except FileNotFoundError:
+                pass
+            os.rename(PART, FILES, src_dir_fd=top, dst_dir_fd=top)
+            failpoints.reach("files_here")
+            _remove(f"{directory}/{OLD}")
+
+    def _open(self, directory: str, path: str, *, anew: bool) -> None:
+        self._close()
+        try:
+            with self._inside(directory, PART, path, make=True) as (parent, name):
+                if anew:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=parent)
+                try:
+                    self._fd = self._outputs.opened(name, parent, _WRITE | (os.O_CREAT | os.O_EXCL if anew else 0))
+                except FileNotFoundError:
+                    self._fd = self._outputs.opened(name, parent, _WRITE | os.O_CREAT | os.O_EXCL)
+        except OSError as error:
+            if error.errno in _NAMES_FAULT:
+                raise UnplaceableError(error.strerror) from error
+            error.filename = f"{directory}/{PART}"
+            raise
+        self._last = directory, path
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._last = -1, None
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._close()
+
+    @contextlib.contextmanager
+    def _opened(self, directory: str) -> Iterator[int]:
+        descriptor = self._outputs.directory(directory)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _inside(self, directory: str, where: str, path: str, *, make: bool) -> Iterator[tuple[int, bytes]]:
+        """Open the directory that a file is in, name by name; yield it with the file's name."""
+        *above, name = path.encode("utf-8", "surrogateescape").split(b"/")
+        if len(directory) + len(path) > _LONGEST:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        at = self._outputs.directory(directory)
+        try:
+            for below in (where.encode(), *above):
+                if make:
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(below, 0o700, dir_fd=at)
+                inner = os.open(below, _ENTER, dir_fd=at)
+                os.close(at)
+                at = inner
+            yield at, name
+        finally:
+            os.close(at)
+
+
+def _remove(path: str) -> None:
+    """Remove a directory of ours with all that is in it, as far as that is possible."""
+    shutil.rmtree(path, ignore_errors=True)
