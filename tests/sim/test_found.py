@@ -308,3 +308,18 @@ def test_a_host_that_talks_and_hears_nothing_is_connected_anew() -> None:
         play.advance(DEAF_AFTER + 60.0)
         assert play.judge.recorded == {"1.1": Outcome.CANCELLED}
         play.finish()
+
+
+@pytest.mark.parametrize("order", ["cancel", "pause"])
+def test_an_order_that_cannot_be_sent_to_a_runner_at_once_is_sent_then(order: str) -> None:
+    with play_of("order", Program(20.0)) as play:
+        play.begin(1)
+        play.advance(2.0)
+        machine, = play.machines()
+        machine.traps.append(Trap("agent", "send", 1, lambda process: errno.ENOBUFS, after=False))
+        play.ask({"do": order, "jobs": ["j1"]})
+        play.advance(40.0)
+        assert play.judge.recorded == ({"1.1": Outcome.CANCELLED} if order == "cancel" else {})
+        play.ask({"do": "unpause", "jobs": ["j1"]})
+        play.advance(40.0)
+        play.finish()

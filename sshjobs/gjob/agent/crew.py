@@ -104,6 +104,7 @@ class Crew:
         attempt = self.attempts[uid]
         if attempt.worker is not None:
             attempt.worker.cancel(uid, grace, why)
+            self._watch(attempt.worker)
         elif uid in self._adopted:
             self._adopted[uid].cancel(grace, system.monotonic(), why)
             self._next_look = 0.0
@@ -128,6 +129,7 @@ class Crew:
             return
         if attempt.worker is not None:
             attempt.worker.order(t="pause" if stop else "unpause", id=uid)
+            self._watch(attempt.worker)
         elif uid in self._adopted:
             self._adopted[uid].pause(stop)
 
@@ -265,6 +267,7 @@ class Crew:
     # -- runners ---------------------------------------------------------------------------------------------------
 
     def _watch(self, worker: "Worker") -> None:
+        """Wait for its words, and for when it takes what could not be sent at once."""
         self._loop.want(worker.sock.fileno(), READ | WRITE if worker.full else READ)
 
     def _on_worker(self, worker: "Worker") -> None:

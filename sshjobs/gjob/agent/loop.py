@@ -28,8 +28,8 @@ class Loop:
         self._handlers[fd], self._wanted[fd] = handler, events
 
     def want(self, fd: int, events: int) -> None:
-        """Wait for other events of a watched file from now on."""
-        if self._wanted[fd] != events:
+        """Wait for other events of a file from now on, if it is watched."""
+        if self._wanted.get(fd, events) != events:
             self._epoll.modify(fd, events)
             self._wanted[fd] = events
 
