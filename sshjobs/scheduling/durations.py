@@ -6,6 +6,7 @@ Pure bookkeeping, and hints only: whatever is wrong here costs time and nothing 
 from __future__ import annotations
 
 from sshjobs.model.spec import JobSpec
+from sshjobs.scheduling.refinement import Refinement
 
 #: How much the newest job tells about the next: weight in the running mean of durations.
 _NEWEST = 0.2
@@ -14,20 +15,40 @@ SLOW = 1.5
 
 
 class Durations:
-    """Running means of how long jobs took: by host, and by kind as on a host of usual speed."""
+    """Running means of how long jobs took: by host, and by kind as on a host of usual speed.
+
+    All jobs of an entry are of one kind, until one of its parameters is seen to explain how long they take: from then
+    on those of each of its values.
+
+    :ivar version: changes whenever jobs are of other kinds than before
+    """
 
     def __init__(self) -> None:
+        self.version = 0
+        self._refined: dict[int, Refinement] = {}
+        #: The kinds of entries that were refined, by value. No other kind is below zero.
+        self._parts: dict[tuple[int, str | None], int] = {}
         self._of_host: dict[str, float] = {}
         self._of_kind: dict[int, float] = {}
         self._slowness: dict[str, float] = {}
         self._ended: dict[str, int] = {}
+
+    def kind_of(self, spec: JobSpec) -> int:
+        """Return the kind of a job."""
+        refined = self._refined.get(spec.kind) if spec.values and self.version else None
+        if refined is None or refined.chosen is None:
+            return spec.kind
+        return self._part(spec.kind, spec.values[refined.chosen])
+
+    def _part(self, kind: int, value: str | None) -> int:
+        return self._parts.setdefault((kind, value), -1 - len(self._parts))
 
     def note(self, spec: JobSpec, host: str, seconds: float) -> None:
         """Note how long a job took on a host."""
         self._ended[host] = self._ended.get(host, 0) + 1
         before = self._of_host.get(host, seconds)
         self._of_host[host] = before + _NEWEST * (seconds - before)
-        kind = spec.kind
+        kind = self.kind_of(spec)
         usual = self._of_kind.get(kind)
         if usual:
             ratio = seconds / usual
@@ -37,7 +58,24 @@ class Durations:
             slowness = self._slowness.get(host, 1.0)
         # A job on a slow host says little about how long it takes elsewhere.
         as_usual = seconds / max(slowness, 1.0)
-        self._of_kind[kind] = as_usual if usual is None else usual + _NEWEST * (as_usual - usual)
+        for one in {kind, spec.kind}:
+            known = self._of_kind.get(one)
+            self._of_kind[one] = as_usual if known is None else known + _NEWEST * (as_usual - known)
+        if spec.values and kind == spec.kind:
+            self._refine(spec, seconds)
+
+    def _refine(self, spec: JobSpec, seconds: float) -> None:
+        """Look whether a parameter explains how long jobs take. While it may, no host is known to be slow: so
+        ``seconds`` are those of the clock."""
+        refined = self._refined.get(spec.kind)
+        if refined is None:
+            refined = self._refined[spec.kind] = Refinement(len(spec.values))
+        if refined.note(spec.values, seconds):
+            self.version += 1
+            # A host that got longer jobs has seemed slow.
+            self._slowness.clear()
+            for value, usual in refined.usual():
+                self._of_kind[self._part(spec.kind, value)] = usual
 
     def forget_host(self, host: str) -> None:
         """Forget what one host has shown."""

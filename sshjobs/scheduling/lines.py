@@ -76,13 +76,27 @@ class Line:
         self._durations = durations
         #: By kind: its jobs, with the place of each in the order in which all came.
         self._rows: dict[int, Row] = {}
+        self._version = durations.version
 
     def __bool__(self) -> bool:
         return bool(self._rows)
 
     def add(self, job: Job, number: int) -> None:
         """Let a job wait; numbers grow."""
-        kind = job.spec.kind
+        self._renew()
+        self._put(job, number)
+
+    def _renew(self) -> None:
+        """Tell jobs apart as their durations do by now. That takes long, and is done seldom."""
+        if self._version != self._durations.version:
+            self._version = self._durations.version
+            jobs = {job: number for row in self._rows.values() for job, number in row.items()}
+            self._rows = {}
+            for job in sorted(jobs, key=jobs.__getitem__):
+                self._put(job, jobs[job])
+
+    def _put(self, job: Job, number: int) -> None:
+        kind = self._durations.kind_of(job.spec)
         if kind not in self._rows and len(self._rows) >= MAX_KINDS:
             kind = _REST
         row = self._rows.get(kind)
@@ -92,7 +106,8 @@ class Line:
 
     def remove(self, job: Job) -> bool:
         """Take a job out; tell whether it waited here."""
-        for kind in (job.spec.kind, _REST):
+        self._renew()
+        for kind in (self._durations.kind_of(job.spec), _REST):
             row = self._rows.get(kind)
             if row is not None and row.discard(job):
                 if not row:
@@ -112,6 +127,7 @@ class Line:
 
     def next_kind(self) -> int:
         """Return the kind whose turn it is."""
+        self._renew()
         if len(self._rows) == 1:
             return next(iter(self._rows))
         known = {kind: self._durations.of_kind(kind) for kind in self._rows}
@@ -125,7 +141,8 @@ class Line:
 
         :param spare: rather not one that has just been on that host
         """
-        row = self._rows[self.next_kind()]
+        kind = self.next_kind()
+        row = self._rows[kind]
         chosen = next(iter(row))
         if spare and _was_on(chosen, host):
             others = (next(iter(other)) for other in islice(self._rows.values(), LOOK_AHEAD))

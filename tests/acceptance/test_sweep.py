@@ -9,7 +9,8 @@ import signal
 import subprocess
 from pathlib import Path
 
-from tests.conftest import cli_environment, sshjobs_argv
+from tests.conftest import SshjobsCli, cli_environment, sshjobs_argv
+from tests.house.source import ROOT
 from tests.lab.waiting import wait_until
 
 #: What a shell would obey.
@@ -78,3 +79,14 @@ def test_a_sweep_runs_once_for_each_combination_though_its_manager_is_killed(lab
         assert told[:5] == [f"{lr} {seed}", TAG, f"<{TAG}>", f"{lr}/{TAG}", lr]
         assert json.loads(told[5]) == params and told[6:] == [extra or "none", f"input {seed}"]
     assert (directory / "eval-1" / "stdout").read_text() == "0.1"
+
+
+def test_the_example_of_a_sweep_does_what_it_says(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
+    done = sshjobs_cli("run", ROOT / "jobfiles" / "sweep.yaml", "-q", "--slots", "4", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = {path.name: (path / "stdout").read_text() for path in (tmp_path / "results" / "sweep-1" / "jobs").iterdir()}
+    lines = (ROOT / "jobfiles" / "words.txt").read_text().splitlines()
+    words = [f"{line.split()[number]} {'' if number else 'first'}\n" for line in lines for number in range(3)]
+    del words[11]
+    assert told == {**{f"word-{n}": text for n, text in enumerate([*words, "end \n"], 1)}, "pair-a-x": "ax\n",
+                    "pair-b-y": "by\n", "all": "all of them are done\n"}
