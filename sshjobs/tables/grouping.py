@@ -80,7 +80,7 @@ def group(sheet: Sheet, by: str, aggregates: str, columns: str | None = None) ->
     taken = list(names)
     for name in (JOBS, *(f"{name}.{word}" for name in chosen for word in figures)):
         free(name, "group", taken)
-    return Sheet(taken, rows)
+    return Sheet(taken, rows, parameters=[name for name in names if name in sheet.parameters])
 
 
 def _has_numbers(sheet: Sheet, name: str) -> bool:

@@ -75,7 +75,8 @@ class Sheet:
     def with_columns(self, names: Sequence[str]) -> Sheet:
         """Return a sheet of these columns, which there are, in this order."""
         places = [self._places[name] for name in names]
-        return Sheet(names, [[row[place] for place in places] for row in self.rows])
+        return Sheet(names, [[row[place] for place in places] for row in self.rows],
+                     parameters=[name for name in names if name in self.parameters])
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """Return the rows as mappings, all with the same keys in the same order. A parameter all of whose values are

@@ -19,6 +19,8 @@ from sshjobs.views import wording
 
 #: What a spreadsheet takes for a formula.
 _FORMULA = ("=", "+", "-", "@")
+#: Characters of a value that columns for a person show.
+_WIDEST = 100
 #: Rows that are printed at a time.
 _PIECE = 1000
 
@@ -35,7 +37,8 @@ def _text(sheet: Sheet) -> Iterator[str]:
     from rich.cells import cell_len
 
     rows = [list(map(printable, sheet.names))]
-    rows += [[_short(name, value) or "-" for name, value in zip(sheet.names, row, strict=True)] for row in sheet.rows]
+    rows += [[_cut(_short(name, value)) or "-" for name, value in zip(sheet.names, row, strict=True)]
+             for row in sheet.rows]
     wide = any(not cell.isascii() for row in rows for cell in row)
     length: Callable[[str], int] = cell_len if wide else len
     widths = [max(map(length, column)) for column in zip(*rows, strict=True)]
@@ -72,8 +75,8 @@ def _separated(sheet: Sheet, separator: str) -> Iterator[str]:
 def _json(sheet: Sheet) -> Iterator[str]:
     # ASCII only: no text of a host reaches a terminal as anything but text.
     before = "[\n"
-    for row in sheet.rows:
-        yield before + json.dumps(dict(zip(sheet.names, row, strict=True))).replace("\x7f", "\\u007f")
+    for row in sheet.as_dicts():
+        yield before + json.dumps(row).replace("\x7f", "\\u007f")
         before = ",\n"
     yield "\n]\n" if sheet.rows else "[]\n"
 
@@ -98,6 +101,10 @@ def _short(name: str, value: Any) -> str:
     else:
         text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return printable(text)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDEST else f"{text[:_WIDEST - 1]}…"
 
 
 def _cell(value: Any) -> str:

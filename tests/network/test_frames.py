@@ -133,7 +133,7 @@ def test_a_frame_has_just_its_keys(name):
 
 
 @pytest.mark.parametrize("word", [
-    "[]", '"{}"', "1", "true", '{"a":NaN}', '{"a":1e999}', '{"a":' + str(2**63) + "}", '{"' + "k" * 201 + '":1}',
+    "[]", '"{}"', json.dumps({str(n): "x" * 1000 for n in range(140)}), "1", "true", '{"a":NaN}', '{"a":1e999}', '{"a":' + str(2**63) + "}", '{"' + "k" * 201 + '":1}',
     '{"a":' + "[" * 20 + "]" * 20 + "}", '{"a":[' + "1," * 20_000 + "1]}", '{"a":[' + "[]," * 1000 + "[]]}",
 ], ids=lambda word: word[:16])
 def test_a_result_is_an_object_of_bounded_size_with_numbers_that_can_be_counted_with(word):

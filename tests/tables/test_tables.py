@@ -170,7 +170,7 @@ def test_each_format_shows_the_same() -> None:
         "| job | lr | memory | loss | note |", "| --- | ---: | ---: | ---: | --- |",
         "| fit-1 | 0.1 | 1.0 MiB | 0.5 | a\\|b |", "| fit-5 |  |  |  |  |"]
     assert "".join(printed(made, "json")).splitlines()[1] == (
-        '{"job": "fit-1", "lr": "0.1", "memory": 1048576, "loss": 0.5, "note": "a|b"},')
+        '{"job": "fit-1", "lr": 0.1, "memory": 1048576, "loss": 0.5, "note": "a|b"},')
     assert "".join(printed(sheet(), "json")) == "[]\n"
 
 
@@ -190,6 +190,12 @@ def test_what_jobs_write_is_text_to_terminals_and_spreadsheets() -> None:
     assert {name: found[name] for name in ("'=cmd", "n", "f", "g", "h", "i", "list")} == {
         "'=cmd": "'=1+2", "n": "-3", "f": "'-x", "g": "'+y", "h": "'@z", "i": "-3", "list": '"[""=1"", {""a"": null}]"'}
     assert "a|&lt;b>" not in "".join(printed(made, "md"))
+
+
+def test_a_long_text_widens_no_column_for_a_person_without_end() -> None:
+    made = sheet(row(1, None, '{"note":"%s"}' % ("x" * 5000))).with_columns(["job", "note"])
+    assert len("".join(printed(made, "text")).splitlines()[1]) == len("fit-1") + 2 + 100
+    assert len("".join(printed(made, "csv"))) > 5000
 
 
 def test_rows_for_python_have_the_same_keys_and_numbers_where_a_parameter_is_one() -> None:

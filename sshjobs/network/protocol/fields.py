@@ -18,9 +18,9 @@ from sshjobs.errors import printable
 #: JSON longer than this is not read if it has many lists and objects: an empty one takes three bytes of a line, and
 #: seventy of memory.
 LONG, MANY_PARTS = 1 << 16, 1000
-#: What a result may hold at most: values in all, lists and objects in each other, characters of a name, and numbers
-#: below this: the far side sends no others.
-MANY_VALUES, DEEPEST, LONGEST_NAME, _NO_INT = 20_000, 20, 200, 1 << 63
+#: What a result may hold at most: values in all, characters in all, lists and objects in each other, characters of a
+#: name, and numbers below this: the far side sends no others.
+MANY_VALUES, MANY_LETTERS, DEEPEST, LONGEST_NAME, _NO_INT = 20_000, 1 << 17, 20, 200, 1 << 63
 
 
 def _no_constant(word: str) -> Any:
@@ -223,7 +223,7 @@ class _Budget:
     """What may still come of one result."""
 
     def __init__(self) -> None:
-        self.parts, self.values = MANY_PARTS, MANY_VALUES
+        self.parts, self.values, self.room = MANY_PARTS, MANY_VALUES, MANY_LETTERS
 
     def checked(self, value: Any, depth: int) -> Any:
         """Return a value as it may be kept.
@@ -237,7 +237,7 @@ class _Budget:
                 kind is float and not math.isfinite(value)):
             raise Bad
         if kind is str:
-            return whole_text(value)
+            return self._taken(value)
         if kind not in (dict, list):
             return value
         self.parts -= 1
@@ -247,7 +247,13 @@ class _Budget:
             return [self.checked(one, depth - 1) for one in value]
         if any(len(name) > LONGEST_NAME for name in value):
             raise Bad
-        return {whole_text(name): self.checked(one, depth - 1) for name, one in value.items()}
+        return {self._taken(name): self.checked(one, depth - 1) for name, one in value.items()}
+
+    def _taken(self, text: str) -> str:
+        self.room -= len(text)
+        if self.room < 0:
+            raise Bad
+        return whole_text(text)
 
 
 def whole_text(text: str) -> str:
