@@ -72,11 +72,12 @@ def command(ctx: click.Context, words: tuple[str, ...], name: str | None, max_jo
 def _read(jobfile: str, paths: RunPaths, max_jobs: int) -> list[JobSpec]:
     from sshjobs.inputs.source import read_input
     from sshjobs.inputs.yamlevents import MAX_BYTES
-    from sshjobs.running.forms import specs_of
+    from sshjobs.running.forms import jobs_of_file
 
     data = sys.stdin.buffer.read(MAX_BYTES + 1) if jobfile == "-" else read_input(jobfile, MAX_BYTES)
     with RunReader.open(paths) as reader:
-        return specs_of(jobfile, data, reader.entries(), max_jobs=max_jobs)
+        jobs = jobs_of_file(jobfile, data, reader.entries(), max_jobs=max_jobs)
+        return jobs.for_a_run_that_is_there()
 
 
 def _make(words: list[str], name: str | None) -> list[JobSpec]:

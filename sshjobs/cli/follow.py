@@ -119,7 +119,7 @@ class Follower:
         elif job.state == STATE_UNKNOWN:
             self._tell(f"waiting for {job.host}, which cannot be asked at present")
         elif job.state == STATE_FREE:
-            why = standing(job.paused, job.reason)
+            why = standing(job.paused, job.reason, job.not_before)
             self._tell(f"{self._name} waits for a host" + (f": {why}" if why else ""))
         else:
             self._told = None

@@ -58,7 +58,8 @@ def command(jobfile: str, against: tuple[str, ...], hosts: tuple[str, ...], slot
     from sshjobs.scheduling.naming import jobs_from
     from sshjobs.store.rundir import job_directory_name
 
-    _, specs, chosen = read(jobfile, hosts, max_jobs)
+    _, given, chosen = read(jobfile, hosts, max_jobs)
+    specs = given.specs
     chosen = chosen or EMBEDDED
     runs = runs_from(results, against) if against else _newest(results, jobfile)
     jobs, places = list(jobs_from(specs, chosen)), Places(chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +24,17 @@ from sshjobs.cli.options import (
 from sshjobs.cli.printing import Tags, check_printing, printing_options
 from sshjobs.errors import EXIT_OK, InputError, Problem
 
+if TYPE_CHECKING:
+    from sshjobs.running.forms import GivenJobs
+
+
+def _limit(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        from sshjobs.running.forms import limit_of
+
+        limit_of(value, "--max-failures")
+    return value
+
 
 @click.command("run")
 @click.argument("jobfile", metavar="JOBFILE")
@@ -37,6 +48,8 @@ from sshjobs.errors import EXIT_OK, InputError, Problem
               help="What is done in RUN, an earlier run, counts as done here and is not run; may be repeated, the "
                    "newest counts first. See sshjobs plan.")
 @max_jobs_option
+@click.option("--max-failures", metavar="N[%]", callback=_limit,
+              help="End the run when more jobs than that have failed: nothing new starts, what runs goes on.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print what would run where (with -v whole scripts), "
                                               "and start nothing.")
 @click.option("--web", is_flag=True, help="Show the run in a browser too, while it goes on: see sshjobs serve.")
@@ -45,9 +58,8 @@ from sshjobs.errors import EXIT_OK, InputError, Problem
 @output_options
 def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | None, ssh_config: str | None,
             transport: str | None, slots: int | None, give_up_host: float | None, fail_fast: bool,
-            max_jobs: int,
-            earlier: tuple[str, ...], dry_run: bool, web: bool, detach: bool, output: str | None, tag: bool, raw: bool,
-            quiet: bool, as_json: bool, verbose: int) -> int:
+            max_failures: str | None, max_jobs: int, earlier: tuple[str, ...], dry_run: bool, web: bool, detach: bool,
+            output: str | None, tag: bool, raw: bool, quiet: bool, as_json: bool, verbose: int) -> int:
     """Run the jobs of JOBFILE on hosts, or on this machine where none are named.
 
     A JOBFILE of - is read from standard input. Ctrl-C launches nothing more and waits for what runs; a second
@@ -64,8 +76,9 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
     from sshjobs.running.run import Run
     from sshjobs.views.base import View
 
-    data, specs, chosen = read(jobfile, hosts, max_jobs)
-    runs = runs_from(results, earlier)
+    data, given, chosen = read(jobfile, hosts, max_jobs)
+    specs, runs = given.specs, runs_from(results, earlier)
+    max_failures = given.run_keys.get("max_failures") if max_failures is None else max_failures
     settings: dict[str, Any] = {"results": results, "name": name, "ssh_config": ssh_config, "transport": transport}
     if dry_run:
         from sshjobs.cli.dryrun import check, show
@@ -79,7 +92,8 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
 
         check_detach(output=output)
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
-                             stays_open=False, give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys())
+                             stays_open=False, give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys(),
+                             max_failures=max_failures)
         return hand_over(prepare(specs, chosen or EMBEDDED, results=results, name=name, stem=stem, jobfile=data,
                                  options=options, earlier=runs), quiet=quiet, as_json=as_json)
     from sshjobs.cli.carry import carry
@@ -87,27 +101,27 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
     def start(view: View) -> Run:
         return Run.create(specs, chosen or EMBEDDED, stem=stem, jobfile=data, slots=slots, fail_fast=fail_fast,
                           give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys(), continue_from=runs,
-                          listener=view, **settings)
+                          max_failures=max_failures, listener=view, **settings)
 
     return carry(start, web=_serve_options(hosts) if web else None, quiet=quiet, as_json=as_json, verbose=verbose,
                  output=output,
                  tags=Tags(str) if tag else None, raw=raw)
 
 
-def read(jobfile: str, hosts: tuple[str, ...], max_jobs: int) -> tuple[bytes, list[Any], list[Any]]:
-    """Return the jobfile, its specs and the hosts.
+def read(jobfile: str, hosts: tuple[str, ...], max_jobs: int) -> tuple[bytes, GivenJobs, list[Any]]:
+    """Return the jobfile, its jobs and the hosts.
 
     :raises InputError: the mistakes of both, all at once
     """
     from sshjobs.inputs.source import read_input
     from sshjobs.inputs.yamlevents import MAX_BYTES
-    from sshjobs.running.forms import specs_of
+    from sshjobs.running.forms import GivenJobs, jobs_of_file
 
     problems: list[Problem] = []
-    data, specs, chosen = b"", [], []
+    data, given, chosen = b"", GivenJobs([]), []
     try:
         data = sys.stdin.buffer.read(MAX_BYTES + 1) if jobfile == "-" else read_input(jobfile, MAX_BYTES)
-        specs = specs_of(jobfile, data, max_jobs=max_jobs)
+        given = jobs_of_file(jobfile, data, max_jobs=max_jobs)
     except InputError as error:
         problems.extend(error.problems)
     try:
@@ -116,7 +130,7 @@ def read(jobfile: str, hosts: tuple[str, ...], max_jobs: int) -> tuple[bytes, li
         problems.extend(error.problems)
     if problems:
         raise InputError(problems)
-    return data, specs, chosen
+    return data, given, chosen
 
 
 def _serve_options(hosts: tuple[str, ...]) -> list[str]:

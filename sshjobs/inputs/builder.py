@@ -29,11 +29,13 @@ class Builder:
 
     :ivar repeat: how many jobs a later :meth:`AddJob` makes that does not say so itself
     :ivar job_specs: the specs made so far, one a job
+    :ivar run_keys: what jobfiles have said of the run as a whole, such as ``max_failures``
     """
 
     def __init__(self) -> None:
         self.repeat = 1
         self.job_specs: list[JobSpec] = []
+        self.run_keys: dict[str, Any] = {}
 
     @spelled_out
     def AddJob(self, commands: str | Sequence[str] = (), files: Sequence[str | os.PathLike[str]] = (),
@@ -100,6 +102,7 @@ class Builder:
         check_number("max_jobs", max_jobs, 1, MOST_JOBS, whole=True)
         entries = load_jobfile(path, data, {*known, *(spec.entry_name for spec in self.job_specs)}, most=max_jobs)
         self._make_room(sum(entry.count for entry in entries), max_jobs)
+        self.run_keys.update(entries.run)
         for entry in entries:
             self.job_specs += entry.specs()
         return self

@@ -15,7 +15,7 @@ from sshjobs.errors import InputError, Problem, UsageError
 from sshjobs.inputs import jsontree, yamlevents
 from sshjobs.inputs.explain import complaints, place_in, problems_of, suggestion
 from sshjobs.inputs.foreignjobs import recognise
-from sshjobs.inputs.jobmodel import JOB_KEYS, JobEntry, Jobfile, Settings, jobfile_schema
+from sshjobs.inputs.jobmodel import JOB_KEYS, JobEntry, Jobfile, RunKeys, Settings, jobfile_schema
 from sshjobs.inputs.jobnames import Register, check_repeated, repeated
 from sshjobs.inputs.jobpaths import PathChecker, same_place
 from sshjobs.inputs.limits import MAX_JOB, too_large
@@ -92,8 +92,19 @@ class _Named:
     swept: bool = False
 
 
+class Entries(list[Entry]):
+    """The entries of a jobfile.
+
+    :ivar run: what it says of the run as a whole, by key
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run: dict[str, Any] = {}
+
+
 def load_jobfile(path: str | Path, data: bytes | None = None, known: Collection[str] = (), *,
-                 most: int = MAX_JOBS) -> list[Entry]:
+                 most: int = MAX_JOBS) -> Entries:
     """Return the entries of a jobfile in their order, at least one job among them.
 
     Relative ``files`` and ``stdin`` belong to the directory of the jobfile, or to the current one where it comes
@@ -120,13 +131,13 @@ class _Reader:
         self.problems: list[Problem] = []
         self.paths = PathChecker(base_dir)
         self.defaults: dict[str, Any] = {}
-        self.entries: list[Entry] = []
+        self.entries = Entries()
         self.names: list[_Named] = []
         self.total = 0
         #: Where each entry says what it waits for, by its place in the list of entries.
         self.waiting: dict[int, Place] = {}
 
-    def read(self, data: bytes) -> list[Entry]:
+    def read(self, data: bytes) -> Entries:
         self.kind = jsontree.kind_of(self.file, data)
         document = _LOADERS[self.kind](data, self.file)
         if self.kind == "yaml" and (document.broken or not isinstance(document.root, Map)) and (
@@ -172,6 +183,7 @@ class _Reader:
         for key in top:
             if key not in _TOP_KEYS:
                 self._problem(top.key_place(key), f"unknown key '{key[:60]}'; {suggestion(key, _TOP_KEYS)}")
+        self.entries.run = self._validated(RunKeys, top, _TOP_KEYS) or {}
         if "defaults" in top:
             self._change_defaults(top)
         jobs = top.get("jobs")
@@ -210,7 +222,7 @@ class _Reader:
         if settings is not None:
             self.defaults = _merged(self.defaults, settings)
 
-    def _validated(self, model: type[Settings], data: Map, keys: Sequence[str]) -> dict[str, Any] | None:
+    def _validated(self, model: type[Settings | RunKeys], data: Map, keys: Sequence[str]) -> dict[str, Any] | None:
         """Return what was given, with the right types; ``None`` after mistakes."""
         try:
             valid = model.model_validate(_as_written(data))

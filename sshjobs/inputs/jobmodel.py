@@ -45,6 +45,7 @@ from sshjobs.model.keys import (
     Whole,
 )
 from sshjobs.model.sizes import parse_memory
+from sshjobs.scheduling.failures import FailureLimit
 
 #: The shortest lease, in seconds: a link that is silent is given up after nine.
 MIN_LEASE = 30.0
@@ -116,6 +117,10 @@ def _told(read: Callable[[Any], Any], value: Any) -> Any:
         return read(value)
     except ValueError as error:
         raise mistake(str(error).removeprefix(" ")) from None
+
+
+def _limit(value: Any) -> str:
+    return str(FailureLimit.of(value))
 
 
 def _tries(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
@@ -324,7 +329,22 @@ class DefaultsEntry(BaseModel):
     defaults: Settings
 
 
-class Jobfile(BaseModel):
+MaxFailures = Annotated[
+    Any, BeforeValidator(partial(_told, _limit)), WithJsonSchema({"anyOf": [
+        {"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9.]+%?$"}]}),
+]
+
+
+class RunKeys(BaseModel):
+    """What a jobfile says of the run as a whole."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    max_failures: MaxFailures | None = Field(
+        None, description="The run ends when more jobs than that have failed: 10, or 5% of all.")
+
+
+class Jobfile(RunKeys):
     """A jobfile."""
 
     model_config = ConfigDict(extra="forbid", strict=True, title="sshjobs jobfile")

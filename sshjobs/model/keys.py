@@ -250,6 +250,10 @@ KEYS: Mapping[str, Key] = {
                    identity=False, rule=_some),
     "retries": Key(Tries(), 0, "How often a job that failed is tried again; or how often after which outcome.",
                    identity=False),
+    "retry_delay": Key(Seconds(), None, "How long to wait before it is tried again, doubled each time: 30s.",
+                       identity=False),
+    "retry_on": Key(Choice(("any", "elsewhere")), "any", "Where it is tried again: on any host, or on another one.",
+                    identity=False),
     "host_retries": Key(Whole(0, MAX_RETRIES), DEFAULT_HOST_RETRIES, "The same for ends that are its host's fault.",
                         identity=False),
     "once": Key(Flag(), False, "Never start it a second time, whatever happened to the first.", identity=False),
@@ -287,6 +291,8 @@ class KeysGiven(TypedDict, total=False):
     memory: int | str | None
     ok_exit: int | Sequence[int] | None
     retries: int | Mapping[str, int | Mapping[str, int | str]]
+    retry_delay: float | str | None
+    retry_on: str
     host_retries: int
     once: bool
     stdin: str | PathLike[str] | None
@@ -317,6 +323,8 @@ class KeysHeld:
     memory: int | None
     ok_exit: list[int] | None
     retries: Retries
+    retry_delay: float | None
+    retry_on: str
     host_retries: int
     once: bool
     stdin: str | None

@@ -317,12 +317,13 @@ class Job:
     :ivar index: place in the run, from 0; the job's number is ``index + 1``
     :ivar paused: a person has paused it; ``False``: it was paused, and its host may not have heard yet that it goes on;
         ``None``: neither
+    :ivar not_before: it is not tried again before that time, seconds since the epoch by the manager's clock
     :ivar reason: in words, why it is where it is
     :raises UsageError: no :class:`JobSpec`
     """
 
-    __slots__ = ("attempts", "exit_status", "host", "id_", "index", "name", "only_host", "outcome", "paths", "paused",
-                 "reason", "signal", "spec", "state")
+    __slots__ = ("attempts", "exit_status", "host", "id_", "index", "name", "not_before", "only_host", "outcome",
+                 "paths", "paused", "reason", "signal", "spec", "state")
 
     def __init__(self, job_spec: JobSpec, index: int = 0, name: str | None = None):
         if not (isinstance(job_spec, JobSpec) and isinstance(index, int) and (name is None or isinstance(name, str))):
@@ -337,6 +338,7 @@ class Job:
         self.only_host: str | None = None
         self.state = STATE_FREE
         self.paused: bool | None = None
+        self.not_before: float | None = None
         self.outcome: Outcome | None = None
         self.exit_status: int | None = None
         self.signal: int | None = None
@@ -416,7 +418,7 @@ def _standing(record: Attempt | Job) -> str:
 
 def start_over(job: Job) -> None:
     """Let a job that ended wait for a further attempt."""
-    job.state, job.reason = STATE_FREE, "retried by a person"
+    job.state, job.reason, job.not_before = STATE_FREE, "retried by a person", None
     job.outcome = job.exit_status = job.signal = None
 
 

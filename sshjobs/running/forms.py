@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from sshjobs.inputs.source import read_input
 from sshjobs.model.given import LONGEST_S, MAX_SLOTS, check, check_each, check_number, check_path, wrong
 from sshjobs.model.host import Host
 from sshjobs.model.spec import JobSpec
+from sshjobs.scheduling.failures import FailureLimit
 from sshjobs.store.rundir import RunPaths, find_run
 
 if TYPE_CHECKING:
@@ -31,11 +32,23 @@ class GivenJobs:
 
     :ivar stem: what a run of them is called, with a number
     :ivar jobfile: the bytes of the jobfile, ``None`` where there was none
+    :ivar run_keys: what the jobfile says of the run as a whole
     """
 
     specs: list[JobSpec]
     stem: str = "run"
     jobfile: bytes | None = None
+    run_keys: Mapping[str, Any] = field(default_factory=dict)
+
+    def for_a_run_that_is_there(self) -> list[JobSpec]:
+        """Return the specs, for a run that has begun.
+
+        :raises UsageError: they come with words about a run as a whole
+        """
+        for key in self.run_keys:
+            raise UsageError(f"{key} is about a whole run, and this one is there already",
+                             hint="take it out of the jobfile")
+        return self.specs
 
 
 def jobs_from(jobs: str | Path | Builder | Iterable[JobSpec]) -> GivenJobs:
@@ -50,12 +63,12 @@ def jobs_from(jobs: str | Path | Builder | Iterable[JobSpec]) -> GivenJobs:
     if isinstance(jobs, (str, PathLike)):
         check_path("the jobfile", jobs)
         data = None if str(jobs) == "-" else read_input(jobs, MAX_BYTES)
-        return GivenJobs(Builder().AddJobFile(jobs, data=data).MakeJobSpecs(), Path(jobs).stem, data)
+        return jobs_of_file(str(jobs), data)
     if isinstance(jobs, JobSpec):
         raise wrong("jobs", jobs, "a list of JobSpecs", hint="put it into a list")
     specs = jobs.MakeJobSpecs() if isinstance(jobs, Builder) else _specs(jobs)
     check_inputs(specs)
-    return GivenJobs(specs)
+    return GivenJobs(specs, run_keys=jobs.run_keys if isinstance(jobs, Builder) else {})
 
 
 def _specs(jobs: Iterable[JobSpec]) -> list[JobSpec]:
@@ -96,7 +109,7 @@ def runs_from(results: Path, runs: Any) -> list[RunPaths]:
 
 def check_options(*, results: Any, name: Any, ssh_config: Any, transport: Any, slots: Any, listener: Any,
                   stem: Any = "run", jobfile: Any = None, fail_fast: Any = False, stays_open: Any = False,
-                  give_up_host: Any = None, accept_new_host_keys: Any = False) -> None:
+                  give_up_host: Any = None, accept_new_host_keys: Any = False, max_failures: Any = None) -> None:
     """Make sure that all of them are of the right types and within their limits.
 
     :raises UsageError: one is not
@@ -112,8 +125,21 @@ def check_options(*, results: Any, name: Any, ssh_config: Any, transport: Any, s
     check("stays_open", stays_open, bool)
     check("accept_new_host_keys", accept_new_host_keys, bool)
     check_number("give_up_host", give_up_host, 0, LONGEST_S, above=True, none=True)
+    if max_failures is not None:
+        limit_of(max_failures)
     if not callable(listener):
         raise wrong("listener", listener, "a function of one event")
+
+
+def limit_of(value: Any, name: str = "max_failures") -> FailureLimit | None:
+    """Return how many jobs may fail, as it was given.
+
+    :raises UsageError: it cannot be that
+    """
+    try:
+        return None if value is None else FailureLimit.of(value)
+    except ValueError as error:
+        raise UsageError(f"{name}{error}") from None
 
 
 def check_inputs(specs: Iterable[JobSpec]) -> None:
@@ -147,8 +173,8 @@ def _check_files(spec: JobSpec, paths: PathChecker) -> None:
 
 
 def options_of(*, ssh_config: str | None, transport: str | None, slots: int | None, fail_fast: bool,
-               stays_open: bool, give_up_host: float | None = None,
-               accept_new_host_keys: bool = False) -> dict[str, Any]:
+               stays_open: bool, give_up_host: float | None = None, accept_new_host_keys: bool = False,
+               max_failures: str | int | None = None) -> dict[str, Any]:
     """Return what a run is started with, as its store keeps it.
 
     :raises UsageError: the ssh configuration cannot be read
@@ -158,20 +184,24 @@ def options_of(*, ssh_config: str | None, transport: str | None, slots: int | No
             raise UsageError("the ssh configuration cannot be read", where=ssh_config, hint="correct --ssh-config")
         ssh_config = os.path.abspath(ssh_config)
     return {"ssh_config": ssh_config, "transport": transport, "slots": slots, "fail_fast": fail_fast,
-            "stays_open": stays_open, "give_up_host": give_up_host, "accept_new_host_keys": accept_new_host_keys}
+            "stays_open": stays_open, "give_up_host": give_up_host, "accept_new_host_keys": accept_new_host_keys,
+            **({} if max_failures is None else {"max_failures": max_failures})}
 
 
-def specs_of(jobfile: str, data: bytes | None, known: Collection[str] = (), *, max_jobs: int) -> list[JobSpec]:
-    """Return the specs of a jobfile.
+def jobs_of_file(jobfile: str, data: bytes | None, known: Collection[str] = (), *,
+                 max_jobs: int | None = None) -> GivenJobs:
+    """Return the jobs of a jobfile.
 
     :param data: its content where it was read already (standard input), else ``None``
     :param known: names of entries that its jobs may wait for beside its own
-    :param max_jobs: how many jobs there may be
+    :param max_jobs: how many jobs there may be; ``None``: as many as usual
     :raises InputError: it has mistakes
     """
     from sshjobs.inputs.builder import Builder
 
-    return Builder().AddJobFile(jobfile, data=data, known=known, max_jobs=max_jobs).MakeJobSpecs()
+    most = {} if max_jobs is None else {"max_jobs": max_jobs}
+    builder = Builder().AddJobFile(jobfile, data=data, known=known, **most)
+    return GivenJobs(builder.MakeJobSpecs(), Path(jobfile).stem, data, builder.run_keys)
 
 
 def in_our_words(error: BaseException) -> BaseException:

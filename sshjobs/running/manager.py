@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,11 +17,14 @@ from sshjobs.inputs.timespans import format_duration
 from sshjobs.model.causes import Cause
 from sshjobs.model.given import LONGEST_S, check, check_each, check_number
 from sshjobs.model.spec import Attempt, Job, JobSpec, start_over
-from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, Outcome, state_for
+from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, Outcome
 from sshjobs.network.contract import HERE, NetworkContract, News, RunIdentity, Warned
-from sshjobs.running.housekeeping import HEARD_WITHIN, Housekeeping, LeavesWaiting
+from sshjobs.running.endings import Endings
+from sshjobs.running.housekeeping import HEARD_WITHIN, LeavesWaiting
 from sshjobs.running.newrun import new_run
-from sshjobs.running.stages import Stages
+from sshjobs.scheduling.delays import delay_before
+from sshjobs.scheduling.elsewhere import failed_on
+from sshjobs.scheduling.failures import FAILURES
 from sshjobs.scheduling.retries import may_be_lost, retry_wanted
 from sshjobs.scheduling.schedule import Schedule
 from sshjobs.scheduling.verdict import judge
@@ -31,13 +33,11 @@ from sshjobs.store.rundir import RunPaths
 
 #: Seconds that a turn of the loop waits for more events while every host has enough to do.
 LINGER = 0.01
-#: Reason of a job that a person cancelled while it waited.
-CANCELLED_BEFORE = "cancelled before it was launched"
 #: Seconds after which it is said that the last outputs are waited for; and those that they get when we are to leave.
 RELEASE_PATIENCE, LEAVE_TIMEOUT = 5.0, 0.25
 
 
-class Manager(Housekeeping):
+class Manager(Endings):
     """Allocates N jobs to M hosts.
 
     :param sleep_time_in_secs: after so many seconds with nothing finished, :meth:`HandleSleep` is called
@@ -47,21 +47,14 @@ class Manager(Housekeeping):
         super().__init__()
         check_number("sleep_time_in_secs", sleep_time_in_secs, 0, LONGEST_S, above=True)
         self.sleep_time_in_secs = sleep_time_in_secs
-        self.fail_fast = False
         #: Seconds after which hosts that are away are no longer waited for; their jobs stay unknown. None: no limit.
         self.give_up_after: float | None = None
-        self._cancelled: set[Job] = set()
         self._stopping = False
-        #: Go on without jobs, for those that will be added.
-        self.stays_open = False
         #: What :meth:`post` is given from now on is still carried out.
         self.accepting = True
         #: Another end than that of the last job: asked between two events.
         self.until: Callable[[], bool] | None = None
         self._last_news = 0.0
-        self.stages = Stages()
-        #: Jobs that have ended; those that wait for them have not been looked at.
-        self._ended: deque[Job] = deque()
         #: How many jobs were done in earlier runs, by the names of these.
         self.carried: Mapping[str, int] = {}
         #: The job for a host in quarantine that is launched next.
@@ -88,6 +81,7 @@ class Manager(Housekeeping):
                        manager=ManagerIdentity.this_process(), earlier=earlier)
         self.carried = made.carried
         epoch = self._begin(network, made.paths, made.store, made.schedule)
+        self._total = len(made.jobs)
         self.stages.begin(made.jobs)
         for job in made.jobs:
             self.books.enlist(job)
@@ -110,6 +104,7 @@ class Manager(Housekeeping):
             unfinished, cancelled = reader.load_unfinished(), reader.cancelled()
             self.stages.resume([job for job in unfinished if job.state not in FINAL_STATES], reader)
             boots = {row.host.name: row.facts.get("boot", "") for row in reader.hosts() if row.facts}
+        self._recall_end(summary)
         self.store.set_run_state("running")
         network.hold()
         self.hosts.watch.know(boots)
@@ -151,6 +146,7 @@ class Manager(Housekeeping):
         """Carry further jobs of the run, which are in the store."""
         with RunReader.open(self.paths) as reader:
             self.stages.add(jobs, reader)
+        self._total += len(jobs)
         for job in jobs:
             self.take_in(job)
         self._see_to_followers(jobs)
@@ -168,14 +164,10 @@ class Manager(Housekeeping):
                     with RunReader.open(self.paths) as reader:
                         self.stages.resume([one], reader)
             todo += self.stages.reopened(one)
+            self._failed -= one.outcome in FAILURES
             start_over(one)
             self.books.move(one, STATE_FREE)
             self.line_up(one)
-
-    def line_up(self, job: Job) -> None:
-        """Let a job wait for a host, unless it waits for a person or for other jobs."""
-        if not job.paused and self.stages.may_run(job):
-            self.schedule.add(job)
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -210,6 +202,7 @@ class Manager(Housekeeping):
 
     def turn(self) -> None:
         """Launch what fits, handle what happened and what follows from it: what ProcessJobs does until the end."""
+        self._end_waiting()
         while not self._stopping and self.LaunchJob() is not None:
             pass
         for canary in () if self._stopping else self.hosts.quarantine.canaries(self.clock.monotonic()):
@@ -236,6 +229,7 @@ class Manager(Housekeeping):
             return None
         self._canary = None
         job, host = match
+        job.not_before = None
         attempt = job.new_attempt(host, secrets.token_hex(16))
         self.placement.enter(job, host, self.clock.monotonic())
         self.books.launched(job, attempt)
@@ -252,12 +246,16 @@ class Manager(Housekeeping):
         left = max(0.0, self._last_news + self.sleep_time_in_secs - self.clock.monotonic())
         patience = self.placement.patience()
         linger = LINGER if self.schedule.is_sated() else 0.0
-        for soon in (patience, self.hosts.look_within()):
+        for soon in (patience, self.hosts.look_within(), self._due_within()):
             left = left if soon is None else min(left, soon)
         news = self.network.wait(left, linger)
         self.inbox.carry_out()
         # Committed by the next turn, with what is launched in the place of what ended: one sync instead of two.
         return self._take_news(news)
+
+    def _due_within(self) -> float | None:
+        due = None if self._stopping else self.schedule.delays.soonest()
+        return None if due is None else max(0.0, due - self.clock.monotonic())
 
     # -- for other threads and signals ---------------------------------------------------------------------------
 
@@ -265,33 +263,7 @@ class Manager(Housekeeping):
         """Launch nothing more and take back what has not started; :meth:`ProcessJobs` returns when the rest has
         ended. In the manager's thread."""
         self._stopping = True
-        for job in self.placement.not_started():
-            self.network.fence(job)
-
-    def cancel(self, jobs: Iterable[Job]) -> None:
-        """End these jobs. A waiting one ends at once, a launched one when its host has proved it."""
-        for job in check_each("jobs", jobs, Job):
-            if job.state in FINAL_STATES:
-                continue
-            if job.state == STATE_FREE:
-                self.schedule.remove(job)
-                self._end(job, Outcome.CANCELLED, CANCELLED_BEFORE)
-            else:
-                self._cancelled.add(job)
-                self.network.cancel(job)
-        self._see_to_followers()
-
-    def withdraw(self, names: Iterable[str]) -> None:
-        """Carry jobs no more that are not in the store any more. None of them is on a host."""
-        wanted = set(names)
-        for job in [job for job in self.jobs.objects if job.name in wanted]:
-            if job.state == STATE_FREE:
-                self.schedule.remove(job)
-            job.outcome, job.reason, job.paused = Outcome.CANCELLED, "withdrawn by a person", None
-            job.state = state_for(job.outcome)
-            self.jobs.SetState(job, job.state)
-            for follower in self.stages.withdrawn(job):
-                self.line_up(follower)
+        self.ask_back_all()
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -370,10 +342,14 @@ class Manager(Housekeeping):
 
     def _conclude(self, job: Job, attempt: Attempt) -> bool:
         """Let a job end, or be tried again, after its newest attempt ended; tell whether it ended."""
-        verdict = judge(job, cancelled=job in self._cancelled)
+        verdict = judge(job, cancelled=job in self._cancelled or self.ended_by is not None)
         if verdict.again:
+            delay = delay_before(job)
+            job.not_before = None if delay is None else self.clock.time() + delay
             self.books.move(job, STATE_FREE)
             job.reason = verdict.reason
+            if failed_on(job) and not self.schedule.has_another_host(job):
+                job.reason = f"{job.reason}; there is no other host for it"
             self.line_up(job)
             self.handle_change(job)
             return False
@@ -390,35 +366,6 @@ class Manager(Housekeeping):
                 self.try_again(other)
         if others:
             self.hosts.ask_back(self.placement.unstarted(attempt.host))
-
-    def _finish(self, job: Job, outcome: Outcome, reason: str | None) -> None:
-        self._end(job, outcome, reason)
-        self._see_to_followers()
-
-    def _see_to_followers(self, suspects: Iterable[Job] = ()) -> None:
-        """Let those run that waited for jobs which have ended by now; skip those that cannot, of these suspects too."""
-        broken = list(suspects)
-        while broken or self._ended:
-            for job in broken:
-                if job.state == STATE_FREE and (why := self.stages.cannot_run(job)) is not None:
-                    self.schedule.remove(job)
-                    self._end(job, Outcome.SKIPPED, why)
-            ready, broken = self.stages.ended(self._ended.popleft()) if self._ended else ([], [])
-            for job in ready:
-                self.line_up(job)
-
-    def _end(self, job: Job, outcome: Outcome, reason: str | None) -> None:
-        """Note the end of a job. :meth:`_see_to_followers` has to come next."""
-        self._ended.append(job)
-        job.outcome, job.reason, job.paused = outcome, reason, None
-        if job in self._cancelled:
-            self._cancelled.discard(job)
-            self.store.forget_cancelled(job)
-        self.books.move(job, state_for(outcome))
-        self.HandleJobDone(job)
-        if self.fail_fast and outcome is not Outcome.SUCCEEDED:
-            self.fail_fast = False
-            self.cancel(self.unfinished())
 
     def _give_up_hopeless(self) -> None:
         hopeless = self.schedule.hopeless()

@@ -25,7 +25,15 @@ from sshjobs.model.template import packed
 from sshjobs.network import Network
 from sshjobs.network.supervise import start_thread
 from sshjobs.running.control import ControlServer, ManagerGoneError, Request, socket_directory
-from sshjobs.running.forms import check_options, hosts_from, in_our_words, jobs_from, options_of, runs_from
+from sshjobs.running.forms import (
+    check_options,
+    hosts_from,
+    in_our_words,
+    jobs_from,
+    limit_of,
+    options_of,
+    runs_from,
+)
 from sshjobs.running.requests import Target, carry_out
 from sshjobs.running.runmanager import Listener, RunManager, silent
 from sshjobs.running.signals import Signals
@@ -69,6 +77,7 @@ class Run:
                transport: str | None = None, slots: int | None = None, fail_fast: bool = False,
                stays_open: bool = False, give_up_host: float | None = None, stdin: BinaryIO | None = None,
                accept_new_host_keys: bool = False, continue_from: Sequence[RunPaths] = (),
+               max_failures: str | int | None = None,
                listener: Listener = silent) -> Run:
         """Make a run and begin to contact its hosts; :meth:`process` carries it out.
 
@@ -77,19 +86,21 @@ class Run:
         :param stdin: read to its end and kept with the run; every job reads it as its standard input
         :param accept_new_host_keys: as for :class:`sshjobs.Network`
         :param continue_from: earlier runs: jobs that are done there count as done, and are not run
+        :param max_failures: end the run when more jobs have failed: 10, or ``"5%"`` of all
         :raises UsageError: something in it cannot be; nothing was started
         """
         check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots, stem=stem,
                       jobfile=jobfile, fail_fast=fail_fast, stays_open=stays_open, give_up_host=give_up_host,
-                      accept_new_host_keys=accept_new_host_keys, listener=listener)
+                      accept_new_host_keys=accept_new_host_keys, max_failures=max_failures, listener=listener)
         chosen, earlier = check_each("hosts", hosts, Host), check_each("continue_from", continue_from, RunPaths)
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
                              stays_open=stays_open, give_up_host=give_up_host,
-                             accept_new_host_keys=accept_new_host_keys)
+                             accept_new_host_keys=accept_new_host_keys, max_failures=max_failures)
         # A run that could take no requests does not begin.
         socket_directory()
         manager = RunManager(listener)
         manager.fail_fast, manager.stays_open, manager.give_up_after = fail_fast, stays_open, give_up_host
+        manager.max_failures = limit_of(max_failures)
         network = Network(str(results), chosen, ssh_config=options["ssh_config"], transport=transport, slots=slots,
                           accept_new_host_keys=accept_new_host_keys)
         manager.Setup(specs, network, name=name, stem=stem, jobfile=jobfile, options=options, stdin=stdin,
@@ -115,7 +126,8 @@ class Run:
               results: str | Path = "results", name: str | None = None, stem: str | None = None,
               ssh_config: str | None = None, transport: str | None = None, slots: int | None = None,
               fail_fast: bool = False, stays_open: bool = False, accept_new_host_keys: bool = False,
-              continue_from: str | Path | Sequence[str | Path] = (), listener: Listener = silent) -> Run:
+              continue_from: str | Path | Sequence[str | Path] = (), max_failures: str | int | None = None,
+              listener: Listener = silent) -> Run:
         """Start a run in a thread of its own and return at once.
 
         :param jobs: path of a jobfile, a builder, or specs
@@ -124,12 +136,14 @@ class Run:
         :param stays_open: do not end with the last job: :meth:`add` brings more, until :meth:`finish`
         :param continue_from: earlier runs, each by its name in ``results`` or its path: jobs that are done there count
             as done in this one. They are among :attr:`jobs` with all that they wrote, and are not run
+        :param max_failures: end the run when more jobs have failed: 10, or ``"5%"`` of all; ``None``: what
+            the jobfile says
         :param listener: called in that thread with each event
         :raises SshjobsError: as :meth:`create`, or a file to be sent is not there; nothing was started
         """
         check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots,
                       fail_fast=fail_fast, stays_open=stays_open, accept_new_host_keys=accept_new_host_keys,
-                      listener=listener, **({} if stem is None else {"stem": stem}))
+                      max_failures=max_failures, listener=listener, **({} if stem is None else {"stem": stem}))
         given, chosen, earlier = jobs_from(jobs), hosts_from(hosts), runs_from(Path(results), continue_from)
         made: Future[Run] = Future()
 
@@ -137,7 +151,8 @@ class Run:
             return cls.create(given.specs, chosen, results=Path(results), name=name, stem=stem or given.stem,
                               jobfile=given.jobfile, ssh_config=ssh_config, transport=transport, slots=slots,
                               fail_fast=fail_fast, stays_open=stays_open,
-                              accept_new_host_keys=accept_new_host_keys, continue_from=earlier, listener=listener)
+                              accept_new_host_keys=accept_new_host_keys, continue_from=earlier, listener=listener,
+                              max_failures=given.run_keys.get("max_failures") if max_failures is None else max_failures)
 
         # The store belongs to the thread that opened it.
         start_thread("sshjobs-run", lambda: cls._carry(make, made), made.set_exception)
@@ -217,7 +232,7 @@ class Run:
 
         :raises SshjobsError: they cannot run here, or the run has ended; nothing was added
         """
-        specs = jobs_from(jobs).specs
+        specs = jobs_from(jobs).for_a_run_that_is_there()
         answer = self.request({"do": "add", "specs": packed(specs)})
         # One that was withdrawn may have had the same name before.
         newest = {job.name: job for job in self.jobs}
@@ -324,7 +339,7 @@ class Run:
         code = EXIT_INTERRUPTED if self._interrupts else self.manager.exit_code
         self.manager.listener({"event": "end", "run": self.name, "directory": str(self.paths.root),
                                "state": summary.state, "counts": summary.counts, "outcomes": summary.outcomes,
-                               "exit_code": code})
+                               "exit_code": code, **_rule(summary)})
         return code
 
     def request(self, request: Request) -> Request:
@@ -410,6 +425,7 @@ def network_of(paths: RunPaths, manager: RunManager) -> Network:
             hosts = [host for host in hosts if not host.removed or host.name in in_use]
     manager.fail_fast, manager.stays_open = bool(options.get("fail_fast")), bool(options.get("stays_open"))
     manager.give_up_after = options.get("give_up_host")
+    manager.max_failures = limit_of(options.get("max_failures"))
     return Network(str(paths.root.parent), hosts, ssh_config=options.get("ssh_config"),
                    transport=options.get("transport"), slots=options.get("slots"),
                    accept_new_host_keys=bool(options.get("accept_new_host_keys")))
@@ -419,3 +435,9 @@ def summary_of(paths: RunPaths) -> Summary:
     """Return where a run stands."""
     with RunReader.open(paths) as reader:
         return reader.summary()
+
+
+def _rule(summary: Summary) -> dict[str, Any]:
+    """Return what an event ``end`` says of the rule that ended the run, where one did."""
+    rule = summary.options.get("ended_by")
+    return {} if rule is None else {"rule": rule}

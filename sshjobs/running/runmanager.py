@@ -118,6 +118,8 @@ class RunManager(Manager):
         # "started" for busy: launched and running are two things to a person who watches.
         word = {"busy": "started", "free": "retry"}.get(job.state, job.state)
         event = {"event": word, **_describe(job)}
+        if word == "retry" and job.not_before is not None:
+            event["not_before"] = round(job.not_before, 3)
         if word == "retry" and job.attempts:
             # The job has no end yet; what it is tried again for is the end of its attempt.
             attempt = job.attempts[-1]

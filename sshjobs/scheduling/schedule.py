@@ -14,8 +14,11 @@ from sshjobs.model.states import (
     STATE_FREE,
     STATE_UNKNOWN,
 )
+from sshjobs.scheduling.delays import Delays
 from sshjobs.scheduling.durations import SLOW, Durations
+from sshjobs.scheduling.elsewhere import Elsewhere
 from sshjobs.scheduling.lines import Gate, GatedLine, Line, is_closed
+from sshjobs.scheduling.place import Place
 from sshjobs.scheduling.queue import Queue
 
 #: Jobs are prefetched, so that a slot that falls free starts the next one with no round trip: as many as the host ends
@@ -27,37 +30,9 @@ MAX_PREFETCHED = 64
 _FILLING = "filling"
 
 
-class _Place:
-    """What the schedule knows of one host."""
-
-    __slots__ = ("brisk", "deferred_until", "drained", "dry", "host", "hungry", "idle", "in_vain", "kept_away",
-                 "lines", "load", "round_trip", "slots", "up")
-
-    def __init__(self, host: Host):
-        self.host = host
-        #: The lines that jobs wait in that may run here.
-        self.lines: list[Line] = []
-        #: How many jobs it takes at a time, and how many are there.
-        self.slots = self.load = 0
-        self.up = False
-        #: Nothing more is launched here: a person wants that, or jobs go wrong here.
-        self.drained = self.kept_away = False
-        #: No line of it had a job, the last time that one was looked for.
-        self.dry = False
-        self.round_trip = 0.0
-        #: A slow host that gets nothing at the end has the time from which on that makes no sense any more.
-        self.deferred_until: float | None = None
-        #: It was deferred for as long as that, and no job has ended here since.
-        self.in_vain = False
-        #: Its slots if it can be used and is not slow, else 0.
-        self.brisk = 0
-        #: A slot is free; less than half of what may be prefetched is there.
-        self.idle = self.hungry = False
-
-    @property
-    def usable(self) -> bool:
-        """Whether jobs are launched here."""
-        return self.up and not self.drained and not self.kept_away
+#: What jobs that wait in one line have in common: the words of ``hosts``, the host of a ``per_host`` job, the priority,
+#: the entry of those that have to wait for each other, and the hosts that it is left to, where others are left out.
+_Key = tuple[tuple[str, ...], str | None, int, str | None, frozenset[str] | None]
 
 
 class Schedule:
@@ -72,13 +47,15 @@ class Schedule:
     """
 
     def __init__(self, hosts: Iterable[Host], rng: random.Random | None = None):
-        self._places = {host.name: _Place(host) for host in hosts}
+        self._places = {host.name: Place(host) for host in hosts}
         self.host_queue: Queue[str] = Queue(
             [STATE_UNKNOWN, STATE_FREE, _FILLING, STATE_BUSY, STATE_ERROR], self._places)
         if rng is not None:
             self.host_queue.rng = rng
         self.durations = Durations()
-        self._lines: dict[tuple[tuple[str, ...], str | None, int, str | None], Line] = {}
+        self._lines: dict[_Key, Line] = {}
+        #: Jobs that wait for a time; jobs that are to be tried again on another host.
+        self.delays, self._elsewhere = Delays(), Elsewhere(self._may_come)
         #: By the name of the entry whose jobs have to wait for each other.
         self._gates: dict[str, Gate] = {}
         self._entered = 0
@@ -105,38 +82,78 @@ class Schedule:
             raise UsageError(f"no host matches {', '.join(job.spec.hosts) or job.only_host}", where=job.name,
                              hint=f"the hosts are {', '.join(list(self._places)[:8])}")
 
-    def _line(self, spec: JobSpec, only_host: str | None) -> Line:
-        gated = None if spec.max_parallel is None else spec.entry_name
-        key = (tuple(spec.hosts), only_host, spec.priority, gated)
+    def _line(self, spec: JobSpec, only_host: str | None, left: frozenset[str] | None = None) -> Line:
+        key = tuple(spec.hosts), only_host, spec.priority, _gated(spec), left
         line = self._lines.get(key)
         if line is None:
             names = (only_host,) if only_host else self._places
-            chosen = {name for name in names if name in self._places and self._places[name].host.matches(spec.hosts)}
-            if spec.max_parallel is None or gated is None:
+            chosen = set(left) if left is not None else {
+                name for name in names if name in self._places and self._places[name].host.matches(spec.hosts)}
+            if spec.max_parallel is None:
                 line = Line(chosen, self.durations, spec.priority)
             else:
-                gate = self._gates.setdefault(gated, Gate(spec.max_parallel))
+                gate = self._gates.setdefault(spec.entry_name, Gate(spec.max_parallel))
                 line = GatedLine(chosen, self.durations, spec.priority, gate)
             self._lines[key] = line
             for name in chosen:
                 self._places[name].lines.append(line)
         return line
 
-    def add(self, job: Job) -> None:
-        """Let a job wait for a host. One that no host matches is :meth:`hopeless`."""
+    def add(self, job: Job, at: float | None = None) -> None:
+        """Let a job wait for a host. One that no host matches is :meth:`hopeless`.
+
+        :param at: not before that time, in seconds of the clock of :meth:`next`
+        """
+        if at is not None:
+            self.delays.add(job, at)
+            return
         line = self._line(job.spec, job.only_host)
+        left = None if job.spec.retry_on == "any" else self._elsewhere.hosts_for(job, line.hosts)
+        if left is not None:
+            line = self._line(job.spec, job.only_host, left)
+            self._elsewhere.enter(job, line)
         line.add(job, self._entered)
         self._entered += 1
         self._count_waiting(line, 1)
         self._moisten(line)
 
     def remove(self, job: Job) -> bool:
-        """Take a job out of its line; tell whether it waited there."""
-        line = self._line(job.spec, job.only_host)
+        """Take a job out of its line, or let it wait for its time no more; tell whether it waited."""
+        if self.delays.discard(job):
+            return True
+        line = self._elsewhere.line_of(job) or self._line(job.spec, job.only_host)
         if not line.remove(job):
             return False
         self._count_waiting(line, -1)
+        self._leave_elsewhere(job)
         return True
+
+    def has_another_host(self, job: Job) -> bool:
+        """Tell whether there is a host for a job beside those that it failed on."""
+        return self._elsewhere.hosts_for(job, self._line(job.spec, job.only_host).hosts) is not None
+
+    def _may_come(self, host: str) -> bool:
+        """Tell whether jobs can be launched on a host, or nobody knows yet."""
+        place = self._places.get(host)
+        return place is not None and (place.usable or not (place.tried or place.drained or place.kept_away))
+
+    def _leave_elsewhere(self, job: Job) -> None:
+        """Note that a job has left its line. One that leaves hosts out goes when nobody waits in it any more: there may
+        be as many of them as jobs."""
+        line = self._elsewhere.leave(job) if self._elsewhere else None
+        if line is None or line:
+            return
+        self._lines = {key: one for key, one in self._lines.items() if one is not line}
+        for name in line.hosts:
+            self._places[name].lines.remove(line)
+        if isinstance(line, GatedLine):
+            line.gate.lines.remove(line)
+
+    def _unstrand(self) -> None:
+        """Let jobs run on any host again where no other than those that they failed on can be used any more."""
+        for job in self._elsewhere.stranded() if self._elsewhere else ():
+            self.remove(job)
+            self.add(job)
 
     def _count_waiting(self, line: Line, more: int) -> None:
         self.waiting += more
@@ -166,6 +183,8 @@ class Schedule:
 
         :param now: seconds of any clock that never goes back
         """
+        for job in self.delays.take(now):
+            self.add(job)
         while self.waiting and not self.paused:
             state = STATE_FREE if self.host_queue.AnyInState(STATE_FREE) else _FILLING
             if not self.host_queue.AnyInState(state):
@@ -186,12 +205,13 @@ class Schedule:
                 continue
             job = line.take(host, spare=len(line.hosts) > 1 and any(
                 self._places[name].up for name in line.hosts if name != host))
-            self._leave_line(line, host)
+            self._leave_line(line, job, host)
             return job, host
         return None
 
-    def _leave_line(self, line: Line, host: str) -> None:
+    def _leave_line(self, line: Line, job: Job, host: str) -> None:
         self._count_waiting(line, -1)
+        self._leave_elsewhere(job)
         self._count_taken(line, 1)
         self._places[host].load += 1
         self._settle(host)
@@ -232,16 +252,18 @@ class Schedule:
             return None
         line = min(lines, key=Line.rank)
         job = line.take(host, spare=False)
-        self._leave_line(line, host)
+        self._leave_line(line, job, host)
         return job
 
     def hopeless(self) -> list[Job]:
         """Take out and return the jobs none of whose hosts can be used any more."""
         lost: list[Job] = []
-        for line in self._lines.values():
+        for line in list(self._lines.values()):
             if line and all(self.host_queue.StateOf(name) == STATE_ERROR for name in line.hosts):
                 jobs = line.clear()
                 self._count_waiting(line, -len(jobs))
+                for job in jobs:
+                    self._leave_elsewhere(job)
                 lost.extend(jobs)
         return lost
 
@@ -278,7 +300,7 @@ class Schedule:
         place = self._places[host]
         self._up += not place.up
         self._usable -= place.usable
-        place.up, place.slots = True, slots
+        place.up, place.tried, place.slots = True, True, slots
         self._usable += place.usable
         self._settle(host)
 
@@ -295,18 +317,21 @@ class Schedule:
         place = self._places[host]
         self._up -= place.up
         self._usable -= place.usable
-        place.up = False
+        place.up, place.tried = False, True
         self._settle(host)
         self.host_queue.SetState(host, STATE_ERROR if lasting else STATE_UNKNOWN)
+        self._unstrand()
 
     def add_host(self, host: Host) -> None:
         """Add a host; jobs that wait for a selection that it matches may run there."""
-        place = self._places[host.name] = _Place(host)
+        place = self._places[host.name] = Place(host)
         if host.name in self.host_queue:
             self.host_queue.SetState(host.name, STATE_UNKNOWN)
         else:
             self.host_queue.Add(host.name)
-        for (selectors, only_host, _, _), line in self._lines.items():
+        for (selectors, only_host, _, _, left), line in self._lines.items():
+            if left is not None:
+                continue
             if only_host == host.name or (only_host is None and host.matches(selectors)):
                 line.hosts.add(host.name)
                 place.lines.append(line)
@@ -316,7 +341,7 @@ class Schedule:
         and none of long ones."""
         return self._prefetch_limit(host, self._places[host])
 
-    def _prefetch_limit(self, host: str, place: _Place) -> int:
+    def _prefetch_limit(self, host: str, place: Place) -> int:
         duration = self.durations.on(host)
         if duration is None:
             return 0
@@ -356,6 +381,7 @@ class Schedule:
         place.drained = drained
         self._usable += place.usable
         self._settle(host)
+        self._unstrand()
 
     def is_drained(self, host: str) -> bool:
         """Tell whether a person wants nothing more launched on a host."""
@@ -368,6 +394,7 @@ class Schedule:
         place.kept_away = kept_away
         self._usable += place.usable
         self._settle(host)
+        self._unstrand()
 
     def is_kept_away(self, host: str) -> bool:
         """Tell whether jobs are kept away from a host because they go wrong there."""
@@ -396,7 +423,7 @@ class Schedule:
         self._deferred.pop(host, None)
         self._dry.pop(host, None)
 
-    def _set_dry(self, place: _Place, dry: bool) -> None:
+    def _set_dry(self, place: Place, dry: bool) -> None:
         place.dry = dry
         if dry:
             self._dry[place.host.name] = None
@@ -431,3 +458,7 @@ class Schedule:
                 state = STATE_FREE if load < slots else _FILLING if load < slots + limit else STATE_BUSY
             if self.host_queue.StateOf(host) != state:
                 self.host_queue.SetState(host, state)
+
+
+def _gated(spec: JobSpec) -> str | None:
+    return None if spec.max_parallel is None else spec.entry_name

@@ -17,8 +17,9 @@ def status(reader: RunReader) -> dict[str, Any]:
     """Return the whole document.
 
     Keys: ``run``, ``state``, ``counts`` and ``jobs``, each job with its ``attempts``, and with ``memory``, the bytes
-    that it needs, where it says so. Times are seconds since the epoch by the host's clock. An attempt that is carried
-    over has ``from``, the name of the run that made it.
+    that it needs, where it says so; one that is not tried again before a time has ``not_before``, by this machine's
+    clock. Other times are seconds since the epoch by the host's clock. An attempt that is carried over has ``from``,
+    the name of the run that made it.
     """
     with reader.snapshot():
         document = summary_document(reader)
@@ -63,6 +64,8 @@ def _jobs(reader: RunReader, only: Iterable[JobRow] | None = None) -> Iterator[d
         job = _job(row, attempts)
         if row.number in needs:
             job["memory"] = needs[row.number]
+        if row.not_before is not None:
+            job["not_before"] = row.not_before
         yield job
 
 

@@ -90,7 +90,7 @@ DELETE FROM jobs WHERE number = ?;
 -- name: update_job
 -- Write where a job stands; a trigger keeps the counts.
 UPDATE jobs SET state = ?, outcome = ?, exit_status = ?, signal = ?, reason = ?, host = ?, paused = ?,
-                changed = ?
+                not_before = ?, changed = ?
 WHERE number = ?;
 
 -- name: insert_cancelled
@@ -175,16 +175,16 @@ SELECT state, ifnull(outcome, ''), count(*) FROM jobs GROUP BY 1, 2;
 
 -- name: select_jobs
 -- A page of the jobs, in order. Fewer than five states are padded by repeating one.
-SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, paused FROM jobs
+SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, paused, not_before FROM jobs
 WHERE number > ? AND state IN (?, ?, ?, ?, ?) ORDER BY number LIMIT ?;
 
 -- name: select_job
 -- One job by its name.
-SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, paused FROM jobs WHERE name = ?;
+SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, paused, not_before FROM jobs WHERE name = ?;
 
 -- name: select_changed
 -- A page of the jobs that changed after a commit, oldest change first.
-SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, paused, changed FROM jobs
+SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, paused, not_before, changed FROM jobs
 WHERE changed > 0 AND changed > ? AND changed <= ? ORDER BY changed, number;
 
 -- name: select_attempts
@@ -199,7 +199,7 @@ SELECT name FROM jobs WHERE name >= ? ORDER BY name LIMIT ?;
 
 -- name: select_unfinished
 -- The jobs that a new manager has to know: not at their end, or with something left on a host.
-SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused, params FROM jobs
+SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused, params, not_before FROM jobs
 WHERE state NOT IN ('done', 'error') OR number IN (SELECT job FROM attempts WHERE released = 0)
 ORDER BY number;
 
@@ -209,7 +209,7 @@ SELECT job FROM cancelled;
 
 -- name: select_full_job
 -- One job by its name, as a manager needs it.
-SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused, params FROM jobs
+SELECT number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused, params, not_before FROM jobs
 WHERE name = ?;
 
 -- name: select_skipped
@@ -307,7 +307,7 @@ FROM attempts WHERE job BETWEEN ? AND ? ORDER BY job, n;
 
 -- name: select_full_row
 -- One job by its number.
-SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, paused FROM jobs WHERE number = ?;
+SELECT number, name, state, outcome, exit_status, signal, host, reason, only_host, paused, not_before FROM jobs WHERE number = ?;
 
 -- name: select_spec_of
 -- What a job is to run: the id of its spec's row, and what is its own of that.

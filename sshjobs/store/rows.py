@@ -46,6 +46,7 @@ class JobRow(NamedTuple):
     reason: str | None
     only_host: str | None
     paused: int | None
+    not_before: float | None
 
 
 class AttemptRow(NamedTuple):
@@ -156,7 +157,7 @@ def new_job_row(job: Job, spec: int) -> tuple[Any, ...]:
 def job_row(job: Job, commit: int) -> tuple[Any, ...]:
     """Return the parameters of the query ``update_job``."""
     return (job.state, job.outcome, job.exit_status, job.signal, clean_text(job.reason), job.host, job.paused,
-            commit, job.index + 1)
+            job.not_before, commit, job.index + 1)
 
 
 def attempt_row(job: Job, attempt: Attempt) -> tuple[Any, ...]:
@@ -194,7 +195,7 @@ def _facts(text: str) -> dict[str, Any]:
 
 def job_row_of(row: Sequence[Any]) -> JobRow:
     """Return a row of a query for jobs, checked."""
-    check_row(row, "issSIISSSI")
+    check_row(row, "issSIISSSIF")
     if row[2] not in STATES:
         raise Damage(f"no job can be {repr(row[2])[:40]}")
     if row[7] is not None and len(row[7]) > LONGEST_REASON:
@@ -337,14 +338,15 @@ def spec_json(spec: JobSpec) -> str:
 
 def read_job(row: tuple[Any, ...], specs: SpecReader, attempts: Iterable[AttemptRow]) -> Job:
     """Return a row of the query ``select_unfinished`` with its attempts as a job."""
-    check_row(row, "isiiSsSIISSIS")
-    number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused, params = row
+    check_row(row, "isiiSsSIISSISF")
+    (number, name, spec, repeat, only_host, state, outcome, exit_status, signal, reason, host, paused, params,
+     not_before) = row
     if state not in STATES:
         raise Damage(f"no job can be {repr(state)[:40]}")
     job = Job(specs.spec(spec, name, repeat, params), number - 1, name)
     job.only_host, job.state, job.outcome = only_host, state, outcome_of(outcome)
     job.exit_status, job.signal, job.reason, job.host = exit_status, signal, reason, host
-    job.paused = None if paused is None else bool(paused)
+    job.paused, job.not_before = None if paused is None else bool(paused), not_before
     for attempt in attempts:
         job.attempts.append(read_attempt(attempt))
         job.id_ = job.attempts[-1].uid

@@ -58,7 +58,8 @@ CREATE TABLE jobs (
     host        TEXT,                       -- of the newest attempt
     changed     INTEGER NOT NULL DEFAULT 0, -- number of the commit that last changed it; 0: never
     paused      INTEGER,                    -- 1: by a person; 0: it was, and its host may not know that it goes on
-    params      TEXT                        -- JSON: the values of its parameters, in the order of the spec's names
+    params      TEXT,                       -- JSON: the values of its parameters, in the order of the spec's names
+    not_before  REAL                        -- it is not tried again before that time, by the manager's clock
 );
 
 CREATE UNIQUE INDEX jobs_by_name ON jobs (name);

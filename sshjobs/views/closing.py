@@ -52,6 +52,7 @@ def closing(event: Event, elapsed: float | None, word: str, *, brief: bool = Fal
     if not brief:
         last.append(f"outputs: {_nearest(paths.jobs)}/<job>/stdout and stderr")
     took = "" if elapsed is None else f" in {wording.duration(elapsed)}"
+    took += wording.rule(event.get("rule"))
     last.append(f"{event['run']} {event['state']}: {wording.counts(counts)} of {wording.count(total, 'job')}{took}")
     if counts[STATE_ERROR] > cancelled and not brief:
         with RunReader.open(paths) as reader:

@@ -76,7 +76,8 @@ class Lines(View):
         left = -1 if self._quiet else self._hosts.room(event["host"])
         if left >= 0:
             more = "" if left else " (no more is told of that host)"
-            self._say("retry", f"{event['job']} on {event['host']}: {event['reason']}{more}")
+            again = f"; again at {clock(event['not_before'])}" if "not_before" in event else ""
+            self._say("retry", f"{event['job']} on {event['host']}: {event['reason']}{again}{more}")
 
     def _on_unknown(self, event: Event) -> None:
         left = -1 if self._quiet else self._hosts.room(event["host"])

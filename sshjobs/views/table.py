@@ -49,7 +49,7 @@ class Table:
         """Print what is to be said of the run itself, and of hosts that cannot be used."""
         summary = self._reader.summary()
         self._line(f"{summary.run} {summary.state}: {wording.counts(summary.counts)} "
-                   f"of {wording.count(summary.total, 'job')}")
+                   f"of {wording.count(summary.total, 'job')}{wording.rule(summary.options.get('ended_by'))}")
         self._line(f"began {wording.clock(summary.created, self._now)}, in {self._reader.paths.root}")
         if summary.state in _HINTS:
             self._line(_HINTS[summary.state].format(self._word))
@@ -130,7 +130,7 @@ class Table:
             return f"since {wording.clock(since, self._now)}: {job.host} cannot be asked" if since else "away"
         if job.state == STATE_ERROR:
             return wording.ending(job.outcome, job.exit_status, job.signal, job.reason)
-        return wording.standing(job.paused, job.reason)
+        return wording.standing(job.paused, job.reason, job.not_before)
 
     def _page(self, rows: list[tuple[str, ...]], first: bool) -> None:
         if self._tty:

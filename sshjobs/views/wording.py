@@ -100,6 +100,15 @@ def ending(outcome: str | None, exit_status: int | None, number: int | None, rea
     return _because(words.get(outcome or "", outcome or "not over"), reason)
 
 
+def rule(told: Mapping[str, Any] | None) -> str:
+    """Return which rule ended a run before its last job, to stand at the end of a line; empty where none did."""
+    if told is None:
+        return ""
+    if told["rule"] == "max_failures":
+        return f"; ended by max_failures: {count(told['failed'], 'job')} failed, more than {told['limit']}"
+    return f"; ended by {told['rule']}: {told['job']} did not succeed"
+
+
 def left_out(cancelled: int, word: str) -> str:
     """Return what runs jobs after all that were cancelled: a resume leaves them out, and somebody who interrupted the
     run may not know.
@@ -110,9 +119,16 @@ def left_out(cancelled: int, word: str) -> str:
     return f"{were} cancelled; to run what did not succeed, too: sshjobs retry {word} --failed"
 
 
-def standing(paused: int | None, reason: str | None) -> str:
-    """Return why a job that is not over stands where it does; empty where there is nothing to say."""
-    return "paused by a person" if paused else reason or ""
+def standing(paused: int | None, reason: str | None, not_before: float | None = None) -> str:
+    """Return why a job that is not over stands where it does; empty where there is nothing to say.
+
+    :param not_before: it is not tried again before that time
+    """
+    if paused:
+        return "paused by a person"
+    if not_before is not None:
+        return f"is tried again at {clock(not_before)}{f'; {reason}' if reason else ''}"
+    return reason or ""
 
 
 def ending_of(event: Mapping[str, Any]) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 from sshjobs.model.spec import JobSpec
 from sshjobs.model.states import STATE_BUSY, STATE_FREE
 from sshjobs.store import JobRow, RunReader
+from sshjobs.views.wording import clock
 
 
 def why_it_waits(row: JobRow, spec: JobSpec, reader: RunReader) -> str | None:
@@ -14,6 +17,8 @@ def why_it_waits(row: JobRow, spec: JobSpec, reader: RunReader) -> str | None:
     summary = reader.summary()
     if row.paused:
         return "it is paused by a person"
+    if row.not_before is not None and row.not_before > time.time():
+        return f"it is tried again at {clock(row.not_before)}"
     if summary.options.get("paused"):
         return "the run is paused by a person"
     if summary.state not in ("running", "unattended"):

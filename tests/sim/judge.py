@@ -60,6 +60,9 @@ class Judge(Watcher):
         self.asked: dict[str, tuple[float, str]] = {}
         #: How often a person wanted jobs to be tried again.
         self.tried_again = 0
+        #: When attempts ended on their hosts; and the clock as it was at the beginning.
+        self.ended_at: dict[str, float] = {}
+        self._wall = world.wall
         #: Main processes that were killed.
         self._killed: set[Process] = set()
 
@@ -102,6 +105,7 @@ class Judge(Watcher):
         if process.status is None and process.signal is None:
             return
         self.exits[process.uid] = process.status, process.signal
+        self.ended_at[process.uid] = self.world.now
         if process not in self._killed:
             self._see_that_wishes_were_heard(machine, process)
 
@@ -196,6 +200,8 @@ class Judge(Watcher):
     def on_commit(self, jobs: Iterable[Job], attempts: Iterable[tuple[Attempt, Job]], paths: RunPaths) -> None:
         """Hold what was just made durable against the ledger."""
         for attempt, job in attempts:
+            if attempt.uid not in self.evidence.launches:
+                self._check_delay(job, attempt)
             self.evidence.launched(attempt, self.world.now)
             if attempt.started is not None and attempt.uid not in self.starts:
                 raise self.broken(f"T: attempt {attempt.uid} is said to run and never started")
@@ -238,6 +244,16 @@ class Judge(Watcher):
             directory = paths.job(job.name)
         for stream, name in ((1, "stdout"), (2, "stderr")):
             self.check_output(attempt, stream, self.files.read(directory / name))
+
+    def _check_delay(self, job: Job, attempt: Attempt) -> None:
+        """Make sure that nothing is tried again too early, where nobody has set a clock or asked for it."""
+        delay, before = job.spec.retry_delay, job.attempts[:job.attempts.index(attempt)]
+        own = [one for one in before if one.outcome in JOB_OUTCOMES and one.cause is not Cause.HOSTS_FAULT]
+        if delay is None or not own or own[-1] is not before[-1] or self.tried_again or self.world.wall != self._wall:
+            return
+        least = min(delay * 2 ** (len(own) - 1), 3600.0)
+        if (ended := self.ended_at.get(own[-1].uid)) is not None and self.world.now < ended + least:
+            raise self.broken(f"T: {attempt.uid} is launched {self.world.now - ended} s after the end before, not {least}")
 
     def _count_attempts(self, job: Job) -> None:
         """Hold the number of attempts against what was asked for. It is counted here by the plain words of the page."""

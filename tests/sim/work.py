@@ -63,6 +63,7 @@ class Work:
         if rng.random() > 0.35:
             return
         spec.ok_exit = rng.choice((None, [0, 3], [0, 1, 255], [3]))
+        spec.retry_delay, spec.retry_on = rng.choice((None, 0.5, 5.0)), rng.choice(("any", "elsewhere"))
         words = rng.sample(["failed", "signalled", "timed_out"], rng.randint(1, 3))
         spec.retries = {word: {"times": rng.choice((0, 1, 1, 3)), "timeout": rng.choice((1.0, 2.0))} for word in words}
 

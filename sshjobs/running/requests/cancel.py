@@ -7,7 +7,8 @@ from copy import copy
 from sshjobs.errors import UsageError
 from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_ERROR, STATE_FREE, Outcome
-from sshjobs.running.manager import CANCELLED_BEFORE, Manager
+from sshjobs.running.endings import CANCELLED_BEFORE
+from sshjobs.running.manager import Manager
 from sshjobs.running.requests.base import Data, Request, names_of
 from sshjobs.running.requests.target import Target
 from sshjobs.store.change import Change
@@ -57,5 +58,6 @@ class Cancel(Request):
 
 def _cancelled(job: Job) -> Job:
     ended = copy(job)
-    ended.state, ended.outcome, ended.reason, ended.paused = STATE_ERROR, Outcome.CANCELLED, CANCELLED_BEFORE, None
+    ended.state, ended.outcome, ended.reason = STATE_ERROR, Outcome.CANCELLED, CANCELLED_BEFORE
+    ended.paused = ended.not_before = None
     return ended
