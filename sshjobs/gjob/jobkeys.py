@@ -1,7 +1,7 @@
 """What a launch says of its job, key by key: what each may be, and what those that are about the start of its program
 change there. What other keys mean is the runner's business, and the agent's."""
 
-from .values import MAX_PATH, is_blob, is_bool, is_files, is_seconds, is_text
+from .values import MAX_PATH, is_blob, is_bool, is_files, is_seconds, is_text, to_bytes
 
 MYPY = False
 if MYPY:
@@ -67,7 +67,7 @@ CHECKS: "dict[str, Callable[[Any], bool]]" = {
     "argv": _is_argv, "script": is_text, "strict": is_bool, "login": is_bool, "env": _is_env,
     "cwd": _is_cwd, "timeout": _is_timeout, "lease": _is_lease, "nice": _is_nice, "leftovers": _is_leftovers,
     "stdin": is_blob, "files": is_files, "listing": is_blob, "output": _is_output, "call": _is_python,
-    "memory": _is_memory,
+    "memory": _is_memory, "wrap": _is_argv,
 }
 
 
@@ -80,5 +80,9 @@ def _memory(start: Start, value: int) -> None:
     start.env[b"SSHJOBS_MEMORY"] = b"%d" % value
 
 
+def _wrap(start: Start, words: "list[str]") -> None:
+    start.argv[:0] = [to_bytes(word) for word in words]
+
+
 #: What a key changes in the start of its job's program.
-CHANGES: "dict[str, Callable[[Start, Any], None]]" = {"nice": _nice, "memory": _memory}
+CHANGES: "dict[str, Callable[[Start, Any], None]]" = {"nice": _nice, "memory": _memory, "wrap": _wrap}

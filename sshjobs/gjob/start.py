@@ -183,7 +183,8 @@ class Starter:
     def _argv(self, uid: str, spec: "dict[str, Any]", env: "dict[bytes, bytes]") -> "list[bytes]":
         if "argv" in spec:
             return [to_bytes(word) for word in spec["argv"]]
-        bash = _find(b"bash", env)
+        # What it is wrapped in may have a bash of its own.
+        bash = b"bash" if "wrap" in spec else _find(b"bash", env)
         if bash is None:
             raise StartError("no such program: bash (a script needs it); PATH is %s"
                              % os.fsdecode(env.get(b"PATH", b"not set")), CANNOT_START, missing=True)

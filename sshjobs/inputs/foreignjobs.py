@@ -37,8 +37,9 @@ FOREIGN_KEYS: dict[str, str] = {
     **dict.fromkeys("strategy foreach for_each with_items loop array count replicas times repeats iterations "
                     "params parameters sweep".split(), _VALUES),
     **dict.fromkeys("image container docker singularity apptainer".split(),
-                    "write it into commands: docker run --rm IMAGE COMMAND"),
-    **dict.fromkeys("modules module conda venv".split(), "write it into commands, and login: true where they need it"),
+                    "write wrap: [apptainer, exec, IMAGE]"),
+    "conda": "write wrap: [conda, run, -n, ENV]",
+    **dict.fromkeys("modules module venv".split(), "write it into commands, and login: true where they need it"),
     **dict.fromkeys("user username become login_user".split(), "the hosts file says who logs in: user@host"),
     **dict.fromkeys("title id job job_name job-name jobname".split(), "write name"),
     **dict.fromkeys("allow_failure ignore_errors continue-on-error continue_on_error".split(), "write strict: false"),

@@ -13,12 +13,12 @@ import re
 import stat
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from sshjobs.errors import InputError, Problem, UsageError, printable
 from sshjobs.inputs.hostformats import odd_port, odd_word, recognise
 from sshjobs.inputs.hostranges import MAX_HOSTS, expand, split_list
+from sshjobs.inputs.hostsettings import ALLOWED, Settings, number_from, short, words_of
 from sshjobs.inputs.source import check_text, read_input
 from sshjobs.model.given import MAX_SLOTS
 from sshjobs.model.host import Host
@@ -27,19 +27,16 @@ from sshjobs.model.host import Host
 MAX_BYTES = 4 * 2**20
 
 _LOG = logging.getLogger(__name__)
+_QUOTES = re.compile(r"[\"'\\]")
 _COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)
 _WORD = re.compile(r"[^ \t]+")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
 _PATTERN = re.compile(r"[A-Za-z0-9._,\[\]{}/-]+")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,254}")
 _ZONE = re.compile(r"[A-Za-z0-9._-]{1,32}")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}")
-_PYTHON = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9._/+-]{0,999}")
 _RANGE = re.compile(r"[{]|\[[^:\]]*\]")
 _BRACKET = re.compile(r"\[[^\]]*\]")
 _LIKE_A_FILE = re.compile(r"^[.~]|/|\.(txt|hosts|list|conf|ya?ml)$")
-_OPTIONS = ("slots", "python")
-_ALLOWED = "letters, digits, '.', '_' and '-' are allowed"
 
 
 def load_hosts(spec_or_path: str | Sequence[str]) -> list[Host]:
@@ -137,9 +134,13 @@ class _Reader:
                 what = f"control character U+{ord(letter):04X}"
                 self._problem(number, at + 1, f"{what} is not allowed; take it out")
                 return
-        text = _COMMENT.sub("", line)
-        for start, part in split_list(text) if self.spec else [(0, text)]:
-            words = [(start + match.start() + 1, match[0]) for match in _WORD.finditer(part)]
+        plain = line if _QUOTES.search(line) else _COMMENT.sub("", line)
+        for start, part in split_list(plain) if self.spec else [(0, line)]:
+            try:
+                words = [(start + column, word) for column, word in words_of(part)]
+            except UsageError as error:
+                self._problem(number, start + 1, str(error))
+                continue
             if words:
                 self._words(number, words)
             elif self.spec:
@@ -147,7 +148,7 @@ class _Reader:
 
     def _words(self, number: int, words: list[tuple[int, str]]) -> None:
         """Read one host, or a range of them, and what is said about it."""
-        settings = _Settings()
+        settings = Settings()
         column, names = words[0]
         for at, word in words[1:]:
             try:
@@ -179,7 +180,8 @@ class _Reader:
                 self._problem(line, column, odd)
             return
         slots = (before.slots or 1) + (host.slots or 1)
-        if not self.repeats or ranged or host.name in self.ranged or before.python != host.python or slots > MAX_SLOTS:
+        if not self.repeats or ranged or host.name in self.ranged or slots > MAX_SLOTS or (
+                (before.python, before.env, before.wrap) != (host.python, host.env, host.wrap)):
             first = self.places[host.name]
             where = f"line {first[0]}" if first[0] != line else f"column {first[1]}"
             message = f"host '{host.name}' is named twice (first on {where}); keep one of them"
@@ -189,40 +191,7 @@ class _Reader:
             self.hosts[host.name] = replace(before, slots=slots, tags=tags)
 
 
-class _Settings:
-    """What the words after a host say."""
-
-    def __init__(self) -> None:
-        self.slots: int | None = None
-        self.python: str | None = None
-        self.tags: list[str] = []
-
-    def take(self, word: str, *, tags: bool) -> None:
-        """Take one word: ``slots=N``, ``python=PATH`` or a tag.
-
-        :raises UsageError: none of them
-        """
-        key, is_option, value = word.partition("=")
-        if is_option and key not in _OPTIONS:
-            near = get_close_matches(key, _OPTIONS, 1)
-            hint = f"did you mean {near[0]}=?" if near else "there are slots=N and python=PATH"
-            raise UsageError(f"unknown option '{_short(key)}='", hint=hint)
-        if is_option and getattr(self, key) is not None:
-            raise UsageError(f"{key}= is given twice", hint="keep one of them")
-        if key == "slots" and is_option:
-            self.slots = _number(value, "slots", MAX_SLOTS)
-        elif key == "python" and is_option:
-            self.python = _python(value)
-        elif not tags:
-            hint = "part hosts by commas; tags go in a hosts file"
-            raise UsageError(f"'{_short(word)}' is no option", hint=hint)
-        elif not _TAG.fullmatch(word):
-            raise UsageError(f"'{_short(word)}' is not a tag", hint=_ALLOWED)
-        else:
-            self.tags.append(word)
-
-
-def _hosts(word: str, settings: _Settings) -> list[Host]:
+def _hosts(word: str, settings: Settings) -> list[Host]:
     """Return the hosts that ``[user@]host[:port]`` means.
 
     :raises UsageError: it could be taken for something else by ssh or a shell, or is no host
@@ -233,21 +202,22 @@ def _hosts(word: str, settings: _Settings) -> list[Host]:
     if rest.startswith("[") and ":" in rest.partition("]")[0]:
         address, closed, port = rest[1:].partition("]")
         if not closed:
-            raise UsageError(f"the bracket in '{_short(rest)}' is not closed", hint="write [fe80::1]:22")
+            raise UsageError(f"the bracket in '{short(rest)}' is not closed", hint="write [fe80::1]:22")
         _check_ipv6(address)
         names = [f"[{address}]"]
         if port and not port.startswith(":"):
-            raise UsageError(f"'{_short(port)}' after the brackets is not a port", hint="write [fe80::1]:22")
+            raise UsageError(f"'{short(port)}' after the brackets is not a port", hint="write [fe80::1]:22")
     else:
         pattern, colon, port = rest.partition(":")
         if ":" in port and "[" not in pattern:
-            raise UsageError(f"'{_short(rest)}' is not host:port", hint="IPv6 goes in brackets: [fe80::1]:22")
+            raise UsageError(f"'{short(rest)}' is not host:port", hint="IPv6 goes in brackets: [fe80::1]:22")
         port = colon + port
         names = _names(pattern)
-    number = _number(port[1:], "a port", 65535) if port else None
+    number = number_from(port[1:], "a port", 65535) if port else None
     return [
         Host(f"{user}{at}{name}{port}", user or None, number, settings.slots, settings.python,
-             tuple(settings.tags), local=name == "localhost" and not at and not port)
+             tuple(settings.tags), local=name == "localhost" and not at and not port,
+             env=tuple(settings.env.items()), wrap=tuple(settings.wrap or ()))
         for name in names
     ]
 
@@ -256,22 +226,23 @@ def _names(pattern: str) -> list[str]:
     if not pattern:
         raise UsageError("the host's name is missing", hint="write [user@]host[:port]")
     if pattern.startswith("-"):
-        raise UsageError(f"'{_short(pattern)}' starts with '-'", why="ssh would take it for an option",
+        raise UsageError(f"'{short(pattern)}' starts with '-'", why="ssh would take it for an option",
                          hint="give the host an alias in ssh_config")
     if not _PATTERN.fullmatch(pattern):
         bad = next(letter for letter in pattern if not _PATTERN.fullmatch(letter))
-        raise UsageError(f"'{_short(pattern)}' holds {bad!a}, which no host name may", hint=_ALLOWED)
+        raise UsageError(f"'{short(pattern)}' holds {bad!a}, which no host name may", hint=ALLOWED)
     names = expand(pattern)
     for name in names:
         if not _NAME.fullmatch(name):
-            raise UsageError(f"'{_short(name)}' is not a host name", hint=_ALLOWED + ", not '.' first")
+            raise UsageError(f"'{short(name)}' is not a host name",
+                             hint="letters, digits, '.', '_' and '-' are allowed, not '.' first")
     return names
 
 
 def _alias(user: str) -> str:
     """Return how a login name is given that cannot stand before '@'."""
     return ("write an alias into ~/.ssh/config, and name that here: "
-            f"Host NAME, below it HostName HOST and User {_short(user)}")
+            f"Host NAME, below it HostName HOST and User {short(user)}")
 
 
 def _check_user(user: str) -> None:
@@ -279,7 +250,7 @@ def _check_user(user: str) -> None:
         raise UsageError("the login name before '@' is missing",
                          hint="a group is named on the command line: --hosts @NAME")
     if not _USER.fullmatch(user):
-        raise UsageError(f"'{_short(user)}' is not a login name", why=_ALLOWED, hint=_alias(user))
+        raise UsageError(f"'{short(user)}' is not a login name", why=ALLOWED, hint=_alias(user))
 
 
 def _check_ipv6(text: str) -> None:
@@ -287,29 +258,9 @@ def _check_ipv6(text: str) -> None:
     try:
         ipaddress.IPv6Address(address)
     except ValueError:
-        raise UsageError(f"'[{_short(text)}]' is not an IPv6 address", hint="write [fe80::1]:22") from None
+        raise UsageError(f"'[{short(text)}]' is not an IPv6 address", hint="write [fe80::1]:22") from None
     if zone and not _ZONE.fullmatch(interface):
-        raise UsageError(f"'%{_short(interface)}' names no interface", hint="write [fe80::1%eth0]")
-
-
-def _number(text: str, what: str, most: int) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
-        raise UsageError(f"{what} must be a number from 1 to {most}, got '{_short(text)}'")
-    return int(text)
-
-
-def _python(text: str) -> str:
-    if not _PYTHON.fullmatch(text):
-        raise UsageError(f"python= cannot be '{_short(text)}'", hint="write python3.11 or /opt/bin/python3")
-    if "/" in text and not text.startswith("/"):
-        raise UsageError(f"python= cannot be the relative path '{_short(text)}'", hint="write the whole path")
-    return text
-
-
-def _short(text: str) -> str:
-    """A text for a message, in ASCII: letters that only look like a host's name are seen for what they are."""
-    shown = text.encode("ascii", "backslashreplace").decode("ascii")
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+        raise UsageError(f"'%{short(interface)}' names no interface", hint="write [fe80::1%eth0]")
 
 
 def _warn_if_open_to_all(path: str | Path) -> None:

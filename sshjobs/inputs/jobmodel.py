@@ -43,6 +43,7 @@ from sshjobs.model.keys import (
     Uses,
     Variables,
     Whole,
+    Words,
 )
 from sshjobs.model.sizes import parse_memory
 from sshjobs.scheduling.failures import FailureLimit
@@ -184,7 +185,7 @@ Script = Annotated[
     list[str], BeforeValidator(_script), AfterValidator(_not_blank),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _TEXT_OR_NUMBER, "minItems": 1}]}),
 ]
-Words = Annotated[
+Arguments = Annotated[
     list[Annotated[str, AfterValidator(_word)]], AfterValidator(_words),
     WithJsonSchema({"type": "array", "items": _TEXT_OR_NUMBER, "minItems": 1}),
 ]
@@ -271,6 +272,8 @@ def _type(name: str, key: Key) -> Any:
             kind = Annotated[str, WithJsonSchema(_TEXT_OR_NUMBER)] if as_written else str
         case Texts():
             kind = list[Annotated[str, AfterValidator(_not_empty)]]
+        case Words():
+            kind = list[Annotated[str, AfterValidator(_word)]]
         case Variables():
             kind = Env
         case Awaited():
@@ -316,7 +319,7 @@ class JobEntry(Settings):
 
     name: Annotated[str, AfterValidator(_name)] = Field("", description="What the job is called.")
     commands: Script = Field([], description="Lines of a bash script, or one string.")
-    argv: Words = Field([], description="A program and its arguments, run without a shell.")
+    argv: Arguments = Field([], description="A program and its arguments, run without a shell.")
     matrix: Matrix = Field(None, description="Parameters with their values; it is run for each combination.")
     rows: Table = Field(None, description="A table (csv, tsv or jsonl) of which each row is a combination.")
 

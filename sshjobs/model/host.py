@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Login(NamedTuple):
@@ -29,6 +29,8 @@ class Host:
     :ivar local: true for this machine, reached without ssh
     :ivar drained: a person wants nothing more launched there
     :ivar removed: a person has taken it out of the run
+    :ivar env: environment variables of jobs there, with their values; what a job says itself counts more
+    :ivar wrap: words that are put before the program of a job there that says nothing about that itself
     :ivar via: name of the management host that it is reached through, ``None`` for directly
     """
 
@@ -42,6 +44,17 @@ class Host:
     via: str | None = None
     drained: bool = False
     removed: bool = False
+    env: tuple[tuple[str, str], ...] = ()
+    wrap: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Host:
+        """Return the host that ``dataclasses.asdict`` described, and JSON has kept.
+
+        :raises TypeError: it describes none
+        """
+        env = tuple((str(name), str(value)) for name, value in data.get("env", ()))
+        return cls(**{**data, "tags": tuple(data["tags"]), "env": env, "wrap": tuple(data.get("wrap", ()))})
 
     def matches(self, selectors: Sequence[str]) -> bool:
         """Tell whether one of the selectors (a name, a glob or a tag) means this host; none means every host."""

@@ -110,6 +110,13 @@ class Texts(Kind):
         return check_texts(name, value, where=where)
 
 
+class Words(Kind):
+    """A list of words, or ``None``."""
+
+    def checked(self, name: str, value: Any, where: str | None) -> list[str] | None:
+        return None if value is None else check_texts(name, value, where=where)
+
+
 class Variables(Kind):
     """Environment variables; a number is the text that shows it. A jobfile merges them with its defaults one by one."""
 
@@ -235,6 +242,10 @@ def _some(values: list[int]) -> str | None:
     return None if values else "cannot be empty; leave the key out"
 
 
+def _wrapper(words: list[str]) -> str | None:
+    return None if not words or words[0] else "must begin with a program; write [conda, run, -n, env]"
+
+
 KEYS: Mapping[str, Key] = {
     "files": Key(Texts(), [], "Files and directories to send, relative to the jobfile.", identity=True, fills=True),
     "outputs": Key(Brought(), {}, "Files to bring home: patterns below the directory that it runs in, or patterns with "
@@ -260,6 +271,8 @@ KEYS: Mapping[str, Key] = {
     "stdin": Key(Text(), None, "File that the job reads as standard input.", identity=True, rule=_not_empty,
                  fills=True),
     "nice": Key(Whole(0, 19), 0, "What to add to its niceness.", identity=False, far=True),
+    "wrap": Key(Words(), None, "A program and arguments before the program that is started: [conda, run, -n, env].",
+                identity=True, far=True, rule=_wrapper),
     "login": Key(Flag(), False, "Run the script in a login shell.", identity=True),
     "strict": Key(Flag(), True, "End the script at the first command that fails (bash -e -o pipefail).",
                   identity=True),
@@ -297,6 +310,7 @@ class KeysGiven(TypedDict, total=False):
     once: bool
     stdin: str | PathLike[str] | None
     nice: int
+    wrap: Sequence[str] | None
     login: bool
     strict: bool
     leftovers: str
@@ -329,6 +343,7 @@ class KeysHeld:
     once: bool
     stdin: str | None
     nice: int
+    wrap: list[str] | None
     login: bool
     strict: bool
     leftovers: str

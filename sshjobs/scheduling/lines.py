@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
-from sshjobs.model.spec import Job
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.scheduling.durations import Durations
 
 #: How many jobs further down the line are looked at to spare a job the host on which it has just failed to start.
@@ -185,3 +185,13 @@ class GatedLine(Line):
 def is_closed(line: Line) -> bool:
     """Tell whether the jobs of a line have to wait for others of their entry."""
     return isinstance(line, GatedLine) and line.gate.closed
+
+
+#: What jobs that wait in one line have in common: the words of ``hosts``, the host of a ``per_host`` job, the priority,
+#: the entry of those that have to wait for each other, and the hosts that it is left to, where others are left out.
+LineKey = tuple[tuple[str, ...], str | None, int, str | None, frozenset[str] | None]
+
+
+def key_of(spec: JobSpec, only_host: str | None, left: frozenset[str] | None) -> LineKey:
+    """Return which line a job waits in."""
+    return tuple(spec.hosts), only_host, spec.priority, None if spec.max_parallel is None else spec.entry_name, left

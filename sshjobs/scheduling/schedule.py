@@ -17,7 +17,7 @@ from sshjobs.model.states import (
 from sshjobs.scheduling.delays import Delays
 from sshjobs.scheduling.durations import SLOW, Durations
 from sshjobs.scheduling.elsewhere import Elsewhere
-from sshjobs.scheduling.lines import Gate, GatedLine, Line, is_closed
+from sshjobs.scheduling.lines import Gate, GatedLine, Line, LineKey, is_closed, key_of
 from sshjobs.scheduling.place import Place
 from sshjobs.scheduling.queue import Queue
 
@@ -28,11 +28,6 @@ HORIZON = 0.06
 MAX_PREFETCHED = 64
 #: State of a host whose slots are taken but for which more may be prefetched.
 _FILLING = "filling"
-
-
-#: What jobs that wait in one line have in common: the words of ``hosts``, the host of a ``per_host`` job, the priority,
-#: the entry of those that have to wait for each other, and the hosts that it is left to, where others are left out.
-_Key = tuple[tuple[str, ...], str | None, int, str | None, frozenset[str] | None]
 
 
 class Schedule:
@@ -53,7 +48,7 @@ class Schedule:
         if rng is not None:
             self.host_queue.rng = rng
         self.durations = Durations()
-        self._lines: dict[_Key, Line] = {}
+        self._lines: dict[LineKey, Line] = {}
         #: Jobs that wait for a time; jobs that are to be tried again on another host.
         self.delays, self._elsewhere = Delays(), Elsewhere(self._may_come)
         #: By the name of the entry whose jobs have to wait for each other.
@@ -83,7 +78,7 @@ class Schedule:
                              hint=f"the hosts are {', '.join(list(self._places)[:8])}")
 
     def _line(self, spec: JobSpec, only_host: str | None, left: frozenset[str] | None = None) -> Line:
-        key = tuple(spec.hosts), only_host, spec.priority, _gated(spec), left
+        key = key_of(spec, only_host, left)
         line = self._lines.get(key)
         if line is None:
             names = (only_host,) if only_host else self._places
@@ -458,7 +453,3 @@ class Schedule:
                 state = STATE_FREE if load < slots else _FILLING if load < slots + limit else STATE_BUSY
             if self.host_queue.StateOf(host) != state:
                 self.host_queue.SetState(host, state)
-
-
-def _gated(spec: JobSpec) -> str | None:
-    return None if spec.max_parallel is None else spec.entry_name

@@ -184,8 +184,7 @@ def host_row(row: tuple[str, str, str | None, str | None, str | None, float | No
 
 @lru_cache(_REMEMBERED_HOSTS)
 def _host(text: str) -> Host:
-    data = read_object(text)
-    return Host(**{**data, "tags": tuple(data["tags"])})
+    return Host.from_dict(read_object(text))
 
 
 @lru_cache(_REMEMBERED_HOSTS)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sshjobs import Attempt, Job, JobSpec, Network, Outcome, UsageError
+from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.model.states import FINAL_STATES
 from sshjobs.network import HostUp, RunIdentity
 from sshjobs.network.transport import TRANSPORTS, make_transport, transport_class
@@ -69,9 +71,11 @@ class Rig:
 def rig(request, lab, clean_home, tmp_path) -> Iterator[Rig]:
     transport = request.param
     hosts = lab.names[:2] if transport_class(transport).by_ssh else ["one", "two"]
+    named = [replace(host, env=(("OF_HOST", "it's"), ("BOTH", "host")), wrap=("env", "WRAPPED=yes"))
+             for host in load_hosts(hosts)]
 
     def make() -> Network:
-        return Network(str(tmp_path), hosts, transport=transport, slots=2, ssh_config=str(lab.ssh_config))
+        return Network(str(tmp_path), named, transport=transport, slots=2, ssh_config=str(lab.ssh_config))
 
     made = Rig(make, tmp_path)
     yield made
@@ -94,6 +98,14 @@ def test_a_launched_job_runs_and_all_of_it_comes_back(rig):
     assert rig.network.GetStderr(job) == "err"
     assert job.id_ == f"{rig.hosts[0]}/{attempt.uid}"
     assert attempt.started is not None and attempt.ended is not None and attempt.started <= attempt.ended
+
+
+def test_what_is_said_of_a_host_holds_for_its_jobs_and_what_a_job_says_itself_counts_more(rig):
+    rig.open()
+    plain = rig.job('echo "$OF_HOST $BOTH $WRAPPED"')
+    own = rig.job('echo "$OF_HOST $BOTH ${WRAPPED-no}"', env={"BOTH": "job"}, wrap=[])
+    rig.end(rig.launch(plain), rig.launch(own))
+    assert (rig.network.GetStdout(plain), rig.network.GetStdout(own)) == ("it's host yes\n", "it's job no\n")
 
 
 def test_states_come_in_the_order_of_the_question(rig):

@@ -32,6 +32,7 @@ from sshjobs.model.keys import (
     Uses,
     Variables,
     Whole,
+    Words,
 )
 from sshjobs.network.session.attempts import launch_spec
 from sshjobs.store.rows import spec_json
@@ -54,7 +55,7 @@ def another(key: Key) -> Any:
             return next(word for word in words if word != key.default)
         case Text():
             return next(text for text in ("some", "027", "1") if key.rule is None or key.rule(text) is None)
-        case Texts():
+        case Texts() | Words():
             return ["one", "two"]
         case Variables():
             return {"A": "1"}

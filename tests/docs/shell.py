@@ -53,12 +53,12 @@ class PageShell:
         for directory in (self.work, self._bin, home):
             directory.mkdir(mode=0o700)
         for name, module in (("sshjobs", "sshjobs"), ("gjob", "sshjobs.gjob.verbs.main")):
-            self._program(name, f'exec {shlex.quote(sys.executable)} -m {module} "$@"')
+            self.program(name, f'exec {shlex.quote(sys.executable)} -m {module} "$@"')
         for name in ("python", "python3"):
-            self._program(name, f'exec {shlex.quote(sys.executable)} "$@"')
+            self.program(name, f'exec {shlex.quote(sys.executable)} "$@"')
         if lab is not None:
             # OpenSSH finds ~/.ssh/config through the password database, not through HOME.
-            self._program("ssh", f'exec {shutil.which("ssh")} -F {shlex.quote(str(lab.ssh_config))} "$@"')
+            self.program("ssh", f'exec {shutil.which("ssh")} -F {shlex.quote(str(lab.ssh_config))} "$@"')
         maker = where / "python3"
         maker.write_text(_PYTHON.format(bin=shlex.quote(str(self._bin)), python=shlex.quote(sys.executable)))
         maker.chmod(0o755)
@@ -87,7 +87,8 @@ class PageShell:
             os.killpg(self._bash.pid, signal.SIGTERM)
         self._bash.communicate(timeout=30)
 
-    def _program(self, name: str, script: str) -> None:
+    def program(self, name: str, script: str) -> None:
+        """Have commands find a program, which is a script of sh."""
         path = self._bin / name
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)

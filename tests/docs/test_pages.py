@@ -26,6 +26,10 @@ ELSEWHERE = {
 ANY_ORDER = re.compile(r"^(sshjobs (run|resume)\b|make run$|python3? )")
 #: These tell which host took which job.
 ANY_HOST = re.compile(r"^(sshjobs (run|resume|status|cancel)\b|python3? )")
+#: Programs that pages speak of and that are hardly installed here: they do what shows that they were there.
+STAND_INS = {
+    "apptainer": 'export APPTAINER_CONTAINER="$2"; shift 2; exec "$@"',
+}
 #: What README.md finds around it: it is read in a clone.
 CLONE = ("Makefile", "setup.cfg", "pyproject.toml", ".ci", "jobfiles")
 #: Pages with one of these use hosts of the lab.
@@ -47,6 +51,8 @@ def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path, request: 
             for name in CLONE:
                 copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
                 copy(ROOT / name, shell.work / name)
+        for name, script in STAND_INS.items():
+            shell.program(name, script)
         for block in runnable:
             _play(shell, page, block)
 

@@ -54,6 +54,40 @@ def test_arguments_arrive_byte_exact(link: Link) -> None:
     assert link.stdout("1.1").split(b"\0")[:-1] == [os.fsencode(word) for word in ODD]
 
 
+def test_a_wrapper_gets_the_script_or_the_words_whole(link: Link) -> None:
+    wrap = ["sh", "-c", 'echo "$# in $PWD"; exec env WRAPPED=yes "$@"', "wrapper"]
+    end = link.run("1.1", wrap=wrap, script='echo $WRAPPED; echo "$(false)$WRAPPED" | cat; false | cat; echo not here\n')
+    assert (end["why"], end["status"]) == ("exited", 1), "it is entered once, and the script is as strict as without"
+    first, *rest = link.stdout("1.1").decode().splitlines()
+    assert (first.partition(" in ")[0], rest) == ("5", ["yes", "yes"])
+    link.run("2.1", "printf", "%s\\0", *ODD, wrap=wrap)
+    assert link.stdout("2.1").partition(b"\n")[2].split(b"\0")[:-1] == [os.fsencode(word) for word in ODD]
+
+
+def test_a_wrapper_that_is_not_there_is_told_as_any_program(link: Link) -> None:
+    for end in (link.run("1.1", wrap=["no-such-wrapper", "x"], script="true\n"),
+                link.run("2.1", "true", wrap=["no-such-wrapper", "x"])):
+        assert end["why"] == "cannot_start" and end["msg"].startswith("no such program: no-such-wrapper")
+
+
+def test_the_bash_of_a_script_is_that_of_its_wrapper(far: FarHost, tmp_path: Path) -> None:
+    box = tmp_path / "box"
+    box.mkdir()
+    for name in ("env", "echo"):
+        (box / name).symlink_to(f"/usr/bin/{name}")
+    (box / "bash").write_text('#!/bin/sh\necho "the bash of the box: $*"\n')
+    (box / "bash").chmod(0o755)
+    link = far.connect()
+    link.run("1.1", wrap=["env", f"PATH={box}:/usr/bin:/bin"], script="true\n")
+    assert link.stdout("1.1").startswith(b"the bash of the box: -e -o pipefail /")
+
+
+def test_a_job_knows_how_much_memory_it_asked_for(link: Link) -> None:
+    link.run("1.1", script="echo $SSHJOBS_MEMORY\n", memory=5 << 30)
+    link.run("2.1", script="echo ${SSHJOBS_MEMORY-none}\n")
+    assert (link.stdout("1.1"), link.stdout("2.1")) == (b"%d\n" % (5 << 30), b"none\n")
+
+
 def test_environment_is_the_logins_and_the_jobs_and_ours(far: FarHost) -> None:
     far.environ.update(LOGIN_SAYS="yes", SSHJOBS_TOKEN="of an outer run", SSHJOBS_OTHER="1")
     env = {"ODD": "".join(ODD[:-1]) + "\udcff", "PATH": os.environ["PATH"]}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import textwrap
+from dataclasses import asdict
 
 import pytest
 
@@ -138,7 +140,7 @@ MISTAKES = [
     ("h slots=", "1:3: slots must be a number from 1 to 4096, got ''"),
     ("h slots=1 slots=2", "1:11: slots= is given twice; keep one of them"),
     ("h slot=1", "1:3: unknown option 'slot='; did you mean slots=?"),
-    ("h zzz=1", "1:3: unknown option 'zzz='; there are slots=N and python=PATH"),
+    ("h zzz=1", "1:3: unknown option 'zzz='; there are slots=N, python=PATH, wrap=… and env.NAME=…"),
     ("h python=a/b", "1:3: python= cannot be the relative path 'a/b'; write the whole path"),
     ("h python=", "1:3: python= cannot be ''; write python3.11 or /opt/bin/python3"),
     ("h python=-c", "1:3: python= cannot be '-c'; write python3.11 or /opt/bin/python3"),
@@ -189,7 +191,7 @@ def test_all_mistakes_of_a_file_come_in_one_go(file):
         """)
     assert said(path) == [
         f"{path}:2:4: slots must be a number from 1 to 4096, got '0'",
-        f"{path}:2:12: unknown option 'zz='; there are slots=N and python=PATH",
+        f"{path}:2:12: unknown option 'zz='; there are slots=N, python=PATH, wrap=… and env.NAME=…",
         f"{path}:3:1: host 'h1' is named twice (first on line 1); keep one of them",
         f"{path}:4:1: 'a;b' holds ';', which no host name may; {ALLOWED}",
         f"{path}:4:5: a port must be a number from 1 to 65535, got '0'",
@@ -243,3 +245,41 @@ def test_a_file_that_everybody_may_change_is_warned_about(file, tmp_path, caplog
         (tmp_path / "hosts.txt").chmod(0o666)
         load_hosts(path)
     assert "everybody on this machine may change it" in caplog.text
+
+
+@pytest.mark.parametrize(("words", "env", "wrap"), [
+    ("env.A=1", {"A": "1"}, ()), ("env.A= env.B=x=y", {"A": "", "B": "x=y"}, ()),
+    ("env.A='a b' env.B=\"it's # fine\"  # a comment", {"A": "a b", "B": "it's # fine"}, ()),
+    (r"env.A=a\ b env.B=\"q\" env.C='\n'", {"A": "a b", "B": '"q"', "C": r"\n"}, ()),
+    ("env.A=$HOME env.B='`id`;$(id)'", {"A": "$HOME", "B": "`id`;$(id)"}, ()),
+    ("wrap=nice", {}, ("nice",)), ('wrap="nice -n 5"', {}, ("nice", "-n", "5")),
+    ("wrap=\"apptainer exec '/a b/c.sif'\" env.X=1", {"X": "1"}, ("apptainer", "exec", "/a b/c.sif")),
+    ('slots=2 wrap="a \'\' b" gpu', {}, ("a", "", "b")), ('env.A=x"y z"w', {"A": "xy zw"}, ()),
+    ('wrap="日本 語"', {}, ("日本", "語")),
+])
+def test_values_are_quoted_as_in_a_shell(words, env, wrap):
+    (host,) = load_hosts([f"h {words}"])
+    assert (dict(host.env), host.wrap) == (env, wrap)
+    assert Host.from_dict(json.loads(json.dumps(asdict(host)))) == host
+    (host,) = load_hosts(f"h {words.partition('  #')[0]}") if "gpu" not in words else [host]
+    assert (dict(host.env), host.wrap) == (env, wrap)
+
+
+@pytest.mark.parametrize(("line", "complaint"), [
+    ('h wrap="a b', '1:1: a quote is not closed; write wrap="nice -n 5"'), ("h env.A='", "1:1: a quote is not closed"),
+    ("h env.A=b\\", "1:1: a quote is not closed"),
+    ("h wrap=", "1:3: wrap= must begin with a program"), ("h wrap=\"''\"", "1:3: wrap= must begin with a program"),
+    ("h wrap=\"a 'b\"", "1:3: in wrap= a quote is not closed"),
+    ("h wrap=a wrap=b", "1:10: wrap= is given twice; keep one of them"),
+    ("h env.A=1 env.A=2", "1:11: env.A= is given twice; keep one of them"),
+    ("h env.1A=1", "1:3: '1A' is no name of a variable; write env.NAME=VALUE"), ("h env.=1", "1:3: '' is no name"),
+    ("h env.SSHJOBS_X=1", "1:3: SSHJOBS_… are set by sshjobs; choose another name"),
+    (f"h env.A={'x' * 131_072}", "1:3: env.A has more than 131,071 bytes"),
+    ("h warp=a", "1:3: unknown option 'warp='; did you mean wrap=?"),
+    ("h 'gpu'", "1:3: ''gpu'' is not a tag"), ("h env.A=\x1b", "1:9: control character U+001B is not allowed"),
+    ("h wrap=a\nh wrap=b", "2:1: host 'h' is named twice"), ("h env.A=1\nh", "2:1: host 'h' is named twice"),
+])
+def test_what_is_wrong_with_a_value_is_told(line, complaint):
+    with pytest.raises(InputError) as caught:
+        load_hosts(line.split("\n"))
+    assert str(caught.value).startswith(f"hosts:{complaint}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sshjobs.model.causes import Cause
+from sshjobs.model.host import Host
 from sshjobs.model.keys import KEYS
 from sshjobs.model.outputs import Brought
 from sshjobs.model.params import variables
@@ -145,9 +146,12 @@ def never_started(attempt: LiveAttempt, reason: str, *, lasting: bool = True) ->
 _FAR = tuple((name, key.default) for name, key in KEYS.items() if key.far)
 
 
-def launch_spec(spec: JobSpec) -> dict[str, Any]:
+def launch_spec(spec: JobSpec, host: Host | None = None) -> dict[str, Any]:
     """Return what a launch frame says of a spec, and nothing of what goes without saying; its files are added when
-    they are known."""
+    they are known.
+
+    :param host: adds its variables, and its ``wrap`` where the spec says nothing about that
+    """
     keys: dict[str, Any] = {"argv": spec.argv} if spec.argv else {
         "script": "".join(f"{line}\n" for line in spec.cmds), "strict": spec.strict, "login": spec.login}
     if spec.call is not None:
@@ -155,6 +159,13 @@ def launch_spec(spec: JobSpec) -> dict[str, Any]:
     for key, default in _FAR:
         if (value := getattr(spec, key)) != default:
             keys[key] = value
+    if host is not None and host.env:
+        keys["env"] = {**dict(host.env), **keys.get("env", {})}
+    if host is not None and host.wrap and spec.wrap is None:
+        keys["wrap"] = list(host.wrap)
+    if not keys.get("wrap") or spec.call is not None:
+        # A function is forked from a process that runs already.
+        keys.pop("wrap", None)
     if spec.values:
         keys["env"] = {**keys.get("env", {}), **variables(spec.params)}
     return keys

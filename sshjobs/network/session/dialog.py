@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sshjobs.errors import HostError, ProtocolError, SshjobsError
+from sshjobs.model.host import Host
 from sshjobs.network.contract import Pulse, RoundTrip, RunIdentity, Warned
 from sshjobs.network.protocol import frames
 from sshjobs.network.protocol import link as words
@@ -46,6 +47,7 @@ class Dialog:
 
     :param say: takes what is to be said to the host, in order
     :param emit: takes each event for the manager
+    :param machine: what its launches say beside what jobs say
     :ivar backoff: when to connect again
     :ivar slots: how many jobs the host takes at a time, ``None`` for as many as it has cores
     :ivar upload: what brings inputs over the connection that there is
@@ -55,7 +57,8 @@ class Dialog:
     """
 
     def __init__(self, host: str, run: RunIdentity, book: HostBook, say: Callable[[Item], None], emit: Emit,
-                 slots: int | None):
+                 slots: int | None, machine: Host | None = None):
+        self._machine = machine
         self.book, self.slots = book, slots
         self.on_gone: Callable[[int, int], None] | None = None
         self.cleared = self.answers = 0
@@ -235,7 +238,7 @@ class Dialog:
 
     def word_launch(self, link: words.Link, attempt: LiveAttempt, manifest: Manifest | None = None) -> None:
         """Add a launch to what is to be written; the files that it names have gone before."""
-        spec = launch_spec(attempt.spec)
+        spec = launch_spec(attempt.spec, self._machine)
         if manifest is not None:
             spec.update(manifest.keys())
         line = frames.encode({"t": "launch", **attempt.keys, "spec": spec})

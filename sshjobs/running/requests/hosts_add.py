@@ -19,7 +19,7 @@ class AddHosts(Request):
     verb = "hosts-add"
 
     def __init__(self, data: Data):
-        self._hosts = [Host(**{**host, "tags": tuple(host["tags"])}) for host in data["hosts"]]
+        self._hosts = [Host.from_dict(host) for host in data["hosts"]]
 
     def check(self, target: Target) -> tuple[Change, Data]:
         """:raises UsageError: a host is in the run already"""

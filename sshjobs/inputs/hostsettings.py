@@ -1,0 +1,132 @@
+"""What stands behind a host in a hosts file: ``slots=4 env.CUDA_HOME=/opt/cuda wrap="apptainer exec img.sif" gpu``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from sshjobs.errors import UsageError
+from sshjobs.inputs.limits import MAX_WORD
+from sshjobs.model.given import MAX_SLOTS
+
+ALLOWED = "letters, digits, '.', '_' and '-' are allowed"
+
+#: A word, in which blanks may stand within quotes as in a shell.
+_WORD = re.compile(r"""(?:[^ \t"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+""")
+_BLANKS = re.compile(r"[ \t]*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}")
+_PYTHON = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9._/+-]{0,999}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_OPTIONS = ("slots", "python", "wrap", "env.NAME")
+#: Environment variables of this beginning are ours.
+_RESERVED = "SSHJOBS_"
+
+
+def words_of(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the words of a line as they are written, quotes included, each with its column from 1, up to a word that
+    begins with ``#``.
+
+    :raises UsageError: a quote is not closed
+    """
+    at = _BLANKS.match(text).end()  # type: ignore[union-attr]
+    while at < len(text) and text[at] != "#":
+        found = _WORD.match(text, at)
+        if found is None or text[found.end():found.end() + 1] not in ("", " ", "\t"):
+            raise UsageError("a quote is not closed", hint='write wrap="nice -n 5"')
+        yield at + 1, found[0]
+        at = _BLANKS.match(text, found.end()).end()  # type: ignore[union-attr]
+
+
+class Settings:
+    """What the words after a host say."""
+
+    def __init__(self) -> None:
+        self.slots: int | None = None
+        self.python: str | None = None
+        self.wrap: list[str] | None = None
+        self.env: dict[str, str] = {}
+        self.tags: list[str] = []
+
+    def take(self, word: str, *, tags: bool) -> None:
+        """Take one word, as it is written: ``slots=N``, ``python=PATH``, ``wrap="PROGRAM …"``, ``env.NAME=VALUE`` or a
+        tag.
+
+        :raises UsageError: none of them
+        """
+        key, is_option, value = word.partition("=")
+        if is_option and key.startswith("env."):
+            self._variable(key[4:], _unquoted(value))
+            return
+        if is_option and key not in _OPTIONS:
+            near = get_close_matches(key, _OPTIONS, 1)
+            hint = f"did you mean {near[0]}=?" if near else "there are slots=N, python=PATH, wrap=… and env.NAME=…"
+            raise UsageError(f"unknown option '{short(key)}='", hint=hint)
+        if is_option and getattr(self, key) is not None:
+            raise UsageError(f"{key}= is given twice", hint="keep one of them")
+        if key == "slots" and is_option:
+            self.slots = number_from(_unquoted(value), "slots", MAX_SLOTS)
+        elif key == "python" and is_option:
+            self.python = _python(_unquoted(value))
+        elif is_option:
+            self.wrap = _wrap(_unquoted(value))
+        elif not tags:
+            hint = "part hosts by commas; tags go in a hosts file"
+            raise UsageError(f"'{short(word)}' is no option", hint=hint)
+        elif not _TAG.fullmatch(word):
+            raise UsageError(f"'{short(word)}' is not a tag", hint=ALLOWED)
+        else:
+            self.tags.append(word)
+
+    def _variable(self, name: str, value: str) -> None:
+        if not _VARIABLE.fullmatch(name):
+            raise UsageError(f"'{short(name)}' is no name of a variable", hint="write env.NAME=VALUE")
+        if name.startswith(_RESERVED):
+            raise UsageError(f"{_RESERVED}… are set by sshjobs", hint="choose another name")
+        if name in self.env:
+            raise UsageError(f"env.{name}= is given twice", hint="keep one of them")
+        if len(f"{name}={value}".encode("utf-8", "surrogatepass")) > MAX_WORD:
+            raise UsageError(f"env.{name} has more than {MAX_WORD:,} bytes", hint="use a file on the host")
+        self.env[name] = value
+
+
+def _unquoted(text: str) -> str:
+    """Return a value as a shell would take it."""
+    if not any(letter in text for letter in "\"'\\"):
+        return text
+    return "".join(shlex.split(text, comments=False, posix=True))
+
+
+def _wrap(text: str) -> list[str]:
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        raise UsageError("in wrap= a quote is not closed", hint="write wrap=\"apptainer exec 'my img.sif'\"") from None
+    if not words or not words[0]:
+        raise UsageError("wrap= must begin with a program", hint='write wrap="apptainer exec img.sif"')
+    return words
+
+
+def number_from(text: str, what: str, most: int) -> int:
+    """Return the number from 1 to ``most`` that a text means.
+
+    :raises UsageError: it means none
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
+        raise UsageError(f"{what} must be a number from 1 to {most}, got '{short(text)}'")
+    return int(text)
+
+
+def _python(text: str) -> str:
+    if not _PYTHON.fullmatch(text):
+        raise UsageError(f"python= cannot be '{short(text)}'", hint="write python3.11 or /opt/bin/python3")
+    if "/" in text and not text.startswith("/"):
+        raise UsageError(f"python= cannot be the relative path '{short(text)}'", hint="write the whole path")
+    return text
+
+
+def short(text: str) -> str:
+    """Return a text for a message, in ASCII: letters that only look like a host's name are seen for what they are."""
+    shown = text.encode("ascii", "backslashreplace").decode("ascii")
+    return shown if len(shown) <= 60 else shown[:57] + "..."
