@@ -71,7 +71,7 @@ def show(specs: Iterable[JobSpec], hosts: Sequence[Host], *, earlier: Sequence[R
             continue
         lines = [shlex.join(job.spec.argv)] if job.spec.argv else job.spec.cmds
         shown = "" if verbose else f": {_short(lines)}"
-        click.echo(f"{printable(job.name)}{_params(job.spec)} {places.text(where)}{shown}")
+        click.echo(f"{printable(job.name)}{shown_params(job.spec)} {places.text(where)}{shown}")
         for line in lines if verbose else ():
             click.echo(f"    {printable(line)}")
     if not as_json:
@@ -106,7 +106,7 @@ class Places:
         return "on " + printable(", ".join(names[:MAX_HOSTS]) + more)
 
 
-def _params(spec: JobSpec) -> str:
+def shown_params(spec: JobSpec) -> str:
     """Return the parameters of a job as people name them: `` [lr=0.1,seed=3]``."""
     if not spec.values:
         return ""

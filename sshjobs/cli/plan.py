@@ -155,12 +155,15 @@ class _Report:
         return notes
 
     def _list(self) -> None:
+        from sshjobs.cli.dryrun import shown_params
+
         comparison = self._comparison
         for place, job in enumerate(comparison.jobs):
             standing = comparison.standings[place]
             why = self._why(place, standing)
             where = f" {self._places.text(self._places.of(job))}" if standing not in ("done", "running") else ""
-            click.echo(printable(f"{_WORDS[standing]:<13} {job.name}{where}{': ' if why else ''}{'; '.join(why)}"))
+            name = f"{job.name}{shown_params(job.spec)}"
+            click.echo(printable(f"{_WORDS[standing]:<13} {name}{where}{': ' if why else ''}{'; '.join(why)}"))
         for source in comparison.orphans:
             click.echo(printable(f"{'orphaned':<13} {source.name}: in {comparison.runs[source.run].name}"))
 

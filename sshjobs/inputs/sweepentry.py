@@ -266,11 +266,12 @@ class JobChecker:
         """Make sure that a job with much text can be sent and started."""
         for name, text in variables(self._jobs.params(values)).items():
             if len(f"{name}={text}".encode("utf-8", "surrogatepass")) > MAX_WORD:
-                what = "its parameters" if name == ALL else f"the parameter {name.removeprefix(VARIABLE)}"
-                self._say("matrix", f"{what} of one job have more than {MAX_WORD:,} bytes, which no program can be "
-                                    "given; put text into files")
+                what = ("all parameters of a job have" if name == ALL else
+                        f"the parameter {name.removeprefix(VARIABLE)} of a job has")
+                self._say("matrix", f"{what} more than {MAX_WORD:,} bytes, which no program can be given; put text "
+                                    "into files")
         if too_large(spec.named("job", 1, values)):
-            self._say("matrix", f"commands, argv and env of one job together have more than {MAX_JOB:,} bytes; "
+            self._say("matrix", f"commands, argv and env of a job together have more than {MAX_JOB:,} bytes; "
                                 "put text into files")
 
     def _check_names(self, name: str) -> None:

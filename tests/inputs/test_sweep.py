@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import textwrap
+import tracemalloc
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
@@ -15,6 +17,7 @@ from sshjobs import Builder, UsageError
 from sshjobs.inputs.jobfile import load_jobfile
 from sshjobs.inputs.sweep import Axis, Sweep
 from sshjobs.inputs.sweeplists import Range, range_of
+from sshjobs.model.params import same_value
 from sshjobs.model.spec import JobSpec
 from sshjobs.network.session.attempts import launch_spec
 
@@ -222,3 +225,58 @@ def test_a_program_is_told_its_first_mistake(given: dict[str, Any], complaint: s
     with pytest.raises(UsageError) as error:
         Builder().AddJob(["run ${{ a }}"], **given)
     assert complaint in str(error.value)
+
+
+def test_any_sweep_has_the_combinations_that_a_plain_reading_gives() -> None:
+    for seed in range(60):
+        rng = random.Random(seed)
+        names, values = "abcde"[: rng.randint(1, 4)], ["1", "1.0", "2", "x", ""]
+        axes = [Axis((name,), [(value,) for value in rng.sample(values, rng.randint(1, 4))]) for name in names]
+
+        excluded, included = (
+            [{name: rng.choice(values) for name in rng.sample(choice, rng.randint(1, len(choice)))}
+             for _ in range(rng.randint(0, 4))] for choice in (names, names + "yz"))
+        expected: list[dict[str, str]] = []
+        for row in product(*(axis.rows for axis in axes)):
+            one = dict(zip(names, (value for (value,) in row), strict=True))
+            if not any(all(same_value(one[name], value) for name, value in out.items()) for out in excluded):
+                expected.append(one)
+        originals, used = [dict(one) for one in expected], set[int]()
+        for one, original in zip(expected, originals, strict=True):
+            for n, more in enumerate(included):
+                if all(same_value(original[name], value) for name, value in more.items() if name in original):
+                    used.add(n)
+                    one.update({name: value for name, value in more.items() if name not in original})
+        expected += [more for n, more in enumerate(included) if n not in used]
+        sweep = Sweep(axes, excluded, included)
+        found = [{name: value for name, value in zip(sweep.names, row, strict=True) if value is not None}
+                 for row in sweep.combinations()]
+        assert found == expected and sweep.count() == len(found), f"seed {seed}"
+
+
+@pytest.mark.parametrize(("matrix", "command", "complaint"), [
+    ({"a": ["x" * 131_072]}, "run", "the parameter a of a job has more than 131,071 bytes"),
+    ({"a": ["x" * 70_000], "b": ["y" * 70_000]}, "run", "all parameters of a job have more than 131,071 bytes"),
+    ({"a": ["x" * 40_000]}, " ".join(["${{ raw:a }}"] * 25), "commands, argv and env of a job together have more than 900,000 bytes"),
+])
+def test_a_job_that_would_be_too_large_is_told(matrix: dict[str, Any], command: str, complaint: str) -> None:
+    Builder().AddJob(command, matrix={name: ["short", value[:20]] for name, (value,) in matrix.items()})
+    with pytest.raises(UsageError) as error:
+        Builder().AddJob(command, matrix=matrix)
+    assert complaint in str(error.value)
+
+
+def test_a_sweep_takes_little_more_memory_than_repeats() -> None:
+    def per_job(**what: Any) -> float:
+        tracemalloc.start()
+        try:
+            made = Builder().AddJob("run ${{ a }}" if "matrix" in what else "run", name="x", **what).MakeJobSpecs()
+            return tracemalloc.get_traced_memory()[0] / len(made)
+        finally:
+            tracemalloc.stop()
+
+    repeats = per_job(repeat=20_000)
+    matrix = {"a": range(200), "b": [f"value {n}" for n in range(100)]}
+    assert per_job(matrix=matrix) < repeats + 100
+    # Texts with placeholders are shared as well.
+    assert per_job(matrix=matrix, env={"A": "${{ a }}"}, cwd="/${{ b }}") < repeats + 100
