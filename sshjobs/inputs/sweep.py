@@ -369,4 +369,4 @@ def similar(name: str, names: Any) -> str:
     near = get_close_matches(name, list(names), 1, 0.5)
     if near:
         return f"did you mean {near[0]}?"
-    return f"there are {', '.join(names)[:200]}" if names else "the entry has no matrix"
+    return f"there are {', '.join(names)[:200]}" if names else "the entry has no matrix; write $${{ for the text ${{"

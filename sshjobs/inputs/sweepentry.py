@@ -141,9 +141,8 @@ def _placed(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
 class SweptJobs:
     """The jobs of an entry with parameters.
 
-    :param spec: what they share; its name is that of the entry
-    :param name: of each job, with placeholders; ``None``: they are numbered
     :param repeat: how often each combination is run
+    :param name: of each job, with placeholders; ``None``: they are numbered
     """
 
     def __init__(self, sweep: Sweep, repeat: int, name: str | None):

@@ -9,7 +9,7 @@ from sshjobs.errors import UsageError
 from sshjobs.model.fill import filled
 from sshjobs.model.given import check, check_texts
 from sshjobs.model.keys import KEYS
-from sshjobs.model.spec import JobSpec
+from sshjobs.model.spec import MAX_INDEX, JobSpec
 
 #: What may hold placeholders of parameters.
 FILLED = ("argv", "cmds", *(name for name, key in KEYS.items() if key.fills))
@@ -105,6 +105,6 @@ def unpacked(data: Any) -> list[JobSpec]:
 def _one_of(base: JobSpec, job: Any) -> JobSpec:
     match job:
         case [str() | None as name, int(index), [*values]] if len(values) == len(base.param_names) and all(
-                value is None or isinstance(value, str) for value in values):
+                value is None or isinstance(value, str) for value in values) and 0 <= index <= MAX_INDEX:
             return base.named(name, index, tuple(values))
     raise UsageError(f"this is no job of an entry: {job!r:.60}")

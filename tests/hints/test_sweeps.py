@@ -80,6 +80,7 @@ ROWS = [
         jobs('- argv: [a, "${{ x }}"]\n  matrix: {x: [1]}')),
     Row("write {} NAME }}, or {} for the text {}", matrix("{x: [1]}", "echo ${{ x"),
         lambda: [matrix("{x: [1]}", "echo ${{ x }}")(), matrix("{x: [1]}", "echo $${{ x")()]),
+    Row("write $${{ for the text ${{", jobs("- commands: \"echo '${{ x }}'\""), jobs("- commands: \"echo '$${{ x }}'\"")),
     Row("write <<{} without quotes", matrix("{x: [1]}", 'cat <<"EOF"\n${{ x }}\nEOF'), matrix("{x: [1]}", "cat <<EOF\n${{ x }}\nEOF")),
 ]
 

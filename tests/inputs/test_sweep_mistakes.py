@@ -77,7 +77,7 @@ KEYS = [
     ('commands: "run ${{ seed }}", matrix: {seeds: [1]}',
      "1:20: commands: there is no parameter 'seed'; did you mean seeds?"),
     ('commands: [a, "run ${{ lr }}"]',
-     "1:24: commands, item 2: there is no parameter 'lr'; the entry has no matrix"),
+     "1:24: commands, item 2: there is no parameter 'lr'; the entry has no matrix; write $${{ for the text ${{"),
     ('argv: [a, "${{ b }}"], matrix: {c: [1]}', "1:20: argv, item 2: there is no parameter 'b'; there are c"),
     ('commands: a, env: {X: "${{ b }}"}, matrix: {c: [1]}', "1:32: env.X: there is no parameter 'b'; there are c"),
     ('commands: a, env: {"${{ c }}": x}, matrix: {c: [1]}',
