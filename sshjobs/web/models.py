@@ -247,13 +247,15 @@ class Files(BaseModel):
 
 class JobDetail(BaseModel):
     """One job with all its attempts. ``command``: what it runs, as text; ``waits``: why it was not launched yet;
-    ``paused``: by a person.
+    ``paused``: by a person; ``result``: what its newest attempt left, by names.
     """
 
     job: JobInfo
     waits: str | None
     paused: bool
     command: str
+    params: dict[str, str]
+    result: dict[str, object]
     spec: dict[str, object]
     attempts: list[AttemptInfo]
     stdout: int

@@ -15,7 +15,7 @@ from sshjobs.model.spec import JobSpec
 from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_UNKNOWN, STATES
 from sshjobs.store import RunReader
 from sshjobs.store.index import JobIndex
-from sshjobs.store.rows import AttemptRow, HostRow, JobRow
+from sshjobs.store.rows import AttemptRow, HostRow, JobRow, read_object
 from sshjobs.store.rundir import RunPaths
 from sshjobs.store.timeline import Span
 from sshjobs.web import files, models
@@ -27,8 +27,8 @@ from sshjobs.web.watch import host_info, in_thread
 
 #: Jobs that a host's page shows of each kind.
 OF_A_HOST = 100
-#: What of a job's spec is shown as its command.
-_COMMAND = ("cmds", "argv")
+#: What of a job's spec is shown as its command, and as its parameters.
+_COMMAND = ("cmds", "argv", "params")
 #: What is shown as a picture, by the end of its name.
 IMAGES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp",
           "svg": "image/svg+xml"}
@@ -179,7 +179,9 @@ def _job(paths: RunPaths, name: str, reader: RunReader, index: JobIndex) -> mode
     sizes = [files.size(paths, files.output_path(paths, name, stream, None)) for stream in ("stdout", "stderr")]
     told = next((host.pulse.get("jobs") for host in reader.hosts() if host.pulse and host.host.name == row.host), None)
     return models.JobDetail(job=job_info(row, attempts, told), waits=why_it_waits(row, spec, reader),
-                            paused=bool(row.paused), command=_command(spec), spec=_shown(spec.as_dict()),
+                            paused=bool(row.paused), command=_command(spec), params=spec.params,
+                            result=read_object(attempts[-1].result) if attempts and attempts[-1].result else {},
+                            spec=_shown(spec.as_dict()),
                             attempts=[models.AttemptInfo(**_chosen(one)) for one in attempts],
                             stdout=sizes[0], stderr=sizes[1])
 

@@ -24,6 +24,13 @@ function Files({ run, job, attempt, version }) {
     ${data.more && html`<p class="soft">There are more; they are in the run's directory.</p>`}</div>`;
 }
 
+/** Names with their values, as the parameters of a job and what it left as its result. */
+function Values({ title, values }) {
+  if (!Object.keys(values).length) return null;
+  return html`<h2>${title}</h2><dl aria-label=${title}>${Object.entries(values).map(([name, value]) => html`<dt>${name}</dt><dd>${
+    typeof value === "string" ? value : JSON.stringify(value)}</dd>`)}</dl>`;
+}
+
 function Output({ run, job, stream, over, attempt }) {
   const [text, setText] = useState(""), [search, setSearch] = useState(""), [follow, setFollow] = useState(true);
   const [missing, setMissing] = useState(0), [error, setError] = useState(null);
@@ -94,6 +101,8 @@ export function JobPage({ run, live, place, readOnly }) {
     () => act(ofRun(run, data.paused ? "unpause" : "pause"), { jobs }))}>${data.paused ? "Unpause" : "Pause"}</button>
       <button type="button" class="danger" disabled=${readOnly || over} onClick=${cancel}>Cancel</button>
       <button type="button" disabled=${readOnly || job.state !== "error"} onClick=${() => attempt(`try ${job.name} again`, () => act(ofRun(run, "retry"), { jobs }))}>Try again</button></div>
+    <${Values} title="Parameters" values=${data.params} />
+    <${Values} title="Result" values=${data.result} />
     <h2>What it runs</h2><pre tabindex="0" aria-label="command">${data.command}</pre>
     <h2>Attempts</h2>
     ${data.attempts.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Attempts"><table aria-label="Attempts"><thead><tr>
