@@ -56,6 +56,17 @@ class _Candidate(NamedTuple):
     name: str
 
 
+class _Wanted:
+    """The jobs of the file that have one identity, by their places, and those of earlier runs that have it too."""
+
+    __slots__ = ("found", "places")
+
+    def __init__(self, place: int):
+        # Most identities are of one job here and of one there, and a list takes room for four.
+        self.places: tuple[int, ...] = (place,)
+        self.found: tuple[_Candidate, ...] = ()
+
+
 class _Left(NamedTuple):
     """A job of an earlier run that is none of the file's as it is, by what it may be found under.
 
@@ -137,8 +148,7 @@ def compare(jobs: Sequence[Job], runs: Sequence[Earlier], staging: Staging) -> C
 class _Comparer:
     def __init__(self, result: Comparison):
         self._result = result
-        self._wanted: dict[bytes, list[int]] = defaultdict(list)
-        self._candidates: dict[bytes, list[_Candidate]] = defaultdict(list)
+        self._wanted: dict[bytes, _Wanted] = {}
         #: How many pieces of work of an identity are known of those that were made in a run.
         self._known = Counter[tuple[str, bytes]]()
         #: Jobs of the runs that are none of the file's as they are.
@@ -157,37 +167,43 @@ class _Comparer:
         return result
 
     def _identify(self) -> None:
-        works = [self._result.inputs.work(job) for job in self._result.jobs]
-        identities = Identities(lambda: works)
-        for place, work in enumerate(works):
-            if (identity := identities.identity(work)) is not None:
-                self._wanted[identity].append(place)
+        jobs, work_of = self._result.jobs, self._result.inputs.work
+        identities = Identities(lambda: map(work_of, jobs))
+        for place, work in enumerate(map(work_of, jobs)):
+            if (identity := identities.identity(work)) is None:
+                continue
+            if (wanted := self._wanted.get(identity)) is None:
+                self._wanted[identity] = _Wanted(place)
+            else:
+                wanted.places += (place,)
 
     def _read(self, number: int, run: Earlier) -> None:
         """Take in the jobs of a run. What is in a newer one too, because it was carried over, is one piece of work."""
-        here = Counter[tuple[str, bytes]]()
+        here, several = Counter[tuple[str, bytes]](), len(self._result.runs) > 1
         for row, identity in run.jobs():
-            if identity is None or identity not in self._wanted:
+            wanted = None if identity is None else self._wanted.get(identity)
+            if identity is None or wanted is None:
                 self._leave(number, row)
                 continue
-            made = row.origin or run.name, identity
-            here[made] += 1
-            if here[made] <= self._known[made]:
-                continue
+            if several:
+                made = row.origin or run.name, identity
+                here[made] += 1
+                if here[made] <= self._known[made]:
+                    continue
             rank = run.rank(row)
-            if rank == DONE and row.exit_status and not self._is_success(row.exit_status, identity):
+            if rank == DONE and row.exit_status and not self._is_success(row.exit_status, wanted):
                 rank = FAILED
             if rank == DONE and not run.whole(row):
                 self._result.broken[number] += 1
                 self._leave(number, row)
             else:
-                self._candidates[identity].append(_Candidate(rank, number, row.number, row.name))
+                wanted.found += (_Candidate(rank, number, row.number, row.name),)
 
         self._known |= here
 
-    def _is_success(self, status: int, identity: bytes) -> bool:
+    def _is_success(self, status: int, wanted: _Wanted) -> bool:
         """Tell whether an exit status that was a success in an earlier run is one for the jobs of the file."""
-        return all(status in (self._result.jobs[place].spec.ok_exit or ()) for place in self._wanted[identity])
+        return all(status in (self._result.jobs[place].spec.ok_exit or ()) for place in wanted.places)
 
     def _leave(self, run: int, row: WorkRow) -> None:
         entry = None if row.spec.entry is None else (row.spec.entry, row.spec.index)
@@ -196,24 +212,31 @@ class _Comparer:
     def _match(self) -> None:
         """Give each job of the file one of the same identity, as far as there are so many: the best first, and of equal
         ones that of the same name."""
-        result = self._result
-        for identity, candidates in self._candidates.items():
-            places = self._wanted[identity]
-            if len(candidates) > 1:
-                names = {result.jobs[place].name for place in places}
-                candidates.sort(key=lambda one: (one.rank, one.run, one.name not in names, one.number))
-            chosen, surplus = candidates[:len(places)], candidates[len(places):]
-            self._left += [_Left(Source(*one[1:]), None) for one in surplus]
-            by_name = {one.name: one for one in reversed(chosen)}
-            same = {place: one for place in places if (one := by_name.get(result.jobs[place].name)) is not None}
-            given = {id(one) for one in same.values()}
-            others = iter([one for one in chosen if id(one) not in given])
-            for place in places:
-                found = same.get(place) or next(others, None)
-                if found is not None:
-                    result.standings[place] = _STANDINGS[found.rank]
-                    result.sources[place] = Source(*found[1:])
-        self._candidates.clear()
+        for wanted in self._wanted.values():
+            if len(wanted.found) == len(wanted.places) == 1:
+                self._give(wanted.places[0], wanted.found[0])
+            elif wanted.found:
+                self._match_several(wanted)
+        self._wanted.clear()
+
+    def _match_several(self, wanted: _Wanted) -> None:
+        jobs, number = self._result.jobs, len(wanted.places)
+        names = {jobs[place].name for place in wanted.places}
+        best = sorted(wanted.found, key=lambda one: (one.rank, one.run, one.name not in names, one.number))
+        chosen = best[:number]
+        self._left += [_Left(Source(*one[1:]), None) for one in best[number:]]
+        by_name = {one.name: one for one in reversed(chosen)}
+        same = {place: one for place in wanted.places if (one := by_name.get(jobs[place].name)) is not None}
+        given = {id(one) for one in same.values()}
+        others = iter([one for one in chosen if id(one) not in given])
+        for place in wanted.places:
+            found = same.get(place) or next(others, None)
+            if found is not None:
+                self._give(place, found)
+
+    def _give(self, place: int, found: _Candidate) -> None:
+        self._result.standings[place] = _STANDINGS[found.rank]
+        self._result.sources[place] = Source(*found[1:])
 
     def _follow(self) -> None:
         """Let no job count as done that waits for one which is to run."""

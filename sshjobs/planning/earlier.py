@@ -49,7 +49,8 @@ class Earlier:
     def jobs(self) -> Iterator[tuple[WorkRow, bytes | None]]:
         """Yield every job with its identity, ``None`` where that is not known."""
         with self.reader.snapshot():
-            identities = Identities(lambda: map(self.work, self.reader.works()))
+            # Without any that waits for others one look at the jobs is enough.
+            identities = Identities(lambda: map(self.work, self.reader.works()) if self.reader.has_followers() else ())
             for row in self.reader.works():
                 yield row, identities.identity(self.work(row))
 

@@ -42,7 +42,8 @@ def reads(spec: JobSpec) -> bool:
 class Identities:
     """The identities of the jobs of one jobfile or one run.
 
-    :param works: gives all of them; called more than once where jobs wait for others
+    :param works: gives all of them; called more than once where jobs wait for others, and where none does it may give
+        none
     """
 
     def __init__(self, works: Callable[[], Iterable[Work]]):
@@ -62,9 +63,9 @@ class Identities:
         if work.inputs is None or followed is None:
             return None
         spec = work.spec
-        own = json.dumps((spec.index, sorted(spec.params.items()) if spec.param_names else (), work.only_host,
-                          work.inputs, followed))
-        return hashlib.blake2b(self._of_entry(spec) + own.encode("ascii"), digest_size=_SIZE).digest()
+        params = sorted(spec.params.items()) if spec.param_names else ()
+        own = repr((spec.index, params, work.only_host, work.inputs, followed))
+        return hashlib.blake2b(self._of_entry(spec) + own.encode(), digest_size=_SIZE).digest()
 
     def _of_entry(self, spec: JobSpec) -> bytes:
         """Return the digest of what the jobs of an entry share, made once for jobs that follow each other."""

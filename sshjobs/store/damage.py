@@ -31,7 +31,8 @@ def check_row(row: Sequence[Any], kinds: str) -> None:
     """
     # By their types alone first: a million rows are read at a time.
     types = (kinds, *map(type, row))
-    if types in _good and float not in types:
+    if types in _good and (float not in types or all(-_LARGEST <= one <= _LARGEST for one in row
+                                                     if type(one) is float)):
         return
     for value, kind in zip(row, kinds, strict=True):
         if type(value) not in _KINDS[kind] or (type(value) is float and not -_LARGEST <= value <= _LARGEST):

@@ -237,6 +237,10 @@ WHERE number > ? ORDER BY number LIMIT ?;
 SELECT id, json_extract(spec, '$.entry'), json_extract(spec, '$.param_names') FROM specs
 WHERE json_extract(spec, '$.entry') IS NOT NULL OR json_extract(spec, '$.param_names') IS NOT NULL;
 
+-- name: select_followers
+-- Whether any job waits for others.
+SELECT EXISTS (SELECT 1 FROM specs WHERE json_extract(spec, '$.after') IS NOT NULL);
+
 -- name: select_work
 -- A page of the jobs as others compare themselves with them: what they are, where they stand, and their newest attempt.
 SELECT number, name, spec, repeat, params, only_host, jobs.state, jobs.outcome, jobs.exit_status,

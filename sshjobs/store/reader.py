@@ -344,6 +344,10 @@ class RunReader:
                 return
             after = page[-1].number
 
+    def has_followers(self) -> bool:
+        """Tell whether any job waits for others."""
+        return bool(self._all("select_followers")[0][0])
+
     def work(self, number: int) -> WorkRow:
         """Return the job of that number, as :meth:`works` does.
 
