@@ -39,11 +39,13 @@ def differences(comparison: Comparison, place: int, staging: Staging) -> list[st
 
 def _between(then: WorkRow, spec: JobSpec, only_host: str | None) -> Iterator[str]:
     yield from _of_mappings("", then.spec.params, spec.params)
-    if then.spec.argv != spec.argv or then.spec.cmds != spec.cmds:
+    if (then.spec.argv != spec.argv or then.spec.cmds != spec.cmds) and not _by_values(then.spec, spec, "argv", "cmds"):
         yield _of_lines(then.spec.argv or then.spec.cmds, spec.argv or spec.cmds,
                         "argument" if spec.argv and then.spec.argv else "line")
     for key in AS_WRITTEN:
         old, new = getattr(then.spec, key), getattr(spec, key)
+        if _by_values(then.spec, spec, key):
+            continue
         if isinstance(old, dict) and isinstance(new, dict):
             yield from _of_mappings(f"{key}.", old, new)
         elif old != new:
@@ -54,6 +56,12 @@ def _between(then: WorkRow, spec: JobSpec, only_host: str | None) -> Iterator[st
         yield f"its host {_short(then.only_host)} → {_short(only_host)}"
     if sorted(then.spec.after) != sorted(spec.after):
         yield f"after {_short(', '.join(then.spec.after) or None)} → {_short(', '.join(spec.after) or None)}"
+
+
+def _by_values(then: JobSpec, now: JobSpec, *keys: str) -> bool:
+    """Tell whether keys are the same text with placeholders, so that they differ by the values of parameters only."""
+    before, after = then.shared(), now.shared()
+    return any(key in now.templates for key in keys) and all(before[key] == after[key] for key in keys)
 
 
 def _of_mappings(beginning: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
@@ -88,6 +96,8 @@ def _of_inputs(run: Earlier, then: WorkRow, spec: JobSpec, staging: Staging) -> 
         return
     now = staging.manifest(spec).inputs if reads(spec) else None
     known = run.work(then).inputs
+    if then.spec.params != spec.params and _by_values(then.spec, spec, "files", "stdin"):
+        return
     if known is None:
         yield "what it read then was not noted, and has changed since or cannot be read"
     elif known != (now.digest if now is not None else ""):

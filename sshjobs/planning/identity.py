@@ -18,6 +18,8 @@ from sshjobs.scheduling.dependencies import group_key, matched_names
 BY_CONTENT, BY_JOBS, BY_HOST = frozenset(("files", "stdin", "uses")), frozenset(("after",)), frozenset(("per_host",))
 #: Keys that are compared as they are written.
 AS_WRITTEN = tuple(name for name, key in KEYS.items() if key.identity and name not in BY_CONTENT | BY_JOBS | BY_HOST)
+#: All that is digested as text.
+_TEXTS = ("cmds", "argv", "call", *AS_WRITTEN)
 #: Bytes of a digest.
 _SIZE = 16
 
@@ -47,7 +49,7 @@ class Identities:
     """
 
     def __init__(self, works: Callable[[], Iterable[Work]]):
-        self._shared: tuple[JobSpec | None, bytes] = (None, b"")
+        self._shared: tuple[JobSpec | None, list[bytes]] = (None, [])
         #: Of each entry that others wait for: the names of its parameters, and its jobs with their identities.
         self._names: dict[str, tuple[str, ...]] = {}
         self._members: dict[str, list[tuple[JobSpec, bytes | None]]] = {}
@@ -68,15 +70,16 @@ class Identities:
         return hashlib.blake2b(self._of_entry(spec) + own.encode(), digest_size=_SIZE).digest()
 
     def _of_entry(self, spec: JobSpec) -> bytes:
-        """Return the digest of what the jobs of an entry share, made once for jobs that follow each other."""
-        last, digest = self._shared
-        # Where texts have placeholders each job has its own.
-        if last is None or spec.templates or not spec.repeats(last):
-            keys = [getattr(spec, key) for key in AS_WRITTEN]
-            text = json.dumps([spec.cmds, spec.argv, spec.call, keys], sort_keys=True)
-            digest = hashlib.blake2b(text.encode("ascii"), digest_size=_SIZE).digest()
-            self._shared = spec, digest
-        return digest
+        """Return the digests of what a job runs and of its keys. What the jobs of an entry share is digested once for
+        jobs that follow each other; what has placeholders of parameters, for each."""
+        last, digests = self._shared
+        if last is None or not spec.repeats(last):
+            digests = [_digest(getattr(spec, key)) for key in _TEXTS]
+            self._shared = spec, digests
+        if spec.templates:
+            digests = [_digest(getattr(spec, key)) if key in spec.templates else digest
+                       for key, digest in zip(_TEXTS, digests, strict=True)]
+        return b"".join(digests)
 
     def _resolve(self, works: Callable[[], Iterable[Work]], awaits: Mapping[str, set[str]], entries: set[str]) -> None:
         """Find the identities of the jobs that others wait for, those first that wait for none."""
@@ -112,6 +115,10 @@ class Identities:
             before = sums.get(key, 0)
             sums[key] = None if identity is None or before is None else before + int.from_bytes(identity, "big")
         return sums
+
+
+def _digest(value: object) -> bytes:
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode("ascii"), digest_size=_SIZE).digest()
 
 
 def awaited_by_entry(specs: Iterable[JobSpec]) -> dict[str, set[str]]:

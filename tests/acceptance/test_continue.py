@@ -39,9 +39,9 @@ class Sweep:
             return {"name": name, "commands": [f'echo "$SSHJOBS_JOB" >> ~/{LEDGER}', *commands], **keys}
 
         jobs = [job("prep", "cat data.txt", files=["data.txt"]), job("alone", "echo alone"),
-                *(job(f"fit-{rate}", "echo $RATE", *([self.hold] if self.hold else []), repeat=EACH, after="prep",
-                      env={"RATE": rate}) for rate in self.rates),
-                job("plot", self.tail, after=[f"fit-{rate}" for rate in self.rates])]
+                job("fit-${{ rate }}-${{ seed }}", "echo $RATE ${{ seed }}", *([self.hold] if self.hold else []),
+                    matrix={"rate": self.rates, "seed": f"1..{EACH}"}, after="prep", env={"RATE": "${{ rate }}"}),
+                job("plot", self.tail, after="fit")]
         (self._cwd / "sweep.yaml").write_text(json.dumps({"jobs": jobs}))
 
     def run(self, *words: str, ok: bool = True) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def test_an_edited_jobfile_runs_what_is_new_and_nothing_else(sweep: Sweep) -> No
     assert sweep.ledger() == Counter(["plot"])
     assert call_here("rm", "sweep-1", "sweep-2", "sweep-3", "sweep-4").returncode == 0
     assert call_here("verify", "sweep-5").returncode == 0
-    assert Path("results/sweep-5/jobs/fit-0.1-1/stdout").read_text() == "0.1\n"
+    assert Path("results/sweep-5/jobs/fit-0.1-1/stdout").read_text() == "0.1 1\n"
 
 
 def test_after_a_kill_of_the_manager_nothing_is_lost_and_nothing_runs_twice(

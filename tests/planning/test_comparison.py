@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sshjobs.errors import SshjobsError
+from sshjobs.inputs.builder import Builder
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import Outcome
@@ -62,6 +63,48 @@ def test_parameters_are_told_and_found_again_where_names_move(tmp_path: Path) ->
     found, standings = planned(sweep("0.1", "0.2", "0.3"), run)
     assert standings == {"fit-1": "done", "fit-2": "new", "fit-3": "done"} and not found.orphans
     assert told(sweep("0.2", "0.3"), run) == {"fit-1": "lr 0.1 → 0.2"}
+
+
+def matrix(base: Path, text: str) -> list[JobSpec]:
+    (base / "sweep.yaml").write_text(text)
+    return Builder().AddJobFile(base / "sweep.yaml").MakeJobSpecs()
+
+
+def test_an_edited_matrix_says_which_value_has_changed(tmp_path: Path) -> None:
+    file = """
+      jobs:
+        - name: fit
+          matrix: {lr: [0.1, 0.3], seed: 1..2}
+          repeat: 2
+          argv: [fit, "${{ lr }}"]
+          env: {SEED: "${{ seed }}"}
+          files: ["in-${{ lr }}"]
+        - name: sum
+          matrix: {lr: [0.1, 0.3]}
+          after: fit
+          commands: ["echo ${{ lr }}"]
+      """
+    for rate in ("0.1", "0.2", "0.3"):
+        (tmp_path / f"in-{rate}").write_text(rate)
+    run, ran = did(tmp_path / "results", matrix(tmp_path, file), "r-1")
+    assert len(ran) == 10
+    # A value more moves the names of those behind it, and is all that is new.
+    found, standings = planned(matrix(tmp_path, file.replace("0.1, 0.3", "0.1, 0.2, 0.3")), run)
+    new = {job.spec.params["lr"] for job in found.jobs if standings[job.name] == "new"}
+    assert new == {"0.2"} and Counter(standings.values()) == {"new": 5, "done": 10} and not found.orphans
+    # Another value in its place is a change of the jobs that had it.
+    changed = told(matrix(tmp_path, file.replace("0.1, 0.3", "0.2, 0.3")), run)
+    assert Counter(changed.values()) == {"lr 0.1 → 0.2": 5}
+    # An input of some of them: these, and those that follow them.
+    (tmp_path / "in-0.3").write_text("other")
+    assert Counter(told(matrix(tmp_path, file), run).values()) == {
+        "in-0.3 has another content": 4, "what it waits for is new or has changed: fit": 1}
+
+
+def test_what_stands_in_the_file_counts_as_what_is_run(tmp_path: Path) -> None:
+    file = "jobs: [{name: a, matrix: {lr: [1]}, argv: [fit, '${{ lr }}'], env: {A: '${{ lr }}'}}]"
+    run, _ = did(tmp_path / "results", matrix(tmp_path, file), "r-1")
+    assert planned(matrix(tmp_path, file.replace("${{ lr }}", "1")), run)[1] == {"a-1": "done"}
 
 
 def test_what_failed_or_never_ran_is_to_run_again(tmp_path: Path) -> None:
