@@ -15,7 +15,7 @@ from sshjobs.network.staging.inputs import Staging
 from sshjobs.planning.earlier import DONE, FAILED, RUNNING, WAITING, Earlier
 from sshjobs.planning.identity import Identities, Work, awaited_by_entry, in_order, reads
 from sshjobs.scheduling.dependencies import group_key, matched_names
-from sshjobs.store.rows import WorkRow
+from sshjobs.store.works import WorkRow
 
 
 class Standing(str, Enum):

@@ -10,7 +10,7 @@ from sshjobs.network.staging.inputs import Staging
 from sshjobs.planning.comparison import Comparison
 from sshjobs.planning.earlier import Earlier
 from sshjobs.planning.identity import AS_WRITTEN, reads
-from sshjobs.store.rows import WorkRow
+from sshjobs.store.works import WorkRow
 
 #: Differences that are told of a job, and characters of a value.
 MOST, LONGEST = 4, 40

@@ -11,9 +11,8 @@ from sshjobs.model.spec import Inputs, Job, JobSpec
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_DONE, STATE_FREE, STATE_UNKNOWN
 from sshjobs.network.staging.inputs import Staging
 from sshjobs.planning.identity import Identities, Work, reads
-from sshjobs.store import RunReader
-from sshjobs.store.rows import WorkRow
 from sshjobs.store.rundir import RunPaths
+from sshjobs.store.works import WorkReader, WorkRow
 
 #: Seconds by which the clocks of a disk and of this machine may differ.
 _CLOCKS = 2.0
@@ -33,7 +32,7 @@ class Earlier:
 
     def __init__(self, paths: RunPaths, staging: Staging):
         self.paths, self.name, self._staging = paths, paths.name, staging
-        self.reader = RunReader.open(paths)
+        self.reader = WorkReader.open(paths)
         summary = self.reader.summary()
         self.uid, self.created, self.live = summary.uid, summary.created, summary.state == "running"
         self._inputs: dict[str, Inputs] = {}

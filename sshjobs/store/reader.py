@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from itertools import groupby
 from operator import attrgetter
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sshjobs.model.after import Awaited, Member
 from sshjobs.model.outputs import Brought
@@ -33,20 +33,20 @@ from sshjobs.store.rows import (
     JobRow,
     ResultRow,
     SpecReader,
-    WorkRow,
     attempt_row_of,
     host_row,
     job_row_of,
-    listing_of,
     outcome_of,
     read_job,
     read_object,
     result_row_of,
     values_of,
-    work_row,
 )
 from sshjobs.store.rundir import RunPaths
 from sshjobs.store.summary import Summary, shown_state
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: Jobs that are read at a time, so that a long list holds neither a lock nor memory.
 _PAGE = 2_000
@@ -90,7 +90,7 @@ class RunReader:
 
     @classmethod
     def open(cls, paths: RunPaths, *,
-             is_alive: Callable[[ManagerIdentity], bool] = ManagerIdentity.is_alive) -> RunReader:
+             is_alive: Callable[[ManagerIdentity], bool] = ManagerIdentity.is_alive) -> Self:
         """Open the store of a run.
 
         :param is_alive: whether the recorded manager may still be there
@@ -105,7 +105,7 @@ class RunReader:
         """Close it."""
         self._connection.close()
 
-    def __enter__(self) -> RunReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
@@ -332,38 +332,6 @@ class RunReader:
                     jobs.append(read_job(row, specs, self._attempt_rows(row[0], row[0])))
             self._note_brought(jobs)
         return jobs
-
-    def works(self) -> Iterator[WorkRow]:
-        """Yield every job as others compare themselves with it, by number, a page at a time."""
-        specs, after = SpecReader(self._connection), 0
-        while True:
-            with damage_told(self.paths.store):
-                page = [work_row(row, specs) for row in self._all("select_work", (after, _PAGE))]
-            yield from page
-            if len(page) < _PAGE:
-                return
-            after = page[-1].number
-
-    def has_followers(self) -> bool:
-        """Tell whether any job waits for others."""
-        return bool(self._all("select_followers")[0][0])
-
-    def work(self, number: int) -> WorkRow:
-        """Return the job of that number, as :meth:`works` does.
-
-        :raises KeyError: there is none
-        """
-        with damage_told(self.paths.store):
-            found = [work_row(row, SpecReader(self._connection)) for row in self._all("select_work", (number - 1, 1))]
-        if not found or found[0].number != number:
-            raise KeyError(number)
-        return found[0]
-
-    def inputs(self, digest: str) -> list[tuple[str, str, str]] | None:
-        """Return what inputs of a digest consist of: kind, name and content of each; ``None`` where nobody knows."""
-        with damage_told(self.paths.store):
-            rows = self._all("select_inputs", (digest,))
-            return None if not rows or rows[0][0] is None else listing_of(rows[0][0])
 
     def _note_brought(self, jobs: Iterable[Job]) -> None:
         """Tell jobs which files were brought of their attempts."""

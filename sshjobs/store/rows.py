@@ -77,33 +77,6 @@ class AttemptRow(NamedTuple):
     origin: str | None
 
 
-class WorkRow(NamedTuple):
-    """A job as others compare themselves with it. What is of an attempt is of its newest, ``None`` where it has none.
-
-    :ivar n: number of that attempt
-    :ivar inputs: digest of what it was given to read
-    :ivar origin: the run that it is carried over from
-    """
-
-    number: int
-    name: str
-    spec: JobSpec
-    only_host: str | None
-    state: str
-    outcome: str | None
-    exit_status: int | None
-    signal: int | None
-    reason: str | None
-    n: int | None
-    host: str | None
-    started: float | None
-    ended: float | None
-    out_size: int | None
-    err_size: int | None
-    inputs: str | None
-    origin: str | None
-
-
 class ResultRow(NamedTuple):
     """A job with what its newest attempt came to. Times are seconds since the epoch by the host's clock.
 
@@ -350,24 +323,6 @@ def read_job(row: tuple[Any, ...], specs: SpecReader, attempts: Iterable[Attempt
         job.attempts.append(read_attempt(attempt))
         job.id_ = job.attempts[-1].uid
     return job
-
-
-def work_row(row: Sequence[Any], specs: SpecReader) -> WorkRow:
-    """Return a row of the query ``select_work``, checked."""
-    check_row(row, "isiiSSsSIISISFFIISS")
-    number, name, spec, repeat, params, only_host, state, *rest = row
-    if state not in STATES:
-        raise Damage(f"no job can be {repr(state)[:40]}")
-    return WorkRow(number, name, specs.spec(spec, name, repeat, params), only_host, state, *rest)
-
-
-def listing_of(text: str) -> list[tuple[str, str, str]]:
-    """Return what inputs consist of, as stored."""
-    found = json.loads(text)
-    if not isinstance(found, list) or not all(
-            isinstance(one, list) and len(one) == 3 and all(isinstance(word, str) for word in one) for one in found):
-        raise Damage(f"{repr(text)[:40]} is no listing of inputs")
-    return [(kind, name, content) for kind, name, content in found]
 
 
 def read_attempt(row: AttemptRow) -> Attempt:

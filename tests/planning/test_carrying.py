@@ -18,6 +18,7 @@ from sshjobs.running.forms import runs_from
 from sshjobs.running.newrun import new_run
 from sshjobs.store import RunReader, RunStore
 from sshjobs.store.rundir import RunPaths, find_run, list_runs
+from sshjobs.store.works import WorkReader
 from tests.planning.did import HOSTS, did, planned, specs_of
 from tests.store.helpers import in_child
 
@@ -56,7 +57,7 @@ def test_records_and_files_are_there_too(linked: bool, tmp_path: Path, monkeypat
     assert ran == ["new"]
     then, now = records(one), records(two)
     assert now["renamed"] == then["x"] and now["y"] == then["y"] and now["z"] == then["z"]
-    with RunReader.open(two) as reader:
+    with WorkReader.open(two) as reader:
         rows = {job.name: attempts[-1] for job, attempts in reader.jobs_with_attempts()}
         assert {name: row.origin for name, row in rows.items()} == {"new": None, "y": "r-1", "z": "r-1", "renamed": "r-1"}
         (listed,) = reader.inputs(rows["z"].inputs or "") or []
@@ -70,7 +71,7 @@ def test_records_and_files_are_there_too(linked: bool, tmp_path: Path, monkeypat
     assert planned(specs, two)[1] == {"x": "done", "y": "done", "z": "done"}
     # And on to a third, which says where it was really made.
     three, ran = did(results, specs, "r-3", earlier=[two])
-    with RunReader.open(three) as reader:
+    with WorkReader.open(three) as reader:
         assert ran == [] and {attempts[-1].origin for _, attempts in reader.jobs_with_attempts()} == {"r-1"}
 
 
