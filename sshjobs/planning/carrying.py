@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,8 @@ from sshjobs.planning.earlier import Earlier
 from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
 
+#: Bytes that are copied at a time.
+_PIECE = 1 << 20
 #: Jobs that are loaded at a time.
 _PAGE = 1_000
 #: What says that a file cannot have a second name there, so that it is copied.
@@ -149,8 +150,25 @@ def _link(source: str, target: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise
-        with open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as read:
+        with open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb", buffering=0) as read:
             mode = stat.S_IMODE(os.fstat(read.fileno()).st_mode)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            with open(os.open(target, flags, mode), "wb") as written:
-                shutil.copyfileobj(read, written, 1 << 20)
+            with open(os.open(target, flags, mode), "wb", buffering=0) as written:
+                _copy(read.fileno(), written.fileno())
+
+
+def _copy(source: int, target: int) -> None:
+    """Copy the bytes of a file, and leave its holes as they are: a file of terabytes may be nearly all hole."""
+    size, at = os.fstat(source).st_size, 0
+    while at < size:
+        try:
+            at = os.lseek(source, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            break
+        end = os.lseek(source, at, os.SEEK_HOLE)
+        while at < end:
+            data = os.pread(source, min(_PIECE, end - at), at)
+            at += os.pwrite(target, data, at)
+    os.ftruncate(target, size)

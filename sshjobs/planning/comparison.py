@@ -193,13 +193,19 @@ class _Comparer:
             rank = run.rank(row)
             if rank == DONE and row.exit_status and not self._is_success(row.exit_status, wanted):
                 rank = FAILED
-            if rank == DONE and not run.whole(row):
+            if rank == DONE and not self._was_brought(row, wanted):
+                self._leave(number, row)
+            elif rank == DONE and not run.whole(row):
                 self._result.broken[number] += 1
                 self._leave(number, row)
             else:
                 wanted.found += (_Candidate(rank, number, row.number, row.name),)
 
         self._known |= here
+
+    def _was_brought(self, row: WorkRow, wanted: _Wanted) -> bool:
+        """Tell whether all that the file wants to have brought was wanted then, too."""
+        return all(row.spec.outputs.keys() >= self._result.jobs[place].spec.outputs.keys() for place in wanted.places)
 
     def _is_success(self, status: int, wanted: _Wanted) -> bool:
         """Tell whether an exit status that was a success in an earlier run is one for the jobs of the file."""

@@ -54,6 +54,9 @@ def _between(then: WorkRow, spec: JobSpec, only_host: str | None) -> Iterator[st
         yield f"its number {then.spec.index} → {spec.index}"
     if then.only_host != only_host:
         yield f"its host {_short(then.only_host)} → {_short(only_host)}"
+    for pattern in spec.outputs:
+        if pattern not in then.spec.outputs:
+            yield f"{_short(pattern)} was not brought"
     if sorted(then.spec.after) != sorted(spec.after):
         yield f"after {_short(', '.join(then.spec.after) or None)} → {_short(', '.join(spec.after) or None)}"
 

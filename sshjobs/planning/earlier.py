@@ -80,7 +80,19 @@ class Earlier:
                 return False
             if not stat.S_ISREG(info.st_mode) or (size is not None and info.st_size != size):
                 return False
-        return True
+        return not row.spec.outputs or self._has_files(row, f"{directory}/files")
+
+    def _has_files(self, row: WorkRow, directory: str) -> bool:
+        """Tell whether the files that were brought of a job are there, by their number and sizes."""
+        brought = None if row.n is None else self.reader.brought(row.number, row.number).get((row.number, row.n))
+        if brought is None:
+            return True
+        files = size = 0
+        for here, _, names in os.walk(directory):
+            for name in names:
+                info = os.lstat(f"{here}/{name}")
+                files, size = files + 1, size + info.st_size
+        return (files, size) == (brought.files, brought.size)
 
     def rank(self, row: WorkRow) -> int:
         """Return how much a job is worth to another of its identity: one of :data:`DONE` to :data:`WAITING`."""

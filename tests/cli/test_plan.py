@@ -85,6 +85,26 @@ def test_a_run_that_goes_on_by_itself_continues_another_too() -> None:
     assert call_here("logs", "jobs-2", "good").stdout == "good\n"
 
 
+def test_files_that_were_brought_are_there_too() -> None:
+    def write(*outputs: str) -> None:
+        Path("jobs.yaml").write_text(json.dumps({"jobs": [{
+            "name": "fit", "commands": ["mkdir a", "echo model > a/model", "echo log > log"], "outputs": outputs}]}))
+
+    write("a/", "log")
+    assert call_here("run", "jobs.yaml", "-q").returncode == 0
+    assert call_here("run", "jobs.yaml", "-q", "--continue", "jobs-1").returncode == 0
+    assert call_here("rm", "jobs-1").returncode == 0
+    told = call_here("verify", "jobs-2")
+    assert told.returncode == 0 and Path("results/jobs-2/jobs/fit/files/a/model").read_text() == "model\n", told.stdout
+    write("log")
+    assert "1 done" in call_here("plan", "jobs.yaml").stdout
+    write("log", "a/", "more/*")
+    assert "changed       fit on localhost: more/* was not brought" in call_here("plan", "jobs.yaml", "--list").stdout
+    write("a/", "log")
+    Path("results/jobs-2/jobs/fit/files/a/model").write_text("")
+    assert "1 changed" in call_here("plan", "jobs.yaml").stdout
+
+
 def test_from_python() -> None:
     def jobs(*names: str) -> Builder:
         builder = Builder()
