@@ -46,11 +46,11 @@ def test_records_and_files_are_there_too(linked: bool, tmp_path: Path, monkeypat
     one, _ = did(results, specs, "r-1")
     home = one.job("x") / "files" / "deep"
     home.mkdir(parents=True)
-    with (home / "model.bin").open("wb") as file:
-        file.write(b"begin")
-        file.truncate(1 << 32)
-        file.seek(1 << 31)
-        file.write(b"middle")
+    with (home / "model.bin").open("wb") as hole:
+        hole.write(b"begin")
+        hole.truncate(1 << 32)
+        hole.seek(1 << 31)
+        hole.write(b"middle")
     if not linked:
         def refuse(*args: Any, **keys: Any) -> None:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
@@ -179,8 +179,8 @@ def _make_old(paths: RunPaths) -> None:
     import sqlite3
 
     connection = sqlite3.connect(paths.store)
-    connection.executescript("DROP TABLE brought; DROP TABLE inputs; ALTER TABLE attempts DROP COLUMN inputs; "
-                             "ALTER TABLE attempts DROP COLUMN origin; PRAGMA user_version = 7;")
+    connection.execute("UPDATE attempts SET inputs = NULL")
+    connection.commit()
     connection.close()
 
 
