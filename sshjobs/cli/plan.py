@@ -74,7 +74,7 @@ def command(jobfile: str, against: tuple[str, ...], hosts: tuple[str, ...], slot
         if as_json:
             report.print_json()
         else:
-            report.print_text(jobfile, listed)
+            report.print_text(jobfile, hosts, listed)
     return EXIT_OK
 
 
@@ -115,7 +115,7 @@ class _Report:
 
     # -- in words ------------------------------------------------------------------------------------------------
 
-    def print_text(self, jobfile: str, listed: bool) -> None:
+    def print_text(self, jobfile: str, hosts: Sequence[str], listed: bool) -> None:
         """Print how many jobs stand where, then, where that is wanted, every job."""
         from sshjobs.cli.words import handle
         from sshjobs.views.wording import count, duration
@@ -140,7 +140,8 @@ class _Report:
         if listed:
             self._list()
         else:
-            words = [*(word for run in comparison.runs for word in ("--against", handle(run.paths)))]
+            words = [word for run in comparison.runs for word in ("--against", handle(run.paths))]
+            words += [word for value in hosts for word in ("--hosts", value)]
             click.echo(printable(f"every job: {shlex.join(['sshjobs', 'plan', '--list', *words, jobfile])}"))
 
     def _notes(self) -> list[str]:

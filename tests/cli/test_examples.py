@@ -34,3 +34,26 @@ def test_the_commands_in_the_example_of_a_table_are_right(clean_home: Path, tmp_
     assert [line.split() for line in told.stdout.splitlines()] == [
         ["rate", "jobs", "loss.mean", "loss.std"], ["0.1", "4", "0.035", "0.0129099"], ["0.2", "4", "0.025", "0.0129099"],
         ["0.3", "4", "0.035", "0.0129099"]]
+
+
+def test_what_the_example_of_editing_says_is_what_happens(clean_home: Path, tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "jobfiles", tmp_path / "jobfiles")
+    monkeypatch.chdir(tmp_path)
+    file, words = Path("jobfiles/continue.yaml"), Path("jobfiles/words.txt")
+    assert call_here("run", str(file), "-q").returncode == 0
+
+    def edited(old: str, new: str) -> list[str]:
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+        told = call_here("plan", str(file)).stdout.splitlines()
+        file.write_text(text)
+        return [line.strip() for line in told if line.startswith("  ")]
+
+    assert edited("0.2]", "0.2, 0.3]") == ["3 new", "1 changed", "7 done"]
+    assert edited("timeout: 1m", "timeout: 2m") == edited("name: best", "name: winner") == ["8 done"]
+    assert edited("version 1", "version 2") == ["7 changed", "1 done"]
+    words.write_text(words.read_text() + "word\n")
+    assert edited("", "") == ["1 changed", "7 done"]
+    assert call_here("run", str(file), "--continue", "continue-1", "-q").returncode == 0

@@ -17,7 +17,7 @@ from sshjobs.planning import carrying
 from sshjobs.running.forms import runs_from
 from sshjobs.running.newrun import new_run
 from sshjobs.store import RunReader, RunStore
-from sshjobs.store.rundir import RunPaths, find_run, list_runs
+from sshjobs.store.rundir import RunPaths, create_run, find_run, list_runs
 from sshjobs.store.works import WorkReader
 from tests.planning.did import HOSTS, did, planned, specs_of
 from tests.store.helpers import in_child
@@ -192,6 +192,26 @@ def _later(paths: RunPaths, seconds: float) -> None:
     connection.execute("UPDATE run SET created = created + ?", (seconds,))
     connection.commit()
     connection.close()
+
+
+def test_a_store_of_an_older_version_is_compared_and_left_as_it_is(tmp_path: Path) -> None:
+    import sqlite3
+
+    old = create_run(tmp_path / "results", name="r-1")
+    with sqlite3.connect(old.store) as connection:
+        connection.executescript((Path(__file__).parents[1] / "store" / "version_2.sql").read_text("utf-8"))
+        connection.execute("UPDATE run SET state = 'interrupted'")
+        connection.execute("UPDATE managers SET until = 1.0")
+    connection.close()
+    before = old.store.read_bytes()
+    with RunReader.open(old) as reader:
+        specs = [job.spec for job in reader.load([row.name for row in reader.jobs()])]
+        states = {row.name: row.state for row in reader.jobs()}
+    found, standings = planned(specs, old)
+    known = {"done": {"done", "changed"}, "error": {"failed"}, "free": {"waiting"}, "busy": {"running"},
+             "unknown": {"running"}}
+    assert all(standings[name] in known[state] for name, state in states.items()), (standings, states)
+    assert not found.orphans and old.store.read_bytes() == before
 
 
 def test_a_damaged_run_and_one_that_is_gone_are_told_in_a_line(tmp_path: Path) -> None:
