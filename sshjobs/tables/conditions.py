@@ -23,7 +23,6 @@ from sshjobs.tables.sheet import Row, Sheet, key_of, number_of, text_of
 
 #: Longest condition, in characters, and how deep parentheses may stand in each other.
 LONGEST, DEEPEST = 10_000, 50
-WHERE = "--where"
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<operator><=|>=|!=|==|[=<>()])|(?P<quoted>'[^']*'|"[^"]*")|(?P<word>[^\s()<>=!'"]+))""")
@@ -49,28 +48,30 @@ class _Token(NamedTuple):
         return "the end" if self.kind == "end" else f"'{self.text[:40]}'"
 
 
-def parse(text: str, sheet: Sheet) -> Test:
+def parse(text: str, sheet: Sheet, where: str = "--where") -> Test:
     """Return what tells whether a row of a sheet fulfils a condition.
 
+    :param where: what it was given as, for the message
     :raises UsageError: it is none, or names a column that there is not; the first mistake, with its place
     """
     if len(text) > LONGEST:
-        raise UsageError(f"a condition of {len(text):,} characters", where=WHERE, hint=f"the limit is {LONGEST:,}")
-    return _Parser(_tokens(text), sheet).condition()
+        raise UsageError(f"a condition of {len(text):,} characters", where=where, hint=f"the limit is {LONGEST:,}")
+    return _Parser(_tokens(text, where), sheet, where).condition()
 
 
-def _place(at: int) -> str:
-    return f"{WHERE}, character {at}"
+def _place(where: str, at: int) -> str:
+    return f"{where}, character {at}"
 
 
-def _tokens(text: str) -> list[_Token]:
+def _tokens(text: str, where: str) -> list[_Token]:
     found, position = list[_Token](), 0
     while position < len(text.rstrip()):
         match = _TOKEN.match(text, position)
         if match is None:
             at = len(text) - len(text[position:].lstrip())
             what = "a quote that is not closed" if text[at] in "'\"" else f"'{text[at]}' cannot stand here"
-            raise UsageError(what, where=_place(at + 1), hint="write a condition such as: loss<0.3 and host='node 1'")
+            raise UsageError(what, where=_place(where, at + 1),
+                             hint="write a condition such as: loss<0.3 and host='node 1'")
         kind = match.lastgroup or ""
         piece = match[kind]
         found.append(_Token(kind, piece[1:-1] if kind == "quoted" else piece, match.start(kind) + 1))
@@ -79,8 +80,8 @@ def _tokens(text: str) -> list[_Token]:
 
 
 class _Parser:
-    def __init__(self, tokens: list[_Token], sheet: Sheet):
-        self._tokens, self._sheet = tokens, sheet
+    def __init__(self, tokens: list[_Token], sheet: Sheet, where: str):
+        self._tokens, self._sheet, self._where = tokens, sheet, where
         self._next = 0
         self._depth = 0
 
@@ -100,7 +101,7 @@ class _Parser:
 
     def _wrong(self, wanted: str) -> UsageError:
         token = self._peek()
-        return UsageError(f"{wanted} should stand here, got {token}", where=_place(token.at))
+        return UsageError(f"{wanted} should stand here, got {token}", where=_place(self._where, token.at))
 
     def _either(self) -> Test:
         tests = [self._all()]
@@ -123,7 +124,8 @@ class _Parser:
         self._take()
         self._depth += 1
         if self._depth > DEEPEST:
-            raise UsageError(f"more than {DEEPEST} deep", where=_place(token.at), hint="take parentheses out")
+            raise UsageError(f"more than {DEEPEST} deep", where=_place(self._where, token.at),
+                             hint="take parentheses out")
         if token.text == "(":
             test = self._either()
             if self._peek().text != ")" or self._peek().kind != "operator":
@@ -140,7 +142,7 @@ class _Parser:
         if name.kind not in ("word", "quoted") or (name.kind == "word" and name.text.lower() in _JOINS):
             raise self._wrong("a column")
         self._take()
-        column = self._sheet.place(name.text, _place(name.at))
+        column = self._sheet.place(name.text, _place(self._where, name.at))
         sign = self._peek()
         if sign.kind != "operator" or sign.text in "()":
             raise self._wrong("=, !=, <, <=, > or >=")

@@ -88,6 +88,8 @@ def endpoints(pages: Pages, reading: Reading, acting: Acting, events: Events) ->
                  answer="text/event-stream"),
         Endpoint("GET", f"{run}/jobs", read, reading.jobs, "A page of jobs", models.JobsAsked, answer=models.Jobs),
         Endpoint("GET", f"{run}/job", read, reading.job, "One job", models.OfJob, answer=models.JobDetail),
+        Endpoint("GET", f"{run}/table", read, reading.table, "Parameters and results of jobs", models.TableAsked,
+                 answer=models.TableInfo),
         Endpoint("GET", f"{run}/output", read, reading.output, "A piece of what a job wrote", models.OutputAsked,
                  answer="application/octet-stream"),
         Endpoint("GET", f"{run}/download", read, reading.download, "All that a job wrote", models.DownloadAsked,

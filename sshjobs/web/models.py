@@ -60,6 +60,16 @@ class JobsAsked(OfRun):
     limit: Annotated[int, Field(ge=1, le=500)] = 100
 
 
+class TableAsked(OfRun):
+    """Which rows of the table of a run, in which order, which page of them; ``where`` and ``sort`` as ``sshjobs table``
+    takes them."""
+
+    where: Annotated[str, Field(max_length=1000)] = ""
+    sort: Annotated[str, Field(max_length=500)] = ""
+    offset: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+
+
 class OutputAsked(OfJob):
     """A piece of what a job wrote. Without an offset its end is meant."""
 
@@ -210,6 +220,18 @@ class Jobs(BaseModel):
     ready: bool
     offset: int
     jobs: list[JobInfo]
+
+
+class TableInfo(BaseModel):
+    """A page of the table of a run. ``numbers``: which columns hold numbers only; ``left_out``: how many columns more
+    there are."""
+
+    columns: list[str]
+    numbers: list[bool]
+    rows: list[list[str | int | float | bool | None]]
+    total: int
+    offset: int
+    left_out: int
 
 
 class AttemptInfo(BaseModel):

@@ -20,6 +20,7 @@ from sshjobs.store.rundir import RunPaths
 from sshjobs.store.timeline import Span
 from sshjobs.web import files, models
 from sshjobs.web.routes import NotFound
+from sshjobs.web.sheets import Sheets
 from sshjobs.web.sources import Sources
 from sshjobs.web.together import overview
 from sshjobs.web.waiting import why_it_waits
@@ -49,6 +50,7 @@ class Reading:
 
     def __init__(self, sources: Sources, *, read_only: bool, poll_seconds: float):
         self._sources, self._read_only, self._poll_seconds = sources, read_only, poll_seconds
+        self._sheets = Sheets()
 
     async def runs(self, request: Request, query: None, body: None) -> models.Runs:
         return models.Runs(runs=await self._sources.lines(), read_only=self._read_only, poll_seconds=self._poll_seconds)
@@ -65,6 +67,10 @@ class Reading:
     async def job(self, request: Request, query: models.OfJob, body: None) -> models.JobDetail:
         watch = await self._sources.watch(query.run)
         return await watch.ask(partial(_job, watch.paths, query.job))
+
+    async def table(self, request: Request, query: models.TableAsked, body: None) -> models.TableInfo:
+        watch = await self._sources.watch(query.run)
+        return await watch.ask(lambda reader, index: self._sheets.page(query, watch.paths, reader))
 
     async def host(self, request: Request, query: models.OfHost, body: None) -> models.HostDetail:
         return await (await self._sources.watch(query.run)).ask(partial(_host, query.host))

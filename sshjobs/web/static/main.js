@@ -6,12 +6,13 @@ import { JobPage } from "./job.js";
 import { Jobs } from "./jobs.js";
 import { Manage } from "./manage.js";
 import { Link, Progress, Trouble, change, usePlace, useLoad } from "./parts.js";
+import { Results } from "./results.js";
 import { Table } from "./table.js";
 import { Timeline } from "./timeline.js";
 import { html, render, useEffect, useState } from "./vendor/preact-htm.js";
 import { count, when } from "./words.js";
 
-const VIEWS = { cluster: [Cluster, "Cluster"], jobs: [Jobs, "Jobs"], timeline: [Timeline, "Timeline"], manage: [Manage, "Manage"],
+const VIEWS = { cluster: [Cluster, "Cluster"], jobs: [Jobs, "Jobs"], results: [Results, "Results"], timeline: [Timeline, "Timeline"], manage: [Manage, "Manage"],
   job: [JobPage, null], host: [HostPage, null] };
 const LIST_MS = 3000;
 

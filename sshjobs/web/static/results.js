@@ -1,0 +1,37 @@
+// The table of a run: parameters of jobs, how they ended and what they left; filtered, sorted and cut into pages by the server.
+
+import { ask, ofRun, query } from "./api.js";
+import { Link, Trouble, change, useLoad, useSlow } from "./parts.js";
+import { Cells, Heads } from "./table.js";
+import { html } from "./vendor/preact-htm.js";
+import { count, none, size, span } from "./words.js";
+
+const PAGE = 100;
+
+const shown = (name, value) => (value === null || value === undefined ? none
+  : name === "memory" && typeof value === "number" ? size(value)
+    : ["seconds", "cpu"].includes(name) && typeof value === "number" ? span(value) : String(value));
+
+export function Results({ run, live, place }) {
+  const offset = Number(place.offset) || 0, sort = place.sort || "", descending = place.order === "desc";
+  const version = useSlow(live.head.run.version, 2000);
+  const asked = useSlow(JSON.stringify({ where: place.where, sort: sort && (descending ? `-${sort}` : sort), offset, limit: PAGE }), 300);
+  const { data, error } = useLoad((signal) => ask(ofRun(run, "table") + query(JSON.parse(asked)), signal), [run, asked, version]);
+  const set = (values) => change({ offset: "", ...values });
+  const columns = (data ? data.columns : []).map((name, at) => ({ key: name, title: name, number: data.numbers[at], value: (row) => row[at],
+    show: (row) => (name === "job" ? html`<${Link} to=${{ run, view: "job", job: row[at] }}><span class="cut">${row[at]}</span><//>`
+      : html`<span class="cut">${shown(name, row[at])}</span>`) }));
+  return html`<h1>Results</h1>
+    <div class="tools"><label>Only where<input type="search" placeholder="loss<0.3 and lr=0.1" value=${place.where || ""}
+      onInput=${(event) => set({ where: event.target.value })} /></label></div>
+    <${Trouble} error=${error} />
+    ${data && (data.rows.length ? html`
+      <p class="soft" id="found">${count(data.total)} ${data.total === 1 ? "job" : "jobs"}${data.left_out ? `; ${count(data.left_out)} more columns are shown by sshjobs table` : ""}</p>
+      <div class="scroll" tabindex="0" role="region" aria-label="Results"><table aria-label="Results" id="results">
+        <${Heads} columns=${columns} sort=${sort} descending=${descending} onSort=${(key, desc) => set({ sort: key, order: desc ? "desc" : "asc" })} />
+        <tbody>${data.rows.map((row) => html`<tr key=${row[0]}><${Cells} columns=${columns} row=${row} /></tr>`)}</tbody></table></div>
+      <div class="tools"><button type="button" disabled=${offset === 0} onClick=${() => set({ offset: Math.max(0, offset - PAGE) || "" })}>Earlier</button>
+        <span>${count(offset + 1)} to ${count(offset + data.rows.length)}</span>
+        <button type="button" disabled=${offset + PAGE >= data.total} onClick=${() => set({ offset: offset + PAGE })}>Later</button></div>`
+    : html`<p class="empty">No job fits.</p>`)}`;
+}
