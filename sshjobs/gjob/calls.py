@@ -29,7 +29,7 @@ PATIENCE, LOOK_INTERVAL = 60.0, 0.2
 #: Room in the socket for a request, so that nobody waits to send one to a fork server that was stopped.
 _ROOM = 4 << 20
 #: What differs from one job of a run to the next in what we put into the environment.
-_EACH = (b"SSHJOBS_JOB", b"SSHJOBS_ATTEMPT", b"SSHJOBS_INDEX", b"SSHJOBS_TOKEN")
+_EACH = (b"SSHJOBS_JOB", b"SSHJOBS_ATTEMPT", b"SSHJOBS_INDEX", b"SSHJOBS_TOKEN", b"SSHJOBS_RESULT_FILE")
 #: In the environment of a fork server: room for the token of a call, by which its processes are recognised.
 _ROOM_FOR_TOKEN = b"0" * 64
 #: A fork server whose calls are to be loaded by each call itself: loading them has ended or stopped the one before.
