@@ -107,7 +107,8 @@ def _all_known(key: str, value: Any, names: Sequence[str], mistakes: Mistakes) -
     """Tell whether all placeholders in a value are of parameters that there are."""
     right = True
     # One text may be a script as well.
-    for path, text in _placed(value[0] if key == "commands" and len(value) == 1 else value, [key]):
+    one = key == "commands" and isinstance(value, list) and len(value) == 1
+    for path, text in _placed(value[0] if one else value, [key]):
         shown, complaint = shown_path(path).rstrip(","), None
         try:
             unknown = [name for name in names_in(text) if name not in names]
@@ -119,7 +120,7 @@ def _all_known(key: str, value: Any, names: Sequence[str], mistakes: Mistakes) -
         if complaint is not None:
             mistakes.say(path, complaint)
             right = False
-    if isinstance(value, dict) and isinstance(KEYS[key].kind, Variables) and (
+    if isinstance(value, dict) and key in KEYS and isinstance(KEYS[key].kind, Variables) and (
             wrong := next((name for name in value if OPEN in name), None)) is not None:
         message = f"{key}: the name of a variable cannot hold a placeholder; choose another"
         mistakes.say([key, wrong], message, of_key=True)

@@ -88,9 +88,9 @@ def spelt_out(said: Any) -> dict[str, dict[str, str]]:
     elif isinstance(said, Iterable):
         entries = {}
         for name in said:
-            if name in entries:
+            if _name(name) in entries:
                 raise ValueError(f" names '{name}' twice; name it once")
-            entries[_name(name)] = None
+            entries[name] = None
     else:
         raise ValueError(" must be the name of an entry, a list of names, or a mapping of names; write after: prep")
     return {_name(entry): _how(entry, how) for entry, how in entries.items()}

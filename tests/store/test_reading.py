@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from sshjobs.inputs.builder import Builder
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_FREE, STATE_UNKNOWN, STATES, Outcome
+from sshjobs.scheduling.naming import jobs_from
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, iter_status_json, shown_state, status
 from sshjobs.store.queries import queries
 from tests.store.helpers import CREATED, UID, contradictions, finish, launch, make_jobs, make_store
@@ -281,3 +283,19 @@ def test_a_run_ends_as_its_jobs_have_ended(tmp_path: Path, outcomes: dict[str, i
     with RunReader.open(store.paths) as reader:
         assert reader.summary().ending == ending
     store.close(CREATED)
+
+
+def test_jobs_of_a_sweep_come_back_with_one_text_for_all(tmp_path: Path) -> None:
+    specs = Builder().AddJob(argv=["run", "${{ lr }}"], name="t", matrix={"lr": [0.1, 1]}, env={"A": "${{ lr }}"}).job_specs
+    store = make_store(tmp_path, list(jobs_from(specs, [])))
+    try:
+        store.commit()
+        with RunReader.open(store.paths) as reader:
+            assert [reader.spec_of(number).as_dict() for number in (1, 2)] == [spec.as_dict() for spec in specs]
+            one, other = reader.load_unfinished()
+            assert one.spec.repeats(other.spec) and other.spec.argv == ["run", "1"] and other.spec.env == {"A": "1"}
+            assert reader.parameters() == {"t": ["lr"]}
+            with pytest.raises(KeyError):
+                reader.spec_of(3)
+    finally:
+        store.close()
