@@ -83,6 +83,9 @@ def _look(reader: RunReader, word: str, ask_hosts: bool) -> tuple[Report, dict[D
         for job, attempts in reader.jobs_with_attempts():
             report.moving += job.state in (STATE_BUSY, STATE_UNKNOWN)
             _note(found, files.job(job, attempts), hosts.job(job, attempts))
+        setups = reader.setups()
+        files.setups(setups)
+        hosts.setups(setups)
         _note(found, files.rest(), hosts.rest(), _survivors(reader, hosts))
     report.files, report.unsummed = files.files, files.unsummed
     return report, found

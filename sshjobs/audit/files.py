@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sshjobs.audit.findings import Disagreement
@@ -14,6 +14,7 @@ from sshjobs.model.outputs import Brought, line_of
 from sshjobs.model.states import FINAL_STATES, Outcome
 from sshjobs.store import AttemptRow, JobRow
 from sshjobs.store.rundir import RunPaths
+from sshjobs.store.setups import SetupRow, setup_name
 
 _PIECE = 1 << 20
 #: Jobs that are asked about at a time.
@@ -64,6 +65,10 @@ class FileCheck:
             if not here:
                 yield from self._strangers(aside, {*_STREAMS, *_BROUGHT})
         yield from self._strangers(directory, allowed)
+
+    def setups(self, rows: Iterable[SetupRow]) -> None:
+        """Take in how hosts were prepared: what that has written is no stranger."""
+        self._names.update(setup_name(row.host) for row in rows)
 
     def rest(self) -> Iterator[Disagreement]:
         """Name what lies where only jobs should. To be called after all jobs were."""

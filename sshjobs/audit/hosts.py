@@ -9,6 +9,7 @@ from sshjobs.audit.findings import Disagreement
 from sshjobs.model.states import FINAL_STATES
 from sshjobs.network.traces import AttemptTrace, DirectoryTrace, HostTraces, ProcessTrace, host_key
 from sshjobs.store import AttemptRow, JobRow
+from sshjobs.store.setups import SetupRow
 from sshjobs.views.wording import MOST_TOLD
 
 _AGAIN = "look again when the run is over: sshjobs verify {word}"
@@ -98,6 +99,11 @@ class HostCheck:
             if self._named[host] > MOST_TOLD:
                 continue
             self.survivors.setdefault(job.name, []).append(found)
+
+    def setups(self, rows: Iterable[SetupRow]) -> None:
+        """Take in how hosts were prepared: they may have that still."""
+        for row in rows:
+            self._there.pop((row.host, row.attempt.uid), None)
 
     def rest(self) -> Iterator[Disagreement]:
         """Name what hosts have of the run that the store knows nothing about."""

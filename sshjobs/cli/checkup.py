@@ -6,15 +6,18 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sshjobs.errors import HostError, UsageError
 from sshjobs.model.host import Host
+from sshjobs.model.spec import Job
+from sshjobs.model.states import FINAL_STATES, Outcome
 from sshjobs.network import HostDown, HostUp, Network, RunIdentity, Warned
-from sshjobs.store.rundir import create_run
+from sshjobs.running.setups import FIRST_NUMBER, setup_job, why_failed
+from sshjobs.store.rundir import RunPaths, create_run
 from sshjobs.views.hostnews import describe
 from sshjobs.views.wording import count, duration, size
 
@@ -50,11 +53,11 @@ class Finding:
     @property
     def usable(self) -> bool:
         """Whether jobs can run there."""
-        return self.facts is not None
+        return self.facts is not None and self.error is None
 
     def text(self) -> str:
         """Return what was found, in a line."""
-        if self.facts is None:
+        if self.error is not None or self.facts is None:
             text = str(self.error).removeprefix(f"{self.host}: ")
         else:
             facts = self.facts
@@ -81,9 +84,11 @@ class Finding:
 
 
 def examine(hosts: Sequence[Host], *, ssh_config: str | None = None, transport: str | None = None,
-            slots: int | None = None, accept_new_host_keys: bool = False) -> Iterator[Finding]:
+            slots: int | None = None, accept_new_host_keys: bool = False,
+            setup: Sequence[str] = ()) -> Iterator[Finding]:
     """Ask all hosts at once, and yield what each said in their order, as soon as those before it are done.
 
+    :param setup: lines of a script to run on each host that can be used
     :raises UsageError: the ssh configuration cannot be read
     """
     if ssh_config is not None and not os.access(ssh_config, os.R_OK):
@@ -94,18 +99,60 @@ def examine(hosts: Sequence[Host], *, ssh_config: str | None = None, transport: 
         paths = create_run(Path(results), name="check")
         network.open(RunIdentity(secrets.token_hex(16), "check", 1), paths)
         try:
-            yield from _collect(network, slots)
+            yield from _collect(network, slots, _Setups(network, paths, setup))
         finally:
             network.close(finished=True)
 
 
-def _collect(network: Network, slots: int | None) -> Iterator[Finding]:
+class _Setups:
+    """Tries the setup of a run on each host.
+
+    :param script: none: there is nothing to try
+    """
+
+    def __init__(self, network: Network, paths: RunPaths, script: Sequence[str]):
+        self._network, self._paths, self._script = network, paths, script
+        self._of: dict[Job, Finding] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def begin(self, found: Finding) -> bool:
+        """Have a host run it; tell whether there is anything to wait for."""
+        if not self._script or not found.usable:
+            return False
+        if any(one.host == found.host for one in self._of.values()):
+            return True
+        job = setup_job(self._script, found.host, FIRST_NUMBER + len(self._of))
+        job.paths = self._paths
+        self._of[job] = found
+        self._network.LaunchJob(job, found.host)
+        return True
+
+    def ended(self, jobs: Iterable[Job]) -> Iterator[Finding]:
+        """Yield what was found where it has ended."""
+        for job in jobs:
+            attempt = job.attempts[-1]
+            if attempt.state not in FINAL_STATES or job not in self._of:
+                continue
+            found = self._of.pop(job)
+            if attempt.outcome is Outcome.SUCCEEDED:
+                found.notes.append(f"its setup took {duration(attempt.seconds or 0.0)}")
+            else:
+                found.error = why_failed(found.host, attempt, job,
+                                         hint="mend it there, or the setup in the jobfile")
+            yield found
+
+
+def _collect(network: Network, slots: int | None, setups: _Setups) -> Iterator[Finding]:
     findings: dict[str, Finding] = {}
     machines: dict[tuple[str, str], str] = {}
     waiting, last = list(network.hosts), time.monotonic()
     while waiting:
         news = network.wait(max(0.0, PATIENCE - (time.monotonic() - last)))
-        if not news and time.monotonic() - last >= PATIENCE:
+        for found in setups.ended(news.jobs):
+            findings[found.host], last = found, time.monotonic()
+        if not news and not setups and time.monotonic() - last >= PATIENCE:
             for name in waiting:
                 findings.setdefault(name, _silent(name))
         for event in news.hosts:
@@ -113,7 +160,9 @@ def _collect(network: Network, slots: int | None) -> Iterator[Finding]:
                 if event.host in findings and len(findings[event.host].notes) < MOST_NOTES:
                     findings[event.host].notes.append(event.message)
             elif isinstance(event, (HostUp, HostDown)) and event.host not in findings and not _passing(event):
-                findings[event.host] = _finding(event, network.hosts[event.host], slots, machines)
+                found = _finding(event, network.hosts[event.host], slots, machines)
+                if not setups.begin(found):
+                    findings[event.host] = found
                 last = time.monotonic()
         while waiting and waiting[0] in findings:
             yield findings[waiting.pop(0)]

@@ -30,10 +30,11 @@ for change in COMMANDS:
 @command.command("check")
 @hosts_option(here=False)
 @network_options
+@click.option("--setup", metavar="JOBFILE", help="Run the setup of a jobfile on each of them, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per host.")
 @click.option("-v", "--verbose", count=True, help="Say more.")
-def check(hosts: tuple[str, ...], ssh_config: str | None, transport: str | None, slots: int | None, as_json: bool,
-          verbose: int) -> int:
+def check(hosts: tuple[str, ...], ssh_config: str | None, transport: str | None, slots: int | None,
+          setup: str | None, as_json: bool, verbose: int) -> int:
     """Say of each host whether it can be used and what it has, or why not and what to do about it.
 
     All are asked at the same time, as a run would ask them; nothing stays on them. Exit codes: 0 all can be used,
@@ -45,15 +46,30 @@ def check(hosts: tuple[str, ...], ssh_config: str | None, transport: str | None,
     chosen = hosts_of(hosts)
     if not chosen:
         raise UsageError("missing option '--hosts'", hint="name a hosts file, or hosts: --hosts h1,node[01-16]")
+    script = [] if setup is None else _setup_of(setup)
     width = max(len(host.name) for host in chosen)
     usable = 0
     for finding in examine(chosen, ssh_config=ssh_config, transport=transport, slots=slots,
-                           accept_new_host_keys=accepts_new_keys()):
+                           accept_new_host_keys=accepts_new_keys(), setup=script):
         usable += finding.usable
         click.echo(json.dumps(finding.as_dict()) if as_json else _line(finding, width))
     if not as_json:
         click.echo(f"{usable} of {len(chosen)} can be used")
     return EXIT_OK if usable == len(chosen) else EXIT_JOBS_FAILED if usable else EXIT_NO_HOST
+
+
+def _setup_of(jobfile: str) -> list[str]:
+    """Return the setup of a jobfile.
+
+    :raises InputError: the jobfile has mistakes
+    :raises UsageError: it has no setup
+    """
+    from sshjobs.inputs.jobfile import load_jobfile
+
+    script: list[str] | None = load_jobfile(jobfile).run.get("setup")
+    if script is None:
+        raise UsageError("the jobfile has no setup", where=jobfile, hint="write setup: and a script beside jobs")
+    return script
 
 
 def _line(finding: Finding, width: int) -> str:

@@ -93,7 +93,7 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
         check_detach(output=output)
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
                              stays_open=False, give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys(),
-                             max_failures=max_failures)
+                             max_failures=max_failures, setup=given.run_keys.get("setup"))
         return hand_over(prepare(specs, chosen or EMBEDDED, results=results, name=name, stem=stem, jobfile=data,
                                  options=options, earlier=runs), quiet=quiet, as_json=as_json)
     from sshjobs.cli.carry import carry
@@ -101,7 +101,7 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
     def start(view: View) -> Run:
         return Run.create(specs, chosen or EMBEDDED, stem=stem, jobfile=data, slots=slots, fail_fast=fail_fast,
                           give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys(), continue_from=runs,
-                          max_failures=max_failures, listener=view, **settings)
+                          max_failures=max_failures, setup=given.run_keys.get("setup"), listener=view, **settings)
 
     return carry(start, web=_serve_options(hosts) if web else None, quiet=quiet, as_json=as_json, verbose=verbose,
                  output=output,

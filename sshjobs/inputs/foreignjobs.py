@@ -45,7 +45,8 @@ FOREIGN_KEYS: dict[str, str] = {
     **dict.fromkeys("allow_failure ignore_errors continue-on-error continue_on_error".split(), "write strict: false"),
     **dict.fromkeys("prio niceness".split(), "write priority: N (higher first), or nice: N"),
     **dict.fromkeys("description comment notes".split(), "write a comment: # …"),
-    **dict.fromkeys("version services".split(), "a jobfile has defaults and jobs, and nothing else"),
+    **dict.fromkeys("version services".split(),
+                    "a jobfile has defaults, jobs, setup and max_failures, and nothing else"),
 }
 
 _BATCH = re.compile(r"^#(SBATCH|PBS|BSUB|\$ )", re.MULTILINE)

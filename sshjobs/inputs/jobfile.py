@@ -41,7 +41,7 @@ MAX_PROBLEMS = 1000
 _SETTING_KEYS, _JOB_KEYS, _TOP_KEYS = (list(model.model_fields) for model in (Settings, JobEntry, Jobfile))
 _JOB_KEYS = sorted(JOB_KEYS) + _SETTING_KEYS
 #: Where a number is meant as the text that was written, and where as the number that everybody reads.
-_AS_WRITTEN = ("commands", "argv", *(name for name, key in KEYS.items() if key.kind.as_written))
+_AS_WRITTEN = ("commands", "argv", "setup", *(name for name, key in KEYS.items() if key.kind.as_written))
 _COUNTS = ("repeat", *(name for name, key in KEYS.items() if isinstance(key.kind, (Whole, Tries))))
 #: What a job adds to the defaults, where any other key takes their place.
 _MERGED = tuple(name for name, key in KEYS.items() if isinstance(key.kind, Variables))

@@ -345,6 +345,8 @@ class RunKeys(BaseModel):
 
     max_failures: MaxFailures | None = Field(
         None, description="The run ends when more jobs than that have failed: 10, or 5% of all.")
+    setup: Script | None = Field(
+        None, description="Lines of a bash script that is run once on each host, before its first job.")
 
 
 class Jobfile(RunKeys):

@@ -13,7 +13,7 @@ from sshjobs.errors import SshjobsError, UsageError
 from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.inputs.jobpaths import PathChecker, same_place
 from sshjobs.inputs.source import read_input
-from sshjobs.model.given import LONGEST_S, MAX_SLOTS, check, check_each, check_number, check_path, wrong
+from sshjobs.model.given import LONGEST_S, MAX_SLOTS, check, check_each, check_number, check_path, check_texts, wrong
 from sshjobs.model.host import Host
 from sshjobs.model.spec import JobSpec
 from sshjobs.scheduling.failures import FailureLimit
@@ -109,7 +109,8 @@ def runs_from(results: Path, runs: Any) -> list[RunPaths]:
 
 def check_options(*, results: Any, name: Any, ssh_config: Any, transport: Any, slots: Any, listener: Any,
                   stem: Any = "run", jobfile: Any = None, fail_fast: Any = False, stays_open: Any = False,
-                  give_up_host: Any = None, accept_new_host_keys: Any = False, max_failures: Any = None) -> None:
+                  give_up_host: Any = None, accept_new_host_keys: Any = False, max_failures: Any = None,
+                  setup: Any = None) -> None:
     """Make sure that all of them are of the right types and within their limits.
 
     :raises UsageError: one is not
@@ -127,8 +128,19 @@ def check_options(*, results: Any, name: Any, ssh_config: Any, transport: Any, s
     check_number("give_up_host", give_up_host, 0, LONGEST_S, above=True, none=True)
     if max_failures is not None:
         limit_of(max_failures)
+    script_of(setup)
     if not callable(listener):
         raise wrong("listener", listener, "a function of one event")
+
+
+def script_of(setup: Any) -> list[str]:
+    """Return the lines of a setup; none where there is none.
+
+    :raises UsageError: it is no script
+    """
+    if setup is None or isinstance(setup, str):
+        return [setup] if setup else []
+    return check_texts("setup", setup)
 
 
 def limit_of(value: Any, name: str = "max_failures") -> FailureLimit | None:
@@ -174,7 +186,7 @@ def _check_files(spec: JobSpec, paths: PathChecker) -> None:
 
 def options_of(*, ssh_config: str | None, transport: str | None, slots: int | None, fail_fast: bool,
                stays_open: bool, give_up_host: float | None = None, accept_new_host_keys: bool = False,
-               max_failures: str | int | None = None) -> dict[str, Any]:
+               max_failures: str | int | None = None, setup: str | Sequence[str] | None = None) -> dict[str, Any]:
     """Return what a run is started with, as its store keeps it.
 
     :raises UsageError: the ssh configuration cannot be read
@@ -185,7 +197,8 @@ def options_of(*, ssh_config: str | None, transport: str | None, slots: int | No
         ssh_config = os.path.abspath(ssh_config)
     return {"ssh_config": ssh_config, "transport": transport, "slots": slots, "fail_fast": fail_fast,
             "stays_open": stays_open, "give_up_host": give_up_host, "accept_new_host_keys": accept_new_host_keys,
-            **({} if max_failures is None else {"max_failures": max_failures})}
+            **({} if max_failures is None else {"max_failures": max_failures}),
+            **({"setup": lines} if (lines := script_of(setup)) else {})}
 
 
 def jobs_of_file(jobfile: str, data: bytes | None, known: Collection[str] = (), *,

@@ -6,7 +6,7 @@ The order is what keeps the promises: first the commit, then launches leave and 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, LocalError, UsageError
@@ -19,11 +19,13 @@ from sshjobs.running.books import Books
 from sshjobs.running.hooks import Hooks
 from sshjobs.running.inbox import Inbox
 from sshjobs.running.runhosts import RunHosts
+from sshjobs.running.setups import Setups
 from sshjobs.scheduling.placement import Placement
 from sshjobs.scheduling.queue import Queue
 from sshjobs.scheduling.schedule import Schedule
 from sshjobs.store import ManagerIdentity, RunStore, StoreLockedError, Summary
 from sshjobs.store.rundir import RunPaths, discard_run
+from sshjobs.store.setups import SetupRow
 
 #: Seconds between attempts to commit while the disk of the store refuses.
 COMMIT_RETRY = 1.0
@@ -36,7 +38,7 @@ HEARD_WITHIN = 0.25
 
 
 #: What a manager has from its Setup or Resume on.
-_LATER = ("network", "clock", "store", "paths", "books", "hosts", "schedule", "placement")
+_LATER = ("network", "clock", "store", "paths", "books", "hosts", "schedule", "placement", "setups")
 
 
 class NoRunYetError(UsageError, AttributeError):
@@ -62,6 +64,7 @@ class Housekeeping(Hooks):
         self.hosts: RunHosts
         self.schedule: Schedule
         self.placement: Placement
+        self.setups: Setups
         self.inbox = Inbox()
         #: What this machine cannot do at present: the manager waits for that, and takes only requests that are urgent.
         #: ``None``: nothing.
@@ -96,6 +99,17 @@ class Housekeeping(Hooks):
         except BaseException:
             store.close()
             raise
+
+    def _set_up_hosts(self, script: Sequence[str], rows: Iterable[SetupRow] = ()) -> list[Job]:
+        """Have hosts prepared before their first job; return the setups that an earlier manager has begun.
+
+        :param rows: what earlier managers did
+        """
+        self.setups = self.hosts.setups = Setups(script, self.network, self.schedule, self.books,
+                                                 lambda event: self.handle_act(event), self.hosts.block)
+        begun = self.setups.recall(rows)
+        self.setups.add(self.network.hosts)
+        return begun
 
     def unfinished(self) -> list[Job]:
         """Return the jobs that have not ended."""

@@ -82,6 +82,7 @@ class Manager(Endings):
         self.carried = made.carried
         epoch = self._begin(network, made.paths, made.store, made.schedule)
         self._total = len(made.jobs)
+        self._set_up_hosts((options or {}).get("setup") or ())
         self.stages.begin(made.jobs)
         for job in made.jobs:
             self.books.enlist(job)
@@ -103,12 +104,13 @@ class Manager(Endings):
             summary = reader.summary()
             unfinished, cancelled = reader.load_unfinished(), reader.cancelled()
             self.stages.resume([job for job in unfinished if job.state not in FINAL_STATES], reader)
+            begun = self._set_up_hosts(summary.options.get("setup") or (), reader.setups())
             boots = {row.host.name: row.facts.get("boot", "") for row in reader.hosts() if row.facts}
         self._recall_end(summary)
         self.store.set_run_state("running")
         network.hold()
         self.hosts.watch.know(boots)
-        network.adopt((job for job in unfinished if job.attempts), boots)
+        network.adopt([*(job for job in unfinished if job.attempts), *begun], boots)
         network.open(RunIdentity(summary.uid, paths.name, epoch), paths)
         self.schedule.paused = bool(summary.options.get("paused"))
         for job in unfinished:
@@ -208,6 +210,8 @@ class Manager(Endings):
         for canary in () if self._stopping else self.hosts.quarantine.canaries(self.clock.monotonic()):
             self._canary = canary
             self.LaunchJob()
+        if not self._stopping and self.ended_by is None:
+            self.setups.launch(self.clock.monotonic())
         if self.UpdateJobStatus():
             self._last_news = self.clock.monotonic()
         elif self.clock.monotonic() - self._last_news >= self.sleep_time_in_secs:
@@ -246,7 +250,8 @@ class Manager(Endings):
         left = max(0.0, self._last_news + self.sleep_time_in_secs - self.clock.monotonic())
         patience = self.placement.patience()
         linger = LINGER if self.schedule.is_sated() else 0.0
-        for soon in (patience, self.hosts.look_within(), self._due_within()):
+        soonest = self.setups.within(self.clock.monotonic())
+        for soon in (patience, self.hosts.look_within(), self._due_within(), soonest):
             left = left if soon is None else min(left, soon)
         news = self.network.wait(left, linger)
         self.inbox.carry_out()
@@ -273,7 +278,8 @@ class Manager(Endings):
         self.books.ended(news.fetched)
         self.books.released(news.released)
         finished = False
-        for job, state in zip(news.jobs, self.network.GetJobStatus(news.jobs), strict=True):
+        jobs = self.setups.take(news.jobs, self.clock.monotonic())
+        for job, state in zip(jobs, self.network.GetJobStatus(jobs), strict=True):
             finished |= self._take_state(job, state)
         return finished
 
@@ -390,7 +396,7 @@ class Manager(Endings):
             return True
         if self._stopping:
             return not self.books.any_launched()
-        return self.books.all_final() and not self.stays_open
+        return self.books.all_final() and not self.stays_open and not self.setups.end(self.hosts.watch.usable)
 
     def _only_waits_for_lost_hosts(self, seconds: float) -> bool:
         away = self.jobs.InState(STATE_UNKNOWN) if not self.jobs.AnyInState(STATE_BUSY) else []

@@ -17,6 +17,7 @@ from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_FREE
 from sshjobs.network.staging.inputs import Staging
 from sshjobs.planning.carrying import carried_over
+from sshjobs.running.setups import check_names
 from sshjobs.running.stages import check_stages
 from sshjobs.scheduling.naming import jobs_from
 from sshjobs.scheduling.schedule import Schedule
@@ -60,6 +61,7 @@ def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, n
     schedule = Schedule(hosts)
     jobs = list(jobs_from(specs, hosts))
     check_stages(job.spec for job in jobs)
+    check_names(jobs, (options or {}).get("setup") or ())
     for job in jobs:
         job_directory_name(job.name)
         schedule.check(job)

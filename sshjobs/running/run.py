@@ -77,7 +77,7 @@ class Run:
                transport: str | None = None, slots: int | None = None, fail_fast: bool = False,
                stays_open: bool = False, give_up_host: float | None = None, stdin: BinaryIO | None = None,
                accept_new_host_keys: bool = False, continue_from: Sequence[RunPaths] = (),
-               max_failures: str | int | None = None,
+               max_failures: str | int | None = None, setup: str | Sequence[str] | None = None,
                listener: Listener = silent) -> Run:
         """Make a run and begin to contact its hosts; :meth:`process` carries it out.
 
@@ -87,15 +87,17 @@ class Run:
         :param accept_new_host_keys: as for :class:`sshjobs.Network`
         :param continue_from: earlier runs: jobs that are done there count as done, and are not run
         :param max_failures: end the run when more jobs have failed: 10, or ``"5%"`` of all
+        :param setup: lines of a script that each host runs once before its first job
         :raises UsageError: something in it cannot be; nothing was started
         """
         check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots, stem=stem,
                       jobfile=jobfile, fail_fast=fail_fast, stays_open=stays_open, give_up_host=give_up_host,
-                      accept_new_host_keys=accept_new_host_keys, max_failures=max_failures, listener=listener)
+                      accept_new_host_keys=accept_new_host_keys, max_failures=max_failures, setup=setup,
+                      listener=listener)
         chosen, earlier = check_each("hosts", hosts, Host), check_each("continue_from", continue_from, RunPaths)
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
                              stays_open=stays_open, give_up_host=give_up_host,
-                             accept_new_host_keys=accept_new_host_keys, max_failures=max_failures)
+                             accept_new_host_keys=accept_new_host_keys, max_failures=max_failures, setup=setup)
         # A run that could take no requests does not begin.
         socket_directory()
         manager = RunManager(listener)
@@ -127,7 +129,7 @@ class Run:
               ssh_config: str | None = None, transport: str | None = None, slots: int | None = None,
               fail_fast: bool = False, stays_open: bool = False, accept_new_host_keys: bool = False,
               continue_from: str | Path | Sequence[str | Path] = (), max_failures: str | int | None = None,
-              listener: Listener = silent) -> Run:
+              setup: str | Sequence[str] | None = None, listener: Listener = silent) -> Run:
         """Start a run in a thread of its own and return at once.
 
         :param jobs: path of a jobfile, a builder, or specs
@@ -137,13 +139,14 @@ class Run:
         :param continue_from: earlier runs, each by its name in ``results`` or its path: jobs that are done there count
             as done in this one. They are among :attr:`jobs` with all that they wrote, and are not run
         :param max_failures: end the run when more jobs have failed: 10, or ``"5%"`` of all; ``None``: what
-            the jobfile says
+            the jobfile says, and so is ``setup``, lines of a script that each host runs once before its first job
         :param listener: called in that thread with each event
         :raises SshjobsError: as :meth:`create`, or a file to be sent is not there; nothing was started
         """
         check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots,
                       fail_fast=fail_fast, stays_open=stays_open, accept_new_host_keys=accept_new_host_keys,
-                      max_failures=max_failures, listener=listener, **({} if stem is None else {"stem": stem}))
+                      max_failures=max_failures, setup=setup, listener=listener,
+                      **({} if stem is None else {"stem": stem}))
         given, chosen, earlier = jobs_from(jobs), hosts_from(hosts), runs_from(Path(results), continue_from)
         made: Future[Run] = Future()
 
@@ -152,7 +155,8 @@ class Run:
                               jobfile=given.jobfile, ssh_config=ssh_config, transport=transport, slots=slots,
                               fail_fast=fail_fast, stays_open=stays_open,
                               accept_new_host_keys=accept_new_host_keys, continue_from=earlier, listener=listener,
-                              max_failures=given.run_keys.get("max_failures") if max_failures is None else max_failures)
+                              max_failures=given.run_keys.get("max_failures") if max_failures is None else max_failures,
+                              setup=given.run_keys.get("setup") if setup is None else setup)
 
         # The store belongs to the thread that opened it.
         start_thread("sshjobs-run", lambda: cls._carry(make, made), made.set_exception)

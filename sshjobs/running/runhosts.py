@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from sshjobs.errors import HostError
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job
 from sshjobs.network.clock import Clock
 from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Silent, Warned
+from sshjobs.running.setups import Setups
 from sshjobs.scheduling.hostwatch import HostWatch
 from sshjobs.scheduling.placement import Placement
 from sshjobs.scheduling.quarantine import Quarantine
@@ -38,6 +40,8 @@ class RunHosts:
         self.watch, self.placement = HostWatch(network.hosts), Placement(schedule)
         self.quarantine = Quarantine(schedule, network.hosts, self._tell_health)
         self.leaving: set[str] = set()
+        #: What hosts need before their first job.
+        self.setups: Setups | None = None
         #: When to look at leases next; ``None`` while nothing with one is on a host that is away.
         self._lease_look: float | None = None
         #: How hosts fare, as far as it was not handed to the store yet; when it is to be.
@@ -55,14 +59,12 @@ class RunHosts:
         # A host that was removed may still send a warning.
         for event in (one for one in news.hosts if isinstance(one, Warned) or one.host in self._network.hosts):
             match event:
+                case HostUp(name) | HostDown(name) if self.setups is not None and name in self.setups.failed:
+                    continue
                 case HostUp(name, facts):
                     self._take_up(name, facts)
                 case HostDown(name, error):
-                    lasting = self.watch.down(name, error, self._clock.monotonic())
-                    self._schedule.host_down(name, lasting=lasting)
-                    self._lease_look = self._clock.monotonic()
-                    self._store.set_host(name, "blocked" if error.lasting else "away", str(error),
-                                         since=self._clock.time())
+                    self._take_down(name, error)
                 case Silent(name, silence):
                     self._store.set_silence(name, None if silence is None else self._clock.time() - silence)
             self._tell(event)
@@ -81,7 +83,20 @@ class RunHosts:
                 self._store.set_pulse(name, told)
             self._pulses.clear()
 
+    def _take_down(self, name: str, error: HostError) -> None:
+        lasting = self.watch.down(name, error, self._clock.monotonic())
+        self._schedule.host_down(name, lasting=lasting)
+        self._lease_look = self._clock.monotonic()
+        self._store.set_host(name, "blocked" if error.lasting else "away", str(error), since=self._clock.time())
+
+    def block(self, name: str, error: HostError) -> None:
+        """Do not use a host any more before a person acts, although it can be reached."""
+        self._take_down(name, error)
+        self._tell(HostDown(name, error))
+
     def _take_up(self, name: str, facts: dict[str, Any]) -> None:
+        if self.setups is not None:
+            self.setups.up(name, facts)
         twin = self.watch.up(name, facts)
         slots = self._network.hosts[name].slots or getattr(self._network, "slots", None) or facts["cores"]
         self._schedule.host_up(name, slots)
@@ -131,6 +146,8 @@ class RunHosts:
         self.watch.add(host.name)
         self.quarantine.add(host.name)
         self._schedule.add_host(host)
+        if self.setups is not None:
+            self.setups.add([host.name])
 
     def drain(self, host: Host) -> None:
         """Launch nothing more on a host, and take back what has not started there.
@@ -152,6 +169,9 @@ class RunHosts:
         self._schedule.drain(host.name, False)
         self.quarantine.trust(host.name)
         self.leaving.discard(host.name)
+        facts = None if self.setups is None else self.setups.forgive(host.name)
+        if facts is not None:
+            self._take_up(host.name, facts)
 
     def set_slots(self, host: Host, slots: int) -> None:
         """Change how many jobs a host takes at a time; what runs there is left alone."""
@@ -175,5 +195,7 @@ class RunHosts:
             self.leaving.discard(host)
             self._schedule.remove_host(host)
             self.quarantine.remove(host)
+            if self.setups is not None:
+                self.setups.remove(host)
             self._network.remove_host(host)
         return gone

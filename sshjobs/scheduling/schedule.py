@@ -50,7 +50,8 @@ class Schedule:
         self.durations = Durations()
         self._lines: dict[LineKey, Line] = {}
         #: Jobs that wait for a time; jobs that are to be tried again on another host.
-        self.delays, self._elsewhere = Delays(), Elsewhere(self._may_come)
+        self.delays = Delays()
+        self._elsewhere = Elsewhere(lambda host: host in self._places and self._places[host].may_come)
         #: By the name of the entry whose jobs have to wait for each other.
         self._gates: dict[str, Gate] = {}
         self._entered = 0
@@ -126,11 +127,6 @@ class Schedule:
     def has_another_host(self, job: Job) -> bool:
         """Tell whether there is a host for a job beside those that it failed on."""
         return self._elsewhere.hosts_for(job, self._line(job.spec, job.only_host).hosts) is not None
-
-    def _may_come(self, host: str) -> bool:
-        """Tell whether jobs can be launched on a host, or nobody knows yet."""
-        place = self._places.get(host)
-        return place is not None and (place.usable or not (place.tried or place.drained or place.kept_away))
 
     def _leave_elsewhere(self, job: Job) -> None:
         """Note that a job has left its line. One that leaves hosts out goes when nobody waits in it any more: there may
@@ -243,7 +239,7 @@ class Schedule:
         or not. ``None`` also where a person wants nothing launched there, or at all."""
         place = self._places[host]
         lines = [line for line in place.lines if line and not is_closed(line)]
-        if not lines or self.paused or place.drained or not place.up:
+        if not lines or self.paused or not place.may_be_used or not place.prepared:
             return None
         line = min(lines, key=Line.rank)
         job = line.take(host, spare=False)
@@ -371,22 +367,13 @@ class Schedule:
 
     def drain(self, host: str, drained: bool) -> None:
         """Launch nothing more on a host because a person wants that, or use it again."""
+        self._mark(host, "drained", drained)
+
+    def _mark(self, host: str, mark: str, value: bool) -> None:
+        """Note something about a host that decides whether jobs are launched there."""
         place = self._places[host]
         self._usable -= place.usable
-        place.drained = drained
-        self._usable += place.usable
-        self._settle(host)
-        self._unstrand()
-
-    def is_drained(self, host: str) -> bool:
-        """Tell whether a person wants nothing more launched on a host."""
-        return self._places[host].drained
-
-    def keep_away(self, host: str, kept_away: bool) -> None:
-        """Launch nothing on a host by :meth:`next` because jobs go wrong there, or use it again."""
-        place = self._places[host]
-        self._usable -= place.usable
-        place.kept_away = kept_away
+        setattr(place, mark, value)
         self._usable += place.usable
         self._settle(host)
         self._unstrand()
@@ -394,6 +381,23 @@ class Schedule:
     def is_kept_away(self, host: str) -> bool:
         """Tell whether jobs are kept away from a host because they go wrong there."""
         return self._places[host].kept_away
+
+    def is_drained(self, host: str) -> bool:
+        """Tell whether a person wants nothing more launched on a host."""
+        return self._places[host].drained
+
+    def keep_away(self, host: str, kept_away: bool) -> None:
+        """Launch nothing on a host by :meth:`next` because jobs go wrong there, or use it again."""
+        self._mark(host, "kept_away", kept_away)
+
+    def prepare(self, host: str, prepared: bool) -> None:
+        """Launch nothing on a host before it is prepared, or launch there because it is."""
+        self._mark(host, "prepared", prepared)
+
+    def is_wanted(self, host: str) -> bool:
+        """Tell whether a job waits that would run on a host, were that prepared."""
+        place = self._places.get(host)
+        return place is not None and not self.paused and place.may_be_used and not place.kept_away and place.is_wanted
 
     def any_usable(self) -> bool:
         """Tell whether there is any host on which jobs are launched."""
@@ -430,7 +434,7 @@ class Schedule:
         place = self._places[host]
         load, slots, up = place.load, place.slots, place.up
         limit = self._prefetch_limit(host, place)
-        usable = up and not place.drained and not place.kept_away
+        usable = up and not place.drained and not place.kept_away and place.prepared
         brisk = slots if usable and self.durations.slowness(host) <= SLOW else 0
         if brisk != place.brisk:
             self._brisk_slots += brisk - place.brisk

@@ -333,3 +333,14 @@ SELECT EXISTS (SELECT 1 FROM specs WHERE json_extract(spec, '$.memory') IS NOT N
 -- The jobs of a range that say how much memory they need, with that.
 SELECT jobs.number, json_extract(specs.spec, '$.memory') FROM jobs JOIN specs ON specs.id = jobs.spec
 WHERE jobs.number BETWEEN ? AND ? AND json_extract(specs.spec, '$.memory') IS NOT NULL;
+
+-- name: write_setup
+-- Write how a host is prepared, whether it is new or known.
+INSERT OR REPLACE INTO setups (host, n, number, token, boot, state, outcome, exit_status, signal, reason, cause, started,
+                               ended)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: select_setups
+-- How hosts were prepared, in order.
+SELECT host, n, number, token, boot, state, outcome, exit_status, signal, reason, cause, started, ended
+FROM setups ORDER BY host, n;

@@ -43,6 +43,7 @@ from sshjobs.store.rows import (
     values_of,
 )
 from sshjobs.store.rundir import RunPaths
+from sshjobs.store.setups import SetupRow, read_setup
 from sshjobs.store.summary import Summary, shown_state
 
 if TYPE_CHECKING:
@@ -312,6 +313,11 @@ class RunReader:
         """Return the hosts in the order of the hosts file."""
         with damage_told(self.paths.store):
             return [host_row(row) for row in self._all("select_hosts")]
+
+    def setups(self) -> list[SetupRow]:
+        """Return how hosts were prepared, by host, the first attempt first."""
+        with damage_told(self.paths.store):
+            return list(map(read_setup, self._all("select_setups")))
 
     def host_count(self) -> int:
         """Return how many hosts the run has, without those that a person has taken out of it."""

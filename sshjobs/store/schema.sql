@@ -130,6 +130,24 @@ CREATE TABLE hosts (
     silent   REAL                           -- since when it does not answer although its connection is there
 );
 
+-- How hosts were prepared before their first job: every launch, as of attempts.
+CREATE TABLE setups (
+    host        TEXT NOT NULL,
+    n           INTEGER NOT NULL,           -- from 1 for each host
+    number      INTEGER NOT NULL,           -- of the job that it is to the host; no job of the run has it
+    token       TEXT NOT NULL,
+    boot        TEXT NOT NULL,              -- boot id of the host that it was sent to
+    state       TEXT NOT NULL,
+    outcome     TEXT,
+    exit_status INTEGER,
+    signal      INTEGER,
+    reason      TEXT,
+    cause       TEXT,
+    started     REAL,
+    ended       REAL,
+    PRIMARY KEY (host, n)
+) WITHOUT ROWID;
+
 -- How many jobs are in each state with each outcome ('' for none yet), so that a summary reads a few rows.
 CREATE TABLE counts (
     state   TEXT NOT NULL,

@@ -37,6 +37,7 @@ from sshjobs.store.rows import (
     new_job_row,
 )
 from sshjobs.store.rundir import RunPaths
+from sshjobs.store.setups import setup_row
 
 #: What a run's stored state can be. What is shown also depends on whether its manager lives.
 RUN_STATES = ("running", "interrupted", "done", "failed", "cancelled")
@@ -56,6 +57,7 @@ class RunStore:
         self._jobs: dict[Job, None] = {}
         self._attempts: dict[Attempt, Job] = {}
         self._released: dict[Attempt, Job] = {}
+        self._setups: dict[Attempt, tuple[Job, str]] = {}
         self._hosts: dict[str, tuple[str, str | None, float | None, str | None]] = {}
         self._pulses: dict[str, str] = {}
         self._silences: dict[str, float | None] = {}
@@ -193,6 +195,13 @@ class RunStore:
         """Note that an attempt is new or changed. Followers learn of it only when its job is touched too."""
         self._attempts[attempt] = job
 
+    def touch_setup(self, job: Job, attempt: Attempt, boot: str) -> None:
+        """Note that an attempt at preparing a host is new or changed.
+
+        :param boot: boot id of the host that it was sent to
+        """
+        self._setups[attempt] = job, boot
+
     def touch_released(self, job: Job, attempt: Attempt) -> None:
         """Note that an attempt was released, and nothing else of it changed: this is done for every job."""
         self._released[attempt] = job
@@ -264,8 +273,8 @@ class RunStore:
     @property
     def dirty(self) -> bool:
         """Whether anything is noted that is not committed."""
-        return bool(self._jobs or self._attempts or self._released or self._hosts or self._pulses or self._silences
-                    or self._options or self._state is not None)
+        return bool(self._jobs or self._attempts or self._setups or self._released or self._hosts or self._pulses
+                    or self._silences or self._options or self._state is not None)
 
     def commit(self, until: float | None = None) -> None:
         """Write all that is noted, in one transaction that is on the disk when this returns.
@@ -289,6 +298,9 @@ class RunStore:
                 listings = _listings(self._attempts, self._inputs)
                 self._connection.executemany(queries()["insert_inputs"], listings.items())
                 _write_brought(self._connection, self._attempts.items())
+            if self._setups:
+                self._connection.executemany(queries()["write_setup"], (
+                    setup_row(job, attempt, boot) for attempt, (job, boot) in self._setups.items()))
             if self._released:
                 self._connection.executemany(
                     queries()["release_attempt"], ((job.index + 1, one.n) for one, job in self._released.items()))
@@ -315,6 +327,7 @@ class RunStore:
         # Only now: a transaction that failed leaves everything to be written again.
         self._jobs.clear()
         self._attempts.clear()
+        self._setups.clear()
         self._released.clear()
         self._no_more_cancelled.clear()
         self._hosts.clear()

@@ -79,6 +79,10 @@ class Lines(View):
             again = f"; again at {clock(event['not_before'])}" if "not_before" in event else ""
             self._say("retry", f"{event['job']} on {event['host']}: {event['reason']}{again}{more}")
 
+    def _on_setup(self, event: Event) -> None:
+        if not self._quiet or event["outcome"] is not None:
+            self._say("setup", f"{event['host']}{_setup(event)}")
+
     def _on_unknown(self, event: Event) -> None:
         left = -1 if self._quiet else self._hosts.room(event["host"])
         if left >= 0:
@@ -148,6 +152,13 @@ class Lines(View):
 
     def _on_other(self, event: Event) -> None:
         """A word that this view has nothing to say about."""
+
+
+def _setup(event: Event) -> str:
+    """Return how the setup of a host ended; nothing where it begins."""
+    if event["outcome"] is None:
+        return ""
+    return f": {ending_of(event)}"
 
 
 def _end(event: Event) -> str:

@@ -16,7 +16,7 @@ def test_the_schema_names_its_draft_and_is_json():
 
 def test_every_key_is_described_and_no_other_is_allowed():
     schema = jobfile_schema()
-    assert set(schema["properties"]) == {"defaults", "jobs", "max_failures"}
+    assert set(schema["properties"]) == {"defaults", "jobs", "max_failures", "setup"}
     assert schema["required"] == ["jobs"]
     for model in (Settings, JobEntry, DefaultsEntry):
         part = schema["$defs"][model.__name__]

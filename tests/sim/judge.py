@@ -14,6 +14,7 @@ from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, JOB_OUTCOMES, STATE_DONE, Outcome
 from sshjobs.network.contract import HostDown, HostUp
 from sshjobs.network.network import CANCEL_GRACE
+from sshjobs.running.setups import FIRST_NUMBER
 from sshjobs.simulation import World
 from sshjobs.simulation.files import VirtualFiles
 from sshjobs.store import RunReader
@@ -58,6 +59,9 @@ class Judge(Watcher):
         self.disturbed = 0.0
         #: Attempts that a person wants to end or to stand still, since when, and which of the two.
         self.asked: dict[str, tuple[float, str]] = {}
+        #: Whether hosts have to be prepared; which have been, under which boot; and of which that is on the disk.
+        self.with_setup = False
+        self.done_setups, self.prepared = set[tuple[str, str]](), set[tuple[str, str]]()
         #: How often a person wanted jobs to be tried again.
         self.tried_again = 0
         #: When attempts ended on their hosts; and the clock as it was at the beginning.
@@ -92,9 +96,30 @@ class Judge(Watcher):
                 raise self.broken(f"D: attempt {uid} starts while {other} runs")
         if number in self.succeeded and uid not in self.condemned:
             raise self.broken(f"D: attempt {uid} starts after the recorded success of its job")
+        self._check_setup(machine, uid)
         self.starts[uid] = self.world.now
         self.check_inputs(process)
         self.running[uid] = process
+
+    def _check_setup(self, machine: Machine, uid: str) -> None:
+        """Make sure that hosts are prepared before their first job, and only once as far as the manager can know."""
+        here = machine.name, machine.boot
+        if _is_setup(uid):
+            if here in self.prepared:
+                raise self.broken(f"D: {machine.name} is prepared again by {uid}")
+        elif self.with_setup and here not in self.done_setups:
+            launch = self.evidence.launches[uid]
+            # What was on its way when the host booted starts there before anybody can know of the boot.
+            if launch.boot in (None, machine.boot):
+                raise self.broken(f"T: {uid} starts on {machine.name}, which is not prepared")
+
+    def on_setups(self, setups: Iterable[tuple[Attempt, tuple[Job, str]]]) -> None:
+        """Hold what is recorded of setups against the ledger."""
+        for attempt, (_, boot) in setups:
+            if attempt.outcome is Outcome.SUCCEEDED:
+                if self.exits.get(attempt.uid) != (0, None):
+                    raise self.broken(f"T: the setup {attempt.uid} succeeded, but its end was {self.exits.get(attempt.uid)}")
+                self.prepared.add((attempt.host, boot))
 
     def on_write(self, machine: Machine, uid: str, stream: int, data: bytes) -> None:
         self.wrote[uid, stream] += data
@@ -105,6 +130,8 @@ class Judge(Watcher):
         if process.status is None and process.signal is None:
             return
         self.exits[process.uid] = process.status, process.signal
+        if _is_setup(process.uid) and process.status == 0:
+            self.done_setups.add((machine.name, machine.boot))
         self.ended_at[process.uid] = self.world.now
         if process not in self._killed:
             self._see_that_wishes_were_heard(machine, process)
@@ -302,7 +329,8 @@ class Judge(Watcher):
                 for stream, name in ((1, "stdout"), (2, "stderr")):
                     self.check_output(attempt, stream, self.files.read(directory / name))
             self._count_attempts(job)
-        unknown = set(self.starts) - {attempt.uid for job in jobs for attempt in job.attempts}
+        unknown = {uid for uid in self.starts if not _is_setup(uid)} - {
+            attempt.uid for job in jobs for attempt in job.attempts}
         if unknown:
             raise self.broken(f"T: attempts ran of which the store knows nothing: {sorted(unknown)}")
         for machine in self.world.machines.values():
@@ -313,3 +341,7 @@ class Judge(Watcher):
                     if process.kind in ("main", "stray") and process.alive and process.uid not in given_up]
             if left:
                 raise self.broken(f"O: {machine.name} still runs {[process.uid for process in left]}")
+
+
+def _is_setup(uid: str) -> bool:
+    return int(uid.partition(".")[0]) >= FIRST_NUMBER

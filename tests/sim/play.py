@@ -109,6 +109,8 @@ class Play:
         #: All that there were: what stands still in those of dead managers is to stay so.
         self._networks: list[SimulatedNetwork] = []
         self._dead = True
+        #: What the run is started with.
+        self.options: dict[str, Any] = {}
         self.wishes = Wishes(self)
         self.judge.may_be_ended, self.judge.check_inputs = self.wishes.may_be_ended, self._check_inputs
 
@@ -165,7 +167,7 @@ class Play:
         name = process.environ[b"SSHJOBS_JOB"].decode()
         spec = self.work.specs.get(name)
         if spec is None and self.manager is not None:
-            spec = next(job.spec for job in self.manager.jobs.objects if job.name == name)
+            spec = next((job.spec for job in self.manager.jobs.objects if job.name == name), None)
         lacking = None if spec is None else self.work.lacks(process, spec)
         if lacking is not None:
             raise self.judge.broken(f"B: {process.uid} starts without its input {lacking}")
@@ -176,7 +178,7 @@ class Play:
         """Make the run, with its first manager."""
         specs = [self.spec() for _ in range(jobs)]
         with contextlib.suppress(Killed):
-            self._raise_manager(lambda manager, network: manager.Setup(specs, network, name="run"))
+            self._raise_manager(lambda manager, network: manager.Setup(specs, network, name="run", options=self.options))
 
     def resume(self) -> None:
         """Have another manager take the run over."""
@@ -242,7 +244,7 @@ class Play:
         real = store.commit
 
         def commit(until: float | None = None) -> None:
-            jobs, attempts = list(store._jobs), list(store._attempts.items())
+            jobs, attempts, setups = list(store._jobs), list(store._attempts.items()), list(store._setups.items())
             # The disk takes its time, and the network's thread does not wait for it.
             self.world.run(self.world.now + self.rng.choice((0.002, 0.002, 0.002, 0.05)))
             self._manager_point("manager.commit")
@@ -250,6 +252,7 @@ class Play:
                 raise StoreBlockedError("full")
             real(until)
             self.judge.on_commit(jobs, attempts, self.paths)
+            self.judge.on_setups(setups)
             self._manager_point("manager.committed")
         def apply(change: Change) -> None:
             if change != Change():

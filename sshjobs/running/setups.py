@@ -1,0 +1,200 @@
+"""Setups: the script of a run that is carried out on each host before its first job there.
+
+To a host a setup is an attempt like any other: it is claimed once, its output comes home, and a manager that dies in
+the middle leaves it to the next one. It is no job of the run: it counts in no summary, and where it fails, the host is
+not used, as if it could not be reached.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from sshjobs.errors import HostError, UsageError
+from sshjobs.model.causes import explain
+from sshjobs.model.spec import Attempt, Job, JobSpec
+from sshjobs.model.states import FINAL_STATES, Outcome
+from sshjobs.network.contract import NetworkContract
+from sshjobs.running.books import Books
+from sshjobs.scheduling.retries import retry_wanted
+from sshjobs.scheduling.schedule import Schedule
+from sshjobs.store.setups import SetupRow, setup_name
+from sshjobs.views.wording import ending, told
+
+#: Numbers of jobs from here on are those of setups: a run has fewer jobs, and a host takes no longer ones.
+FIRST_NUMBER = 900_000_001
+#: Seconds to wait before a setup that did not come to run is sent again.
+PAUSE_S = 5.0
+
+
+def setup_job(script: Sequence[str], host: str, number: int) -> Job:
+    """Return what the setup of a host is to the network: a job, which is not wrapped as jobs there may be."""
+    job = Job(JobSpec(list(script), name=setup_name(host), wrap=[]), number - 1)
+    job.only_host = host
+    return job
+
+
+def check_names(jobs: Iterable[Job], script: Sequence[str]) -> None:
+    """Make sure that no job is called as a setup of the same run is.
+
+    :raises UsageError: one is
+    """
+    for job in jobs if script else ():
+        if job.name.startswith(setup_name("")):
+            raise UsageError("a job cannot be called so", where=job.name,
+                             why="in a run with a setup that is what the setups of hosts are called",
+                             hint="choose another name")
+
+
+def why_failed(host: str, attempt: Attempt, job: Job, hint: str) -> HostError:
+    """Return what is said of a host whose setup has failed."""
+    said, _ = told(job.stdout, job.stderr)
+    end = ending(attempt.outcome and attempt.outcome.value, attempt.exit_status, attempt.signal,
+                 explain(attempt.cause, attempt.reason))
+    return HostError("setup", host, "its setup failed", why=f"{end}: {said}" if said else end, hint=hint, lasting=True)
+
+
+class Setups:
+    """Keeps each host from having jobs until its setup has succeeded there since it booted.
+
+    :param script: lines; none: hosts need no setup
+    :param say: tells a person what becomes of a setup: an event
+    :param block: has a host not used any more
+    """
+
+    def __init__(self, script: Sequence[str], network: NetworkContract, schedule: Schedule, books: Books,
+                 say: Callable[[dict[str, Any]], None], block: Callable[[str, HostError], None]):
+        self._script, self._network, self._schedule = list(script), network, schedule
+        self._books, self._say, self._block = books, say, block
+        self._jobs: dict[str, Job] = {}
+        self._number = FIRST_NUMBER
+        #: Hosts that are not prepared; hosts whose setup runs as far as is known; hosts where it has failed.
+        self._todo = dict[str, None]()
+        self._running: dict[str, Attempt] = {}
+        self.failed: set[str] = set()
+        #: What each host said of itself last, and the boot that each attempt was sent to.
+        self._facts: dict[str, dict[str, Any]] = {}
+        self._sent_to: dict[Attempt, str] = {}
+        self._not_before: dict[str, float] = {}
+        self._ending = False
+
+    def add(self, hosts: Iterable[str]) -> None:
+        """Take in hosts, none of which is prepared as far as is known."""
+        for host in hosts if self._script else ():
+            if host not in self._jobs:
+                self._jobs[host] = setup_job(self._script, host, self._number)
+                self._jobs[host].paths = self._books.paths
+                self._number += 1
+            self._todo[host] = None
+            self._schedule.prepare(host, False)
+
+    def recall(self, rows: Iterable[SetupRow]) -> list[Job]:
+        """Take in what an earlier manager did, before :meth:`add`; return what hosts are to be asked about."""
+        for row in rows if self._script else ():
+            job = self._jobs.setdefault(row.host, setup_job(self._script, row.host, row.number))
+            job.paths = self._books.paths
+            job.attempts.append(row.attempt)
+            self._sent_to[row.attempt] = row.boot
+            self._number = max(self._number, row.number + 1)
+            if row.attempt.state in FINAL_STATES:
+                row.attempt.released = True
+        begun = [job for job in self._jobs.values() if job.attempts[-1].state not in FINAL_STATES]
+        for job in begun:
+            attempt = job.attempts[-1]
+            self._running[attempt.host] = attempt
+            self._books.unreleased[attempt] = job
+        return begun
+
+    # -- hosts ---------------------------------------------------------------------------------------------------
+
+    def up(self, host: str, facts: dict[str, Any]) -> None:
+        """Note that a host can be reached, before it gets jobs."""
+        job = self._jobs.get(host)
+        if job is None:
+            return
+        self._facts[host] = facts
+        newest = job.attempt
+        ready = newest is not None and newest.outcome is Outcome.SUCCEEDED and self._sent_to[newest] == facts["boot"]
+        if ready:
+            self._todo.pop(host, None)
+        else:
+            self._todo[host] = None
+        self._schedule.prepare(host, ready)
+
+    def forgive(self, host: str) -> dict[str, Any] | None:
+        """Let a host be tried again although its setup has failed; return what it said of itself, ``None`` where it has
+        not failed."""
+        if host not in self.failed:
+            return None
+        self.failed.discard(host)
+        return self._facts.get(host)
+
+    def remove(self, host: str) -> None:
+        """Forget a host that has left."""
+        self._todo.pop(host, None)
+        self._running.pop(host, None)
+
+    # -- setups --------------------------------------------------------------------------------------------------
+
+    def launch(self, now: float) -> None:
+        """Launch the setups of hosts that jobs wait for. They leave when their intent is committed."""
+        for host in [host for host in self._todo if self._is_due(host, now)]:
+            job, self._ending = self._jobs[host], False
+            attempt = job.new_attempt(host, secrets.token_hex(16))
+            self._running[host], self._sent_to[attempt] = attempt, self._facts[host]["boot"]
+            self._books.unreleased[attempt] = job
+            self._books.store.touch_setup(job, attempt, self._sent_to[attempt])
+            job.id_ = self._network.LaunchJob(job, host)
+            self._tell(host, attempt)
+
+    def _is_due(self, host: str, now: float) -> bool:
+        return (host not in self._running and host not in self.failed and host in self._facts
+                and self._schedule.is_wanted(host) and self._not_before.get(host, now) <= now)
+
+    def within(self, now: float) -> float | None:
+        """Return after how many seconds :meth:`launch` is to be called again; ``None``: after the next event."""
+        due = [at for host, at in self._not_before.items() if host in self._todo and at > now]
+        return min(due) - now if due else None
+
+    def take(self, jobs: Sequence[Job], now: float) -> list[Job]:
+        """Handle what has happened to setups; return the others of these jobs."""
+        if not self._running:
+            return list(jobs)
+        for job in (job for job in jobs if job.index + 1 >= FIRST_NUMBER):
+            attempt = job.attempts[-1]
+            self._books.store.touch_setup(job, attempt, self._sent_to[attempt])
+            if attempt.state in FINAL_STATES and self._running.get(attempt.host) is attempt:
+                del self._running[attempt.host]
+                self._books.ended([attempt])
+                self._end(job, attempt, now)
+        return [job for job in jobs if job.index + 1 < FIRST_NUMBER]
+
+    def _end(self, job: Job, attempt: Attempt, now: float) -> None:
+        host, outcome = attempt.host, attempt.outcome
+        assert outcome is not None
+        self._tell(host, attempt)
+        if outcome is Outcome.SUCCEEDED:
+            if self._sent_to[attempt] == self._facts.get(host, {}).get("boot"):
+                self._todo.pop(host, None)
+                self._schedule.prepare(host, True)
+        elif retry_wanted(job, outcome):
+            self._not_before[host] = now + PAUSE_S
+        elif not self._ending:
+            self.failed.add(host)
+            self._block(host, why_failed(host, attempt, job, hint=f"see {job.stderr}, mend it, "
+                                                                  f"then: sshjobs resume {self._books.paths.name}"))
+
+    def end(self, usable: Callable[[str], bool]) -> bool:
+        """Have setups ended that no job waits for any more; tell whether any runs where that can be known."""
+        if not self._ending:
+            self._ending = True
+            for host in self._running:
+                self._network.cancel(self._jobs[host])
+        return any(map(usable, self._running))
+
+    def _tell(self, host: str, attempt: Attempt) -> None:
+        self._say({"event": "setup", "host": host, "attempt": attempt.n,
+                   "outcome": attempt.outcome and attempt.outcome.value, "exit_status": attempt.exit_status,
+                   "signal": attempt.signal, "reason": explain(attempt.cause, attempt.reason),
+                   "seconds": None if attempt.seconds is None else round(attempt.seconds, 3)})

@@ -1,0 +1,51 @@
+"""How hosts were prepared before their first job, as rows, and rows as that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sshjobs.model.causes import Cause
+from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.states import STATES
+from sshjobs.store.damage import Damage, check_row
+from sshjobs.store.rows import clean_text, outcome_of
+
+
+def setup_name(host: str) -> str:
+    """Return what the setup of a host is called, in the run directory too."""
+    return f"setup@{host}"
+
+
+class SetupRow(NamedTuple):
+    """An attempt at preparing a host.
+
+    :ivar number: that of the job that it is to the host; no job of the run has it
+    :ivar boot: boot id of the host that it was sent to
+    """
+
+    host: str
+    number: int
+    boot: str
+    attempt: Attempt
+
+
+def setup_row(job: Job, attempt: Attempt, boot: str) -> tuple[Any, ...]:
+    """Return the parameters of the query ``write_setup``."""
+    return (attempt.host, attempt.n, job.index + 1, attempt.token, boot, attempt.state, attempt.outcome,
+            attempt.exit_status, attempt.signal, clean_text(attempt.reason), attempt.cause, attempt.started,
+            attempt.ended)
+
+
+def read_setup(row: Sequence[Any]) -> SetupRow:
+    """Return a row of the query ``select_setups``."""
+    check_row(row, "siisssSIISSFF")
+    host, n, number, token, boot, state, outcome, exit_status, signal, reason, cause, started, ended = row
+    if state not in STATES:
+        raise Damage(f"no setup can be {repr(state)[:40]}")
+    attempt = Attempt(n, f"{number}.{n}", host, token)
+    attempt.state, attempt.outcome = state, outcome_of(outcome)
+    attempt.exit_status, attempt.signal = exit_status, signal
+    attempt.reason, attempt.cause = reason, None if cause is None else Cause(cause)
+    attempt.started, attempt.ended = started, ended
+    return SetupRow(host, number, boot, attempt)
