@@ -95,8 +95,9 @@ class RunHosts:
         self._tell(HostDown(name, error))
 
     def _take_up(self, name: str, facts: dict[str, Any]) -> None:
-        if self.setups is not None:
-            self.setups.up(name, facts)
+        if self.setups is not None and not self.setups.up(name, facts):
+            # It has booted since they were sent: those that it has not begun wait until it is prepared.
+            self.ask_back(self.placement.unstarted(name))
         twin = self.watch.up(name, facts)
         slots = self._network.hosts[name].slots or getattr(self._network, "slots", None) or facts["cores"]
         self._schedule.host_up(name, slots)

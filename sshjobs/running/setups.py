@@ -108,11 +108,11 @@ class Setups:
 
     # -- hosts ---------------------------------------------------------------------------------------------------
 
-    def up(self, host: str, facts: dict[str, Any]) -> None:
-        """Note that a host can be reached, before it gets jobs."""
+    def up(self, host: str, facts: dict[str, Any]) -> bool:
+        """Note that a host can be reached, before it gets jobs; tell whether it is prepared."""
         job = self._jobs.get(host)
         if job is None:
-            return
+            return True
         self._facts[host] = facts
         newest = job.attempt
         ready = newest is not None and newest.outcome is Outcome.SUCCEEDED and self._sent_to[newest] == facts["boot"]
@@ -121,6 +121,7 @@ class Setups:
         else:
             self._todo[host] = None
         self._schedule.prepare(host, ready)
+        return ready
 
     def forgive(self, host: str) -> dict[str, Any] | None:
         """Let a host be tried again although its setup has failed; return what it said of itself, ``None`` where it has

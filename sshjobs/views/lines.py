@@ -12,7 +12,7 @@ from sshjobs.views.base import Event, Output, View
 from sshjobs.views.closing import closing, paths_of
 from sshjobs.views.hostnews import HostNews
 from sshjobs.views.progress import Progress
-from sshjobs.views.wording import carried, clock, count, counts, ending_of, places, receipt
+from sshjobs.views.wording import carried, clock, count, counts, ending_of, places, receipt, setup_text
 
 #: Seconds of silence after which a line says what is waited for.
 SILENCE = 60.0
@@ -81,7 +81,7 @@ class Lines(View):
 
     def _on_setup(self, event: Event) -> None:
         if not self._quiet or event["outcome"] is not None:
-            self._say("setup", f"{event['host']}{_setup(event)}")
+            self._say("setup", setup_text(event))
 
     def _on_unknown(self, event: Event) -> None:
         left = -1 if self._quiet else self._hosts.room(event["host"])
@@ -152,13 +152,6 @@ class Lines(View):
 
     def _on_other(self, event: Event) -> None:
         """A word that this view has nothing to say about."""
-
-
-def _setup(event: Event) -> str:
-    """Return how the setup of a host ended; nothing where it begins."""
-    if event["outcome"] is None:
-        return ""
-    return f": {ending_of(event)}"
 
 
 def _end(event: Event) -> str:

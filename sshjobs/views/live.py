@@ -22,7 +22,7 @@ from sshjobs.views.closing import closing, paths_of
 from sshjobs.views.frame import Frame
 from sshjobs.views.hostnews import HostNews
 from sshjobs.views.progress import Progress
-from sshjobs.views.wording import carried, clock, receipt
+from sshjobs.views.wording import carried, clock, receipt, setup_text
 
 #: Seconds between two drawings at least; and at most, so that clocks go on.
 FASTEST, SLOWEST = 0.125, 1.0
@@ -100,6 +100,8 @@ class LiveView(View):
             news = "stop", event["reason"]
         elif event["event"] == "carried":
             news = "before", carried(event)
+        elif event["event"] == "setup":
+            news = "setup", setup_text(event)
         elif event["event"] == "receipt":
             news = "left", "; ".join(line.strip() for line in receipt(event))
         if news is not None and (news[0] != "up" or "back" in news[1]):

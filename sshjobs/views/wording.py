@@ -139,6 +139,11 @@ def ending_of(event: Mapping[str, Any]) -> str:
     return _because(text, event["reason"])
 
 
+def setup_text(event: Mapping[str, Any]) -> str:
+    """Return what an event ``setup`` says: ``h1`` where it begins, ``h1: exit 3 in 1.2 s`` where it has ended."""
+    return str(event["host"]) if event["outcome"] is None else f"{event['host']}: {ending_of(event)}"
+
+
 def _because(text: str, reason: str | None) -> str:
     if not reason:
         return text
