@@ -66,8 +66,8 @@ ALL: dict[str, Mutant] = {
         "network.session.session:HostSession._why_ended", "    ending = await stream.close()",
         "    take_for_failed(self.book)\n    ending = await stream.close()"),
     "skip the fence on cancel": Mutant(
-        f"{_BOOK}.cancel", "    if self.open:",
-        "    if not attempt.seen:\n        return take_for_cancelled(self, attempt)\n    if self.open:"),
+        f"{_BOOK}.cancel", "    elif self.open:",
+        "    elif not attempt.seen:\n        take_for_cancelled(self, attempt)\n    elif self.open:"),
     "cancel not heard": Mutant(f"{_BOOK}.cancel", 'self._say(lambda link: link.say("cancel", id=uid, grace=grace))', "pass"),
     "pause not heard": Mutant(
         f"{_BOOK}.pause", 'self._say(lambda link: link.say("pause" if paused else "unpause", id=uid))', "pass"),
@@ -127,7 +127,7 @@ ALL: dict[str, Mutant] = {
         f"{_ADOPTED}._running", 'return procs.lives(start["pid"], start["start"])', "return False"),
     "leave what the job of a dead runner has left": Mutant(f"{_ADOPTED}._over", "and self.members():", "and False:"),
     "take another boot for this one": Mutant("gjob.agent.adopt:recover", '(claim["boot"] != here)', "False"),
-    "tell the end before the output": Mutant(f"{_TALK}.stream", "elif not news:", "else:"),
+    "tell the end before the output": Mutant(f"{_TALK}._send_outputs", "elif not news:", "else:"),
     "remove what an earlier agent had": Mutant("gjob.agent.agent:Agent._unused", "return ", "return True or "),
 }
 
