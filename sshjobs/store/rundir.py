@@ -12,6 +12,7 @@ A run directory holds everything of its run and may be moved::
         jobs/<job>/stderr
         jobs/<job>/files/     the files that were brought of it (its outputs)
         jobs/<job>/attempt-1/ the same three of an earlier attempt
+        jobs/setup@<host>/    what the setup of a host wrote, as of a job
 """
 
 from __future__ import annotations

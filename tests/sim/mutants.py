@@ -73,6 +73,9 @@ ALL: dict[str, Mutant] = {
         f"{_BOOK}.pause", 'self._say(lambda link: link.say("pause" if paused else "unpause", id=uid))', "pass"),
     "forget a cancel with the manager": Mutant(
         "running.manager:Manager.Resume", "self.cancel(job for job in unfinished if job.index + 1 in cancelled)", "pass"),
+    "try again without the delay": Mutant("running.manager:Manager._conclude", "delay = delay_before(job)", "delay = None"),
+    "forget a delay with the manager": Mutant(
+        "running.endings:Endings._time_of", "if job.not_before is None or", "if job.state == STATE_FREE or"),
     "withdraw what has run": Mutant("running.requests.withdraw:Withdraw.check", "if not never_started(job):", "if False:"),
     "reuse an attempt number": Mutant(
         "model.spec:Job.new_attempt", "self.attempts[-1].n + 1 if", "self.attempts[-1].n if"),
