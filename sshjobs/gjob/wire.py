@@ -226,7 +226,7 @@ _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
     "pause": {"id": is_id},
     "unpause": {"id": is_id},
     "release": {"ids": _is_ids},
-    "pull": {"id": is_id, "cwd": CHECKS["cwd"], "patterns": _is_patterns, "after": _is_after},
+    "pull": {"id": is_id, "seq": is_count, "cwd": CHECKS["cwd"], "patterns": _is_patterns, "after": _is_after},
     "get": {"id": is_id, "files": _is_got, "more": is_bool},
     "drop": {"id": is_id},
     "slots": {"slots": _is_slots},

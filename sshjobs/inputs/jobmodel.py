@@ -155,6 +155,25 @@ def _table(value: Any) -> Any:
     return value
 
 
+def _outputs(value: Any) -> dict[str, dict[str, Any]]:
+    """Return what was said of outputs spelt out, with times as seconds."""
+    def timed(pattern: object, how: Any) -> Any:
+        if not isinstance(how, Mapping) or not isinstance(how.get("every"), str):
+            return how
+        return {**how, "every": _every(pattern, how["every"])}
+
+    if isinstance(value, Mapping):
+        value = {pattern: timed(pattern, how) for pattern, how in value.items()}
+    return outputs.spelt_out(value)
+
+
+def _every(pattern: object, text: str) -> float:
+    try:
+        return parse_duration(text)
+    except UsageError as error:
+        raise ValueError(f" '{pattern!s:.100}': every: {error}") from None
+
+
 def _lease(seconds: float) -> float:
     if seconds < MIN_LEASE:
         raise mistake(f"must be at least {format_duration(MIN_LEASE)}, because networks fail for moments; take minutes")
@@ -245,9 +264,10 @@ Matrix = Annotated[
 ]
 Table = Annotated[Any, AfterValidator(_table), WithJsonSchema({"type": "string", "pattern": r"\.(csv|tsv|jsonl)$"})]
 _BROUGHT = {"type": ["object", "null"], "additionalProperties": False,
-            "properties": {"when": {"enum": [word.value for word in outputs.When]}, "required": {"type": "boolean"}}}
+            "properties": {"when": {"enum": [word.value for word in outputs.When]}, "required": {"type": "boolean"},
+                           "every": {"type": ["string", "number"]}, "carry": {"type": "boolean"}}}
 Outputs = Annotated[
-    dict[str, dict[str, Any]], BeforeValidator(partial(_told, outputs.spelt_out)),
+    dict[str, dict[str, Any]], BeforeValidator(partial(_told, _outputs)),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}},
                               {"type": "object", "additionalProperties": _BROUGHT}]}),
 ]

@@ -249,7 +249,7 @@ def _wrapper(words: list[str]) -> str | None:
 KEYS: Mapping[str, Key] = {
     "files": Key(Texts(), [], "Files and directories to send, relative to the jobfile.", identity=True, fills=True),
     "outputs": Key(Brought(), {}, "Files to bring home: patterns below the directory that it runs in, or patterns with "
-                                  "{when, required}.", identity=False, fills=True),
+                                  "{when, required, every, carry}.", identity=False, fills=True),
     "env": Key(Variables(), {}, "Environment variables; no shell looks into them.", identity=True, far=True,
                fills=True),
     "cwd": Key(Text(), None, "Directory on the host to run in.", identity=True, far=True, rule=_not_empty, fills=True),

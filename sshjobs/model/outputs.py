@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
+from sshjobs.model.given import LONGEST_S
 from sshjobs.model.states import Outcome
 
 #: Patterns of one job, and bytes of one.
@@ -28,11 +29,15 @@ class Output(NamedTuple):
 
     :ivar pattern: a path below the directory that the job runs in, with wildcards; see :mod:`sshjobs.gjob.patterns`
     :ivar required: the job has failed where no file was brought
+    :ivar every: they are brought while the job runs, too, about so many seconds apart; ``None``: only at its end
+    :ivar carry: the next attempt finds those that were brought last
     """
 
     pattern: str
     when: When = When.SUCCESS
     required: bool = False
+    every: float | None = None
+    carry: bool = False
 
 
 class Brought(NamedTuple):
@@ -63,14 +68,23 @@ def place_of(path: str) -> list[bytes]:
 
 def outputs_of(said: Mapping[str, Mapping[str, Any]]) -> list[Output]:
     """Return the value of the key ``outputs`` of a spec as objects."""
-    return [Output(pattern, When(how["when"]), how["required"]) for pattern, how in said.items()]
+    return [Output(pattern, When(how["when"]), how["required"], how["every"], how["carry"])
+            for pattern, how in said.items()]
 
 
 def wanted_after(outputs: Iterable[Output], outcome: Outcome) -> list[Output]:
     """Return what is to be brought of an attempt that ended so."""
     if outcome is Outcome.NEVER_STARTED:
         return []
-    return [one for one in outputs if one.when is When.ALWAYS or outcome is Outcome.SUCCEEDED]
+    return [one for one in outputs if one.when is When.ALWAYS or outcome is Outcome.SUCCEEDED
+            or one.carry or one.every is not None]
+
+
+def wanted_meanwhile(outputs: Iterable[Output]) -> tuple[list[Output], float]:
+    """Return what is to be brought while an attempt runs, and every how many seconds: all of it together, for what
+    belongs together is to be of one moment."""
+    wanted = [one for one in outputs if one.every is not None]
+    return wanted, min((one.every for one in wanted if one.every is not None), default=0.0)
 
 
 def spelt_out(said: Any) -> dict[str, dict[str, Any]]:
@@ -117,11 +131,13 @@ def complaint(pattern: str) -> str | None:
 
 
 #: What may be said of a pattern, with what it is where nothing is said.
-_DEFAULTS: Mapping[str, Any] = {"when": When.SUCCESS.value, "required": False}
+_DEFAULTS: Mapping[str, Any] = {"when": When.SUCCESS.value, "required": False, "every": None, "carry": False}
+#: The shortest time between two times that files are brought, in seconds.
+MIN_EVERY = 1.0
 
 
 def _how(pattern: str, how: Any) -> dict[str, Any]:
-    keys = " and ".join(_DEFAULTS)
+    keys = ", ".join(_DEFAULTS)
     if how is None:
         how = {}
     if not isinstance(how, Mapping):
@@ -133,7 +149,12 @@ def _how(pattern: str, how: Any) -> dict[str, Any]:
     words = [word.value for word in When]
     if found["when"] not in words:
         raise ValueError(f" '{pattern:.100}': when cannot be {found['when']!r:.40}; use {' or '.join(words)}")
-    if not isinstance(found["required"], bool):
-        raise ValueError(f" '{pattern:.100}': required cannot be {found['required']!r:.40}; use true or false")
+    for key in ("required", "carry"):
+        if not isinstance(found[key], bool):
+            raise ValueError(f" '{pattern:.100}': {key} cannot be {found[key]!r:.40}; use true or false")
+    every = found["every"]
+    if every is not None and (isinstance(every, bool) or not isinstance(every, int | float)
+                              or not MIN_EVERY <= every <= LONGEST_S):
+        raise ValueError(f" '{pattern:.100}': every cannot be {every!r:.40}; write a time of a second or more, as 10m")
     found["when"] = str(found["when"])
     return found

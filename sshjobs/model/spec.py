@@ -130,6 +130,10 @@ class JobSpec(KeysHeld):
         for key, make in _OWN:
             if key not in given:
                 setattr(common, key, make())
+        if (self.cwd or "").startswith(("/", "~")) and any(how["carry"] for how in self.outputs.values()):
+            raise UsageError(
+                "carry: true needs a directory of the job's own", where=name,
+                why="files are placed there, and nowhere else", hint="leave cwd out, or make it a relative path")
         if self.output == "pipe" and self.leftovers == "keep":
             raise UsageError(
                 "output: pipe and leftovers: keep exclude each other", where=name,

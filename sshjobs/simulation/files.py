@@ -161,6 +161,10 @@ class VirtualArrivals:
                 self._files.write("", 0, Path(f"{directory}/{PART}/{path}"), 0, data)
         return (len(data), hashlib.sha256(data)) if len(data) <= size else (0, hashlib.sha256())
 
+    def keep(self, directory: str, path: str, size: int) -> bool:
+        """See :class:`sshjobs.network.session.arrivals.Arrivals`."""
+        return False
+
     def write(self, directory: str, path: str, offset: int, data: bytes, anew: bool) -> None:
         """See :class:`sshjobs.network.session.arrivals.Arrivals`."""
         self._files.check(directory)

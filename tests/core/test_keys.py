@@ -70,7 +70,7 @@ def another(key: Key) -> Any:
         case Uses():
             return [{"path": "some"}, {"text": "v2"}]
         case Brought():
-            return {"logs/*.txt": {"when": "always", "required": True}}
+            return {"logs/*.txt": {"when": "always", "required": True, "every": 60.0, "carry": True}}
     raise AssertionError(f"write down a value of a {type(key.kind).__name__}")
 
 

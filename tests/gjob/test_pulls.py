@@ -22,7 +22,7 @@ class Manager:
     """Asks for files as a manager does, one frame at a time."""
 
     def __init__(self, home: Path, patterns: list[str], cwd: str | None = None, after: str = ""):
-        self.pull = Pull("1.1", str(home), cwd, patterns, after)
+        self.pull = Pull({"id": "1.1", "seq": 7, "cwd": cwd, "patterns": patterns, "after": after}, str(home))
         self.pages: list[dict[str, Any]] = []
 
     def next(self) -> dict[str, Any]:

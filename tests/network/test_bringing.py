@@ -15,15 +15,17 @@ import pytest
 
 from sshjobs.errors import LocalError, ProtocolError
 from sshjobs.model.causes import Cause
+from sshjobs.model.outputs import outputs_of, wanted_meanwhile
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import Outcome
 from sshjobs.network.contract import Warned
 from sshjobs.network.protocol import link as words
-from sshjobs.network.session import bringing
+from sshjobs.network.session import bringing, pull
 from sshjobs.network.session.attempts import Ended, LiveAttempt
 from sshjobs.network.session.book import HostBook
-from sshjobs.network.session.bringing import AT_ONCE, GAP, Stage
+from sshjobs.network.session.bringing import AT_ONCE
 from sshjobs.network.session.output_files import OutputFiles
+from sshjobs.network.session.pull import GAP, Stage
 from sshjobs.network.supervise import Threads
 from sshjobs.network.trouble import LocalTrouble
 from tests.hostile.far_side import WELCOME
@@ -40,6 +42,8 @@ class Host:
         self.directory = directory
         self.told: list[Any] = []
         self._said: list[Any] = []
+        #: By attempt: the number of what was asked last.
+        self.seqs: dict[str, int] = {}
         self.outputs = OutputFiles()
         self.start()
 
@@ -60,7 +64,9 @@ class Host:
             if not isinstance(item, LiveAttempt):
                 item(link)
         self._said.clear()
-        return [json.loads(line) for line in link.take().splitlines()]
+        said = [json.loads(line) for line in link.take().splitlines()]
+        self.seqs.update({frame["id"]: frame.pop("seq") for frame in said if frame["t"] == "pull"})
+        return said
 
     def end(self, outputs: Any, uid: str = "1.1", *, status: int = 0, why: str = "exited", known: bool = False) -> None:
         """Have an attempt end that has outputs."""
@@ -80,7 +86,7 @@ class Host:
             files._more = asyncio.Event()
             files._more.set()
             task = asyncio.ensure_future(files.serve(LocalTrouble(self.told.append, Threads(1).do)))
-            while files._due or files._more.is_set() or any(pull.stage is Stage.LOOKS for pull in files._pulls.values()):
+            while files._due or files._more.is_set() or any(one.stage is Stage.LOOKS for one in files._pulls.values()):
                 await asyncio.sleep(0.001)
             task.cancel()
         asyncio.run(play())
@@ -88,7 +94,8 @@ class Host:
     def found(self, files: dict[str, int], *, uid: str = "1.1", last: bool = True, odd: dict[str, str] | None = None,
               **keys: Any) -> list[dict[str, Any]]:
         """Tell of files, and return what was asked for then."""
-        frame = {"id": uid, "last": last, "paths": list(files), "sizes": list(files.values()), "times": [1] * len(files),
+        self.said()
+        frame = {"id": uid, "seq": self.seqs[uid], "last": last, "paths": list(files), "sizes": list(files.values()), "times": [1] * len(files),
                  "programs": [False] * len(files), "odd": list(odd or {}), "why": list((odd or {}).values()), **keys}
         assert self.book.bringing.found(frame)
         self.work()
@@ -191,7 +198,7 @@ def test_parts_that_were_not_asked_for_end_the_link(host: Host, act: Callable[[H
 
 
 def test_a_part_of_nothing_that_is_brought_changes_nothing(host: Host) -> None:
-    assert not host.part(b"x") and not host.whole(sha(b"x")) and not host.book.bringing.found({"id": "7.1"})
+    assert not host.part(b"x") and not host.whole(sha(b"x")) and not host.book.bringing.found({"id": "7.1", "seq": 1})
     host.end(["*"])
     assert not host.part(b"x") and not host.whole(sha(b"x"))
 
@@ -402,7 +409,7 @@ def test_of_many_attempts_a_few_are_brought_at_a_time(host: Host) -> None:
 
 
 def test_more_files_than_can_be_are_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bringing, "MOST_FILES", 3)
+    monkeypatch.setattr(pull, "MOST_FILES", 3)
     host.end({"*": {"required": True}})
     host.said()
     host.found({"a": 0, "b": 0, "c": 0, "d": 0})
@@ -413,9 +420,108 @@ def test_more_files_than_can_be_are_told(host: Host, monkeypatch: pytest.MonkeyP
     assert host.ends()[1].outcome is Outcome.SUCCEEDED and "8 TiB" in (host.ends()[1].reason or "")
 
 
+def in_a_loop(act: Callable[[], Any], until: Callable[[], Any]) -> None:
+    """Do something in a loop that goes on until something is so."""
+    async def play() -> None:
+        act()
+        for _ in range(2000):
+            await asyncio.sleep(0.001)
+            if until():
+                return
+        raise AssertionError("it did not come true")
+    asyncio.run(play())
+
+
+@pytest.fixture
+def running(host: Host) -> Host:
+    """A host on which an attempt runs whose files are brought meanwhile."""
+    spec = JobSpec(["true"], name="j", outputs={"ckpt/": {"every": 1, "carry": True}, "log": None})
+    attempt = LiveAttempt("1.1", Job(spec), "t", host.directory / "1.1")
+    host.book.launch(attempt)
+    host.book.create(attempt)
+    host.said()
+    return host
+
+
+def again(host: Host) -> list[dict[str, Any]]:
+    """Let it be time to bring files; return what was asked."""
+    wanted, _ = wanted_meanwhile(outputs_of(host.book.live["1.1"].spec.outputs))
+    host.book.bringing._watched.setdefault("1.1", {})
+    host.book.bringing._add(host.book.live["1.1"], None, wanted)
+    return host.said()
+
+
+def test_files_of_a_running_attempt_are_brought_when_it_is_time(running: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bringing, "wanted_meanwhile", lambda outputs: (wanted_meanwhile(outputs)[0], 0.001))
+    in_a_loop(lambda: running.book.started({"id": "1.1", "pid": 1, "at": 1.0}), lambda: "1.1" in running.book.bringing._pulls)
+    assert running.said()[0]["patterns"] == ["ckpt/"] and "1.1" not in running.book.bringing
+
+
+def test_what_has_not_changed_is_not_even_read_again(running: Host) -> None:
+    again(running)
+    running.found({"ckpt/a": 1, "ckpt/b": 1})
+    running.give(b"a")
+    running.give(b"b", 1)
+    running.work()
+    assert running.files == {"ckpt/a": b"a", "ckpt/b": b"b"} and running.ends() == []
+    again(running)
+    # The second was written anew, with as many bytes: only its digest tells whether with others.
+    assert running.found({"ckpt/a": 1, "ckpt/b": 1}, times=[1, 2])[0]["files"] == [[1, 1]]
+    running.whole(sha(b"B"), 1)
+    assert running.said()[0]["files"] == [[1, 0]]
+    running.give(b"B", 1)
+    running.work()
+    assert running.files == {"ckpt/a": b"a", "ckpt/b": b"B"}
+
+
+@pytest.mark.parametrize("why", ["changed", "gone", "unreadable"])
+def test_only_a_whole_set_is_put_in_place_while_the_job_runs(running: Host, why: str) -> None:
+    again(running)
+    running.found({"ckpt/a": 1})
+    running.give(b"a")
+    running.work()
+    again(running)
+    running.found({"ckpt/a": 2, "ckpt/b": 1})
+    running.give(b"AA")
+    running.whole(None, 1, why=why)
+    running.work()
+    assert running.files == {"ckpt/a": b"a"} and running.warnings() == []
+    again(running)
+    running.found({}, odd={"": "gone"})
+    running.work()
+    assert running.files == {"ckpt/a": b"a"}
+
+
+def test_the_end_of_an_attempt_does_not_wait_for_what_was_brought_meanwhile(running: Host) -> None:
+    again(running)
+    old = running.seqs["1.1"]
+    running.end(None, known=True, status=1)
+    (asked,) = running.said()
+    # What the next attempt is to find is brought however it ended.
+    assert asked["patterns"] == ["ckpt/"] and "1.1" in running.book.bringing
+    late = {"id": "1.1", "seq": old, "last": True, "paths": [], "sizes": [], "times": [], "programs": [], "odd": [], "why": []}
+    assert not running.book.bringing.found(late)
+    running.found({"ckpt/a": 1})
+    running.give(b"a")
+    running.work()
+    assert running.files == {"ckpt/a": b"a"} and running.ends()[0].outcome is Outcome.FAILED
+
+
+def test_a_cut_ends_what_is_brought_meanwhile(running: Host) -> None:
+    again(running)
+    running.found({"ckpt/a": 1})
+    running.meet()
+    assert "1.1" not in running.book.bringing._pulls and not running.part(b"a")
+    again(running)
+    running.found({"ckpt/a": 1})
+    running.give(b"a")
+    running.work()
+    assert running.files == {"ckpt/a": b"a"}
+
+
 def test_a_value_that_leads_out_of_the_directory_is_told_and_the_host_is_not_asked(host: Host) -> None:
     spec = JobSpec(["true"], name="j", outputs={"a": {"required": True}})
-    spec.outputs = {"../x": {"when": "success", "required": True}}
+    spec.outputs = {"../x": spec.outputs["a"]}
     attempt = LiveAttempt("1.1", Job(spec), "t", host.directory / "1.1")
     host.book.launch(attempt)
     host.book.create(attempt)

@@ -21,7 +21,7 @@ ENDS: dict[tuple[str, str], tuple[float, float]] = {
     ("started", "pid"): PID, ("started", "at"): TIME, ("out", "s"): (1, 2), ("out", "off"): SIZE,
     ("out", "n"): (0, 2**20), ("out", "crc"): (0, 2**32 - 1), ("ended", "status"): (0, 255), ("ended", "signal"): (1, 64),
     ("ended", "started"): TIME, ("ended", "ended"): TIME, ("ended", "out"): SIZE, ("ended", "err"): SIZE,
-    ("ended", "cpu"): (0, 10**10), ("ended", "rss"): (0, 2**50), ("stuck", "pids"): PID, ("found", "sizes"): SIZE,
+    ("ended", "cpu"): (0, 10**10), ("ended", "rss"): (0, 2**50), ("stuck", "pids"): PID, ("found", "seq"): COUNT, ("found", "sizes"): SIZE,
     ("found", "times"): (-(2**63), 2**63 - 1), ("part", "i"): (0, 999), ("part", "off"): SIZE, ("part", "n"): (0, 2**20),
     ("whole", "i"): (0, 999), ("pong", "seq"): (-1, 2**53),
     ("lease", "at"): (0, 10**12), ("pulse", "load"): (0, 10**6), ("pulse", "memory"): MEMORY, ("pulse", "disk"): SIZE,

@@ -28,7 +28,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "out": {"id": ID, "s": 1, "off": 0, "n": 0, "crc": 0},
     "ended": {"id": ID, "why": "exited", "status": 0, "signal": None, "started": 1.0, "ended": 2.0, "out": 0, "err": 0,
               "msg": None, "cpu": 0.1, "rss": 1000, "result": {"loss": 0.5}, "bad_result": None},
-    "found": {"id": ID, "last": True, "paths": ["a/b"], "sizes": [1], "times": [-1], "programs": [False], "odd": ["c"],
+    "found": {"id": ID, "seq": 1, "last": True, "paths": ["a/b"], "sizes": [1], "times": [-1], "programs": [False], "odd": ["c"],
               "why": ["link"]},
     "part": {"id": ID, "i": 0, "off": 0, "n": 0},
     "whole": {"id": ID, "i": 0, "sha": "0" * 64, "why": None},

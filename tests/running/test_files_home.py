@@ -12,15 +12,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sshjobs import Builder, Job, JobSpec, Run
+from sshjobs import Builder, InputError, Job, JobSpec, Run, UsageError
 from sshjobs.audit.checks import verify
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK
+from sshjobs.inputs.jobfile import load_jobfile
 from sshjobs.model.causes import Cause
 from sshjobs.model.states import Outcome
 from sshjobs.network.session.arrivals import ArrivingFiles
 from sshjobs.store import RunReader
 from sshjobs.store.rundir import RunPaths
 from tests.conftest import SshjobsCli
+from tests.lab.waiting import wait_until
 
 PIECE = 1 << 18
 
@@ -167,6 +169,37 @@ def test_what_was_changed_or_lost_since_is_found(start: Callable[..., Run]) -> N
     assert [Path(one.where).parent.name for one in found] == ["changed", "gone", "more", "renamed", "linked"]
 
 
+def test_a_checkpoint_comes_while_the_job_runs_and_is_there_for_the_next_attempt(start: Callable[..., Run], tmp_path: Path) -> None:
+    run = start(JobSpec(["n=$(cat ckpt/n || echo 0)", "mkdir -p ckpt; echo $((n + 1)) > ckpt/new; mv ckpt/new ckpt/n",
+                         "echo kept > ckpt/$SSHJOBS_ATTEMPT", f"until [ -e {tmp_path}/go-$n ]; do sleep 0.05; done", "test $n = 2"],
+                        name="a", retries=2, outputs={"ckpt/": {"every": 1, "carry": True}}))
+    here = run.paths.files("a") / "ckpt/n"
+    for n in (1, 2):
+        # While it runs: it waits for us.
+        expected = f"{n}\n"
+        wait_until(lambda expected=expected: here.exists() and here.read_text() == expected, 30, "the checkpoint")  # type: ignore[misc]
+        (tmp_path / f"go-{n - 1}").touch()
+    (tmp_path / "go-2").touch()
+    assert run.wait(60) == EXIT_OK
+    assert [attempt.outcome for attempt in run.jobs[0].attempts] == [Outcome.FAILED, Outcome.FAILED, Outcome.SUCCEEDED]
+    assert files_of(run.paths, "a") == {"ckpt/n": b"3\n", **{f"ckpt/{n}": b"kept\n" for n in (1, 2, 3)}}
+    assert agrees(run.paths) == []
+
+
+def test_times_are_given_as_elsewhere_in_jobfiles(tmp_path: Path) -> None:
+    (tmp_path / "jobs.yaml").write_text("""jobs:
+- {name: a, commands: "true", outputs: {x: {every: 10m}, y: {every: 2.5, carry: true}}}
+""")
+    spec = load_jobfile(str(tmp_path / "jobs.yaml"))[0].spec
+    assert [how["every"] for how in spec.outputs.values()] == [600.0, 2.5]
+    for key in ("{x: {every: 0.5}}", "{x: {every: soon}}", "{x: {every: true}}", "{x: {carry: 1}}"):
+        (tmp_path / "jobs.yaml").write_text(f"jobs:\n- {{name: a, commands: 'true', outputs: {key}}}\n")
+        with pytest.raises(InputError, match="jobs.yaml:2:40: outputs.*'x'"):
+            load_jobfile(str(tmp_path / "jobs.yaml"))
+    with pytest.raises(UsageError, match="directory of the job's own"):
+        JobSpec(["true"], cwd="/data", outputs={"x": {"carry": True}})
+
+
 # -- cuts, deaths and full disks ---------------------------------------------------------------------------------------
 
 @pytest.fixture
@@ -249,14 +282,14 @@ def test_outputs_that_leave_the_directory_are_told_with_their_place(sshjobs_cli:
 - {name: d, commands: "true", outputs: {x: {required: maybe}}}
 - {name: e, commands: "true", outputs: {x: {sometimes: true}}}
 - {name: f, commands: "true", outputs: [x, x]}
-- {name: g, commands: "true", outputs: 7}
+- {name: g, commands: "true", outputs: true}
 - {name: h, commands: "true", outputs: [""]}
 - {name: i, commands: "true", outputs: [a//b]}
 """)
     told = sshjobs_cli("run", "jobs.yaml", "--hosts", "localhost")
     assert told.returncode == 2 and not (tmp_path / "results").exists()
     for place, text in (("4:12", "'../out' leads out of the directory"), ("7:12", "'/etc/passwd' leads out"),
-                        ("10:12", "use success or always"), ("11:40", "use true or false"), ("12:40", "takes when and required"),
+                        ("10:12", "use success or always"), ("11:40", "use true or false"), ("12:40", "takes when, required"),
                         ("13:40", "'x' twice"), ("14:40", "a list of patterns"), ("15:40", "got ''"), ("16:40", "no plain path")):
         assert any(line.startswith(f"jobs.yaml:{place}: outputs") and text in line for line in told.stderr.splitlines()), (
             place, text, told.stderr)
@@ -266,5 +299,5 @@ def test_programs_give_outputs_as_jobfiles_do() -> None:
     builder = Builder()
     for outputs in ("a", ["a"], {"a": None}, {"a": {"when": "success"}}):
         builder.AddJob(["true"], outputs=outputs)
-    assert {json.dumps(spec.outputs) for spec in builder.job_specs} == {json.dumps({"a": {"when": "success", "required": False}})}
+    assert {json.dumps(spec.outputs) for spec in builder.job_specs} == {json.dumps({"a": {"when": "success", "required": False, "every": None, "carry": False}})}
     assert Job(builder.job_specs[0]).spec.outputs

@@ -11,6 +11,10 @@ from ..patterns import Patterns
 from . import walk
 from .walk import Top, Walk
 
+MYPY = False
+if MYPY:
+    from typing import Any
+
 #: Bytes of one piece, and those of which the digest is made in one step where nothing of them is sent.
 PIECE, DIGESTED = 1 << 18, 1 << 20
 #: Bytes that were never written and that are passed over between two frames, at most: the manager has to digest them.
@@ -26,13 +30,15 @@ class Pull:
     """What a manager brings of one attempt over one link. It names patterns and is told a page of files; it names those
     of the page that it wants, each from where it has it, and is sent these and the next page.
 
-    :param after: the path behind which to begin
+    :param frame: of the type ``pull``
+    :param home: the attempt's own directory
     """
 
-    def __init__(self, uid: str, home: str, cwd: "str | None", patterns: "list[str]", after: str):
-        self.uid = uid
-        self._top = Top(home, cwd)
-        self._walk = Walk(self._top, Patterns(patterns), after)
+    def __init__(self, frame: "dict[str, Any]", home: str):
+        self.uid = frame["id"]
+        self._seq = frame["seq"]
+        self._top = Top(home, frame["cwd"])
+        self._walk = Walk(self._top, Patterns(frame["patterns"]), frame["after"])
         #: The files of the page that was told last; those of them that are to be read, with where to begin.
         self._page: "list[tuple[list[str], os.stat_result]]" = []
         self._wanted: "list[tuple[int, int]]" = []
@@ -74,7 +80,7 @@ class Pull:
         self._page = page
         self._walk.turn()
         return (wire.encode({
-            "t": "found", "id": self.uid, "last": self._walk.is_over,
+            "t": "found", "id": self.uid, "seq": self._seq, "last": self._walk.is_over,
             "paths": [walk.travelling(path) for path, _ in page], "sizes": [found.st_size for _, found in page],
             "times": [found.st_mtime_ns for _, found in page],
             "programs": [bool(found.st_mode & stat.S_IXUSR) for _, found in page],

@@ -79,7 +79,7 @@ FRAMES: dict[str, dict[str, Field]] = {
               "status": Maybe(STATUS), "signal": Maybe(SIGNAL), "started": Maybe(TIME),
               "ended": Maybe(TIME), "out": SIZE, "err": SIZE, "msg": Maybe(SENTENCE), "cpu": Maybe(Real(0, 1e10)),
               "rss": Maybe(_KIB), "result": Maybe(Result()), "bad_result": Maybe(SENTENCE)},
-    "found": {"id": UID, "last": Flag(), "paths": Several(_INNER, PAGE), "sizes": Several(SIZE, PAGE),
+    "found": {"id": UID, "seq": COUNT, "last": Flag(), "paths": Several(_INNER, PAGE), "sizes": Several(SIZE, PAGE),
               "times": Several(Whole(-(1 << 63), (1 << 63) - 1), PAGE), "programs": Several(Flag(), PAGE),
               "odd": Several(Text(4096), PAGE), "why": Several(_WHY_NOT, PAGE)},
     "part": {"id": UID, "i": _ON_PAGE, "off": SIZE, "n": Whole(0, MAX_BODY)},

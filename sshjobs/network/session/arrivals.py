@@ -49,6 +49,10 @@ class Arrivals(Protocol):
         :param size: of the whole file
         """
 
+    def keep(self, directory: str, path: str, size: int) -> bool:
+        """Have a file that is in its place be one of those that arrive, too; tell whether it is there with its size.
+        From any thread."""
+
     def write(self, directory: str, path: str, offset: int, data: bytes, anew: bool) -> None:
         """Write a piece of a file.
 
@@ -130,6 +134,20 @@ class ArrivingFiles:
                     self._link(directory, path)
                 return found.st_size, digest
         return 0, hashlib.sha256()
+
+    def keep(self, directory: str, path: str, size: int) -> bool:
+        """See :class:`Arrivals`."""
+        try:
+            with self._inside(directory, FILES, path, make=False) as (parent, name):
+                found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+                return False
+            self._link(directory, path)
+            with self._inside(directory, PART, path, make=False) as (parent, name):
+                there = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (found.st_dev, found.st_ino)
 
     def _link(self, directory: str, path: str) -> None:
         """Give a file that was brought before a second name among those that arrive: it may be the same still."""

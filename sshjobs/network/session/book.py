@@ -73,7 +73,7 @@ class HostBook:
         self._late: list[LiveAttempt] = []
         self._host, self._outputs, self._emit, self._say = host, outputs, emit, say
         self._to_release: list[str] = []
-        self.bringing = Bringing(outputs.arrivals, say, self._all_is_here)
+        self.bringing = Bringing(outputs.arrivals, say, lambda: self.open, self._all_is_here)
 
     def answer(self, kind: str, **keys: Any) -> None:
         """Send an answer that frames of the host have caused, and no request of this side.
@@ -208,6 +208,8 @@ class HostBook:
         if attempt is None or attempt.over or attempt.told_over == self.connection:
             return False
         attempt.seen, attempt.told_over = True, self.connection
+        if attempt.spec.outputs:
+            self.bringing.watch(attempt)
         self._emit(Started(attempt.uid, keys["pid"], keys["at"], attempt.inputs))
         return True
 
@@ -224,6 +226,8 @@ class HostBook:
                 self._emit(Started(uid, None, None, attempt.inputs))
             # A queue dies with its agent, and what was in it has not started: it is sent again.
             attempt.seen |= state == "running"
+            if attempt.spec.outputs and state == "running":
+                self.bringing.watch(attempt)
             if attempt.paused is not None and not attempt.cancelling:
                 self.answer("pause" if attempt.paused else "unpause", id=uid)
             if attempt.cancelling:

@@ -19,6 +19,7 @@ from sshjobs.network.session.book import HostBook, Item
 from sshjobs.network.session.dialog import READY_TIMEOUT, Dialog
 from sshjobs.network.session.shared import Shared
 from sshjobs.network.session.upload import Upload
+from sshjobs.network.staging.extras import is_carrying
 from sshjobs.network.staging.inputs import Manifest
 from sshjobs.network.transport.base import Stream, Transport
 
@@ -214,7 +215,8 @@ class HostSession:
                 if not isinstance(item, LiveAttempt):
                     item(link)
                 elif self._dialog.is_wanted(item):
-                    if item.spec.files or item.spec.stdin is not None or item.spec.uses:
+                    if item.spec.files or item.spec.stdin is not None or item.spec.uses or is_carrying(
+                            item.uid, item.spec):
                         upload.add(item)
                     else:
                         await self._word_launch(link, item)

@@ -19,6 +19,7 @@ from sshjobs.errors import LocalError, SshjobsError
 from sshjobs.gjob.values import LINK
 from sshjobs.model.spec import Inputs, JobSpec
 from sshjobs.network.staging.digests import Digests, Identity, identity_of, usual_store
+from sshjobs.network.staging.extras import Extra
 
 #: Bytes of a file sent in one frame.
 PIECE = 1 << 18
@@ -117,6 +118,24 @@ class Staging:
             self._latest = (key, time.monotonic() + FRESH * (time.monotonic() - began), manifest)
         return manifest
 
+    def with_extras(self, manifest: Manifest, extras: Iterable[Extra]) -> Manifest:
+        """Return a manifest with further files, which go before those that it has under the same paths. They count as
+        no inputs: what jobs of the run have left follows from the inputs of those. For a thread of its own.
+
+        :raises SshjobsError: a file is gone or cannot be read
+        :raises LocalError: this machine cannot read it for the moment
+        """
+        placed, blobs = {one.path: one for one in manifest.placed}, dict(manifest.blobs)
+        try:
+            for extra in extras:
+                for source, target in extra.files():
+                    blob = self._blob(source)
+                    blobs[blob.sha] = blob
+                    placed[target] = Placed(target, blob.sha, stat.S_IMODE(source.stat().st_mode))
+        except OSError as error:
+            raise _cannot_read(error) from error
+        return _listed(Manifest(list(placed.values()), manifest.stdin, blobs=blobs, inputs=manifest.inputs))
+
     @staticmethod
     def key(spec: JobSpec) -> Hashable:
         """Return what is equal for specs that have the same manifest at one time."""
@@ -159,10 +178,7 @@ class Staging:
         if spec.call is None:
             # A call has files of its own, which nobody compares.
             result.inputs = self._inputs(result, base, spec.uses)
-        blob = _listing(result.placed)
-        if blob.size > NAMED_IN_LAUNCH:
-            result.blobs[blob.sha], result.listing = blob, blob.sha
-        return result
+        return _listed(result)
 
     def _inputs(self, manifest: Manifest, base: Path, uses: list[dict[str, str]]) -> Inputs | None:
         found = Manifest()
@@ -225,6 +241,14 @@ def _cannot_read(error: OSError) -> SshjobsError:
         return LocalError.of(error, "a file of the job cannot be read on this machine")
     return SshjobsError("a file of the job cannot be read", where=error.filename, why=os.strerror(error.errno or 0),
                         hint="put it back, then: sshjobs retry --failed")
+
+
+def _listed(manifest: Manifest) -> Manifest:
+    """Return a manifest of which the names are content of their own where they are too many for a launch."""
+    blob = _listing(manifest.placed)
+    if blob.size > NAMED_IN_LAUNCH:
+        manifest.blobs[blob.sha], manifest.listing = blob, blob.sha
+    return manifest
 
 
 def _listing(placed: list[Placed]) -> Blob:
