@@ -8,7 +8,7 @@ import sys
 from . import files, result, room, seals, system, wire
 from .jobkeys import CHANGES, Start
 from .places import NEW, Places, make_directories
-from .values import LINK, to_bytes
+from .values import FIXED, LINK, to_bytes
 
 MYPY = False
 if MYPY:
@@ -271,6 +271,8 @@ class Starter:
                     directories.append((target, mode & 0o777))
                 elif mode == LINK:
                     system.symlink(to_bytes(sha), target)
+                elif mode == FIXED:
+                    _link(self._places.blob(sha), sha, target)
                 else:
                     _copy(self._places.blob(sha), sha, target, mode & 0o777)
                     if path == result.NAME:
@@ -309,6 +311,19 @@ def _copy(source: str, sha: str, target: bytes, mode: int) -> None:
             system.close(writing)
     finally:
         files.close_quietly(reading)
+
+
+def _link(source: str, sha: str, target: bytes) -> None:
+    """Place an input under a second name, which takes no room; a copy that refuses writing where that cannot be."""
+    files.close_quietly(seals.open_whole(source, sha))
+    try:
+        system.link(source, target, follow_symlinks=False)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP):
+            raise
+        _copy(source, sha, target, 0o400)
 
 
 def _find(program: bytes, env: "dict[bytes, bytes]") -> "bytes | None":

@@ -7,6 +7,8 @@ if MYPY:
 MAX_PATH = 4096
 #: The mode of what is a link.
 LINK = -1
+#: The mode of a file that is placed by link and not by copy, and that nobody may write to.
+FIXED = -2
 
 _DIGITS = "0123456789"
 _HEX = "0123456789abcdef"
@@ -87,8 +89,9 @@ def is_inner_link(path: "Any", target: "Any") -> bool:
 
 def is_files(value: "Any") -> bool:
     """True for what a launch may place in a working directory: a list of (path, digest or null, mode), and of
-    (path, target, :data:`LINK`)."""
+    (path, target, :data:`LINK`) and (path, digest, :data:`FIXED`)."""
     return type(value) is list and all(
         type(item) is list and len(item) == 3 and is_inner_path(item[0]) and type(item[2]) is int
-        and (is_inner_link(item[0], item[1]) if item[2] == LINK else is_blob(item[1]) and 0 <= item[2] <= 0o7777)
+        and (is_inner_link(item[0], item[1]) if item[2] == LINK else is_sha(item[1]) if item[2] == FIXED
+             else is_blob(item[1]) and 0 <= item[2] <= 0o7777)
         for item in value)

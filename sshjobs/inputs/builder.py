@@ -38,7 +38,8 @@ class Builder:
         self.run_keys: dict[str, Any] = {}
 
     @spelled_out
-    def AddJob(self, commands: str | Sequence[str] = (), files: Sequence[str | os.PathLike[str]] = (),
+    def AddJob(self, commands: str | Sequence[str] = (),
+               files: Sequence[str | os.PathLike[str] | Mapping[str, Any]] = (),
                name: str | None = None, repeat: int | None = None, *, argv: Sequence[str] | None = None,
                base_dir: str | Path | None = None, matrix: Mapping[str, Any] | None = None,
                rows: str | os.PathLike[str] | Sequence[Mapping[str, Any]] | None = None,

@@ -124,11 +124,10 @@ class Expansion:
             if complaint := self._paths.complaint(file, directories=True):
                 raise UsageError(f"--send: {complaint}")
         if twice := same_place(files):
-            one, other = files[twice[0]], files[twice[1]]
-            raise UsageError(f"--send: '{one}' and '{other}' would both be placed as '{twice[2]}'", hint="rename one")
+            raise UsageError(f"--send: {twice[1]}", hint="rename one")
         if stdin is not None and (complaint := self._paths.complaint(stdin, directories=False)):
             raise UsageError(f"--stdin: {complaint}")
-        spec.files, spec.stdin = files, stdin
+        spec.files, spec.stdin = [*files], stdin
 
 
     def _place(self, spec: JobSpec, values: Sequence[str], number: int) -> None:

@@ -33,7 +33,8 @@ FOREIGN_KEYS: dict[str, str] = {
                     "deadline max_time".split(), "write timeout: 90, 1s, 2h30m"),
     **dict.fromkeys("retry max_retries maxretries restart restarts attempts max_attempts".split(), "write retries: N"),
     **dict.fromkeys("input inputs upload uploads copy stage_in send file".split(), "write files: [path, …]"),
-    **dict.fromkeys("outputs artifacts fetch download stdout stderr log logs".split(), _RESULTS),
+    **dict.fromkeys("artifacts fetch download".split(), "write outputs: [PATTERN, …]"),
+    **dict.fromkeys("stdout stderr log logs".split(), _RESULTS),
     **dict.fromkeys("strategy foreach for_each with_items loop array count replicas times repeats iterations "
                     "params parameters sweep".split(), _VALUES),
     **dict.fromkeys("image container docker singularity apptainer".split(),

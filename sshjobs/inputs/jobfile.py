@@ -17,7 +17,7 @@ from sshjobs.inputs.explain import complaints, place_in, problems_of, suggestion
 from sshjobs.inputs.foreignjobs import recognise
 from sshjobs.inputs.jobmodel import JOB_KEYS, JobEntry, Jobfile, RunKeys, Settings, jobfile_schema
 from sshjobs.inputs.jobnames import Register, check_repeated, repeated
-from sshjobs.inputs.jobpaths import PathChecker, same_place
+from sshjobs.inputs.jobpaths import PathChecker, same_place, sent_item
 from sshjobs.inputs.limits import MAX_JOB, too_large
 from sshjobs.inputs.scalars import describe, is_plain_decimal
 from sshjobs.inputs.source import read_input
@@ -27,6 +27,7 @@ from sshjobs.inputs.yamltree import Document, Map, Place, Seq
 from sshjobs.model.after import mistakes
 from sshjobs.model.fill import OPEN
 from sshjobs.model.keys import KEYS, Tries, Variables, Whole
+from sshjobs.model.sent import taken
 from sshjobs.model.spec import JobSpec
 
 __all__ = ["MAX_JOBS", "Entry", "checked_values", "jobfile_schema", "load_jobfile"]
@@ -136,6 +137,8 @@ class _Reader:
         self.total = 0
         #: Where each entry says what it waits for, by its place in the list of entries.
         self.waiting: dict[int, Place] = {}
+        #: Entries whose files others are given, and where that is said.
+        self.taken: list[tuple[str, Place]] = []
 
     def read(self, data: bytes) -> Entries:
         self.kind = jsontree.kind_of(self.file, data)
@@ -236,13 +239,13 @@ class _Reader:
         """Look at what an entry wants to be sent, whatever else is wrong with it."""
         files, stdin = data.get("files"), data.get("stdin")
         if isinstance(files, Seq):
-            for n, path in enumerate(files):
-                if _is_path(path) and (complaint := self.paths.complaint(path, directories=True)):
-                    self._problem(files.value_place(n), f"files: {complaint}")
+            for n, file in enumerate(files):
+                one = None if OPEN in str(file) else sent_item(file)
+                if one is not None and (complaint := self.paths.complaint_of(one)):
+                    self._problem(file.value_place("path") if isinstance(file, Map) else files.value_place(n),
+                                  f"files: {complaint}")
             if twice := same_place(files):
-                one, other = files[twice[0]], files[twice[1]]
-                message = f"files: '{one}' and '{other}' would both be placed as '{twice[2]}'; rename one"
-                self._problem(files.value_place(twice[1]), message)
+                self._problem(files.value_place(twice[0]), f"files: {twice[1]}; rename one")
         self._look_at_used(data.get("uses"))
         if _is_path(stdin) and (complaint := self.paths.complaint(stdin, directories=False)):
             self._problem(data.value_place("stdin"), f"stdin: {complaint}")
@@ -285,6 +288,8 @@ class _Reader:
         values = {key: value for key, value in _merged(self.defaults, own).items() if key not in ("matrix", "rows")}
         repeat = values.pop("repeat", 1)
         template = template_of(values, sweep.names if sweep else (), told)
+        if not self._look_at_taken(data, values):
+            return
         try:
             spec = template.spec(sweep, self.base_dir)
         except UsageError as error:  # Keys that do not go together.
@@ -307,6 +312,19 @@ class _Reader:
         if spec.after:
             self.waiting[len(self.entries)] = data.value_place("after") if "after" in data else data.place
         self.entries.append(entry)
+
+    def _look_at_taken(self, data: Map, values: Mapping[str, Any]) -> bool:
+        """Look at what an entry is given that others have left; tell whether it waits for all of these."""
+        right, files = True, data.get("files")
+        items = [item for item in files if isinstance(item, Map) and "from" in item] if isinstance(files, Seq) else []
+        for n, one in enumerate(taken(values.get("files", ()))):
+            place = items[n].value_place("from") if n < len(items) else data.place
+            if one.entry not in values.get("after", {}):
+                right = False
+                self._problem(place, f"files: from: '{one.entry}' is not named by after; "
+                                     f"write after: {one.entry}, or correct it")
+            self.taken.append((one.entry, place))
+        return right
 
     def _count(self, entry: Entry, data: Map) -> None:
         """Count before anything is multiplied."""
@@ -344,6 +362,10 @@ class _Reader:
         known = {*self.known, *(named.name for named in self.names)}
         for entry, text in mistakes(waits, known):
             self._problem(places[entry], f"after{text}")
+        leaves = {entry.spec.entry_name: bool(entry.spec.outputs) for entry in self.entries}
+        for name, place in self.taken:
+            if not leaves.get(name, True):
+                self._problem(place, f"files: from: '{name}' leaves no files; add outputs to it")
 
 
 def _is_path(value: Any) -> TypeGuard[str]:

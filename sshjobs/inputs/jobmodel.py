@@ -24,7 +24,7 @@ from sshjobs.inputs.jobnames import check_name
 from sshjobs.inputs.limits import MAX_WORD
 from sshjobs.inputs.scalars import describe
 from sshjobs.inputs.timespans import format_duration, parse_duration
-from sshjobs.model import after, outputs, retrying
+from sshjobs.model import after, outputs, retrying, sent
 from sshjobs.model.keys import (
     KEYS,
     MAX_STATUS,
@@ -36,6 +36,7 @@ from sshjobs.model.keys import (
     Key,
     Memory,
     Seconds,
+    Sending,
     Statuses,
     Text,
     Texts,
@@ -263,6 +264,16 @@ Matrix = Annotated[
             "include": {**_COMBINATIONS, "description": "What to add to combinations, or further ones."}}}),
 ]
 Table = Annotated[Any, AfterValidator(_table), WithJsonSchema({"type": "string", "pattern": r"\.(csv|tsv|jsonl)$"})]
+_PATH = {"type": "string", "minLength": 1}
+SentItem = Annotated[
+    Any, BeforeValidator(partial(_told, sent.item)),
+    WithJsonSchema({"anyOf": [_PATH, {
+        "type": "object", "additionalProperties": False, "required": ["path"], "properties": {
+            "path": _PATH, "to": _PATH, "exclude": {"anyOf": [_PATH, {"type": "array", "items": _PATH}]},
+            "readonly": {"type": "boolean"}}}, {
+        "type": "object", "additionalProperties": False, "required": ["from", "path"],
+        "properties": {"from": _PATH, "path": _PATH, "to": _PATH}}]}),
+]
 _BROUGHT = {"type": ["object", "null"], "additionalProperties": False,
             "properties": {"when": {"enum": [word.value for word in outputs.When]}, "required": {"type": "boolean"},
                            "every": {"type": ["string", "number"]}, "carry": {"type": "boolean"}}}
@@ -290,6 +301,8 @@ def _type(name: str, key: Key) -> Any:
             kind = _STRICTER.get(name, Timeout)
         case Text(as_written):
             kind = Annotated[str, WithJsonSchema(_TEXT_OR_NUMBER)] if as_written else str
+        case Sending():
+            kind = list[SentItem]
         case Texts():
             kind = list[Annotated[str, AfterValidator(_not_empty)]]
         case Words():

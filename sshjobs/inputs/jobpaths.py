@@ -7,7 +7,9 @@ import stat
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from sshjobs.gjob.patterns import Patterns
 from sshjobs.gjob.values import is_inner_link
+from sshjobs.model.sent import Sent, item, sent
 
 
 class PathChecker:
@@ -45,6 +47,18 @@ class PathChecker:
         readable = os.access(full, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0))
         return None if readable else f"'{path}' cannot be read: no permission; see chmod"
 
+    def complaint_of(self, item: Sent) -> str | None:
+        """Return what is wrong with what is sent, ``None`` if it can be."""
+        # Where it is placed elsewhere it needs no name of its own, and what is left out may be anything.
+        if item.to is None and not item.exclude:
+            return self.complaint(item.path, directories=True)
+        if item.place is None:
+            return f"'{item.path}' has no last name to be placed under; write where: to: NAME"
+        full = os.path.join(self._base_dir, item.path)
+        if item.exclude and os.path.isdir(full):
+            return self._look_into(item.path, full, Patterns(item.exclude))
+        return self.complaint(item.path, directories=True)
+
     def _look(self, path: str, directories: bool) -> str | None:
         if directories and placed_as(path) is None:
             return f"'{path}' has no last name to be placed under; name a file or directory in it"
@@ -67,8 +81,11 @@ class PathChecker:
         return None if readable else f"'{path}' cannot be read: no permission; see chmod"
 
 
-    def _look_into(self, path: str, full: str) -> str | None:
-        """Return what is wrong with a directory or with anything in it, the first thing found."""
+    def _look_into(self, path: str, full: str, left_out: Patterns | None = None) -> str | None:
+        """Return what is wrong with a directory or with anything in it, the first thing found.
+
+        :param left_out: names what is not sent
+        """
         root, waiting = os.path.realpath(full), [full]
         while waiting:
             directory = waiting.pop()
@@ -77,6 +94,8 @@ class PathChecker:
             except OSError as error:
                 return f"'{_within(path, full, directory)}' cannot be read: {error.strerror}; see chmod"
             for entry in entries:
+                if left_out is not None and left_out.of(os.path.relpath(entry.path, full)):
+                    continue
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
                 elif complaint := _complaint_about(entry, os.path.relpath(entry.path, full), root):
@@ -127,16 +146,26 @@ def placed_as(path: str) -> str | None:
     return str(pure)
 
 
-def same_place(paths: Sequence[object]) -> tuple[int, int, str] | None:
-    """Return two of the paths, by number, that would land in the same place, and that place."""
-    seen: dict[str, int] = {}
-    for n, path in enumerate(paths):
-        place = placed_as(path) if isinstance(path, str) else None
-        if place is not None:
-            first = seen.setdefault(place, n)
-            if os.path.normpath(str(paths[first])) != os.path.normpath(str(path)):
-                return first, n, place
+def same_place(items: Sequence[object]) -> tuple[int, str] | None:
+    """Return one of what is sent, by number, that would land where another does, and what is wrong with that."""
+    seen: dict[str, tuple[int, str]] = {}
+    for n, value in enumerate(items):
+        one = sent_item(value)
+        place = None if one is None else one.place
+        if one is not None and place is not None:
+            first, path = seen.setdefault(os.path.normpath(place), (n, one.path))
+            if first != n and os.path.normpath(path) != os.path.normpath(one.path):
+                return n, f"'{path}' and '{one.path}' would both be placed as '{place}'"
     return None
+
+
+def sent_item(value: object) -> Sent | None:
+    """Return what an item of ``files`` sends of this machine; ``None`` where it is none, or wrong."""
+    try:
+        found = sent([item(value)])
+    except ValueError:
+        return None
+    return found[0] if found else None
 
 
 def _kind(mode: int) -> str:

@@ -8,6 +8,7 @@ import shlex
 
 from sshjobs.errors import UsageError
 from sshjobs.inputs.jobpaths import placed_as
+from sshjobs.model.sent import sent
 from sshjobs.model.spec import JobSpec
 
 #: A program in a directory, at the beginning of a line of shell.
@@ -56,7 +57,7 @@ def _lies_here_only(word: str, spec: JobSpec) -> bool:
     if ".." in word.split("/"):
         return False
     place = placed_as(word)
-    sent = [placed_as(file) for file in spec.files]
-    if place in (None, ".") or any(one in (place, ".") or (place or "").startswith(f"{one}/") for one in sent):
+    places = [one.place for one in sent(spec.files)]
+    if place in (None, ".") or any(one in (place, ".") or (place or "").startswith(f"{one}/") for one in places):
         return False
     return os.path.isfile(os.path.join(spec.base_dir or ".", word))

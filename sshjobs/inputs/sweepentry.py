@@ -21,6 +21,7 @@ from sshjobs.inputs.sweep import Mistakes, Path, Sweep, Values, similar
 from sshjobs.model.fill import OPEN, filled, holds_any, names_in, texts
 from sshjobs.model.keys import KEYS, Variables
 from sshjobs.model.params import ALL, VARIABLE, variables
+from sshjobs.model.sent import sent
 from sshjobs.model.spec import JobSpec
 from sshjobs.model.template import FILLED, with_parameters
 
@@ -242,12 +243,11 @@ class JobChecker:
         if self._paths is None:
             return
         if key == "files":
-            for path in value:
-                if complaint := self._paths.complaint(path, directories=True):
+            for one in sent(value):
+                if complaint := self._paths.complaint_of(one):
                     self._say(key, f"files: {complaint}", values)
             if twice := same_place(value):
-                one, other = value[twice[0]], value[twice[1]]
-                self._say(key, f"files: '{one}' and '{other}' would both be placed as '{twice[2]}'; rename one", values)
+                self._say(key, f"files: {twice[1]}; rename one", values)
         elif key == "uses":
             for path in (item["path"] for item in value if "path" in item):
                 if complaint := self._paths.complaint_of_used(path):

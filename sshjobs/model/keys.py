@@ -16,7 +16,7 @@ from os import PathLike
 from typing import Any, TypedDict, TypeVar
 
 from sshjobs.errors import UsageError
-from sshjobs.model import after, outputs, retrying
+from sshjobs.model import after, outputs, retrying, sent
 from sshjobs.model.given import LONGEST_S, check, check_number, check_texts, wrong
 from sshjobs.model.retrying import MAX_RETRIES, Retries
 from sshjobs.model.sizes import parse_memory
@@ -115,6 +115,21 @@ class Words(Kind):
 
     def checked(self, name: str, value: Any, where: str | None) -> list[str] | None:
         return None if value is None else check_texts(name, value, where=where)
+
+
+class Sending(Kind):
+    """What is sent: a list of paths, and of mappings that say more (see :mod:`sshjobs.model.sent`)."""
+
+    def checked(self, name: str, value: Any, where: str | None) -> list[sent.Item]:
+        if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+            check_texts(name, value, where=where)
+        found = []
+        for number, one in enumerate(value, 1):
+            try:
+                found.append(sent.item(one))
+            except ValueError as error:
+                raise UsageError(f"{name}, item {number:,},{error}", where=where) from None
+        return found
 
 
 class Variables(Kind):
@@ -247,7 +262,8 @@ def _wrapper(words: list[str]) -> str | None:
 
 
 KEYS: Mapping[str, Key] = {
-    "files": Key(Texts(), [], "Files and directories to send, relative to the jobfile.", identity=True, fills=True),
+    "files": Key(Sending(), [], "Files and directories to send, relative to the jobfile: paths, or mappings with "
+                                "{path, to, exclude, readonly} or {from, path, to}.", identity=True, fills=True),
     "outputs": Key(Brought(), {}, "Files to bring home: patterns below the directory that it runs in, or patterns with "
                                   "{when, required, every, carry}.", identity=False, fills=True),
     "env": Key(Variables(), {}, "Environment variables; no shell looks into them.", identity=True, far=True,
@@ -328,7 +344,7 @@ class KeysHeld:
 
     __slots__ = ()
 
-    files: list[str]
+    files: list[sent.Item]
     outputs: dict[str, dict[str, Any]]
     env: dict[str, str]
     cwd: str | None

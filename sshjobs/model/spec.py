@@ -20,6 +20,7 @@ from sshjobs.model.keys import KEYS, KeysGiven, KeysHeld, spelled_out
 from sshjobs.model.outputs import Brought
 from sshjobs.model.params import NAME
 from sshjobs.model.retrying import grows
+from sshjobs.model.sent import taken
 from sshjobs.model.states import STATE_BUSY, STATE_FREE, Outcome
 
 if TYPE_CHECKING:
@@ -94,9 +95,10 @@ class JobSpec(KeysHeld):
     templates: Sequence[str]
 
     @spelled_out
-    def __init__(self, cmds: str | Sequence[str] = (), files: Sequence[str] = (), name: str | None = None, *,
-                 argv: Sequence[str] | None = None, index: int = 1, base_dir: str | Path | None = None,
-                 call: str | None = None, entry: str | None = None, params: Mapping[str, str] | None = None,
+    def __init__(self, cmds: str | Sequence[str] = (), files: Sequence[str | Mapping[str, Any]] = (),
+                 name: str | None = None, *, argv: Sequence[str] | None = None, index: int = 1,
+                 base_dir: str | Path | None = None, call: str | None = None, entry: str | None = None,
+                 params: Mapping[str, str] | None = None,
                  **keys: Unpack[KeysGiven]):
         check("name", name, str, none=True)
         check("entry", entry, str, none=True, where=name)
@@ -130,6 +132,10 @@ class JobSpec(KeysHeld):
         for key, make in _OWN:
             if key not in given:
                 setattr(common, key, make())
+        for one in taken(self.files):
+            if one.entry not in self.after:
+                raise UsageError(f"files: from: '{one.entry}' is not named by after", where=name,
+                                 hint=f"write after: {one.entry}, or correct it")
         if (self.cwd or "").startswith(("/", "~")) and any(how["carry"] for how in self.outputs.values()):
             raise UsageError(
                 "carry: true needs a directory of the job's own", where=name,
@@ -319,6 +325,7 @@ class Job:
     :ivar id_: what ``Network.LaunchJob`` answered for the newest attempt
     :ivar host: the host of the newest attempt
     :ivar index: place in the run, from 0; the job's number is ``index + 1``
+    :ivar sources: the names of the jobs whose files its next attempt is given, by the name of their entry
     :ivar paused: a person has paused it; ``False``: it was paused, and its host may not have heard yet that it goes on;
         ``None``: neither
     :ivar not_before: it is not tried again before that time, seconds since the epoch by the manager's clock
@@ -327,7 +334,7 @@ class Job:
     """
 
     __slots__ = ("attempts", "exit_status", "host", "id_", "index", "name", "not_before", "only_host", "outcome",
-                 "paths", "paused", "reason", "signal", "spec", "state")
+                 "paths", "paused", "reason", "signal", "sources", "spec", "state")
 
     def __init__(self, job_spec: JobSpec, index: int = 0, name: str | None = None):
         if not (isinstance(job_spec, JobSpec) and isinstance(index, int) and (name is None or isinstance(name, str))):
@@ -348,6 +355,7 @@ class Job:
         self.signal: int | None = None
         self.reason: str | None = None
         self.attempts: list[Attempt] = []
+        self.sources: Mapping[str, Sequence[str]] | None = None
         #: Where the run that it belongs to keeps what jobs write.
         self.paths: JobPaths | None = None
 

@@ -15,6 +15,7 @@ from sshjobs.inputs.jobpaths import PathChecker, same_place
 from sshjobs.inputs.source import read_input
 from sshjobs.model.given import LONGEST_S, MAX_SLOTS, check, check_each, check_number, check_path, check_texts, wrong
 from sshjobs.model.host import Host
+from sshjobs.model.sent import sent
 from sshjobs.model.spec import JobSpec
 from sshjobs.scheduling.failures import FailureLimit
 from sshjobs.store.rundir import RunPaths, find_run
@@ -170,13 +171,11 @@ def check_inputs(specs: Iterable[JobSpec]) -> None:
 
 
 def _check_files(spec: JobSpec, paths: PathChecker) -> None:
-    for file in spec.files:
-        if complaint := paths.complaint(file, directories=True):
+    for file in sent(spec.files):
+        if complaint := paths.complaint_of(file):
             raise UsageError(f"files: {complaint}", where=spec.name)
     if twice := same_place(spec.files):
-        one, other = spec.files[twice[0]], spec.files[twice[1]]
-        raise UsageError(f"files: '{one}' and '{other}' would both be placed as '{twice[2]}'", where=spec.name,
-                         hint="rename one")
+        raise UsageError(f"files: {twice[1]}", where=spec.name, hint="rename one")
     for item in spec.uses:
         if "path" in item and (complaint := paths.complaint_of_used(item["path"])):
             raise UsageError(f"uses: {complaint}", where=spec.name)

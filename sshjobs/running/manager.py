@@ -237,6 +237,7 @@ class Manager(Endings):
         attempt = job.new_attempt(host, secrets.token_hex(16))
         self.placement.enter(job, host, self.clock.monotonic())
         self.books.launched(job, attempt)
+        job.sources = self.stages.sources.of(job, self.paths)
         job.id_ = self.network.LaunchJob(job, host)
         self.HandleJobLaunch(job)
         return job

@@ -9,6 +9,7 @@ from sshjobs.errors import UsageError
 from sshjobs.model.after import Awaited, Member, mistakes
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_FREE, Outcome
+from sshjobs.running.sources import Sources
 from sshjobs.scheduling.dependencies import Dependencies
 from sshjobs.store import RunReader
 
@@ -43,9 +44,13 @@ def entries_awaited(jobs: Iterable[Job]) -> set[str]:
 
 
 class Stages:
-    """Tells which jobs may wait for a host, and which cannot run."""
+    """Tells which jobs may wait for a host, and which cannot run.
+
+    :ivar sources: tells which jobs' files a job is given
+    """
 
     def __init__(self) -> None:
+        self.sources = Sources()
         self._dependencies = Dependencies()
 
     def begin(self, jobs: list[Job]) -> None:
@@ -54,11 +59,15 @@ class Stages:
 
     def resume(self, jobs: list[Job], reader: RunReader) -> None:
         """Take in jobs of a run that an earlier manager had, or a job that ended before this manager came."""
+        for job in jobs:
+            # It may have to be launched once more.
+            job.sources = self.sources.of(job, reader.paths) if job.attempts else None
         if entries := entries_awaited(jobs):
             self._dependencies.follow(jobs, reader.awaited(entries))
 
     def add(self, jobs: list[Job], reader: RunReader) -> None:
         """Take in further jobs, which are in the store."""
+        self.sources.forget()
         self._dependencies.join(jobs)
         self.resume(jobs, reader)
 
@@ -78,6 +87,7 @@ class Stages:
 
     def withdrawn(self, job: Job) -> list[Job]:
         """Take in that a job is taken out of the run; return those that may run now."""
+        self.sources.forget()
         return [one for one in self._dependencies.withdrawn(job) if one.state == STATE_FREE]
 
     def reopened(self, job: Job) -> list[Job]:

@@ -25,6 +25,7 @@ from sshjobs.model.keys import (
     KeysHeld,
     Memory,
     Seconds,
+    Sending,
     Statuses,
     Text,
     Texts,
@@ -69,6 +70,8 @@ def another(key: Key) -> Any:
             return {"prep": {"when": "ended", "jobs": "all"}}
         case Uses():
             return [{"path": "some"}, {"text": "v2"}]
+        case Sending():
+            return ["some", {"path": "one", "to": "in/", "exclude": ["*.tmp"], "readonly": True}]
         case Brought():
             return {"logs/*.txt": {"when": "always", "required": True, "every": 60.0, "carry": True}}
     raise AssertionError(f"write down a value of a {type(key.kind).__name__}")

@@ -78,7 +78,7 @@ SPECS: list[tuple[str, list[Any], list[Any]]] = [
     ("output", ["file", "pipe"], ["", "pty", None, True]),
     ("stdin", [None, SHA], ["", "0" * 63, 1]),
     ("listing", [None, SHA], ["", "0" * 65, []]),
-    ("files", [[], [["a", None, 0]], [["a/b.c", SHA, 0o7777]], [["x" * 4096, SHA, 0]], [["..a", None, 1]],
+    ("files", [[], [["a", None, 0]], [["a/b.c", SHA, 0o7777]], [["x" * 4096, SHA, 0]], [["a", SHA, -2]], [["..a", None, 1]],
                [["a", "b", -1]], [["a/b", "../c", -1]], [["a/b/c", "../../d/..", -1]], [["a", "./b//", -1]], [["a", LONG, -1]]],
      [None, {}, "a", ["a"], [["a", None]], [["a", None, 0, 0]], [["", None, 0]], [["/a", None, 0]], [["a/", None, 0]],
       [["a//b", None, 0]], [["./a", None, 0]], [["a/../b", None, 0]], [["..", None, 0]], [["a\0", None, 0]],

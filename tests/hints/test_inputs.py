@@ -103,6 +103,13 @@ ROWS = [
     Row("write a plain decimal number", job("retries: 0x3"), job("retries: 3")),
     Row("write it without quotes", job("retries: '3'"), job("retries: 3")),
     # -- files of a job
+    Row("write after: {}, or correct it", jobs("- {name: p, commands: a, outputs: [x]}\n- {commands: a, files: [{from: p, path: x}]}"),
+        jobs("- {name: p, commands: a, outputs: [x]}\n- {commands: a, after: p, files: [{from: p, path: x}]}")),
+    Row("add outputs to it", jobs("- {name: p, commands: a}\n- {commands: a, after: p, files: [{from: p, path: x}]}"),
+        jobs("- {name: p, commands: a, outputs: [x]}\n- {commands: a, after: p, files: [{from: p, path: x}]}")),
+    Row("write where: to: NAME", job("files: [{path: /, to: in/}]"), job("files: [{path: /etc/hostname, to: NAME}]")),
+    Row("leave cwd out, or make it a relative path", job("cwd: /x, outputs: {a: {carry: true}}"),
+        job("cwd: x, outputs: {a: {carry: true}}")),
     Row("name a file or directory in it", job("files: [/]"), job("files: [/etc/hostname]")),
     Row("name a file", job("stdin: other"), job("stdin: other/hostname")),
     Row("name a regular file", job("stdin: pipe"), job("stdin: script")),

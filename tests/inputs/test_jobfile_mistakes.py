@@ -93,7 +93,7 @@ KEYS = [
      "4:9: a name has more than 200 bytes with the number of its repeat; make it shorter"),
     ("argv: [a]", "4:3: commands and argv exclude each other; keep one"),
     ("files: a", "4:10: files must be a list, got the text 'a'; write [one, two]"),
-    ("files: [5]", "4:11: files, item 1, must be text, got the number 5; quote it"),
+    ("files: [5]", "4:11: files, item 1, must be a path or a mapping, got 5; write {path: data, to: in/}"),
     ("files: ['']", "4:11: files, item 1, cannot be empty; leave the key out"),
     ("files: {a: b}", "4:10: files must be a list, got a mapping; write [one, two]"),
     ("repeat: -1", "4:11: repeat must be at least 0, got the number -1"),

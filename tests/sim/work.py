@@ -87,7 +87,7 @@ class Work:
     @staticmethod
     def lacks(process: Process, spec: JobSpec) -> str | None:
         """Return which of its inputs is not where a job starts, or is another; ``None`` where all are there."""
-        for name in spec.files:
+        for name in map(str, spec.files):
             node = process.cwd.entries.get(name)
             if not isinstance(node, File) or bytes(node.data) != INPUTS[name]:
                 return name

@@ -32,15 +32,17 @@ class LiveAttempt:
     :ivar brought: files of it were brought
     :ivar made: the files of its output are there, as far as this manager has seen to it
     :ivar inputs: what was sent with its launch, or is used beside that, as far as this manager knows
+    :ivar sources: the names of the jobs whose files it is given, by the name of their entry
     :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
     """
 
     __slots__ = ("brought", "cancelling", "crc", "fenced_over", "grace", "have", "inputs", "keys", "made",
                  "may_have_run", "over",
-                 "paused", "place", "seen", "sent_on", "sent_over", "spec", "told_over", "uid", "unwanted")
+                 "paused", "place", "seen", "sent_on", "sent_over", "sources", "spec", "told_over", "uid", "unwanted")
 
     def __init__(self, uid: str, job: Job, token: str, directory: Path | str, spec: JobSpec | None = None):
         self.uid, self.spec, self.place = uid, spec or job.spec, str(directory)
+        self.sources, job.sources = job.sources, None
         self.keys = {"id": uid, "token": token, "job": job.name, "index": job.spec.index}
         self.have = [0, 0]
         self.crc: list[int | None] = [0, 0]

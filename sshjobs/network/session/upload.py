@@ -12,7 +12,7 @@ from sshjobs.network.protocol import frames
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session.attempts import LiveAttempt, never_started
 from sshjobs.network.session.book import HostBook
-from sshjobs.network.staging.extras import carried
+from sshjobs.network.staging.extras import carried, taken_over
 from sshjobs.network.staging.inputs import PIECE, Blob, ChangedError, Manifest, Piece, Staging, pieces, unreadable
 from sshjobs.network.trouble import LocalTrouble
 
@@ -101,7 +101,9 @@ class Upload:
             attempt = self._waiting.popleft()
             try:
                 manifest = self._staging.manifest(attempt.spec)
-                if extras := carried(attempt.uid, attempt.spec, attempt.directory):
+                extras = carried(attempt.uid, attempt.spec, attempt.directory)
+                extras += taken_over(attempt.spec, attempt.sources, attempt.directory.parent)
+                if extras:
                     manifest = self._staging.with_extras(manifest, extras)
             except LocalError:
                 self._waiting.appendleft(attempt)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from sshjobs.errors import SshjobsError
 from sshjobs.gjob.patterns import Patterns
+from sshjobs.model.after import When
 from sshjobs.model.outputs import outputs_of
+from sshjobs.model.sent import taken
 from sshjobs.model.spec import JobSpec
 
 
@@ -17,18 +21,31 @@ class Extra(NamedTuple):
 
     :ivar source: directory on this machine that they are in
     :ivar patterns: which of the files below it
-    :ivar target: directory below the attempt's own that they are placed in, under their paths; empty for that itself
+    :ivar place: tells from the path of a file there where it is placed in the attempt's own directory
+    :ivar missed: what is wrong where there is none; ``None``: nothing
     """
 
     source: Path
     patterns: Sequence[str]
-    target: str
+    place: Callable[[str], str]
+    missed: SshjobsError | None = None
 
     def files(self) -> Iterator[tuple[Path, str]]:
         """Yield each file with the path that it is placed under.
 
+        :raises SshjobsError: there is none, and has to be
         :raises OSError: they cannot be looked at
         """
+        found = False
+        for path, target in self._files():
+            found = True
+            yield path, target
+        if not found and self.missed is not None:
+            raise self.missed
+
+    def _files(self) -> Iterator[tuple[Path, str]]:
+        if self.missed is not None and not self.source.is_dir():
+            return
         patterns, todo = Patterns(self.patterns), [""]
         while todo:
             here = todo.pop()
@@ -39,7 +56,7 @@ class Extra(NamedTuple):
                         todo.append(path)
                     elif entry.is_file(follow_symlinks=False) and patterns.of(
                             os.fsencode(path).decode("utf-8", "surrogateescape")):
-                        yield Path(entry.path), f"{self.target}/{path}" if self.target else path
+                        yield Path(entry.path), self.place(path)
 
 
 def is_carrying(uid: str, spec: JobSpec) -> bool:
@@ -59,5 +76,23 @@ def carried(uid: str, spec: JobSpec, place: Path) -> list[Extra]:
     for n in range(int(uid.partition(".")[2]) - 1, 0, -1):
         source = place / f"attempt-{n}" / "files"
         if source.is_dir():
-            return [Extra(source, patterns, target)]
+            return [Extra(source, patterns, lambda path: f"{target}/{path}" if target else path)]
     return []
+
+
+def taken_over(spec: JobSpec, sources: Mapping[str, Sequence[str]] | None, jobs: Path) -> list[Extra]:
+    """Return what an attempt is given that other jobs of the run have left.
+
+    :param sources: the names of these jobs, by the name of their entry
+    :param jobs: the directory that jobs' directories are in
+    """
+    found = []
+    for one in taken(spec.files):
+        names = (sources or {}).get(one.entry, ())
+        needed = spec.after[one.entry]["when"] == When.SUCCEEDED.value
+        for name in names:
+            missed = SshjobsError(f"{name} has left no file for '{one.path}'", why="none of its outputs fits",
+                                  hint=f"name it in the outputs of {one.entry}, and run both anew") if needed else None
+            found.append(Extra(jobs / name / "files", [one.path],
+                               partial(one.place, job=name if len(names) > 1 else None), missed))
+    return found

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sshjobs.errors import LocalError, SshjobsError
-from sshjobs.gjob.values import LINK
+from sshjobs.gjob.patterns import Patterns
+from sshjobs.gjob.values import FIXED, LINK
+from sshjobs.model.sent import Item, Sent, sent, taken
 from sshjobs.model.spec import Inputs, JobSpec
 from sshjobs.network.staging.digests import Digests, Identity, identity_of, usual_store
 from sshjobs.network.staging.extras import Extra
@@ -39,7 +41,8 @@ class ChangedError(SshjobsError):
 
 class Placed(NamedTuple):
     """One entry of a working directory: where it goes, its content (``None`` for a directory) and its mode. Of a link,
-    what it leads to in the place of its content, and :data:`LINK` for its mode."""
+    what it leads to in the place of its content, and :data:`LINK` for its mode; :data:`FIXED` for the mode of what is
+    placed by link and not by copy."""
 
     path: str
     sha: str | None
@@ -139,13 +142,13 @@ class Staging:
     @staticmethod
     def key(spec: JobSpec) -> Hashable:
         """Return what is equal for specs that have the same manifest at one time."""
-        return spec.base_dir, tuple(spec.files), spec.stdin, tuple(tuple(one.items()) for one in spec.uses)
+        return spec.base_dir, json.dumps(spec.files), spec.stdin, tuple(tuple(one.items()) for one in spec.uses)
 
     def unchanged_since(self, spec: JobSpec, moment: float) -> str | None:
         """Return the digest of a spec's inputs where nothing of them has changed since a moment (seconds since the
         epoch); else, and where they cannot be read, ``None``."""
         base, before = Path(spec.base_dir or os.curdir), moment * 1e9
-        names = [*spec.files, *([] if spec.stdin is None else [spec.stdin]),
+        names = [*(one.path for one in sent(spec.files)), *([] if spec.stdin is None else [spec.stdin]),
                  *(one["path"] for one in spec.uses if "path" in one)]
         try:
             for name in names:
@@ -167,8 +170,9 @@ class Staging:
         result = Manifest()
         base = Path(spec.base_dir or os.curdir)
         try:
-            for name in spec.files:
-                self._place(base / name, placed_name(name), result)
+            for item in sent(spec.files):
+                place = item.place or Path(item.path).resolve().name
+                self._place(base / item.path, "" if place in (".", "./") else place, result, item)
             if spec.stdin is not None:
                 blob = self._blob(base / spec.stdin)
                 result.blobs[blob.sha] = blob
@@ -177,12 +181,13 @@ class Staging:
             raise _cannot_read(error) from error
         if spec.call is None:
             # A call has files of its own, which nobody compares.
-            result.inputs = self._inputs(result, base, spec.uses)
+            result.inputs = self._inputs(result, base, spec.files, spec.uses)
         return _listed(result)
 
-    def _inputs(self, manifest: Manifest, base: Path, uses: list[dict[str, str]]) -> Inputs | None:
+    def _inputs(self, manifest: Manifest, base: Path, files: list[Item], uses: list[dict[str, str]]) -> Inputs | None:
         found = Manifest()
         lines = [("file", one.path, _content(one)) for one in manifest.placed]
+        lines += [("from", json.dumps(one), "") for one in taken(files)]
         if manifest.stdin is not None:
             lines.append(("stdin", "", manifest.stdin))
         for item in uses:
@@ -197,7 +202,9 @@ class Staging:
         lines += [("uses", one.path, _content(one)) for one in found.placed]
         return inputs_of(lines)
 
-    def _place(self, source: Path, target: str, result: Manifest) -> None:
+    def _place(self, source: Path, target: str, result: Manifest, item: Sent | None = None) -> None:
+        left_out = Patterns(item.exclude) if item is not None and item.exclude else None
+        top = source
         # What a job names itself may be a link; in a directory of it a link is sent as one.
         waiting = [(source, target, source.stat())]
         while waiting:
@@ -206,13 +213,16 @@ class Staging:
             if stat.S_ISDIR(info.st_mode):
                 result.placed.append(Placed(target, None, mode))
                 waiting += [(child := source / name, f"{target}/{name}" if target else name, child.lstat())
-                            for name in sorted(os.listdir(source), reverse=True)]
+                            for name in sorted(os.listdir(source), reverse=True)
+                            if left_out is None or not left_out.of((source / name).relative_to(top).as_posix())]
             elif stat.S_ISLNK(info.st_mode):
                 result.placed.append(Placed(target, os.readlink(source), LINK))
             elif stat.S_ISREG(info.st_mode):
                 blob = self._blob(source)
                 result.blobs[blob.sha] = blob
-                result.placed.append(Placed(target, blob.sha, mode))
+                # One name for all of them keeps its own mode: what is a program is a copy.
+                fixed = item is not None and item.readonly and not mode & stat.S_IXUSR
+                result.placed.append(Placed(target, blob.sha, FIXED if fixed else mode))
             else:
                 raise SshjobsError("what is no file, directory or link cannot be sent", where=str(source),
                                    hint="take it out of the directory, then: sshjobs retry --failed")
@@ -226,7 +236,7 @@ def _content(one: Placed) -> str:
     """Return what is compared of what is placed: of a file its content, and whether it is a program."""
     if one.mode == LINK:
         return f"-> {one.sha}"
-    return "/" if one.sha is None else one.sha + ("*" if one.mode & stat.S_IXUSR else "")
+    return "/" if one.sha is None else one.sha + ("*" if one.mode != FIXED and one.mode & stat.S_IXUSR else "")
 
 
 def inputs_of(lines: Iterable[tuple[str, str, str]]) -> Inputs:
@@ -254,14 +264,6 @@ def _listed(manifest: Manifest) -> Manifest:
 def _listing(placed: list[Placed]) -> Blob:
     data = json.dumps({"files": placed}, separators=(",", ":")).encode("ascii")
     return Blob(hashlib.sha256(data).hexdigest(), zlib.crc32(data), "the list of its files", len(data), data=data)
-
-
-def placed_name(name: str) -> str:
-    """Return where a file lands in the working directory: its own relative path, or its last name if that leads out."""
-    parts = [part for part in Path(name).parts if part != "."]
-    if os.path.isabs(name) or ".." in parts:
-        return Path(name).name if Path(name).name not in ("", "..") else Path(name).resolve().name
-    return "/".join(parts)
 
 
 def pieces(blob: Blob) -> Iterator[tuple[int, Piece | bytes]]:
