@@ -68,10 +68,12 @@ class Host:
         self.seqs.update({frame["id"]: frame.pop("seq") for frame in said if frame["t"] == "pull"})
         return said
 
-    def end(self, outputs: Any, uid: str = "1.1", *, status: int = 0, why: str = "exited", known: bool = False) -> None:
+    def end(self, outputs: Any, uid: str = "1.1", *, status: int = 0, why: str = "exited", known: bool = False,
+            adopted: Any = None) -> None:
         """Have an attempt end that has outputs."""
         if not known:
             attempt = LiveAttempt(uid, Job(JobSpec(["true"], name="job", outputs=outputs)), "t", self.directory / uid)
+            attempt.brought = adopted
             self.book.launch(attempt)
             self.book.create(attempt)
             self.said()
@@ -345,6 +347,29 @@ def test_what_was_brought_before_is_verified_and_not_sent_again_and_never_writte
     host.give(b"BBBB", 1)
     host.work()
     assert host.files == {"a": b"aaaa", "b": b"BBBB"} and (tmp_path / "kept").read_bytes() == b"bbbb"
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_what_an_earlier_manager_had_brought_stays_in_its_place_for_who_reads_it(host: Host, tmp_path: Path, changed: bool) -> None:
+    host.end(["*"])
+    host.found({"a": 1, "b": 0})
+    host.give(b"a")
+    host.whole(sha(b""), 1)
+    host.work()
+    before, brought = (tmp_path / "1.1/files").stat().st_ino, host.ends()[0].brought
+    if changed:
+        (tmp_path / "1.1/files/a").write_bytes(b"?")
+    host.start()
+    host.end(["*"], adopted=brought)
+    host.said()
+    host.found({"a": 1, "b": 0})
+    host.whole(sha(b"a"))
+    if changed:
+        host.give(b"a")
+    host.whole(sha(b""), 1)
+    host.work()
+    assert host.files == {"a": b"a", "b": b""} and host.ends()[1].brought == brought
+    assert ((tmp_path / "1.1/files").stat().st_ino == before) is not changed
 
 
 @pytest.mark.parametrize("names", [{"files.old"}, {"files.old", "files.part"}, {"files.old", "files"}])

@@ -29,7 +29,7 @@ class LiveAttempt:
     :ivar unwanted: it is to be taken back if it has not started
     :ivar sent_over: number of the connection over which the launch was last sent; ``told_over``: the same of the host's
         word that it runs; ``fenced_over``: the same of a fence because the host did not know it
-    :ivar brought: files of it were brought
+    :ivar brought: which of its files were brought
     :ivar made: the files of its output are there, as far as this manager has seen to it
     :ivar inputs: what was sent with its launch, or is used beside that, as far as this manager knows
     :ivar sources: the names of the jobs whose files it is given, by the name of their entry
@@ -46,7 +46,8 @@ class LiveAttempt:
         self.keys = {"id": uid, "token": token, "job": job.name, "index": job.spec.index}
         self.have = [0, 0]
         self.crc: list[int | None] = [0, 0]
-        self.brought = self.made = self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = False
+        self.brought: Brought | None = None
+        self.made = self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = False
         self.grace = 0.0
         self.sent_on: str | None = None
         self.sent_over = self.told_over = self.fenced_over = 0

@@ -298,7 +298,7 @@ class HostBook:
         """Note the end of an attempt whose files are here, as far as they can be brought."""
         if text is not None and (told := self.allowance.warn(f"{attempt.keys['job']}: {text}")) is not None:
             self._emit(Warned(self._host, told))
-        attempt.brought = end.brought is not None
+        attempt.brought = end.brought
         self.end(attempt, end)
 
     def end(self, attempt: LiveAttempt, end: Ended) -> None:

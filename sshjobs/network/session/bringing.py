@@ -185,7 +185,7 @@ class Bringing:
                                                                  not pull.begun))
             except UnplaceableError as error:
                 pull.refused[part.file] = str(error)
-            pull.begun = True
+            pull.begun = pull.wrote = True
         digest.update(part.data)
         pull.digest, pull.position = digest, part.off + len(part.data)
         return True
@@ -218,11 +218,14 @@ class Bringing:
                 pull.again.append(index)
             else:
                 pull.refused.setdefault(index, "damaged")
+        elif not listed.size and self._arrivals.keep(pull.attempt.place, listed.path, 0):
+            pull.came[index] = sha
         elif index not in pull.refused:
             try:
                 self._on_disk(pull, lambda: self._arrivals.finish(pull.attempt.place, listed.path, listed.size,
                                                                   listed.program, not pull.begun))
                 pull.came[index] = sha
+                pull.wrote = pull.wrote or not pull.begun
             except UnplaceableError as error:
                 pull.refused[index] = str(error)
 
@@ -285,9 +288,11 @@ class Bringing:
             del self._pulls[pull.attempt.uid]
         else:
             end, text = pull.concluded(pull.end)
+            # An earlier manager had brought them, and others may be reading them.
+            as_before = not pull.wrote and end.brought == pull.attempt.brought
             if pull.prepared:
                 self._on_disk(pull, lambda: self._arrivals.publish(
-                    pull.attempt.place, end.brought is not None and end.brought.files > 0))
+                    pull.attempt.place, end.brought is not None and end.brought.files > 0 and not as_before))
             del self._pulls[pull.attempt.uid]
             self._end(pull.attempt, end, text)
         self._ask_next()

@@ -92,6 +92,8 @@ class Pull:
         self.more = False
         #: Of the file that is coming: how far it is, its digest, and whether anything of it was written.
         self.position, self.digest, self.begun = 0, hashlib.sha256(), False
+        #: Whether any file was written anew.
+        self.wrote = False
         self._patterns = Patterns([one.pattern for one in outputs])
         self._fitted: set[int] = set()
         self._files = self._size = 0

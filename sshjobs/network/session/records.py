@@ -85,7 +85,7 @@ class Records:
                 continue
             directory = paths.job(job.name) if attempt is newest else paths.attempt(job.name, attempt.n)
             live = LiveAttempt(attempt.uid, job, attempt.token, directory, launched_with(job, attempt))
-            live.seen = attempt.started is not None
+            live.seen, live.brought = attempt.started is not None, attempt.brought
             live.may_have_run = attempt.cause is Cause.MAY_HAVE_RUN
             live.have = self._sizes(directory)
             live.crc = [None if size else 0 for size in live.have]
