@@ -27,6 +27,7 @@ class Program(NamedTuple):
     :ivar stubborn: it does not die of TERM
     :ivar stray: it leaves a process running when it ends
     :ivar daemon: what it leaves has a session of its own
+    :ivar files: what it leaves in its directory at its end, by paths there
     """
 
     seconds: float
@@ -38,6 +39,7 @@ class Program(NamedTuple):
     stubborn: bool = False
     stray: bool = False
     daemon: bool = False
+    files: tuple[tuple[str, bytes], ...] = ()
 
 
 class World:

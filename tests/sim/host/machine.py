@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -252,12 +253,26 @@ class Machine(Site):
         program = process.program
         if not process.alive or process.run != run or program is None:
             return
+        for path, data in program.files:
+            with contextlib.suppress(OSError):
+                self._leave_file(process, path, data)
         if program.stray:
             stray = self.spawn("stray", process)
             stray.stubborn = program.stubborn
             if program.daemon:
                 stray.session = stray.pid
         self.end(process, program.status, program.signal)
+
+    def _leave_file(self, process: Process, path: str, data: bytes) -> None:
+        """Have a job make a file in its directory."""
+        above = ""
+        for name in path.split("/")[:-1]:
+            above = f"{above}{name}/"
+            with contextlib.suppress(FileExistsError):
+                self.disk.mkdir(above[:-1], 0o755, USER, process.cwd)
+        node = self.disk.add(path, process.cwd, lambda parent, ino, now: File(ino, 0o644, USER, now))
+        assert isinstance(node, File)
+        node.write(0, data, self.world.now)
 
     def _write(self, process: Process, number: int, data: bytes) -> None:
         if not process.alive:
