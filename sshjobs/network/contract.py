@@ -95,6 +95,7 @@ class News:
     :ivar hosts: events of hosts, in order
     :ivar round_trips: the times of the latest round trips to hosts, in seconds
     :ivar pulses: how hosts fare, the newest of each
+    :ivar collected: jobs that run no more, and whose files are on their way
     :ivar fetched: attempts that had ended before, and whose output is complete only now
     :ivar released: attempts whose outputs were synced and given up by their hosts
     """
@@ -105,9 +106,10 @@ class News:
     round_trips: dict[str, float] = field(default_factory=dict)
     pulses: dict[str, dict[str, Any]] = field(default_factory=dict)
     fetched: list[Attempt] = field(default_factory=list)
+    collected: list[Job] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.jobs or self.hosts or self.released or self.fetched)
+        return bool(self.jobs or self.hosts or self.released or self.fetched or self.collected)
 
 
 def never() -> bool:

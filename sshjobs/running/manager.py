@@ -277,6 +277,8 @@ class Manager(Endings):
         """Handle what has happened; tell whether any job ended."""
         self.hosts.take(news)
         self.books.ended(news.fetched)
+        for job in news.collected:
+            self.placement.empty(job, job.attempts[-1].host)
         self.books.released(news.released)
         finished = False
         jobs = self.setups.take(news.jobs, self.clock.monotonic())

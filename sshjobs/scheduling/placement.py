@@ -21,6 +21,8 @@ class Placement:
         #: By host: the jobs there, with the time of their launch.
         self._on_host: dict[str, dict[Job, float]] = {}
         self._asked_back: set[Job] = set()
+        #: By host: the jobs there whose slots are free already.
+        self._emptied: dict[str, set[Job]] = {}
 
     def enter(self, job: Job, host: str, now: float) -> None:
         """Note a launch. The schedule has counted it already where it chose the pair.
@@ -34,8 +36,20 @@ class Placement:
         del self._on_host[attempt.host][job]
         if attempt.started is not None and attempt.ended is not None:
             self._schedule.note_duration(job.spec, attempt.host, max(0.0, attempt.ended - attempt.started))
-        self._schedule.vacate(attempt.host, job)
+        emptied = self._emptied.get(attempt.host)
+        if emptied and job in emptied:
+            emptied.discard(job)
+        else:
+            self._schedule.vacate(attempt.host, job)
         self._asked_back.discard(job)
+
+    def empty(self, job: Job, host: str) -> None:
+        """Note that a job runs no more, and only its files are still to be brought: another may have its slot. No more
+        than have slots there are passed over so: a host must not fill up with what waits to be brought."""
+        emptied = self._emptied.setdefault(host, set())
+        if job in self._on_host.get(host, ()) and job not in emptied and len(emptied) < self._schedule.slots(host):
+            emptied.add(job)
+            self._schedule.vacate(host, job)
 
     def on(self, host: str) -> list[Job]:
         """Return the jobs whose newest attempt was launched on a host and has not ended."""

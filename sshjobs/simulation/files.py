@@ -152,12 +152,17 @@ class VirtualArrivals:
         """See :class:`sshjobs.network.session.arrivals.Arrivals`."""
         self._files.check(directory)
 
-    def have(self, directory: str, path: str, size: int) -> tuple[int, Any]:
+    def is_here(self, directory: str, path: str, size: int) -> bool:
         """See :class:`sshjobs.network.session.arrivals.Arrivals`."""
-        data = self._files.read(Path(f"{directory}/{PART}/{path}"))
+        found = self._files.below(Path(f"{directory}/{FILES}")).get(path)
+        return found is not None and len(found) == size
+
+    def have(self, directory: str, path: str, size: int, link: bool) -> tuple[int, Any]:
+        """See :class:`sshjobs.network.session.arrivals.Arrivals`."""
+        data = self._files.read(Path(f"{directory}/{PART}/{path}")) if link else b""
         if not data:
             data = self._files.read(Path(f"{directory}/{FILES}/{path}"))
-            if data and len(data) == size:
+            if link and data and len(data) == size:
                 self._files.write("", 0, Path(f"{directory}/{PART}/{path}"), 0, data)
         return (len(data), hashlib.sha256(data)) if len(data) <= size else (0, hashlib.sha256())
 

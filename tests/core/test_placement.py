@@ -109,3 +109,19 @@ def test_hosts_are_up_until_the_last_has_gone() -> None:
     assert schedule.any_up() and schedule.is_up("b") and not schedule.is_up("a")
     schedule.host_down("b", lasting=True)
     assert not schedule.any_up()
+
+
+def test_a_slot_is_free_while_files_are_brought_and_is_counted_once() -> None:
+    schedule, placement, placed = full(3)
+    assert schedule.load("a") == 3
+    placement.empty(placed[0], "a")
+    placement.empty(placed[0], "a")
+    assert schedule.load("a") == 2
+    # A host must not fill up with what waits to be brought: no more than it has slots.
+    placement.empty(placed[1], "a")
+    assert schedule.load("a") == 2
+    for job, left in zip(placed, (2, 1, 0), strict=True):
+        placement.leave(job, job.attempts[-1])
+        assert schedule.load("a") == left
+    placement.empty(placed[0], "a")
+    assert schedule.load("a") == 0

@@ -21,7 +21,7 @@ from sshjobs.model.states import Outcome
 from sshjobs.network.contract import Warned
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session import bringing, pull
-from sshjobs.network.session.attempts import Ended, LiveAttempt
+from sshjobs.network.session.attempts import Collected, Ended, LiveAttempt
 from sshjobs.network.session.book import HostBook
 from sshjobs.network.session.bringing import AT_ONCE
 from sshjobs.network.session.output_files import OutputFiles
@@ -134,6 +134,7 @@ def host(tmp_path: Path) -> Host:
 def test_files_come_and_are_put_in_their_place_together(host: Host) -> None:
     host.end(["out/*", "a"])
     assert host.said() == [{"t": "pull", "id": "1.1", "cwd": None, "patterns": ["out/*", "a"], "after": ""}]
+    assert Collected("1.1") in host.told, "its slot is free meanwhile"
     assert host.found({"a": 3, "out/b": 4})[0]["files"] == [[0, 0], [1, 0]]
     host.give(b"aaa")
     assert host.files == {} and host.ends() == [] and not host.book.live["1.1"].over
@@ -360,12 +361,21 @@ def test_what_an_earlier_manager_had_brought_stays_in_its_place_for_who_reads_it
     if changed:
         (tmp_path / "1.1/files/a").write_bytes(b"?")
     host.start()
+    touched = (tmp_path / "1.1/files/a").stat().st_ctime_ns
     host.end(["*"], adopted=brought)
     host.said()
-    host.found({"a": 1, "b": 0})
+    assert host.found({"a": 1, "b": 0})[0]["files"] == [[0, 1]]
     host.whole(sha(b"a"))
     if changed:
+        # What is wrong is found by its digest; then all is brought as if nothing were here.
+        assert host.said()[0]["after"] == ""
+        assert host.found({"a": 1, "b": 0})[0]["files"] == [[0, 1]]
+        host.whole(sha(b"a"))
+        assert host.said()[0]["files"] == [[0, 0], [1, 0]]
         host.give(b"a")
+    else:
+        assert host.said()[0]["files"] == [[1, 0]]
+        assert (tmp_path / "1.1/files/a").stat().st_ctime_ns == touched, "who digests it at the moment must not notice"
     host.whole(sha(b""), 1)
     host.work()
     assert host.files == {"a": b"a", "b": b""} and host.ends()[1].brought == brought

@@ -43,11 +43,15 @@ class Arrivals(Protocol):
     def prepare(self, directory: str) -> None:
         """Make ready for the files of the attempt that a directory belongs to. May be called again."""
 
-    def have(self, directory: str, path: str, size: int) -> tuple[int, Any]:
+    def have(self, directory: str, path: str, size: int, link: bool) -> tuple[int, Any]:
         """Return how many bytes of a file are here, and their digest so far. Reads them; from any thread.
 
         :param size: of the whole file
+        :param link: have one that is in its place be one of those that arrive, too
         """
+
+    def is_here(self, directory: str, path: str, size: int) -> bool:
+        """Tell whether a file is in its place with its size. From any thread."""
 
     def keep(self, directory: str, path: str, size: int) -> bool:
         """Have a file that is in its place be one of those that arrive, too; tell whether it is there with its size.
@@ -111,9 +115,18 @@ class ArrivingFiles:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(PART, 0o700, dir_fd=top)
 
-    def have(self, directory: str, path: str, size: int) -> tuple[int, Any]:
+    def is_here(self, directory: str, path: str, size: int) -> bool:
         """See :class:`Arrivals`."""
-        for where in (PART, FILES):
+        try:
+            with self._inside(directory, FILES, path, make=False) as (parent, name):
+                found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except OSError:
+            return False
+        return stat.S_ISREG(found.st_mode) and found.st_size == size
+
+    def have(self, directory: str, path: str, size: int, link: bool) -> tuple[int, Any]:
+        """See :class:`Arrivals`."""
+        for where in (PART, FILES) if link else (FILES,):
             try:
                 with self._inside(directory, where, path, make=False) as (parent, name):
                     descriptor = os.open(name, _READ, dir_fd=parent)
@@ -130,7 +143,7 @@ class ArrivingFiles:
                 digest = hashlib.sha256()
                 while data := os.read(descriptor, _PIECE):
                     digest.update(data)
-                if found.st_size and where == FILES:
+                if link and found.st_size and where == FILES:
                     self._link(directory, path)
                 return found.st_size, digest
         return 0, hashlib.sha256()

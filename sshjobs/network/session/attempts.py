@@ -79,6 +79,12 @@ class Doubted(NamedTuple):
     uid: str
 
 
+class Collected(NamedTuple):
+    """An attempt runs no more, and its files are on their way. Its end follows."""
+
+    uid: str
+
+
 class Ended(NamedTuple):
     """An attempt is over and all of its output is in the local files, as are the files that were to be brought."""
 

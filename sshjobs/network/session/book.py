@@ -15,7 +15,7 @@ from sshjobs.network.protocol import link as words
 from sshjobs.network.protocol.checksum import combined
 from sshjobs.network.session.allowance import Allowance
 from sshjobs.network.session.arrivals import Arrivals
-from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started, ended_from, forgotten
+from sshjobs.network.session.attempts import Collected, Doubted, Ended, LiveAttempt, Started, ended_from, forgotten
 from sshjobs.network.session.bringing import Bringing
 from sshjobs.network.trouble import NearlyFull, cannot_write, nearly_full
 
@@ -289,6 +289,7 @@ class HostBook:
                 end = end._replace(outcome=Outcome.CANCELLED, cause=None)
         outputs = wanted_after(outputs_of(attempt.spec.outputs), end.outcome) if attempt.spec.outputs else []
         if outputs and end.cause is not Cause.FORGOTTEN:
+            self._emit(Collected(end.uid))
             self.bringing.begin(attempt, end, outputs)
         else:
             self.end(attempt, end)

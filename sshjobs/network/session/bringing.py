@@ -152,6 +152,8 @@ class Bringing:
 
     def _looked(self, pull: Pull, have: list[tuple[int, Any]]) -> None:
         """Ask for what is missing of a page; first for what is here in part, which may turn out to be another file."""
+        if pull.checks and any(size < 0 for size, _ in have):
+            return self._bring_anew(pull)
         pull.have = have
         pull.came = {index: digest for index, (_, digest) in enumerate(have) if isinstance(digest, str)}
         missing = [index for index in range(len(have)) if index not in pull.came]
@@ -185,7 +187,7 @@ class Bringing:
                                                                  not pull.begun))
             except UnplaceableError as error:
                 pull.refused[part.file] = str(error)
-            pull.begun = pull.wrote = True
+            pull.begun = True
         digest.update(part.data)
         pull.digest, pull.position = digest, part.off + len(part.data)
         return True
@@ -203,6 +205,9 @@ class Bringing:
         listed = self._expected(pull, index)
         if keys["sha"] is not None:
             self._complete(pull, index, listed, keys["sha"])
+            if pull.checks and index not in pull.came:
+                self._bring_anew(pull)
+                return True
         else:
             pull.refused.setdefault(index, keys["why"] or "gone")
         pull.coming.popleft()
@@ -218,14 +223,13 @@ class Bringing:
                 pull.again.append(index)
             else:
                 pull.refused.setdefault(index, "damaged")
-        elif not listed.size and self._arrivals.keep(pull.attempt.place, listed.path, 0):
+        elif pull.checks or (not listed.size and self._arrivals.keep(pull.attempt.place, listed.path, 0)):
             pull.came[index] = sha
         elif index not in pull.refused:
             try:
                 self._on_disk(pull, lambda: self._arrivals.finish(pull.attempt.place, listed.path, listed.size,
                                                                   listed.program, not pull.begun))
                 pull.came[index] = sha
-                pull.wrote = pull.wrote or not pull.begun
             except UnplaceableError as error:
                 pull.refused[index] = str(error)
 
@@ -247,6 +251,12 @@ class Bringing:
         pull.stage = Stage.DONE if pull.last else Stage.ASKED
         if pull.last:
             self._enqueue(pull)
+
+    def _bring_anew(self, pull: Pull) -> None:
+        """Bring what an earlier manager had brought: it is not here any more, or not as it was."""
+        pull.attempt.brought = None
+        assert pull.end is not None
+        self._add(pull.attempt, pull.end, pull.outputs)
 
     def _on_disk(self, pull: Pull, act: Callable[[], None]) -> None:
         try:
@@ -288,11 +298,11 @@ class Bringing:
             del self._pulls[pull.attempt.uid]
         else:
             end, text = pull.concluded(pull.end)
-            # An earlier manager had brought them, and others may be reading them.
-            as_before = not pull.wrote and end.brought == pull.attempt.brought
+            if pull.checks and end.brought != pull.attempt.brought:
+                return self._bring_anew(pull)
             if pull.prepared:
                 self._on_disk(pull, lambda: self._arrivals.publish(
-                    pull.attempt.place, end.brought is not None and end.brought.files > 0 and not as_before))
+                    pull.attempt.place, end.brought is not None and end.brought.files > 0 and not pull.checks))
             del self._pulls[pull.attempt.uid]
             self._end(pull.attempt, end, text)
         self._ask_next()

@@ -92,8 +92,9 @@ class Pull:
         self.more = False
         #: Of the file that is coming: how far it is, its digest, and whether anything of it was written.
         self.position, self.digest, self.begun = 0, hashlib.sha256(), False
-        #: Whether any file was written anew.
-        self.wrote = False
+        #: An earlier manager had brought them, and others may be reading them: what is in its place is looked at there,
+        #: and nothing is done to it, not even another name given.
+        self.checks = end is not None and attempt.brought is not None
         self._patterns = Patterns([one.pattern for one in outputs])
         self._fitted: set[int] = set()
         self._files = self._size = 0
@@ -149,8 +150,11 @@ class Pull:
                     self.attempt.place, one.path, one.size):
                 found.append((one.size, known.sha))
                 continue
+            if self.checks and not arrivals.is_here(self.attempt.place, one.path, one.size):
+                found.append((-1, None))
+                continue
             try:
-                found.append(arrivals.have(self.attempt.place, one.path, one.size))
+                found.append(arrivals.have(self.attempt.place, one.path, one.size, not self.checks))
             except UnplaceableError:
                 found.append((0, hashlib.sha256()))
         return found

@@ -15,7 +15,7 @@ from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, Outcome, state_for
 from sshjobs.network import failpoints
 from sshjobs.network.contract import HostDown, HostUp, News, Pulse, Released, RoundTrip, Silent, Warned
-from sshjobs.network.session.attempts import Doubted, Ended, LiveAttempt, Started
+from sshjobs.network.session.attempts import Collected, Doubted, Ended, LiveAttempt, Started
 from sshjobs.network.trouble import cannot_write
 from sshjobs.scheduling.retries import launched_with
 from sshjobs.store.rundir import RunPaths
@@ -133,6 +133,9 @@ class Records:
         match event:
             case Ended():
                 self._end(event, changed)
+            case Collected():
+                if event.uid in self._jobs and event.uid not in self._fetching:
+                    news.collected.append(self._jobs[event.uid])
             case Started():
                 job = self._jobs[event.uid]
                 attempt = _attempt_of(job, event.uid)
