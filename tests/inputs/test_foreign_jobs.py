@@ -45,7 +45,7 @@ ADVISED = {
     "write max_parallel": "commands: a\n  max_parallel: 2", "write priority": "commands: a\n  priority: 7\n  nice: 3",
     "write strict": "commands: a\n  strict: false", "write a comment": "commands: a  # why",
     "write it into commands": "commands: module load x\n  login: true",
-    "write wrap": "commands: a\n  wrap: [apptainer, exec, IMAGE]",
+    "write outputs": "commands: a\n  outputs: [model.bin, logs/]", "write wrap": "commands: a\n  wrap: [apptainer, exec, IMAGE]",
     "write repeat: N, or matrix": "commands: a ${{ lr }}\n  matrix: {lr: [0.1, 1]}\n  repeat: 3",
 }
 
