@@ -1,6 +1,7 @@
 # Nothing here needs an activated environment: every target makes what it stands on.
 PYTHON ?= python3
-PYTEST_ARGS ?= -n 2
+# Twice as many as two cores: tests wait for other processes more than they compute.
+PYTEST_ARGS ?= -n 4
 export PYTHON
 .NOTPARALLEL:
 
