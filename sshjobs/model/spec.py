@@ -6,7 +6,7 @@ Pure data: no clock, no disk, no process. The code that changes a state or an ou
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from operator import attrgetter
 from os import PathLike
@@ -268,14 +268,15 @@ class Attempt:
     :ivar rss: the most memory that it had resident, in bytes; ``None`` where the host does not tell
     :ivar brought: which of its files were brought; ``None`` until it ended, and where none were to be
     :ivar released: nothing of it that is needed is on its host any more
-    :ivar result_json: what it left as its result, as a line of JSON; ``None`` where that is nothing
+    :ivar result_json: what it left as its result, as a line of JSON; ``None`` where that is nothing, or was put aside
+    :ivar stored_result: returns that for its uid, where it was put aside as too large to be kept here
     :ivar inputs: what it was given to read; ``None`` where that is nothing, and until it is known
     :ivar origin: name of the run that it was made in and is carried over from; ``None``: the run that it is in
     """
 
     __slots__ = ("brought", "cause", "cpu", "ended", "err_crc", "err_size", "exit_status", "host", "inputs", "n",
                  "origin", "out_crc", "out_size", "outcome", "pid", "reason", "released", "result_json", "rss",
-                 "signal", "started", "state", "token", "uid")
+                 "signal", "started", "state", "stored_result", "token", "uid")
 
     def __init__(self, n: int, uid: str, host: str, token: str):
         if not (isinstance(n, int) and isinstance(uid, str) and isinstance(host, str) and isinstance(token, str)):
@@ -301,11 +302,16 @@ class Attempt:
         self.brought: Brought | None = None
         self.released = False
         self.result_json: str | None = None
+        self.stored_result: Callable[[str], str | None] | None = None
 
     @property
     def result(self) -> dict[str, Any]:
-        """What it left as its result: a new mapping each time, empty until it ended, and where it left nothing."""
-        found: dict[str, Any] = json.loads(self.result_json) if self.result_json else {}
+        """What it left as its result: a new mapping each time, empty until it ended, and where it left nothing.
+
+        :raises StoreError: it is large, and the run that it is in cannot be read any more
+        """
+        text = self.result_json if self.stored_result is None else self.stored_result(self.uid)
+        found: dict[str, Any] = json.loads(text) if text else {}
         return found
 
     @property

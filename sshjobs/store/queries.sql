@@ -102,7 +102,7 @@ INSERT OR IGNORE INTO cancelled (job) VALUES (?);
 DELETE FROM cancelled WHERE job = ?;
 
 -- name: write_attempt
--- Write an attempt, whether it is new or known.
+-- Write an attempt, whether it is new or known. A result that is not given is one that was put aside.
 INSERT INTO attempts (job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
                       out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result, inputs, origin)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -111,7 +111,7 @@ ON CONFLICT (job, n) DO UPDATE SET
     signal = excluded.signal, reason = excluded.reason, started = excluded.started, ended = excluded.ended,
     pid = excluded.pid, out_size = excluded.out_size, err_size = excluded.err_size, cpu = excluded.cpu,
     rss = excluded.rss, released = excluded.released, out_crc = excluded.out_crc, err_crc = excluded.err_crc,
-    cause = excluded.cause, result = excluded.result, inputs = excluded.inputs, origin = excluded.origin;
+    cause = excluded.cause, result = coalesce(excluded.result, result), inputs = excluded.inputs, origin = excluded.origin;
 
 -- name: insert_inputs
 -- Keep what the inputs of attempts consist of, once.

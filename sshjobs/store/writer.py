@@ -27,6 +27,7 @@ from sshjobs.store.disk import sync_directory
 from sshjobs.store.identity import ManagerIdentity
 from sshjobs.store.ownership import check_own
 from sshjobs.store.queries import queries
+from sshjobs.store.results import put_aside
 from sshjobs.store.rows import (
     SpecWriter,
     attempt_row,
@@ -325,6 +326,7 @@ class RunStore:
         self._left = until is not None
         self._inputs.update(listings)
         # Only now: a transaction that failed leaves everything to be written again.
+        put_aside(self._attempts, self.paths)
         self._jobs.clear()
         self._attempts.clear()
         self._setups.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import sqlite3
 from pathlib import Path
 
@@ -343,3 +344,24 @@ def test_a_place_that_cannot_be_looked_at_is_waited_for_and_one_that_is_gone_is_
             store.check_place()
     monkeypatch.undo()
     store.close(CREATED)
+
+
+def test_a_large_result_is_put_aside_and_read_when_somebody_asks(tmp_path: Path) -> None:
+    large, small = {"curve": [0.5] * 5000}, {"loss": 0.25}
+    jobs = make_jobs(2)
+    store = make_store(tmp_path, jobs)
+    for job, left in zip(jobs, (large, small), strict=True):
+        launch(store, job)
+        finish(store, job)
+        job.attempts[-1].result_json = json.dumps(left)
+    store.commit()
+    assert [job.attempts[-1].result_json is None for job in jobs] == [True, False]
+    assert [job.result for job in jobs] == [large, small]
+    # Whatever else is written of it, it stays.
+    jobs[0].attempts[-1].cpu = 1.0
+    store.touch_attempt(jobs[0], jobs[0].attempts[-1])
+    store.commit()
+    store.close(CREATED)
+    assert [job.result for job in jobs] == [large, small]
+    with RunReader.open(store.paths) as reader:
+        assert [reader.load([job.name])[0].result for job in jobs] == [large, small]

@@ -1,0 +1,28 @@
+"""Large results of attempts: a manager puts them aside once they are in the store, and reads them when somebody asks.
+What hosts leave does not fill its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from sshjobs.model.spec import Attempt
+from sshjobs.store.reader import RunReader
+from sshjobs.store.rundir import RunPaths
+
+#: Characters of a result that stays in memory.
+MOST_KEPT = 1000
+
+
+def put_aside(attempts: Iterable[Attempt], paths: RunPaths) -> None:
+    """Let go of the large results of attempts that are in the store of a run by now."""
+    for attempt in attempts:
+        if attempt.result_json is not None and len(attempt.result_json) > MOST_KEPT:
+            attempt.stored_result, attempt.result_json = partial(_read, paths), None
+
+
+def _read(paths: RunPaths, uid: str) -> str | None:
+    """:raises StoreError: the store cannot be read any more"""
+    number, n = map(int, uid.split("."))
+    with RunReader.open(paths) as reader:
+        return next((row.result for row in reader.attempts_of([number])[number] if row.n == n), None)
