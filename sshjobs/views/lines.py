@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 from sshjobs.model.states import Outcome
@@ -42,6 +43,8 @@ class Lines(View):
         #: Hosts that were up; and what there is to say of others, since when.
         self._seen: set[str] = set()
         self._postponed: dict[str, tuple[float, tuple[str, str]]] = {}
+        #: The last lines about hosts: what they say of the end of a job is not told again with that.
+        self._told: deque[str] = deque(maxlen=200)
 
     def __call__(self, event: Event) -> None:
         self._progress.take(event)
@@ -91,7 +94,8 @@ class Lines(View):
 
     def _on_done(self, event: Event) -> None:
         if not self._quiet:
-            self._say("done", _end(event))
+            told = event["reason"] and any(line.endswith(f"{event['job']}: {event['reason']}") for line in self._told)
+            self._say("done", _end({**event, "reason": None} if told else event))
 
     def _on_error(self, event: Event) -> None:
         if self._host_of is not None and event["outcome"] == Outcome.SKIPPED:
@@ -106,6 +110,7 @@ class Lines(View):
         if news is None or (self._quiet and news[0] == "up"):
             return
         if self._host_of is None or host in self._seen or event["event"] != "host":
+            self._told.append(news[1])
             self._say(*news)
         else:
             self._postponed[host] = self._monotonic(), news

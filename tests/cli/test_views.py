@@ -81,6 +81,13 @@ def test_host_trouble_is_told_once_for_each_reason_with_its_fix() -> None:
         "up     a: is back", "warn   a: its home is full"]
 
 
+def test_what_a_warning_says_of_the_end_of_a_job_is_not_told_again_with_that() -> None:
+    screen, why = Screen(), "no file was brought for '*.png'"
+    tell(make_lines(screen), {"event": "warning", "host": "a", "reason": f"x: {why}"}, {**story.done("x"), "reason": why},
+         {**story.done("y"), "reason": why})
+    assert screen.lines() == [f"warn   a: x: {why}", "done   x on a exit 0 in 1.2 s", f"done   y on a exit 0 in 1.2 s: {why}"]
+
+
 def test_nothing_from_a_host_or_a_jobfile_reaches_the_terminal_as_a_command() -> None:
     screen = Screen()
     evil = "\x1b[2J\x07\n\u202e"
