@@ -28,8 +28,8 @@ jobs:
     files: ["in-${{ seed }}.txt"]
     cwd: .
     commands:
-      - echo ran >> ~/ledger/$SSHJOBS_JOB
-      - while test ! -e ~/ledger/go; do sleep 0.05; done
+      - echo ran >> ~/sweep-ledgers/$SSHJOBS_JOB
+      - while test ! -e ~/sweep-ledgers/go; do sleep 0.05; done
       - printf '%s\\0' "${{ lr }} ${{ seed }}" ${{ tag }} '<${{ tag }}>' "$BOTH" "$SSHJOBS_PARAM_lr" "$SSHJOBS_PARAMS"
       - printf '%s\\0' "${SSHJOBS_PARAM_extra-none}"
       - cat in-*.txt
@@ -41,7 +41,7 @@ jobs:
 
 
 def test_a_sweep_runs_once_for_each_combination_though_its_manager_is_killed(lab, sshjobs_cli, tmp_path: Path) -> None:
-    ledgers = [host.home / "ledger" for host in lab.hosts[:2]]
+    ledgers = [host.home / "sweep-ledgers" for host in lab.hosts[:2]]
     for ledger in ledgers:
         shutil.rmtree(ledger, ignore_errors=True)
         ledger.mkdir()

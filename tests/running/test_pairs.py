@@ -174,6 +174,7 @@ def they_never_start(stage: Stage) -> None:
 
 
 def retry(stage: Stage) -> Data:
+    stage.play.judge.tried_again += 1
     return {"do": "retry", "jobs": ["j1"]}
 
 
