@@ -1,7 +1,6 @@
 # Nothing here needs an activated environment: every target makes what it stands on.
 PYTHON ?= python3
-# Twice as many as two cores: tests wait for other processes more than they compute.
-PYTEST_ARGS ?= -n 4
+PYTEST_ARGS ?= -n 2
 export PYTHON
 .NOTPARALLEL:
 

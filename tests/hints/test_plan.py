@@ -16,6 +16,7 @@ from sshjobs.model.spec import JobSpec
 from sshjobs.planning import carrying
 from sshjobs.running.newrun import new_run
 from tests.cli.here import call_here
+from tests.gjob.client import alive
 from tests.hints import matches, tries
 from tests.hints.acts import HELD, command_in, says, write_jobs
 from tests.lab.waiting import wait_until
@@ -69,6 +70,7 @@ def test_what_runs_elsewhere_is_waited_for_or_ended(gone: bool, ended: bool) -> 
     wait_until(lambda: json.loads(says("status", "one", "--json", "--summary"))["counts"]["busy"], 30.0)
     if gone:
         os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not alive(pid), 30.0)
     told = call_here("run", "jobs.yaml", "--continue", "one", "-q")
     first = "collect them: " if gone else "wait for it: "
     assert told.returncode == 2 and matches(first + "sshjobs", told.stderr)

@@ -232,7 +232,9 @@ def test_after_a_cut_a_file_goes_on_at_the_byte(start: Callable[..., Run], piece
     assert run.wait(60) == EXIT_OK
     assert sum(length for _, length in pieces) == size, "every byte was written once"
     assert [offset for offset, _ in pieces] == [n * PIECE for n in range(21)]
-    assert (run.paths.files("a") / "big").stat().st_size == size and agrees(run.paths) == []
+    assert (run.paths.files("a") / "big").stat().st_size == size
+    # The host may still delete what it had: the connection was new.
+    wait_until(lambda: agrees(run.paths) == [], 60, "the host to have nothing left")
 
 
 @pytest.mark.parametrize(("failpoint", "left"), [("file:kill@5", 16), ("exit_seen:kill@1", 0), ("before_release:kill@1", 0),

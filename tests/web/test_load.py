@@ -100,7 +100,7 @@ def test_what_begins_a_request_and_goes_no_further_is_ended(results: Path, monke
         host = f"Host: 127.0.0.1:{served.server.port}\r\nAuthorization: Bearer {served.server.token}\r\n"
         for words, answer in ((b"", b""), (b"GET / HT", b""), (f"GET / HTTP/1.1\r\n{host}".encode(), b""),
                               (f"POST /api/runs/sweep-1/pause HTTP/1.1\r\n{host}Content-Length: 20\r\n\r\n{{".encode(), b"408")):
-            with socket.create_connection(("127.0.0.1", served.server.port), timeout=20) as one:
+            with socket.create_connection(("127.0.0.1", served.server.port), timeout=60) as one:
                 one.sendall(words)
                 said = b""
                 while data := one.recv(4096):
