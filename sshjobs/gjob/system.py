@@ -186,7 +186,7 @@ def fork(child: "Callable[[], int]") -> int:
             status = child()
         except BaseException:  # noqa: BLE001  (nothing may leave)
             note_failure()
-    except BaseException:  # noqa: BLE001, S110
+    except BaseException:  # noqa: BLE001, S110  (a signal's exception, while the log was written: it ends with 1 anyway)
         pass
     finally:
         exit(status)
@@ -202,7 +202,7 @@ def note_failure() -> None:
     except Exception:  # noqa: BLE001  (no descriptor for the module, no room on the disk)
         try:
             write(2, b"%a\n" % (sys.exc_info()[1],))
-        except Exception:  # noqa: BLE001, S110
+        except Exception:  # noqa: BLE001, S110  (no log either: its exit status tells that it failed)
             pass
 
 

@@ -18,7 +18,8 @@ JITTER = 0.25
 def delay_before(job: Job) -> float | None:
     """Return the seconds to wait before the next attempt of a job whose newest one has just ended; ``None``: none.
 
-    Only ends of the job's own are followed by a delay. It is the same whoever asks, and differs from job to job.
+    A job waits only after an end that is its own fault, not its host's. Every manager comes to the same delay, which
+    differs from job to job.
     """
     first, ends = job.spec.retry_delay, own_ends(job.attempts).total()
     if first is None or not own_ends(job.attempts[-1:]):
