@@ -17,6 +17,8 @@ __all__ = ["ClusterPool", "MakePool"]
 
 #: Seconds that the controller gets to answer.
 ANSWER_S = 5.0
+#: Seconds until a chunk that could not be handed to any engine is tried again.
+AGAIN_S = 0.1
 
 
 class ClusterPool(BasePool):
@@ -80,17 +82,29 @@ class _Session(Session):
         self._client, self._run = client, portable()
         self._results: dict[int, Any] = {}
         self._done: queue.SimpleQueue[int] = queue.SimpleQueue()
+        #: By key: what no engine could take yet.
+        self._unsent: dict[int, tuple[bytes, list[Any], list[str]]] = {}
 
     def send(self, key: int, function: bytes, items: list[Any], avoid: list[str]) -> None:
+        self._unsent[key] = (function, items, avoid)
+        self._send(key)
+
+    def _send(self, key: int) -> None:
+        function, items, avoid = self._unsent[key]
         others = [engine for engine in self._client.ids if str(engine) not in avoid]
-        view = self._client.load_balanced_view(targets=others or None)
-        result = view.apply_async(self._run, function, items)
+        try:
+            result = self._client.load_balanced_view(targets=others or None).apply_async(self._run, function, items)
+        except (LookupError, ipyparallel.error.NoEnginesRegistered):
+            return  # an engine went while it was looked up, which the client hears in a thread of its own
+        del self._unsent[key]
         self._results[key] = result
         result.add_done_callback(lambda _: self._done.put(key))
 
     def receive(self, timeout: float) -> Started | Came | None:
+        for unsent in list(self._unsent):
+            self._send(unsent)
         try:
-            key = self._done.get(timeout=timeout)
+            key = self._done.get(timeout=min(timeout, AGAIN_S) if self._unsent else timeout)
         except queue.Empty:
             return None
         result = self._results.pop(key, None)
@@ -103,6 +117,7 @@ class _Session(Session):
             return Came(key, Answer(FAILED, why, str(result.engine_id)))
 
     def forget(self, key: int) -> str:
+        self._unsent.pop(key, None)
         result = self._results.pop(key, None)
         if result is None:
             return ""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ipyparallel.error import NoEnginesRegistered
 
 from sshjobs import SshjobsError
 from sshjobs.pools.config import ConfigException, read_ini
 from tests.hints import tries
-from tests.pools.engines import free_port
+from tests.pools.engines import ENGINES, free_port
 
 
 def test_a_dask_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,3 +59,23 @@ def test_a_broker_of_zmq(tmp_path: Path) -> None:
     ini.write_text(f"[DEFAULT]\nresult_url = ipc://{tmp_path}/b\n")
     with pytest.raises(ConfigException, match="request_url"):
         MakePool(ini).map(abs, [1])
+
+
+def test_an_engine_that_goes_while_it_is_looked_up_fails_no_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client hears in a thread of its own that an engine has gone, so its own tables may disagree for a moment."""
+    with ENGINES["ipython"](tmp_path) as made, made.pool() as pool:
+        client = pool._client
+        build_targets, left = client._build_targets, [KeyError(2), IndexError("No such engine: 2"), NoEnginesRegistered("none")]
+
+        def gone(targets: Any) -> Any:
+            if left:
+                raise left.pop()
+            return build_targets(targets)
+
+        monkeypatch.setattr(client, "_build_targets", gone)
+        assert pool.map(abs, range(-20, 0), chunksize=5) == list(range(20, 0, -1))
+        assert not left
+        left.extend([KeyError(2)] * 1000)
+        pool.poll_timeout = 0.3
+        with pytest.raises(SshjobsError, match="no worker has taken a chunk"):
+            pool.map(abs, range(3))
