@@ -138,6 +138,6 @@ def _play(specs: list[Any], hosts: list[Any], durations: Any, slots: int, round_
         manager, network = Manager(60.0), SimulatedNetwork(results, hosts, world, NoFiles())
         network.linger = AT_ONCE * sum(durations(other) for _ in range(SAMPLES)) / SAMPLES
         manager.Setup(specs, network)
-        manager.schedule.host_queue.rng = rng
+        manager.schedule.hosts.queue.rng = rng
         manager.ProcessJobs()
     return world.now

@@ -250,7 +250,7 @@ class Manager(Endings):
         self.commit()
         left = max(0.0, self._last_news + self.sleep_time_in_secs - self.clock.monotonic())
         patience = self.placement.patience()
-        linger = LINGER if self.schedule.is_sated() else 0.0
+        linger = LINGER if self.schedule.hosts.is_sated() else 0.0
         soonest = self.setups.within(self.clock.monotonic())
         for soon in (patience, self.hosts.look_within(), self._due_within(), soonest):
             left = left if soon is None else min(left, soon)
@@ -403,7 +403,7 @@ class Manager(Endings):
 
     def _only_waits_for_lost_hosts(self, seconds: float) -> bool:
         away = self.jobs.InState(STATE_UNKNOWN) if not self.jobs.AnyInState(STATE_BUSY) else []
-        if not away or (self.schedule.any_up() and any(map(self.stages.may_run, self.jobs.InState(STATE_FREE)))):
+        if not away or (self.schedule.hosts.any_up() and any(map(self.stages.may_run, self.jobs.InState(STATE_FREE)))):
             return False
         since = [self.hosts.watch.away_since(job.attempts[-1].host) for job in away]
         now = self.clock.monotonic()

@@ -53,7 +53,7 @@ class RunHosts:
     def take(self, news: News) -> None:
         """Handle what has happened to hosts."""
         for name, seconds in news.round_trips.items():
-            self._schedule.note_round_trip(name, seconds)
+            self._schedule.hosts.note_round_trip(name, seconds)
         if news.pulses:
             self._take_pulses(news.pulses)
         # A host that was removed may still send a warning.
@@ -100,7 +100,7 @@ class RunHosts:
             self.ask_back(self.placement.unstarted(name))
         twin = self.watch.up(name, facts)
         slots = self._network.hosts[name].slots or getattr(self._network, "slots", None) or facts["cores"]
-        self._schedule.host_up(name, slots)
+        self._schedule.hosts.up(name, slots)
         self._store.set_host(name, "up", facts=facts, since=self._clock.time())
         if twin is not None:
             self._tell(Warned(name, twin))
@@ -178,7 +178,7 @@ class RunHosts:
         """Change how many jobs a host takes at a time; what runs there is left alone."""
         self._network.hosts[host.name] = host
         self._network.set_slots(host.name, slots)
-        self._schedule.set_slots(host.name, slots)
+        self._schedule.hosts.set_slots(host.name, slots)
 
     def ask_back(self, jobs: Iterable[Job]) -> None:
         """Take back from their hosts the jobs that have not started there."""
@@ -191,7 +191,7 @@ class RunHosts:
         :param keeps: tells whether a host still has something of an attempt that is to be released
         """
         gone = [host for host in self.leaving
-                if not self._schedule.load(host) and not (self.watch.usable(host) and keeps(host))]
+                if not self._schedule.hosts.load(host) and not (self.watch.usable(host) and keeps(host))]
         for host in gone:
             self.leaving.discard(host)
             self._schedule.remove_host(host)

@@ -134,7 +134,7 @@ class RunManager(Manager):
         match event:
             case HostUp(host, facts):
                 self.listener({"event": "host", "host": host, "state": "up", "facts": facts,
-                               "slots": self.schedule.slots(host)})
+                               "slots": self.schedule.hosts.slots(host)})
             case HostDown(host, error):
                 self.listener({"event": "host", "host": host, "state": "blocked" if error.lasting else "away",
                                "kind": error.kind, "reason": str(error)})

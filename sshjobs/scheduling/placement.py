@@ -46,8 +46,8 @@ class Placement:
     def empty(self, job: Job, host: str) -> None:
         """Note that a job runs no more, and only its files are still to be brought: another may have its slot. No more
         than have slots there are passed over so: a host must not fill up with what waits to be brought."""
-        emptied = self._emptied.setdefault(host, set())
-        if job in self._on_host.get(host, ()) and job not in emptied and len(emptied) < self._schedule.slots(host):
+        emptied, slots = self._emptied.setdefault(host, set()), self._schedule.hosts.slots(host)
+        if job in self._on_host.get(host, ()) and job not in emptied and len(emptied) < slots:
             emptied.add(job)
             self._schedule.vacate(host, job)
 
@@ -79,7 +79,7 @@ class Placement:
         host = self._schedule.overfull()
         if host is None:
             return []
-        excess = self._schedule.load(host) - self._schedule.slots(host)
+        excess = self._schedule.hosts.load(host) - self._schedule.hosts.slots(host)
         newest = ((job, since) for job, since in reversed(self._on_host[host].items())
                   if job.attempts[-1].started is None)
         chosen = [job for job, since in islice(newest, (excess + 1) // 2)

@@ -93,7 +93,7 @@ class Quarantine:
 
     def _forgive_all(self) -> None:
         """Where no host is left that is beyond suspicion, it is the jobs that fail: none is kept away any more."""
-        if not self._kept_away or self._schedule.any_usable():
+        if not self._kept_away or self._schedule.hosts.any_usable():
             return
         # But a host without room could start none of them.
         for host in [host for host in self._kept_away if self._health.full(host) is None]:

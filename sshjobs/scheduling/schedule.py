@@ -8,50 +8,29 @@ from collections.abc import Iterable
 from sshjobs.errors import UsageError
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
-from sshjobs.model.states import (
-    STATE_BUSY,
-    STATE_ERROR,
-    STATE_FREE,
-    STATE_UNKNOWN,
-)
+from sshjobs.model.states import STATE_ERROR, STATE_FREE
 from sshjobs.scheduling.delays import Delays
 from sshjobs.scheduling.durations import SLOW, Durations
 from sshjobs.scheduling.elsewhere import Elsewhere
+from sshjobs.scheduling.hosts import FILLING, ScheduledHosts
 from sshjobs.scheduling.lines import Gate, GatedLine, Line, LineKey, is_closed, key_of
-from sshjobs.scheduling.place import Place
-from sshjobs.scheduling.queue import Queue
-
-#: Jobs are prefetched, so that a slot that falls free starts the next one with no round trip: as many as the host ends
-#: in so many seconds, on top of two round trips. What is prefetched no other host can take.
-HORIZON = 0.06
-#: Most jobs prefetched for a slot.
-MAX_PREFETCHED = 64
-#: State of a host whose slots are taken but for which more may be prefetched.
-_FILLING = "filling"
 
 
 class Schedule:
     """Assigns waiting jobs to hosts with room. Every operation is O(1) in jobs and hosts, but for the number of
     different host selections.
 
-    Hosts stand in a :class:`Queue`: free (a slot is free), filling (more may be prefetched), busy (full), unknown (not
-    reached, or away) and error (not usable until a person acts).
-
     :param hosts: all hosts of the run
     :param rng: where the choice among hosts with room comes from
     """
 
     def __init__(self, hosts: Iterable[Host], rng: random.Random | None = None):
-        self._places = {host.name: Place(host) for host in hosts}
-        self.host_queue: Queue[str] = Queue(
-            [STATE_UNKNOWN, STATE_FREE, _FILLING, STATE_BUSY, STATE_ERROR], self._places)
-        if rng is not None:
-            self.host_queue.rng = rng
         self.durations = Durations()
+        self.hosts = ScheduledHosts(hosts, self.durations, rng)
         self._lines: dict[LineKey, Line] = {}
         #: Jobs that wait for a time; jobs that are to be tried again on another host.
         self.delays = Delays()
-        self._elsewhere = Elsewhere(lambda host: host in self._places and self._places[host].may_come)
+        self._elsewhere = Elsewhere(self.hosts.may_come)
         #: By the name of the entry whose jobs have to wait for each other.
         self._gates: dict[str, Gate] = {}
         self._entered = 0
@@ -60,11 +39,6 @@ class Schedule:
         self._held = 0
         #: Launch nothing for now: a person wants that.
         self.paused = False
-        #: How many hosts can be reached, can be used, have a free slot, are hungry; the sum of brisk slots.
-        self._up = self._usable = self._idle = self._hungry = self._brisk_slots = 0
-        # As keys: what comes first there is chosen, and that must not hang on how this process hashes text.
-        #: Hosts with prefetched jobs; hosts that are deferred; hosts without a job in any line of theirs.
-        self._prefetching, self._deferred, self._dry = dict[str, None](), dict[str, None](), dict[str, None]()
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
@@ -76,15 +50,15 @@ class Schedule:
         """:raises UsageError: no host of the run matches the ``hosts`` of a new job"""
         if not self._line(job.spec, job.only_host).hosts:
             raise UsageError(f"no host matches {', '.join(job.spec.hosts) or job.only_host}", where=job.name,
-                             hint=f"the hosts are {', '.join(list(self._places)[:8])}")
+                             hint=f"the hosts are {', '.join(self.hosts.names[:8])}")
 
     def _line(self, spec: JobSpec, only_host: str | None, left: frozenset[str] | None = None) -> Line:
         key = key_of(spec, only_host, left)
         line = self._lines.get(key)
         if line is None:
-            names = (only_host,) if only_host else self._places
+            names = (only_host,) if only_host else self.hosts
             chosen = set(left) if left is not None else {
-                name for name in names if name in self._places and self._places[name].host.matches(spec.hosts)}
+                name for name in names if name in self.hosts and self.hosts[name].host.matches(spec.hosts)}
             if spec.max_parallel is None:
                 line = Line(chosen, self.durations, spec.priority)
             else:
@@ -92,7 +66,7 @@ class Schedule:
                 line = GatedLine(chosen, self.durations, spec.priority, gate)
             self._lines[key] = line
             for name in chosen:
-                self._places[name].lines.append(line)
+                self.hosts[name].lines.append(line)
         return line
 
     def add(self, job: Job, at: float | None = None) -> None:
@@ -136,7 +110,7 @@ class Schedule:
             return
         self._lines = {key: one for key, one in self._lines.items() if one is not line}
         for name in line.hosts:
-            self._places[name].lines.remove(line)
+            self.hosts[name].lines.remove(line)
         if isinstance(line, GatedLine):
             line.gate.lines.remove(line)
 
@@ -165,37 +139,35 @@ class Schedule:
 
     def _moisten(self, line: Line) -> None:
         """Have hosts that had nothing to do look at a line again."""
-        for name in sorted(self._dry.keys() & line.hosts) if self._dry else ():
-            self._set_dry(self._places[name], False)
-            self._settle(name)
+        for name in sorted(self.hosts.dry.keys() & line.hosts) if self.hosts.dry else ():
+            self.hosts.set_dry(name, False)
 
     def next(self, now: float = 0.0) -> tuple[Job, str] | None:
         """Take the job out of its line that is to be launched now; with the host for it. ``None``: no match.
 
         :param now: seconds of any clock that never goes back
         """
+        hosts = self.hosts
         for job in self.delays.take(now):
             self.add(job)
         while self.waiting and not self.paused:
-            state = STATE_FREE if self.host_queue.AnyInState(STATE_FREE) else _FILLING
-            if not self.host_queue.AnyInState(state):
-                if self._deferred and self._end_deferrals(now):
+            state = STATE_FREE if hosts.queue.AnyInState(STATE_FREE) else FILLING
+            if not hosts.queue.AnyInState(state):
+                if hosts.deferred and self._end_deferrals(now):
                     continue
                 break
-            host = self.host_queue.ChooseRandom(state)
-            place = self._places[host]
+            host = hosts.queue.ChooseRandom(state)
+            place = hosts[host]
             lines = sorted((line for line in place.lines if line and not is_closed(line)), key=Line.rank)
             line = next((line for line in lines if self._too_slow(host, line) is None), None)
             if line is None:
                 if lines:
-                    place.deferred_until = now + (self._too_slow(host, lines[0]) or 0.0)
-                    self._deferred[host] = None
+                    hosts.defer(host, now + (self._too_slow(host, lines[0]) or 0.0))
                 else:
-                    self._set_dry(place, True)
-                self._settle(host)
+                    hosts.set_dry(host, True)
                 continue
             job = line.take(host, spare=len(line.hosts) > 1 and any(
-                self._places[name].up for name in line.hosts if name != host))
+                self.hosts[name].up for name in line.hosts if name != host))
             self._leave_line(line, job, host)
             return job, host
         return None
@@ -204,40 +176,37 @@ class Schedule:
         self._count_waiting(line, -1)
         self._leave_elsewhere(job)
         self._count_taken(line, 1)
-        self._places[host].load += 1
-        self._settle(host)
+        self.hosts.count(host, 1)
 
     def _too_slow(self, host: str, line: Line) -> float | None:
         """Return the seconds that the next job of a line would take on a host, if others are likely to be through
         with all that waits before that; else ``None``."""
         slowness = self.durations.slowness(host)
-        if slowness <= SLOW or not self._brisk_slots or self._places[host].in_vain:
+        if slowness <= SLOW or not self.hosts.brisk_slots or self.hosts[host].in_vain:
             return None
         usual = self.durations.of_kind(line.next_kind())
         # In units of one such job elsewhere: all that waits shared out, and one more that runs already.
-        if usual is None or slowness <= self.waiting / self._brisk_slots + 2.0:
+        if usual is None or slowness <= self.waiting / self.hosts.brisk_slots + 2.0:
             return None
-        return usual * slowness if any(self._places[name].brisk for name in line.hosts) else None
+        return usual * slowness if any(self.hosts[name].brisk for name in line.hosts) else None
 
     def _end_deferrals(self, now: float) -> bool:
         """Let hosts have jobs again that need not be deferred any more; tell whether any was."""
         freed = []
-        for host in self._deferred:
-            place = self._places[host]
+        for host in self.hosts.deferred:
+            place = self.hosts[host]
             if place.deferred_until is not None and now >= place.deferred_until:
                 place.in_vain = True
             if any(line and self._too_slow(host, line) is None for line in place.lines):
                 freed.append(host)
         for host in freed:
-            self._deferred.pop(host, None)
-            self._places[host].deferred_until = None
-            self._settle(host)
+            self.hosts.end_deferral(host)
         return bool(freed)
 
     def next_for(self, host: str) -> Job | None:
         """Take the next job out of its line that may run on a host which jobs are kept away from, whether it has room
         or not. ``None`` also where a person wants nothing launched there, or at all."""
-        place = self._places[host]
+        place = self.hosts[host]
         lines = [line for line in place.lines if line and not is_closed(line)]
         if not lines or self.paused or not place.may_be_used or not place.prepared:
             return None
@@ -250,7 +219,7 @@ class Schedule:
         """Take out and return the jobs none of whose hosts can be used any more."""
         lost: list[Job] = []
         for line in list(self._lines.values()):
-            if line and all(self.host_queue.StateOf(name) == STATE_ERROR for name in line.hosts):
+            if line and all(self.hosts.queue.StateOf(name) == STATE_ERROR for name in line.hosts):
                 jobs = line.clear()
                 self._count_waiting(line, -len(jobs))
                 for job in jobs:
@@ -260,131 +229,48 @@ class Schedule:
 
     # -- hosts ---------------------------------------------------------------------------------------------------
 
-    @property
-    def hosts(self) -> list[str]:
-        """The names of all hosts, in the user's order."""
-        return list(self._places)
-
-    def slots(self, host: str) -> int:
-        """Return how many jobs a host takes at a time; 0 where it has not answered yet."""
-        return self._places[host].slots
-
-    def load(self, host: str) -> int:
-        """Return how many attempts are on a host."""
-        return self._places[host].load
-
     def occupy(self, host: str, job: Job) -> None:
         """Count an attempt of a job on a host."""
         self._count_taken(self._line(job.spec, job.only_host), 1)
-        self._places[host].load += 1
-        self._settle(host)
+        self.hosts.count(host, 1)
 
     def vacate(self, host: str, job: Job) -> None:
         """Count an attempt of a job on a host no more."""
         if self._gates:
             self._count_taken(self._line(job.spec, job.only_host), -1)
-        self._places[host].load -= 1
-        self._settle(host)
-
-    def host_up(self, host: str, slots: int) -> None:
-        """A host can be used, for so many jobs at a time."""
-        place = self._places[host]
-        self._up += not place.up
-        self._usable -= place.usable
-        place.up, place.tried, place.slots = True, True, slots
-        self._usable += place.usable
-        self._settle(host)
-
-    def is_up(self, host: str) -> bool:
-        """Tell whether a host can be reached."""
-        return host in self._places and self._places[host].up
-
-    def any_up(self) -> bool:
-        """Tell whether any host can be reached."""
-        return self._up > 0
-
-    def host_down(self, host: str, *, lasting: bool) -> None:
-        """A host cannot be used for now, or (``lasting``) until a person acts."""
-        place = self._places[host]
-        self._up -= place.up
-        self._usable -= place.usable
-        place.up, place.tried = False, True
-        self._settle(host)
-        self.host_queue.SetState(host, STATE_ERROR if lasting else STATE_UNKNOWN)
-        self._unstrand()
-
-    def add_host(self, host: Host) -> None:
-        """Add a host; jobs that wait for a selection that it matches may run there."""
-        place = self._places[host.name] = Place(host)
-        if host.name in self.host_queue:
-            self.host_queue.SetState(host.name, STATE_UNKNOWN)
-        else:
-            self.host_queue.Add(host.name)
-        for (selectors, only_host, _, _, left), line in self._lines.items():
-            if left is not None:
-                continue
-            if only_host == host.name or (only_host is None and host.matches(selectors)):
-                line.hosts.add(host.name)
-                place.lines.append(line)
-
-    def prefetch_limit(self, host: str) -> int:
-        """Return how many jobs may be prefetched to a host: none as long as nobody knows how long jobs take,
-        and none of long ones."""
-        return self._prefetch_limit(host, self._places[host])
-
-    def _prefetch_limit(self, host: str, place: Place) -> int:
-        duration = self.durations.on(host)
-        if duration is None:
-            return 0
-        horizon = HORIZON + 2 * place.round_trip
-        if duration > 2 * horizon:
-            return 0
-        each = min(MAX_PREFETCHED, int(horizon / max(duration, horizon / MAX_PREFETCHED)) + 1)
-        # A few short jobs do not promise that the next ones are short.
-        return min(place.slots * each, self.durations.ended(host))
-
-    def note_round_trip(self, host: str, seconds: float) -> None:
-        """Note the time of a round trip to a host."""
-        place = self._places.get(host)
-        if place is not None:
-            place.round_trip = seconds
+        self.hosts.count(host, -1)
 
     def note_duration(self, spec: JobSpec, host: str, seconds: float) -> None:
         """Note how long a job took on a host, before its slot is vacated."""
         self.durations.note(spec, host, seconds)
-        self._places[host].in_vain = False
-
-    def is_sated(self) -> bool:
-        """Tell whether every host has enough to do for the moment, so that there is no hurry."""
-        return self._up > 0 and not self._hungry
+        self.hosts[host].in_vain = False
 
     def overfull(self) -> str | None:
         """Return the host with most prefetched jobs, while another has a free slot and nothing
         waits; ``None`` where nobody would gain."""
-        if self.waiting > self._held or not self._idle or not self._prefetching:
+        if self.waiting > self._held or not self.hosts.idle:
             return None
-        return max(self._prefetching, key=lambda host: self._places[host].load / self._places[host].slots)
+        return self.hosts.fullest()
+
+    def is_wanted(self, host: str) -> bool:
+        """Tell whether a job waits that would run on a host, were that prepared."""
+        if host not in self.hosts or self.paused:
+            return False
+        place = self.hosts[host]
+        return place.may_be_used and not place.kept_away and place.is_wanted
+
+    def usable_for(self, job: Job, but: str) -> bool:
+        """Tell whether there is any host but one on which a job may be launched."""
+        return any(name != but and self.hosts[name].usable for name in self._line(job.spec, job.only_host).hosts)
+
+    def host_down(self, host: str, *, lasting: bool) -> None:
+        """A host cannot be used for now, or (``lasting``) until a person acts."""
+        self.hosts.down(host, lasting=lasting)
+        self._unstrand()
 
     def drain(self, host: str, drained: bool) -> None:
         """Launch nothing more on a host because a person wants that, or use it again."""
         self._mark(host, "drained", drained)
-
-    def _mark(self, host: str, mark: str, value: bool) -> None:
-        """Note something about a host that decides whether jobs are launched there."""
-        place = self._places[host]
-        self._usable -= place.usable
-        setattr(place, mark, value)
-        self._usable += place.usable
-        self._settle(host)
-        self._unstrand()
-
-    def is_kept_away(self, host: str) -> bool:
-        """Tell whether jobs are kept away from a host because they go wrong there."""
-        return self._places[host].kept_away
-
-    def is_drained(self, host: str) -> bool:
-        """Tell whether a person wants nothing more launched on a host."""
-        return self._places[host].drained
 
     def keep_away(self, host: str, kept_away: bool) -> None:
         """Launch nothing on a host by :meth:`next` because jobs go wrong there, or use it again."""
@@ -394,66 +280,23 @@ class Schedule:
         """Launch nothing on a host before it is prepared, or launch there because it is."""
         self._mark(host, "prepared", prepared)
 
-    def is_wanted(self, host: str) -> bool:
-        """Tell whether a job waits that would run on a host, were that prepared."""
-        place = self._places.get(host)
-        return place is not None and not self.paused and place.may_be_used and not place.kept_away and place.is_wanted
+    def _mark(self, host: str, mark: str, value: bool) -> None:
+        self.hosts.mark(host, mark, value)
+        self._unstrand()
 
-    def any_usable(self) -> bool:
-        """Tell whether there is any host on which jobs are launched."""
-        return self._usable > 0
-
-    def usable_for(self, job: Job, but: str) -> bool:
-        """Tell whether there is any host but one on which a job may be launched."""
-        return any(name != but and self._places[name].usable for name in self._line(job.spec, job.only_host).hosts)
-
-    def set_slots(self, host: str, slots: int) -> None:
-        """Change how many jobs a host takes at a time; what runs there is left alone."""
-        self._places[host].slots = slots
-        self._settle(host)
+    def add_host(self, host: Host) -> None:
+        """Add a host; jobs that wait for a selection that it matches may run there."""
+        place = self.hosts.add(host)
+        for (selectors, only_host, _, _, left), line in self._lines.items():
+            if left is not None:
+                continue
+            if only_host == host.name or (only_host is None and host.matches(selectors)):
+                line.hosts.add(host.name)
+                place.lines.append(line)
 
     def remove_host(self, host: str) -> None:
         """Forget a host on which nothing runs. Jobs that wait for it alone become hopeless."""
         self.host_down(host, lasting=True)
-        place = self._places.pop(host)
-        for line in place.lines:
+        for line in self.hosts.remove(host).lines:
             line.hosts.discard(host)
         self.durations.forget_host(host)
-        self._deferred.pop(host, None)
-        self._dry.pop(host, None)
-
-    def _set_dry(self, place: Place, dry: bool) -> None:
-        place.dry = dry
-        if dry:
-            self._dry[place.host.name] = None
-        else:
-            self._dry.pop(place.host.name, None)
-
-    def _settle(self, host: str) -> None:
-        """Put a host where it belongs after something about it has changed. This is done twice for every job."""
-        place = self._places[host]
-        load, slots, up = place.load, place.slots, place.up
-        limit = self._prefetch_limit(host, place)
-        usable = up and not place.drained and not place.kept_away and place.prepared
-        brisk = slots if usable and self.durations.slowness(host) <= SLOW else 0
-        if brisk != place.brisk:
-            self._brisk_slots += brisk - place.brisk
-            place.brisk = brisk
-        usable = usable and place.deferred_until is None
-        idle, hungry = usable and load < slots, usable and load <= slots + limit // 2
-        if idle is not place.idle:
-            place.idle = idle
-            self._idle += 1 if idle else -1
-        if hungry is not place.hungry:
-            place.hungry = hungry
-            self._hungry += 1 if hungry else -1
-        if up and load > slots:
-            self._prefetching[host] = None
-        else:
-            self._prefetching.pop(host, None)
-        if up:
-            state = STATE_BUSY
-            if usable and not place.dry:
-                state = STATE_FREE if load < slots else _FILLING if load < slots + limit else STATE_BUSY
-            if self.host_queue.StateOf(host) != state:
-                self.host_queue.SetState(host, state)

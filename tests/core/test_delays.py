@@ -27,7 +27,7 @@ def failing(spec: JobSpec, *hosts: str, index: int = 0) -> Job:
 def schedule(*names: str, slots: int = 1, up: bool = True) -> Schedule:
     made = Schedule([Host(name) for name in names], random.Random(1))
     for name in names if up else ():
-        made.host_up(name, slots)
+        made.hosts.up(name, slots)
     return made
 
 
@@ -145,11 +145,11 @@ def test_a_job_whose_other_hosts_cannot_be_used_any_more_runs_where_it_can(how):
 
 def test_a_host_that_nobody_has_heard_of_yet_is_waited_for():
     made = schedule("a", "b", up=False)
-    made.host_up("a", 1)
+    made.hosts.up("a", 1)
     job = failing(ELSEWHERE, "a")
     made.add(job)
     assert made.next() is None
-    made.host_up("b", 1)
+    made.hosts.up("b", 1)
     assert made.next() == (job, "b")
 
 

@@ -26,13 +26,13 @@ def a_spoils_jobs() -> tuple[Schedule, Quarantine, list[tuple[str, bool, str]]]:
     """Two hosts that have done well, and one of them, a, that is kept away since it has failed many."""
     schedule, said = Schedule([Host("a"), Host("b")]), list[tuple[str, bool, str]]()
     for host in "ab":
-        schedule.host_up(host, 1)
+        schedule.hosts.up(host, 1)
     quarantine = Quarantine(schedule, "ab", lambda *words: said.append(words))
     for host in "ab" * 30:
         quarantine.note(*end(host, "succeeded"), 0.0)
     for _ in range(20):
         quarantine.note(*end("a", "failed"), 0.0)
-    assert schedule.is_kept_away("a")
+    assert schedule.hosts.is_kept_away("a")
     return schedule, quarantine, said
 
 
@@ -41,7 +41,7 @@ def test_when_every_host_is_suspect_none_is():
     # The last host is never suspected while no other is left to try a job on.
     for _ in range(40):
         quarantine.note(*end("b", "failed"), 0.0)
-    assert not schedule.is_kept_away("b")
+    assert not schedule.hosts.is_kept_away("b")
 
 
 def test_a_host_that_goes_away_does_not_leave_only_suspects():
@@ -50,14 +50,14 @@ def test_a_host_that_goes_away_does_not_leave_only_suspects():
     assert not quarantine.is_quarantined("a") and not quarantine.is_quarantined("b")
     schedule.host_down("b", lasting=False)
     quarantine.note(*end("b", "failed"), 0.0)
-    assert not schedule.is_kept_away("a")
+    assert not schedule.hosts.is_kept_away("a")
     assert said[-1][0] == "a"
 
 
 def test_what_a_person_drained_stays_drained():
     schedule = Schedule([Host("a"), Host("b")])
     for host in "ab":
-        schedule.host_up(host, 1)
+        schedule.hosts.up(host, 1)
     quarantine = Quarantine(schedule, "ab", lambda *words: None)
     schedule.drain("a", True)
     for host in "ab" * 30:
@@ -65,7 +65,7 @@ def test_what_a_person_drained_stays_drained():
     for _ in range(20):
         quarantine.note(*end("a", "failed"), 0.0)
     quarantine.note(*end("a", "succeeded"), 0.0)
-    assert schedule.is_drained("a")
+    assert schedule.hosts.is_drained("a")
 
 
 # -- hosts without room ----------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def given_back(host: str, cause: Cause = Cause.NO_ROOM) -> tuple[Job, Attempt]:
 
 def one_host() -> tuple[Schedule, Quarantine, list[tuple[str, bool, str]]]:
     schedule, said = Schedule([Host("a")]), list[tuple[str, bool, str]]()
-    schedule.host_up("a", 4)
+    schedule.hosts.up("a", 4)
     return schedule, Quarantine(schedule, "a", lambda *words: said.append(words)), said
 
 
@@ -88,7 +88,7 @@ def test_a_host_without_room_gets_nothing_until_its_canary_has_started_even_if_i
     schedule, quarantine, said = one_host()
     for _ in range(3):
         quarantine.note(*given_back("a"), 0.0)
-    assert schedule.is_kept_away("a")
+    assert schedule.hosts.is_kept_away("a")
     assert said == [("a", False, "the disk is full: waits; make room, it goes on by itself")]
     schedule.add(Job(JobSpec("true")))
     assert quarantine.canaries(FIRST_FULL / 2) == []
@@ -96,7 +96,7 @@ def test_a_host_without_room_gets_nothing_until_its_canary_has_started_even_if_i
     assert host == "a"
     attempt = canary.new_attempt("a", "token")
     quarantine.note_start(canary, attempt)
-    assert not schedule.is_kept_away("a")
+    assert not schedule.hosts.is_kept_away("a")
     assert said[-1] == ("a", True, "there is room again")
 
 
@@ -134,7 +134,7 @@ def test_an_end_of_what_ran_there_before_says_nothing_about_room():
     quarantine.note(*given_back("a"), 0.0)
     for outcome in ("succeeded", "failed"):
         quarantine.note(*end("a", outcome), 0.0)
-    assert schedule.is_kept_away("a")
+    assert schedule.hosts.is_kept_away("a")
 
 
 def test_what_was_given_back_counts_against_no_job_and_no_host():
@@ -145,13 +145,13 @@ def test_what_was_given_back_counts_against_no_job_and_no_host():
         attempt.outcome, attempt.cause, attempt.reason = Outcome.NEVER_STARTED, Cause.NO_ROOM, "the disk is full"
     schedule = Schedule([Host("a"), Host("b")])
     for host in "ab":
-        schedule.host_up(host, 1)
+        schedule.hosts.up(host, 1)
     quarantine = Quarantine(schedule, "ab", lambda *words: None)
     for host in "ab" * 30:
         quarantine.note(*end(host, "succeeded"), 0.0)
     for _ in range(30):
         quarantine.note(*given_back("a", Cause.TAKEN_BACK), 0.0)
-    assert not schedule.is_kept_away("a")
+    assert not schedule.hosts.is_kept_away("a")
 
 
 # -- a person's word -------------------------------------------------------------------------------------------------
@@ -187,14 +187,14 @@ def test_a_drained_host_gets_no_canary_and_stays_drained_when_one_passes_that_wa
     attempt.outcome, attempt.started, attempt.ended = Outcome.SUCCEEDED, 300.0, 300.01
     schedule.vacate(host, canary)
     quarantine.note(canary, attempt, 1e6)
-    assert schedule.is_drained("a") and not schedule.is_kept_away("a")
+    assert schedule.hosts.is_drained("a") and not schedule.hosts.is_kept_away("a")
     assert {host for _, host in iter(schedule.next, None)} == {"b"}
 
 
 def test_a_person_who_says_that_a_host_is_mended_is_believed():
     schedule, quarantine, said = kept_away_with_one_waiting()
     quarantine.trust("a")
-    assert not schedule.is_kept_away("a")
+    assert not schedule.hosts.is_kept_away("a")
     assert said[-1] == ("a", True, "used again: a person says so")
     assert quarantine.canaries(1e6) == []
 
@@ -206,8 +206,8 @@ def test_a_host_that_left_and_came_back_is_held_nothing_against():
     assert quarantine.canaries(1e6) == []
     schedule.add_host(Host("a"))
     quarantine.add("a")
-    schedule.host_up("a", 1)
-    assert not schedule.is_kept_away("a")
+    schedule.hosts.up("a", 1)
+    assert not schedule.hosts.is_kept_away("a")
 
 
 def steps_of_an_end(hosts: int) -> int:
@@ -215,10 +215,10 @@ def steps_of_an_end(hosts: int) -> int:
     names = [f"h{number}" for number in range(hosts)]
     schedule = Schedule(map(Host, names))
     for name in names:
-        schedule.host_up(name, 1)
+        schedule.hosts.up(name, 1)
     quarantine = Quarantine(schedule, names, lambda *words: None)
     quarantine.note(*given_back("h0"), 0.0)
-    assert schedule.is_kept_away("h0")
+    assert schedule.hosts.is_kept_away("h0")
     schedule.host_down("h1", lasting=False)
     calls = 0
 

@@ -20,7 +20,7 @@ from sshjobs.scheduling.schedule import Schedule
 def schedule(*hosts: Host, slots: int = 2) -> Schedule:
     made = Schedule(hosts, random.Random(7))
     for host in hosts:
-        made.host_up(host.name, slots)
+        made.hosts.up(host.name, slots)
     return made
 
 
@@ -118,7 +118,7 @@ def test_a_job_is_not_launched_on_a_host_that_is_away():
     made.host_down("a", lasting=False)
     assert made.next() is None
     assert made.hopeless() == []
-    made.host_up("a", 1)
+    made.hosts.up("a", 1)
     assert made.next() == (job, "a")
 
 
@@ -244,17 +244,17 @@ def test_a_job_that_comes_after_a_host_had_nothing_is_launched_at_once():
 
 def test_hosts_are_sated_with_more_than_half_of_what_may_be_prefetched():
     made = schedule(A, slots=2)
-    assert not made.is_sated()
+    assert not made.hosts.is_sated()
     for _ in range(100):
         made.note_duration(JobSpec("true"), "a", 0.0065)
-    limit = made.prefetch_limit("a")
+    limit = made.hosts.prefetch_limit("a")
     assert limit == 2 * 10
     (job,) = jobs([A], JobSpec("true"))
     for load in range(1, 30):
         made.occupy("a", job)
-        assert made.is_sated() is (load > 2 + 10)
+        assert made.hosts.is_sated() is (load > 2 + 10)
     made.host_down("a", lasting=False)
-    assert not made.is_sated(), "none is there"
+    assert not made.hosts.is_sated(), "none is there"
 
 
 def test_a_host_that_is_added_again_gets_as_many_tries_as_one_that_is_new():

@@ -71,7 +71,7 @@ def test_a_job_of_a_host_that_is_cut_off_runs_elsewhere_and_never_on_both(fresh_
     assert (first.outcome, first.reason) == (Outcome.LOST, "its lease of 6s ran out while its host was away")
     host.heal()
     drive(manager, lambda: leased.state == STATE_DONE, "the end of the job")
-    drive(manager, lambda: manager.schedule.is_up(first.host), "the host to come back")
+    drive(manager, lambda: manager.schedule.hosts.is_up(first.host), "the host to come back")
     manager.ProcessJobs()
     assert [attempt.outcome for attempt in leased.attempts] == [Outcome.LOST, Outcome.SUCCEEDED]
     assert leased.attempts[1].host != first.host

@@ -136,7 +136,7 @@ def nothing_is_launched_on_h1(stage: Stage) -> None:
     stage.more_work()
     stage.look()
     assert stage.on_h1() == set() and stage.news()
-    assert stage.manager.schedule.is_drained("h1")
+    assert stage.manager.schedule.hosts.is_drained("h1")
 
 
 def undrain(stage: Stage) -> Data:

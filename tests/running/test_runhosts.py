@@ -82,10 +82,10 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 def test_a_host_that_answers_is_used_with_its_cores_or_the_slots_that_it_was_given(scene: Scene) -> None:
     scene.up("a", "b")
-    assert (scene.schedule.slots("a"), scene.schedule.slots("b")) == (4, 2)
+    assert (scene.schedule.hosts.slots("a"), scene.schedule.hosts.slots("b")) == (4, 2)
     assert scene.stored() == {"a": "up", "b": "up"}
     scene.hosts.take(News(hosts=[HostDown("a", AWAY)]))
-    assert (scene.schedule.is_up("a"), scene.stored()["a"]) == (False, "away")
+    assert (scene.schedule.hosts.is_up("a"), scene.stored()["a"]) == (False, "away")
     assert [type(event) for event in scene.said] == [HostUp, HostUp, HostDown]
 
 
@@ -98,7 +98,7 @@ def test_a_last_word_of_a_host_that_has_left_changes_nothing(scene: Scene) -> No
     scene.hosts.remove(scene.wires.hosts["a"])
     assert scene.hosts.part(lambda host: False) == ["a"]
     scene.up("a")
-    assert "a" not in scene.schedule.hosts and scene.said == []
+    assert "a" not in scene.schedule.hosts.names and scene.said == []
 
 
 def test_a_host_that_is_to_leave_waits_for_what_runs_and_for_what_it_keeps(scene: Scene) -> None:
@@ -112,18 +112,18 @@ def test_a_host_that_is_to_leave_waits_for_what_runs_and_for_what_it_keeps(scene
         scene.hosts.placement.leave(job, job.attempts[-1])
     assert scene.hosts.part(lambda host: True) == [], "outputs are still to be released there"
     assert scene.hosts.part(lambda host: False) == ["a"]
-    assert scene.wires.told[-1] == ("remove", "a") and scene.schedule.hosts == ["b"]
+    assert scene.wires.told[-1] == ("remove", "a") and scene.schedule.hosts.names == ["b"]
     scene.hosts.add(Host("a"))
     scene.up("a")
-    assert scene.schedule.hosts == ["b", "a"] and not scene.schedule.is_drained("a")
+    assert scene.schedule.hosts.names == ["b", "a"] and not scene.schedule.hosts.is_drained("a")
 
 
 def test_what_people_wanted_of_hosts_outlives_a_manager(scene: Scene) -> None:
     scene.wires.hosts = {"a": Host("a", drained=True), "b": Host("b", drained=True, removed=True)}
     scene.hosts.take_over()
-    assert scene.schedule.is_drained("a") and scene.hosts.leaving == {"b"}
+    assert scene.schedule.hosts.is_drained("a") and scene.hosts.leaving == {"b"}
     scene.hosts.use_again(Host("b"))
-    assert not scene.schedule.is_drained("b") and scene.hosts.leaving == set()
+    assert not scene.schedule.hosts.is_drained("b") and scene.hosts.leaving == set()
 
 
 def test_a_lease_that_is_over_is_found_while_its_host_is_away(scene: Scene) -> None:

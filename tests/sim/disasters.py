@@ -290,7 +290,7 @@ def remove_host(play: Play) -> None:
 def lose_host(play: Play) -> None:
     """A person says that a host that is away will not come back."""
     manager = play.manager
-    away = [host.name for host in play.hosts if manager is None or not manager.schedule.is_up(host.name)]
+    away = [host.name for host in play.hosts if manager is None or not manager.schedule.hosts.is_up(host.name)]
     if away:
         play.ask({"do": "hosts-lost", "hosts": [play.rng.choice(away)]})
 

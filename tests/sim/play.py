@@ -223,7 +223,7 @@ class Play:
         network.point = self.files.point = self._manager_point
         with self._guard(), mock.patch.object(ManagerIdentity, "this_process", self.identity):
             take(manager, network)
-        manager.schedule.host_queue.rng = random.Random(f"{self.seed} {self.managers}")
+        manager.schedule.hosts.queue.rng = random.Random(f"{self.seed} {self.managers}")
         manager.stays_open = not self.healed
         self._watch_store(manager)
 

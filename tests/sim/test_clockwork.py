@@ -48,7 +48,7 @@ def carried_out(results: Path, jobs: Builder, seconds: float | Callable[[], floa
     manager = Recorded()
     with simulated():
         manager.Setup(jobs.MakeJobSpecs(), SimulatedNetwork(str(results), chosen, world, NoFiles()))
-        manager.schedule.host_queue.rng.seed(1)
+        manager.schedule.hosts.queue.rng.seed(1)
         manager.ProcessJobs()
     assert not manager.hosts.watch.away()
     return world.now, manager.ended

@@ -27,7 +27,7 @@ class LoseHosts(Request):
             raise UsageError("nobody manages the run, so nobody has missed the host", where=target.paths.name,
                              hint=f"first: sshjobs resume {target.paths.name} --detach")
         for host in known_hosts(self._names, target.hosts()):
-            if manager.schedule.is_up(host.name):
+            if manager.schedule.hosts.is_up(host.name):
                 raise UsageError("the host answers", where=host.name, hint="drain or remove it, or cancel its jobs")
         self._gone = [job for name in self._names for job in manager.placement.on(name)]
         return Change(), {"ok": True, "jobs": [job.name for job in self._gone]}

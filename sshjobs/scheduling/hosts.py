@@ -1,0 +1,240 @@
+"""The hosts of a run as the schedule sees them: which can be used, how many jobs each has, which have room."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+
+from sshjobs.model.host import Host
+from sshjobs.model.states import STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN
+from sshjobs.scheduling.durations import SLOW, Durations
+from sshjobs.scheduling.place import Place
+from sshjobs.scheduling.queue import Queue
+
+#: Jobs are prefetched, so that a slot that falls free starts the next one with no round trip: as many as the host ends
+#: in so many seconds, on top of two round trips. What is prefetched no other host can take.
+HORIZON = 0.06
+#: Most jobs prefetched for a slot.
+MAX_PREFETCHED = 64
+#: State of a host whose slots are taken but for which more may be prefetched.
+FILLING = "filling"
+
+
+class ScheduledHosts:
+    """Keeps what is known of each host, and counts that follow from it. Every operation is O(1) in hosts.
+
+    :param durations: how long jobs take where
+    :ivar queue: every host: free (a slot is free), filling (more may be prefetched), busy (full, or nothing to do
+        there), unknown (not reached, or away) and error (not usable until a person acts)
+    :ivar brisk_slots: the slots of all hosts that can be used and are not slow
+    :ivar idle: how many hosts have a free slot
+    :ivar prefetching: hosts with prefetched jobs
+    :ivar deferred: hosts that are deferred
+    :ivar dry: hosts without a job in any line of theirs
+    """
+
+    def __init__(self, hosts: Iterable[Host], durations: Durations, rng: random.Random | None = None):
+        self._places = {host.name: Place(host) for host in hosts}
+        self.queue: Queue[str] = Queue(
+            [STATE_UNKNOWN, STATE_FREE, FILLING, STATE_BUSY, STATE_ERROR], self._places)
+        if rng is not None:
+            self.queue.rng = rng
+        self._durations = durations
+        #: How many hosts can be reached, can be used, are hungry.
+        self._up = self._usable = self._hungry = 0
+        self.brisk_slots = self.idle = 0
+        # As keys: what comes first there is chosen, and that must not hang on how this process hashes text.
+        self.prefetching, self.deferred, self.dry = dict[str, None](), dict[str, None](), dict[str, None]()
+
+    # -- all of them ---------------------------------------------------------------------------------------------
+
+    def __contains__(self, host: str) -> bool:
+        return host in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __getitem__(self, host: str) -> Place:
+        return self._places[host]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all hosts, in the user's order."""
+        return list(self._places)
+
+    def any_up(self) -> bool:
+        """Tell whether any host can be reached."""
+        return self._up > 0
+
+    def any_usable(self) -> bool:
+        """Tell whether there is any host on which jobs are launched."""
+        return self._usable > 0
+
+    def is_sated(self) -> bool:
+        """Tell whether every host has enough to do for the moment, so that there is no hurry."""
+        return self._up > 0 and not self._hungry
+
+    def may_come(self, host: str) -> bool:
+        """Tell whether a host can be used, or may be soon."""
+        return host in self._places and self._places[host].may_come
+
+    def fullest(self) -> str | None:
+        """Return the host with most prefetched jobs for its slots; ``None`` where none are."""
+        return max(self.prefetching, key=lambda host: self._places[host].load / self._places[host].slots, default=None)
+
+    # -- one of them ---------------------------------------------------------------------------------------------
+
+    def slots(self, host: str) -> int:
+        """Return how many jobs a host takes at a time; 0 where it has not answered yet."""
+        return self._places[host].slots
+
+    def load(self, host: str) -> int:
+        """Return how many attempts are on a host."""
+        return self._places[host].load
+
+    def count(self, host: str, more: int) -> None:
+        """Count further attempts on a host, or fewer."""
+        self._places[host].load += more
+        self.settle(host)
+
+    def is_up(self, host: str) -> bool:
+        """Tell whether a host can be reached."""
+        return host in self._places and self._places[host].up
+
+    def is_kept_away(self, host: str) -> bool:
+        """Tell whether jobs are kept away from a host because they go wrong there."""
+        return self._places[host].kept_away
+
+    def is_drained(self, host: str) -> bool:
+        """Tell whether a person wants nothing more launched on a host."""
+        return self._places[host].drained
+
+    def note_round_trip(self, host: str, seconds: float) -> None:
+        """Note the time of a round trip to a host."""
+        place = self._places.get(host)
+        if place is not None:
+            place.round_trip = seconds
+
+    def prefetch_limit(self, host: str) -> int:
+        """Return how many jobs may be prefetched to a host: none as long as nobody knows how long jobs take,
+        and none of long ones."""
+        return self._prefetch_limit(host, self._places[host])
+
+    def _prefetch_limit(self, host: str, place: Place) -> int:
+        duration = self._durations.on(host)
+        if duration is None:
+            return 0
+        horizon = HORIZON + 2 * place.round_trip
+        if duration > 2 * horizon:
+            return 0
+        each = min(MAX_PREFETCHED, int(horizon / max(duration, horizon / MAX_PREFETCHED)) + 1)
+        # A few short jobs do not promise that the next ones are short.
+        return min(place.slots * each, self._durations.ended(host))
+
+    # -- what changes --------------------------------------------------------------------------------------------
+
+    def add(self, host: Host) -> Place:
+        """Add a host, or one that comes back."""
+        place = self._places[host.name] = Place(host)
+        if host.name in self.queue:
+            self.queue.SetState(host.name, STATE_UNKNOWN)
+        else:
+            self.queue.Add(host.name)
+        return place
+
+    def remove(self, host: str) -> Place:
+        """Forget a host that is down; return what was known of it."""
+        self.deferred.pop(host, None)
+        self.dry.pop(host, None)
+        return self._places.pop(host)
+
+    def up(self, host: str, slots: int) -> None:
+        """A host can be used, for so many jobs at a time."""
+        place = self._places[host]
+        self._up += not place.up
+
+        def change() -> None:
+            place.up, place.tried, place.slots = True, True, slots
+
+        self._change(place, change)
+
+    def down(self, host: str, *, lasting: bool) -> None:
+        """A host cannot be used for now, or (``lasting``) until a person acts."""
+        place = self._places[host]
+        self._up -= place.up
+
+        def change() -> None:
+            place.up, place.tried = False, True
+
+        self._change(place, change)
+        self.queue.SetState(host, STATE_ERROR if lasting else STATE_UNKNOWN)
+
+    def mark(self, host: str, mark: str, value: bool) -> None:
+        """Note something about a host that decides whether jobs are launched there: ``drained``, ``kept_away``,
+        ``prepared``."""
+        place = self._places[host]
+        self._change(place, lambda: setattr(place, mark, value))
+
+    def set_slots(self, host: str, slots: int) -> None:
+        """Change how many jobs a host takes at a time; what runs there is left alone."""
+        self._places[host].slots = slots
+        self.settle(host)
+
+    def _change(self, place: Place, change: Callable[[], None]) -> None:
+        self._usable -= place.usable
+        change()
+        self._usable += place.usable
+        self.settle(place.host.name)
+
+    def defer(self, host: str, until: float) -> None:
+        """Give a slow host nothing more for now.
+
+        :param until: when that makes no sense any more, by the clock of the schedule
+        """
+        self._places[host].deferred_until = until
+        self.deferred[host] = None
+        self.settle(host)
+
+    def end_deferral(self, host: str) -> None:
+        """Let a host have jobs again."""
+        self.deferred.pop(host, None)
+        self._places[host].deferred_until = None
+        self.settle(host)
+
+    def set_dry(self, host: str, dry: bool) -> None:
+        """Note whether no line of a host has a job."""
+        self._places[host].dry = dry
+        if dry:
+            self.dry[host] = None
+        else:
+            self.dry.pop(host, None)
+        self.settle(host)
+
+    def settle(self, host: str) -> None:
+        """Put a host where it belongs after something about it has changed. This is done twice for every job."""
+        place = self._places[host]
+        load, slots, up = place.load, place.slots, place.up
+        limit = self._prefetch_limit(host, place)
+        usable = up and not place.drained and not place.kept_away and place.prepared
+        brisk = slots if usable and self._durations.slowness(host) <= SLOW else 0
+        if brisk != place.brisk:
+            self.brisk_slots += brisk - place.brisk
+            place.brisk = brisk
+        usable = usable and place.deferred_until is None
+        idle, hungry = usable and load < slots, usable and load <= slots + limit // 2
+        if idle is not place.idle:
+            place.idle = idle
+            self.idle += 1 if idle else -1
+        if hungry is not place.hungry:
+            place.hungry = hungry
+            self._hungry += 1 if hungry else -1
+        if up and load > slots:
+            self.prefetching[host] = None
+        else:
+            self.prefetching.pop(host, None)
+        if up:
+            state = STATE_BUSY
+            if usable and not place.dry:
+                state = STATE_FREE if load < slots else FILLING if load < slots + limit else STATE_BUSY
+            if self.queue.StateOf(host) != state:
+                self.queue.SetState(host, state)
