@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,18 +24,11 @@ from sshjobs.store.database import (
 )
 from sshjobs.store.disk import sync_directory
 from sshjobs.store.identity import ManagerIdentity
+from sshjobs.store.inserts import insert_hosts, insert_jobs, insert_manager, listings, write_brought
 from sshjobs.store.ownership import check_own
 from sshjobs.store.queries import queries
 from sshjobs.store.results import put_aside
-from sshjobs.store.rows import (
-    SpecWriter,
-    attempt_row,
-    clean_text,
-    facts_json,
-    host_json,
-    job_row,
-    new_job_row,
-)
+from sshjobs.store.rows import attempt_row, clean_text, facts_json, job_row
 from sshjobs.store.rundir import RunPaths
 from sshjobs.store.setups import setup_row
 
@@ -96,11 +88,11 @@ class RunStore:
                 connection.execute("DROP INDEX jobs_by_name")
                 row = {"uid": uid, "name": name, "created": created, "options": json.dumps(dict(options))}
                 connection.execute(queries()["insert_run"], row)
-                _insert_hosts(connection, hosts)
-                _insert_jobs(connection, jobs)
+                insert_hosts(connection, hosts)
+                insert_jobs(connection, jobs)
                 connection.execute("CREATE UNIQUE INDEX jobs_by_name ON jobs (name)")
                 if manager is not None:
-                    _insert_manager(connection, 1, manager)
+                    insert_manager(connection, 1, manager)
                 connection.execute("COMMIT")
                 set_journal(connection, aside, network_disk)
         except BaseException:
@@ -146,7 +138,7 @@ class RunStore:
                     raise error
             migrate(self._connection, self.paths.store)
             epoch = int(self._execute("select_commit").fetchone()[0]) + 1
-            _insert_manager(self._connection, epoch, identity)
+            insert_manager(self._connection, epoch, identity)
         self.epoch = epoch
         return epoch
 
@@ -159,7 +151,7 @@ class RunStore:
         if change == Change():
             return
         with self._transaction() as number:
-            _insert_jobs(self._connection, change.add)
+            insert_jobs(self._connection, change.add)
             self._connection.executemany(queries()["insert_cancelled"], ((job.index + 1,) for job in change.cancel))
             for job in change.withdraw:
                 for name in ("delete_brought", "delete_attempts", "delete_job"):
@@ -169,7 +161,7 @@ class RunStore:
                 cursor = self._connection.executemany(
                     queries()["update_job"], (job_row(job, number) for job in change.jobs))
                 self._all_known(cursor.rowcount, len(change.jobs), "job")
-            _insert_hosts(self._connection, change.hosts)
+            insert_hosts(self._connection, change.hosts)
             if change.state is not None:
                 self._execute("update_run_state", {"state": change.state})
             self._write_options(change.options)
@@ -287,7 +279,7 @@ class RunStore:
         """
         if not self.dirty and until is None:
             return
-        listings: dict[str, str] = {}
+        told: dict[str, str] = {}
         with self._transaction() as number:
             if self._jobs:
                 cursor = self._connection.executemany(
@@ -296,9 +288,9 @@ class RunStore:
             if self._attempts:
                 rows = (attempt_row(job, attempt) for attempt, job in self._attempts.items())
                 self._connection.executemany(queries()["write_attempt"], rows)
-                listings = _listings(self._attempts, self._inputs)
-                self._connection.executemany(queries()["insert_inputs"], listings.items())
-                _write_brought(self._connection, self._attempts.items())
+                told = listings(self._attempts, self._inputs)
+                self._connection.executemany(queries()["insert_inputs"], told.items())
+                write_brought(self._connection, self._attempts.items())
             if self._setups:
                 self._connection.executemany(queries()["write_setup"], (
                     setup_row(job, attempt, boot) for attempt, (job, boot) in self._setups.items()))
@@ -324,7 +316,7 @@ class RunStore:
             if until is not None:
                 self._execute("end_manager", {"until": until, "epoch": self.epoch})
         self._left = until is not None
-        self._inputs.update(listings)
+        self._inputs.update(told)
         # Only now: a transaction that failed leaves everything to be written again.
         put_aside(self._attempts, self.paths)
         self._jobs.clear()
@@ -391,62 +383,6 @@ class RunStore:
 def _identity(path: Path) -> tuple[int, int]:
     info = os.stat(path)
     return info.st_dev, info.st_ino
-
-
-def _insert_hosts(connection: sqlite3.Connection, hosts: Iterable[Host]) -> None:
-    connection.executemany(queries()["insert_host"], ((host.name, host_json(host)) for host in hosts))
-
-
-def _insert_manager(connection: sqlite3.Connection, epoch: int, manager: ManagerIdentity) -> None:
-    connection.execute(queries()["update_epoch"], {"epoch": epoch})
-    connection.execute(queries()["insert_manager"], {
-        "epoch": epoch, "pid": manager.pid, "start_ticks": manager.start_ticks,
-        "boot_id": manager.boot_id, "hostname": manager.hostname, "since": manager.since,
-    })
-
-
-def _insert_jobs(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
-    specs = SpecWriter(connection)
-    counts: Counter[tuple[str, str]] = Counter()
-    carried: list[Job] = []
-
-    def rows() -> Iterator[tuple[Any, ...]]:
-        for job in jobs:
-            counts[job.state, job.outcome or ""] += 1
-            if job.attempts:
-                carried.append(job)
-            yield new_job_row(job, specs.number_of(job.spec))
-
-    connection.executemany(queries()["insert_job"], rows())
-    _insert_attempts(connection, carried)
-    connection.executemany(queries()["add_count"], ((*key, n) for key, n in counts.items()))
-
-
-def _insert_attempts(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
-    """Add all attempts of jobs, with what they were given to read."""
-    told = dict[str, str]()
-    for job in jobs:
-        told.update(_listings(job.attempts, told))
-        connection.executemany(queries()["write_attempt"], (attempt_row(job, attempt) for attempt in job.attempts))
-        _write_brought(connection, ((attempt, job) for attempt in job.attempts))
-    connection.executemany(queries()["insert_inputs"], told.items())
-
-
-def _write_brought(connection: sqlite3.Connection, attempts: Iterable[tuple[Attempt, Job]]) -> None:
-    """Write which files were brought of attempts."""
-    rows = ((job.index + 1, one.n, *one.brought) for one, job in attempts if one.brought is not None)
-    connection.executemany(queries()["write_brought"], rows)
-
-
-def _listings(attempts: Iterable[Attempt], known: Container[str]) -> dict[str, str]:
-    """Return what attempts were given to read, by its digest, as far as it is told here and not known yet."""
-    found: dict[str, str] = {}
-    for attempt in attempts:
-        inputs = attempt.inputs
-        if inputs is not None and inputs.listing is not None and not (
-                inputs.digest in known or inputs.digest in found):
-            found[inputs.digest] = json.dumps(inputs.listing)
-    return found
 
 
 def _publish(aside: Path, path: Path) -> None:

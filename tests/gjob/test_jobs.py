@@ -54,40 +54,6 @@ def test_arguments_arrive_byte_exact(link: Link) -> None:
     assert link.stdout("1.1").split(b"\0")[:-1] == [os.fsencode(word) for word in ODD]
 
 
-def test_a_wrapper_gets_the_script_or_the_words_whole(link: Link) -> None:
-    wrap = ["sh", "-c", 'echo "$# in $PWD"; exec env WRAPPED=yes "$@"', "wrapper"]
-    end = link.run("1.1", wrap=wrap, script='echo $WRAPPED; echo "$(false)$WRAPPED" | cat; false | cat; echo not here\n')
-    assert (end["why"], end["status"]) == ("exited", 1), "it is entered once, and the script is as strict as without"
-    first, *rest = link.stdout("1.1").decode().splitlines()
-    assert (first.partition(" in ")[0], rest) == ("5", ["yes", "yes"])
-    link.run("2.1", "printf", "%s\\0", *ODD, wrap=wrap)
-    assert link.stdout("2.1").partition(b"\n")[2].split(b"\0")[:-1] == [os.fsencode(word) for word in ODD]
-
-
-def test_a_wrapper_that_is_not_there_is_told_as_any_program(link: Link) -> None:
-    for end in (link.run("1.1", wrap=["no-such-wrapper", "x"], script="true\n"),
-                link.run("2.1", "true", wrap=["no-such-wrapper", "x"])):
-        assert end["why"] == "cannot_start" and end["msg"].startswith("no such program: no-such-wrapper")
-
-
-def test_the_bash_of_a_script_is_that_of_its_wrapper(far: FarHost, tmp_path: Path) -> None:
-    box = tmp_path / "box"
-    box.mkdir()
-    for name in ("env", "echo"):
-        (box / name).symlink_to(f"/usr/bin/{name}")
-    (box / "bash").write_text('#!/bin/sh\necho "the bash of the box: $*"\n')
-    (box / "bash").chmod(0o755)
-    link = far.connect()
-    link.run("1.1", wrap=["env", f"PATH={box}:/usr/bin:/bin"], script="true\n")
-    assert link.stdout("1.1").startswith(b"the bash of the box: -e -o pipefail /")
-
-
-def test_a_job_knows_how_much_memory_it_asked_for(link: Link) -> None:
-    link.run("1.1", script="echo $SSHJOBS_MEMORY\n", memory=5 << 30)
-    link.run("2.1", script="echo ${SSHJOBS_MEMORY-none}\n")
-    assert (link.stdout("1.1"), link.stdout("2.1")) == (b"%d\n" % (5 << 30), b"none\n")
-
-
 def test_environment_is_the_logins_and_the_jobs_and_ours(far: FarHost) -> None:
     far.environ.update(LOGIN_SAYS="yes", SSHJOBS_TOKEN="of an outer run", SSHJOBS_OTHER="1")
     env = {"ODD": "".join(ODD[:-1]) + "\udcff", "PATH": os.environ["PATH"]}
@@ -128,26 +94,6 @@ def test_no_more_run_at_once_than_there_are_slots(far: FarHost) -> None:
     for number in range(1, 9):
         link.launch(f"{number}.1", script='mkdir "$HOME/$SSHJOBS_SLOT"; sleep 0.03; rmdir "$HOME/$SSHJOBS_SLOT"\n')
     assert {link.end_of(f"{number}.1")["status"] for number in range(1, 9)} == {0}
-
-
-def test_a_strict_script_ends_at_the_first_failure(link: Link) -> None:
-    assert link.run("1.1", script="false\necho on\n")["status"] == 1
-    assert link.run("2.1", script="false | true\necho on\n")["status"] == 1
-    assert link.stdout("1.1") + link.stdout("2.1") == b""
-
-
-def test_a_script_that_is_not_strict_goes_on(link: Link) -> None:
-    assert link.run("1.1", script="false\nfalse | true\necho on\n", strict=False)["status"] == 0
-    assert link.stdout("1.1") == b"on\n"
-
-
-@pytest.mark.parametrize("strict", [True, False])
-def test_a_login_shell_reads_the_profile_without_being_strict_about_it(far: FarHost, strict: bool) -> None:
-    (far.home / ".bash_profile").write_text("false\nFROM_PROFILE=yes\n")
-    link = far.connect()
-    end = link.run("1.1", script="echo $FROM_PROFILE $LINENO\nfalse\necho on\n", login=True, strict=strict)
-    assert end["status"] == (1 if strict else 0)
-    assert link.stdout("1.1") == (b"yes 1\n" if strict else b"yes 1\non\n")
 
 
 def test_a_script_without_bash_says_so(far: FarHost) -> None:
@@ -245,24 +191,6 @@ def test_links_and_loaders_that_are_not_there_are_named(far: FarHost) -> None:
     assert link.run("1.1", str(far.home / "gone"))["msg"] == (
         f"no such program: {far.home}/gone is a link to /no/such/target, which is not there")
     assert "circle" in link.run("2.1", str(far.home / "circle"))["msg"]
-
-
-def test_working_directory_is_the_attempts_own_unless_told(far: FarHost) -> None:
-    (far.home / "there").mkdir()
-    link = far.connect()
-    link.run("1.1", "pwd")
-    assert Path(os.fsdecode(link.stdout("1.1").strip())) == far.directory / "w" / "1.1"
-    for uid, cwd in (("2.1", str(far.home / "there")), ("3.1", "~/there")):
-        link.run(uid, "pwd", "-P", cwd=cwd)
-        assert link.stdout(uid).decode().strip() == os.path.realpath(far.home / "there")
-    end = link.run("4.1", "pwd", cwd="/no/such/place")
-    assert (end["why"], end["msg"]) == ("cannot_start", "no such directory: /no/such/place")
-
-
-def test_nice_is_added(link: Link) -> None:
-    link.run("1.1", "nice", nice=7)
-    link.run("2.1", "nice")
-    assert int(link.stdout("1.1")) - int(link.stdout("2.1")) == 7
 
 
 def test_stdin_is_empty_or_the_given_file(link: Link) -> None:

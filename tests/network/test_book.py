@@ -13,9 +13,6 @@ from sshjobs.model.causes import Cause
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import Outcome
 from sshjobs.network.protocol import link as words
-from sshjobs.network.protocol.fields import Word
-from sshjobs.network.protocol.frames import FRAMES
-from sshjobs.network.session import attempts
 from sshjobs.network.session.attempts import Ended, LiveAttempt
 from sshjobs.network.session.book import HostBook
 from sshjobs.network.session.output_files import OutputFiles
@@ -129,10 +126,3 @@ def test_a_launch_that_a_person_no_longer_wants_is_fenced_and_not_sent(scene: Sc
     (end,) = scene.ends()
     assert (end.outcome, end.cause) == ((Outcome.CANCELLED, None) if wish == "cancel" else
                                         (Outcome.NEVER_STARTED, Cause.TAKEN_BACK))
-
-
-def test_every_word_for_an_end_has_its_outcome() -> None:
-    why = FRAMES["ended"]["why"]
-    assert isinstance(why, Word)
-    assert why.words == {"exited", *attempts._OUTCOMES}
-    assert attempts._CAUSES.keys() <= why.words

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sshjobs.errors import ProtocolError
+from sshjobs.model.causes import Cause
+from sshjobs.model.states import Outcome
 from sshjobs.network.protocol.fields import (
     COUNT,
     LONG,
@@ -63,6 +65,17 @@ PAGE = 1000
 _ON_PAGE, _WHY_NOT = Whole(0, PAGE - 1), Word(frozenset(("link", "not-a-file", "unreadable", "changed", "gone")))
 _INNER = Inner(4096)
 
+#: How an attempt may have ended on a host, with the outcome and the cause which that is here. Where it exited, its
+#: status and the job's ``ok_exit`` decide whether it succeeded.
+ENDS: dict[str, tuple[Outcome, Cause | None]] = {
+    "exited": (Outcome.FAILED, None), "signalled": (Outcome.SIGNALLED, None), "timed_out": (Outcome.TIMED_OUT, None),
+    "oom": (Outcome.OUT_OF_MEMORY, None), "cancelled": (Outcome.CANCELLED, None),
+    "fenced": (Outcome.NEVER_STARTED, Cause.TAKEN_BACK), "start_failed": (Outcome.NEVER_STARTED, None),
+    "cannot_start": (Outcome.NEVER_STARTED, Cause.CANNOT_START), "no_room": (Outcome.NEVER_STARTED, Cause.NO_ROOM),
+    "lost": (Outcome.LOST, Cause.STATUS_UNKNOWN), "lease": (Outcome.LOST, Cause.LEASE),
+    "reboot": (Outcome.LOST, Cause.REBOOT),
+}
+
 #: What a host may say: the frames by their type, with all their keys.
 FRAMES: dict[str, dict[str, Field]] = {
     "welcome": {"v": Whole(0, 1000), "pid": PID, "boot": NAME, "pidns": SIZE, "machine": NAME, "hostname": NAME,
@@ -73,9 +86,7 @@ FRAMES: dict[str, dict[str, Field]] = {
     "state": {"id": UID, "s": Word(frozenset(("absent", "queued", "running")))},
     "started": {"id": UID, "pid": PID, "at": TIME},
     "out": {"id": UID, "s": Whole(1, 2), "off": SIZE, "n": Whole(0, MAX_BODY), "crc": Whole(0, (1 << 32) - 1)},
-    "ended": {"id": UID, "why": Word(frozenset((
-                  "exited", "signalled", "timed_out", "oom", "cancelled", "fenced", "start_failed", "cannot_start",
-                  "no_room", "lost", "lease", "reboot"))),
+    "ended": {"id": UID, "why": Word(frozenset(ENDS)),
               "status": Maybe(STATUS), "signal": Maybe(SIGNAL), "started": Maybe(TIME),
               "ended": Maybe(TIME), "out": SIZE, "err": SIZE, "msg": Maybe(SENTENCE), "cpu": Maybe(Real(0, 1e10)),
               "rss": Maybe(_KIB), "result": Maybe(Result()), "bad_result": Maybe(SENTENCE)},

@@ -14,6 +14,7 @@ from sshjobs.model.outputs import Brought
 from sshjobs.model.params import variables
 from sshjobs.model.spec import Inputs, Job, JobSpec
 from sshjobs.model.states import Outcome
+from sshjobs.network.protocol.frames import ENDS
 
 
 class LiveAttempt:
@@ -109,12 +110,6 @@ class Ended(NamedTuple):
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 #: The exit statuses that are a success where a job says nothing about that.
 _ZERO = (0,)
-_OUTCOMES = {"signalled": Outcome.SIGNALLED, "timed_out": Outcome.TIMED_OUT, "oom": Outcome.OUT_OF_MEMORY,
-             "cancelled": Outcome.CANCELLED, "fenced": Outcome.NEVER_STARTED, "start_failed": Outcome.NEVER_STARTED,
-             "no_room": Outcome.NEVER_STARTED, "cannot_start": Outcome.NEVER_STARTED,
-             "lost": Outcome.LOST, "lease": Outcome.LOST, "reboot": Outcome.LOST}
-_CAUSES = {"lost": Cause.STATUS_UNKNOWN, "reboot": Cause.REBOOT, "lease": Cause.LEASE, "fenced": Cause.TAKEN_BACK,
-           "no_room": Cause.NO_ROOM, "cannot_start": Cause.CANNOT_START}
 
 
 def ended_from(frame: dict[str, Any], ok_exit: Sequence[int] | None = None) -> Ended:
@@ -123,16 +118,15 @@ def ended_from(frame: dict[str, Any], ok_exit: Sequence[int] | None = None) -> E
     :param ok_exit: exit statuses that are a success; ``None``: 0 alone
     """
     why = frame["why"]
+    outcome, cause = ENDS[why]
     if why == "exited":
         outcome = Outcome.SUCCEEDED if frame["status"] in (ok_exit or _ZERO) else Outcome.FAILED
-    else:
-        outcome = _OUTCOMES[why]
     # Only how the main process went is its exit status or its signal; for other ends they are a by-product.
     status = frame["status"] if why == "exited" else None
     signal = frame["signal"] if why == "signalled" else None
     said = [text for text in (frame["msg"], frame.get("bad_result")) if text]
     return Ended(frame["id"], outcome, status, signal, frame["started"], frame["ended"], "; ".join(said) or None,
-                 frame["cpu"], frame["rss"], (frame["out"], frame["err"]), cause=_CAUSES.get(why),
+                 frame["cpu"], frame["rss"], (frame["out"], frame["err"]), cause=cause,
                  result=_compact(left) if (left := frame.get("result")) else None)
 
 
