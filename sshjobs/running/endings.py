@@ -11,7 +11,7 @@ from sshjobs.model.spec import Job
 from sshjobs.model.states import FINAL_STATES, STATE_FREE, Outcome, state_for
 from sshjobs.running.housekeeping import Housekeeping
 from sshjobs.running.stages import Stages
-from sshjobs.scheduling.delays import JITTER, LONGEST_DELAY
+from sshjobs.scheduling.delays import delay_before
 from sshjobs.scheduling.failures import FAILURES, FailureLimit
 from sshjobs.store import Summary
 
@@ -48,8 +48,7 @@ class Endings(Housekeeping):
         if job.not_before is None or (left := job.not_before - self.clock.time()) <= 0:
             return None
         # The clock of this machine may have been set since another manager, or we, wrote that down.
-        longest = max(job.spec.retry_delay or 0.0, LONGEST_DELAY) * (1 + JITTER)
-        return self.clock.monotonic() + min(left, longest)
+        return self.clock.monotonic() + min(left, delay_before(job) or 0.0)
 
     def _recall_end(self, summary: Summary) -> None:
         """Go on with what an earlier manager knew of the end of the run."""

@@ -65,12 +65,13 @@ def test_a_resumed_run_keeps_to_a_delay_and_a_person_need_not(start: Callable[..
 
 
 def test_a_clock_that_was_set_back_makes_no_delay_longer_than_it_can_be(start: Callable[..., Run]) -> None:
-    run = start(Builder().AddJob("false", name="late", retries=1, retry_delay="2h"))
+    run = start(Builder().AddJob("false", name="late", retries=1, retry_delay="2m"))
     wait_until(lambda: run.jobs[0].state == "free" and bool(run.jobs[0].attempts))
     job, manager = run.jobs[0], run.manager
-    job.not_before = time.time() + 1e9
-    at = manager._time_of(job)
-    assert at is not None and at - time.monotonic() <= 7200 * 1.25
+    for later in (3600, 1e9):
+        job.not_before = time.time() + later
+        at = manager._time_of(job)
+        assert at is not None and at - time.monotonic() <= 120 * 1.25
     run.cancel()
     run.wait(60)
 
