@@ -6,21 +6,27 @@ import re
 import time
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from itertools import compress, groupby, islice
 from operator import itemgetter
 from sys import byteorder
 
+from sshjobs.model.selection import Selection
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, STATES, Outcome
-from sshjobs.store.reader import IndexAttempt, RunReader
+from sshjobs.store.indexrows import IndexAttempt, IndexJob
+from sshjobs.store.paging import ranges
+from sshjobs.store.parameters import Parameters
+from sshjobs.store.reader import RunReader
 from sshjobs.store.timeline import Timeline
 
 #: Jobs that are read at a time.
 PAGE = 5_000
-#: Jobs that a search looks at: who has more than that wants other words, not more pages.
+#: Jobs that a search, or one for values, looks at: who has more than that wants other words, not more pages.
 MOST_FOUND = 10_000
+#: Jobs that the store is asked about beside those that are shown.
+MOST_CHECKED = 1_000
 
 #: Seconds above which jobs are not told apart when they are sorted by how long they took.
 _LONGEST = 4_000_000.0
@@ -73,6 +79,7 @@ class JobIndex:
         self._counted = bytearray()
         self._names, self._offsets = bytearray(b"\n"), array("I")
         self._lengths = array("f")
+        self.parameters = Parameters()
         self._commit = -1
         #: Names of hosts by index.
         self.hosts: list[str] = []
@@ -110,8 +117,9 @@ class JobIndex:
             for _ in range(10**9 if pages is None else pages):
                 rows = reader.index_page(len(self), PAGE)
                 for row in rows:
-                    self._append(row[0], row[1])
-                self._update(reader, [(row[0], row[2], row[3], row[4]) for row in rows])
+                    self._append(row.number, row.name)
+                self.parameters.read(rows)
+                self._update(reader, [(row.number, row.state, row.outcome, row.host) for row in rows])
                 if len(rows) < PAGE:
                     break
             else:
@@ -153,7 +161,7 @@ class JobIndex:
 
     def _update(self, reader: RunReader, rows: Sequence[tuple[int, str, str | None, str | None]]) -> None:
         attempts: dict[int, list[IndexAttempt]] = {}
-        for first, last in _ranges([row[0] for row in rows if row[3] is not None]):
+        for first, last in ranges([row[0] for row in rows if row[3] is not None]):
             attempts.update((job, list(group))
                             for job, group in groupby(reader.index_attempts(first, last), itemgetter(0)))
         for number, state, outcome, host in rows:
@@ -211,22 +219,27 @@ class JobIndex:
         return self._names[begin:self._names.index(b"\n", begin)].decode("utf-8", "replace")
 
     def select(self, *, states: Iterable[str] = (), outcomes: Iterable[str] = (), host: str | None = None,
-               search: str = "", sort: str = "number", descending: bool = False, offset: int = 0,
-               limit: int = 100) -> tuple[int, bool, list[int]]:
+               params: Selection | None = None, search: str = "", sort: str = "number", descending: bool = False,
+               offset: int = 0, limit: int = 100) -> tuple[int, bool, list[int]]:
         """Return how many jobs fit, whether there are more than were counted, and the numbers of one page of them.
 
         :param states: any of these; none means all; ``outcomes`` likewise
         :param host: the host of the newest attempt
+        :param params: values of parameters; of the entry ``""``: in any entry
         :param search: a part of the name, in any case
         :param sort: ``number``, ``name``, ``state``, ``host`` or ``seconds``
+        :raises UsageError: no job has such a parameter
         """
         wanted = list(states) or (STATES if _NO_JOB in self._states else [])
         masks = [mask for mask in (_mask(self._states, [_STATE_CODES[state] for state in wanted]),
                                    _mask(self._outcomes, [_OUTCOME_CODES[outcome] for outcome in outcomes]),
                                    self._host_mask(host)) if mask is not None]
         mask, more = _and(masks), False
+        if params is not None:
+            mask, more = self._with_values(params, mask)
         if search:
-            mask, more = self._matching(search, mask)
+            mask, unseen = self._matching(search, mask)
+            more = more or unseen
         if mask is not None and sort == "number":
             fitting: Iterable[int] = _ones_down(mask) if descending else _ones(mask)
         else:
@@ -235,6 +248,23 @@ class JobIndex:
             fitting = order if mask is None else compress(order, map(mask.__getitem__, order))
         return (len(self) if mask is None else mask.count(1), more,
                 [at + 1 for at in islice(fitting, offset, offset + limit)])
+
+    def of_entry(self, entry: str, states: Iterable[str], params: Mapping[str, str], most: int) -> list[IndexJob]:
+        """Return the first jobs of an entry in some states, so many at most. Of the parameters that they and ``params``
+        have in common none differs."""
+        if self._reader is None:
+            return []
+        of_it = bytearray(self.parameters.entry_mask(entry, len(self)))
+        if (alone := self._reader.job(entry)) is not None and alone.number <= len(self):
+            of_it[alone.number - 1] = 1
+        mask = _and([bytes(of_it), _mask(self._states, [_STATE_CODES[state] for state in states]) or b""]) or b""
+        first = self._reader.index_jobs([at + 1 for at in islice(_ones(mask), 1)])
+        shared = {name: params[name] for job in first for name in job.names if name in params}
+        mask = _and([mask, *self.parameters.possible(shared, len(self))]) or b""
+        numbers = [at + 1 for at in islice(_ones(mask), most + MOST_CHECKED)]
+        # Where several values share a byte, the store says which it is.
+        return [job for job in self._reader.index_jobs(numbers)
+                if entry == (job.entry or job.name) and Selection(entry, shared).selects(job.params)][:most]
 
     def prepare(self, sort: str) -> None:
         """Have an order of the jobs ready, so that the first who asks for it need not wait."""
@@ -297,6 +327,18 @@ class JobIndex:
         codes, halves = self._hosts.tobytes(), wanted.to_bytes(2, byteorder)
         return _and([codes[n::2].translate(bytes(half == one for one in range(256))) for n, half in enumerate(halves)])
 
+    def _with_values(self, wanted: Selection, mask: bytes | None) -> tuple[bytes, bool]:
+        masks, certain = self.parameters.masks(wanted, len(self))
+        found = _and(masks if mask is None else [*masks, mask]) or b""
+        if certain or self._reader is None:
+            return found, False
+        # Where several values share a byte, the store says which it is.
+        numbers = [at + 1 for at in islice(_ones(found), MOST_FOUND + 1)]
+        fitting = bytearray(len(self))
+        for job in self._reader.index_jobs(numbers[:MOST_FOUND]):
+            fitting[job.number - 1] = wanted.entry in ("", job.entry) and wanted.selects(job.params)
+        return bytes(fitting), len(numbers) > MOST_FOUND
+
     def _matching(self, search: str, mask: bytes | None) -> tuple[bytes, bool]:
         # No name has a line end, which stands between them here.
         wanted = search.partition("\n")[0].encode("utf-8", "replace").lower() or b"\n\n"
@@ -313,15 +355,28 @@ class JobIndex:
 
 
 def _ones(mask: bytes) -> Iterator[int]:
-    """Yield the places of a mask that are 1."""
+    """Return the places of a mask that are 1."""
+    return compress(range(len(mask)), mask) if _is_dense(mask) else _found(mask)
+
+
+def _ones_down(mask: bytes) -> Iterator[int]:
+    """Return the same from the end."""
+    return compress(range(len(mask) - 1, -1, -1), mask[::-1]) if _is_dense(mask) else _found_down(mask)
+
+
+def _is_dense(mask: bytes) -> bool:
+    """Tell whether a look at each place is quicker than a search for each 1."""
+    return mask.count(1) * 16 > len(mask)
+
+
+def _found(mask: bytes) -> Iterator[int]:
     at = mask.find(1)
     while at >= 0:
         yield at
         at = mask.find(1, at + 1)
 
 
-def _ones_down(mask: bytes) -> Iterator[int]:
-    """Yield the same from the end."""
+def _found_down(mask: bytes) -> Iterator[int]:
     at = mask.rfind(1)
     while at >= 0:
         yield at
@@ -345,16 +400,3 @@ def _and(masks: Sequence[bytes]) -> bytes | None:
     for mask in masks[1:]:
         both &= int.from_bytes(mask, "big")
     return both.to_bytes(len(masks[0]), "big")
-
-
-def _ranges(numbers: Sequence[int], gap: int = 50) -> Iterator[tuple[int, int]]:
-    """Yield ranges that hold all the numbers, which ascend, and few others."""
-    if not numbers:
-        return
-    first = last = numbers[0]
-    for number in numbers[1:]:
-        if number > last + gap:
-            yield first, last
-            first = number
-        last = number
-    yield first, last

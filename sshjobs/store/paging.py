@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -32,3 +32,16 @@ def pages(rows: Iterator[T], size: int) -> Iterator[list[T]]:
             page = []
     if page:
         yield page
+
+
+def ranges(numbers: Sequence[int], gap: int = 50) -> Iterator[tuple[int, int]]:
+    """Yield ranges that hold all the numbers, which ascend, and few others."""
+    if not numbers:
+        return
+    first = last = numbers[0]
+    for number in numbers[1:]:
+        if number > last + gap:
+            yield first, last
+            first = number
+        last = number
+    yield first, last

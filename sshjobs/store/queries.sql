@@ -302,7 +302,18 @@ ORDER BY number LIMIT 100;
 
 -- name: select_index
 -- A page of what an index of the jobs holds, in order.
-SELECT number, name, state, outcome, host FROM jobs WHERE number > ? ORDER BY number LIMIT ?;
+SELECT number, name, state, outcome, host, spec, params FROM jobs WHERE number > ? ORDER BY number LIMIT ?;
+
+-- name: select_index_entries
+-- Of a range of specs those whose jobs are of an entry with another name than theirs, or have parameters.
+SELECT id, json_extract(spec, '$.entry'), json_extract(spec, '$.param_names') FROM specs
+WHERE id BETWEEN ? AND ?
+  AND (json_extract(spec, '$.entry') IS NOT NULL OR json_extract(spec, '$.param_names') IS NOT NULL);
+
+-- name: select_index_params
+-- The same of some jobs, whose numbers are given as a JSON list.
+SELECT number, name, state, outcome, host, spec, params FROM jobs
+WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number;
 
 -- name: select_index_attempts
 -- What the same index holds of the attempts of a range of jobs.

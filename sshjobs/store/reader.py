@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import groupby
 from operator import attrgetter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sshjobs.model.after import Awaited, Member
 from sshjobs.model.outputs import Brought
@@ -25,7 +25,8 @@ from sshjobs.model.states import (
 from sshjobs.store.damage import check_row, damage_told
 from sshjobs.store.database import connect_reader, translated
 from sshjobs.store.identity import ManagerIdentity
-from sshjobs.store.paging import no_collections, pages
+from sshjobs.store.indexrows import IndexAttempt, IndexJob, index_jobs
+from sshjobs.store.paging import no_collections, pages, ranges
 from sshjobs.store.queries import queries
 from sshjobs.store.rows import (
     AttemptRow,
@@ -60,19 +61,6 @@ _CHECKS = {
     "check_doubled": "two of its attempts are on a host at once",
     "check_gaps": "an attempt is missing",
 }
-
-
-class IndexAttempt(NamedTuple):
-    """What an index holds of an attempt. ``size``: bytes that it wrote."""
-
-    job: int
-    host: str
-    state: str
-    outcome: str | None
-    started: float | None
-    ended: float | None
-    cpu: float | None
-    size: int
 
 
 class RunReader:
@@ -260,9 +248,21 @@ class RunReader:
                 return
             after = page[-1].number
 
-    def index_page(self, after: int, limit: int) -> list[tuple[int, str, str, str | None, str | None]]:
-        """Return number, name, state, outcome and host of the jobs that follow a number."""
-        return self._all("select_index", (after, limit))
+    def index_page(self, after: int, limit: int) -> list[IndexJob]:
+        """Return the jobs that follow a number, as an index holds them."""
+        return self._index_jobs("select_index", (after, limit))
+
+    def index_jobs(self, numbers: Sequence[int]) -> list[IndexJob]:
+        """Return the jobs of some numbers likewise, in order."""
+        return self._index_jobs("select_index_params", (json.dumps(numbers),))
+
+    def _index_jobs(self, query: str, parameters: tuple[Any, ...]) -> list[IndexJob]:
+        with damage_told(self.paths.store):
+            rows = self._all(query, parameters)
+            # By ranges: a run may have as many specs as jobs.
+            specs = [row for first, last in ranges(sorted({row[5] for row in rows}))
+                     for row in self._all("select_index_entries", (first, last))]
+            return index_jobs(rows, specs)
 
     def numbers(self) -> Iterator[int]:
         """Yield the numbers of all jobs, in order. Those that were taken back are missing."""

@@ -48,11 +48,12 @@ class OfJob(OfRun):
 
 
 class JobsAsked(OfRun):
-    """Which jobs, in which order, which page of them."""
+    """Which jobs, in which order, which page of them. ``params``: ``lr=0.1, seed=3``, or ``train[lr=0.1]``."""
 
     state: Annotated[list[State], BeforeValidator(_as_list)] = []
     outcome: Annotated[list[Outcome], BeforeValidator(_as_list)] = []
     host: _Text | None = None
+    params: Annotated[str, Field(max_length=1000)] = ""
     search: Annotated[str, Field(max_length=200)] = ""
     sort: Sort = "number"
     order: Literal["asc", "desc"] = "asc"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,7 @@ def _chain(manager: Manager, tell: StatusCallback) -> Callable[[], None]:
 def _asking(manager: Manager) -> Ask:
     """Return how to ask a manager that a program drives itself: in its thread, between two events."""
     def ask(request: dict[str, Any]) -> dict[str, Any]:
-        answer: Future[dict[str, Any]] = Future()
+        answer: futures.Future[dict[str, Any]] = futures.Future()
 
         def act() -> None:
             try:
@@ -159,7 +159,7 @@ def _asking(manager: Manager) -> Ask:
         manager.post(act)
         try:
             return answer.result(REQUEST_TIMEOUT)
-        except TimeoutError:
+        except futures.TimeoutError:
             raise SshjobsError("the run's manager did not answer", where=manager.paths.name,
                                hint="it may have ended, or be too busy; try again") from None
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from sshjobs.model.selection import values_wanted
 from sshjobs.model.spec import JobSpec
 from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_UNKNOWN, STATES
 from sshjobs.store import RunReader
@@ -131,14 +132,18 @@ def _known(job: str, reader: RunReader, index: JobIndex) -> JobRow:
 
 def _jobs(query: models.JobsAsked, reader: RunReader, index: JobIndex) -> models.Jobs:
     if not index.complete and query.sort == "number" and query.order == "asc" and not (
-            query.outcome or query.host or query.search or (query.state and query.offset)):
+            query.outcome or query.host or query.params or query.search or (query.state and query.offset)):
         # While a large run is still being read, its store answers the first question by itself.
         counts, states = reader.summary().counts, query.state or STATES
         found = list(reader.jobs(states, after=query.offset, limit=query.limit))
         return models.Jobs(total=sum(counts[state] for state in set(states)), more=False, ready=True,
                            offset=query.offset, jobs=_infos(found, reader))
+    wanted = values_wanted(query.params) if query.params.strip() else None
+    if wanted is not None and not index.complete:
+        # What no job has may still come.
+        return models.Jobs(total=0, more=True, ready=False, offset=query.offset, jobs=[])
     total, more, numbers = index.select(
-        states=query.state, outcomes=[outcome.value for outcome in query.outcome], host=query.host,
+        params=wanted, states=query.state, outcomes=[outcome.value for outcome in query.outcome], host=query.host,
         search=query.search, sort=query.sort, descending=query.order == "desc", offset=query.offset, limit=query.limit)
     rows = [row for number in numbers if (row := reader.job_numbered(number)) is not None]
     return models.Jobs(total=total, more=more, ready=index.complete, offset=query.offset, jobs=_infos(rows, reader))
@@ -184,7 +189,7 @@ def _job(paths: RunPaths, name: str, reader: RunReader, index: JobIndex) -> mode
     spec = reader.spec_of(row.number)
     sizes = [files.size(paths, files.output_path(paths, name, stream, None)) for stream in ("stdout", "stderr")]
     told = next((host.pulse.get("jobs") for host in reader.hosts() if host.pulse and host.host.name == row.host), None)
-    return models.JobDetail(job=job_info(row, attempts, told), waits=why_it_waits(row, spec, reader),
+    return models.JobDetail(job=job_info(row, attempts, told), waits=why_it_waits(row, spec, reader, index),
                             paused=bool(row.paused), command=_command(spec), params=spec.params,
                             result=read_object(attempts[-1].result) if attempts and attempts[-1].result else {},
                             spec=_shown(spec.as_dict()),

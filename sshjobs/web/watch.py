@@ -57,6 +57,9 @@ class RunWatch:
         self.used = time.monotonic()
         answer = await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, question)
         if not self.index.complete and (self._filling is None or self._filling.done()):
+            filled, self._filling = self._filling, None
+            if filled is not None and not filled.cancelled() and (error := filled.exception()) is not None:
+                raise error
             self._filling = asyncio.create_task(self._fill())
         return answer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sshjobs.model.host import Host
@@ -13,9 +13,9 @@ from sshjobs.store.rundir import RunPaths, create_run
 from tests.store.helpers import finish, launch
 
 
-def named_jobs(names: Sequence[str]) -> list[Job]:
-    """Return jobs with these names."""
-    return [Job(JobSpec(["echo hello"], name=name), index) for index, name in enumerate(names)]
+def named_jobs(names: Sequence[str], params: Mapping[str, Mapping[str, str]] | None = None) -> list[Job]:
+    """Return jobs with these names; ``params``: what parameters they have, by their names."""
+    return [Job(JobSpec(["echo hello"], name=name, params=(params or {}).get(name)), index) for index, name in enumerate(names)]
 
 
 def make_run(results: Path, name: str, jobs: Sequence[str] = ("sim-1", "sim-2", "sim-3"), *,
@@ -31,9 +31,10 @@ def make_run(results: Path, name: str, jobs: Sequence[str] = ("sim-1", "sim-2", 
 class edit:
     """A run to be changed in the body: ``with edit(results, "r", ["x"]) as store: launch(store, store.jobs["x"])``."""
 
-    def __init__(self, results: Path, name: str, jobs: Sequence[str], *, attended: bool = False):
+    def __init__(self, results: Path, name: str, jobs: Sequence[str], *, attended: bool = False,
+                 params: Mapping[str, Mapping[str, str]] | None = None):
         self.paths = create_run(results, name=name)
-        self._made = named_jobs(jobs)
+        self._made = named_jobs(jobs, params)
         self.jobs = {job.name: job for job in self._made}
         self._attended = attended
         self.store = RunStore.create(self.paths, uid=f"{abs(hash((str(results), name))):032x}", name=name,
@@ -47,9 +48,10 @@ class edit:
         self.store.commit()
         self.store.close(None if self._attended else 1_700_000_100.0)
 
-    def done(self, name: str, stdout: bytes = b"", stderr: bytes = b"") -> None:
-        """Let a job succeed."""
+    def done(self, name: str, stdout: bytes = b"", stderr: bytes = b"", result: str | None = None) -> None:
+        """Let a job succeed, and leave a result, which is JSON."""
         launch(self.store, self.jobs[name])
+        self.jobs[name].attempts[-1].result_json = result
         finish(self.store, self.jobs[name])
         self.wrote(name, stdout, stderr)
 

@@ -30,8 +30,13 @@ ASKED = {
     **{f"jobs by {sort}, {order}": f"/api/runs/big-1/jobs?sort={sort}&order={order}&offset={{middle}}"
        for sort in ("name", "state", "host", "seconds") for order in ("asc", "desc")},
     "jobs that failed": "/api/runs/big-1/jobs?state=error&sort=seconds",
+    "jobs done, last page": "/api/runs/big-1/jobs?state=done&offset={almost}",
+    "jobs done, last first": "/api/runs/big-1/jobs?state=done&order=desc&offset={almost}",
     "jobs by outcome and host": "/api/runs/big-1/jobs?outcome=failed&host=h050&sort=seconds&order=desc",
     "jobs found": "/api/runs/big-1/jobs?search=77", "jobs found, none": "/api/runs/big-1/jobs?search=nothing-of-the-kind",
+    "jobs by a value of many": "/api/runs/big-1/jobs?params=lr=0.3&offset={tenth}",
+    "jobs by values and state": "/api/runs/big-1/jobs?params=job[lr=.3,batch=13]&state=done&sort=seconds&order=desc",
+    "jobs by a value of one": "/api/runs/big-1/jobs?params=seed={middle}",
     "job": "/api/runs/big-1/job?job=job-{middle}", "output": "/api/runs/big-1/output?job=job-{middle}&stream=stdout",
     "host": "/api/runs/big-1/host?host=h050", "timeline": "/api/runs/big-1/timeline",
     "timeline, a part": "/api/runs/big-1/timeline?begin=1700002000&end=1700003000",
@@ -40,7 +45,8 @@ ASKED = {
 
 
 def make_big(results: Path, jobs: int) -> RunPaths:
-    """Make a run that has ended: jobs on 100 hosts, each of some seconds, one in fifty failed."""
+    """Make a run that has ended: jobs on 100 hosts, each of some seconds, one in fifty failed; with parameters of 10, 128 and
+    as many values as there are jobs."""
     with edit(results, "big-1", ["job-0"], attended=True) as made:
         paths, connection = made.paths, made.store._connection
         connection.execute("BEGIN")
@@ -53,10 +59,11 @@ def make_big(results: Path, jobs: int) -> RunPaths:
             connection.execute("INSERT INTO hosts (name, host, facts, state, since) VALUES (?, ?, ?, 'up', 1700000000)",
                                (host["name"], json.dumps(host), json.dumps({"cores": 8, "memory": 1 << 34, "gpus": []})))
         connection.execute(f"""
-            INSERT INTO jobs (number, name, spec, repeat, state, outcome, exit_status, host)
+            INSERT INTO jobs (number, name, spec, repeat, state, outcome, exit_status, host, params)
             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {jobs})
             SELECT i, 'job-' || i, 1, i, iif(i % 50, 'done', 'error'), iif(i % 50, 'succeeded', 'failed'), iif(i % 50, 0, 3),
-                   printf('h%03d', i % {HOSTS}) FROM n""")
+                   printf('h%03d', i % {HOSTS}), json_array('0.' || i % 10, '' || i % 128, '' || i) FROM n""")
+        connection.execute("UPDATE specs SET spec = json_set(spec, '$.entry', 'job', '$.param_names', json('[\"lr\", \"batch\", \"seed\"]'))")
         connection.execute("""
             INSERT INTO attempts (job, n, host, token, state, outcome, exit_status, started, ended, pid, out_size, err_size,
                                   cpu, rss, released)
@@ -119,7 +126,8 @@ def measure(served: Server, jobs: int) -> dict[str, tuple[float, int]]:
             times = []
             for _ in range(2):
                 began = time.perf_counter()
-                answer = client.get(path.format(last=max(0, jobs - 100), middle=jobs // 2))
+                answer = client.get(path.format(last=max(0, jobs - 100), middle=jobs // 2, tenth=jobs // 20,
+                                                almost=jobs * 49 // 50 - 50))
                 times.append(time.perf_counter() - began)
                 assert answer.status_code == 200, (name, answer.text)
             found[name] = min(times), int(answer.num_bytes_downloaded)

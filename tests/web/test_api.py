@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -46,6 +48,10 @@ def test_runs_hosts_and_jobs_are_as_the_store_has_them(served: Served) -> None:
     ({"order": "desc", "limit": 1}, ["fit-20"]), ({"sort": "name", "limit": 3}, ["fit-1", "fit-10", "fit-11"]),
     ({"sort": "seconds", "order": "desc", "state": "error"}, ["fit-11"]), ({"sort": "host", "order": "desc", "limit": 1}, ["fit-11"]),
     ({"search": "."}, []), ({"search": "\n"}, []),
+    ({"params": "lr=0.10, seed=9"}, ["fit-9"]), ({"params": "fit-9[lr=.1]"}, ["fit-9"]), ({"params": "seed=11", "state": "done"}, []),
+    ({"params": "lr=0.3", "state": "free", "sort": "name", "order": "desc"}, ["fit-19", "fit-15"]),
+    ({"params": "lr=0.1", "search": "-1", "outcome": "succeeded"}, ["fit-1"]), ({"params": "lr=0.1", "offset": 4}, ["fit-17"]),
+    ({"params": "lr=7"}, []), ({"params": " "}, [f"fit-{n}" for n in range(1, 21)]),
 ])
 def test_jobs_are_filtered_sorted_and_cut_by_the_server(served: Served, asked: dict[str, object], found: list[str]) -> None:
     with served.client() as client:
@@ -53,6 +59,14 @@ def test_jobs_are_filtered_sorted_and_cut_by_the_server(served: Served, asked: d
         answer = client.get("/api/runs/sweep-1/jobs", params=asked).json()  # type: ignore[arg-type]
         assert [job["name"] for job in answer["jobs"]] == found
         assert answer["total"] >= len(found) and not answer["more"]
+
+
+@pytest.mark.parametrize(("params", "why"), [("lr", "write lr=0.1"), ("=1", "write lr=0.1"), ("l=1", "did you mean lr"), ("x" * 1001, "1000")])
+def test_what_is_no_value_of_a_parameter_is_told(served: Served, params: str, why: str) -> None:
+    with served.client() as client:
+        ready(client)
+        answer = client.get("/api/runs/sweep-1/jobs", params={"params": params})
+        assert answer.status_code in (409, 422) and why in answer.json()["error"]
 
 
 def test_output_comes_in_pieces_and_as_a_whole(served: Served, results: Path) -> None:
@@ -136,6 +150,18 @@ def test_a_damaged_run_is_named_and_the_others_are_shown(served: Served, results
         runs = {run["name"]: run for run in client.get("/api/runs").json()["runs"]}
         assert "damaged" in runs["sweep-1"]["damaged"] and runs["good-1"]["total"] == 1
         assert client.get("/api/runs/sweep-1/jobs").status_code == 503
+
+
+def test_what_is_damaged_in_the_middle_of_a_run_is_told(results: Path, served: Served, capfd: pytest.CaptureFixture[str]) -> None:
+    with sqlite3.connect(results / "sweep-1" / "run.db") as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("UPDATE jobs SET state = 'nonsense' WHERE number = 15")
+    connection.close()
+    with served.client() as client:
+        wait_until(lambda: client.get("/api/runs/sweep-1/overview").status_code == 503, 20)
+        wait_until(lambda: "damaged" in client.get("/api/runs/sweep-1/overview").text, 20)
+    gc.collect()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_events_tell_everything_first_and_then_what_changed(results: Path) -> None:

@@ -1,7 +1,10 @@
-"""Names, outputs, reasons and file names in 60 spellings that would be a part of a page, or lead elsewhere, if pages let them."""
+"""Names, outputs, reasons, parameters, results and file names in 60 spellings that would be a part of a page, or lead elsewhere, if pages
+let them."""
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +36,26 @@ def test_there_are_sixty_spellings_and_none_twice() -> None:
     assert len(set(SPELLINGS)) == len(SPELLINGS) >= 60
 
 
+def give_values(store: Path, names: list[str], spellings: list[str]) -> None:
+    """Give jobs parameters and results that are called so and have such values, as a store that was forged may have them."""
+    with sqlite3.connect(store) as connection:
+        for name, spelling in zip(names, spellings, strict=True):
+            for statement, values in (
+                    ("UPDATE specs SET spec = json_set(spec, '$.param_names', json_array(?, 'p')) WHERE id = (SELECT spec FROM jobs WHERE name = ?)", (spelling, name)),
+                    ("UPDATE jobs SET params = json_array(?, ?) WHERE name = ?", (spelling, spelling, name)),
+                    ("UPDATE attempts SET result = ? WHERE job = (SELECT number FROM jobs WHERE name = ?)",
+                     (json.dumps({spelling: spelling, "r": spelling, "of": {spelling: [spelling]}}), name))):
+                assert connection.execute(statement, values).rowcount == 1
+    connection.close()
+
+
 @pytest.mark.parametrize("part", range(3))
 def test_hostile_words_are_text_and_nothing_else(chromium: Any, tmp_path: Path, part: int) -> None:
     spellings = SPELLINGS[part::3]
     names = [spelling.replace("/", "\u2215") for spelling in spellings]
-    with edit(tmp_path / "results", "bad-1", names) as run:
+    # Each with parameters called otherwise, so that each has a spec of its own.
+    params = {name: {f"q{n}": ""} for n, name in enumerate(names)}
+    with edit(tmp_path / "results", "bad-1", names, params=params) as run:
         run.store.add_hosts([Host(spelling) for spelling in spellings])
         for name, spelling in zip(names, spellings, strict=True):
             run.failed(name, spelling.encode(), spelling.encode())
@@ -49,6 +67,7 @@ def test_hostile_words_are_text_and_nothing_else(chromium: Any, tmp_path: Path, 
             outputs = run.paths.files(name)
             outputs.mkdir(parents=True)
             (outputs / (name + ".txt")).write_text(spelling)
+    give_values(run.paths.store, names, spellings)
     with serving(tmp_path / "results") as served:
         context = chromium.new_context()
         page = log_in(context, served)
@@ -67,6 +86,10 @@ def test_hostile_words_are_text_and_nothing_else(chromium: Any, tmp_path: Path, 
         page.goto(f"{served.address}/?run=bad-1&view=jobs")
         page.wait_for_selector("#jobs")
         assert column(page, "jobs", 2) == [name.strip() for name in names]
+        page.goto(f"{served.address}/?run=bad-1&view=results")
+        page.wait_for_selector("#results")
+        assert sorted(column(page, "results", 1)) == sorted(name.strip() for name in names)
+        _nothing_foreign(page)
         page.goto(f"{served.address}/?run=bad-1")
         page.wait_for_selector("#hosts")
         for name, spelling in zip(names, spellings, strict=True):
@@ -74,16 +97,25 @@ def test_hostile_words_are_text_and_nothing_else(chromium: Any, tmp_path: Path, 
             page.wait_for_function("text => document.querySelector('pre.output').textContent.includes(text)", arg=_shown(spelling))
             page.wait_for_selector("#files li")
             assert page.locator("p.note.bad").first.text_content() == spelling
+            for title in ("Parameters", "Result"):
+                shown = page.locator(f"dl[aria-label={title}]")
+                assert spelling in shown.locator("dt").all_text_contents() and spelling in shown.locator("dd").all_text_contents()
             _show(page, {"run": "bad-1", "view": "host", "host": spelling}, spelling)
+            for view, key in (("jobs", "params"), ("jobs", "search"), ("jobs", "host"), ("results", "where"), ("results", "sort"), ("", "filter"), ("", "sort")):
+                _show(page, {"run": "bad-1", "view": view, key: spelling}, {"": None, "jobs": "Jobs", "results": "Results"}[view])
+            _show(page, {"run": "bad-1", "view": "jobs", "params": f"p={spelling}"}, "Jobs")
+            page.wait_for_function("name => [...document.querySelectorAll('#jobs tbody tr td:nth-child(2)')].some(cell => cell.innerText.trim() === name)",
+                                   arg=name.strip())
             _nothing_foreign(page)
         assert wrong == [] and page.complaints == []
         context.close()
 
 
-def _show(page: Any, place: dict[str, str], title: str) -> None:
+def _show(page: Any, place: dict[str, str], title: str | None) -> None:
     page.evaluate("place => { history.pushState(null, '', '?' + new URLSearchParams(place));"
                   "dispatchEvent(new PopStateEvent('popstate')); }", place)
-    page.wait_for_function("title => document.querySelector('h1')?.textContent === title", arg=title)
+    page.wait_for_function("title => title === null ? document.querySelector('#totals') : document.querySelector('h1')?.textContent === title",
+                           arg=title)
     _nothing_foreign(page)
 
 

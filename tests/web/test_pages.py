@@ -13,7 +13,8 @@ import pytest
 from tests.web.serving import Served, serving
 
 PAGES = {"runs": "", "cluster": "?run=sweep-1", "jobs": "?run=sweep-1&view=jobs", "job": "?run=sweep-1&view=job&job=fit-11",
-         "host": "?run=sweep-1&view=host&host=b", "timeline": "?run=sweep-1&view=timeline",
+         "job with a result": "?run=sweep-1&view=job&job=fit-1", "jobs found": "?run=sweep-1&view=jobs&params=lr%3D0.1",
+         "no jobs found": "?run=sweep-1&view=jobs&params=nosuch%3D1", "host": "?run=sweep-1&view=host&host=b", "timeline": "?run=sweep-1&view=timeline",
          "manage": "?run=sweep-1&view=manage", "results": "?run=sweep-1&view=results", "together": "?view=together"}
 #: The tables that sort, and the pages that they are on.
 TABLES = {"runs": "runs", "cluster": "hosts", "together": "hosts", "manage": "manage", "jobs": "jobs", "results": "results"}
@@ -124,6 +125,28 @@ def test_jobs_are_searched_filtered_and_opened(page: Any, served: Served) -> Non
     assert page.complaints == []
 
 
+def test_jobs_are_found_by_their_parameters_and_the_address_says_so(page: Any, served: Served) -> None:
+    page.goto(served.address + PAGES["jobs"])
+    page.get_by_label("Parameters").fill("lr=0.10, seed=5")
+    page.wait_for_function("() => document.querySelector('#found')?.innerText.startsWith('1 ')")
+    assert column(page, "jobs", 2) == ["fit-5"] and "params=lr" in page.url
+    page.get_by_label("Parameters").fill("lr=0.1")
+    page.wait_for_function("() => document.querySelector('#found')?.innerText.startsWith('5 ')")
+    page.reload()
+    page.wait_for_function("() => document.querySelector('#found')?.innerText.startsWith('5 ')")
+    page.get_by_label("done", exact=True).check()
+    page.wait_for_function("() => document.querySelector('#found')?.innerText.startsWith('3 ')")
+    assert column(page, "jobs", 2) == ["fit-1", "fit-5", "fit-9"]
+    page.get_by_label("Parameters").fill("rate=0.1")
+    page.get_by_text("no job has a parameter 'rate'").wait_for()
+    # From a job to all that share a value with it.
+    page.goto(served.address + PAGES["job with a result"])
+    page.locator("dl[aria-label=Parameters]").get_by_role("link", name="0.1").click()
+    page.wait_for_function("() => document.querySelector('#found')?.innerText.startsWith('5 ')")
+    assert page.get_by_label("Parameters").input_value() == "lr=0.1"
+    assert page.complaints == []
+
+
 def test_output_shows_colours_as_spans_and_overwritten_lines_once(page: Any, served: Served, results: Path) -> None:
     (results / "sweep-1/jobs/fit-12/stdout").write_bytes(
         b"\x1b[31mred\x1b[0m plain\n10 %\r50 %\r100 %\n<img src=x onerror=alert(1)>\x1b]0;title\x07\xe2\x80\xaeend\n")
@@ -182,6 +205,19 @@ def test_https_with_one_file_and_with_two(chromium: Any, results: Path, tmp_path
         page = log_in(context, served)
         cookie, = context.cookies()
         assert cookie["secure"] and page.url.startswith("https://")
+        context.close()
+
+
+def test_below_the_path_of_a_proxy_pages_find_their_files_and_the_api(chromium: Any, results: Path) -> None:
+    with serving(results, base="/lab/jobs") as served:
+        context = chromium.new_context()
+        page = log_in(context, served)
+        page.get_by_role("link", name="sweep-1").click()
+        page.wait_for_selector("#hosts")
+        page.get_by_role("link", name="Jobs", exact=True).click()
+        page.get_by_role("link", name="fit-1", exact=True).click()
+        page.wait_for_function("() => [...document.querySelectorAll('#files img')].some(img => img.complete && img.naturalWidth)")
+        assert page.url.startswith(f"{served.address}/lab/jobs/") and page.complaints == []
         context.close()
 
 

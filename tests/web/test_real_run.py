@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -145,6 +146,89 @@ def test_two_browsers_watch_and_manage_a_run_over_ssh(chromium: Any, lab: BaseLa
         web.close()
 
 
+#: A picture, and how a job draws it.
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNg+M/AAAADAQEANL4M1QAAAABJRU5ErkJggg=="
+PAINT = [f"echo {DOT} | base64 -d > dot.png", "mkdir notes", "echo '<script>alert(1)</script>' > notes/page.html", 'echo \'{"loss": 0.25}\' > "$SSHJOBS_RESULT_FILE"']
+
+
+@pytest.mark.lab
+def test_what_jobs_leave_why_they_wait_and_what_a_person_does_about_it(chromium: Any, lab: BaseLab, tmp_path: Path) -> None:
+    hosts = [host.name for host in lab.hosts[:4]]
+
+    def everywhere(name: str) -> None:
+        for host in lab.hosts:
+            (host.home / name).touch()
+
+    specs = [JobSpec(PAINT, name=f"paint-{n}", entry="paint", params={"lr": f"0.{n}"}, outputs=["*.png", "notes"]) for n in (1, 2, 3)]
+    specs += [JobSpec(["echo not mended >&2; test -e ~/mended"], name="fails"),
+              JobSpec(["while [ ! -e ~/open ]; do sleep 0.05; done"], name="gate"),
+              JobSpec(["echo late"], name="late", after=["gate"])]
+    (tmp_path / "hosts.txt").write_text("".join(f"{name} slots=2\n" for name in hosts))
+    run = Run.start(specs, [f"{name} slots=2" for name in hosts[:2]], results=tmp_path / "results", name="web-2", ssh_config=str(lab.ssh_config),
+                    stays_open=True)
+    state = {job.spec.name: job for job in run.jobs}
+    with run, serving(tmp_path / "results", hosts_file=tmp_path / "hosts.txt") as served:
+        web = Watched(run, lab, served, chromium)
+        one = web.one
+        wait_until(lambda: state["fails"].state == "error" and all(state[f"paint-{n}"].state == "done" for n in (1, 2, 3)), 60)
+
+        # By the value of a parameter to a job, what it left, and its picture.
+        web.go(one, "&view=jobs&params=paint[lr=.2]")
+        one.get_by_role("link", name="paint-2").click()
+        one.locator("dl[aria-label=Result]").get_by_text("0.25").wait_for()
+        one.wait_for_function("() => [...document.querySelectorAll('#files img')].some(img => img.complete && img.naturalWidth === 1)")
+        with one.expect_download() as download:
+            one.get_by_role("link", name="notes/page.html").click()
+        assert Path(download.value.path()).read_text() == "<script>alert(1)</script>\n"
+        web.go(one, "&view=results&where=loss<0.3&sort=lr&order=desc")
+        one.wait_for_selector("#results")
+        assert one.locator("#results tbody tr td:first-child").all_inner_texts() == ["paint-3", "paint-2", "paint-1"]
+
+        # Why a job waits, and why one failed.
+        web.go(one, "&view=job&job=late")
+        one.get_by_text("it runs after gate, which has not succeeded").wait_for()
+        web.go(one, "&view=job&job=fails&stream=stderr")
+        one.get_by_text("failed, status 1").first.wait_for()
+        one.get_by_text("not mended").first.wait_for()
+        failed_on = str(state["fails"].host)
+        web.go(one, f"&view=host&host={failed_on}")
+        one.get_by_text("0.0 % on all others").wait_for()
+
+        # Paused, nothing is launched, whatever ends and whoever is told to run again.
+        web.go(one, "&view=manage")
+        one.get_by_role("button", name="Pause", exact=True).click()
+        one.get_by_text("paused: nothing is launched").wait_for()
+        everywhere("open")
+        wait_until(lambda: state["gate"].state == "done", 30)
+        everywhere("mended")
+        web.go(one, "&view=job&job=fails")
+        one.get_by_role("button", name="Try again").click()
+        one.get_by_text("the run is paused by a person").wait_for()
+        web.go(one, "&view=job&job=late")
+        one.get_by_text("the run is paused by a person").wait_for()
+        assert len(state["fails"].attempts) == 1 and not state["late"].attempts
+        web.go(one, "&view=manage")
+        one.get_by_role("button", name="Unpause").click()
+        wait_until(lambda: state["fails"].state == state["late"].state == "done", 30)
+        web.go(one, "&view=job&job=fails")
+        one.get_by_label("Of attempt").select_option("1")
+        one.get_by_role("link", name="stderr").click()
+        one.get_by_text("not mended").first.wait_for()
+
+        # Hosts by a wildcard, and one out of the run again.
+        web.go(one, "&view=manage")
+        one.get_by_label("One a line").fill("*")
+        one.get_by_role("button", name="Add", exact=True).click()
+        for name in hosts:
+            one.get_by_label(f"slots of {name}", exact=True).wait_for()
+        one.get_by_role("row", name=re.compile(hosts[3])).get_by_role("button", name="Remove").click()
+        one.get_by_role("dialog").get_by_role("button", name="Take it out").click()
+        one.get_by_label(f"slots of {hosts[3]}", exact=True).wait_for(state="detached")
+        run.finish()
+        assert run.wait(60) == 0
+        web.close()
+
+
 def test_browsers_go_on_when_the_server_was_killed_and_started_again(chromium: Any, results: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     with server(results, state=state) as first:
@@ -230,6 +314,36 @@ def test_a_program_shows_several_managers_in_one_server_and_one_in_several(tmp_p
     for one_server in (server, another):
         one_server.shutdown()
     assert not [thread for thread in threading.enumerate() if thread.name == "sshjobs-http"]
+
+
+def test_a_program_may_have_pages_of_its_own(tmp_path: Path) -> None:
+    import sshjobs
+    from sshjobs.web import HTTPServer
+
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "index.html").write_text("<p>ours</p>")
+    builder = sshjobs.Builder()
+    builder.AddJob(["true"], name="nap")
+    manager = sshjobs.Manager(0.2)
+    manager.Setup(builder.MakeJobSpecs(), sshjobs.Network(str(tmp_path / "r"), ["localhost local slots=1"]))
+    server = HTTPServer(manager, port=0, poll_sec=0, DocumentRoot=str(tmp_path / "pages"))
+    address, _, token = server.url.partition("/#token=")
+    assert httpx.get(f"{address}/").text == "<p>ours</p>"
+    assert httpx.get(f"{address}/static/main.js").status_code == 404
+    manager.ProcessJobs()
+    answer = httpx.get(f"{address}/api/runs", headers={"Authorization": f"Bearer {token}"})
+    assert answer.json()["runs"][0]["counts"]["done"] == 1
+    server.shutdown()
+
+
+def test_who_has_logged_in_from_elsewhere_is_told_how_to_reach_the_pages(results: Path, tmp_path: Path) -> None:
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state"), "SSH_CONNECTION": "192.0.2.1 1 192.0.2.2 22"}
+    with subprocess.Popen([sys.executable, "-m", "sshjobs", "serve", "--results", str(results), "--port", "0"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        port = re.search(r":(\d+)/#token=", process.stdout.readline())
+        assert port is not None and f"ssh -L {port[1]}:127.0.0.1:{port[1]} {socket.gethostname()}" in process.stderr.readline()
+        process.terminate()
 
 
 def test_a_run_is_shown_in_browsers_as_long_as_it_goes_on(tmp_path: Path) -> None:

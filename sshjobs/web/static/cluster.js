@@ -2,7 +2,7 @@
 
 import { act, ask, ofRun, query } from "./api.js";
 import { JobTable } from "./jobs.js";
-import { Link, Totals, Trouble, change, useActs, useLoad, useQuestion, useSlow } from "./parts.js";
+import { Link, Totals, Trouble, change, stamp, useActs, useLoad, useQuestion, useSlow } from "./parts.js";
 import { Table } from "./table.js";
 import { html, useState } from "./vendor/preact-htm.js";
 import { count, none, size, span, when } from "./words.js";
@@ -46,19 +46,20 @@ export function Cluster({ run, live, place }) {
   const wanted = (place.filter || "").toLowerCase();
   const shown = wanted ? hosts.filter((host) => `${host.name} ${host.address} ${host.state} ${host.reason || ""}`.toLowerCase().includes(wanted)) : hosts;
   return html`
+    ${run !== null && html`<h1>${run}</h1>`}
     ${run === null && html`<h1>Together</h1><p class="soft">${live.head.run.total ? "All runs that are at work, as one." : "No run is at work now."} One at a time: ${" "}<${Link} to=${{}}>Runs<//>.</p>`}
     <${Totals} run=${live.head.run} rate=${live.head.rate} secondsLeft=${live.head.seconds_left} linked=${run !== null} />
     ${!live.head.ready && html`<p class="soft">The figures of the hosts are still being read.</p>`}
     <div class="tools"><label>Filter hosts<input type="search" value=${place.filter || ""}
       onInput=${(event) => change({ filter: event.target.value })} /></label>
       <span class="soft">${shown.length === hosts.length ? `${count(hosts.length)} hosts` : `${count(shown.length)} of ${count(hosts.length)} hosts`}</span></div>
-    ${hosts.length ? html`<${Table} label="Hosts" id="hosts" dense=${true} columns=${columns(run)} rows=${shown} sort=${place.sort || "address"}
+    ${hosts.length ? html`<${Table} label="Hosts" id="hosts" look="dense" columns=${columns(run)} rows=${shown} sort=${place.sort || "address"}
       descending=${(place.order || "desc") === "desc"} onSort=${(sort, desc) => change({ sort, order: desc ? "desc" : "asc" })} />`
       : html`<p class="empty">No hosts yet. ${run ? "Add some on the page Manage." : ""}</p>`}`;
 }
 
 export function HostPage({ run, live, place, readOnly }) {
-  const version = useSlow(live.head.run.version, 2000);
+  const version = useSlow(stamp(live), 2000);
   const { data, error } = useLoad((signal) => ask(ofRun(run, "host") + query({ host: place.host }), signal), [run, place.host, version]);
   const [chosen, setChosen] = useState(new Set());
   const [question, confirm] = useQuestion();

@@ -1,7 +1,7 @@
 // The page of one job: where it stands and why, its attempts, and what it writes, followed while it runs.
 
 import { act, ask, ofRun, output, query } from "./api.js";
-import { Link, State, Trouble, change, useActs, useLoad, useQuestion, useSlow } from "./parts.js";
+import { Link, State, Trouble, change, stamp, useActs, useLoad, useQuestion, useSlow } from "./parts.js";
 import { lines, show } from "./terminal.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { none, size, span, when } from "./words.js";
@@ -24,12 +24,16 @@ function Files({ run, job, attempt, version }) {
     ${data.more && html`<p class="soft">There are more; they are in the run's directory.</p>`}</div>`;
 }
 
-/** Names with their values, as the parameters of a job and what it left as its result. */
-function Values({ title, values }) {
+/** Names with their values, as the parameters of a job and what it left as its result; show: how a value is shown. */
+function Values({ title, values, show: shown = (name, text) => text }) {
   if (!Object.keys(values).length) return null;
   return html`<h2>${title}</h2><dl aria-label=${title}>${Object.entries(values).map(([name, value]) => html`<dt>${name}</dt><dd>${
-    typeof value === "string" ? value : JSON.stringify(value)}</dd>`)}</dl>`;
+    shown(name, typeof value === "string" ? value : JSON.stringify(value))}</dd>`)}</dl>`;
 }
+
+/** A parameter's value, which leads to all jobs that have it, unless it cannot be written as a filter. */
+const Parameter = ({ run, name, value }) => (value.length > 200 || value !== value.trim() || /,\s*[A-Za-z_]\w*\s*=/.test(value) ? value
+  : html`<${Link} to=${{ run, view: "jobs", params: `${name}=${value}` }} title="all jobs with this value">${value}<//>`);
 
 function Output({ run, job, stream, over, attempt }) {
   const [text, setText] = useState(""), [search, setSearch] = useState(""), [follow, setFollow] = useState(true);
@@ -78,7 +82,7 @@ function Output({ run, job, stream, over, attempt }) {
 }
 
 export function JobPage({ run, live, place, readOnly }) {
-  const version = useSlow(live.head.run.version, 1000);
+  const version = useSlow(stamp(live), 1000);
   const { data, error } = useLoad((signal) => ask(ofRun(run, "job") + query({ job: place.job }), signal), [run, place.job, version]);
   const [question, confirm] = useQuestion();
   const [said, attempt] = useActs();
@@ -101,7 +105,7 @@ export function JobPage({ run, live, place, readOnly }) {
     () => act(ofRun(run, data.paused ? "unpause" : "pause"), { jobs }))}>${data.paused ? "Unpause" : "Pause"}</button>
       <button type="button" class="danger" disabled=${readOnly || over} onClick=${cancel}>Cancel</button>
       <button type="button" disabled=${readOnly || job.state !== "error"} onClick=${() => attempt(`try ${job.name} again`, () => act(ofRun(run, "retry"), { jobs }))}>Try again</button></div>
-    <${Values} title="Parameters" values=${data.params} />
+    <${Values} title="Parameters" values=${data.params} show=${(name, value) => html`<${Parameter} ...${{ run, name, value }} />`} />
     <${Values} title="Result" values=${data.result} />
     <h2>What it runs</h2><pre tabindex="0" aria-label="command">${data.command}</pre>
     <h2>Attempts</h2>

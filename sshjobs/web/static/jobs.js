@@ -1,7 +1,7 @@
 // The page of all jobs of a run, sorted and cut into pages by the server.
 
 import { act, ask, ofRun, query } from "./api.js";
-import { Link, State, Trouble, change, placeAll, useActs, useLoad, useQuestion, useSlow } from "./parts.js";
+import { Link, State, Trouble, change, placeAll, stamp, useActs, useLoad, useQuestion, useSlow } from "./parts.js";
 import { Cells, Heads } from "./table.js";
 import { html, useState } from "./vendor/preact-htm.js";
 import { count, none, size, span, when } from "./words.js";
@@ -46,9 +46,9 @@ export function JobTable({ run, jobs, sort, descending, onSort, chosen, setChose
 export function Jobs({ run, live, place, readOnly }) {
   const states = placeAll("state"), outcomes = placeAll("outcome");
   const offset = Number(place.offset) || 0;
-  const asked = { state: states, outcome: outcomes, host: place.host, search: place.search, sort: place.sort || "number",
+  const asked = { state: states, outcome: outcomes, host: place.host, params: place.params, search: place.search, sort: place.sort || "number",
     order: place.order || "asc", offset, limit: PAGE };
-  const version = useSlow(live.head.run.version, 2000);
+  const version = useSlow(stamp(live), 2000);
   const search = useSlow(JSON.stringify(asked), 200);
   const { data, error } = useLoad((signal) => ask(ofRun(run, "jobs") + query(JSON.parse(search)), signal), [run, search, version]);
   const [chosen, setChosen] = useState(new Set());
@@ -64,6 +64,8 @@ export function Jobs({ run, live, place, readOnly }) {
   return html`${question}<h1>Jobs</h1>${said}
     <div class="tools">
       <label>Search by name<input type="search" value=${place.search || ""} onInput=${(event) => set({ search: event.target.value })} /></label>
+      <label>Parameters<input type="search" value=${place.params || ""} placeholder="lr=0.1, seed=3"
+        onInput=${(event) => set({ params: event.target.value })} /></label>
       <label>Host<select value=${place.host || ""} onChange=${(event) => set({ host: event.target.value })}>
         <option value="">all</option>${[...live.rows.keys()].slice(0, 1000).map((name) => html`<option selected=${name === place.host}>${name}</option>`)}</select></label>
       <label>Outcome<select value=${outcomes[0] || ""} onChange=${(event) => set({ outcome: event.target.value })}>

@@ -53,7 +53,7 @@ export function Manage({ run, live, place, readOnly, every, setEvery }) {
       <textarea rows="3" cols="40" value=${added} onInput=${(event) => setAdded(event.target.value)} placeholder="node[01-04] slots=8"></textarea></label>
       <button type="submit" class="strong" disabled=${readOnly || !added.trim()}>Add</button></div></form>
     <h2>Hosts</h2>
-    ${hosts.length ? html`<${Table} label="Hosts to manage" id="manage" columns=${columns} rows=${hosts} sort=${place.sort || "address"}
+    ${hosts.length ? html`<${Table} label="Hosts to manage" id="manage" look="snug" columns=${columns} rows=${hosts} sort=${place.sort || "address"}
       descending=${(place.order || "desc") === "desc"} onSort=${(sort, desc) => change({ sort, order: desc ? "desc" : "asc" })} />`
     : html`<p class="empty">No hosts yet: add one above.</p>`}
     <h2>This browser</h2>

@@ -117,6 +117,9 @@ export function useLoad(load, on) {
   return state;
 }
 
+/** What changes with all that the server answers of a run: with each commit, and once it has read the run. */
+export const stamp = (live) => `${live.head.run.version} ${live.head.ready}`;
+
 /** A value that follows another one at most once in so many milliseconds. */
 export function useSlow(value, ms) {
   const [slow, setSlow] = useState(value);

@@ -1,7 +1,7 @@
 // The table of a run: parameters of jobs, how they ended and what they left; filtered, sorted and cut into pages by the server.
 
 import { ask, ofRun, query } from "./api.js";
-import { Link, Trouble, change, useLoad, useSlow } from "./parts.js";
+import { Link, Trouble, change, stamp, useLoad, useSlow } from "./parts.js";
 import { Cells, Heads } from "./table.js";
 import { html } from "./vendor/preact-htm.js";
 import { count, none, size, span } from "./words.js";
@@ -14,7 +14,7 @@ const shown = (name, value) => (value === null || value === undefined ? none
 
 export function Results({ run, live, place }) {
   const offset = Number(place.offset) || 0, sort = place.sort || "", descending = place.order === "desc";
-  const version = useSlow(live.head.run.version, 2000);
+  const version = useSlow(stamp(live), 2000);
   const asked = useSlow(JSON.stringify({ where: place.where, sort: sort && (descending ? `-${sort}` : sort), offset, limit: PAGE }), 300);
   const { data, error } = useLoad((signal) => ask(ofRun(run, "table") + query(JSON.parse(asked)), signal), [run, asked, version]);
   const set = (values) => change({ offset: "", ...values });

@@ -38,7 +38,7 @@ export function Cells({ columns, row }) {
 }
 
 /** A table that sorts here. columns: {key, title, value(row), show(row), number, less, wide}. */
-export function Table({ columns, rows, sort, descending, onSort, label, id, dense }) {
+export function Table({ columns, rows, sort, descending, onSort, label, id, look }) {
   const [top, setTop] = useState(0);
   const box = useRef();
   const column = columns.find((one) => one.key === sort) || columns[0];
@@ -48,7 +48,7 @@ export function Table({ columns, rows, sort, descending, onSort, label, id, dens
   const first = windowed ? Math.max(0, Math.floor(top / ROW_HEIGHT) - SPARE) : 0;
   const last = windowed ? Math.min(all.length, first + Math.ceil(height / ROW_HEIGHT) + 2 * SPARE) : all.length;
   const gap = (n) => n > 0 && html`<tr aria-hidden="true"><td colspan=${columns.length} style=${{ height: `${n * ROW_HEIGHT}px`, padding: 0 }}></td></tr>`;
-  return html`<div class="scroll tall ${dense ? "dense" : ""}" ref=${box} tabindex="0" role="region" aria-label=${label}
+  return html`<div class="scroll tall ${look || ""}" ref=${box} tabindex="0" role="region" aria-label=${label}
       onScroll=${windowed ? (event) => setTop(event.target.scrollTop) : undefined}>
     <table aria-label=${label} aria-rowcount=${all.length + 1} id=${id}>
       <${Heads} ...${{ columns, sort: column.key, descending, onSort }} />

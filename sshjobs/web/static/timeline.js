@@ -1,7 +1,7 @@
 // Attempts over time: each as a bar in a lane of its host while few are in sight, else how busy each host was.
 
 import { ask, ofRun, query } from "./api.js";
-import { Trouble, change, go, useLoad, useSlow } from "./parts.js";
+import { Trouble, change, go, stamp, useLoad, useSlow } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { span, when } from "./words.js";
 
@@ -69,7 +69,7 @@ function draw(canvas, data, plan) {
 }
 
 export function Timeline({ run, live, place }) {
-  const version = useSlow(live.head.run.version, 3000);
+  const version = useSlow(stamp(live), 3000);
   const begin = Number(place.begin) || undefined, end = Number(place.end) || undefined, skip = Number(place.skip) || 0;
   const { data, error } = useLoad((signal) => ask(ofRun(run, "timeline") + query({ begin, end, skip }), signal), [run, begin, end, skip, version]);
   const canvas = useRef(), [drag, setDrag] = useState(null), [under, setUnder] = useState("");

@@ -1,0 +1,103 @@
+"""Why a job waits, as its page says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sshjobs.model.host import Host
+from sshjobs.model.spec import Job, JobSpec
+from sshjobs.store import ManagerIdentity, RunStore
+from sshjobs.store.rundir import create_run
+from tests.lab.waiting import wait_until
+from tests.store.helpers import finish, launch
+from tests.web.serving import serving
+
+#: What the job that waits says of itself, and the run around it.
+Keys = dict[str, Any]
+
+
+def why(results: Path, keys: Keys, act: Callable[[RunStore, dict[str, Job]], None] = lambda store, jobs: None, *,
+        others: int = 3, params: dict[str, str] | None = None) -> str:
+    """Return what is said of the job ``late`` of a run on hosts a and b, with others of an entry ``prep``."""
+    made = [Job(JobSpec(["true"], name=f"prep-{n}", entry="prep", params={"fold": str(n), "x": "1"}), n - 1) for n in range(1, others + 1)]
+    made.append(Job(JobSpec(["true"], name="late", params=params, **keys), others))
+    paths = create_run(results, name="wait-1")
+    store = RunStore.create(paths, uid="b" * 32, name="wait-1", jobs=made, hosts=[Host("a"), Host("b")], options={}, created=1e9)
+    store.take_over(ManagerIdentity.this_process())
+    for host in "ab":
+        store.set_host(host, "up", facts={"cores": 2, "memory": 1 << 30}, since=1e9)
+    act(store, {job.spec.name or "": job for job in made})
+    store.commit()
+    try:
+        with serving(results) as served, served.client() as client:
+            wait_until(lambda: client.get("/api/runs/wait-1/overview").json()["ready"], 20)
+            return str(client.get("/api/runs/wait-1/job", params={"job": "late"}).json()["waits"])
+    finally:
+        store.close(None)
+
+
+def end(*names: str) -> Callable[[RunStore, dict[str, Job]], None]:
+    def act(store: RunStore, jobs: dict[str, Job]) -> None:
+        for name in names:
+            launch(store, jobs[name])
+            finish(store, jobs[name])
+    return act
+
+
+def run(*names: str) -> Callable[[RunStore, dict[str, Job]], None]:
+    def act(store: RunStore, jobs: dict[str, Job]) -> None:
+        for name in names:
+            launch(store, jobs[name])
+    return act
+
+
+@pytest.mark.parametrize(("keys", "params", "act", "said"), [
+    ({"after": "prep"}, None, end("prep-2"), "it runs after prep-1, prep-3, which have not succeeded"),
+    ({"after": {"prep": {"when": "ended"}}}, {"fold": "2.0"}, end("prep-1"), "it runs after prep-2, which has not ended"),
+    ({"after": {"prep": {"jobs": "all"}}}, {"fold": "2"}, end("prep-2"), "it runs after prep-1, prep-3, which have not succeeded"),
+    ({"after": "prep"}, {"fold": "2", "other": "x"}, end("prep-2"), "it is about to be launched"),
+    ({"after": "prep"}, {"fold": "9"}, end(), "it is about to be launched"),
+    ({}, None, run("prep-1"), "all slots that it may use are taken, or others are before it"),
+    ({"memory": "2G"}, None, end(), "no host that it may run on has as much memory as it needs"),
+    ({"memory": "1M"}, None, run("prep-1"), "all slots that it may use are taken, or the memory that it needs is, or others are before it"),
+    ({"hosts": ["c"]}, None, end(), "the run has no host that it may run on"),
+])
+def test_a_job_that_waits_says_why(tmp_path: Path, keys: Keys, params: dict[str, str] | None, act: Any, said: str) -> None:
+    assert why(tmp_path, keys, act, params=params) == said
+
+
+def test_of_many_awaited_jobs_the_first_are_named(tmp_path: Path) -> None:
+    assert why(tmp_path, {"after": "prep"}, others=600) == "it runs after prep-1, prep-2, prep-3 and more, which have not succeeded"
+
+
+def test_as_many_jobs_as_may_run_of_an_entry(tmp_path: Path) -> None:
+    said = why(tmp_path, {"entry": "prep", "max_parallel": 2}, run("prep-1", "prep-3"))
+    assert said == "2 jobs of prep run, and max_parallel allows no more"
+
+
+def test_hosts_that_are_being_prepared(tmp_path: Path) -> None:
+    from sshjobs.running.setups import FIRST_NUMBER, setup_job
+
+    def act(store: RunStore, jobs: dict[str, Job]) -> None:
+        for n, host in enumerate("ab"):
+            job = setup_job(["true"], host, FIRST_NUMBER + n)
+            store.touch_setup(job, job.new_attempt(host, "token"), "boot")
+    assert why(tmp_path, {}, act) == "the hosts that it may run on are being prepared by the run's setup"
+
+
+@pytest.mark.parametrize(("state", "reason", "said"), [
+    ("away", "no answer", "no host that it may run on can be used at present: no answer"), ("drained", None, "all hosts that it may run on are drained")])
+def test_hosts_that_cannot_be_used(tmp_path: Path, state: str, reason: str | None, said: str) -> None:
+    from sshjobs.store.change import Change
+
+    def act(store: RunStore, jobs: dict[str, Job]) -> None:
+        if state == "drained":
+            store.apply(Change(hosts=[Host("a", drained=True), Host("b", drained=True)]))
+        else:
+            for host in "ab":
+                store.set_host(host, state, reason, since=1e9)
+    assert why(tmp_path, {}, act) == said
