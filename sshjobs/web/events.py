@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from sshjobs.errors import SshjobsError
+from sshjobs.errors import SshjobsError, printable
 from sshjobs.web import models
 from sshjobs.web.sources import Sources
 from sshjobs.web.together import overview
+
+_LOG = logging.getLogger(__name__)
 
 #: Seconds between two looks at a run for all who watch it.
 TICK = 1.0
@@ -33,7 +36,8 @@ class Hub:
 
     def __init__(self) -> None:
         self.version = 0
-        self.changed = asyncio.Condition()
+        #: Set by the next change, and another one in its place from then on. No lock: who watches may be cancelled at any moment.
+        self.changed = asyncio.Event()
         self.watchers = 0
         self.task: asyncio.Task[None] | None = None
         #: The run without its hosts, as JSON.
@@ -46,7 +50,7 @@ class Hub:
         #: The version that last added or removed a host.
         self._names_changed = 0
 
-    async def take(self, overview: models.Overview) -> None:
+    def take(self, overview: models.Overview) -> None:
         """Take a new look; who waits is woken where anything has changed."""
         head = overview.model_dump_json(exclude={"hosts"})
         if head == self._head and overview.hosts is self._hosts:
@@ -56,14 +60,18 @@ class Hub:
         same = {name for name, text in rows.items() if name in self._rows and self._rows[name][1] == text}
         if head == self._head and len(same) == len(rows) == len(self._rows):
             return
-        async with self.changed:
-            self.version += 1
-            if rows.keys() != self._rows.keys():
-                self._names_changed = self.version
-            self._head, self._told = head, {}
-            self._rows = {name: self._rows[name] if name in same else (self.version, text)
-                          for name, text in rows.items()}
-            self.changed.notify_all()
+        self.version += 1
+        if rows.keys() != self._rows.keys():
+            self._names_changed = self.version
+        self._head, self._told = head, {}
+        self._rows = {name: self._rows[name] if name in same else (self.version, text)
+                      for name, text in rows.items()}
+        self.wake()
+
+    def wake(self) -> None:
+        """Have all who wait look."""
+        self.changed.set()
+        self.changed = asyncio.Event()
 
     def since(self, version: int) -> str:
         """Return what changed after a version, as the data of one event; everything where that version is not ours. Who
@@ -113,17 +121,18 @@ class Events:
                     text, version = hub.since(version), hub.version
                     yield f"id: {self._epoch}.{version}\ndata: {text}\n\n"
                     await self._pause(every)
-                elif not await self._wait(hub, version):
+                elif hub.task.done():
+                    # It has failed: the browser connects again, and is told why if it does so once more.
+                    return
+                elif not await self._wait(hub):
                     yield ": here\n\n"
         finally:
             hub.watchers -= 1
 
-    async def _wait(self, hub: Hub, version: int) -> bool:
+    async def _wait(self, hub: Hub) -> bool:
         """Wait for a change; tell whether there was one in time."""
         try:
-            async with hub.changed:
-                await asyncio.wait_for(
-                    hub.changed.wait_for(lambda: hub.version > version or self.closing.is_set()), HEARTBEAT)
+            await asyncio.wait_for(hub.changed.wait(), HEARTBEAT)
         except asyncio.TimeoutError:
             return False
         return True
@@ -136,18 +145,22 @@ class Events:
 
     async def _look(self, run: str | None, hub: Hub) -> None:
         """Look at a run as long as somebody watches it."""
-        while hub.watchers and not self.closing.is_set():
-            try:
-                await hub.take(await (overview(self._sources) if run is None else
-                                      (await self._sources.watch(run)).overview()))
-            except SshjobsError:
-                # Such as a store that is being moved: the pages ask again and are told why.
-                pass
-            await self._pause(TICK)
+        try:
+            while hub.watchers and not self.closing.is_set():
+                try:
+                    hub.take(await (overview(self._sources) if run is None else
+                                    (await self._sources.watch(run)).overview()))
+                except SshjobsError:
+                    # Such as a store that is being moved: the pages ask again and are told why.
+                    pass
+                await self._pause(TICK)
+        except Exception as error:  # noqa: BLE001  (a fault of ours, which must leave no browser waiting in silence)
+            _LOG.error("%s: %s: %s; please report it", run or "all runs", type(error).__name__, printable(error))
+        finally:
+            asyncio.get_running_loop().call_soon(hub.wake)
 
     async def close(self) -> None:
         """End all streams."""
         self.closing.set()
         for hub in self._hubs.values():
-            async with hub.changed:
-                hub.changed.notify_all()
+            hub.wake()
