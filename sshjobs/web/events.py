@@ -36,7 +36,8 @@ class Hub:
 
     def __init__(self) -> None:
         self.version = 0
-        #: Set by the next change, and another one in its place from then on. No lock: who watches may be cancelled at any moment.
+        #: Set by the next change, and another one in its place from then on. No lock: who watches may be cancelled at
+        #: any moment, and several times.
         self.changed = asyncio.Event()
         self.watchers = 0
         self.task: asyncio.Task[None] | None = None

@@ -62,7 +62,7 @@ def make_big(results: Path, jobs: int) -> RunPaths:
             INSERT INTO jobs (number, name, spec, repeat, state, outcome, exit_status, host, params)
             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {jobs})
             SELECT i, 'job-' || i, 1, i, iif(i % 50, 'done', 'error'), iif(i % 50, 'succeeded', 'failed'), iif(i % 50, 0, 3),
-                   printf('h%03d', i % {HOSTS}), json_array('0.' || i % 10, '' || i % 128, '' || i) FROM n""")
+                   printf('h%03d', i % {HOSTS}), json_array('0.' || (i % 10), '' || (i % 128), '' || i) FROM n""")
         connection.execute("UPDATE specs SET spec = json_set(spec, '$.entry', 'job', '$.param_names', json('[\"lr\", \"batch\", \"seed\"]'))")
         connection.execute("""
             INSERT INTO attempts (job, n, host, token, state, outcome, exit_status, started, ended, pid, out_size, err_size,
