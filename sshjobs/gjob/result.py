@@ -23,8 +23,9 @@ LONGEST = 1 << 16
 DEEPEST, MOST_PARTS, MOST_VALUES = 10, 500, 10000
 #: The longest name of a value, in characters.
 LONGEST_NAME = 200
-#: The time of last change that such a file gets where it is sent with the job: then no job has written to it.
-SENT = 0
+#: The time of last change that whatever is placed there gets before the job starts: as long as it has that, this
+#: attempt has not written it. No time that programs set files to, such as 0.
+PLACED = 123456789
 #: What is short of descriptors or of memory may have some in a moment; how often to try, and seconds in between.
 _SHORT, _TRIES, _PAUSE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN), 20, 0.1
 #: What JSON makes a number of with all its digits; more of them are a number with a fraction.
@@ -89,11 +90,11 @@ def _contents(name: str) -> "bytes | None":
     try:
         fd = files.open_regular(name)
     except FileNotFoundError:
-        if files.kind(name, follow=False) is None:
+        if files.kind(name, follow=False) is None or system.stat(name, follow_symlinks=False).st_mtime == PLACED:
             return None
         raise Broken("it is no regular file")
     try:
-        if system.fstat(fd).st_mtime == SENT:
+        if system.fstat(fd).st_mtime == PLACED:
             return None
         data = _read(fd, 0, LONGEST + 1)
     finally:

@@ -271,13 +271,10 @@ class Starter:
                     directories.append((target, mode & 0o777))
                 elif mode == LINK:
                     system.symlink(to_bytes(sha), target)
-                elif mode == FIXED:
+                elif mode == FIXED and path != result.NAME:
                     _link(self._places.blob(sha), sha, target)
                 else:
-                    _copy(self._places.blob(sha), sha, target, mode & 0o777)
-                    if path == result.NAME:
-                        # It is no result of this job's, unless that writes to it.
-                        system.utime(target, (result.SENT, result.SENT))
+                    _copy(self._places.blob(sha), sha, target, 0o400 if mode == FIXED else mode & 0o777)
             except OSError as error:
                 raise self._not_placed("the input file %s cannot be placed" % path, error,
                                        None if mode == LINK else sha)
@@ -286,6 +283,19 @@ class Starter:
                 system.chmod(target, mode)
             except OSError as error:
                 raise self._not_placed("the directory %s cannot be placed" % os.fsdecode(target), error)
+        if any(path.partition("/")[0] == result.NAME for path, _, _ in files):
+            self._mark_result(home)
+
+    def _mark_result(self, home: str) -> None:
+        """Mark what is placed where a job leaves its result: it is none, unless the job writes to it."""
+        target = result.path(home)
+        try:
+            if files.kind(target, follow=False) == files.LINK:
+                system.utime(target, (result.PLACED, result.PLACED), follow_symlinks=False)
+            else:
+                system.utime(target, (result.PLACED, result.PLACED))
+        except OSError as error:
+            raise self._not_placed("the input file %s cannot be placed" % result.NAME, error)
 
 
 def _is_link(item: "list[Any]") -> bool:

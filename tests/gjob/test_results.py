@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sshjobs.gjob import result, system
+from sshjobs.gjob.values import FIXED, LINK
 from sshjobs.network.protocol.frames import parse_header
 from tests.gjob.client import FarHost, Link, eventually
 
@@ -50,6 +51,24 @@ def test_a_file_that_was_sent_is_no_result_unless_the_job_writes_to_it(link: Lin
     files = [["result.json", sha, 0o644]]
     assert "result" not in link.run("1.1", "cat", "result.json", files=files)
     assert link.run("2.1", script="touch result.json", files=files)["result"] == {"n": 1}
+    assert link.run("3.1", script="touch -d @0 result.json", files=files)["result"] == {"n": 1}
+
+
+@pytest.mark.parametrize("files", [
+    [["result.json", "SHA", FIXED]], [["result.json", "data/a", LINK], ["data/a", "SHA", 0o644]], [["result.json/a", "SHA", 0o644]],
+    [["result.json", None, 0o755]], [["result.json", "nowhere", LINK]],
+])
+def test_nothing_that_was_placed_there_is_a_result_or_a_broken_one(link: Link, files: list[list[Any]]) -> None:
+    data = b'{"n": 1}'
+    sha = hashlib.sha256(data).hexdigest()
+    link.say("put", data, sha=sha, size=len(data), crc=zlib.crc32(data), off=0, n=len(data))
+    placed = [[path, sha if what == "SHA" else what, mode] for path, what, mode in files]
+    end = link.run("1.1", script="cat result.json 2>&1 || true", files=placed)
+    assert "result" not in end and "bad_result" not in end, end
+    end = link.run("2.1", script="rm -rf result.json; echo '{\"n\": 2}' > result.json", files=placed)
+    assert end["result"] == {"n": 2}
+    end = link.run("3.1", script="rm -rf result.json; ln -s /etc/passwd result.json", files=placed)
+    assert "no regular file" in end["bad_result"]
 
 
 BROKEN = {
