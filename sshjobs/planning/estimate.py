@@ -30,11 +30,11 @@ def estimate(jobs: Iterable[Job], runs: Sequence[Earlier], slots: int | None) ->
     :param runs: the newest first; what it tells counts most
     :param slots: how many run at a time
     """
-    durations, kinds = _learnt(runs)
+    durations, learnt_from = _learnt(runs)
     found: list[tuple[Job, float | None]] = []
     for job in jobs:
-        kind = kinds.get(job.spec.entry_name)
-        found.append((job, None if kind is None else durations.of_kind(kind)))
+        earlier = learnt_from.get(job.spec.entry_name)
+        found.append((job, None if earlier is None else _usual(job.spec, earlier, durations)))
     known = [seconds for _, seconds in found if seconds is not None]
     if not known:
         return None
@@ -46,20 +46,32 @@ def estimate(jobs: Iterable[Job], runs: Sequence[Earlier], slots: int | None) ->
     return Estimate(work, max(work / min(slots, len(found)), longest), len(known))
 
 
-def _learnt(runs: Sequence[Earlier]) -> tuple[Durations, dict[str, int]]:
-    """Return what the ends of earlier runs tell, and of what kind the jobs of each entry were."""
-    durations, kinds = Durations(), dict[str, int]()
+def _usual(spec: JobSpec, earlier: JobSpec, durations: Durations) -> float | None:
+    """Return the seconds that a job is likely to take: as those with its value of the parameter that explains how long
+    they take, or as the jobs of its entry where there is none.
+
+    :param earlier: the spec of a job of the same entry that the durations are of
+    """
+    params = spec.params if spec.values else {}
+    refined = durations.kind_with(earlier.kind, [params.get(name) for name in earlier.param_names])
+    seconds = durations.of_kind(refined)
+    return durations.of_kind(earlier.kind) if seconds is None else seconds
+
+
+def _learnt(runs: Sequence[Earlier]) -> tuple[Durations, dict[str, JobSpec]]:
+    """Return what the ends of earlier runs tell, and the spec of a job of each entry that they are of."""
+    durations, learnt_from = Durations(), dict[str, JobSpec]()
     keep: list[JobSpec] = []
     for run in reversed(runs):
         for row in run.reader.works():
             if run.rank(row) == DONE and row.started is not None and row.ended is not None and row.host is not None:
                 durations.note(row.spec, row.host, max(0.0, row.ended - row.started))
-                kind = row.spec.kind
-                if kinds.get(row.spec.entry_name) != kind:
-                    kinds[row.spec.entry_name] = kind
+                before = learnt_from.get(row.spec.entry_name)
+                if before is None or before.kind != row.spec.kind:
                     # A kind is known by an object that has to stay.
+                    learnt_from[row.spec.entry_name] = row.spec
                     keep.append(row.spec)
-    return durations, kinds
+    return durations, learnt_from
 
 
 def _longest_chain(jobs: Sequence[tuple[Job, float]]) -> float:

@@ -5,6 +5,8 @@ Pure bookkeeping, and hints only: whatever is wrong here costs time and nothing 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sshjobs.model.spec import JobSpec
 from sshjobs.scheduling.refinement import Refinement
 
@@ -35,10 +37,15 @@ class Durations:
 
     def kind_of(self, spec: JobSpec) -> int:
         """Return the kind of a job."""
-        refined = self._refined.get(spec.kind) if spec.values and self.version else None
-        if refined is None or refined.chosen is None:
-            return spec.kind
-        return self._part(spec.kind, spec.values[refined.chosen])
+        return self.kind_with(spec.kind, spec.values) if spec.values and self.version else spec.kind
+
+    def kind_with(self, kind: int, values: Sequence[str | None]) -> int:
+        """Return the kind of a job of an entry that has these values.
+
+        :param kind: of a job of the entry, by its spec
+        """
+        refined = self._refined.get(kind)
+        return kind if refined is None or refined.chosen is None else self._part(kind, values[refined.chosen])
 
     def _part(self, kind: int, value: str | None) -> int:
         return self._parts.setdefault((kind, value), -1 - len(self._parts))
