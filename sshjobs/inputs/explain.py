@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from sshjobs.errors import Problem
 from sshjobs.inputs.foreignjobs import pointer
-from sshjobs.inputs.jobmodel import JOB_KEYS, Settings
+from sshjobs.inputs.jobmodel import JOB_KEYS, RunKeys, Settings
 from sshjobs.inputs.scalars import describe
 from sshjobs.inputs.yamltree import Map, Place, Seq
 
@@ -68,6 +68,8 @@ def suggestion(key: str, keys: Sequence[str]) -> str:
         return "it belongs to a job, under jobs"
     if key in Settings.model_fields:
         return "it belongs to a job, or under defaults"
+    if key in RunKeys.model_fields and key not in keys:
+        return "it belongs to the top of the jobfile, beside jobs"
     if (way := pointer(key)) is not None:
         return way
     near = get_close_matches(key.lower(), keys, 1, 0.6)

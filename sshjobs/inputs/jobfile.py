@@ -18,15 +18,16 @@ from sshjobs.inputs.foreignjobs import recognise
 from sshjobs.inputs.jobmodel import JOB_KEYS, JobEntry, Jobfile, RunKeys, Settings, jobfile_schema
 from sshjobs.inputs.jobnames import Register, check_repeated, repeated
 from sshjobs.inputs.jobpaths import PathChecker, same_place, sent_item
+from sshjobs.inputs.jobstages import Given, stage_mistakes
 from sshjobs.inputs.limits import MAX_JOB, too_large
 from sshjobs.inputs.scalars import describe, is_plain_decimal
 from sshjobs.inputs.source import read_input
 from sshjobs.inputs.sweep import Mistakes, Sweep, read_sweep
 from sshjobs.inputs.sweepentry import JobChecker, SweptJobs, look_at_placeholders, template_of
 from sshjobs.inputs.yamltree import Document, Map, Place, Seq
-from sshjobs.model.after import mistakes
 from sshjobs.model.fill import OPEN
 from sshjobs.model.keys import KEYS, Tries, Variables, Whole
+from sshjobs.model.retrying import grows
 from sshjobs.model.sent import taken
 from sshjobs.model.spec import JobSpec
 
@@ -137,8 +138,8 @@ class _Reader:
         self.total = 0
         #: Where each entry says what it waits for, by its place in the list of entries.
         self.waiting: dict[int, Place] = {}
-        #: Entries whose files others are given, and where that is said.
-        self.taken: list[tuple[str, Place]] = []
+        #: Files of other entries that entries are given.
+        self.given: list[Given] = []
 
     def read(self, data: bytes) -> Entries:
         self.kind = jsontree.kind_of(self.file, data)
@@ -295,6 +296,10 @@ class _Reader:
         except UsageError as error:  # Keys that do not go together.
             self._problem(data.place, str(error))
             return
+        if spec.timeout is None and grows(spec.retries, "timeout"):
+            place = data.value_place("retries") if "retries" in data else data.place
+            self._problem(place, "retries would raise timeout, and the job has none; say how long it may take at "
+                                 "first: timeout: 1h")
         swept = None if sweep is None else SweptJobs(sweep, repeat, template.name)
         entry = Entry(spec, repeat, data.place[0], swept)
         if too_large(spec):
@@ -323,7 +328,7 @@ class _Reader:
                 right = False
                 self._problem(place, f"files: from: '{one.entry}' is not named by after; "
                                      f"write after: {one.entry}, or correct it")
-            self.taken.append((one.entry, place))
+            self.given.append(Given(one.entry, one.path, place))
         return right
 
     def _count(self, entry: Entry, data: Map) -> None:
@@ -356,16 +361,10 @@ class _Reader:
                 entry.spec.name = register.free_name(n + 1, entry.count)
 
     def _stages(self) -> None:
-        """Find entries that wait for what is not there, or for each other."""
-        waits = {entry.spec.entry_name: list(entry.spec.after) for entry in self.entries} if self.waiting else {}
-        places = {self.entries[n].spec.entry_name: place for n, place in self.waiting.items()}
-        known = {*self.known, *(named.name for named in self.names)}
-        for entry, text in mistakes(waits, known):
-            self._problem(places[entry], f"after{text}")
-        leaves = {entry.spec.entry_name: bool(entry.spec.outputs) for entry in self.entries}
-        for name, place in self.taken:
-            if not leaves.get(name, True):
-                self._problem(place, f"files: from: '{name}' leaves no files; add outputs to it")
+        """Find entries that wait for what is not there, or for each other, or are given what nobody leaves."""
+        names = [named.name for named in self.names]
+        for place, text in stage_mistakes(self.entries, self.waiting, self.given, names, self.known):
+            self._problem(place, text)
 
 
 def _is_path(value: Any) -> TypeGuard[str]:

@@ -182,7 +182,12 @@ class _Reader:
         try:
             return what()
         except InputError as error:
-            self.mistakes.problems += error.problems
+            for problem in error.problems:
+                if problem.line:
+                    self.mistakes.problems.append(problem)
+                else:  # The file as a whole: what is to be corrected may well be its name.
+                    told = f"{'.'.join(map(str, path))}: '{problem.file}' {problem.message}"
+                    self._say(path, told if ";" in told else f"{told}; correct the path, or make the file first")
         except ValueError as error:
             self._say(path, f"{'.'.join(map(str, path))}: {error}")
         return None
@@ -293,7 +298,8 @@ class _Reader:
     def _known(self, name: str, names: Any, path: Path, what: str, *, of_key: bool = False) -> bool:
         if name in names:
             return True
-        self._say(path, f"{what}: there is no parameter '{name[:60]}'; {similar(name, names)}", of_key=of_key)
+        hint = similar(name, names) if names else "give it values beside that, as lr: [0.1, 1]"
+        self._say(path, f"{what}: there is no parameter '{name[:60]}'; {hint}", of_key=of_key)
         return False
 
     def _mappings(self, matrix: Mapping[str, Any], key: str, names: Sequence[str] | None) -> list[dict[str, str]]:

@@ -205,6 +205,67 @@ def test_a_name_taken_twice_names_both_lines(jobs, expected):
     assert said("jobs:\n" + "".join(f"- {job}\n" for job in jobs)) == [f"jobs.yaml:{expected}"]
 
 
+@pytest.mark.parametrize(("jobs", "expected"), [
+    (["{name: p, commands: x, repeat: 0}", "{name: f, commands: x, after: p}"], "3:33: after: 'p' makes no job, because of its repeat: 0"),
+    (["{name: p, commands: x, repeat: 0, matrix: {a: [1]}}", "{name: f, commands: x, after: [p]}"], "3:33: after: 'p' makes no job"),
+    (["{name: q, commands: x}", "{name: p, commands: x, repeat: 0}", "{name: f, commands: x, after: {q: {}, p: {when: ended}}}"],
+     "4:33: after: 'p' makes no job"),
+])
+def test_waiting_for_an_entry_without_a_job_is_told(jobs, expected):
+    (line,) = said("jobs:\n" + "".join(f"- {job}\n" for job in jobs))
+    assert line.startswith(f"jobs.yaml:{expected}")
+
+
+def test_an_entry_without_jobs_may_wait_for_another_and_one_of_several_of_a_name_may_be_empty():
+    for jobs in (["{name: p, commands: x, repeat: 0}", "{name: f, commands: x, repeat: 0, after: p}", "{name: g, commands: x}"],
+                 ["{name: p, commands: x, repeat: 0}", "{name: p, commands: x}", "{name: f, commands: x, after: p}"]):
+        assert load_jobfile("j", ("jobs:\n" + "".join(f"- {job}\n" for job in jobs)).encode())
+
+
+@pytest.mark.parametrize(("outputs", "path", "fits"), [
+    ("[model.bin]", "modle.bin", False), ("[model.bin]", "model.bin", True), ("[plots/]", "plots/a.png", True), ("[plots]", "plot", False),
+    ("[a/b]", "a", True), ("['*.bin']", "x", True), ("[x]", "'*'", True), ("[x, y]", "z", False), ("{x: {carry: true}}", "x/", True),
+])
+def test_files_that_no_output_of_the_other_entry_can_be_are_told(outputs, path, fits):
+    text = f"jobs:\n- {{name: p, commands: x, outputs: {outputs}}}\n- {{name: f, commands: x, after: p, files: [{{from: p, path: {path}}}]}}\n"
+    if fits:
+        assert load_jobfile("j", text.encode())
+    else:
+        (line,) = said(text)
+        assert line.startswith(f"jobs.yaml:3:51: files: from: no output of 'p' fits '{path}': it leaves ")
+
+
+def test_outputs_with_placeholders_may_be_anything():
+    assert load_jobfile("j", b"jobs:\n- {name: p, commands: x, matrix: {d: [a]}, outputs: ['${{ d }}']}\n"
+                             b"- {name: f, commands: x, after: p, files: [{from: p, path: a}]}\n")
+
+
+@pytest.mark.parametrize(("entry", "expected"), [
+    ("{commands: x, retries: {timed_out: {times: 1, timeout: x2}}}", "2:26: retries would raise timeout, and the job has none; say how long"),
+    ("{commands: x, setup: y}", "2:17: unknown key 'setup'; it belongs to the top of the jobfile, beside jobs"),
+    ("{commands: x, max_failures: 3}", "2:17: unknown key 'max_failures'; it belongs to the top of the jobfile, beside jobs"),
+    ("{commands: x, rows: absent.csv}", "2:23: rows: 'absent.csv' cannot be read: No such file or directory; correct the path, or make the file"),
+    ("{commands: x, matrix: {a: {lines: absent.txt}}}", "2:37: matrix.a.lines: 'absent.txt' cannot be read: No such file or directory; cor"),
+    ("{commands: x, matrix: {exclude: [{a: 1}]}}", "2:37: matrix.exclude: there is no parameter 'a'; give it values beside that"),
+    ("{commands: x, matrix: {zip: [a, b]}}", "2:31: matrix.zip: there is no parameter 'a'; give it values beside that"),
+])
+def test_mistakes_of_sweeps_and_stages_say_what_to_write_instead(entry, expected, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    lines = said(f"jobs:\n- {entry}\n")
+    assert len(lines) == 1 and lines[0].startswith(f"jobs.yaml:{expected}"), lines
+
+
+@pytest.mark.parametrize(("entry", "expected"), [
+    ("{commands: x, matrix: {d: ['..', a]}, outputs: ['${{ d }}/x']}", "2:50: outputs: '../x' leads out of the directory that the job runs in"),
+    ("{commands: x, matrix: {d: [/a, a]}, outputs: {'${{ d }}': {every: 5s}}}", "2:48: outputs: '/a' leads out"),
+    ("{commands: x, matrix: {d: ['', a]}, outputs: '${{ d }}/x'}", "2:48: outputs: '/x' leads out"),
+    ("{commands: x, matrix: {t: [10m]}, outputs: {f: {every: '${{ t }}'}}}", "2:46: outputs 'f': every: '${{ t }}' is not a duration"),
+])
+def test_outputs_that_a_parameter_leads_out_are_told_before_anything_starts(entry, expected):
+    lines = said(f"jobs:\n- {entry}\n")
+    assert len(lines) == 1 and lines[0].startswith(f"jobs.yaml:{expected}"), lines
+
+
 def test_jobs_are_counted_over_the_whole_file_before_they_are_made():
     lines = said("jobs:\n- {commands: a, repeat: 999999}\n- {commands: b, repeat: 2}\n- commands: c\n")
     assert lines == [

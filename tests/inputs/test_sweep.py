@@ -216,7 +216,7 @@ def test_a_program_gives_values_of_its_own_types(tmp_path: Path) -> None:
     ({"matrix": {"a": [object()]}}, "matrix.a, item 1, must be text or a number"),
     ({"rows": [{"a": 1}, {"b": 1}]}, "rows: row 2 is no mapping of a"),
     ({"rows": []}, "rows: there are no rows; give one at least"),
-    ({"rows": "no.csv"}, "no.csv: cannot be read"),
+    ({"rows": "no.csv"}, "rows: 'no.csv' cannot be read"),
     ({"matrix": {"a": [1]}, "name": "${{ b }}"}, "name: there is no parameter 'b'; there are a"),
     ({"matrix": {"a": range(10_000_000)}}, "this would make 10,000,000 jobs, the limit is 1,000,000"),
     ({}, "commands: there is no parameter 'a'; the entry has no matrix"),
