@@ -13,6 +13,7 @@ from sshjobs.cli.failures import complain
 from sshjobs.cli.words import handle
 from sshjobs.errors import HIDDEN
 from sshjobs.model.states import FINAL_STATES, STATE_FREE, STATE_UNKNOWN
+from sshjobs.store.named import named_setups
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
 from sshjobs.views.wording import standing
@@ -131,8 +132,7 @@ class Follower:
 
     def _job(self) -> JobRow:
         job = self._reader.job(self._name)
-        assert job is not None
-        return job
+        return named_setups(self._reader, self._name)[0] if job is None else job
 
     def _open(self) -> bool:
         """Open the file of the next attempt that is there; tell whether one is open."""

@@ -22,17 +22,18 @@ def command(words: tuple[str, ...], follow: bool, errors: bool, raw: bool, resul
     """Print what JOB of RUN wrote, byte for byte; the newest run if it is left out.
 
     JOB may be a pattern such as 'fit-*', or parameters as in 'train[lr=0.1]': what each of several jobs wrote comes
-    below a line with its name, as head and tail do it.
+    below a line with its name, as head and tail do it. What the setup of a host wrote is that of 'setup@HOST'.
 
     On a terminal control characters are shown escaped, so that no output can take it over.
     """
     from sshjobs.cli.follow import Follower, Sink
+    from sshjobs.store.named import named_setups
     from sshjobs.store.reader import RunReader
 
     paths, word = run_and_job(results, words)
     say_owner(paths)
     with RunReader.open(paths) as reader:
-        names = [job.name for job in named_jobs(reader, [word])]
+        names = [job.name for job in named_setups(reader, word) or named_jobs(reader, [word])]
         if follow and len(names) > 1:
             raise UsageError("one job at a time can be followed", why=f"{len(names):,} jobs match '{word}'",
                              hint="leave --follow out, or name one of them")

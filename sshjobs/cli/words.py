@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from sshjobs.cli.failures import complain
 from sshjobs.errors import RunNotFoundError, StoreError, UsageError
-from sshjobs.model.selection import Selection, selection_of
+from sshjobs.model.selection import selection_of
+from sshjobs.store import named
 from sshjobs.store.ownership import owner_of
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
@@ -65,7 +65,7 @@ def jobs_of_some_run(results: Path, words: Sequence[str]) -> tuple[RunPaths, lis
     :raises RunNotFoundError: there is no such run, or none at all
     """
     paths, names = run_and_jobs(results, words)
-    if len(words) == len(names) == 1 and not _is_pattern(words[0]):
+    if len(words) == len(names) == 1 and not named.is_pattern(words[0]):
         with RunReader.open(paths) as reader:
             if reader.job(words[0]) is None:
                 find_run(results, words[0])
@@ -110,60 +110,12 @@ def open_run(results: Path) -> RunPaths:
     return find_run(results)
 
 
-def need_job(reader: RunReader, name: str) -> JobRow:
-    """Return the job of that name.
-
-    :raises UsageError: there is none; names that are near are in the hint
-    """
-    job = reader.job(name)
-    if job is None:
-        near = reader.near_names(name)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"see: sshjobs status {handle(reader.paths)} --all"
-        raise UsageError(f"no job is called '{name}'", where=reader.paths.name, hint=hint)
-    return job
-
-
 def named_jobs(reader: RunReader, words: Sequence[str]) -> list[JobRow]:
-    """Return the jobs that words of a command line mean, each once: names, ``train[lr=0.1]``, and patterns such as
-    ``fit-*``.
-
-    A name counts before anything else, so that a job called ``x[1]`` can be named.
+    """Return the jobs that words of a command line mean, see :func:`sshjobs.store.named.named_jobs`.
 
     :raises UsageError: a name is of no job, or nothing has these parameters or matches a pattern
     """
-    found: dict[str, JobRow] = {}
-    for word in words:
-        job = reader.job(word)
-        if job is None and (selection := selection_of(word)) is not None:
-            found.update((job.name, job) for job in _selected(reader, selection))
-        elif job is None and _is_pattern(word):
-            matching = [job for job in reader.jobs() if fnmatchcase(job.name, word)]
-            if not matching:
-                raise UsageError(f"no job matches '{word}'", where=reader.paths.name,
-                                 hint=f"see: sshjobs status {handle(reader.paths)} --all")
-            found.update((job.name, job) for job in matching)
-        else:
-            found[word] = job or need_job(reader, word)
-    return list(found.values())
-
-
-def _selected(reader: RunReader, selection: Selection) -> list[JobRow]:
-    known = reader.parameters()
-    names = known.get(selection.entry)
-    if names is None:
-        near = get_close_matches(selection.entry, known, 1)
-        raise UsageError(f"no entry with parameters is called '{selection.entry}'", where=reader.paths.name,
-                         hint=f"did you mean {near[0]}?" if near else f"they are {', '.join(known)[:200]}" if known else
-                         f"see: sshjobs status {handle(reader.paths)} --all")
-    for name in selection.values:
-        if name not in names:
-            raise UsageError(f"the jobs of {selection.entry} have no parameter '{name}'", where=reader.paths.name,
-                             hint=f"they have {', '.join(names)}")
-    if not (found := reader.selected(selection)):
-        values = ", ".join(f"{name}={value}" for name, value in selection.values.items())
-        raise UsageError(f"no job of {selection.entry} has {values}", where=reader.paths.name,
-                         hint=f"see: sshjobs status {handle(reader.paths)} --all")
-    return found
+    return named.named_jobs(reader, words, handle(reader.paths))
 
 
 def named_runs(results: Path, words: Sequence[str]) -> list[RunPaths]:
@@ -173,7 +125,7 @@ def named_runs(results: Path, words: Sequence[str]) -> list[RunPaths]:
     """
     found: dict[Path, RunPaths] = {}
     for word in words:
-        if _is_pattern(word) and not names_run(results, word):
+        if named.is_pattern(word) and not names_run(results, word):
             matching = [paths for paths in list_runs(results) if fnmatchcase(paths.name, word)]
             if not matching:
                 raise RunNotFoundError(f"no run matches '{word}'", where=str(results), hint="see: sshjobs ls")
@@ -181,10 +133,6 @@ def named_runs(results: Path, words: Sequence[str]) -> list[RunPaths]:
             matching = [find_run(results, word)]
         found.update((paths.root.absolute(), paths) for paths in matching)
     return list(found.values())
-
-
-def _is_pattern(word: str) -> bool:
-    return any(letter in word for letter in "*?[")
 
 
 def handle(paths: RunPaths) -> str:

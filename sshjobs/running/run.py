@@ -37,8 +37,8 @@ from sshjobs.running.forms import (
 from sshjobs.running.requests import Target, carry_out
 from sshjobs.running.runmanager import Listener, RunManager, silent
 from sshjobs.running.signals import Signals
-from sshjobs.running.unattended import check_names
 from sshjobs.store import RunReader, Summary
+from sshjobs.store.named import named_jobs
 from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
 from sshjobs.tables.sheet import sheet_of
@@ -250,24 +250,27 @@ class Run:
         self.request({"do": "finish"})
 
     def cancel(self, names: Iterable[str] | None = None) -> None:
-        """Have jobs ended, by name; ``None`` ends all, and the run. Their ends are waited for by :meth:`wait`.
+        """Have jobs ended; ``None`` ends all, and the run. Their ends are waited for by :meth:`wait`.
 
+        :param names: names of jobs, patterns such as ``fit-*``, and parameters as in ``train[lr=0.1]``
         :raises UsageError: no job of the run is called so; nothing was cancelled
         :raises SshjobsError: the run has ended
         """
-        wanted = None if names is None else check_texts("names", names)
-        if wanted is not None:
-            check_names(self.paths, wanted)
-        self.request({"do": "cancel", "jobs": wanted})
+        self.request({"do": "cancel", "jobs": None if names is None else self._named(names)})
+
+    def _named(self, words: Iterable[str]) -> list[str]:
+        with RunReader.open(self.paths) as reader:
+            return [job.name for job in named_jobs(reader, check_texts("names", words))]
 
     def withdraw(self, names: Iterable[str]) -> None:
         """Take jobs out of the run that never started, as if they had not been added. Their names are free again, and
         their records stay in :attr:`jobs`, as cancelled ones.
 
+        :param names: as for :meth:`cancel`
         :raises UsageError: no job of the run is called so, or one has started, or may have; nothing was withdrawn
         :raises SshjobsError: the run has ended
         """
-        self.request({"do": "withdraw", "jobs": check_texts("names", names)})
+        self.request({"do": "withdraw", "jobs": self._named(names)})
 
     def table(self) -> list[dict[str, Any]]:
         """Return a row for each job, in their order, as ``pandas.DataFrame`` takes them: mappings with the same keys.

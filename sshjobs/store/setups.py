@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sshjobs.model.causes import Cause
+from sshjobs.model.causes import Cause, explain
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import STATES
 from sshjobs.store.damage import Damage, check_row
-from sshjobs.store.rows import clean_text, outcome_of
+from sshjobs.store.rows import JobRow, clean_text, outcome_of
 
 
 def setup_name(host: str) -> str:
@@ -49,3 +49,11 @@ def read_setup(row: Sequence[Any]) -> SetupRow:
     attempt.reason, attempt.cause = reason, None if cause is None else Cause(cause)
     attempt.started, attempt.ended = started, ended
     return SetupRow(host, number, boot, attempt)
+
+
+def as_job(row: SetupRow) -> JobRow:
+    """Return where a setup stands as it is told of a job."""
+    attempt = row.attempt
+    why = explain(attempt.cause, attempt.reason)
+    return JobRow(row.number, setup_name(row.host), attempt.state, attempt.outcome and attempt.outcome.value,
+                  attempt.exit_status, attempt.signal, row.host, why, None, None, None)

@@ -117,6 +117,23 @@ def test_jobs_are_cancelled_from_another_thread(start: Callable[..., Run], tmp_p
     assert sleeps(tmp_path) == []
 
 
+def test_jobs_are_cancelled_by_parameters_and_patterns_as_on_the_command_line(start: Callable[..., Run]) -> None:
+    wait = Builder().AddJob("sleep 60", name="train", matrix={"lr": ["0.1", "0.2"], "seed": ["1", "2"]})
+    run = start([*wait.MakeJobSpecs(), JobSpec("sleep 60", name="fit-a"), JobSpec("sleep 60", name="fit[b]"), JobSpec("sleep 60", name="x")],
+                slots=1)
+    for words, what in ((["train[lr=9]"], "no job of train has lr=9"), (["fot-*"], "no job matches"), (["train[x=1]"], "no parameter"),
+                        (["train-1", "nobody"], "no job is called 'nobody'")):
+        with pytest.raises(UsageError, match=what):
+            run.cancel(words)
+    run.cancel(["train[lr=0.10]", "fit-*", "fit[b]"])
+    cancelled = {"train-1", "train-2", "fit-a", "fit[b]"}
+    wait_until(lambda: {job.name for job in run.jobs if job.outcome == "cancelled"} == cancelled, 30, "these to be cancelled")
+    run.withdraw(["train[lr=0.2,seed=2]"])
+    assert {job.name for job in run.jobs if job.outcome is None} == {"train-3", "x"}
+    run.cancel()
+    assert run.wait(60) == EXIT_JOBS_FAILED
+
+
 def test_jobs_that_never_started_are_withdrawn_and_their_names_are_free_again(start: Callable[..., Run], tmp_path: Path) -> None:
     run = start(specs(f"until test -e {tmp_path}/go; do sleep 0.05; done"), slots=1, stays_open=True)
     wait_until(lambda: run.jobs[0].state == "busy", 30, "it to run")

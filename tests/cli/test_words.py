@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sshjobs.cli.words import handle, need_job, run_and_job, run_and_jobs
+from sshjobs.cli.words import handle, run_and_job, run_and_jobs
 from sshjobs.errors import EXIT_USAGE, RunNotFoundError, UsageError
 from sshjobs.store import RunReader
+from sshjobs.store.named import need_job
 from tests.cli.runs import make_run
 from tests.conftest import SshjobsCli
 
