@@ -235,7 +235,7 @@ _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
     "bye": {},
 }
 #: Keys that may be missing.
-_MORE: "dict[str, dict[str, Callable[[Any], bool]]]" = {"fence": {"token": _is_token}}
+_MORE: "dict[str, dict[str, Callable[[Any], bool]]]" = {"fence": {"token": _is_token}, "pull": {"keep": is_bool}}
 
 
 def check(frame: "dict[str, Any]") -> None:

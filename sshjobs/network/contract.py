@@ -44,6 +44,8 @@ class HostDown(NamedTuple):
     error: HostError
 
 
+#: Files from so many bytes on may be on a host already: of an earlier run, or because a job has left them there.
+KEPT_FROM = 1 << 18
 #: The name that stands in a warning that is about this machine and no host.
 HERE = "this machine"
 
@@ -161,6 +163,17 @@ class NetworkContract(ABC):
 
         :param boots: by host, the boot id that it had when that manager last heard of it
         """
+
+    @abstractmethod
+    def launch_for_boot(self, host: str, boot: str) -> None:
+        """Have what is launched on a host from now on start there only as long as it has not booted again: what it was
+        prepared for is gone then. What cannot be started for that is taken back. Without a word about a host its boots
+        do not matter."""
+
+    @abstractmethod
+    def keep_files_of(self, entries: Iterable[str]) -> None:
+        """Have hosts keep the files that jobs of these entries leave there, as far as they are large and their cache
+        has room: jobs that follow on the same host need them, and are sent them where it does not have them."""
 
     @abstractmethod
     def hold(self) -> None:

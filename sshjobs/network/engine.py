@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,12 @@ class Engine:
     :param transport_of: the transport to reach a host by
     :param slots: how many jobs a host takes at a time, ``None`` for as many as it has cores
     :param directory: what to sync before hosts give up their copies
+    :param given: the names of entries whose files other jobs are given; it may grow
     """
 
     def __init__(self, runner: LoopRunner, files: OutputFiles, hosts: Iterable[Host],
                  transport_of: Callable[[Host], Transport], slots: Callable[[Host], int | None], run: RunIdentity,
-                 directory: Path):
+                 directory: Path, given: Collection[str] = ()):
         self._runner, self._loop = runner, runner.loop
         self._directory = directory
         self._batch: list[Any] = []
@@ -58,7 +59,7 @@ class Engine:
         handshakes = Handshakes(transport_of, lambda: len(self._sessions))
 
         shared = Shared(run, self._outputs, Staging(), self._emit, handshakes, runner.chance, self._supervisor,
-                        self._trouble)
+                        self._trouble, given)
 
         def session(host: Host) -> HostSession:
             return HostSession(host, transport_of(host), slots(host), shared)

@@ -78,6 +78,10 @@ class Network(NetworkContract):
         self._adopted: list[tuple[str, LiveAttempt]] = []
         self._adopted_jobs: list[Job] = []
         self._boots: dict[str, str] = {}
+        #: Entries whose files other jobs are given; the engine's thread looks at it.
+        self._given = set[str]()
+        #: By host: the boot that launches are for, where that matters.
+        self._prepared: dict[str, str] = {}
         self._outbox: list[tuple[str, LiveAttempt]] = []
         self._holding = False
         self._files = OutputFiles()
@@ -100,7 +104,9 @@ class Network(NetworkContract):
         attempt = job.attempt
         if attempt is None or attempt.state in FINAL_STATES or attempt.host != host:
             attempt = job.new_attempt(host, secrets.token_hex(16))
-        self._outbox.append((host, self._records.launched(job, host, attempt, paths)))
+        live = self._records.launched(job, host, attempt, paths)
+        live.boot = self._prepared.get(host)
+        self._outbox.append((host, live))
         if not self._holding:
             self._records.make_way()
             engine.launch(self._outbox)
@@ -134,7 +140,7 @@ class Network(NetworkContract):
         self._paths = paths
         self._files.hold(paths.jobs)
         engine = Engine(self._new_runner(), self._files, self.hosts.values(), self._transport_of, self._slots_of, run,
-                        paths.root)
+                        paths.root, self._given)
         for job in self._adopted_jobs:
             self._adopted.extend(self._records.adopt(job, paths))
         engine.start(self._adopted, self._boots)
@@ -145,6 +151,12 @@ class Network(NetworkContract):
     def adopt(self, jobs: Iterable[Job], boots: Mapping[str, str]) -> None:
         self._adopted_jobs.extend(jobs)
         self._boots = dict(boots)
+
+    def launch_for_boot(self, host: str, boot: str) -> None:
+        self._prepared[host] = boot
+
+    def keep_files_of(self, entries: Iterable[str]) -> None:
+        self._given.update(entries)
 
     def hold(self) -> None:
         self._holding = True

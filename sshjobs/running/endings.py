@@ -41,7 +41,7 @@ class Endings(Housekeeping):
     def line_up(self, job: Job) -> None:
         """Let a job wait for a host, or for its time; not where it waits for a person or for other jobs."""
         if not job.paused and self.stages.may_run(job):
-            self.schedule.add(job, self._time_of(job))
+            self.schedule.add(job, self._time_of(job), self.stages.near(job, self.paths))
 
     def _time_of(self, job: Job) -> float | None:
         """Return from when on a job may run, by the clock of the schedule; ``None``: it may."""

@@ -84,6 +84,7 @@ class Manager(Endings):
         self._total = len(made.jobs)
         self._set_up_hosts((options or {}).get("setup") or ())
         self.stages.begin(made.jobs)
+        network.keep_files_of(self.stages.given)
         for job in made.jobs:
             self.books.enlist(job)
             if job.spec.after and job.state == STATE_FREE:
@@ -104,6 +105,7 @@ class Manager(Endings):
             summary = reader.summary()
             unfinished, cancelled = reader.load_unfinished(), reader.cancelled()
             self.stages.resume([job for job in unfinished if job.state not in FINAL_STATES], reader)
+            network.keep_files_of(self.stages.given)
             begun = self._set_up_hosts(summary.options.get("setup") or (), reader.setups())
             boots = {row.host.name: row.facts.get("boot", "") for row in reader.hosts() if row.facts}
         self._recall_end(summary)
@@ -148,6 +150,7 @@ class Manager(Endings):
         """Carry further jobs of the run, which are in the store."""
         with RunReader.open(self.paths) as reader:
             self.stages.add(jobs, reader)
+        self.network.keep_files_of(self.stages.given)
         self._total += len(jobs)
         for job in jobs:
             self.take_in(job)

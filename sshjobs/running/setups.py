@@ -114,6 +114,7 @@ class Setups:
         if job is None:
             return True
         self._facts[host] = facts
+        self._network.launch_for_boot(host, facts["boot"])
         newest = job.attempt
         ready = newest is not None and newest.outcome is Outcome.SUCCEEDED and self._sent_to[newest] == facts["boot"]
         if ready:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 from sshjobs.errors import UsageError
 from sshjobs.model.after import Awaited, Member, mistakes
+from sshjobs.model.sent import taken
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_FREE, Outcome
+from sshjobs.network.contract import KEPT_FROM
 from sshjobs.running.sources import Sources
 from sshjobs.scheduling.dependencies import Dependencies
 from sshjobs.store import RunReader
+from sshjobs.store.rundir import RunPaths
 
 
 def check_stages(specs: Iterable[JobSpec], entries: Collection[str] = ()) -> None:
@@ -47,18 +50,36 @@ class Stages:
     """Tells which jobs may wait for a host, and which cannot run.
 
     :ivar sources: tells which jobs' files a job is given
+    :ivar given: the names of the entries whose files others are given
     """
 
     def __init__(self) -> None:
         self.sources = Sources()
+        self.given = set[str]()
         self._dependencies = Dependencies()
+        #: Entries whose jobs were looked at for what they are given: it is the same entries for all of them.
+        self._seen = set[str]()
+        #: By the name of a job that others are given files of: the host that keeps large ones, and their bytes.
+        self._left_on: dict[str, tuple[str, int]] = {}
 
     def begin(self, jobs: list[Job]) -> None:
         """Take in the jobs of a new run."""
+        self._note_given(jobs)
         self._dependencies.follow(jobs, awaited_among(jobs, entries_awaited(jobs)))
+
+    def _note_given(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            if job.spec.after and job.spec.entry_name not in self._seen:
+                self._seen.add(job.spec.entry_name)
+                self.given.update(one.entry for one in taken(job.spec.files))
 
     def resume(self, jobs: list[Job], reader: RunReader) -> None:
         """Take in jobs of a run that an earlier manager had, or a job that ended before this manager came."""
+        known = len(self.given)
+        self._note_given(jobs)
+        if len(self.given) > known:
+            self._left_on.update((name, (host, size)) for name, host, size in reader.left_on(self.given)
+                                 if size >= KEPT_FROM)
         for job in jobs:
             # It may have to be launched once more.
             job.sources = self.sources.of(job, reader.paths) if job.attempts else None
@@ -82,8 +103,22 @@ class Stages:
 
     def ended(self, job: Job) -> tuple[list[Job], list[Job]]:
         """Take in the end of a job; return those that may run now, and those that cannot. All of them wait."""
+        if self.given and job.attempts and job.spec.entry_name in self.given:
+            newest = job.attempts[-1]
+            if newest.brought is not None and newest.brought.size >= KEPT_FROM:
+                self._left_on[job.name] = newest.host, newest.brought.size
         ready, broken = self._dependencies.ended(job)
         return [one for one in ready if one.state == STATE_FREE], [one for one in broken if one.state == STATE_FREE]
+
+    def near(self, job: Job, paths: RunPaths) -> str | None:
+        """Return the host that has most of what a job is given, as far as that is large; ``None``: none has."""
+        if not self._left_on or not job.spec.after:
+            return None
+        sizes = Counter[str]()
+        for names in (self.sources.of(job, paths) or {}).values():
+            for host, size in (self._left_on[name] for name in names if name in self._left_on):
+                sizes[host] += size
+        return max(sizes, key=sizes.__getitem__, default=None)
 
     def withdrawn(self, job: Job) -> list[Job]:
         """Take in that a job is taken out of the run; return those that may run now."""

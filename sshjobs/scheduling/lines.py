@@ -31,6 +31,9 @@ class Row:
     def __len__(self) -> int:
         return len(self._places)
 
+    def __contains__(self, job: Job) -> bool:
+        return job in self._places
+
     def __iter__(self) -> Iterator[Job]:
         return (job for job, place in zip(self._jobs, self._order, strict=True) if self._places.get(job) == place)
 
@@ -136,13 +139,24 @@ class Line:
             return min(new, key=lambda kind: self._rows[kind].first())
         return max(known, key=lambda kind: known[kind] or 0.0)
 
+    def first_of(self, jobs: Iterable[Job]) -> Job | None:
+        """Return the first of these jobs that waits here and whose turn it may be: it is of the kind whose turn it is,
+        or of another of which no more is known."""
+        known = self._durations.of_kind
+        usual = known(self.next_kind())
+        for job in jobs:
+            for kind in (self._durations.kind_of(job.spec), _REST):
+                row = self._rows.get(kind)
+                if row is not None and job in row and known(kind) == usual:
+                    return job
+        return None
+
     def take(self, host: str, *, spare: bool) -> Job:
         """Take out the job whose turn it is.
 
         :param spare: rather not one that has just been on that host
         """
-        kind = self.next_kind()
-        row = self._rows[kind]
+        row = self._rows[self.next_kind()]
         chosen = next(iter(row))
         if spare and _was_on(chosen, host):
             others = (next(iter(other)) for other in islice(self._rows.values(), LOOK_AHEAD))

@@ -14,6 +14,7 @@ from sshjobs.scheduling.durations import SLOW, Durations
 from sshjobs.scheduling.elsewhere import Elsewhere
 from sshjobs.scheduling.hosts import FILLING, ScheduledHosts
 from sshjobs.scheduling.lines import Gate, GatedLine, Line, LineKey, is_closed, key_of
+from sshjobs.scheduling.near import Near
 
 
 class Schedule:
@@ -31,6 +32,8 @@ class Schedule:
         #: Jobs that wait for a time; jobs that are to be tried again on another host.
         self.delays = Delays()
         self._elsewhere = Elsewhere(self.hosts.may_come)
+        #: Jobs that had better run where their files are.
+        self._near = Near()
         #: By the name of the entry whose jobs have to wait for each other.
         self._gates: dict[str, Gate] = {}
         self._entered = 0
@@ -69,11 +72,14 @@ class Schedule:
                 self.hosts[name].lines.append(line)
         return line
 
-    def add(self, job: Job, at: float | None = None) -> None:
+    def add(self, job: Job, at: float | None = None, near: str | None = None) -> None:
         """Let a job wait for a host. One that no host matches is :meth:`hopeless`.
 
         :param at: not before that time, in seconds of the clock of :meth:`next`
+        :param near: a host that it had better run on, where that has a free slot when its turn comes
         """
+        if near is not None:
+            self._near.add(job, near)
         if at is not None:
             self.delays.add(job, at)
             return
@@ -89,6 +95,8 @@ class Schedule:
 
     def remove(self, job: Job) -> bool:
         """Take a job out of its line, or let it wait for its time no more; tell whether it waited."""
+        if self._near:
+            self._near.forget(job)
         if self.delays.discard(job):
             return True
         line = self._elsewhere.line_of(job) or self._line(job.spec, job.only_host)
@@ -103,8 +111,10 @@ class Schedule:
         return self._elsewhere.hosts_for(job, self._line(job.spec, job.only_host).hosts) is not None
 
     def _leave_elsewhere(self, job: Job) -> None:
-        """Note that a job has left its line. One that leaves hosts out goes when nobody waits in it any more: there may
-        be as many of them as jobs."""
+        """Note that a job has left its line. A line that leaves hosts out goes when nobody waits in it any more: there
+        may be as many of them as jobs."""
+        if self._near:
+            self._near.forget(job)
         line = self._elsewhere.leave(job) if self._elsewhere else None
         if line is None or line:
             return
@@ -166,11 +176,23 @@ class Schedule:
                 else:
                     hosts.set_dry(host, True)
                 continue
-            job = line.take(host, spare=len(line.hosts) > 1 and any(
-                self.hosts[name].up for name in line.hosts if name != host))
+            if self._near and (near := self._near.first(host, line)) is not None:
+                job = near
+                line.remove(job)
+            else:
+                job = line.take(host, spare=len(line.hosts) > 1 and any(
+                    self.hosts[name].up for name in line.hosts if name != host))
+                host = self._nearer(job, line) or host
             self._leave_line(line, job, host)
             return job, host
         return None
+
+    def _nearer(self, job: Job, line: Line) -> str | None:
+        """Return the host that a job had better run on, where it can run there at once."""
+        host = self._near.host_of(job) if self._near else None
+        if host is None or host not in line.hosts or not self.hosts[host].idle:
+            return None
+        return host if self._too_slow(host, line) is None else None
 
     def _leave_line(self, line: Line, job: Job, host: str) -> None:
         self._count_waiting(line, -1)

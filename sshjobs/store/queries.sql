@@ -225,6 +225,11 @@ WHERE json_extract(spec, '$.entry') IS NOT NULL OR json_extract(spec, '$.param_n
 -- Every job as those see it that wait for it.
 SELECT name, spec, params, state, outcome FROM jobs ORDER BY number;
 
+-- name: select_left
+-- The jobs of which files were brought, with the host that these were made on and their bytes; of each the newest last.
+SELECT name, spec, attempts.host, size FROM brought JOIN attempts USING (job, n) JOIN jobs ON number = job
+WHERE origin IS NULL ORDER BY job, n;
+
 -- name: select_results
 -- A page of the jobs in order, each with its newest attempt and what that left.
 SELECT number, jobs.name, spec, params, jobs.state, jobs.outcome, jobs.exit_status, jobs.signal, jobs.reason,

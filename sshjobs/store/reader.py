@@ -403,6 +403,14 @@ class RunReader:
                         outcome_of(outcome) if state in FINAL_STATES else None))
         return {entry: Awaited(names, members) for entry, (names, members) in found.items()}
 
+    def left_on(self, entries: Collection[str]) -> Iterator[tuple[str, str, int]]:
+        """Yield each job of these entries of which files were brought, with the host that these were made on and their
+        bytes; of several attempts the newest last."""
+        specs = {id_: entry for id_, entry, _ in self._all("select_entries")}
+        for name, spec, host, size in self._all("select_left"):
+            if (specs.get(spec) or name) in entries:
+                yield name, host, size
+
     def contradictions(self) -> Iterator[str]:
         """Yield in words what in the store contradicts itself; reads all of it.
 

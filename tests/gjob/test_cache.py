@@ -158,3 +158,69 @@ def test_a_link_in_the_place_of_a_cached_file_leads_nowhere(tmp_path: Path) -> N
     kept.symlink_to(secret)
     assert not fetch(cache, SHA, 100, tmp_path / "b")
     assert not os.path.lexists(tmp_path / "b") and secret.exists()
+
+
+# -- what jobs have left -----------------------------------------------------------------------------------------------
+
+
+def bring(link: Link, uid: str, *, keep: bool = True, cwd: str | None = None, pattern: str = "model") -> str | None:
+    """Read a file of an ended attempt whole, as a manager does; return its sha256."""
+    link.say("pull", id=uid, seq=1, cwd=cwd, patterns=[pattern], after="", keep=keep)
+    if not link.until("found")["paths"]:
+        return None
+    link.say("get", id=uid, files=[[0, 0]], more=False)
+    sha: str | None = link.until("whole")["sha"]
+    return sha
+
+
+def leave(link: Link, uid: str, script: str = "") -> None:
+    assert link.run(uid, script=f"cp in model; chmod 600 model\n{script}\n", files=[["in", put(link, BIG + uid.encode()), 0o644]])["status"] == 0
+
+
+def test_what_a_job_left_is_there_for_the_next_one_once_it_was_brought(far: FarHost, next_run: Callable[[FarHost], Link]) -> None:
+    link, bytes_ = far.connect(), b"made here" * LEAST
+    sha = hashlib.sha256(bytes_).hexdigest()
+    assert link.run("1.1", script=f"set +o pipefail; yes 'made here' | tr -d '\\n' | head -c {len(bytes_)} > model; chmod 755 model\n")["status"] == 0
+    assert lacking(link, bytes_) == [sha]
+    assert bring(link, "1.1") == sha
+    link.say("release", ids=["1.1"])
+    assert lacking(link, bytes_) == []
+    link.run("2.1", script="sha256sum < in; stat -c %a in\n", files=[["in", sha, 0o644]])
+    assert link.stdout("2.1").split() == [sha.encode(), b"-", b"644"]
+    end(link, "2.1")
+    assert lacking(next_run(far), bytes_) == []
+
+
+def test_only_large_files_that_are_wanted_are_kept(far: FarHost) -> None:
+    link = far.connect()
+    for uid, script, keep in (("1.1", "", False), ("2.1", "head -c 1000 in > model", True)):
+        leave(link, uid, script)
+        bring(link, uid, keep=keep)
+    kept = {path.name for path in (far.home / ".sshjobs" / "cache").glob("*/*")}
+    assert kept == {hashlib.sha256(BIG + uid).hexdigest() for uid in (b"1.1", b"2.1")}, "but for the inputs"
+
+
+def test_a_file_that_others_may_write_to_is_not_kept(far: FarHost, tmp_path: Path) -> None:
+    link, data = far.connect(), tmp_path / "data"
+    data.mkdir()
+    leave(link, "1.1", f"echo more >> model; ln model {data}/linked")
+    leave(link, "2.1", f"echo more >> model; mv model {data}/model")
+    first, second = bring(link, "1.1"), bring(link, "2.1", cwd=str(data))
+    assert first is not None and second is not None
+    kept = {path.name for path in (far.home / ".sshjobs" / "cache").glob("*/*")}
+    assert not kept & {first, second} and not any(name.endswith(".new") for name in kept)
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in data.iterdir())
+
+
+def test_a_file_that_was_changed_after_it_was_kept_is_sent(far: FarHost) -> None:
+    link = far.connect()
+    leave(link, "1.1", "echo more >> model")
+    sha = bring(link, "1.1")
+    [kept] = (far.home / ".sshjobs" / "cache").glob(f"*/{sha}")
+    assert kept.stat().st_mode & 0o777 == 0o400 and kept.stat().st_nlink == 2
+    kept.chmod(0o600)
+    with kept.open("r+b") as file:
+        file.write(b"X")
+    kept.chmod(0o400)
+    link.say("want", blobs=[[sha, kept.stat().st_size]])
+    assert link.until("lack")["shas"] == [sha] and not kept.exists()

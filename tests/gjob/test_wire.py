@@ -59,6 +59,7 @@ VALUES: list[tuple[str, str, list[Any], list[Any]]] = [
     ("pull", "patterns", [["**"], ["a/b/"], ["[x]?"] * 100, [LONG]],
      [[], None, "a", ["/a"], ["../a"], ["a/../b"], ["a//b"], ["./a"], [""], ["/"], ["a\0"], [1], ["a"] * 101, [LONG + "x"]]),
     ("pull", "after", ["", "a", "a/b"], ["/a", "..", "a/", None, 1, LONG + "x"]),
+    ("pull", "keep", [True, False], [1, None, "yes"]),
     ("get", "files", [[], [[0, 2**70]], [[1, 0]] * 1000], [None, [[1, 0]] * 1001, [[1]], [[-1, 0]], [[0, -1]], [[0, 0.0]], [1]]),
     ("get", "more", [True, False], [0, None]),
     ("slots", "slots", [None, 1], [0, 1.5]),

@@ -29,15 +29,16 @@ class Scene:
         self._directory = directory
         self.meet()
 
-    def meet(self) -> None:
+    def meet(self, **facts: Any) -> None:
         """Let another connection begin."""
         list(self.book.have())
-        self.book.welcome(WELCOME)
+        self.book.welcome({**WELCOME, **facts})
         self.told.clear()
         self.said()
 
-    def launch(self, uid: str = "1.1") -> LiveAttempt:
+    def launch(self, uid: str = "1.1", boot: str | None = None) -> LiveAttempt:
         attempt = LiveAttempt(uid, Job(JobSpec(["true"], name=f"job-{uid}")), "t", self._directory / uid)
+        attempt.boot = boot
         self.book.launch(attempt)
         self.book.create(attempt)
         return attempt
@@ -126,3 +127,22 @@ def test_a_launch_that_a_person_no_longer_wants_is_fenced_and_not_sent(scene: Sc
     (end,) = scene.ends()
     assert (end.outcome, end.cause) == ((Outcome.CANCELLED, None) if wish == "cancel" else
                                         (Outcome.NEVER_STARTED, Cause.TAKEN_BACK))
+
+
+@pytest.mark.parametrize("open_", [False, True])
+def test_what_is_for_a_host_as_it_was_prepared_is_not_sent_once_that_has_booted_again(scene: Scene, open_: bool) -> None:
+    scene.book.open = open_
+    if open_:
+        # The manager has not heard yet that it booted.
+        scene.meet(boot="another", resumed=False)
+    else:
+        list(scene.book.have())
+    scene.launch("1.1", boot=str(WELCOME["boot"]))
+    scene.launch("2.1")
+    scene.launch("3.1", boot="another")
+    if not open_:
+        scene.book.welcome({**WELCOME, "boot": "another", "resumed": False})
+    assert scene.said() == [{"t": "fence", "id": "1.1", "token": "t"}, "2.1", "3.1"]
+    assert scene.end("1.1", "fenced", status=None)
+    (end,) = scene.ends()
+    assert (end.outcome, end.cause) == (Outcome.NEVER_STARTED, Cause.TAKEN_BACK), "it is tried again, and counts for nothing"

@@ -40,6 +40,7 @@ class Host:
 
     def __init__(self, directory: Path):
         self.directory = directory
+        self.given = set[str]()
         self.told: list[Any] = []
         self._said: list[Any] = []
         #: By attempt: the number of what was asked last.
@@ -49,7 +50,7 @@ class Host:
 
     def start(self) -> None:
         """Let a manager begin that knows nothing yet."""
-        self.book = HostBook("h", self.outputs, self.told.append, self._said.append)
+        self.book = HostBook("h", self.outputs, self.told.append, self._said.append, self.given)
         self.meet()
 
     def meet(self) -> None:
@@ -69,10 +70,10 @@ class Host:
         return said
 
     def end(self, outputs: Any, uid: str = "1.1", *, status: int = 0, why: str = "exited", known: bool = False,
-            adopted: Any = None) -> None:
+            adopted: Any = None, **keys: Any) -> None:
         """Have an attempt end that has outputs."""
         if not known:
-            attempt = LiveAttempt(uid, Job(JobSpec(["true"], name="job", outputs=outputs)), "t", self.directory / uid)
+            attempt = LiveAttempt(uid, Job(JobSpec(["true"], name="job", outputs=outputs, **keys)), "t", self.directory / uid)
             attempt.brought = adopted
             self.book.launch(attempt)
             self.book.create(attempt)
@@ -126,9 +127,25 @@ class Host:
         return {str(path.relative_to(top)): path.read_bytes() for path in sorted(top.rglob("*")) if path.is_file()}
 
 
+    @property
+    def keeps(self) -> list[bool]:
+        """Whether the host is asked to keep what it is asked for."""
+        return [frame.get("keep", False) for frame in self.said() if frame["t"] == "pull"]
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
+
+
+def test_a_host_is_to_keep_what_others_are_given_and_nobody_writes_to_any_more(host: Host) -> None:
+    host.end(["a"])
+    assert host.keeps == [False]
+    host.given.add("job")
+    host.end(["a"], "2.1")
+    assert host.keeps == [True]
+    host.end(["a"], "3.1", leftovers="keep")
+    assert host.keeps == [False]
 
 
 def test_files_come_and_are_put_in_their_place_together(host: Host) -> None:

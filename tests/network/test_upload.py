@@ -19,12 +19,13 @@ from sshjobs import JobSpec, Run
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job
 from sshjobs.model.states import Outcome
+from sshjobs.network.contract import KEPT_FROM
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session import dialog
 from sshjobs.network.session.attempts import LiveAttempt
 from sshjobs.network.session.book import HostBook
 from sshjobs.network.session.output_files import OutputFiles
-from sshjobs.network.session.upload import ASKED_FROM, MARK, Upload
+from sshjobs.network.session.upload import MARK, Upload
 from sshjobs.network.staging import digests
 from sshjobs.network.staging.digests import RACY, Digests
 from sshjobs.network.staging.inputs import Staging
@@ -32,7 +33,7 @@ from sshjobs.network.supervise import Threads
 from sshjobs.network.transport.pipes import part_of
 from sshjobs.network.trouble import LocalTrouble
 
-BIG = b"0123456789abcdef" * (ASKED_FROM // 16)
+BIG = b"0123456789abcdef" * (KEPT_FROM // 16)
 
 
 class Scene:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from sshjobs import Builder, NoHostError, Run, UsageError
+from sshjobs import Builder, Network, NoHostError, Run, UsageError
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_NO_HOST, EXIT_OK, EXIT_USAGE
 from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.running.unattended import change
 from sshjobs.store import RunReader
+from sshjobs.store.rundir import RunPaths
 from tests.conftest import SshjobsCli
 from tests.hints import tries
 from tests.lab.waiting import wait_until
@@ -200,3 +201,35 @@ def test_no_job_is_called_as_a_setup_is(start: Callable[..., Run]) -> None:
     with pytest.raises(UsageError, match="cannot be called so"):
         start(Builder().AddJob("true", name="setup", per_host=True), setup="true")
     assert start(Builder().AddJob("true", name="prepare", per_host=True), setup="true").wait(60) == EXIT_OK
+
+
+def test_no_job_that_is_added_is_called_as_a_setup_is(start: Callable[..., Run]) -> None:
+    run = start(Builder().AddJob("true", name="first"), setup="true", stays_open=True)
+    with pytest.raises(UsageError, match="cannot be called so: in a run with a setup .*; choose another name"):
+        run.add(Builder().AddJob("true", name="setup@one"))
+    run.add(Builder().AddJob("true", name="prepare@one"))
+    run.finish()
+    assert run.wait(60) == EXIT_OK
+
+
+def test_jobs_are_launched_for_the_boot_for_which_their_host_was_prepared(start: Callable[..., Run],
+                                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[str, str]] = []
+    monkeypatch.setattr(Network, "launch_for_boot", lambda self, host, boot: said.append((host, boot)))
+    assert start(Builder().AddJob("true", name="j", repeat=2), hosts=["one slots=2"], setup="true").wait(60) == EXIT_OK
+    assert {host for host, _ in said} == {"one"} and all(boot for _, boot in said)
+
+
+def test_what_a_setup_wrote_is_shown_by_its_name(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
+    (tmp_path / "jobs.yaml").write_text("setup: [echo here is $SSHJOBS_HOST, echo careful >&2]\njobs: [{name: j, argv: [echo, job]}]\n")
+    assert sshjobs_cli("run", "jobs.yaml", "--hosts", "one,two", "--transport", "local", "--slots", "1").returncode == EXIT_OK
+    with RunReader.open(RunPaths(tmp_path / "results", "jobs-1")) as reader:
+        ran = sorted(row.host for row in reader.setups() if row.attempt.outcome == "succeeded")
+    for words in (["setup@" + ran[0]], ["jobs-1", "setup@" + ran[0]], ["jobs-1", "setup@" + ran[0], "--follow"]):
+        told = sshjobs_cli("logs", *words)
+        assert (told.returncode, told.stdout, told.stderr) == (0, f"here is {ran[0]}\n", ""), words
+    assert sshjobs_cli("logs", "setup@" + ran[0], "--stderr").stdout == "careful\n"
+    several = sshjobs_cli("logs", "setup@*").stdout
+    assert all(f"here is {host}\n" in several for host in ran) and "job" not in several
+    told = sshjobs_cli("logs", "setup@three")
+    assert told.returncode == EXIT_USAGE and "no job is called 'setup@three'" in told.stderr

@@ -110,6 +110,18 @@ class Blobs:
                 self._cache().keep(self._places.blob(sha), sha, size)
         return trouble
 
+    def keep_output(self, path: bytes, fd: int, sha: str) -> None:
+        """Keep a file that a job has left for jobs that follow, where it is large: they need no copy from elsewhere.
+
+        :param fd: the same file, which was just read whole
+        """
+        try:
+            lasts = self._lasts(system.fstat(fd).st_size)
+        except OSError:  # then it is sent here
+            return
+        if lasts:
+            self._cache().keep_output(path, fd, sha)
+
     def forget_all(self) -> None:
         """Delete what was put here before the host booted: where its power failed, a file may have its name and seal,
         and not its content.

@@ -1,4 +1,5 @@
-"""Inputs that outlive their run: large files that another run of the same user is likely to need again.
+"""Inputs that outlive their run: large files that another run of the same user is likely to need again, and those that
+jobs have left here for others.
 
 A cached file is never opened for writing and never given to a job: runs have it by a second name in their own
 directory, jobs get copies. So what is thrown out of the cache stays with the runs that need it.
@@ -95,6 +96,35 @@ class Cache:
             system.link(path, self._here + "/" + sha, follow_symlinks=False)
         except Exception:  # noqa: BLE001  (no hard links, no room, a stranger's directory: then it is not kept)
             return
+        self._count(size)
+
+    def keep_output(self, path: bytes, fd: int, sha: str) -> None:
+        """Keep a file that a job has left and that was just read whole: by a second name, and read-only from now on.
+        The job has ended, so nobody writes to it any more. One with another name already is not kept: somebody may
+        write to it under that.
+
+        :param path: where it was; it counts only if the same file still stands there
+        """
+        new = self._here + "/" + sha + ".new"
+        try:
+            own_directory(self.path)
+            own_directory(self._here)
+            system.link(path, new, follow_symlinks=False)
+        except Exception:  # noqa: BLE001  (as above)
+            return
+        try:
+            found, linked = system.fstat(fd), system.stat(new, follow_symlinks=False)
+            if (linked.st_dev, linked.st_ino, found.st_nlink) != (found.st_dev, found.st_ino, 2):
+                raise OSError("another file")
+            system.fchmod(fd, found.st_mode & 0o555 | 0o400)
+            system.rename(new, self._here + "/" + sha)
+        except OSError:
+            _forgive(system.unlink, new)
+            return
+        self._count(found.st_size)
+
+    def _count(self, size: int) -> None:
+        """See to the bounds now and then."""
         self._new += size
         self._new_files += 1
         if self._new >= _OFTEN or self._new_files >= _OFTEN_FILES:

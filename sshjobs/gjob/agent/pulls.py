@@ -13,7 +13,10 @@ from .walk import Top, Walk
 
 MYPY = False
 if MYPY:
-    from typing import Any
+    from typing import Any, Callable
+
+    #: Takes the path of a file that was read whole, its open descriptor, and its sha256.
+    Keep = Callable[[bytes, int, str], None]
 
 #: Bytes of one piece, and those of which the digest is made in one step where nothing of them is sent.
 PIECE, DIGESTED = 1 << 18, 1 << 20
@@ -32,12 +35,13 @@ class Pull:
 
     :param frame: of the type ``pull``
     :param home: the attempt's own directory
+    :param keep: keeps files here for jobs that follow, once they were read whole; None: there are no such jobs
     """
 
-    def __init__(self, frame: "dict[str, Any]", home: str):
+    def __init__(self, frame: "dict[str, Any]", home: str, keep: "Keep | None" = None):
         self.uid = frame["id"]
         self._seq = frame["seq"]
-        self._top = Top(home, frame["cwd"])
+        self._top, self._keep = Top(home, frame["cwd"]), keep
         self._walk = Walk(self._top, Patterns(frame["patterns"]), frame["after"])
         #: The files of the page that was told last; those of them that are to be read, with where to begin.
         self._page: "list[tuple[list[str], os.stat_result]]" = []
@@ -66,7 +70,7 @@ class Pull:
         if self._reading is None and self._wanted:
             number, offset = self._wanted.pop()
             path, listed = self._page[number]
-            self._reading = _Reading(self.uid, number, self._top, path, listed, offset)
+            self._reading = _Reading(self.uid, number, self._top, path, listed, offset, self._keep)
         if self._reading is not None:
             frame = self._reading.step()
             if self._reading.is_over:
@@ -95,8 +99,9 @@ class Pull:
 class _Reading:
     """One file, from an offset on, and the digest of all of it."""
 
-    def __init__(self, uid: str, number: int, top: Top, path: "list[str]", listed: "os.stat_result", offset: int):
-        self._keys = {"id": uid, "i": number}
+    def __init__(self, uid: str, number: int, top: Top, path: "list[str]", listed: "os.stat_result", offset: int,
+                 keep: "Keep | None"):
+        self._keys, self._keep = {"id": uid, "i": number}, keep
         self._top, self._path, self._listed, self._offset = top, path, listed, offset
         self._fd = -1
         self._position = self._told = 0
@@ -165,9 +170,13 @@ class _Reading:
         return wire.encode(dict(self._keys, t="part", off=offset, n=len(data))), data
 
     def _end(self, why: "str | None") -> "tuple[bytes, ...]":
+        sha = None if why is not None else self._digest.hexdigest()
+        if sha is not None and self._keep is not None:
+            path = self._top.path(self._path)
+            if path is not None:
+                self._keep(path, self._fd, sha)
         self.close()
         self.is_over = True
-        sha = None if why is not None else self._digest.hexdigest()
         return (wire.encode(dict(self._keys, t="whole", sha=sha, why=why)),)
 
     def close(self) -> None:

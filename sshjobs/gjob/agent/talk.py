@@ -148,7 +148,7 @@ class Talk:
         from .pulls import Pull  # only where jobs have outputs beside stdout and stderr
 
         self._drop(uid)
-        self._pulls[uid] = Pull(frame, self._places.cwd(uid))
+        self._pulls[uid] = Pull(frame, self._places.cwd(uid), self._blobs.keep_output if frame.get("keep") else None)
 
     def _on_get(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
         pull = self._pulls.get(frame["id"])

@@ -80,6 +80,13 @@ class Top:
             fd = _enter(fd, below)
         return fd
 
+    def path(self, names: "list[str]") -> "bytes | None":
+        """Return the path of a file below it, which may lead elsewhere by now; None where the directory is not in the
+        attempt's own one: what is there may be needed by others."""
+        if self._flags == _FOLLOW:
+            return None
+        return b"/".join([self._base] + self._names + [os.fsencode(name) for name in names])
+
 
 def _enter(above: int, name: "str | bytes") -> int:
     """Open a directory in an open one, which is closed."""

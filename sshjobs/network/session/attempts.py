@@ -25,6 +25,7 @@ class LiveAttempt:
     :ivar have: bytes of stdout and stderr that are in the local files
     :ivar crc: crc32 of those bytes, ``None`` where an earlier manager took in some of them
     :ivar seen: the host has said that it knows the attempt
+    :ivar boot: boot id of the host that it may be sent to; ``None``: it does not matter
     :ivar sent_on: boot id of the host when the launch was last sent, ``None`` before the first time
     :ivar over: its end has come; only its release is still to do
     :ivar unwanted: it is to be taken back if it has not started
@@ -37,7 +38,7 @@ class LiveAttempt:
     :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
     """
 
-    __slots__ = ("brought", "cancelling", "crc", "fenced_over", "grace", "have", "inputs", "keys", "made",
+    __slots__ = ("boot", "brought", "cancelling", "crc", "fenced_over", "grace", "have", "inputs", "keys", "made",
                  "may_have_run", "over",
                  "paused", "place", "seen", "sent_on", "sent_over", "sources", "spec", "told_over", "uid", "unwanted")
 
@@ -50,6 +51,7 @@ class LiveAttempt:
         self.brought: Brought | None = None
         self.made = self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = False
         self.grace = 0.0
+        self.boot: str | None = None
         self.sent_on: str | None = None
         self.sent_over = self.told_over = self.fenced_over = 0
         self.paused: bool | None = None

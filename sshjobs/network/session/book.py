@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,6 +50,7 @@ class HostBook:
 
     :param emit: takes each event for the manager
     :param say: takes what is to be said to the host, in order
+    :param given: the names of entries whose files other jobs are given
     :ivar open: the host listens; what is said while it does not is said when it is back
     :ivar boot: boot id of the host at the last connection
     :ivar blobs: input files that the host has
@@ -59,7 +60,8 @@ class HostBook:
     :ivar sent: bytes that were written to the host, over all connections; ``received``: that came from it
     """
 
-    def __init__(self, host: str, outputs: Outputs, emit: Emit, say: Callable[[Item], None]):
+    def __init__(self, host: str, outputs: Outputs, emit: Emit, say: Callable[[Item], None],
+                 given: Collection[str] = ()):
         self.live: dict[str, LiveAttempt] = {}
         self.open = False
         self.boot: str | None = None
@@ -73,7 +75,7 @@ class HostBook:
         self._late: list[LiveAttempt] = []
         self._host, self._outputs, self._emit, self._say = host, outputs, emit, say
         self._to_release: list[str] = []
-        self.bringing = Bringing(outputs.arrivals, say, lambda: self.open, self._all_is_here)
+        self.bringing = Bringing(outputs.arrivals, say, lambda: self.open, self._all_is_here, given)
 
     def answer(self, kind: str, **keys: Any) -> None:
         """Send an answer that frames of the host have caused, and no request of this side.
@@ -99,6 +101,9 @@ class HostBook:
 
     def _send(self, attempt: LiveAttempt) -> None:
         attempt.sent_over = self.connection
+        if attempt.boot not in (None, self.boot):
+            # It was prepared for this before it booted, and has to be prepared once more.
+            attempt.unwanted = True
         if attempt.cancelling or attempt.unwanted:
             # Since it was to leave, a person has decided otherwise: the host is to say that it never starts.
             self._say(lambda link: link.say("fence", id=attempt.uid, token=attempt.keys["token"]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from sshjobs.errors import LocalError, ProtocolError, printable
@@ -29,12 +29,14 @@ class Bringing:
     :param say: takes what is to be said to the host, in order
     :param listens: tells whether the host can be asked
     :param end: takes the end of an attempt once its files are here, and what a person should know of them
+    :param given: the names of entries whose files other jobs are given: the host is to keep these for them
     """
 
     def __init__(self, arrivals: Arrivals, say: Callable[[Callable[[words.Link], None]], None],
-                 listens: Callable[[], bool], end: Callable[[LiveAttempt, Ended, str | None], None]):
+                 listens: Callable[[], bool], end: Callable[[LiveAttempt, Ended, str | None], None],
+                 given: Collection[str] = ()):
         self._arrivals, self._say, self._listens, self._end = arrivals, say, listens, end
-        self._seq = 0
+        self._seq, self._given = 0, given
         #: Attempts whose files are brought while they run, and what is known of these from the last time.
         self._watched: dict[str, dict[str, Known]] = {}
         self._pulls: dict[str, Pull] = {}
@@ -123,8 +125,16 @@ class Bringing:
                 return
             if pull.stage is Stage.WAITS and pull.told:
                 pull.stage, free = Stage.ASKED, free - 1
+                more: dict[str, Any] = {"keep": True} if self._is_kept(pull) else {}
                 self._say(functools.partial(words.Link.say, kind="pull", id=pull.attempt.uid, seq=pull.seq,
-                                            cwd=_directory(pull.attempt), patterns=pull.patterns, after=pull.after))
+                                            cwd=_directory(pull.attempt), patterns=pull.patterns, after=pull.after,
+                                            **more))
+
+    def _is_kept(self, pull: Pull) -> bool:
+        """Tell whether its host is to keep the files of an attempt: nothing writes to them any more, and others need
+        them."""
+        spec = pull.attempt.spec
+        return pull.end is not None and spec.entry_name in self._given and spec.leftovers != "keep"
 
     # -- what the host says --------------------------------------------------------------------------------------
     # Each of these tells whether it changed anything. After a LocalError the same may be given again.

@@ -47,7 +47,7 @@ class HostSession:
 
     def __init__(self, host: Host, transport: Transport, slots: int | None, shared: Shared):
         self.host = host
-        self.book = HostBook(host.name, shared.outputs, shared.emit, self._say)
+        self.book = HostBook(host.name, shared.outputs, shared.emit, self._say, shared.given)
         self._dialog = Dialog(host.name, shared.run, self.book, self._say, shared.emit, slots, host)
         self._transport, self._staging, self._emit = transport, shared.staging, shared.emit
         self._handshakes, self._random = shared.handshakes, shared.chance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sshjobs.network.contract import RunIdentity
@@ -24,6 +25,7 @@ class Shared:
     :ivar chance: draws how long pauses are
     :ivar supervisor: watches what works beside the reading
     :ivar trouble: waits for this machine where it cannot do its part
+    :ivar given: the names of entries whose files other jobs are given; it grows
     """
 
     run: RunIdentity
@@ -34,3 +36,4 @@ class Shared:
     chance: random.Random
     supervisor: Supervisor
     trouble: LocalTrouble
+    given: Collection[str] = ()

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 
 from sshjobs.errors import LocalError, SshjobsError
+from sshjobs.network.contract import KEPT_FROM
 from sshjobs.network.protocol import frames
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session.attempts import LiveAttempt, never_started
@@ -16,8 +17,6 @@ from sshjobs.network.staging.extras import carried, taken_over
 from sshjobs.network.staging.inputs import PIECE, Blob, ChangedError, Manifest, Piece, Staging, pieces, unreadable
 from sshjobs.network.trouble import LocalTrouble
 
-#: Inputs from so many bytes on may be on the host from an earlier run: it is asked before they are sent.
-ASKED_FROM = 1 << 18
 #: Most launches, and most files of theirs, that are looked at together.
 LAUNCHES, FILES = 100, 10_000
 #: How many inputs one question may name.
@@ -140,7 +139,7 @@ class Upload:
     async def _ask(self, blobs: Mapping[str, Blob]) -> None:
         """Learn which large inputs the host has already."""
         unknown = [[sha, blob.size] for sha, blob in blobs.items()
-                   if blob.size >= ASKED_FROM and sha not in self._book.blobs]
+                   if blob.size >= KEPT_FROM and sha not in self._book.blobs]
         for start in range(0, len(unknown), _ASKED_AT_ONCE):
             chosen = unknown[start:start + _ASKED_AT_ONCE]
             answer: asyncio.Future[set[str]] = asyncio.get_running_loop().create_future()

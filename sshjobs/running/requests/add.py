@@ -7,6 +7,7 @@ from sshjobs.model.template import unpacked
 from sshjobs.running.manager import Manager
 from sshjobs.running.requests.base import Data, Request
 from sshjobs.running.requests.target import Target
+from sshjobs.running.setups import check_names
 from sshjobs.running.stages import check_stages
 from sshjobs.scheduling.naming import jobs_from
 from sshjobs.store.change import Change
@@ -27,12 +28,14 @@ class Add(Request):
         schedule, hosts = target.schedule(), [host for host in target.hosts() if not host.removed]
         with target.reader() as reader:
             # A job that was withdrawn may have left files: they are not taken for those of another.
-            left = "last_number" in reader.summary().options
+            options = reader.summary().options
+            left = "last_number" in options
             self._jobs = list(jobs_from(
                 self._specs, hosts, first=reader.last_number(),
                 taken=lambda name: reader.job(name) is not None or (left and target.paths.job(name).exists())))
             if any(job.spec.after for job in self._jobs):
                 check_stages((job.spec for job in self._jobs), reader.entries())
+        check_names(self._jobs, options.get("setup") or ())
         for job in self._jobs:
             job_directory_name(job.name)
             schedule.check(job)
