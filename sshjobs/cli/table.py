@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sshjobs.cli.options import results_option
-from sshjobs.errors import EXIT_OK
+from sshjobs.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
     from sshjobs.tables.sheet import Sheet
@@ -51,6 +51,8 @@ def command(runs: tuple[str, ...], columns: str | None, where: str | None, sort:
     else:
         if sort is not None:
             grouping.sort(sheet, sort)
+        if columns is not None and not columns.strip(" ,"):
+            raise UsageError("--columns names no column", hint="name some, or leave it out")
         sheet = sheet.with_columns(sheet.shown if columns is None else sheet.matching(columns, "--columns"))
     for piece in printed(sheet, form):
         sys.stdout.write(piece)

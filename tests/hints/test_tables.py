@@ -23,6 +23,7 @@ ROWS = [
     Row("take parentheses out", table("--where", "(" * 60 + "job=a" + ")" * 60),
         table("--where", "(job=a)")),
     Row("the limit is {}", table("--where", f"job={'a' * 10_000}"), table("--where", "job=a")),
+    Row("name some, or leave it out", table("--columns", " ,"), lambda: run_all(table("--columns", "job"), table())),
     Row("take of {}", table("--agg", "average"),
         lambda: run_all(*[cli("table", "finished", "--agg", word) for word in
                           ("mean", "std", "min", "max", "median", "sum", "count")])),
