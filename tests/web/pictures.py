@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 import tempfile
 import time
+import zlib
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from sshjobs import JobSpec, Run
 from tests.lab import open_lab
@@ -19,21 +24,58 @@ PAGES = {"runs": "", "cluster": "?run=sweep-7", "jobs": "?run=sweep-7&view=jobs&
 SCREENS = {"light": (1280, 760, "light"), "dark": (1280, 760, "dark"), "phone": (390, 760, "light")}
 CHART = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 120" width="300" height="120"><rect width="300" height="120" fill="#fff"/>
 <path d="M10 20 L80 60 L150 85 L220 95 L290 100" fill="none" stroke="#0b5c8e" stroke-width="3"/><text x="10" y="112" font-size="11">loss by step</text></svg>"""
-SCRIPT = [
-    'echo "rate $SSHJOBS_PARAM_lr, seed $SSHJOBS_PARAM_seed"', "sleep $((SSHJOBS_PARAM_seed % 3)).$((SSHJOBS_PARAM_seed * 37 % 10))",
-    "if [ $((SSHJOBS_PARAM_seed % 13)) = 0 ]; then printf 'loss is \\033[31mnan\\033[0m after step 3\\n' >&2; exit 2; fi",
-    "for n in 1 2 3; do printf 'step %d of 3: \\033[32mok\\033[0m\\n' $n; done",
-    f"cat > loss.svg <<'END'\n{CHART}\nEND", "head -c 70000 /dev/zero > checkpoint-3.bin",
-    r"""printf '{"loss": 0.%02d, "steps": 3}' $((SSHJOBS_PARAM_seed * 71 % 97)) > $SSHJOBS_RESULT_FILE""",
-    "if [ $SSHJOBS_PARAM_seed -gt 70 ]; then sleep 600; fi"]
+SCRIPT = f"""
+echo "rate $1, seed $2"
+sleep $(($2 % 3)).$(($2 * 37 % 10))
+if [ $(($2 % 13)) = 0 ]; then printf 'loss is \\033[31mnan\\033[0m after step 3\\n' >&2; exit 2; fi
+for n in 1 2 3; do printf 'step %d of 3: \\033[32mok\\033[0m\\n' $n; done
+cat > loss.svg <<'END'
+{CHART}
+END
+head -c 70000 /dev/zero > checkpoint-3.bin
+printf '{{"loss": 0.%02d, "steps": 3}}' $(($2 * 71 % 97)) > $SSHJOBS_RESULT_FILE
+if [ $2 -gt 70 ]; then sleep 600; fi
+"""
+#: Has the pixels of a PNG read by the browser: red, green, blue and opacity of each.
+PIXELS = """async (png) => {
+  const image = await createImageBitmap(await (await fetch("data:image/png;base64," + png)).blob());
+  const pen = new OffscreenCanvas(image.width, image.height).getContext("2d");
+  pen.drawImage(image, 0, 0);
+  const reader = new FileReader();
+  reader.readAsDataURL(new Blob([pen.getImageData(0, 0, image.width, image.height).data]));
+  await new Promise((resolve) => { reader.onload = resolve; });
+  return [image.width, image.height, reader.result.split(",")[1]];
+}"""
+
+
+def with_palette(png: bytes, blank: Any) -> bytes:
+    """Return a picture with its 256 most frequent colours, each other one as the nearest of them: a third of the size.
+
+    :param blank: a page that reads it for us
+    """
+    width, height, text = blank.evaluate(PIXELS, base64.b64encode(png).decode())
+    data = base64.b64decode(text)
+    pixels = list(zip(data[0::4], data[1::4], data[2::4], strict=True))
+    colours = [colour for colour, _ in Counter(pixels).most_common()]
+    palette = colours[:256]
+    places = {colour: place for place, colour in enumerate(palette)}
+    for one in colours[256:]:
+        places[one] = min(range(256), key=lambda place: sum(abs(a - b) for a, b in zip(palette[place], one, strict=True)))
+    rows = bytes(places[pixel] for pixel in pixels)
+    lines = b"".join(b"\0" + rows[at:at + width] for at in range(0, width * height, width))
+    parts = {b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0), b"PLTE": b"".join(map(bytes, palette)),
+             b"IDAT": zlib.compress(lines, 9), b"IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part))
+                                             for kind, part in parts.items())
 
 
 def main() -> None:
     WHERE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as work, open_lab(4) as lab, browser() as chromium:
         results = Path(work) / "results"
-        specs = [JobSpec(SCRIPT, name=f"fit-{n}", entry="fit", params={"lr": f"0.{n % 4 + 1}", "seed": str(n)},
-                         outputs=["loss.svg", "checkpoint-*.bin"]) for n in range(1, 81)]
+        (Path(work) / "fit").write_text(SCRIPT)
+        specs = [JobSpec(['sh fit "$SSHJOBS_PARAM_lr" "$SSHJOBS_PARAM_seed"'], files=["fit"], base_dir=work, name=f"fit-{n}", entry="fit",
+                         params={"lr": f"0.{n % 4 + 1}", "seed": str(n)}, outputs=["loss.svg", "checkpoint-*.bin"]) for n in range(1, 81)]
         run = Run.start(specs, [f"{host.name} slots=2" for host in lab.hosts], results=results, name="sweep-7",
                         ssh_config=str(lab.ssh_config))
         wait_until(lambda: sum(job.state == "busy" for job in run.jobs) == 8
@@ -41,6 +83,7 @@ def main() -> None:
         # By then each host has said how it fares, with the jobs that go on.
         time.sleep(70)
         with serving(results) as served:
+            blank = chromium.new_page()
             for name, (width, height, scheme) in SCREENS.items():
                 context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
                 page = context.new_page()
@@ -52,8 +95,8 @@ def main() -> None:
                     page.wait_for_timeout(1500)
                     # Without what is empty below.
                     end = int(page.evaluate("document.querySelector('main').getBoundingClientRect().bottom")) + 8
-                    page.screenshot(path=str(WHERE / f"web-{which}-{name}.png"),
-                                    clip={"x": 0, "y": 0, "width": width, "height": min(height, end)})
+                    taken = page.screenshot(clip={"x": 0, "y": 0, "width": width, "height": min(height, end)})
+                    (WHERE / f"web-{which}-{name}.png").write_bytes(with_palette(taken, blank))
                 context.close()
         run.cancel()
         run.wait(60)

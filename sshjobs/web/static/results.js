@@ -7,6 +7,8 @@ import { html } from "./vendor/preact-htm.js";
 import { count, none, size, span } from "./words.js";
 
 const PAGE = 100;
+/** Columns that a phone has no room for. */
+const LESS = ["host", "seconds", "cpu", "memory"];
 
 const shown = (name, value) => (value === null || value === undefined ? none
   : name === "memory" && typeof value === "number" ? size(value)
@@ -18,7 +20,7 @@ export function Results({ run, live, place }) {
   const asked = useSlow(JSON.stringify({ where: place.where, sort: sort && (descending ? `-${sort}` : sort), offset, limit: PAGE }), 300);
   const { data, error } = useLoad((signal) => ask(ofRun(run, "table") + query(JSON.parse(asked)), signal), [run, asked, version]);
   const set = (values) => change({ offset: "", ...values });
-  const columns = (data ? data.columns : []).map((name, at) => ({ key: name, title: name, number: data.numbers[at], value: (row) => row[at],
+  const columns = (data ? data.columns : []).map((name, at) => ({ key: name, title: name, number: data.numbers[at], less: LESS.includes(name), value: (row) => row[at],
     show: (row) => (name === "job" ? html`<${Link} to=${{ run, view: "job", job: row[at] }}><span class="cut">${row[at]}</span><//>`
       : html`<span class="cut">${shown(name, row[at])}</span>`) }));
   return html`<h1>Results</h1>
