@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import zlib
@@ -10,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sshjobs.audit.findings import Disagreement
-from sshjobs.model.outputs import Brought, line_of
+from sshjobs.model.outputs import Brought
 from sshjobs.model.states import FINAL_STATES, Outcome
 from sshjobs.store import AttemptRow, JobRow
+from sshjobs.store.filesbrought import brought_in
 from sshjobs.store.rundir import RunPaths
 from sshjobs.store.setups import SetupRow, setup_name
 
@@ -21,7 +21,7 @@ _PIECE = 1 << 20
 _PAGE = 1000
 _STREAMS = ("stdout", "stderr")
 #: Where files that were brought are, and where such are on their way.
-_BROUGHT = ("files", "files.part", "files.old")
+_BROUGHT = ("files", "files.part", "files.old", "files.fetch")
 _NOT_OURS = "it is none of the run's"
 _MOVE_AWAY = "move it elsewhere"
 _NO_COPY = "bring it back from a copy; nothing else has it"
@@ -93,7 +93,7 @@ class FileCheck:
         """Compare the files that were brought of an attempt."""
         hint = _NO_COPY if attempt.released else f"its host has it still; fetch it: sshjobs resume {self._word}"
         try:
-            found = _brought(directory)
+            found = brought_in(directory)
         except OSError as error:
             yield Disagreement(str(directory), "cannot be read", error.strerror or str(error), "see to its rights")
             return
@@ -147,37 +147,3 @@ def _checksum(path: Path) -> int:
         while data := file.read(_PIECE):
             crc = zlib.crc32(data, crc)
     return crc
-
-
-def _brought(directory: Path) -> Brought:
-    """Return which files are below a directory."""
-    files = size = 0
-    lines = hashlib.sha256()
-    todo = [""]
-    while todo:
-        path = todo.pop()
-        here = directory / path
-        try:
-            mode = here.lstat().st_mode
-        except FileNotFoundError:
-            continue
-        if stat.S_ISDIR(mode):
-            names = sorted(os.listdir(here), key=os.fsencode, reverse=True)
-            todo += [f"{path}/{name}" if path else name for name in names]
-            continue
-        files += 1
-        if stat.S_ISREG(mode):
-            length, sha = _sha256(here)
-            size += length
-            lines.update(line_of(os.fsencode(path).decode("utf-8", "surrogateescape"), length, sha))
-    return Brought(files, size, lines.hexdigest())
-
-
-def _sha256(path: Path) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with open(descriptor, "rb", buffering=0) as file:
-        while data := file.read(_PIECE):
-            digest.update(data)
-            size += len(data)
-    return size, digest.hexdigest()

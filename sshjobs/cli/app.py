@@ -27,6 +27,7 @@ COMMANDS = {
     "withdraw": ("Take jobs out of a run that never started.", "withdraw"),
     "status": ("Show where a run and its jobs stand.", "status"),
     "logs": ("Print what a job wrote.", "logs"),
+    "fetch": ("Fetch files of jobs that were not brought home.", "fetch"),
     "table": ("Show parameters and results of jobs, one row a job.", "table"),
     "cancel": ("End jobs, and return when that is proved.", "cancel"),
     "resume": ("Take over a run whose manager is gone, and finish it.", "resume"),

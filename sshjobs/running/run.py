@@ -45,6 +45,7 @@ from sshjobs.tables.sheet import sheet_of
 
 if TYPE_CHECKING:
     from sshjobs.inputs.builder import Builder
+    from sshjobs.running.fetching import FetchedJob
 
 #: Seconds that a manager gets to begin to carry out a request.
 REQUEST_TIMEOUT = 25.0
@@ -271,6 +272,17 @@ class Run:
         :raises SshjobsError: the run has ended
         """
         self.request({"do": "withdraw", "jobs": self._named(names)})
+
+    def fetch(self, names: Iterable[str] | None = None, *, to: str | Path | None = None) -> list[FetchedJob]:
+        """Fetch files of jobs that were not brought, and return what came of each job that lacked some.
+
+        :param names: of jobs; ``None``: all that are over and lack files
+        :param to: put them into a directory for each job in this one, and not into the run
+        :raises SshjobsError: no job of the run is called so, or this machine's disk cannot take them
+        """
+        from sshjobs.running.fetching import fetch_of
+
+        return fetch_of(self.paths, names, to)
 
     def table(self) -> list[dict[str, Any]]:
         """Return a row for each job, in their order, as ``pandas.DataFrame`` takes them: mappings with the same keys.

@@ -107,6 +107,13 @@ class VirtualFiles(OutputFiles):
             self._synced.pop(path, None)
         self._named = [(old, new) for old, new in self._named if not new.startswith(f"{directory}/")]
 
+    def keep_only(self, directory: str, wanted: Callable[[str], bool]) -> None:
+        """Remove files of a directory that are not wanted, by their paths there."""
+        for path in [path for path in self._data if path.startswith(f"{directory}/")]:
+            if not wanted(path[len(directory) + 1:]):
+                self._data.pop(path)
+                self._synced.pop(path, None)
+
     def truncate(self, path: str, size: int) -> None:
         """Have a file end at an offset, which may be behind its end."""
         file = self._file(path)
@@ -148,9 +155,10 @@ class VirtualArrivals:
     def __init__(self, files: VirtualFiles):
         self._files = files
 
-    def prepare(self, directory: str) -> None:
+    def prepare(self, directory: str) -> bool:
         """See :class:`sshjobs.network.session.arrivals.Arrivals`."""
         self._files.check(directory)
+        return True
 
     def is_here(self, directory: str, path: str, size: int) -> bool:
         """See :class:`sshjobs.network.session.arrivals.Arrivals`."""
@@ -186,10 +194,12 @@ class VirtualArrivals:
             self._files.truncate(where, 0)
         self._files.truncate(where, size)
 
-    def publish(self, directory: str, any_files: bool) -> None:
+    def publish(self, directory: str, any_files: bool, came: Callable[[str], bool] | None = None) -> None:
         """See :class:`sshjobs.network.session.arrivals.Arrivals`."""
         self._files.check(directory)
         if any_files:
+            if came is not None:
+                self._files.keep_only(f"{directory}/{PART}", came)
             self._files.remove(f"{directory}/{FILES}")
             self._files.rename(f"{directory}/{PART}", f"{directory}/{FILES}")
         else:

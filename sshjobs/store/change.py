@@ -14,6 +14,7 @@ class Change(NamedTuple):
 
     :ivar add: new jobs, behind those that are there
     :ivar jobs: jobs that are there, as they stand from then on
+    :ivar brought: jobs of which files were fetched since; only that is written of them
     :ivar cancel: jobs on hosts that are to be ended, which is known until they have (:meth:`RunStore.forget_cancelled`)
     :ivar withdraw: jobs that are in the run no more; none of them is on a host
     :ivar hosts: new hosts, and hosts that are there as they are described from then on
@@ -23,6 +24,7 @@ class Change(NamedTuple):
 
     add: Sequence[Job] = ()
     jobs: Sequence[Job] = ()
+    brought: Sequence[Job] = ()
     cancel: Sequence[Job] = ()
     withdraw: Sequence[Job] = ()
     hosts: Sequence[Host] = ()

@@ -153,6 +153,7 @@ class RunStore:
         with self._transaction() as number:
             insert_jobs(self._connection, change.add)
             self._connection.executemany(queries()["insert_cancelled"], ((job.index + 1,) for job in change.cancel))
+            write_brought(self._connection, ((one, job) for job in change.brought for one in job.attempts))
             for job in change.withdraw:
                 for name in ("delete_brought", "delete_attempts", "delete_job"):
                     self._connection.execute(queries()[name], (job.index + 1,))

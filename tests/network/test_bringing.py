@@ -259,6 +259,21 @@ def test_what_was_refused_on_the_host_is_told(host: Host) -> None:
     assert "(a link)" in warning and "and 196 more" in warning and warning.isprintable() and len(warning) < 1000
 
 
+def test_nothing_is_put_in_its_place_but_what_came_whole(host: Host, tmp_path: Path) -> None:
+    for name in ("of-before", "d/of-before"):
+        (tmp_path / "1.1/files.part" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "1.1/files.part" / name).write_text("cut")
+    host.end(["**"])
+    host.found({"damaged": 3, "good": 3, "half": 3})
+    host.part(b"abc")
+    host.whole(sha(b"abd"))
+    host.give(b"yes", 1)
+    host.part(b"h", 2)
+    host.whole(None, 2, why="changed")
+    host.work()
+    assert host.files == {"good": b"yes"}
+
+
 def test_names_of_any_bytes_are_kept_and_none_leads_out(host: Host, tmp_path: Path) -> None:
     names = sorted(["new\nline", "\u202ebidi", "\udcff", "\x1b[31m", " ", "-rf", "..x", "..."], key=lambda name: name.encode(
         "utf-8", "surrogateescape"))

@@ -32,13 +32,13 @@ KILL_WITHIN = 10.0
 def survey(run: "str | None") -> "dict[str, Any]":
     """Return what of one run, or of every run, is on this host. Changes nothing."""
     found = procs.table()
-    directories = [_describe(places) for places in _directories(run)]
+    directories = [_describe(places) for places in directories_of(run)]
     inputs = sum(Cache(root).count() for root in usual_roots()) if run is None else 0
     return {"boot": procs.identity(), "clock": time.time(), "directories": directories, "inputs": inputs,
             "processes": _processes(found, [one["base"] for one in directories])}
 
 
-def _directories(run: "str | None") -> "Iterator[Places]":
+def directories_of(run: "str | None") -> "Iterator[Places]":
     if run is not None and not _RUN.match(run):
         return
     for root in usual_roots():
@@ -194,7 +194,7 @@ def sweep(tokens: "list[str]", directories: "list[dict[str, Any]]", inputs: bool
     ended = _end(lambda: _tree(procs.holders(tokens, procs.table()))) if tokens else 0
     told = {"processes": ended, "directories": 0, "files": 0, "doors": 0, "kept": []}  # type: dict[str, Any]
     for wish in directories:
-        for places in _directories(wish["run"]):
+        for places in directories_of(wish["run"]):
             if os.path.basename(places.base) == wish["host"]:
                 _remove(places, wish, told)
     if inputs:

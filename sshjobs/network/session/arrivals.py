@@ -12,13 +12,14 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from sshjobs.network import failpoints
 
-#: Names in the directory of a job: the files that were brought of it, those on their way, and those before them.
-FILES, PART, OLD = "files", "files.part", "files.old"
+#: Names in the directory of a job: the files that were brought of it, those on their way, those before them, and those
+#: on their way that a person fetches.
+FILES, PART, OLD, FETCHED = "files", "files.part", "files.old", "files.fetch"
 #: Characters of a path, so that other programs can still open it.
 _LONGEST = 3500
 #: Bytes that are read at a time for a digest.
@@ -40,8 +41,9 @@ class Arrivals(Protocol):
     :raises UnplaceableError: each method does, for a path that cannot be here
     """
 
-    def prepare(self, directory: str) -> None:
-        """Make ready for the files of the attempt that a directory belongs to. May be called again."""
+    def prepare(self, directory: str) -> bool:
+        """Make ready for the files of the attempt that a directory belongs to; tell whether some may be there from an
+        earlier time. May be called again."""
 
     def have(self, directory: str, path: str, size: int, link: bool) -> tuple[int, Any]:
         """Return how many bytes of a file are here, and their digest so far. Reads them; from any thread.
@@ -66,10 +68,11 @@ class Arrivals(Protocol):
     def finish(self, directory: str, path: str, size: int, program: bool, anew: bool) -> None:
         """Take a file for whole, with its size and as a program or not."""
 
-    def publish(self, directory: str, any_files: bool) -> None:
+    def publish(self, directory: str, any_files: bool, came: Callable[[str], bool] | None = None) -> None:
         """Put everything that came in its place, as a whole.
 
         :param any_files: something came
+        :param came: tells whether a file did; what else has arrived is not put there. ``None``: nothing else has
         """
 
     def close(self) -> None:
@@ -93,7 +96,10 @@ class ArrivingFiles:
     """Files on this machine's disk. All but :meth:`have` belong to the thread of the network's loop.
 
     :param outputs: knows the run's directory
+    :cvar files: the name in the directory of a job where they are put; ``part``: where they are until then
     """
+
+    files, part = FILES, PART
 
     def __init__(self, outputs: Directories):
         self._outputs = outputs
@@ -101,24 +107,23 @@ class ArrivingFiles:
         self._last: tuple[str, str] | None = None
         self._fd = -1
 
-    def prepare(self, directory: str) -> None:
+    def prepare(self, directory: str) -> bool:
         """See :class:`Arrivals`."""
         self._close()
         with self._opened(directory) as top:
             names = os.listdir(top)
             if OLD in names:
                 # A manager died between two steps of publishing.
-                if FILES not in names:
-                    os.rename(OLD, FILES, src_dir_fd=top, dst_dir_fd=top)
+                if self.files not in names:
+                    os.rename(OLD, self.files, src_dir_fd=top, dst_dir_fd=top)
                 else:
-                    _remove(f"{directory}/{OLD}")
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(PART, 0o700, dir_fd=top)
+                    remove(f"{directory}/{OLD}")
+            return not made(self.part, top)
 
     def is_here(self, directory: str, path: str, size: int) -> bool:
         """See :class:`Arrivals`."""
         try:
-            with self._inside(directory, FILES, path, make=False) as (parent, name):
+            with self._inside(directory, self.files, path, make=False) as (parent, name):
                 found = os.stat(name, dir_fd=parent, follow_symlinks=False)
         except OSError:
             return False
@@ -126,7 +131,7 @@ class ArrivingFiles:
 
     def have(self, directory: str, path: str, size: int, link: bool) -> tuple[int, Any]:
         """See :class:`Arrivals`."""
-        for where in (PART, FILES) if link else (FILES,):
+        for where in (self.part, self.files) if link else (self.files,):
             try:
                 with self._inside(directory, where, path, make=False) as (parent, name):
                     descriptor = os.open(name, _READ, dir_fd=parent)
@@ -138,12 +143,12 @@ class ArrivingFiles:
                 stack.callback(os.close, descriptor)
                 found = os.fstat(descriptor)
                 if not stat.S_ISREG(found.st_mode) or found.st_size > size or (
-                        found.st_size < size and (where == FILES or found.st_nlink > 1)):
+                        found.st_size < size and (where == self.files or found.st_nlink > 1)):
                     continue
                 digest = hashlib.sha256()
                 while data := os.read(descriptor, _PIECE):
                     digest.update(data)
-                if link and found.st_size and where == FILES:
+                if link and found.st_size and where == self.files:
                     self._link(directory, path)
                 return found.st_size, digest
         return 0, hashlib.sha256()
@@ -151,12 +156,12 @@ class ArrivingFiles:
     def keep(self, directory: str, path: str, size: int) -> bool:
         """See :class:`Arrivals`."""
         try:
-            with self._inside(directory, FILES, path, make=False) as (parent, name):
+            with self._inside(directory, self.files, path, make=False) as (parent, name):
                 found = os.stat(name, dir_fd=parent, follow_symlinks=False)
             if not stat.S_ISREG(found.st_mode) or found.st_size != size:
                 return False
             self._link(directory, path)
-            with self._inside(directory, PART, path, make=False) as (parent, name):
+            with self._inside(directory, self.part, path, make=False) as (parent, name):
                 there = os.stat(name, dir_fd=parent, follow_symlinks=False)
         except OSError:
             return False
@@ -164,8 +169,9 @@ class ArrivingFiles:
 
     def _link(self, directory: str, path: str) -> None:
         """Give a file that was brought before a second name among those that arrive: it may be the same still."""
-        with self._inside(directory, FILES, path, make=False) as (source, name), \
-                self._inside(directory, PART, path, make=True) as (target, _), contextlib.suppress(FileExistsError):
+        with self._inside(directory, self.files, path, make=False) as (source, name), \
+                self._inside(directory, self.part, path, make=True) as (target, _), \
+                contextlib.suppress(FileExistsError):
             os.link(name, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
 
     def write(self, directory: str, path: str, offset: int, data: bytes, anew: bool) -> None:
@@ -189,25 +195,36 @@ class ArrivingFiles:
             os.fchmod(self._fd, mode)
         self._close()
 
-    def publish(self, directory: str, any_files: bool) -> None:
+    def publish(self, directory: str, any_files: bool, came: Callable[[str], bool] | None = None) -> None:
         """See :class:`Arrivals`."""
         self._close()
+        if any_files:
+            self._drop_rest(directory, came)
         with self._opened(directory) as top:
             if not any_files:
-                _remove(f"{directory}/{PART}")
+                remove(f"{directory}/{self.part}")
                 return
             try:
-                os.rename(FILES, OLD, src_dir_fd=top, dst_dir_fd=top)
+                os.rename(self.files, OLD, src_dir_fd=top, dst_dir_fd=top)
             except FileNotFoundError:
                 pass
-            os.rename(PART, FILES, src_dir_fd=top, dst_dir_fd=top)
+            os.rename(self.part, self.files, src_dir_fd=top, dst_dir_fd=top)
             failpoints.reach("files_here")
-            _remove(f"{directory}/{OLD}")
+            remove(f"{directory}/{OLD}")
+
+    def _drop_rest(self, directory: str, came: Callable[[str], bool] | None) -> None:
+        """Remove what has arrived and did not come: a part of a file that was cut, and is not there any more."""
+        if came is None:
+            return
+        for path in files_in(f"{directory}/{self.part}"):
+            if not came(path):
+                with self._inside(directory, self.part, path, make=False) as (parent, name):
+                    os.unlink(name, dir_fd=parent)
 
     def _open(self, directory: str, path: str, *, anew: bool) -> None:
         self._close()
         try:
-            with self._inside(directory, PART, path, make=True) as (parent, name):
+            with self._inside(directory, self.part, path, make=True) as (parent, name):
                 if anew:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(name, dir_fd=parent)
@@ -218,7 +235,7 @@ class ArrivingFiles:
         except OSError as error:
             if error.errno in _NAMES_FAULT:
                 raise UnplaceableError(error.strerror) from error
-            error.filename = f"{directory}/{PART}"
+            error.filename = f"{directory}/{self.part}"
             raise
         self._last = directory, path
 
@@ -259,6 +276,23 @@ class ArrivingFiles:
             os.close(at)
 
 
-def _remove(path: str) -> None:
+def made(name: str, inside: int) -> bool:
+    """Make a directory in an open one where it is missing; tell whether it was."""
+    try:
+        os.mkdir(name, 0o700, dir_fd=inside)
+    except FileExistsError:
+        return False
+    return True
+
+
+def files_in(top: str) -> Iterator[str]:
+    """Yield the paths of the files below a directory, as they travel; follows no link. None where it is not there."""
+    above = len(os.fsencode(top)) + 1
+    for root, _, names in os.walk(os.fsencode(top)):
+        for name in names:
+            yield os.path.join(root[above:], name).decode("utf-8", "surrogateescape")
+
+
+def remove(path: str) -> None:
     """Remove a directory of ours with all that is in it, as far as that is possible."""
     shutil.rmtree(path, ignore_errors=True)

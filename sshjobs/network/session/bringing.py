@@ -112,6 +112,8 @@ class Bringing:
             pull.told = False
             if pull.stage is not Stage.DONE:
                 pull.stage = Stage.WAITS
+            # What was told before may be gone.
+            pull.untidy = True
 
     def _enqueue(self, pull: Pull) -> None:
         self._due.append(pull)
@@ -149,8 +151,7 @@ class Bringing:
         if pull is None or pull.stage is not Stage.ASKED or keys["seq"] != pull.seq:
             return False
         if not pull.prepared:
-            self._on_disk(pull, lambda: self._arrivals.prepare(pull.attempt.place))
-            pull.prepared = True
+            self._on_disk(pull, lambda: pull.prepare(self._arrivals))
         pull.take_page(keys)
         if pull.trouble is not None:
             self._say(lambda link: link.say("drop", id=keys["id"]))
@@ -303,7 +304,7 @@ class Bringing:
     async def _publish(self, pull: Pull) -> None:
         if pull.end is None:
             if pull.is_whole:
-                self._on_disk(pull, lambda: self._arrivals.publish(pull.attempt.place, True))
+                self._on_disk(pull, lambda: self._arrivals.publish(pull.attempt.place, True, pull.others))
                 self._watched[pull.attempt.uid] = pull.learnt
             del self._pulls[pull.attempt.uid]
         else:
@@ -312,7 +313,8 @@ class Bringing:
                 return self._bring_anew(pull)
             if pull.prepared:
                 self._on_disk(pull, lambda: self._arrivals.publish(
-                    pull.attempt.place, end.brought is not None and end.brought.files > 0 and not pull.checks))
+                    pull.attempt.place, end.brought is not None and end.brought.files > 0 and not pull.checks,
+                    pull.others))
             del self._pulls[pull.attempt.uid]
             self._end(pull.attempt, end, text)
         self._ask_next()

@@ -115,7 +115,7 @@ class Dialog:
                     self.set_slots(self.slots)
                 self.ping(0, now)
             case words.TooOld(kind, what):
-                raise _too_old(self._host, kind, what)
+                raise too_old(self._host, kind, what)
 
     @staticmethod
     def may_come_first(event: words.Event) -> None:
@@ -270,7 +270,8 @@ class Dialog:
         return (PING_BUSY, DEAD_BUSY) if self.book.live else (PING_AFTER, DEAD_AFTER)
 
 
-def _too_old(host: str, kind: str, what: str) -> HostError:
+def too_old(host: str, kind: str, what: str) -> HostError:
+    """Return the error for a host that cannot run the far side."""
     if kind == "old-python":
         return HostError(kind, host, f"its python is too old: {what}",
                          hint="set python=PATH of Python 3.6 or newer in the hosts file", lasting=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sshjobs.errors import LocalError
 from sshjobs.network import failpoints
-from sshjobs.network.session.arrivals import FILES, PART, Arrivals, ArrivingFiles
+from sshjobs.network.session.arrivals import FETCHED, FILES, PART, Arrivals, ArrivingFiles
 from sshjobs.network.trouble import NearlyFull
 
 #: Files kept open, over all hosts: two for each of the attempts whose output came last.
@@ -176,7 +176,7 @@ class OutputFiles:
             stack.callback(os.close, source)
             target = self._made(str(aside))
             stack.callback(os.close, target)
-            for name in (PART, FILES):
+            for name in (PART, FETCHED, FILES):
                 with contextlib.suppress(FileNotFoundError):
                     os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
             for name in ("stderr", "stdout"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
@@ -97,6 +97,9 @@ class Pull:
         self.checks = end is not None and attempt.brought is not None
         self._patterns = Patterns([one.pattern for one in outputs])
         self._fitted: set[int] = set()
+        #: Hashes of the paths of all that came; and whether something else may have arrived.
+        self._all: set[int] = set()
+        self.untidy = False
         self._files = self._size = 0
         self._lines = hashlib.sha256()
         self._odd: list[str] = []
@@ -184,7 +187,9 @@ class Pull:
         for index, one in enumerate(self.page):
             if (sha := self.came.get(index)) is None:
                 self._refuse(one.path, self.refused.get(index, "gone"))
+                self.untidy = True
                 continue
+            self._all.add(_hash(one.path))
             self._files += 1
             self._size += one.size
             if len(self.learnt) < MOST_KNOWN:
@@ -194,6 +199,16 @@ class Pull:
         if self.page:
             self.after = self.page[-1].path
         self.page = []
+
+    def prepare(self, arrivals: Arrivals) -> None:
+        """Have a place made where they arrive."""
+        self.untidy = arrivals.prepare(self.attempt.place) or self.untidy
+        self.prepared = True
+
+    @property
+    def others(self) -> Callable[[str], bool] | None:
+        """Tells of a file that has arrived whether it came; ``None`` where all did."""
+        return (lambda path: _hash(path) in self._all) if self.untidy else None
 
     @property
     def is_whole(self) -> bool:
@@ -221,3 +236,8 @@ class Pull:
         elif text is not None:
             end = end._replace(reason=f"{end.reason}; {text}" if end.reason else text)
         return end, text
+
+
+def _hash(path: str) -> int:
+    # Of the bytes: the same name of a file may travel in two ways.
+    return hash(path.encode("utf-8", "surrogateescape"))

@@ -13,6 +13,7 @@ from sshjobs.errors import LocalError, StoreError, UsageError
 from sshjobs.running.requests.add import Add
 from sshjobs.running.requests.base import Data, Request
 from sshjobs.running.requests.cancel import Cancel
+from sshjobs.running.requests.fetched import Fetched
 from sshjobs.running.requests.finish import Finish
 from sshjobs.running.requests.hosts_add import AddHosts, host_data
 from sshjobs.running.requests.hosts_drain import DrainHosts, UndrainHosts
@@ -29,8 +30,8 @@ from sshjobs.running.requests.withdraw import Withdraw
 #: Every request by its verb.
 REQUESTS: dict[str, type[Request]] = {
     request.verb: request
-    for request in (Add, AddHosts, Cancel, DrainHosts, Finish, Leave, LoseHosts, Pause, RemoveHosts, Retry, SetSlots,
-                    Stop, UndrainHosts, Unpause, Withdraw)}
+    for request in (Add, AddHosts, Cancel, DrainHosts, Fetched, Finish, Leave, LoseHosts, Pause, RemoveHosts, Retry,
+                    SetSlots, Stop, UndrainHosts, Unpause, Withdraw)}
 
 __all__ = ["REQUESTS", "Data", "Target", "carry_out", "host_data", "understand"]
 
@@ -67,7 +68,10 @@ def carry_out(data: Data, target: Target) -> Data:
     unwritten: StoreError | None = None
     try:
         target.store.check_place()
+        request.on_disk(target)
         target.store.apply(change)
+    except OSError as error:
+        raise LocalError.of(error, "it cannot be done on this machine's disk", where=str(target.paths.root)) from error
     except StoreError as error:
         if target.manager is None or not request.urgent:
             raise

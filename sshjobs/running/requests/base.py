@@ -40,6 +40,14 @@ class Request(ABC):
         :raises UsageError: it cannot be done
         """
 
+    def on_disk(self, target: Target) -> None:
+        """Do what has to be on the disk before the store tells of it. Should that not be written, the request may come
+        again.
+
+        :raises OSError: the disk refused
+        """
+        return None
+
     @abstractmethod
     def take_effect(self, manager: Manager) -> None:
         """Have a manager act on it, when it is in the store. Where there is no manager, the next one finds it there."""
