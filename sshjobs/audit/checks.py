@@ -29,6 +29,7 @@ class Report:
     :ivar hosts: how many hosts were asked
     :ivar files: how many outputs were compared, ``unsummed`` of them by their size only
     :ivar attended: a manager works on the run
+    :ivar kept: directories of jobs that stay on hosts on purpose
     :ivar moving: jobs that are on hosts, and therefore not compared as a whole
     """
 
@@ -39,6 +40,7 @@ class Report:
     unsummed: int = 0
     attended: bool = False
     moving: int = 0
+    kept: int = 0
     disagreements: list[Disagreement] = field(default_factory=list)
 
 
@@ -87,7 +89,7 @@ def _look(reader: RunReader, word: str, ask_hosts: bool) -> tuple[Report, dict[D
         files.setups(setups)
         hosts.setups(setups)
         _note(found, files.rest(), hosts.rest(), _survivors(reader, hosts))
-    report.files, report.unsummed = files.files, files.unsummed
+    report.files, report.unsummed, report.kept = files.files, files.unsummed, hosts.kept
     return report, found
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from sshjobs.audit.checks import hosts_of_run
 from sshjobs.errors import HostError, RunBusyError, StoreError
 from sshjobs.model.host import Host
+from sshjobs.model.outputs import directories
 from sshjobs.model.spec import Job
 from sshjobs.model.states import FINAL_STATES, STATE_DONE
 from sshjobs.network.traces import Broom, DirectoryTrace, HostTraces, host_key, survey, sweep
@@ -22,7 +23,8 @@ from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
 from sshjobs.views.wording import only_some
 
-#: Seconds that a directory of an unknown run was left alone before nobody is thought to be about to use it.
+#: Seconds that a directory of an unknown run was left alone before nobody is thought to be about to use it; the same
+#: for one with directories that jobs keep, where its run is not named.
 QUIET = 3600.0
 
 
@@ -158,6 +160,10 @@ class _Decision:
         if missing and not self._force:
             named = ", ".join(only_some(missing, "attempts"))
             self._keep(f"{known.paths.name}: outputs in {directory.base}/o were not collected: {named}")
+            return
+        if directory.kept and not (self._only or self._force) and directory.idle < QUIET:
+            kept = f"{directories(len(directory.kept))} of jobs with keep_directory, for an hour"
+            self._keep(f"{known.paths.name}: {kept}; to remove that now: sshjobs gc {known.paths.name}")
             return
         self._directories.append((directory, True))
         self._plan.runs.add(known.uid)

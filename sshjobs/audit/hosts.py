@@ -22,6 +22,7 @@ class HostCheck:
     :param attended: a manager works on the run, so that an end which it will hear of is nothing wrong
     :param over: the run has ended
     :param word: what to type for the run
+    :ivar kept: how many directories jobs keep on hosts on purpose; known at the end
     :ivar moving: attempts about which host and store will agree when the manager has heard of it
     """
 
@@ -40,7 +41,7 @@ class HostCheck:
         self._asked = set(traces)
         #: How many processes were named of each host.
         self._named = Counter[str]()
-        self.moving = 0
+        self.moving = self.kept = 0
         #: Jobs with processes of ended attempts: those that keep them on purpose are told apart by their specs.
         self.survivors: dict[str, list[Disagreement]] = {}
 
@@ -120,9 +121,12 @@ class HostCheck:
                 if number > MOST_TOLD:
                     yield Disagreement(host, f"{number - MOST_TOLD:,} more {what} there", "only the first are named",
                                        self._gc())
+        self.kept = sum(len(directory.kept) for directory in self._directories.values())
         if self._over and not self._attended:
             for host, directory in self._directories.items():
-                yield Disagreement(host, f"{directory.files:,} files of the run are in {directory.base}",
+                if directory.kept and not directory.left:
+                    continue
+                yield Disagreement(host, f"{directory.left:,} files of the run are in {directory.base}",
                                    "the run is over", self._gc())
 
     def _gc(self) -> str:

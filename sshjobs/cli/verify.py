@@ -12,6 +12,7 @@ from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK
+from sshjobs.model.outputs import directories
 from sshjobs.store.rundir import find_run
 from sshjobs.views.wording import count
 
@@ -52,6 +53,8 @@ def _closing(report: Report) -> str:
     text = f"{report.run}: {compared}: {count(number, 'disagreement') if number else 'all agree'}"
     if report.moving:
         text += f"; in motion, and not compared: {count(report.moving, 'job')}"
+    if report.kept:
+        text += f"; kept on hosts: {directories(report.kept)} of jobs"
     if report.unsummed:
         text += f"; by size only, for want of a checksum: {count(report.unsummed, 'file')}"
     return text
@@ -60,4 +63,5 @@ def _closing(report: Report) -> str:
 def _document(report: Report) -> dict[str, object]:
     return {"run": report.run, "agree": not report.disagreements, "attended": report.attended, "jobs": report.jobs,
             "files": report.files, "by_size_only": report.unsummed, "hosts": report.hosts, "in_motion": report.moving,
+            "kept": report.kept,
             "disagreements": [one.as_dict() for one in report.disagreements]}

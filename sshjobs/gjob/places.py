@@ -144,11 +144,30 @@ class Places:
         except OSError:
             for left in removing(self.cwd(uid)):
                 yield left
+        self.discard_outputs(uid)
+
+    def discard_outputs(self, uid: str) -> None:
+        """Delete what an attempt wrote to its outputs, and its script."""
         for path in (self.stream(uid, 1), self.stream(uid, 2), self.script(uid)):
             try:
                 system.unlink(path)
             except OSError:
                 pass
+
+
+    def clearing(self, kept: "set[str]") -> "Iterator[int]":
+        """Delete everything but the directories of some attempts, and the journals where there are such: a piece at a
+        time. Yield how much could not be deleted so far, at the end once more."""
+        paths = [self.base]
+        if kept:
+            paths = [os.path.join(self.base, name) for name in system.listdir(self.base) if name not in ("w", "j")]
+            paths += [self.cwd(name) for name in system.listdir(self.work) if name not in kept]
+        before = left = 0
+        for path in paths:
+            for left in removing(path):
+                yield before + left
+            before += left
+        yield before
 
 
 def find(root: "str | None", run: str, host: str) -> Places:

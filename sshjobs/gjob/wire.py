@@ -235,7 +235,8 @@ _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
     "bye": {},
 }
 #: Keys that may be missing.
-_MORE: "dict[str, dict[str, Callable[[Any], bool]]]" = {"fence": {"token": _is_token}, "pull": {"keep": is_bool}}
+_MORE: "dict[str, dict[str, Callable[[Any], bool]]]" = {
+    "fence": {"token": _is_token}, "pull": {"keep": is_bool}, "release": {"keep": _is_ids}}
 
 
 def check(frame: "dict[str, Any]") -> None:

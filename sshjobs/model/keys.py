@@ -266,6 +266,8 @@ KEYS: Mapping[str, Key] = {
                                 "{path, to, exclude, readonly} or {from, path, to}.", identity=True, fills=True),
     "outputs": Key(Brought(), {}, "Files to bring home: patterns below the directory that it runs in, or patterns with "
                                   "{when, required, every, carry}.", identity=False, fills=True),
+    "keep_directory": Key(Choice(("never", "on_failure", "always")), "never", "Whether the directory that was made for "
+                          "it stays on its host until gc: never, on_failure or always.", identity=False),
     "env": Key(Variables(), {}, "Environment variables; no shell looks into them.", identity=True, far=True,
                fills=True),
     "cwd": Key(Text(), None, "Directory on the host to run in.", identity=True, far=True, rule=_not_empty, fills=True),
@@ -313,6 +315,7 @@ class KeysGiven(TypedDict, total=False):
     which makes of them what a spec holds. ``files`` is a parameter of its own."""
 
     outputs: str | Sequence[str] | Mapping[str, Mapping[str, Any] | None]
+    keep_directory: str
     env: Mapping[str, str | int | float] | None
     cwd: str | None
     timeout: float | str | None
@@ -346,6 +349,7 @@ class KeysHeld:
 
     files: list[sent.Item]
     outputs: dict[str, dict[str, Any]]
+    keep_directory: str
     env: dict[str, str]
     cwd: str | None
     timeout: float | None

@@ -80,6 +80,22 @@ def wanted_after(outputs: Iterable[Output], outcome: Outcome) -> list[Output]:
             or one.carry or one.every is not None]
 
 
+def keeps_directory(how: str, outcome: Outcome | None) -> bool:
+    """Tell whether the directory of an attempt that ended so stays on its host.
+
+    :param how: the value of the key ``keep_directory``
+    :param outcome: ``None``: it has not ended
+    """
+    if outcome is None or outcome is Outcome.NEVER_STARTED:
+        return False
+    return how == "always" or (how == "on_failure" and outcome is not Outcome.SUCCEEDED)
+
+
+def directories(number: int) -> str:
+    """Return so many of them in words: ``1 directory``, ``1,000 directories``."""
+    return f"{number:,} director{'y' if number == 1 else 'ies'}"
+
+
 def wanted_meanwhile(outputs: Iterable[Output]) -> tuple[list[Output], float]:
     """Return what is to be brought while an attempt runs, and every how many seconds: all of it together, for what
     belongs together is to be of one moment."""

@@ -69,6 +69,8 @@ class DirectoryTrace:
     :ivar agent: an agent serves it
     :ivar boots: identities of the boots in which something was done there
     :ivar idle: seconds since something was written down
+    :ivar files: how many files are in it, ``left`` how many of these no job is to keep there
+    :ivar kept: attempts whose directories stay there on purpose
     """
 
     run: str
@@ -79,6 +81,8 @@ class DirectoryTrace:
     idle: float
     files: int
     attempts: tuple[AttemptTrace, ...]
+    left: int = 0
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,8 @@ class Broom:
 _ATTEMPT = Record({"id": UID, "state": Word(frozenset(("running", "ended", "reboot"))), "token": NAME,
                    "why": Maybe(NAME), "status": Maybe(STATUS), "signal": Maybe(SIGNAL), "out": SIZE, "err": SIZE})
 _DIRECTORY = Record({"run": NAME, "host": NAME, "base": PATH, "agent": Flag(), "boots": Several(NAME, MOST_PARTS),
-                     "changed": TIME, "files": COUNT, "attempts": Several(_ATTEMPT, MOST_PARTS)})
+                     "changed": TIME, "files": COUNT, "left": COUNT, "kept": Several(UID, MOST_PARTS),
+                     "attempts": Several(_ATTEMPT, MOST_PARTS)})
 _PROCESS = Record({"pid": PID, "start": SIZE, "state": NAME, "token": NAME, "job": SENTENCE, "run": NAME,
                    "base": Maybe(PATH), "user": Maybe(COUNT)})
 _SURVEY = Record({"boot": NAME, "clock": TIME, "inputs": COUNT, "directories": Several(_DIRECTORY, MOST_PARTS),
@@ -209,7 +214,8 @@ def _traces(answer: Any) -> HostTraces:
 def _directory(told: dict[str, Any], clock: float) -> DirectoryTrace:
     return DirectoryTrace(told["run"], told["host"], told["base"], told["agent"], frozenset(told["boots"]),
                           clock - told["changed"], told["files"],
-                          tuple(AttemptTrace(uid=one.pop("id"), **one) for one in told["attempts"]))
+                          tuple(AttemptTrace(uid=one.pop("id"), **one) for one in told["attempts"]), told["left"],
+                          tuple(told["kept"]))
 
 
 def _swept(answer: Any) -> Swept:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sshjobs.errors import LocalError, SshjobsError, UsageError, printable
 from sshjobs.model.given import check_path, check_texts
 from sshjobs.model.host import Host
-from sshjobs.model.outputs import Brought, outputs_of, wanted_after
+from sshjobs.model.outputs import Brought, keeps_directory, outputs_of, wanted_after
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import Outcome
 from sshjobs.network.fetching import Came, Wish, fetch
@@ -151,8 +151,10 @@ class _Plan:
             if self._attended and not is_over(job):
                 return FetchedJob(job.name, attempt.host, trouble="it is not over, and its files come with its end; "
                                   "with --to DIR those that are there now") if named else None
-        if attempt.released and _has_own_directory(job):
-            return FetchedJob(job.name, attempt.host, trouble="the directory that it ran in was removed at its end")
+        if attempt.released and _has_own_directory(job) and not keeps_directory(
+                job.spec.keep_directory, attempt.outcome):
+            return FetchedJob(job.name, attempt.host, trouble="the directory that it ran in was removed at its end; "
+                              "keep_directory: on_failure would keep it")
         host = self._hosts.get(attempt.host)
         if host is None:
             return FetchedJob(job.name, attempt.host, trouble="its host is none of the run's any more")

@@ -91,7 +91,8 @@ def _rows(reader: RunReader, jobs: Sequence[str] | None) -> Iterator[tuple[JobRo
 
 
 def _is_dirty(told: HostTraces, uid: str, host: Host) -> bool:
-    return bool(told.processes) or any(_is_of(one.run, one.host, uid, host.name) for one in told.directories)
+    return bool(told.processes) or any(_is_of(one.run, one.host, uid, host.name) and (one.left or not one.kept)
+                                       for one in told.directories)
 
 
 def _is_of(run: str, key: str, uid: str, host: str) -> bool:
@@ -119,7 +120,7 @@ def _made(reader: RunReader, uid: str, told: Mapping[str, HostTraces], jobs: Seq
                     made.left.append(describe(process, job_name, host))
         if made.processes - before > MOST_TOLD:
             made.left.append(printable(f"and {made.processes - before - MOST_TOLD:,} more processes on {host}"))
-        made.files += (sum(directory.files for directory in mine) if jobs is None else
+        made.files += (sum(directory.left for directory in mine) if jobs is None else
                        sum(_FILES for directory in mine for attempt in directory.attempts if attempt.uid in uids))
     return made
 

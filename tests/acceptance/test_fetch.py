@@ -10,6 +10,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from sshjobs.network.session.arrivals import ArrivingFiles
+from sshjobs.running.fetching import fetch_files
+from sshjobs.store.rundir import RunPaths
 from tests.conftest import SshjobsCli
 from tests.lab import LabHost
 
@@ -74,3 +79,30 @@ def test_files_are_fetched_from_hosts_whatever_happens(fresh_lab: Any, sshjobs_c
     assert sums(tmp_path / "mine") == {name: digest for name, digest in made.items() if name.endswith(off.name)}
     verified = sshjobs_cli("verify")
     assert verified.returncode == 0, verified.stdout
+
+
+def test_a_link_that_is_cut_by_the_host_is_made_again_and_every_byte_comes_once(fresh_lab: Any, sshjobs_cli: SshjobsCli, tmp_path: Path,
+                                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = fresh_lab(hosts=1)
+    [host] = lab.hosts
+    (tmp_path / "jobs.yaml").write_text(json.dumps({"jobs": [{
+        "name": "a", "commands": [f"head -c {SIZE} /dev/urandom > model-a; exit 1"], "outputs": ["model-a"],
+        "keep_directory": "on_failure"}]}))
+    ran = sshjobs_cli("run", "-q", "jobs.yaml", "--hosts", host.name, "--ssh-config", lab.ssh_config)
+    assert ran.returncode == 1, ran.stderr
+    pieces: list[int] = []
+    write = ArrivingFiles.write
+
+    def cutting(self: ArrivingFiles, directory: str, path: str, offset: int, data: bytes, anew: bool) -> None:
+        write(self, directory, path, offset, data, anew)
+        pieces.append(offset)
+        if len(pieces) in (3, 9):
+            host.restart_sshd(drop_sessions=True)
+
+    monkeypatch.setattr(ArrivingFiles, "write", cutting)
+    [told] = fetch_files(RunPaths(tmp_path / "results", "jobs-1"))
+    assert told.trouble is None and pieces == sorted(set(pieces)) and len(pieces) == -(-SIZE // (1 << 18))
+    [kept] = host.home.glob(".sshjobs/*/*/w/*/model-a")
+    assert (tmp_path / "results/jobs-1/jobs/a/files/model-a").read_bytes() == kept.read_bytes()
+    assert sshjobs_cli("verify").returncode == 0
+    assert sshjobs_cli("gc", "jobs-1").returncode == 0 and not kept.exists()

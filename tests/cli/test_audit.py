@@ -87,7 +87,7 @@ def test_only_what_nobody_needs_is_litter(tmp_path: Path, runtime: Path) -> None
     {"boot": "b", "clock": 1, "directories": [{"run": None}], "processes": []},
     {"boot": "b", "clock": 1, "directories": [], "processes": [{"pid": "x"}]},
     {"boot": "b", "clock": 1, "processes": [], "directories": [
-        {"run": "r", "host": "h", "base": "/", "agent": True, "boots": [], "changed": 0, "files": 1,
+        {"run": "r", "host": "h", "base": "/", "agent": True, "boots": [], "changed": 0, "files": 1, "left": 1, "kept": [],
          "attempts": [{"id": "../1", "state": "ended"}]}]},
 ])
 def test_what_a_host_must_not_say_is_its_trouble_and_not_ours(told: object) -> None:

@@ -172,3 +172,26 @@ def test_a_job_that_was_killed_with_all_of_ours_says_what_may_have_done_it(
     end = far.again(link, "1.1", epoch=2).end_of("1.1")
     assert end["why"] == "lost"
     assert ("loginctl enable-linger" if known else "hosts check") in end["msg"]
+
+
+def test_what_is_kept_stays_when_all_else_is_deleted_and_its_attempt_never_starts_again(far: FarHost) -> None:
+    link = far.connect(slots=2)
+    for uid in ("1.1", "2.1"):
+        assert link.run(uid, "sh", "-c", "echo $SSHJOBS_ATTEMPT > mark; echo said")["why"] == "exited"
+    link.say("release", ids=["1.1", "2.1"], keep=["1.1", "77.1"])
+    link.launch("1.1", "touch", "again")
+    assert link.until("state") == {"t": "state", "id": "1.1", "s": "absent"}
+    link.say("bye")
+    gone = link.until("gone")
+    assert (gone["processes"], gone["files"], gone["kept"]) == (0, 0, 1)
+    assert link.hung_up()
+    assert sorted(path.name for path in far.directory.iterdir()) == ["j", "w"]
+    assert [path.name for path in (far.directory / "w").iterdir()] == ["1.1"]
+    assert (far.directory / "w/1.1/mark").read_text() == "1\n"
+    # The next agent of the same run leaves it alone, and does not start it either.
+    again = far.connect()
+    again.launch("1.1", "touch", "again")
+    assert again.until("state") == {"t": "state", "id": "1.1", "s": "absent"}
+    again.say("bye")
+    assert again.until("gone")["kept"] == 1
+    assert sorted(path.name for path in (far.directory / "w/1.1").iterdir()) == ["mark"]

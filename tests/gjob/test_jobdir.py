@@ -201,13 +201,14 @@ def test_an_attempt_that_a_run_has_left_stands_as_its_journal_says(records: dict
 def test_journals_are_read_whole_and_what_was_released_is_told(tmp_path: Path) -> None:
     (tmp_path / "j").mkdir()
     lines = [{"k": "runner", "boot": "b1"}, {"k": "claim", "id": "1.1", "boot": 7}, {"k": "end", "id": "1.1", "why": "lost"},
-             {"k": "release", "ids": ["2.1", 3]}, {"k": "start", "id": 4}]
+             {"k": "release", "ids": ["2.1", 3]}, {"k": "release", "ids": ["3.1"], "keep": ["3.1", 5]}, {"k": "start", "id": 4}]
     (tmp_path / "j/a.log").write_bytes(b"".join(record(json.dumps(line).encode()) for line in lines))
     (tmp_path / "j/b.log").write_bytes(record(b'{"k":"agent","boot":"b2"}'))
     os.utime(tmp_path / "j/a.log", (5, 5000))
     os.utime(tmp_path / "j/b.log", (5, 4000))
-    records, released, boots, changed = traces._journals(SimpleNamespace(journals=str(tmp_path / "j")))  # type: ignore[arg-type]
-    assert (set(records), set(records["1.1"]), released, boots, changed) == ({"1.1"}, {"claim", "end"}, {"2.1"}, {"b1", "b2"}, 5000)
+    records, released, kept, boots, changed = traces._journals(SimpleNamespace(journals=str(tmp_path / "j")))  # type: ignore[arg-type]
+    assert (set(records), set(records["1.1"]), released, kept, boots, changed) == (
+        {"1.1"}, {"claim", "end"}, {"2.1", "3.1"}, {"3.1"}, {"b1", "b2"}, 5000)
 
 
 def test_doors_of_agents_that_are_gone_are_cleared_and_no_others(tmp_path: Path) -> None:

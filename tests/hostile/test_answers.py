@@ -28,7 +28,7 @@ from tests.hostile.scene import hostile_host
 
 UID = "0" * 31 + "1"
 ATTEMPT = {"id": "1.1", "state": "ended", "token": "t" * 32, "why": "exited", "status": 0, "signal": None, "out": 1, "err": 2}
-DIRECTORY = {"run": UID, "host": "0" * 16, "base": "/h/.sshjobs", "agent": True, "boots": ["b"], "changed": 1.5, "files": 3,
+DIRECTORY = {"run": UID, "host": "0" * 16, "base": "/h/.sshjobs", "agent": True, "boots": ["b"], "changed": 1.5, "files": 3, "left": 2, "kept": ["2.1"],
              "attempts": [ATTEMPT]}
 PROCESS = {"pid": 7, "start": 8, "state": "S", "token": "t", "job": "j", "run": UID, "base": None, "user": None}
 SURVEY = {"boot": "b", "clock": 2.5, "inputs": 0, "directories": [DIRECTORY], "processes": [PROCESS]}

@@ -146,3 +146,17 @@ def test_what_is_for_a_host_as_it_was_prepared_is_not_sent_once_that_has_booted_
     assert scene.end("1.1", "fenced", status=None)
     (end,) = scene.ends()
     assert (end.outcome, end.cause) == (Outcome.NEVER_STARTED, Cause.TAKEN_BACK), "it is tried again, and counts for nothing"
+
+
+def test_what_jobs_keep_is_told_to_the_host_and_when_it_has_no_room(scene: Scene) -> None:
+    for uid, how in (("1.1", "always"), ("2.1", "on_failure"), ("3.1", "never")):
+        attempt = scene.launch(uid)
+        attempt.spec = JobSpec(["true"], keep_directory=how)
+        attempt.seen = True
+        scene.end(uid)
+    scene.said()
+    scene.book.release(["1.1", "2.1", "3.1"])
+    assert scene.said() == [{"t": "release", "ids": ["1.1", "2.1", "3.1"], "keep": ["1.1"]}]
+    scene.launch("4.1")
+    scene.end("4.1", why="no_room", status=None)
+    assert "kept there of ended jobs: 1 directory" in (scene.ends()[-1].reason or "")

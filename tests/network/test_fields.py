@@ -27,6 +27,7 @@ ENDS: dict[tuple[str, str], tuple[float, float]] = {
     ("lease", "at"): (0, 10**12), ("pulse", "load"): (0, 10**6), ("pulse", "memory"): MEMORY, ("pulse", "disk"): SIZE,
     ("pulse", "gpus"): (0, 100), ("pulse", "gpu_memory"): MEMORY, ("pulse", "cpu"): (0, 10**10), ("pulse", "rss"): (0, 2**50),
     ("clearing", "pieces"): COUNT, ("gone", "processes"): COUNT, ("gone", "files"): COUNT,
+    ("gone", "kept"): COUNT,
 }
 #: How many characters of each text are kept.
 LENGTHS = {("welcome", key): 255 for key in ("boot", "machine", "hostname", "python", "gpus")} | {

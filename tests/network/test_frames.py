@@ -40,7 +40,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "pulse": {"load": 0.5, "memory": 1 << 30, "disk": 1 << 40, "gpus": [7, None], "gpu_memory": [1 << 20, None],
               "ids": [ID], "cpu": [1.5], "rss": [4096]},
     "clearing": {"pieces": 5},
-    "gone": {"processes": 0, "files": 0},
+    "gone": {"processes": 0, "files": 0, "kept": 1},
     "error": {"msg": "m"},
 }
 #: As JSON words: some are no JSON, and are said all the same.

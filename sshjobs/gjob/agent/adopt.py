@@ -303,7 +303,7 @@ def recover(history: History, places: "Places") -> "list[Attempt]":
         if not is_id(uid):
             continue
         if uid in history.released:
-            places.discard(uid)
+            (places.discard_outputs if uid in history.kept else places.discard)(uid)
             continue
         records = history.records.get(uid, {})
         claim = records.get("claim")

@@ -3,8 +3,7 @@
 import errno
 import os
 
-from .. import room, system, wire
-from ..trees import removing
+from .. import files, room, system, wire
 from . import facts, logout, succession
 from .attempts import Attempt, History
 from .blobs import Blobs
@@ -288,17 +287,28 @@ class Agent(Listener):
                 raise wire.WireError("bye: %s runs" % uid)
         processes = self._crew.dismiss()
         self._blobs.close()
-        files = self._door.close_and(self._clean)
+        kept = self._kept()
+        left = self._door.close_and(lambda: self._clean(kept))
         assert self._talk is not None
-        self._talk.link.say(t="gone", processes=processes, files=files)
+        self._talk.link.say(t="gone", processes=processes, files=left, **({"kept": len(kept)} if kept else {}))
         _try_flush(self._talk.link)
         # The link ends with this process: who waits for its end finds nothing of us any more.
         self._done = True
 
-    def _clean(self) -> int:
-        """Delete all that is here; while that takes, tell how far it is."""
+    def _kept(self) -> "set[str]":
+        """Return the attempts whose directories stay here after the run."""
+        kept = {uid for uid in self._history.kept if files.exists(self._places.cwd(uid))}
+        if kept:
+            try:
+                self._history.note_end()
+            except OSError:  # a full disk: what was written before tells it as well
+                system.note_failure()
+        return kept
+
+    def _clean(self, kept: "set[str]") -> int:
+        """Delete all that is here but directories that are kept; while that takes, tell how far it is."""
         left, pieces, said = 0, 0, system.monotonic()
-        for so_far in removing(self._places.base):
+        for so_far in self._places.clearing(kept):
             left, pieces = so_far, pieces + 1
             if self._talk is not None and system.monotonic() - said >= TELLS_OF_CLEARING:
                 said = system.monotonic()
@@ -318,7 +328,7 @@ class Agent(Listener):
             # What the disk has no room for would be forgotten with us.
             if self._history.journal.retry() and self._door.try_close():
                 if self._unused():
-                    self._clean()
+                    self._clean(set())
                 else:
                     succession.leave(self._places)
                 self._done = True

@@ -136,6 +136,8 @@ class History:
         self.after_a_kill = False
         self.boots: "set[str]" = set()
         self.released = UidSet()
+        #: Those of the released ones whose directories stay here.
+        self.kept: "set[str]" = set()
         #: By uid: the records of it by their kind.
         self.records: "dict[str, dict[str, dict[str, Any]]]" = {}
         #: Runners of earlier agents, as (pid, start), that may still be at work.
@@ -191,6 +193,7 @@ class History:
             for uid in item["ids"]:
                 self.released.add(uid)
                 self.records.pop(uid, None)
+            self.kept.update(item.get("keep", ()))
         elif kind == "epoch":
             self.epoch = max(self.epoch, item["epoch"])
             self.boots.add(item["boot"])
@@ -226,11 +229,30 @@ class History:
         self.records.setdefault(uid, {})["start"] = record
         self.journal.append(dumps(record).encode("ascii"))
 
-    def note_release(self, uids: "Iterable[str]") -> None:
-        """Keep that these can never be launched again."""
+    def note_release(self, uids: "Iterable[str]", keep: "Iterable[str]" = ()) -> None:
+        """Keep that these can never be launched again, and that the directories of some of them stay."""
         uids = list(uids)
+        self.kept.update(keep)
         for uid in uids:
             self.released.add(uid)
             self.records.pop(uid, None)
         if uids:
-            self.journal.append(dumps({"k": "release", "ids": uids}).encode("ascii"))
+            record = {"k": "release", "ids": uids}
+            if keep:
+                record["keep"] = sorted(keep)
+            self.journal.append(dumps(record).encode("ascii"))
+
+    def note_end(self) -> None:
+        """Write anew what is to be known of the directories that stay when all else is deleted.
+
+        :raises OSError: it cannot be written
+        """
+        fd, path = self.new_journal()
+        before, self.journal = self.journal.fd, Journal(fd)
+        kept = sorted(self.kept)
+        if not self.journal.append(dumps({"k": "release", "ids": kept, "keep": kept}).encode("ascii")):
+            raise self.journal.trouble
+        files.close_quietly(before)
+        for name in system.listdir(self._places.journals):
+            if name != os.path.basename(path):
+                system.unlink(os.path.join(self._places.journals, name))

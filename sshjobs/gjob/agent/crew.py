@@ -133,13 +133,15 @@ class Crew:
         elif uid in self._adopted:
             self._adopted[uid].pause(stop)
 
-    def release(self, uids: "list[str]") -> None:
-        """Delete attempts that have ended; they can never be launched again."""
-        self._history.note_release(uids)
+    def release(self, uids: "list[str]", keep: "set[str]") -> None:
+        """Delete attempts that have ended, but for the directories of some; they can never be launched again."""
+        self._history.note_release(uids, keep)
         attempts = [self.attempts.pop(uid) for uid in uids]
         for attempt in attempts:
             self.pool.forget(attempt)
-        self._rubbish.add(attempts)
+            if attempt.uid in keep:
+                self._places.discard_outputs(attempt.uid)
+        self._rubbish.add(attempt for attempt in attempts if attempt.uid not in keep)
 
     def dismiss(self) -> int:
         """End all runners, which have nothing to do; return how many processes there are besides them."""

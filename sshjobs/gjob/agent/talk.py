@@ -138,7 +138,7 @@ class Talk:
             feed = self._feeds.pop(uid, None)
             if feed is not None:
                 feed.close()
-        self._crew.release(list(dict.fromkeys(known)))
+        self._crew.release(list(dict.fromkeys(known)), set(known).intersection(frame.get("keep", ())))
 
     def _on_pull(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
         uid = frame["id"]

@@ -59,18 +59,26 @@ def _names(path: str, pattern: "re.Pattern[str]") -> "list[str]":
 
 
 def _describe(places: Places) -> "dict[str, Any]":
-    records, released, boots, changed = _journals(places)
-    uids = {name for name in _listed(places.work) if is_id(name)} | set(records)
+    records, released, kept, boots, changed = _journals(places)
+    there = {name for name in _listed(places.work) if is_id(name)}
+    uids = there | set(records)
+    kept &= there
+    files = max(1, count_files(places.base))
+    left = files
+    if kept:
+        # Beside them there is what tells that they are kept.
+        left -= sum(count_files(places.cwd(uid)) for uid in kept) + len(_listed(places.journals))
     return {"run": os.path.basename(places.run), "host": os.path.basename(places.base), "base": places.base,
             "agent": any(_is_served(address) for address in _addresses(places)), "boots": sorted(boots),
-            "changed": changed, "files": max(1, count_files(places.base)),
+            "changed": changed, "files": files, "left": max(0, left), "kept": sorted(kept),
             "attempts": [_attempt(uid, records.get(uid, {}), places) for uid in sorted(uids - released)]}
 
 
-def _journals(places: Places) -> "tuple[dict[str, dict[str, Any]], set[str], set[str], float]":
-    """Return what the journals say: records by attempt and kind, what was released, boots, and when it was said."""
+def _journals(places: Places) -> "tuple[dict[str, dict[str, Any]], set[str], set[str], set[str], float]":
+    """Return what the journals say: records by attempt and kind, what was released, which directories are kept, boots,
+    and when it was said."""
     records = {}  # type: dict[str, dict[str, Any]]
-    released, boots = set(), set()  # type: set[str], set[str]
+    released, kept, boots = set(), set(), set()  # type: set[str], set[str], set[str]
     changed = 0.0
     for name in _listed(places.journals):
         path = os.path.join(places.journals, name)
@@ -83,9 +91,10 @@ def _journals(places: Places) -> "tuple[dict[str, dict[str, Any]], set[str], set
                 boots.add(item["boot"])
             if item["k"] == "release":
                 released.update(uid for uid in item.get("ids", ()) if isinstance(uid, str))
+                kept.update(uid for uid in item.get("keep", ()) if isinstance(uid, str))
             elif isinstance(item.get("id"), str):
                 records.setdefault(item["id"], {})[item["k"]] = item
-    return records, released, boots, changed
+    return records, released, kept, boots, changed
 
 
 def _attempt(uid: str, records: "dict[str, Any]", places: Places) -> "dict[str, Any]":

@@ -105,7 +105,7 @@ FRAMES: dict[str, dict[str, Field]] = {
               "ids": Several(UID, _MOST_JOBS), "cpu": Several(Real(0, 1e10), _MOST_JOBS),
               "rss": Several(_KIB, _MOST_JOBS)},
     "clearing": {"pieces": COUNT},
-    "gone": {"processes": COUNT, "files": COUNT},
+    "gone": {"processes": COUNT, "files": COUNT, "kept": Maybe(COUNT)},
     "error": {"msg": SENTENCE},
 }
 

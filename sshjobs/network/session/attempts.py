@@ -32,14 +32,15 @@ class LiveAttempt:
     :ivar sent_over: number of the connection over which the launch was last sent; ``told_over``: the same of the host's
         word that it runs; ``fenced_over``: the same of a fence because the host did not know it
     :ivar brought: which of its files were brought
+    :ivar keeps: the directory that was made for it stays on its host; known at its end
     :ivar made: the files of its output are there, as far as this manager has seen to it
     :ivar inputs: what was sent with its launch, or is used beside that, as far as this manager knows
     :ivar sources: the names of the jobs whose files it is given, by the name of their entry
     :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
     """
 
-    __slots__ = ("boot", "brought", "cancelling", "crc", "fenced_over", "grace", "have", "inputs", "keys", "made",
-                 "may_have_run", "over",
+    __slots__ = ("boot", "brought", "cancelling", "crc", "fenced_over", "grace", "have", "inputs", "keeps", "keys",
+                 "made", "may_have_run", "over",
                  "paused", "place", "seen", "sent_on", "sent_over", "sources", "spec", "told_over", "uid", "unwanted")
 
     def __init__(self, uid: str, job: Job, token: str, directory: Path | str, spec: JobSpec | None = None):
@@ -49,7 +50,7 @@ class LiveAttempt:
         self.have = [0, 0]
         self.crc: list[int | None] = [0, 0]
         self.brought: Brought | None = None
-        self.made = self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = False
+        self.made = self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = self.keeps = False
         self.grace = 0.0
         self.boot: str | None = None
         self.sent_on: str | None = None

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from sshjobs.errors import ProtocolError
 from sshjobs.model.causes import Cause
-from sshjobs.model.outputs import outputs_of, wanted_after
+from sshjobs.model.outputs import directories, keeps_directory, outputs_of, wanted_after
 from sshjobs.model.states import Outcome
 from sshjobs.network.contract import HostUp, Released, Warned
 from sshjobs.network.protocol import link as words
@@ -56,6 +56,7 @@ class HostBook:
     :ivar blobs: input files that the host has
     :ivar bringing: the files of ended attempts that are on their way
     :ivar allowance: how much it may say that changes nothing
+    :ivar kept: how many directories of attempts it was told to keep
     :ivar connection: number of the connection that there is, or was last
     :ivar sent: bytes that were written to the host, over all connections; ``received``: that came from it
     """
@@ -66,7 +67,7 @@ class HostBook:
         self.open = False
         self.boot: str | None = None
         self.blobs: set[str] = set()
-        self.connection = 0
+        self.connection = self.kept = 0
         self.sent = self.received = 0
         self.allowance = Allowance()
         #: Of attempts that were cancelled while their output waited for room here: what came since and was not kept.
@@ -160,9 +161,12 @@ class HostBook:
         if not self.open:
             self._to_release += uids
             return
-        for uid in uids:
-            self.live.pop(uid, None)
-        self._say(lambda link: link.say("release", ids=uids))
+        ended = (self.live.pop(uid, None) for uid in uids)
+        keep = [attempt.uid for attempt in ended if attempt is not None and attempt.keeps]
+        self.kept += len(keep)
+        # An agent of an older manager does not know the second key.
+        self._say((lambda link: link.say("release", ids=uids, keep=keep)) if keep else
+                  (lambda link: link.say("release", ids=uids)))
         self._emit(Released(uids))
 
     def condemn(self, uid: str) -> None:
@@ -272,6 +276,9 @@ class HostBook:
             if attempt.told_over == self.connection:
                 # Believed, it would be tried again and again, and count for nothing.
                 raise ProtocolError(f"attempt {end.uid} had no room after it had started")
+            if self.kept:
+                kept = f"kept there of ended jobs: {directories(self.kept)}"
+                end = end._replace(reason=f"{end.reason}; {kept}" if end.reason else kept)
             # Inputs may not have been kept either. Those that were are dropped when they come again.
             self.blobs.clear()
         if keys["why"] == "fenced":
@@ -310,6 +317,8 @@ class HostBook:
     def end(self, attempt: LiveAttempt, end: Ended) -> None:
         """Note the end of an attempt and tell the manager."""
         attempt.over = True
+        ran = attempt.seen or end.started is not None
+        attempt.keeps = ran and keeps_directory(attempt.spec.keep_directory, end.outcome)
         self.bringing.forget(attempt.uid)
         end = end._replace(crcs=(attempt.crc[0], attempt.crc[1]), inputs=attempt.inputs)
         self._outputs.forget(attempt.uid)

@@ -60,7 +60,7 @@ class Dialog:
                  slots: int | None, machine: Host | None = None):
         self._machine = machine
         self.book, self.slots = book, slots
-        self.on_gone: Callable[[int, int], None] | None = None
+        self.on_gone: Callable[[int, int, int], None] | None = None
         self.cleared = self.answers = 0
         self.upload: Upload | None = None
         self._host, self._run, self._say, self._emit = host, run, say, emit
@@ -156,7 +156,7 @@ class Dialog:
         elif kind == "gone":
             # The agent is about to hang up; that must not look like a broken connection.
             if self.on_gone is not None:
-                self.on_gone(keys["processes"], keys["files"])
+                self.on_gone(keys["processes"], keys["files"], keys["kept"] or 0)
         elif kind == "stale":
             raise HostError("stale", self._host, "a newer manager of this run is at work",
                             hint="look for another sshjobs that resumed this run", lasting=True)

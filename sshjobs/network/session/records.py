@@ -11,6 +11,7 @@ from typing import Protocol
 
 from sshjobs.errors import LocalError
 from sshjobs.model.causes import Cause
+from sshjobs.model.outputs import keeps_directory
 from sshjobs.model.spec import Attempt, Job
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, Outcome, state_for
 from sshjobs.network import failpoints
@@ -92,6 +93,7 @@ class Records:
             # An end that is on the disk while its output is not (the power went between the two) is fetched again.
             live.over = attempt.state in FINAL_STATES and attempt.brought is None and live.have == [
                 attempt.out_size or 0, attempt.err_size or 0]
+            live.keeps = live.seen and keeps_directory(job.spec.keep_directory, attempt.outcome)
             if attempt.state in FINAL_STATES and not live.over:
                 self._fetching[attempt.uid] = live
             self._enter(job, attempt.host, attempt.uid)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from sshjobs.errors import HostError, LocalError, SshjobsError
 from sshjobs.model.host import Host
+from sshjobs.model.outputs import directories
 from sshjobs.network import failpoints
 from sshjobs.network.contract import HostDown, Silent, Warned
 from sshjobs.network.payload import first_stage
@@ -49,6 +50,7 @@ class HostSession:
         self.host = host
         self.book = HostBook(host.name, shared.outputs, shared.emit, self._say, shared.given)
         self._dialog = Dialog(host.name, shared.run, self.book, self._say, shared.emit, slots, host)
+        self._run = shared.run
         self._transport, self._staging, self._emit = transport, shared.staging, shared.emit
         self._handshakes, self._random = shared.handshakes, shared.chance
         self._supervisor, self._trouble = shared.supervisor, shared.trouble
@@ -57,7 +59,7 @@ class HostSession:
         self._todo: deque[Item] = deque()
         self._kick = asyncio.Event()
         self._writing = asyncio.Lock()
-        self._gone: asyncio.Future[tuple[int, int]] | None = None
+        self._gone: asyncio.Future[tuple[int, int, int]] | None = None
         self._heard = 0.0
         self._first_heard: float | None = None
         self._leaving = False
@@ -284,9 +286,9 @@ class HostSession:
         the cancellation (it does before Python 3.12)."""
         self._leaving = True
 
-    def _note_gone(self, processes: int, files: int) -> None:
+    def _note_gone(self, processes: int, files: int, kept: int) -> None:
         if self._gone is not None and not self._gone.done():
-            self._gone.set_result((processes, files))
+            self._gone.set_result((processes, files, kept))
 
     async def _greeted(self) -> bool:
         """Wait for an agent whose marker has come, but not its welcome: it is about to make files. True if it stays
@@ -317,14 +319,17 @@ class HostSession:
         told = await self._cleared(self._gone)
         if told is None:
             return f"{self.host.name}: no answer at the end; files of the run may stay there"
-        processes, files = told
-        if processes or files:
-            return f"{self.host.name}: {processes} processes and {files} files of the run are left there"
-        return None
+        processes, files, kept = told
+        said = [f"{processes} processes and {files} files of the run are left there"] if processes or files else []
+        if kept:
+            said.append(f"kept there of ended jobs: {directories(kept)}; "
+                        f"to remove that: sshjobs gc {self._run.name}")
+        return f"{self.host.name}: {'; '.join(said)}" if said else None
 
-    async def _cleared(self, gone: asyncio.Future[tuple[int, int]]) -> tuple[int, int] | None:
+    async def _cleared(self, gone: asyncio.Future[tuple[int, int, int]]) -> tuple[int, int, int] | None:
         """Wait until the host has deleted everything, as long as it makes progress, and until our last process there
-        has ended: the connection ends with it. Returns how many processes and files are left, None if it is silent."""
+        has ended: the connection ends with it. Returns how many processes and files are left, and how many directories
+        are kept; None if it is silent."""
         loop = asyncio.get_running_loop()
         deadline, before = loop.time() + CLEANUP_S, -1
         while not gone.done() and loop.time() < deadline and self._dialog.cleared > before:
