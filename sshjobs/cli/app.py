@@ -28,6 +28,7 @@ COMMANDS = {
     "status": ("Show where a run and its jobs stand.", "status"),
     "logs": ("Print what a job wrote.", "logs"),
     "fetch": ("Fetch files of jobs that were not brought home.", "fetch"),
+    "shell": ("Open a shell in the directory of a job.", "shell"),
     "table": ("Show parameters and results of jobs, one row a job.", "table"),
     "cancel": ("End jobs, and return when that is proved.", "cancel"),
     "resume": ("Take over a run whose manager is gone, and finish it.", "resume"),

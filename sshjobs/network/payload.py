@@ -36,10 +36,27 @@ def remote_command(python: str | None) -> str:
     :param python: name or path of the interpreter on the host; ``None`` is ``python3``
     :raises UsageError: a name that a shell could take for something else
     """
+    _check_python(python)
+    return f'exec {python or "python3"} -ISc "{bootstrap_code()}"'
+
+
+def _check_python(python: str | None) -> None:
     if python is not None and not _PYTHON.fullmatch(python):
         raise UsageError("the name of the interpreter cannot be used", where=f"python={python}",
                          why="letters, digits and ./_+- only", hint="name a path without other characters")
-    return f'exec {python or "python3"} -ISc "{bootstrap_code()}"'
+
+
+def remote_call(python: str | None, module: str, word: bytes) -> list[str]:
+    """Return the program and arguments that call ``main(word)`` of a module of the far side which imports none of ours.
+    Its standard input stays free. Whatever is in the word: no argument holds anything that a shell could take for
+    something else.
+
+    :raises UsageError: as :func:`remote_command`
+    """
+    _check_python(python)
+    code = without_docstrings(ship.sources(module)[f"sshjobs.gjob.{module}"]) + "\nmain(sys.argv[2])\n"
+    return [python or "python3", "-ISc", "import sys;exec(bytes.fromhex(sys.argv[1]).decode())",
+            code.encode("utf-8").hex(), word.hex()]
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import Any
 
 from sshjobs.errors import LocalError, ProtocolError, printable
 from sshjobs.model.outputs import Output, complaint, outputs_of, wanted_meanwhile
+from sshjobs.model.spec import JobSpec
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session.arrivals import Arrivals, UnplaceableError
 from sshjobs.network.session.attempts import Ended, LiveAttempt
@@ -129,8 +130,8 @@ class Bringing:
                 pull.stage, free = Stage.ASKED, free - 1
                 more: dict[str, Any] = {"keep": True} if self._is_kept(pull) else {}
                 self._say(functools.partial(words.Link.say, kind="pull", id=pull.attempt.uid, seq=pull.seq,
-                                            cwd=_directory(pull.attempt), patterns=pull.patterns, after=pull.after,
-                                            **more))
+                                            cwd=directory_of(pull.attempt.spec), patterns=pull.patterns,
+                                            after=pull.after, **more))
 
     def _is_kept(self, pull: Pull) -> bool:
         """Tell whether its host is to keep the files of an attempt: nothing writes to them any more, and others need
@@ -320,9 +321,9 @@ class Bringing:
         self._ask_next()
 
 
-def _directory(attempt: LiveAttempt) -> str | None:
+def directory_of(spec: JobSpec) -> str | None:
     """Return what the host is told of the directory that an attempt ran in."""
-    cwd, home = attempt.spec.cwd, attempt.spec.env.get("HOME")
+    cwd, home = spec.cwd, spec.env.get("HOME")
     if cwd is not None and home and (cwd == "~" or cwd.startswith("~/")):
         return home + cwd[1:]
     return cwd

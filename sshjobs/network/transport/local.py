@@ -18,7 +18,7 @@ class LocalTransport(Transport):
     by_ssh = False
 
     async def open(self, host: Host) -> Stream:
-        python = _python(host)
+        python = python_of(host)
         try:
             return await ProcessStream.start([python, "-ISc", bootstrap_code()])
         except OSError as error:
@@ -34,8 +34,9 @@ class LocalTransport(Transport):
             return HostError("link-lost", host.name, "the agent on this machine went away", hint="trying again")
         last = (ending.stderr.strip().splitlines() or [f"it ended with status {ending.status}"])[-1]
         return HostError("no-agent", host.name, "the agent did not come up on this machine", why=last,
-                         hint=f"try: {_python(host)} --version", lasting=True)
+                         hint=f"try: {python_of(host)} --version", lasting=True)
 
 
-def _python(host: Host) -> str:
+def python_of(host: Host) -> str:
+    """Return the interpreter for a host that is this machine."""
     return host.python or sys.executable or "python3"

@@ -39,6 +39,7 @@ class SshCall:
     :ivar master: control path of a ControlMaster of the user's that is used
     :ivar stuck: the same of one that does not answer, and so is gone past
     :ivar jump_stuck: the same of one to the management host
+    :ivar terminal: a person sits at ours, and the host is to have one for what it runs
     """
 
     host: Host
@@ -49,21 +50,24 @@ class SshCall:
     master: str | None = None
     stuck: str | None = None
     jump_stuck: str | None = None
+    terminal: bool = False
     log: SshLog = field(default_factory=SshLog)
     jump_log: SshLog | None = None
 
     @classmethod
     def prepare(cls, host: Host, ssh_config: str | None, *, accept_new: bool = False,
-                past_master: bool = False) -> SshCall:
+                past_master: bool = False, terminal: bool = False) -> SshCall:
         """Find out what matters of the user's configuration. Blocks where :func:`asks` tells so.
 
         :param accept_new: accept keys that ssh has never seen, and note them
         :param past_master: use no ControlMaster
+        :param terminal: see the class
         """
-        options = {**sshoptions.safe_options(), "LogLevel": LOG_LEVEL}
+        options = {**sshoptions.safe_options(terminal), "LogLevel": LOG_LEVEL}
         if accept_new:
             options["StrictHostKeyChecking"] = sshoptions.ACCEPT_NEW
-        call = cls(host, ssh_config, options, settings_that_matter(login_of(host), ssh_config))
+        call = cls(host, ssh_config, options, settings_that_matter(login_of(host), ssh_config),
+                   terminal=terminal)
         if host.via is not None:
             call.jump_settings, call.jump_log = settings_that_matter(split_login(host.via), ssh_config), SshLog()
             call.jump_stuck = _stuck(call.jump_settings)
@@ -84,8 +88,9 @@ class SshCall:
         return {**self.options, **sshoptions.defaults(self.settings), **master}
 
     def argv(self, command: str) -> list[str]:
-        """Return the command line for a remote command, which is constant: no user data is in it."""
-        words = ["ssh", "-T", "-a", "-x", *self._words(login_of(self.host), self.all_options, self.log)]
+        """Return the command line for a remote command, in which no shell can take anything for something else."""
+        words = ["ssh", "-t" if self.terminal else "-T", "-a", "-x",
+                 *self._words(login_of(self.host), self.all_options, self.log)]
         if self.host.via is not None:
             words += ["-o", f"ProxyCommand={self._through(split_login(self.host.via))}"]
         return [*words, "--", login_of(self.host).address, command]
