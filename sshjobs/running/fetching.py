@@ -23,9 +23,10 @@ from sshjobs.network.session.attempts import LiveAttempt
 from sshjobs.network.session.output_files import OutputFiles, sync_tree
 from sshjobs.network.staging.fetched import IntoDirectory, IntoRun
 from sshjobs.running.requests.fetched import is_over
-from sshjobs.running.unattended import carry_out, check_names
+from sshjobs.running.unattended import carry_out
 from sshjobs.store import RunReader, Summary
 from sshjobs.store.filesbrought import brought_in
+from sshjobs.store.named import named_jobs
 from sshjobs.store.ownership import check_own
 from sshjobs.store.paging import pages
 from sshjobs.store.rundir import RunPaths, job_directory_name
@@ -88,8 +89,10 @@ def fetch_of(paths: RunPaths, names: Iterable[str] | None, to: str | Path | None
     :raises UsageError: a parameter cannot be, or no job is called so
     """
     check_path("to", to, none=True)
-    wanted = None if names is None else check_texts("names", names)
-    check_names(paths, wanted or ())
+    wanted = None
+    if names is not None:
+        with RunReader.open(paths) as reader:
+            wanted = [job.name for job in named_jobs(reader, check_texts("names", names))]
     return list(fetch_files(paths, wanted, None if to is None else Path(to)))
 
 

@@ -276,7 +276,7 @@ class Run:
     def fetch(self, names: Iterable[str] | None = None, *, to: str | Path | None = None) -> list[FetchedJob]:
         """Fetch files of jobs that were not brought, and return what came of each job that lacked some.
 
-        :param names: of jobs; ``None``: all that are over and lack files
+        :param names: as for :meth:`cancel`; ``None``: all that are over and lack files
         :param to: put them into a directory for each job in this one, and not into the run
         :raises SshjobsError: no job of the run is called so, or this machine's disk cannot take them
         """
