@@ -25,6 +25,7 @@ from sshjobs.model.template import packed
 from sshjobs.network import Network
 from sshjobs.network.supervise import start_thread
 from sshjobs.running.control import ControlServer, ManagerGoneError, Request, socket_directory
+from sshjobs.running.fetching import FetchedJob, fetch_of
 from sshjobs.running.forms import (
     check_options,
     hosts_from,
@@ -45,7 +46,6 @@ from sshjobs.tables.sheet import sheet_of
 
 if TYPE_CHECKING:
     from sshjobs.inputs.builder import Builder
-    from sshjobs.running.fetching import FetchedJob
 
 #: Seconds that a manager gets to begin to carry out a request.
 REQUEST_TIMEOUT = 25.0
@@ -280,8 +280,6 @@ class Run:
         :param to: put them into a directory for each job in this one, and not into the run
         :raises SshjobsError: no job of the run is called so, or this machine's disk cannot take them
         """
-        from sshjobs.running.fetching import fetch_of
-
         return fetch_of(self.paths, names, to)
 
     def table(self) -> list[dict[str, Any]]:
