@@ -22,7 +22,7 @@ TEXT = Path(__file__).with_name("page.md")
 FIGURES = REPOSITORY / "build" / "bench"
 #: Every benchmark, in the order of the page.
 BENCHMARKS = ("short_jobs", "far_hosts", "one_job", "every_host", "stock_sshd", "big_output", "big_input", "big_run",
-              "sweeps", "scale")
+              "sweeps", "functions", "scale")
 
 
 def run(benchmark: str) -> bool:
