@@ -12,7 +12,7 @@ import click
 from sshjobs.cli.clustertype import kind_of, which_options
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import accepts_new_keys, hosts_of, hosts_option, new_keys_option
+from sshjobs.cli.options import accepts_new_keys, hosts_of, hosts_option, new_keys_option, setup_of
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, SshjobsError, UsageError, printable
 from sshjobs.model.states import STATE_BUSY
 from sshjobs.network.transport import TRANSPORTS
@@ -20,7 +20,7 @@ from sshjobs.network.transport import TRANSPORTS
 if TYPE_CHECKING:
     from sshjobs.cluster.enginecluster import EngineCluster
     from sshjobs.model.host import Host
-    from sshjobs.pools.commands import WorkerFacts
+    from sshjobs.pools.facts import WorkerFacts
 
 
 @click.command("up")
@@ -35,9 +35,11 @@ if TYPE_CHECKING:
 @click.option("--memory-limit", metavar="SIZE", help="Memory of each worker, as dask takes it: 4GB, 0.5, auto.")
 @click.option("--remote-python", metavar="PATH",
               help="The interpreter on hosts whose line names none.  [default: python3]")
-@click.option("--nohost", is_flag=True, help="Let the engine find out at which address a worker listens.")
+@click.option("--nohost", is_flag=True,
+              help="Workers listen where they reach the scheduler from, not where ssh came in.")
 @click.option("--address", metavar="ADDR",
               help="Address of the first host, where it is another than the one that ssh reaches.")
+@click.option("--setup", metavar="JOBFILE", help="Have each host run the setup of a jobfile first.")
 @click.option("--log-directory", type=click.Path(path_type=Path), default=Path("results"), envvar="SSHJOBS_RESULTS",
               show_default=True, metavar="DIR", help="Where what they write comes to, a directory for each.")
 @click.option("--ssh-config", metavar="FILE", help="Use this ssh configuration instead of your own.")
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 @new_keys_option
 @click.option("-v", "--verbose", count=True, help="Say more; twice for everything.")
 def up(words: tuple[str, ...], kind: str | None, name: str | None, hostfile: str | None, hosts: tuple[str, ...],
-       log_directory: Path, verbose: int, **options: Any) -> int:
+       setup: str | None, log_directory: Path, verbose: int, **options: Any) -> int:
     """Launch an engine cluster on hosts: the broker or scheduler on the first, workers on each.
 
     Returns when every worker has registered or failed, and says host by host which; the exit code is 1 if one failed.
@@ -54,9 +56,10 @@ def up(words: tuple[str, ...], kind: str | None, name: str | None, hostfile: str
     configure(verbose)
     from sshjobs.cluster.enginecluster import EngineCluster
 
+    script = None if setup is None else setup_of(setup)
     cluster = EngineCluster(kind_of({"kind": kind, "config_file": ""}), _hosts(words, hostfile, hosts), name=name,
-                            log_directory=log_directory, accept_new_host_keys=accepts_new_keys(), say=complain,
-                            **options).up()
+                            setup=script, log_directory=log_directory, accept_new_host_keys=accepts_new_keys(),
+                            say=complain, **options).up()
     for worker in sorted(cluster.jobs()):
         click.echo(f"{printable(worker)} registered")
     for what, why in cluster.failures.items():
@@ -99,11 +102,14 @@ def status(kind: str | None, name: str | None, as_json: bool) -> int:
              "pid": answers[job].pid if job in answers else None} for job, state in sorted(jobs.items())]
     if as_json:
         click.echo(json.dumps({"name": cluster.name, "type": cluster.type, "address": cluster.address,
-                               "logs": str(cluster.logs), "workers": rows}))
+                               "logs": str(cluster.logs), "attended": cluster.attended, "workers": rows}))
     else:
         _show(cluster, rows)
     if trouble is not None:
         complain(trouble)
+    if not cluster.attended:
+        complain("its manager on this machine is gone, so a host that restarts gets no worker again; go on with: "
+                 f"sshjobs resume -d {cluster.logs.parent}")
     return EXIT_OK if jobs and all(row["answers"] for row in rows) else EXIT_JOBS_FAILED
 
 

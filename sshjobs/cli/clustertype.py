@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -39,12 +40,14 @@ def kind_of(given: Mapping[str, Any]) -> str:
     :raises UsageError: there is none of them
     """
     from sshjobs.cluster.plugins import kind_from_environment, kinds
-    from sshjobs.pools.config import last_recorded
+    from sshjobs.pools.config import FILES_FROM, last_recorded
 
     kind = given.get("kind") or kind_from_environment()
     if kind is not None:
         return str(kind)
-    recorded = last_recorded(name=given.get("name")) if given.get("config_file") is None else None
+    # A configuration that is named is not that of the last one.
+    named = given.get("config_file") is not None or (given.get("name") is None and any(map(os.environ.get, FILES_FROM)))
+    recorded = None if named else last_recorded(name=given.get("name"))
     if recorded is None:
         raise UsageError("no type of engine cluster is given", hint=f"give -t and one of {', '.join(kinds())}")
     return (recorded / "type").read_text(encoding="utf-8").strip()

@@ -10,7 +10,7 @@ import click
 from sshjobs.cli.hosts_change import COMMANDS
 from sshjobs.cli.hosts_install import install
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import accepts_new_keys, hosts_of, hosts_option, network_options
+from sshjobs.cli.options import accepts_new_keys, hosts_of, hosts_option, network_options, setup_of
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_NO_HOST, EXIT_OK, UsageError, printable
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def check(hosts: tuple[str, ...], ssh_config: str | None, transport: str | None,
     chosen = hosts_of(hosts)
     if not chosen:
         raise UsageError("missing option '--hosts'", hint="name a hosts file, or hosts: --hosts h1,node[01-16]")
-    script = [] if setup is None else _setup_of(setup)
+    script = [] if setup is None else setup_of(setup)
     width = max(len(host.name) for host in chosen)
     usable = 0
     for finding in examine(chosen, ssh_config=ssh_config, transport=transport, slots=slots,
@@ -56,20 +56,6 @@ def check(hosts: tuple[str, ...], ssh_config: str | None, transport: str | None,
     if not as_json:
         click.echo(f"{usable} of {len(chosen)} can be used")
     return EXIT_OK if usable == len(chosen) else EXIT_JOBS_FAILED if usable else EXIT_NO_HOST
-
-
-def _setup_of(jobfile: str) -> list[str]:
-    """Return the setup of a jobfile.
-
-    :raises InputError: the jobfile has mistakes
-    :raises UsageError: it has no setup
-    """
-    from sshjobs.inputs.jobfile import load_jobfile
-
-    script: list[str] | None = load_jobfile(jobfile).run.get("setup")
-    if script is None:
-        raise UsageError("the jobfile has no setup", where=jobfile, hint="write setup: and a script beside jobs")
-    return script
 
 
 def _line(finding: Finding, width: int) -> str:

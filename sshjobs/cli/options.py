@@ -160,3 +160,17 @@ def _hosts_of_clusters() -> list[Host]:
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     """Keep a value for :func:`hosts_of`: commands need not hand it on."""
     context.meta[f"{_META}{parameter.name}"] = value
+
+
+def setup_of(jobfile: str) -> list[str]:
+    """Return the setup of a jobfile.
+
+    :raises InputError: the jobfile has mistakes
+    :raises UsageError: it has no setup
+    """
+    from sshjobs.inputs.jobfile import load_jobfile
+
+    script: list[str] | None = load_jobfile(jobfile).run.get("setup")
+    if script is None:
+        raise UsageError("the jobfile has no setup", where=jobfile, hint="write setup: and a script beside jobs")
+    return script

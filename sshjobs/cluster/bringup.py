@@ -20,11 +20,12 @@ from sshjobs.model.given import MAX_SLOTS
 from sshjobs.model.host import Host
 from sshjobs.model.spec import JobSpec
 from sshjobs.model.states import FINAL_STATES
-from sshjobs.pools.commands import WorkerFacts
 from sshjobs.pools.config import INI_NAME
+from sshjobs.pools.facts import WorkerFacts
+from sshjobs.store import JobRow
 
-#: How long hosts get to answer, the broker to listen, and workers to register, in seconds.
-PROBE_S, BROKER_S, WORKERS_S = 60.0, 30.0, 60.0
+#: How long hosts get to answer, or to carry out a setup first; the broker to listen; workers to register. In seconds.
+PROBE_S, SETUP_S, BROKER_S, WORKERS_S = 60.0, 3600.0, 30.0, 60.0
 LOCALHOST = "127.0.0.1"
 _LOOK_S = 0.2
 
@@ -87,33 +88,32 @@ class BringUp:
         fleet = None
         try:
             write_shipment(self.record.directory)
-            specs = [probe_spec(host, self.pythons[name], list(self.engine.libraries), self.engine.ports)
-                     for name, host in self.hosts.items()]
-            fleet = Fleet.launch(specs, list(self.hosts.values()), results=self.wanted.results.absolute(),
-                                 stem=f"cluster-{self.record.name}", options=self.wanted.run)
+            specs = [self._probe_spec(name, PROBE) for name in self.hosts]
+            fleet = Fleet.prepare(specs, list(self.hosts.values()), results=self.wanted.results.absolute(),
+                                  stem=f"cluster-{self.record.name}", options=self.wanted.run)
+            # Whatever becomes of this process from now on, `down` finds what runs.
             self.record.run = str(fleet.paths.root)
             self.record.save()
+            fleet.launch()
             self._carry_out(fleet)
         except BaseException:
             if fleet is not None:
-                fleet.end()
+                fleet.end(self.record.down)
             self.record.discard()
             raise
         return self.arrivals
 
     def _carry_out(self, fleet: Fleet) -> None:
-        probed = self._probe(fleet)
-        first, *_ = probed
+        probed = self._probe(fleet, PROBE, list(self.hosts), SETUP_S if self.wanted.run.get("setup") else PROBE_S)
+        if not probed:
+            raise NoHostError("no host could be used", why="; ".join(
+                f"{name}: {why}" for name, why in self.arrivals.failures.items()))
+        fleet.cancel([f"{PROBE}@{name}" for name in self.hosts if name not in probed])
+        fleet.remove_hosts([name for name in self.hosts if name not in probed])
         self.record.hosts, self.record.pythons = list(probed), {name: self.pythons[name] for name in probed}
         self.record.options = {"workers": self.wanted.workers, "per_host": {
             name: vars(self._worker_options(name, told)) for name, told in probed.items()}}
-        files = self.engine.lay_out(self.record.directory, self.wanted.address or address_of(first, probed),
-                                    probed[first].ports)
-        self.record.options["files"] = [SHIPMENT, *files]
-        engine = engine_of(self.engine, self.record)
-        self.record.address = engine.address()
-        self.record.save()
-        self._launch_broker(fleet, engine, first)
+        engine = self._launch_broker(fleet, probed)
         names = [f"worker-{n}@{host}" for n in range(1, self.wanted.workers + 1) for host in probed]
         fleet.add([worker_spec(self.engine, self.record, name) for name in names])
         came = await_workers(fleet, engine, names, WORKERS_S)
@@ -124,11 +124,14 @@ class BringUp:
                 f"{name}: {why}" for name, why in self.arrivals.failures.items()))
         self.record.stands()
 
-    def _probe(self, fleet: Fleet) -> dict[str, Probed]:
-        """Return the hosts that can take part, with what they told."""
-        names = {f"{PROBE}@{name}": name for name in self.hosts}
+    def _probe_spec(self, host: str, stem: str) -> JobSpec:
+        return probe_spec(f"{stem}@{host}", host, self.pythons[host], list(self.engine.libraries), self.engine.ports)
+
+    def _probe(self, fleet: Fleet, stem: str, hosts: Sequence[str], seconds: float) -> dict[str, Probed]:
+        """Return the hosts that can take part, with what they told in jobs of a stem."""
+        names = {f"{stem}@{name}": name for name in hosts}
         found: dict[str, Probed] = {}
-        for job, why in fleet.settled(names, PROBE_S).items():
+        for job, why in fleet.settled(names, seconds).items():
             name, told = names[job], None if why else Probed.read(fleet.paths.stdout(job).read_text(errors="replace"))
             reason = why or (unfit(told, self.pythons[name], self.engine.libraries) if told else
                              "what it answered cannot be understood")
@@ -136,31 +139,59 @@ class BringUp:
                 self.arrivals.failures[name] = str(reason)
             else:
                 found[name] = told
-        if not found:
-            raise NoHostError("no host could be used", why="; ".join(
-                f"{name}: {why}" for name, why in self.arrivals.failures.items()))
-        fleet.cancel([job for job, name in names.items() if name not in found])
-        fleet.remove_hosts([name for name in self.hosts if name not in found])
-        return {name: found[name] for name in self.hosts if name in found}
+        return {name: found[name] for name in hosts if name in found}
 
     def _worker_options(self, name: str, told: Probed) -> WorkerOptions:
         whole = self.slots[name] or told.cores
         return WorkerOptions(self.wanted.threads or max(1, whole // self.wanted.workers), self.wanted.memory_limit,
                              (told.here or LOCALHOST) if self.wanted.names_hosts else None)
 
-    def _launch_broker(self, fleet: Fleet, engine: Engine, host: str) -> None:
-        """:raises SshjobsError: it does not answer"""
-        name = f"broker@{host}"
+    def _launch_broker(self, fleet: Fleet, probed: Mapping[str, Probed]) -> Engine:
+        """Return what speaks to it.
+
+        :raises SshjobsError: it does not answer
+        """
+        host, *_ = probed
+        address, ports = self.wanted.address or address_of(host, probed), probed[host].ports
+        engine = self._lay_out(address, ports)
+        ended = self._try_broker(fleet, engine, host, f"broker@{host}")
+        if ended is not None:
+            # Another program may have taken a port since it was found to be free.
+            fleet.add([self._probe_spec(host, f"{PROBE}-2")])
+            told = self._probe(fleet, f"{PROBE}-2", [host], PROBE_S)
+            if host in told:
+                engine = self._lay_out(address, told[host].ports)
+                ended = self._try_broker(fleet, engine, host, f"broker-2@{host}")
+        if ended is not None:
+            raise SshjobsError("the broker has ended", where=host, why=fleet.why(ended))
+        return engine
+
+    def _lay_out(self, address: str, ports: Sequence[int]) -> Engine:
+        """Write the configuration of the cluster, in the place of an earlier one, and return what speaks to it."""
+        directory = self.record.directory
+        for name in self.record.options.get("files", ())[1:]:
+            (directory / name).unlink()
+        self.record.options["files"] = [SHIPMENT, *self.engine.lay_out(directory, address, ports)]
+        engine = engine_of(self.engine, self.record)
+        self.record.address = engine.address()
+        self.record.save()
+        return engine
+
+    def _try_broker(self, fleet: Fleet, engine: Engine, host: str, name: str) -> JobRow | None:
+        """Launch the broker, and return when it answers; its job where that has ended.
+
+        :raises SshjobsError: it does not answer
+        """
         fleet.add([_spec(self.engine, self.record, name, [self.engine.broker_command])])
         self.say(f"{host}: {self.record.kind} broker at {self.record.address}")
         deadline = time.monotonic() + BROKER_S
         while True:
             ended = [row for row in fleet.jobs() if row.name == name and row.state in FINAL_STATES]
             if ended:
-                raise SshjobsError("the broker has ended", where=host, why=fleet.why(ended[0]))
+                return ended[0]
             try:
                 engine.ask_workers(_LOOK_S)
-                return
+                return None
             except SshjobsError as error:
                 if time.monotonic() >= deadline:
                     raise SshjobsError("the broker does not answer", where=host, why=str(error),

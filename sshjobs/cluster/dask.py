@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import sys
 import time
 import warnings
@@ -13,14 +14,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sshjobs.cluster import daskfacts
 from sshjobs.cluster.certificates import make_certificate
-from sshjobs.cluster.engine import Engine, WorkerOptions, run_main
+from sshjobs.cluster.engine import Engine, WorkerOptions
 from sshjobs.cluster.launching import engine_env
+from sshjobs.cluster.supervisor import RESTART_STATUS
 from sshjobs.errors import SshjobsError, UsageError
-from sshjobs.pools.channels import ANSWER_S, BrokerError
-from sshjobs.pools.commands import COMMAND_RESTART, WorkerFacts
+from sshjobs.pools.chunks import ANSWER_S
 from sshjobs.pools.config import FILES_FROM, INI_NAME, ConfigException, Settings, is_local
-from sshjobs.pools.dask import MakePool
+from sshjobs.pools.dask import MakePool, connect
+from sshjobs.pools.facts import COMMAND_RESTART, WorkerFacts
 from sshjobs.pools.keys import write_private
 
 if TYPE_CHECKING:
@@ -35,6 +38,9 @@ KEY_NAME = "dask.pem"
 #: How long a worker looks for its scheduler before it fails, in seconds.
 DEATH_TIMEOUT_S = 60
 _PAUSE_S = 0.1
+_WORKER_CLASS = "sshjobs.cluster.daskworker.SupervisedWorker"
+#: Options of ``dask worker`` that say where it listens.
+_SAYS_WHERE = ("--host", "--interface", "--listen-address")
 
 
 class Dask(Engine):
@@ -63,9 +69,11 @@ class Dask(Engine):
         url = self._url(settings, *given)
         of_job = ["--name", os.environ["SSHJOBS_JOB"], "--local-directory", os.getcwd()] if (
             "SSHJOBS_JOB" in os.environ) else []
-        here = ["--host", "127.0.0.1"] if is_local(url) and "--host" not in arguments else []
+        # By itself it would listen on every address of this machine.
+        here = [] if any(word.partition("=")[0] in _SAYS_WHERE for word in arguments) else ["--host", _address_to(url)]
         return [sys.executable, "-m", "distributed.cli.dask_worker", url, "--dashboard-address", "127.0.0.1:0",
-                "--death-timeout", str(DEATH_TIMEOUT_S), *here, *of_job, *self._tls(settings), *arguments[len(given):]]
+                "--death-timeout", str(DEATH_TIMEOUT_S), "--worker-class", _WORKER_CLASS, *here, *of_job,
+                *self._tls(settings), *arguments[len(given):]]
 
     @classmethod
     def lay_out(cls, directory: Path, address: str, ports: Sequence[int]) -> list[str]:
@@ -85,7 +93,11 @@ class Dask(Engine):
         return self._url(self._settings(recorded=True))
 
     def connect(self) -> Client:
-        return connect(self._settings(recorded=True), self.address())
+        # What it would say, we say in one line. How versions differ in the third place is no concern of commands.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", "Mismatched versions found")
+        settings = self._settings(recorded=True)
+        return connect(self.address(), None if settings is None else settings.key_file("client"))
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Client]:
@@ -101,18 +113,13 @@ class Dask(Engine):
 
     def ask_workers(self, wait: float, enough: Callable[[Collection[WorkerFacts]], bool] | None = None
                     ) -> list[WorkerFacts]:
-        from cloudpickle import register_pickle_by_value
-
-        from sshjobs.cluster import daskfacts
-
-        register_pickle_by_value(daskfacts)
         deadline = time.monotonic() + wait
         with self.client() as client:
             while True:
                 # The scheduler knows whom to ask: the wait is only for those that hang.
                 left = max(deadline - time.monotonic(), ANSWER_S)
                 answers = client.sync(_ask_each, client, daskfacts.facts_of, left)
-                found = [facts for answer in answers if (facts := WorkerFacts.from_message(answer)) is not None]
+                found = [facts for one in answers.values() if (facts := WorkerFacts.from_message(one)) is not None]
                 if (found if enough is None else enough(found)) or time.monotonic() >= deadline:
                     return sorted(found, key=lambda facts: (facts.host, facts.pid))
                 time.sleep(_PAUSE_S)
@@ -121,8 +128,8 @@ class Dask(Engine):
         addresses = [facts.worker for facts in workers]
         with self.client() as client:
             if do == COMMAND_RESTART:
-                answers = client.restart_workers(addresses, timeout=60, raise_for_error=False)
-                return [address for address, answer in answers.items() if answer == "OK"]
+                # dask's own way fails where a worker has no nanny, or goes meanwhile.
+                return list(client.sync(_ask_each, client, daskfacts.leave_soon, ANSWER_S, addresses, RESTART_STATUS))
             return list(client.retire_workers(addresses, close_workers=True))
 
     def _settings(self, *, recorded: bool) -> Settings | None:
@@ -166,49 +173,50 @@ class Dask(Engine):
 
 
 ENGINE = Dask
+RunMain = Dask.run_main
 
 
-def connect(settings: Settings | None, url: str) -> Client:
-    """Return a client of a scheduler.
+async def _ask_each(client: Client, question: Callable[..., Any], wait: float, only: Collection[str] | None = None,
+                    *arguments: Any) -> dict[str, dict[str, Any]]:
+    """Ask every worker by itself, so that one that hangs, or goes, keeps no other's answer back. Return what came in
+    time, by the addresses of the workers.
 
-    :raises BrokerError: the scheduler does not answer, or the key does not fit
+    :param only: addresses of those that are asked; ``None`` for all
     """
-    from distributed import Client
-    from distributed.security import Security
+    from cloudpickle import register_pickle_by_value
 
-    # What it would say, we say in one line.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    file = None if settings is None else settings.key_file("client")
-    security = None if file is None else Security(tls_ca_file=str(file), tls_client_cert=str(file),
-                                                  tls_client_key=str(file), require_encryption=True)
-    try:
-        # How versions differ in the third place is no concern of commands.
-        warnings.filterwarnings("ignore", "Mismatched versions found")
-        return Client(url, security=security, timeout=ANSWER_S, set_as_default=False)
-    except OSError as error:
-        refused = "TLS" in str(error) or "ssl" in repr(error.__cause__).lower()
-        raise BrokerError(f"the scheduler {'refuses the key' if refused else 'does not answer'}", where=url,
-                          refused=refused,
-                          hint="take the key_file of this cluster" if refused else
-                          f"nothing came in {ANSWER_S:g} s; is it launched, and is this its address?") from None
-
-
-async def _ask_each(client: Client, question: Callable[[Any], Any], wait: float) -> list[dict[str, Any]]:
-    """Ask every worker by itself, so that one that hangs keeps no other's answer back."""
-    addresses = list((await client.scheduler.identity(n_workers=-1))["workers"])
-    asked = [asyncio.ensure_future(client._run(question, workers=[address], on_error="ignore"))
-             for address in addresses]
+    register_pickle_by_value(daskfacts)
+    there = (await client.scheduler.identity(n_workers=-1))["workers"]
+    asked = [asyncio.ensure_future(client._run(question, *arguments, workers=[address], on_error="ignore"))
+             for address in there if only is None or address in only]
     done, late = await asyncio.wait(asked, timeout=wait) if asked else (set(), set())
     for task in late:
         task.cancel()
-    return [answer for task in done if task.exception() is None for answer in task.result().values()
-            if isinstance(answer, dict)]
+    return {address: answer for task in done if task.exception() is None for address, answer in task.result().items()
+            if isinstance(answer, dict)}
 
 
 def _parts(url: str) -> tuple[str, str, str]:
     protocol, _, rest = url.partition("://")
     host, _, port = rest.rpartition(":")
     return protocol, host, port
+
+
+def _address_to(url: str) -> str:
+    """Return the address of this machine by which a scheduler finds it.
+
+    :raises UsageError: there is no way to the scheduler
+    """
+    host, port = _parts(url)[1:]
+    if is_local(url):
+        return "127.0.0.1"
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(address)  # sends nothing
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        raise UsageError("there is no way to the scheduler", where=url, why=error.strerror) from None
 
 
 def _become(module: str, *words: str) -> int:
@@ -218,12 +226,3 @@ def _become(module: str, *words: str) -> int:
         os.execve(sys.executable, [sys.executable, "-m", module, *words], engine_env())
     except OSError as error:
         raise SshjobsError("dask cannot be started", why=error.strerror) from None
-
-
-def RunMain(words: Sequence[str] | None = None) -> int:
-    """Carry out a command line and return the exit code.
-
-    :param words: the words after the type; ``None`` for those of the process
-    :raises SshjobsError: it cannot be done
-    """
-    return run_main(Dask, words)

@@ -18,3 +18,12 @@ def facts_of(dask_worker: Any) -> dict[str, Any]:
     return {"worker": dask_worker.address, "host": socket.getfqdn(), "pid": os.getpid(), "name": str(dask_worker.name),
             "requests": dask_worker.state.executed_count, "elapsed": spent,
             "started": psutil.Process().create_time(), "python": ".".join(platform.python_version_tuple()[:2])}
+
+
+def leave_soon(status: int) -> dict[str, Any]:
+    """End the worker with an exit status, once it has answered."""
+    import os
+    import threading
+
+    threading.Timer(0.3, os._exit, [status]).start()
+    return {}

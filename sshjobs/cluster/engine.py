@@ -22,8 +22,8 @@ from sshjobs.cluster.launching import engine_env
 from sshjobs.cluster.pingtable import ping_rows, ping_table
 from sshjobs.cluster.supervisor import Supervisor
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, SshjobsError, UsageError
-from sshjobs.pools.commands import COMMAND_QUIT, COMMAND_RESTART, WorkerFacts
 from sshjobs.pools.config import Settings, find_config, read_ini
+from sshjobs.pools.facts import COMMAND_QUIT, COMMAND_RESTART, WorkerFacts
 from sshjobs.pools.keys import Key
 
 #: How long a ping waits for answers, in seconds.
@@ -249,6 +249,15 @@ class Engine(ABC):
         """Return every command with its method."""
         return {**cls.commands, **cls.COMMON}
 
+    @classmethod
+    def run_main(cls, words: Sequence[str] | None = None) -> int:
+        """Carry out a command line and return the exit code.
+
+        :param words: the words after the type; ``None`` for those of the process
+        :raises SshjobsError: it cannot be done
+        """
+        return cls(Call.parse(sys.argv[1:] if words is None else words)).carry_out()
+
     def carry_out(self) -> int:
         """Carry out the command of the call and return the exit code.
 
@@ -272,14 +281,6 @@ def check_libraries(kind: str, libraries: Mapping[str, str]) -> None:
     if missing:
         raise SshjobsError(f"engine clusters of type {kind} need {' and '.join(missing)}, not installed here",
                            hint=f"pip install 'sshjobs[{kind}]'")
-
-
-def run_main(engine: type[Engine], words: Sequence[str] | None) -> int:
-    """Carry out a command line: ``RunMain`` of an engine.
-
-    :param words: the words after the type; ``None`` for those of the process
-    """
-    return engine(Call.parse(sys.argv[1:] if words is None else words)).carry_out()
 
 
 def _seconds(text: str) -> float:

@@ -24,7 +24,7 @@ from sshjobs.errors import SshjobsError, UsageError
 from sshjobs.model.given import check_number, check_path
 from sshjobs.model.host import Host
 from sshjobs.model.states import FINAL_STATES
-from sshjobs.pools.commands import WorkerFacts
+from sshjobs.pools.facts import WorkerFacts
 from sshjobs.running.forms import hosts_from, options_of
 from sshjobs.running.receipts import Receipt
 
@@ -48,6 +48,7 @@ class EngineCluster:
     :param remote_python: the interpreter on hosts whose line names none; ``None`` for ``python3``
     :param nohost: let the engine find out at which address a worker listens
     :param address: the first host's address, where hosts and you reach it by another than ssh does
+    :param setup: a script that each host runs first, as that of a jobfile
     :param log_directory: where what they write comes to, in a directory of its own for each
     :ivar failures: hosts and workers that did not come up, each with the reason
     :raises UsageError: one of them cannot be
@@ -56,8 +57,9 @@ class EngineCluster:
     def __init__(self, type: str, hosts: str | Path | Sequence[str | Host] | None = None, *, name: str | None = None,
                  nworkers: int = 1, nthreads: int | None = None, memory_limit: str | None = None,
                  remote_python: str | None = None, nohost: bool = False, address: str | None = None,
-                 log_directory: str | Path = "results", ssh_config: str | None = None, transport: str | None = None,
-                 accept_new_host_keys: bool = False, say: Callable[[str], None] | None = None):
+                 setup: str | Sequence[str] | None = None, log_directory: str | Path = "results",
+                 ssh_config: str | None = None, transport: str | None = None, accept_new_host_keys: bool = False,
+                 say: Callable[[str], None] | None = None):
         check_number("nworkers", nworkers, 1, MAX_WORKERS, whole=True)
         check_number("nthreads", nthreads, 1, 4096, whole=True, none=True)
         check_path("log_directory", log_directory)
@@ -65,7 +67,7 @@ class EngineCluster:
         self._hosts, self._name, self._say = hosts_from(hosts), name, say or (lambda line: None)
         self._wanted = Wanted(nthreads, nworkers, memory_limit, remote_python, not nohost, address, Path(log_directory),
                               options_of(ssh_config=ssh_config, transport=transport, slots=None, fail_fast=False,
-                                         stays_open=True, accept_new_host_keys=accept_new_host_keys))
+                                         stays_open=True, accept_new_host_keys=accept_new_host_keys, setup=setup))
         self._record: Record | None = None
         self.failures: dict[str, str] = {}
 
@@ -107,7 +109,7 @@ class EngineCluster:
         """
         record = self._up
         gone = bool(record.run) and not record.paths.store.is_file()
-        receipt = Receipt() if gone or not record.run else Fleet(record.paths).end()
+        receipt = Receipt() if gone or not record.run else Fleet(record.paths).end(record.down)
         record.discard()
         self._record = None
         if gone:
@@ -164,6 +166,11 @@ class EngineCluster:
         return {row.name: row.state for row in Fleet(self._up.paths).jobs()
                 if row.name.startswith("worker-") and row.state not in FINAL_STATES}
 
+    @property
+    def attended(self) -> bool:
+        """Whether somebody here looks after its jobs: else a host that restarts gets none again."""
+        return Fleet(self._up.paths).attended
+
     def scale(self, number: int) -> Arrivals:
         """Have so many workers in all, spread evenly over the hosts. Returns when new ones have registered or failed.
 
@@ -173,6 +180,8 @@ class EngineCluster:
         record = self._up
         check_number("the number of workers", number, 0, MAX_WORKERS * len(record.hosts), whole=True)
         fleet = Fleet(record.paths)
+        if not fleet.attended:
+            fleet.launch()
         rows = [row for row in fleet.jobs() if row.name.startswith("worker-")]
         used = max((int(row.name[len("worker-"):row.name.index("@")]) for row in rows), default=0)
         new, surplus = [], []

@@ -33,16 +33,28 @@ class Fleet:
         self.paths = paths
 
     @classmethod
-    def launch(cls, specs: Sequence[JobSpec], hosts: Sequence[Host], *, results: Path, stem: str,
-               options: dict[str, Any]) -> Fleet:
-        """Start a run with first jobs. It goes on when this process ends.
+    def prepare(cls, specs: Sequence[JobSpec], hosts: Sequence[Host], *, results: Path, stem: str,
+                options: dict[str, Any]) -> Fleet:
+        """Make a run with first jobs. Nothing is started.
 
         :param options: from :func:`sshjobs.running.forms.options_of`
+        :raises SshjobsError: it cannot be made
+        """
+        return cls(prepare(specs, hosts, results=results, stem=stem, options=options))
+
+    def launch(self) -> None:
+        """Start it. It goes on when this process ends.
+
         :raises SshjobsError: it cannot be started
         """
-        paths = prepare(specs, hosts, results=results, stem=stem, options=options)
-        detach(paths)
-        return cls(paths)
+        detach(self.paths)
+
+    @property
+    def attended(self) -> bool:
+        """Whether it has a manager: without one no job is started, and none again."""
+        with RunReader.open(self.paths) as reader:
+            manager = reader.summary().manager
+        return manager is not None and manager.is_alive()
 
     def add(self, specs: Sequence[JobSpec]) -> None:
         """Add jobs.
@@ -119,9 +131,10 @@ class Fleet:
         status = f", exit status {row.exit_status}" if row.exit_status is not None else ""
         return printable(row.reason or f"it has {row.outcome}{status}")
 
-    def end(self) -> Receipt:
+    def end(self, again: str) -> Receipt:
         """End all jobs and the run, and ask the hosts what is left of it.
 
+        :param again: the command that does so once more
         :raises SshjobsError: it could not be ended
         """
         cancel(self.paths, None)
@@ -133,7 +146,8 @@ class Fleet:
                 time.sleep(LOOK_S)
         if not over:
             left = [row.name for row in self.jobs() if row.state not in FINAL_STATES]
-            raise SshjobsError(f"{len(left)} jobs have not ended yet", where=self.paths.name, why=", ".join(left[:5]))
+            raise SshjobsError(f"{len(left)} jobs have not ended yet", where=self.paths.name,
+                               why=", ".join(left[:5])[:300], hint=f"when their hosts can be reached: {again}")
         return receipt(self.paths)
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sshjobs.cluster.engine import Engine, WorkerOptions, run_main, whole_number
+from sshjobs.cluster.engine import Engine, WorkerOptions, whole_number
 from sshjobs.cluster.forwarding import FORWARDER, Forwarding
 from sshjobs.cluster.launching import own_argv
 from sshjobs.cluster.signals import until_signalled
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, SshjobsError
-from sshjobs.pools.commands import Commander, WorkerFacts
+from sshjobs.pools.chunks import ANSWER_S, BrokerError
+from sshjobs.pools.commands import Commander
 from sshjobs.pools.config import INI_NAME, Endpoint
+from sshjobs.pools.facts import WorkerFacts
 from sshjobs.pools.gearman import MakePool, RunWorker
 from sshjobs.pools.keys import KEY_NAME, Key, write_private
 
@@ -24,8 +27,10 @@ __all__ = ["ENGINE", "Gearman", "MakePool", "RunMain"]
 
 #: Where Debian puts gearmand, which is on nobody's PATH.
 _SBIN = "/usr/sbin"
-#: How often it is looked whether gearmand lives, in seconds.
-_LOOK_S = 0.5
+#: How often it is looked whether gearmand lives, and before that whether it listens, in seconds.
+_LOOK_S, _PAUSE_S = 0.5, 0.05
+#: A worker that was cut off is found out after half a minute: others get what it had.
+_KEEPALIVE = ("--keepalive", "--keepalive-idle=10", "--keepalive-interval=5", "--keepalive-count=4")
 
 
 class Gearman(Engine):
@@ -48,9 +53,12 @@ class Gearman(Engine):
             for name in ("command", "log"):
                 forwarding.add(settings, "server", name, FORWARDER)
             with subprocess.Popen([_gearmand(), "--listen", host, "--port", str(port), "--log-file", "stderr",
-                                   "--verbose", "ERROR"], stdin=subprocess.DEVNULL) as server:
+                                   "--verbose", "ERROR", *_KEEPALIVE], stdin=subprocess.DEVNULL) as server:
                 try:
-                    self.say(f"gearmand listens at {host}:{port}")
+                    while server.poll() is None and not _answers(host, port) and not ended.wait(_PAUSE_S):
+                        pass
+                    if server.poll() is None and not ended.is_set():
+                        self.say(f"gearmand listens at {host}:{port}")
                     while server.poll() is None and not ended.wait(_LOOK_S):
                         pass
                 finally:
@@ -109,7 +117,12 @@ class Gearman(Engine):
 
     def ask_workers(self, wait: float, enough: Callable[[Collection[WorkerFacts]], bool] | None = None
                     ) -> list[WorkerFacts]:
+        # Answers to pings come by way of the forwarders: they tell nothing of gearmand.
+        host, port = self.settings.address("client", "job_server_url")
         with self.commander() as commander:
+            if not _answers(host, port):
+                raise BrokerError("gearmand does not answer", where=f"{host}:{port}", refused=False,
+                                  hint=f"nothing came in {ANSWER_S:g} s; is it launched, and is this its address?")
             return commander.ping(wait, enough)
 
     def tell_workers(self, do: str, workers: Collection[WorkerFacts]) -> Collection[str]:
@@ -118,6 +131,18 @@ class Gearman(Engine):
 
 
 ENGINE = Gearman
+RunMain = Gearman.run_main
+
+
+def _answers(host: str, port: int) -> bool:
+    """Tell whether it is a gearmand that listens at an address."""
+    try:
+        with socket.create_connection((host, port), ANSWER_S) as line:
+            line.settimeout(ANSWER_S)
+            line.sendall(b"version\n")
+            return line.recv(3) == b"OK "
+    except OSError:
+        return False
 
 
 def _gearmand() -> str:
@@ -126,13 +151,3 @@ def _gearmand() -> str:
         raise SshjobsError("gearmand is not installed", where=os.uname().nodename,
                            hint="on Debian: apt-get install gearman-job-server")
     return found
-
-
-def RunMain(words: Sequence[str] | None = None) -> int:
-    """Carry out a command line and return the exit code.
-
-    :param words: the words after the type; ``None`` for those of the process
-    :raises SshjobsError: it cannot be done
-    """
-    return run_main(Gearman, words)
-

@@ -15,15 +15,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sshjobs.cluster.engine import Engine, WorkerOptions, run_main
+from sshjobs.cluster.engine import Engine, WorkerOptions
 from sshjobs.cluster.enginefacts import leave_soon, of_engine
 from sshjobs.cluster.launching import engine_env
 from sshjobs.cluster.signals import until_signalled
 from sshjobs.cluster.supervisor import RESTART_STATUS
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, UsageError
-from sshjobs.pools.channels import ANSWER_S, BrokerError
-from sshjobs.pools.commands import COMMAND_RESTART, WorkerFacts
+from sshjobs.pools.chunks import ANSWER_S, BrokerError
 from sshjobs.pools.config import FILES_FROM, INI_NAME, ConfigException
+from sshjobs.pools.facts import COMMAND_RESTART, WorkerFacts
 from sshjobs.pools.ipython import MakePool
 from sshjobs.pools.keys import check_private, write_private
 
@@ -81,7 +81,7 @@ class IPython(Engine):
         client = self._client_file()
         where = [f"--file={client.with_name(ENGINE_FILE)}"] if client is not None else (
             [f"--profile={self.call.profile}"] if self.call.profile else [])
-        return [sys.executable, "-m", "ipyparallel.engine", f"--timeout={ANSWER_S:g}", *where, *arguments]
+        return [sys.executable, "-m", "sshjobs.cluster.ipengine", f"--timeout={ANSWER_S:g}", *where, *arguments]
 
     @classmethod
     def lay_out(cls, directory: Path, address: str, ports: Sequence[int]) -> list[str]:
@@ -133,21 +133,22 @@ class IPython(Engine):
                 # Those that register meanwhile are asked too; one that works answers when it is through.
                 # Looked at once each time: the client hears of engines in a thread of its own.
                 there = list(client.ids)
-                asked.update((number, client[number].apply_async(of_engine)) for number in there if number not in asked)
-                client.wait([asked[number] for number in there], timeout=_PAUSE_S)
+                asked.update(_asked(client, [number for number in there if number not in asked], of_engine))
+                client.wait([asked[number] for number in there if number in asked], timeout=_PAUSE_S)
                 found = _answers(client, asked)
                 done = 0 < len(found) == len(there) if enough is None else enough(found)
                 if done or time.monotonic() >= deadline:
                     return sorted(found, key=lambda facts: (facts.host, facts.pid))
+                time.sleep(_PAUSE_S / 4)
 
     def tell_workers(self, do: str, workers: Collection[WorkerFacts]) -> Collection[str]:
         status = RESTART_STATUS if do == COMMAND_RESTART else EXIT_OK
         with self._client() as client:
             targets = [number for number in client.ids if str(number) in {facts.worker for facts in workers}]
             # ipyparallel cannot restart engines, and one that it shuts down fails: they end themselves.
-            told = {str(number): client[number].apply_async(leave_soon, status) for number in targets}
+            told = _asked(client, targets, leave_soon, status)
             client.wait(list(told.values()), timeout=ANSWER_S)
-            return [worker for worker, answer in told.items() if answer.ready() and answer.successful()]
+            return [str(number) for number, answer in told.items() if answer.ready() and answer.successful()]
 
     def _client_file(self) -> Path | None:
         """Return the file by which clients find the controller, ``None`` where a profile of ipython's says it."""
@@ -168,12 +169,30 @@ class IPython(Engine):
 
 
 ENGINE = IPython
+RunMain = IPython.run_main
+
+
+def _asked(client: Any, numbers: Collection[int], function: Callable[..., Any], *arguments: Any) -> dict[int, Any]:
+    """Have engines call a function; return what they will have answered. One that goes just now is left out: the client
+    hears of it in a thread of its own."""
+    from ipyparallel.error import NoEnginesRegistered
+
+    asked = {}
+    for number in numbers:
+        with contextlib.suppress(LookupError, NoEnginesRegistered):
+            asked[number] = client[number].apply_async(function, *arguments)
+    return asked
 
 
 def _answers(client: Any, asked: Mapping[int, Any]) -> list[WorkerFacts]:
+    from ipyparallel.error import IPythonError
+
     done = {number: answer for number, answer in asked.items() if answer.ready() and answer.successful()
             and number in client.ids}
-    counts = client.queue_status(list(done)) if done else {}
+    try:
+        counts = client.queue_status(list(done)) if done else {}
+    except (LookupError, IPythonError):
+        return []  # one has gone just now: the next look is without it
     told = ({**answer.get(), "worker": str(number), "requests": counts.get(number, {}).get("completed", 0)}
             for number, answer in done.items())
     return [facts for one in told if (facts := WorkerFacts.from_message(one)) is not None]
@@ -192,12 +211,3 @@ def write_connections(client: Path, engine: Path, address: str, ports: Sequence[
     of_clients = {name: next(left) for name in _CLIENT_PORTS} | {"task_scheme": "leastload"}
     write_private(client, json.dumps({**shared, **of_clients}).encode())
     write_private(engine, json.dumps({**shared, **of_engines}).encode())
-
-
-def RunMain(words: Sequence[str] | None = None) -> int:
-    """Carry out a command line and return the exit code.
-
-    :param words: the words after the type; ``None`` for those of the process
-    :raises SshjobsError: it cannot be done
-    """
-    return run_main(IPython, words)

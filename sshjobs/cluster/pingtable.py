@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from sshjobs.pools.commands import WorkerFacts
+from sshjobs.pools.facts import WorkerFacts
 
 _HEAD = ("HOST", "PID", "NREQS", "ETIME", "MEAN_ETIME", "UPTIME")
 

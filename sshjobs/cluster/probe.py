@@ -68,10 +68,9 @@ def python_of(host: Host, given: str | None) -> str:
     return host.python or given or (sys.executable if host.local else "python3")
 
 
-def probe_spec(host: Host, python: str, modules: Sequence[str], ports: int) -> JobSpec:
+def probe_spec(name: str, host: str, python: str, modules: Sequence[str], ports: int) -> JobSpec:
     """Return the job that asks a host."""
-    return JobSpec(argv=[python, "-c", _CODE, json.dumps([list(modules), ports])], name=f"{STEM}@{host.name}",
-                   hosts=[host.name])
+    return JobSpec(argv=[python, "-c", _CODE, json.dumps([list(modules), ports])], name=name, hosts=[host])
 
 
 def unfit(told: Probed, python: str, libraries: Mapping[str, str]) -> str | None:

@@ -5,9 +5,11 @@ It holds ``cluster.ini`` and the key, as hosts have them, ``record.json``, and `
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
+import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,15 +57,27 @@ class Record:
         try:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             for candidate in [name] if name else [kind, *(f"{kind}-{n}" for n in range(2, 10_000))]:
-                try:
-                    (place / candidate).mkdir(mode=0o700)
-                    return cls(candidate, kind, place / candidate)
-                except FileExistsError:
-                    continue
+                made = cls(candidate, kind, place / candidate)
+                if made._claim():
+                    return made
         except OSError as error:
             raise SshjobsError("what is up cannot be written down", where=str(place), why=error.strerror) from None
         raise UsageError(f"an engine cluster '{name}' is up, or was not taken down", where=str(place / str(name)),
                          hint=f"first: sshjobs cluster down --name {name}")
+
+    def _claim(self) -> bool:
+        """Make the directory, with all that :meth:`load` needs in it from the first moment on; False where there is one
+        of that name."""
+        new = Path(tempfile.mkdtemp(prefix=".new-", dir=self.directory.parent))
+        try:
+            self._write_into(new)
+            new.rename(self.directory)
+            return True
+        except OSError as error:
+            shutil.rmtree(new)
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                return False
+            raise
 
     @classmethod
     def find(cls, kind: str | None, name: str | None) -> Record:
@@ -97,11 +111,14 @@ class Record:
 
         :raises OSError: it cannot be written
         """
+        self._write_into(self.directory)
+
+    def _write_into(self, directory: Path) -> None:
         text = json.dumps({**asdict(self), "directory": str(self.directory)}, indent=1)
-        new = self.directory / "record.new"
+        new = directory / "record.new"
         new.unlink(missing_ok=True)
         write_private(new, text.encode())
-        new.replace(self.directory / "record.json")
+        new.replace(directory / "record.json")
 
     def stands(self) -> None:
         """Note that it is up, and the last that was brought up."""
@@ -116,6 +133,11 @@ class Record:
         """The run."""
         run = Path(self.run)
         return RunPaths(run.parent, run.name)
+
+    @property
+    def down(self) -> str:
+        """The command that takes it down."""
+        return f"sshjobs cluster down --name {self.name}"
 
     @property
     def ini(self) -> Path:

@@ -1,4 +1,5 @@
-"""Keeps a worker running: a worker that exits with 0 stays away, every other end starts it again."""
+"""Keeps a worker running: a worker that exits with 0 stays away, every other end starts it again. Only one that says
+from the first that it was asked for something that cannot be is not tried again."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
+
+from sshjobs.errors import EXIT_USAGE
 
 #: Exit status of a worker that was told to restart: the seed's -1. It is started again at once.
 RESTART_STATUS = 255
@@ -41,7 +44,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Keep the worker running and return the exit code: 0 once it has quit, or was ended by a signal to this
-        process; the last worker's where it is given up. No worker is left. To be called in the main thread.
+        process; the last worker's where it is given up, or cannot be. No worker is left. To be called in the main
+        thread.
         """
         before = {number: signal.signal(number, self._end) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
         try:
@@ -51,13 +55,16 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def _run(self) -> int:
-        failures = 0
+        failures, first = 0, True
         while True:
             began = time.monotonic()
             status = self._one_life()
             if status == 0 or self._ended.is_set():
                 return 0
-            failures = 0 if time.monotonic() - began >= STEADY_S else failures
+            steady = time.monotonic() - began >= STEADY_S
+            if first and status == EXIT_USAGE and not steady:
+                return EXIT_USAGE
+            failures, first = 0 if steady else failures, False
             if status == RESTART_STATUS:
                 self._say("the worker restarts")
                 pause = 0.0

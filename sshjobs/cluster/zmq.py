@@ -10,14 +10,15 @@ from typing import Any
 
 import zmq
 
-from sshjobs.cluster.engine import Engine, WorkerOptions, run_main, whole_number
+from sshjobs.cluster.engine import Engine, WorkerOptions, whole_number
 from sshjobs.cluster.forwarding import FORWARDER, STREAMER, Forwarding
 from sshjobs.cluster.launching import own_argv
 from sshjobs.cluster.signals import until_signalled
 from sshjobs.errors import EXIT_OK
 from sshjobs.pools.channels import Channels
-from sshjobs.pools.commands import Commander, WorkerFacts
+from sshjobs.pools.commands import Commander
 from sshjobs.pools.config import INI_NAME, Endpoint
+from sshjobs.pools.facts import WorkerFacts
 from sshjobs.pools.keys import KEY_NAME, Key, write_private
 from sshjobs.pools.zmq import MakePool, RunWorker
 
@@ -127,12 +128,4 @@ def _drain(channels: Channels, end: Endpoint) -> int:
 
 
 ENGINE = Zmq
-
-
-def RunMain(words: Sequence[str] | None = None) -> int:
-    """Carry out a command line and return the exit code.
-
-    :param words: the words after the type; ``None`` for those of the process
-    :raises SshjobsError: it cannot be done
-    """
-    return run_main(Zmq, words)
+RunMain = Zmq.run_main

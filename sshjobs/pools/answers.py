@@ -66,7 +66,7 @@ def _from_json(data: bytes, job: Job) -> Any:
         if "unable" in error:
             raise _unable(job, str(error["unable"]))
         line, text = f"{error['type']}: {error['message']}", str(error["traceback"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise _damaged(job) from None
     raise CallError(line, where=job.name) from RemoteTraceback(text)
 

@@ -12,10 +12,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count, islice
+from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from sshjobs.pools.chunks import AVOIDED, DECLINED, FAILED, RAISED, UNFIT, VALUES, Answer, PoolError, raise_again
+from sshjobs.pools.config import Settings
+
+Pool = TypeVar("Pool", bound="BasePool")
 
 #: Seconds until a chunk that a worker has declined is sent again: another one is to take it.
 DECLINED_PAUSE = 0.05
@@ -94,6 +98,31 @@ class BasePool(ABC):
     poll_timeout: float = 60.0
     #: How many chunks are under way at a time; so far ahead items are taken from an iterable.
     window: int = 64
+
+    @abstractmethod
+    def __init__(self, *, config_file: str | Path | None = None):
+        """Reach an engine as the configuration says.
+
+        :param config_file: read after those that the environment names
+        :raises ConfigException: there is no configuration, or it cannot be used
+        """
+
+    @classmethod
+    def _make(cls: type[Pool], config_file: str | Path | None = None, chunksize: int | None = None) -> Pool:
+        """Return a pool on the engine that the configuration names; what is given here wins.
+
+        :raises ConfigException: there is no configuration, or it cannot be used
+        """
+        pool = cls(config_file=config_file)
+        if chunksize is not None:
+            pool.chunksize = chunksize
+        return pool
+
+    def _configure(self, settings: Settings, section: str = "client") -> None:
+        """Take over what a configuration says of chunks."""
+        self.chunksize = int(settings.number(section, "chunksize", self.chunksize))
+        self.poll_timeout = settings.number(section, "poll_timeout", self.poll_timeout)
+        self.max_retries = int(settings.number(section, "max_retries", self.max_retries))
 
     def map(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None) -> list[Any]:
         """Return what a function returns for each item, in the order of the items.
@@ -262,7 +291,10 @@ class _Map:
         if silent and (session.loses_chunks or not session.tells_starts):
             late = list(self._waiting.values())
         elif silent and not began:
-            raise self._nobody()
+            # Of workers that were heard of, one may have been handed these and be cut off since.
+            if not self._anybody:
+                raise self._nobody()
+            late = list(self._waiting.values())
         for chunk in late:
             worker = session.forget(chunk.keys[-1])
             self._retry(session, chunk, f"it took longer than {limit:g} s", worker)

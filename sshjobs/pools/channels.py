@@ -11,23 +11,14 @@ from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils.monitor import recv_monitor_message
 
 from sshjobs.errors import SshjobsError
+from sshjobs.pools.chunks import ANSWER_S, BrokerError
 from sshjobs.pools.config import Endpoint
 from sshjobs.pools.keys import Key
 
-#: How long a broker gets to answer before it is said that it does not, in seconds.
-ANSWER_S = 5.0
 #: How often a silent connection is tried, and how long its silence is suffered before it is made again.
 _HEARTBEAT_MS, _SILENCE_MS = 5_000, 20_000
 
 _REFUSED = (zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
-
-
-class BrokerError(SshjobsError):
-    """The other end of a channel does not answer, or the key does not fit. ``refused`` tells which."""
-
-    def __init__(self, what: str, *, where: str, refused: bool, hint: str):
-        self.refused = refused
-        super().__init__(what, where=where, hint=hint)
 
 
 class Channels:

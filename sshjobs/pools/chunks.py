@@ -11,28 +11,41 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sshjobs.errors import SshjobsError
+from sshjobs.errors import SshjobsError, printable
 
 PYTHON = f"py{sys.version_info.major}.{sys.version_info.minor}"
 _LINE = b"sshjobs 1 %s\n" % PYTHON.encode()
 _MAC = 32
+#: No more of a traceback is shown, in characters.
+MAX_TRACEBACK = 100_000
 
 #: What an answer tells: results; the exception of an item; the worker could not do it; it is for another worker; the
 #: worker has another Python.
 VALUES, RAISED, FAILED, DECLINED, UNFIT = "values", "raised", "failed", "declined", "unfit"
 #: Why a worker declines a chunk: another one is to do it; it has something to do.
 AVOIDED, BUSY = "avoided", "busy"
+#: How long a broker gets to answer before it is said that it does not, in seconds.
+ANSWER_S = 5.0
 
 
 class PoolError(SshjobsError):
     """A pool cannot do what it was asked for."""
 
 
+class BrokerError(SshjobsError):
+    """The other end of a channel does not answer, or the key does not fit. ``refused`` tells which."""
+
+    def __init__(self, what: str, *, where: str, refused: bool, hint: str):
+        self.refused = refused
+        super().__init__(what, where=where, hint=hint)
+
+
 class RemoteTraceback(Exception):
     """The traceback where a function ran, as the cause of the exception that it raised."""
 
     def __str__(self) -> str:
-        return f"\n{self.args[0]}"
+        # A host has written it: it is only to be read.
+        return "\n" + "\n".join(map(printable, str(self.args[0])[:MAX_TRACEBACK].splitlines()))
 
 
 class PickleDataEncoder:

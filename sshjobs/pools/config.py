@@ -257,6 +257,8 @@ def find_config(kind: str, config_file: str | Path | None = None, name: str | No
     :param name: only the engine cluster of that name
     :raises ConfigException: there is none
     """
+    if config_file is not None and Path(config_file).parent.parent == records_directory():
+        return [Path(config_file)]  # `up` wrote all of it
     if name is None:
         named = [value for variable in FILES_FROM if (value := os.environ.get(variable))]
         files = [Path(value) for value in (*named, *([config_file] if config_file is not None else []))]

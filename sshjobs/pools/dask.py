@@ -11,13 +11,10 @@ from distributed import Client, Future
 from distributed.security import Security
 
 from sshjobs.pools.base import BasePool, Came, Session, Started
-from sshjobs.pools.chunks import FAILED, Answer, PoolError, portable
+from sshjobs.pools.chunks import ANSWER_S, FAILED, Answer, BrokerError, portable
 from sshjobs.pools.config import find_config, read_ini
 
 __all__ = ["ClusterPool", "MakePool"]
-
-#: Seconds that the scheduler gets to answer.
-ANSWER_S = 5.0
 
 
 class ClusterPool(BasePool):
@@ -26,7 +23,7 @@ class ClusterPool(BasePool):
     :param client: one that is there already, or the scheduler's address; ``None``: as the configuration says
     :param config_file: read after those that the environment names
     :raises ConfigException: there is no configuration, or it cannot be used
-    :raises PoolError: the scheduler does not answer
+    :raises BrokerError: the scheduler does not answer, or the key does not fit
     """
 
     def __init__(self, client: Client | str | None = None, *, config_file: str | Path | None = None):
@@ -34,20 +31,12 @@ class ClusterPool(BasePool):
         if isinstance(client, Client):
             self._client = client
             return
-        security = None
+        file = None
         if client is None:
             settings = read_ini(find_config("dask", config_file))
-            self.chunksize = int(settings.number("client", "chunksize", self.chunksize))
-            self.poll_timeout = settings.number("client", "poll_timeout", self.poll_timeout)
-            self.max_retries = int(settings.number("client", "max_retries", self.max_retries))
+            self._configure(settings)
             client, file = settings.text("client", "scheduler_url"), settings.key_file("client")
-            security = None if file is None else Security(
-                tls_ca_file=str(file), tls_client_cert=str(file), tls_client_key=str(file), require_encryption=True)
-        try:
-            self._client = self._made = Client(client, security=security, timeout=ANSWER_S, set_as_default=False)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise PoolError("dask's scheduler does not answer", where=str(client), why=_line(error),
-                            hint=f"nothing came in {ANSWER_S:g} s; is it launched, and is this its address?") from error
+        self._client = self._made = connect(client, file)
 
     def close(self) -> None:
         if self._made is not None:
@@ -60,15 +49,25 @@ class ClusterPool(BasePool):
         return "see whether a worker is there: sshjobs cluster -t dask PingWorkers"
 
 
-def MakePool(config_file: str | Path | None = None, chunksize: int | None = None) -> ClusterPool:
-    """Return a pool on the dask cluster that the configuration names; what is given here wins.
+MakePool = ClusterPool._make
 
-    :raises ConfigException: there is no configuration, or it cannot be used
+
+def connect(url: str, key_file: Path | None) -> Client:
+    """Return a client of a scheduler.
+
+    :raises BrokerError: the scheduler does not answer, or the key does not fit
     """
-    pool = ClusterPool(config_file=config_file)
-    if chunksize is not None:
-        pool.chunksize = chunksize
-    return pool
+    file = str(key_file)
+    security = None if key_file is None else Security(tls_ca_file=file, tls_client_cert=file, tls_client_key=file,
+                                                      require_encryption=True)
+    try:
+        return Client(url, security=security, timeout=ANSWER_S, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        refused = "TLS" in str(error) or "ssl" in repr(error.__cause__).lower()
+        raise BrokerError(f"the scheduler {'refuses the key' if refused else 'does not answer'}", where=url,
+                          refused=refused,
+                          hint="take the key_file of this cluster" if refused else
+                          f"nothing came in {ANSWER_S:g} s; is it launched, and is this its address?") from error
 
 
 class _Session(Session):

@@ -20,9 +20,9 @@ import gear
 
 from sshjobs.errors import UsageError
 from sshjobs.pools.base import BasePool, Came, Session, Started
-from sshjobs.pools.chunks import FAILED, Answer, PickleDataEncoder, PoolError, seal, unseal
-from sshjobs.pools.commands import COMMAND_PING, COMMAND_QUIT, COMMAND_RESTART
-from sshjobs.pools.config import ConfigException, Endpoint, Settings, find_config, is_local, read_ini
+from sshjobs.pools.chunks import ANSWER_S, FAILED, Answer, PickleDataEncoder, PoolError, seal, unseal
+from sshjobs.pools.config import ConfigException, Endpoint, find_config, is_local, read_ini
+from sshjobs.pools.facts import COMMAND_PING, COMMAND_QUIT, COMMAND_RESTART
 from sshjobs.pools.keys import Key
 from sshjobs.pools.processes import Processes
 from sshjobs.pools.workers import LOOK_S, CommandHandlerTarget, Doer, FutureSocket, Request, Terminated, commands
@@ -32,8 +32,8 @@ __all__ = ["COMMAND_PING", "COMMAND_QUIT", "COMMAND_RESTART", "GEARMAN_TASK_MAP"
 
 #: Gearman's id of the map task.
 GEARMAN_TASK_MAP = "glimpse_map"
-#: Seconds that gearmand gets to answer.
-ANSWER_S = 5.0
+#: A connection on which nothing comes through for half a minute is lost (seconds, and milliseconds).
+_LOST_AFTER = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 30_000}
 
 
 class ClusterPool(BasePool):
@@ -63,11 +63,6 @@ class ClusterPool(BasePool):
         self._key = None if key is None else key.hmac_key
         self._unique_bytes = random_unique_bytes
 
-    def _configure(self, settings: Settings) -> None:
-        self.chunksize = int(settings.number("client", "chunksize", self.chunksize))
-        self.poll_timeout = settings.number("client", "poll_timeout", self.poll_timeout)
-        self.max_retries = int(settings.number("client", "max_retries", self.max_retries))
-
     def _session(self) -> Session:
         return _Session(self._hosts, self._key, self.data_encoder, self._unique_bytes)
 
@@ -75,15 +70,7 @@ class ClusterPool(BasePool):
         return "see whether a worker is there: sshjobs cluster -t gearman PingWorkers"
 
 
-def MakePool(config_file: str | Path | None = None, chunksize: int | None = None) -> ClusterPool:
-    """Return a pool on the task farm that the configuration names; what is given here wins.
-
-    :raises ConfigException: there is no configuration, or it cannot be used
-    """
-    pool = ClusterPool(config_file=config_file)
-    if chunksize is not None:
-        pool.chunksize = chunksize
-    return pool
+MakePool = ClusterPool._make
 
 
 class Worker:
@@ -258,6 +245,14 @@ class _GearClient(_Quick, gear.Client):  # type: ignore[misc]
 
 class _GearWorker(_Quick, gear.Worker):  # type: ignore[misc]
     _asked = False
+
+    def _onConnect(self, conn: Any) -> None:
+        # One that was cut off from gearmand finds it out, and registers again.
+        conn.conn.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _LOST_AFTER.items():
+            if hasattr(socket, name):
+                conn.conn.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        super()._onConnect(conn)
 
     def next_job(self, timeout: float) -> Any:
         """Return the next request, ``None`` when none came in so many seconds."""

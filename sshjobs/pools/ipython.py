@@ -10,13 +10,11 @@ from typing import Any
 import ipyparallel
 
 from sshjobs.pools.base import BasePool, Came, Session, Started
-from sshjobs.pools.chunks import FAILED, Answer, PoolError, portable
+from sshjobs.pools.chunks import ANSWER_S, FAILED, Answer, PoolError, portable
 from sshjobs.pools.config import find_config, read_ini
 
 __all__ = ["ClusterPool", "MakePool"]
 
-#: Seconds that the controller gets to answer.
-ANSWER_S = 5.0
 #: Seconds until a chunk that could not be handed to any engine is tried again.
 AGAIN_S = 0.1
 
@@ -40,9 +38,7 @@ class ClusterPool(BasePool):
         options: dict[str, Any] = {"profile": profile}
         if profile is None:
             settings = read_ini(find_config("ipython", config_file))
-            self.chunksize = int(settings.number("client", "chunksize", self.chunksize))
-            self.poll_timeout = settings.number("client", "poll_timeout", self.poll_timeout)
-            self.max_retries = int(settings.number("client", "max_retries", self.max_retries))
+            self._configure(settings)
             file = settings.path("client", "connection_file")
             options = {"connection_info": str(file)} if file is not None else {
                 "profile": settings.text("client", "profile")}
@@ -66,15 +62,7 @@ class ClusterPool(BasePool):
         return "see whether an engine is there: sshjobs cluster -t ipython PingWorkers"
 
 
-def MakePool(config_file: str | Path | None = None, chunksize: int | None = None) -> ClusterPool:
-    """Return a pool on the engines that the configuration names; what is given here wins.
-
-    :raises ConfigException: there is no configuration, or it cannot be used
-    """
-    pool = ClusterPool(config_file=config_file)
-    if chunksize is not None:
-        pool.chunksize = chunksize
-    return pool
+MakePool = ClusterPool._make
 
 
 class _Session(Session):

@@ -13,8 +13,9 @@ from types import FrameType
 from typing import Any, NamedTuple, Protocol
 
 from sshjobs.pools.chunks import AVOIDED, DECLINED, FAILED, UNFIT, Answer, OtherPythonError, PoolError
-from sshjobs.pools.commands import COMMAND_QUIT, CommandListener
+from sshjobs.pools.commands import CommandListener
 from sshjobs.pools.config import Endpoint
+from sshjobs.pools.facts import COMMAND_QUIT
 from sshjobs.pools.keys import Key
 from sshjobs.pools.processes import Processes
 

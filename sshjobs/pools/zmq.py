@@ -47,9 +47,7 @@ class ClusterPool(BasePool):
 
     def __init__(self, settings: Settings | None = None, *, config_file: str | Path | None = None):
         self._settings = read_ini(find_config("zmq", config_file)) if settings is None else settings
-        self.chunksize = int(self._settings.number("DEFAULT", "chunksize", self.chunksize))
-        self.poll_timeout = self._settings.number("DEFAULT", "poll_timeout", self.poll_timeout)
-        self.max_retries = int(self._settings.number("DEFAULT", "max_retries", self.max_retries))
+        self._configure(self._settings, "DEFAULT")
 
     def _session(self) -> Session:
         return _Session(self._settings, self.data_encoder)
@@ -58,15 +56,7 @@ class ClusterPool(BasePool):
         return "see whether a worker is there: sshjobs cluster -t zmq PingWorkers"
 
 
-def MakePool(config_file: str | Path | None = None, chunksize: int | None = None) -> ClusterPool:
-    """Return a pool on the task farm that the configuration names; what is given here wins.
-
-    :raises ConfigException: there is no configuration, or it cannot be used
-    """
-    pool = ClusterPool(config_file=config_file)
-    if chunksize is not None:
-        pool.chunksize = chunksize
-    return pool
+MakePool = ClusterPool._make
 
 
 class Worker:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,15 +13,6 @@ from typing import Any
 
 from tests.conftest import cli_environment, sshjobs_argv
 from tests.lab import wait_until
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports of 127.0.0.1 at which nobody listens."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Terminal:

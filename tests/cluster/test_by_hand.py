@@ -14,10 +14,11 @@ import zmq
 from sshjobs.pools.channels import Channels
 from sshjobs.pools.config import read_ini
 from sshjobs.pools.keys import Key
-from tests.cluster.byhand import free_ports, pinged, terminals
+from tests.cluster.byhand import pinged, terminals
 from tests.conftest import SshjobsCli
 from tests.hints import tries
 from tests.lab import wait_until
+from tests.ports import free_ports
 
 Cluster = Callable[..., CompletedProcess[str]]
 CHANNELS = ("command_frontend_url", "command_backend_url", "log_frontend_url", "log_backend_url")
@@ -143,6 +144,18 @@ def test_a_broker_that_is_away_is_told(kind: str, open_terminal: Any, sshjobs_cl
     assert (told.returncode, told.stdout) == (1, "")
     assert "does not answer; nothing came in 5 s; is it launched" in told.stderr
     assert told.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("kind", "words", "line"), [
+    ("gearman", (), "c.ini: [client] has no job_server_url; add it"),
+    ("zmq", (), "c.ini: [READER] has no request_url; add it"),
+    ("gearman", ("0",), "'0' is no number of processes from 1 to 4096"),
+    ("dask", ("127.0.0.1:1", "--no-such-option"), "No such option"),
+])
+def test_a_worker_that_cannot_be_is_told_once(kind: str, words: tuple[str, ...], line: str, sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
+    (tmp_path / "c.ini").write_text("[client]\n")
+    told = sshjobs_cli("cluster", "-t", kind, "LaunchWorker", *words, *([] if kind == "dask" else ["-c", "c.ini"]), cwd=tmp_path)
+    assert told.returncode == 2 and line in told.stderr and "starts again" not in told.stderr
 
 
 def test_a_gearmand_that_cannot_listen_is_told(open_terminal: Any, tmp_path: Path) -> None:

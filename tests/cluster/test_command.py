@@ -75,6 +75,15 @@ def test_the_environment_names_the_type(told: Told, fifth: None, monkeypatch: py
     assert told("Do")[1] == "fifth Do\n"
 
 
+def test_a_configuration_that_is_named_is_not_that_of_the_last_one(told: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    record = Record.create("dask", "mine")
+    record.stands()
+    assert "'x' is no number of seconds" in told("PingWorkers", "x")[2], "it is that of the one that is up"
+    monkeypatch.setenv("SSHJOBS_CLUSTER_CONFIG", str(tmp_path / "c.ini"))
+    assert "no type of engine cluster is given; give -t and one of dask" in told("PingWorkers", "x")[2]
+    assert "no type of engine cluster is given" not in told("PingWorkers", "x", "--name", "mine")[2]
+
+
 def test_a_type_from_outside_has_no_up_of_ours(told: Told, fifth: None) -> None:
     assert told("up", "-t", "fifth", "localhost") == (
         2, "", "sshjobs: engine clusters of type fifth cannot be brought up by sshjobs\n")
@@ -142,6 +151,7 @@ def test_names_of_engine_clusters(told: Told) -> None:
     assert Record.create("dask", "mine").name == "mine"
     assert Record.create("dask", None).name == "dask"
     assert Record.create("dask", None).name == "dask-2"
+    assert told("down", "--name", "dask-2")[0] == 0, "one that was killed before it had anything"
 
 
 def test_a_cluster_whose_run_was_removed_is_told_of_once(told: Told, tmp_path: Path) -> None:

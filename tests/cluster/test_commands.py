@@ -13,9 +13,11 @@ import zmq
 from sshjobs.cluster.forwarding import _forward
 from sshjobs.errors import SshjobsError
 from sshjobs.pools import channels
-from sshjobs.pools.channels import BrokerError, Channels
-from sshjobs.pools.commands import Commander, CommandListener, WorkerFacts
+from sshjobs.pools.channels import Channels
+from sshjobs.pools.chunks import BrokerError
+from sshjobs.pools.commands import Commander, CommandListener
 from sshjobs.pools.config import Endpoint
+from sshjobs.pools.facts import WorkerFacts
 from sshjobs.pools.keys import Key
 from tests.hints import tries
 

@@ -195,6 +195,8 @@ def test_the_environments_file_and_the_named_one_count_together(state: Path, mon
     monkeypatch.setenv("GLIMPSE_CLUSTER_CONFIG", "/a.ini")
     monkeypatch.setenv("SSHJOBS_CLUSTER_CONFIG", "/b.ini")
     assert find_config("zmq", "c.ini") == [Path("/a.ini"), Path("/b.ini"), Path("c.ini")]
+    written_by_up = state / "sshjobs" / "clusters" / "one" / "cluster.ini"
+    assert find_config("zmq", written_by_up) == [written_by_up]
 
 
 def test_the_last_that_was_brought_up_is_meant(state: Path) -> None:

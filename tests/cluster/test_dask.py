@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.byhand import free_ports, pinged, terminals
+from tests.cluster.byhand import pinged, terminals
 from tests.conftest import SshjobsCli
 from tests.hints import tries
 from tests.lab import wait_until
+from tests.ports import free_ports
 
 
 @pytest.fixture
@@ -51,8 +52,7 @@ def test_scheduler_and_workers_by_hand(open_terminal: Any, ini: Path, sshjobs_cl
 
     restarted = cluster("RestartWorkers")
     assert (restarted.returncode, restarted.stdout) == (0, f"{before['host']} {before['pid']} restarts\n")
-    (after,) = pinged(cluster("PingWorkers", "--json"))
-    assert after["pid"] != before["pid"]
+    (after,) = wait_until(lambda: [row for row in pinged(cluster("PingWorkers", "--json")) if row["pid"] != before["pid"]], 60, "another")
 
     killed = cluster("KillWorkers")
     assert (killed.returncode, killed.stdout) == (0, f"{after['host']} {after['pid']} quits\n")

@@ -13,9 +13,10 @@ from sshjobs.errors import UsageError
 from sshjobs.pools.chunks import OtherPythonError, PickleDataEncoder, PoolError, seal, unseal
 from sshjobs.pools.gearman import ClusterPool, MakePool
 from sshjobs.pools.keys import Key
-from tests.cluster.byhand import free_ports, terminals
+from tests.cluster.byhand import terminals
 from tests.cluster.test_by_hand import LISTENS, REGISTERED, gearman_ini
 from tests.hints import tries
+from tests.ports import free_ports
 
 
 @tries("leave out what only lives in this process")

@@ -77,6 +77,16 @@ def test_a_worker_that_only_fails_is_given_up(tmp_path: Path, monkeypatch: pytes
     assert worker.said[-1] == "the worker has failed 4 times in a row and is given up; exit status 7"
 
 
+def test_a_worker_that_cannot_be_is_not_tried_again(tmp_path: Path) -> None:
+    worker = Ledger(tmp_path, [2])
+    assert (worker.run(), len(worker.lives), worker.said) == (2, 1, [])
+
+
+def test_one_that_has_failed_in_another_way_before_is(tmp_path: Path) -> None:
+    worker = Ledger(tmp_path, [1, 2, 0])
+    assert (worker.run(), len(worker.lives)) == (0, 3)
+
+
 def test_a_restart_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "MAX_FAILURES", 1)
     worker = Ledger(tmp_path, [RESTART_STATUS] * 6 + [0])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -16,31 +16,9 @@ from sshjobs import EngineCluster
 from sshjobs.cluster.plugins import plugin_of
 from sshjobs.errors import SshjobsError, UsageError
 from tests.cluster.byhand import pinged
-from tests.cluster.hostpython import host_python
-from tests.conftest import SshjobsCli
+from tests.cluster.seen import Cluster, await_nothing_left, left_on, listening, pids
 from tests.hints import tries
 from tests.lab import BaseLab, wait_until
-
-Cluster = Callable[..., CompletedProcess[str]]
-
-
-@pytest.fixture(scope="session")
-def python() -> Iterator[str]:
-    with host_python() as path:
-        yield path
-
-
-@pytest.fixture
-def cluster(sshjobs_cli: SshjobsCli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cluster]:
-    """Run ``sshjobs cluster`` with a state of its own; what is still up at the end is taken down."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-    def call(*words: Any) -> CompletedProcess[str]:
-        return sshjobs_cli("cluster", *map(str, words), timeout=100)
-
-    yield call
-    for left in (tmp_path / "state" / "sshjobs" / "clusters").glob("*/record.json"):
-        call("down", "--name", left.parent.name)
 
 
 @pytest.fixture
@@ -48,14 +26,9 @@ def options(lab: BaseLab, python: str) -> list[str]:
     return ["--ssh-config", str(lab.ssh_config), "--remote-python", python]
 
 
-def left_on(lab: BaseLab) -> dict[str, list[str]]:
-    """What hosts have in the home of the user, in /tmp and as processes of the user, but for shells of sshd."""
-    found = {}
-    for host in lab.hosts:
-        files = host.run(["sh", "-c", "find /home /tmp /var/tmp ~lab -xdev -newer /proc/1 -not -type d 2>/dev/null; true"]).stdout.split()
-        names = [" ".join(process.argv) for process in host.processes() if process.state not in "ZX"]
-        found[host.name] = [*files, *(name for name in names if "sshjobs" in name or "python" in name)]
-    return found
+#: The ways to name four hosts, one of which there is not.
+FORMS = {"gearman": ["node01", "node02", "node03", "nosuch.invalid"], "zmq": ["node0{1..3}", "nosuch.invalid"],
+         "dask": ["--hostfile", "hostfile.txt"], "ipython": ["node[01-03]", "nosuch.invalid"]}
 
 
 @pytest.mark.lab
@@ -71,7 +44,8 @@ def test_a_cluster_comes_up_answers_and_leaves_nothing(kind: str, cluster: Clust
                                                        tmp_path: Path) -> None:
     """One story for each engine, as coming up takes its time: the promises of the page, one after the other."""
     before = left_on(lab)
-    up = cluster("up", "-t", kind, "node0{1..3}", "nosuch.invalid", *options, "--nthreads", 1)
+    (tmp_path / "hostfile.txt").write_text("node01\nnode02  # a comment\n\nnode03\nnosuch.invalid\n")
+    up = cluster("up", "-t", kind, *FORMS[kind], *options, "--nthreads", 1)
     assert up.returncode == 1, up.stdout + up.stderr
     assert [line for line in up.stdout.splitlines() if "registered" in line] == [
         f"worker-1@node0{n} registered" for n in (1, 2, 3)]
@@ -103,11 +77,15 @@ def test_a_cluster_comes_up_answers_and_leaves_nothing(kind: str, cluster: Clust
     assert killed.returncode == 0 and killed.stdout.count(" quits\n") == 2
     wait_until(lambda: not json.loads(cluster("status", "--json").stdout)["workers"], 60)
     map_with_no_worker(kind, cluster)
+    if kind == "zmq":
+        flushed = [cluster("FlushCluster").stdout for _ in range(2)]
+        assert re.fullmatch(r"[1-9]\d* requests and 0 messages of results drained\n", flushed[0])
+        assert flushed[1] == "0 requests and 0 messages of results drained\n"
 
     down = cluster("down")
     assert down.returncode == 0, down.stdout + down.stderr
     assert "0 processes, 0 files left on 3 hosts" in down.stdout
-    assert left_on(lab) == before
+    await_nothing_left(lab, before)
     assert not list((tmp_path / "state" / "sshjobs" / "clusters").iterdir())
     assert (tmp_path / "results" / f"cluster-{kind}-1" / "jobs" / "worker-1@node02" / "stderr").exists()
 
@@ -184,27 +162,44 @@ def test_an_address_that_is_not_reached_is_told(lab: BaseLab, python: str, tmp_p
 
 
 @pytest.mark.lab
+@pytest.mark.slow
+@tries("write setup: and a script beside jobs")
+def test_what_is_said_of_hosts_and_workers_reaches_them(cluster: Cluster, lab: BaseLab, options: list[str], tmp_path: Path) -> None:
+    (tmp_path / "hosts.txt").write_text("node01 slots=4 env.WORD=from-the-host wrap='env WRAPPED=yes'\n")
+    (tmp_path / "setup.yaml").write_text("jobs: [{commands: 'true'}]\n")
+    words = ["-t", "dask", "--hosts", "hosts.txt", *options, "--nworkers", 2, "--memory-limit", "300MB", "--nohost", "--setup",
+             "setup.yaml", "--log-directory", "logs"]
+    told = cluster("up", *words)
+    assert (told.returncode, told.stdout) == (2, "") and "has no setup; write setup: and a script beside jobs" in told.stderr
+    (tmp_path / "setup.yaml").write_text("setup: touch ~/was-set-up\njobs: [{commands: 'true'}]\n")
+    up = cluster("up", *words)
+    assert up.returncode == 0, up.stderr
+    assert lab.hosts[0].run(["sh", "-c", "rm ~lab/was-set-up"]).returncode == 0
+    made = EngineCluster.attach()
+    with made.client() as client:
+        facts = client.scheduler_info()["workers"].values()
+        assert [(one["nthreads"], one["memory_limit"]) for one in facts] == [(2, 300_000_000)] * 2
+        assert client.submit(lambda: (os.environ["WORD"], os.environ["WRAPPED"])).result(60) == ("from-the-host", "yes")
+    assert listening(lab) <= {"127.0.0.1", lab.hosts[0].address}, "not even when dask finds its address by itself"
+    assert cluster("down").stdout.endswith("0 processes, 0 files left on 1 host\n")
+    assert (tmp_path / "logs" / "cluster-dask-1" / "jobs" / "worker-2@node01" / "stderr").exists()
+
+
+@pytest.mark.lab
+def test_a_host_whose_setup_fails_is_named(lab: BaseLab, python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                           clean_home: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    made = EngineCluster("zmq", ["node01", "node02"], ssh_config=str(lab.ssh_config), remote_python=python, nthreads=1,
+                         log_directory=tmp_path / "logs", setup="test $(hostname) != node01 || { echo no room >&2; exit 3; }")
+    with made:
+        assert list(made.failures) == ["node01"] and "no room" in made.failures["node01"]
+        assert [facts.host for facts in made.workers()] == ["node02"]
+
+
+@pytest.mark.lab
 def test_hosts_without_the_engine_are_named_with_the_command(cluster: Cluster, lab: BaseLab) -> None:
     up = cluster("up", "-t", "dask", "node01", "--ssh-config", lab.ssh_config)
     assert (up.returncode, up.stdout) == (3, "")
     assert "node01: distributed is not installed for python3; there: python3 -m pip install distributed" in up.stderr or (
         "and functions from here need" in up.stderr)
     assert cluster("status").returncode == 2
-
-
-def pids(cluster: Cluster) -> set[tuple[str, int]]:
-    told = cluster("PingWorkers", "--json")
-    return {(row["host"], row["pid"]) for row in json.loads(told.stdout or "[]")}
-
-
-def listening(lab: BaseLab) -> set[str]:
-    """Addresses at which anything but sshd listens on the hosts."""
-    found = set()
-    for host in lab.hosts:
-        for line in host.run(["ss", "-Htln"]).stdout.splitlines():
-            address, _, port = line.split()[3].rpartition(":")
-            if port != "22":
-                found.add(address)
-    return found
-
-

@@ -52,6 +52,7 @@ class PageShell:
         self.work, self._bin, home = where / "work", where / "bin", where / "home"
         for directory in (self.work, self._bin, home):
             directory.mkdir(mode=0o700)
+        self.program("sshjobs-cluster", f"exec {shlex.quote(sys.executable)} -c 'from sshjobs.__main__ import cluster; cluster()' \"$@\"")
         for name, module in (("sshjobs", "sshjobs"), ("gjob", "sshjobs.gjob.verbs.main")):
             self.program(name, f'exec {shlex.quote(sys.executable)} -m {module} "$@"')
         for name in ("python", "python3"):

@@ -22,14 +22,9 @@ from sshjobs.pools.config import Endpoint
 from sshjobs.pools.keys import Key
 from tests.conftest import REPOSITORY
 from tests.lab.waiting import wait_until
+from tests.ports import free_port
 
 PATIENCE = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def listens(port: int) -> bool:

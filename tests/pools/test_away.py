@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,11 @@ from ipyparallel.error import NoEnginesRegistered
 
 from sshjobs import SshjobsError
 from sshjobs.pools.config import ConfigException, read_ini
+from tests.cluster.byhand import terminals
+from tests.conftest import REPOSITORY
 from tests.hints import tries
-from tests.pools.engines import ENGINES, free_port
+from tests.pools.engines import ENGINES
+from tests.ports import free_port
 
 
 def test_a_dask_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +52,31 @@ def test_a_controller_of_ipyparallel(tmp_path: Path, monkeypatch: pytest.MonkeyP
     file.unlink()
     with pytest.raises(SshjobsError, match=r"controller does not answer"):
         ipython.MakePool(ini)
+
+
+@tries("take the key_file of this cluster")
+def test_a_key_of_dask_that_does_not_fit(tmp_path: Path) -> None:
+    from sshjobs.cluster.certificates import make_certificate
+    from sshjobs.pools.dask import MakePool
+
+    port = free_port()
+    for name in ("right", "wrong"):
+        make_certificate(tmp_path / f"{name}.pem")
+        (tmp_path / f"{name}.ini").write_text(f"[client]\nscheduler_url = tls://127.0.0.1:{port}\nkey_file = {name}.pem\n")
+    with terminals(tmp_path) as open_one:
+        open_one("-t", "dask", "-c", tmp_path / "right.ini", "LaunchScheduler").until("Scheduler at:")
+        with pytest.raises(SshjobsError, match="the scheduler refuses the key; take the key_file of this cluster"):
+            MakePool(tmp_path / "wrong.ini")
+        MakePool(tmp_path / "right.ini").close()
+
+
+@pytest.mark.parametrize(("kind", "others"), [("dask", ("zmq", "gear", "ipyparallel")), ("gearman", ("distributed", "ipyparallel")),
+                                              ("zmq", ("distributed", "gear", "ipyparallel")), ("ipython", ("distributed", "gear"))])
+def test_an_engine_needs_the_packages_of_its_own_extra_alone(kind: str, others: tuple[str, ...]) -> None:
+    code = (f"import sys; sys.modules.update(dict.fromkeys({others!r}))\n"
+            f"import sshjobs.cluster.{kind} as engine\nprint(engine.ENGINE.kind)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    assert (done.stdout, done.stderr) == (f"{kind}\n", "")
 
 
 def test_a_broker_of_zmq(tmp_path: Path) -> None:

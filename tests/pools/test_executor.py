@@ -217,28 +217,6 @@ def test_json_results_are_no_pickles(here: Path) -> None:
             executor.submit(set).result(PATIENCE)
 
 
-def test_a_json_result_that_is_replaced_by_a_pickle_is_refused(here: Path) -> None:
-    def hostile() -> None:
-        import os
-
-        class Evil:
-            def __reduce__(self) -> Any:
-                return (os.system, (f"touch {here}/evil",))
-
-        import contextlib
-        import pickle
-
-        # Whatever is open may be where the answer goes.
-        for fd in range(3, 10):
-            with contextlib.suppress(OSError):
-                os.write(fd, b"sshjobs value\n" + pickle.dumps(Evil()))
-        os._exit(0)
-
-    with Executor(slots=1, results="json") as executor, pytest.raises(CallError, match="without an answer"):
-        executor.submit(hostile).result(PATIENCE)
-    assert not (here / "evil").exists()
-
-
 def test_large_arguments_travel_once(here: Path) -> None:
     numpy = pytest.importorskip("numpy")
     array = numpy.arange(100_000.0)

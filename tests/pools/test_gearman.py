@@ -40,7 +40,8 @@ from sshjobs.pools.keys import Key
 from tests.gjob.client import alive, children
 from tests.hints import tries
 from tests.lab.waiting import wait_until
-from tests.pools.engines import PATIENCE, Started, free_port, gearman
+from tests.pools.engines import PATIENCE, Started, gearman
+from tests.ports import free_port
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
