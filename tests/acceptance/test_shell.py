@@ -84,7 +84,7 @@ def test_it_is_a_terminal_where_a_person_sits_at_one(lab: BaseLab, lab_host: Lab
         terminal.press(b"tty; stty size; echo in:$SSHJOBS_ATTEMPT\n")
         terminal.read_until(lambda text: "/dev/pts/" in text and "24 80" in text and "in:1" in text)
         # An interrupt is for what runs there.
-        terminal.press(b"trap 'echo heard-$((1 + 1)); exit 9' INT; echo waits-$((1 + 1)); while :; do sleep 0.1; done\n")
+        terminal.press(b"sh -c 'trap \"echo heard-$((1 + 1)); exit 9\" INT; echo waits-$((1 + 1)); while :; do sleep 0.1; done'; exit $?\n")
         terminal.read_until(lambda text: "waits-2" in text)
         terminal.press_ctrl_c()
         terminal.read_until(lambda text: "heard-2" in text)
