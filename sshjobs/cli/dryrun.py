@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -60,23 +61,30 @@ def show(specs: Iterable[JobSpec], hosts: Sequence[Host], *, earlier: Sequence[R
     if earlier:
         with carried_over(jobs, earlier, Staging()) as carried:
             done = sum(carried.counts.values())
+    told = _told(jobs, places, as_json=as_json, verbose=verbose)
+    # Many at a time: one by one takes as long as all that comes before.
+    while some := list(islice(told, 1000)):
+        click.echo("\n".join(some))
+    if not as_json:
+        before = f", {done:,} more done already" if earlier else ""
+        click.echo(f"{count(len(jobs) - done, 'job')} on {wording.places(order)}{before}; nothing was started")
+
+
+def _told(jobs: Iterable[Job], places: Places, *, as_json: bool, verbose: bool) -> Iterator[str]:
+    """Yield the lines that tell of jobs."""
     for job in jobs:
         if job.state != STATE_FREE:
             continue
         where = places.of(job)
         if as_json:
-            click.echo(json.dumps({"event": "would_run", "job": job.name, "hosts": where, "commands": job.spec.cmds,
-                                   "argv": job.spec.argv,
-                                   **({"params": job.spec.params} if job.spec.values else {})}))
+            yield json.dumps({"event": "would_run", "job": job.name, "hosts": where, "commands": job.spec.cmds,
+                              "argv": job.spec.argv, **({"params": job.spec.params} if job.spec.values else {})})
             continue
         lines = [shlex.join(job.spec.argv)] if job.spec.argv else job.spec.cmds
         shown = "" if verbose else f": {_short(lines)}"
-        click.echo(f"{printable(job.name)}{shown_params(job.spec)} {places.text(where)}{shown}")
+        yield f"{printable(job.name)}{shown_params(job.spec)} {places.text(where)}{shown}"
         for line in lines if verbose else ():
-            click.echo(f"    {printable(line)}")
-    if not as_json:
-        before = f", {done:,} more done already" if earlier else ""
-        click.echo(f"{count(len(jobs) - done, 'job')} on {wording.places(order)}{before}; nothing was started")
+            yield f"    {printable(line)}"
 
 
 class Places:

@@ -43,6 +43,13 @@ def _text(sheet: Sheet) -> Iterator[str]:
     length: Callable[[str], int] = cell_len if wide else len
     widths = [max(map(length, column)) for column in zip(*rows, strict=True)]
     right = _numeric(sheet)
+    if not wide:
+        # Every character takes one cell, so that Python's own padding will do, which is faster.
+        pads = [str.rjust if n in right else str.ljust for n in range(len(widths))]
+        for row in rows:
+            padded = [pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)]
+            yield "  ".join(padded).rstrip() + "\n"
+        return
     for row in rows:
         cells = (" " * (width - length(cell)) + cell if n in right else cell + " " * (width - length(cell))
                  for n, (cell, width) in enumerate(zip(row, widths, strict=True)))
