@@ -36,6 +36,8 @@ CLONE = ("Makefile", "setup.cfg", "pyproject.toml", ".ci", "jobfiles")
 LAB_HOSTS = re.compile(r"\bnode(0\d|\[)")
 
 
+# Some bring up engine clusters, which takes its time where the machine has other things to do.
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", [page for page in pages(ROOT) if page.name not in ELSEWHERE],
                          ids=lambda page: page.name)
 def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
