@@ -93,8 +93,9 @@ def main() -> None:
                     page.goto(f"{served.address}/{address}")
                     page.wait_for_selector("main h1, #totals")
                     page.wait_for_timeout(1500)
-                    # Without what is empty below.
-                    end = int(page.evaluate("document.querySelector('main').getBoundingClientRect().bottom")) + 8
+                    # Without what is empty below, and without the settings of a job, of which one names a directory of this machine.
+                    end = int(page.evaluate("""Math.min(document.querySelector('main').getBoundingClientRect().bottom + 8, ...[
+                        ...document.querySelectorAll('h2')].filter(h2 => h2.innerText === 'Settings').map(h2 => h2.getBoundingClientRect().top - 8))"""))
                     taken = page.screenshot(clip={"x": 0, "y": 0, "width": width, "height": min(height, end)})
                     (WHERE / f"web-{which}-{name}.png").write_bytes(with_palette(taken, blank))
                 context.close()

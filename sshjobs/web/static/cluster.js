@@ -29,7 +29,7 @@ const columns = (run) => [
   { key: "busy", title: "Busy", number: true, value: (host) => host.busy },
   { key: "done", title: "Done", number: true, value: (host) => host.done, show: (host) => count(host.done) },
   { key: "failed", title: "Failed", number: true, value: (host) => host.failed, show: (host) => count(host.failed) },
-  { key: "cpu", title: "CPU time", number: true, value: (host) => host.cpu, show: (host) => span(host.cpu) },
+  { key: "cpu", title: "CPU time", number: true, less: true, value: (host) => host.cpu, show: (host) => span(host.cpu) },
   { key: "seconds", title: "Per job", number: true, value: (host) => host.seconds_per_job, show: (host) => span(host.seconds_per_job) },
   { key: "load", title: "Load", number: true, less: true, value: (host) => host.load, show: (host) => host.load?.toFixed(2) ?? none },
   { key: "memory", title: "Memory free", number: true, less: true, value: (host) => host.memory_free ?? host.memory, show: (host) => free(host.memory_free, host.memory) },

@@ -9,7 +9,7 @@ import { none, size, span, when } from "./words.js";
 /** Bytes of output that a page holds; older ones are to be downloaded. */
 const SHOWN = 8 << 20, PICTURES = 40;
 /** Columns of attempts that a phone has no room for. */
-const LESS = ["CPU", "Memory"];
+const LESS = ["Started", "CPU", "Memory"];
 const KEPT = 1 << 18, PIECE = 1 << 16, FOLLOW_MS = 1000;
 
 /** Files that were fetched: pictures are shown, in a page of no origin in which nothing runs; everything else is for saving. */
@@ -113,7 +113,7 @@ export function JobPage({ run, live, place, readOnly }) {
     <h2>Attempts</h2>
     ${data.attempts.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Attempts"><table aria-label="Attempts"><thead><tr>
       ${["No.", "Host", "State", "Started", "Took", "CPU", "Memory", "Reason"].map((title) => html`<th scope="col" class=${LESS.includes(title) ? "less" : ""}>${title}</th>`)}</tr></thead>
-      <tbody>${data.attempts.map((one) => html`<tr><td>${one.n}</td><td>${one.host}</td><td><${State} job=${one} /></td><td>${when(one.started)}</td>
+      <tbody>${data.attempts.map((one) => html`<tr><td>${one.n}</td><td>${one.host}</td><td><${State} job=${one} /></td><td class="less">${when(one.started)}</td>
         <td>${one.started && one.ended ? span(one.ended - one.started) : none}</td><td class="less">${span(one.cpu)}</td><td class="less">${size(one.rss)}</td><td class="wide">${one.origin ? `from ${one.origin}` : one.reason}</td></tr>`)}</tbody></table></div>`
       : html`<p class="empty">It has not been launched yet.</p>`}
     <h2>Output</h2>
