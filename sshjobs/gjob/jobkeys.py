@@ -8,6 +8,11 @@ if MYPY:
     from typing import Any, Callable
 
 
+#: What libraries look at to learn how many threads they may use.
+THREADS = (b"OMP_NUM_THREADS", b"MKL_NUM_THREADS", b"OPENBLAS_NUM_THREADS", b"BLIS_NUM_THREADS",
+           b"NUMEXPR_NUM_THREADS")
+
+
 class Start:
     """How a job's program is going to be started.
 
@@ -42,6 +47,10 @@ def _is_lease(value: "Any") -> bool:
     return value is None or (is_seconds(value) and value > 0)
 
 
+def _is_cpus(value: "Any") -> bool:
+    return type(value) is int and 0 < value <= 4096
+
+
 def _is_memory(value: "Any") -> bool:
     return type(value) is int and 0 < value < 1 << 63
 
@@ -67,13 +76,19 @@ CHECKS: "dict[str, Callable[[Any], bool]]" = {
     "argv": _is_argv, "script": is_text, "strict": is_bool, "login": is_bool, "env": _is_env,
     "cwd": _is_cwd, "timeout": _is_timeout, "lease": _is_lease, "nice": _is_nice, "leftovers": _is_leftovers,
     "stdin": is_blob, "files": is_files, "listing": is_blob, "output": _is_output, "call": _is_python,
-    "memory": _is_memory, "wrap": _is_argv,
+    "memory": _is_memory, "wrap": _is_argv, "cpus": _is_cpus,
 }
 
 
 def _nice(start: Start, value: int) -> None:
     if value:
         start.before.append(("nice", value))
+
+
+def _cpus(start: Start, value: int) -> None:
+    start.env[b"SSHJOBS_CPUS"] = b"%d" % value
+    for name in THREADS:
+        start.env.setdefault(name, b"%d" % value)
 
 
 def _memory(start: Start, value: int) -> None:
@@ -85,4 +100,5 @@ def _wrap(start: Start, words: "list[str]") -> None:
 
 
 #: What a key changes in the start of its job's program.
-CHANGES: "dict[str, Callable[[Start, Any], None]]" = {"nice": _nice, "memory": _memory, "wrap": _wrap}
+CHANGES: "dict[str, Callable[[Start, Any], None]]" = {
+    "nice": _nice, "cpus": _cpus, "memory": _memory, "wrap": _wrap}

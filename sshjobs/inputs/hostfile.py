@@ -181,7 +181,7 @@ class _Reader:
             return
         slots = (before.slots or 1) + (host.slots or 1)
         if not self.repeats or ranged or host.name in self.ranged or slots > MAX_SLOTS or (
-                (before.python, before.env, before.wrap) != (host.python, host.env, host.wrap)):
+                replace(before, slots=None, tags=()) != replace(host, slots=None, tags=())):
             first = self.places[host.name]
             where = f"line {first[0]}" if first[0] != line else f"column {first[1]}"
             message = f"host '{host.name}' is named twice (first on {where}); keep one of them"
@@ -217,7 +217,8 @@ def _hosts(word: str, settings: Settings) -> list[Host]:
     return [
         Host(f"{user}{at}{name}{port}", user or None, number, settings.slots, settings.python,
              tuple(settings.tags), local=name == "localhost" and not at and not port,
-             env=tuple(settings.env.items()), wrap=tuple(settings.wrap or ()))
+             env=tuple(settings.env.items()), wrap=tuple(settings.wrap or ()), memory=settings.memory,
+             scratch=settings.scratch, counts=tuple(sorted(settings.counts.items())))
         for name in names
     ]
 

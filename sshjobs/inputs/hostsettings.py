@@ -1,4 +1,4 @@
-"""What stands behind a host in a hosts file: ``slots=4 env.CUDA_HOME=/opt/cuda wrap="apptainer exec img.sif" gpu``."""
+"""What stands behind a host in a hosts file: ``slots=4 memory=64G env.CUDA_HOME=/opt/cuda count.license=2 gpu``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from difflib import get_close_matches
 from sshjobs.errors import UsageError
 from sshjobs.inputs.limits import MAX_WORD
 from sshjobs.model.given import MAX_SLOTS
+from sshjobs.model.needs import COUNTER, MAX_COUNT, MAX_COUNTERS, OWN_KEYS
+from sshjobs.model.sizes import parse_memory
 
 ALLOWED = "letters, digits, '.', '_' and '-' are allowed"
 
@@ -19,7 +21,8 @@ _BLANKS = re.compile(r"[ \t]*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}")
 _PYTHON = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9._/+-]{0,999}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
-_OPTIONS = ("slots", "python", "wrap", "env.NAME")
+_OPTIONS = ("slots", "memory", "scratch", "count.NAME", "python", "wrap", "env.NAME")
+_ALL = "there are slots=N, memory=SIZE, scratch=SIZE, count.NAME=N, python=PATH, wrap=… and env.NAME=…"
 #: Environment variables of this beginning are ours.
 _RESERVED = "SSHJOBS_"
 
@@ -44,14 +47,17 @@ class Settings:
 
     def __init__(self) -> None:
         self.slots: int | None = None
+        self.memory: int | None = None
+        self.scratch: int | None = None
+        self.counts: dict[str, int] = {}
         self.python: str | None = None
         self.wrap: list[str] | None = None
         self.env: dict[str, str] = {}
         self.tags: list[str] = []
 
     def take(self, word: str, *, tags: bool) -> None:
-        """Take one word, as it is written: ``slots=N``, ``python=PATH``, ``wrap="PROGRAM …"``, ``env.NAME=VALUE`` or a
-        tag.
+        """Take one word, as it is written: ``slots=N``, ``memory=SIZE``, ``scratch=SIZE``, ``count.NAME=N``,
+        ``python=PATH``, ``wrap="PROGRAM …"``, ``env.NAME=VALUE`` or a tag.
 
         :raises UsageError: none of them
         """
@@ -59,14 +65,19 @@ class Settings:
         if is_option and key.startswith("env."):
             self._variable(key[4:], _unquoted(value))
             return
+        if is_option and key.startswith("count."):
+            self._counter(key[6:], _unquoted(value))
+            return
         if is_option and key not in _OPTIONS:
             near = get_close_matches(key, _OPTIONS, 1)
-            hint = f"did you mean {near[0]}=?" if near else "there are slots=N, python=PATH, wrap=… and env.NAME=…"
+            hint = f"did you mean {near[0]}=?" if near else _ALL
             raise UsageError(f"unknown option '{short(key)}='", hint=hint)
         if is_option and getattr(self, key) is not None:
             raise UsageError(f"{key}= is given twice", hint="keep one of them")
         if key == "slots" and is_option:
             self.slots = number_from(_unquoted(value), "slots", MAX_SLOTS)
+        elif key in ("memory", "scratch") and is_option:
+            setattr(self, key, _size(key, _unquoted(value)))
         elif key == "python" and is_option:
             self.python = _python(_unquoted(value))
         elif is_option:
@@ -78,6 +89,18 @@ class Settings:
             raise UsageError(f"'{short(word)}' is not a tag", hint=ALLOWED)
         else:
             self.tags.append(word)
+
+    def _counter(self, name: str, value: str) -> None:
+        if name in OWN_KEYS:
+            raise UsageError(f"'{name}' is no counter", hint=f"write {name}=…" if name in _OPTIONS else
+                             "call it by another name")
+        if not COUNTER.fullmatch(name):
+            raise UsageError(f"'{short(name)}' is no name of a counter", hint="write count.license=2")
+        if name in self.counts:
+            raise UsageError(f"count.{name}= is given twice", hint="keep one of them")
+        if len(self.counts) >= MAX_COUNTERS:
+            raise UsageError(f"more than {MAX_COUNTERS} counters, the limit", hint="name fewer")
+        self.counts[name] = number_from(value, f"count.{name}", MAX_COUNT)
 
     def _variable(self, name: str, value: str) -> None:
         if not _VARIABLE.fullmatch(name):
@@ -116,6 +139,13 @@ def number_from(text: str, what: str, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
         raise UsageError(f"{what} must be a number from 1 to {most}, got '{short(text)}'")
     return int(text)
+
+
+def _size(key: str, text: str) -> int:
+    try:
+        return parse_memory(text)
+    except ValueError as error:
+        raise UsageError(f"{key}{error}") from None
 
 
 def _python(text: str) -> str:

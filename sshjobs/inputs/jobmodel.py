@@ -32,6 +32,7 @@ from sshjobs.model.keys import (
     Awaited,
     Brought,
     Choice,
+    Counters,
     Flag,
     Key,
     Memory,
@@ -46,6 +47,7 @@ from sshjobs.model.keys import (
     Whole,
     Words,
 )
+from sshjobs.model.needs import COUNTER, MAX_COUNT, checked_counters
 from sshjobs.model.sizes import parse_memory
 from sshjobs.scheduling.failures import FailureLimit
 
@@ -241,6 +243,11 @@ OkExit = Annotated[
 Bytes = Annotated[
     int, BeforeValidator(partial(_told, parse_memory)), WithJsonSchema({"type": ["string", "integer"]}),
 ]
+Counted = Annotated[
+    dict[str, int], BeforeValidator(partial(_told, checked_counters)),
+    WithJsonSchema({"type": "object", "propertyNames": {"pattern": f"^{COUNTER.pattern}$"},
+                    "additionalProperties": {"type": "integer", "minimum": 1, "maximum": MAX_COUNT}}),
+]
 Used = Annotated[
     dict[str, str], BeforeValidator(_used),
     WithJsonSchema({"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False,
@@ -317,6 +324,8 @@ def _type(name: str, key: Key) -> Any:
             kind = OkExit
         case Memory():
             kind = Bytes
+        case Counters():
+            kind = Counted
         case Uses():
             kind = list[Used]
         case Brought():

@@ -31,6 +31,9 @@ class Host:
     :ivar removed: a person has taken it out of the run
     :ivar env: environment variables of jobs there, with their values; what a job says itself counts more
     :ivar wrap: words that are put before the program of a job there that says nothing about that itself
+    :ivar memory: bytes of memory that jobs there may need together, ``None`` for what it has; ``scratch``: the same of
+        its free disk
+    :ivar counts: counters of it that jobs may need, with how much there is of each
     :ivar via: name of the management host that it is reached through, ``None`` for directly
     """
 
@@ -46,6 +49,9 @@ class Host:
     removed: bool = False
     env: tuple[tuple[str, str], ...] = ()
     wrap: tuple[str, ...] = ()
+    memory: int | None = None
+    scratch: int | None = None
+    counts: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Host:
@@ -54,7 +60,9 @@ class Host:
         :raises TypeError: it describes none
         """
         env = tuple((str(name), str(value)) for name, value in data.get("env", ()))
-        return cls(**{**data, "tags": tuple(data["tags"]), "env": env, "wrap": tuple(data.get("wrap", ()))})
+        counts = tuple((str(name), int(number)) for name, number in data.get("counts", ()))
+        return cls(**{**data, "tags": tuple(data["tags"]), "env": env, "wrap": tuple(data.get("wrap", ())),
+                      "counts": counts})
 
     def matches(self, selectors: Sequence[str]) -> bool:
         """Tell whether one of the selectors (a name, a glob or a tag) means this host; none means every host."""

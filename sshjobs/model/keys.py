@@ -17,7 +17,8 @@ from typing import Any, TypedDict, TypeVar
 
 from sshjobs.errors import UsageError
 from sshjobs.model import after, outputs, retrying, sent
-from sshjobs.model.given import LONGEST_S, check, check_number, check_texts, wrong
+from sshjobs.model.given import LONGEST_S, MAX_SLOTS, check, check_number, check_texts, wrong
+from sshjobs.model.needs import checked_counters
 from sshjobs.model.retrying import MAX_RETRIES, Retries
 from sshjobs.model.sizes import parse_memory
 
@@ -190,6 +191,16 @@ class Memory(Kind):
             raise UsageError(f"{name}{error}", where=where) from None
 
 
+class Counters(Kind):
+    """How much of which counters of a host."""
+
+    def checked(self, name: str, value: Any, where: str | None) -> dict[str, int]:
+        try:
+            return checked_counters(value)
+        except ValueError as error:
+            raise UsageError(f"{name}{error}", where=where) from None
+
+
 class Uses(Kind):
     """What a job reads and is not sent: a list of ``{"path": …}``, a file or directory here, and of ``{"text": …}``."""
 
@@ -274,7 +285,10 @@ KEYS: Mapping[str, Key] = {
     "timeout": Key(Seconds(), None, "When the job is ended: 90, 1s, 2h30m, 1d.", identity=False, far=True),
     "lease": Key(Seconds(), None, "How long it may run on while no manager is heard of: 30m, 2h.",
                  identity=False, far=True),
+    "cpus": Key(Whole(1, MAX_SLOTS), None, "How many slots it takes; 1 if left out.", identity=False, far=True),
     "memory": Key(Memory(), None, "How much memory the job needs: 512M, 4G.", identity=False, far=True),
+    "scratch": Key(Memory(), None, "How much free disk the job needs on its host: 50G.", identity=False),
+    "needs": Key(Counters(), {}, "How much it needs of counters that hosts have: {license: 1}.", identity=False),
     "ok_exit": Key(Statuses(), None, "Exit statuses that are a success; 0 alone if left out.",
                    identity=False, rule=_some),
     "retries": Key(Tries(), 0, "How often a job that failed is tried again; or how often after which outcome.",
@@ -320,7 +334,10 @@ class KeysGiven(TypedDict, total=False):
     cwd: str | None
     timeout: float | str | None
     lease: float | str | None
+    cpus: int | None
     memory: int | str | None
+    scratch: int | str | None
+    needs: Mapping[str, int]
     ok_exit: int | Sequence[int] | None
     retries: int | Mapping[str, int | Mapping[str, int | str]]
     retry_delay: float | str | None
@@ -354,7 +371,10 @@ class KeysHeld:
     cwd: str | None
     timeout: float | None
     lease: float | None
+    cpus: int | None
     memory: int | None
+    scratch: int | None
+    needs: dict[str, int]
     ok_exit: list[int] | None
     retries: Retries
     retry_delay: float | None

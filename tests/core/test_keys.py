@@ -19,6 +19,7 @@ from sshjobs.model.keys import (
     Awaited,
     Brought,
     Choice,
+    Counters,
     Flag,
     Key,
     KeysGiven,
@@ -66,6 +67,8 @@ def another(key: Key) -> Any:
             return [0, 2]
         case Memory():
             return 512 << 20
+        case Counters():
+            return {"license": 2}
         case Awaited():
             return {"prep": {"when": "ended", "jobs": "all"}}
         case Uses():

@@ -19,6 +19,8 @@ SPECS: list[tuple[str, list[Any], list[Any]]] = [
     ("login", [True, False], [0, "yes"]),
     ("env", [{}, {"A": ""}, {"a b": "x=y"}], [{"": "x"}, {"A=B": "x"}, {"A": 1}, {"A": "x\0"}, {"A\0": "x"}, [], None]),
     ("cwd", [None, "x", "/x", LONG], ["", LONG + "x", "a\0", 1]),
+    ("cpus", [1, 4096], [0, -1, 4097, 1.0, True, None, "1"]),
+    ("memory", [1, 1 << 50], [0, -1, 1 << 63, 1.0, True, None, "1"]),
     ("timeout", [None, 0, 1.5], [-1, "1", True, 1e12]),
     ("lease", [None, 0.5, 600], [0, 0.0, -1, "1", True]),
     ("nice", [-20, 0, 19], [-21, 20, 1.0, None, True]),
@@ -121,3 +123,12 @@ def test_nice_is_added(link: Link) -> None:
     link.run("1.1", "nice", nice=7)
     link.run("2.1", "nice")
     assert int(link.stdout("1.1")) - int(link.stdout("2.1")) == 7
+
+
+def test_a_job_of_several_slots_is_told_how_many_threads_to_use_where_nobody_said_so(far: FarHost) -> None:
+    far.environ.update(MKL_NUM_THREADS="7")
+    link = far.connect()
+    script = "echo $SSHJOBS_CPUS $OMP_NUM_THREADS $MKL_NUM_THREADS $OPENBLAS_NUM_THREADS $BLIS_NUM_THREADS\n"
+    link.run("1.1", script=script, cpus=4, env={"OPENBLAS_NUM_THREADS": "2"})
+    link.run("2.1", script="echo ${OMP_NUM_THREADS-free} ${SSHJOBS_CPUS-free}\n")
+    assert (link.stdout("1.1"), link.stdout("2.1")) == (b"4 4 7 2 4\n", b"free free\n")

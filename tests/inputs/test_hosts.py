@@ -93,6 +93,18 @@ def test_localhost_is_this_machine_and_nothing_else_is():
     assert [host.local for host in hosts] == [True, False, False, False, False, False]
 
 
+def test_a_host_may_say_what_it_has_beside_slots(file):
+    assert load_hosts(file("big slots=4 memory=64G scratch='1.5T' count.license=2 count.a=1\n")) == [
+        Host("big", slots=4, memory=64 << 30, scratch=3 << 39, counts=(("a", 1), ("license", 2)))]
+    (host,) = load_hosts(["big memory=64G count.license=2"])
+    assert Host.from_dict(json.loads(json.dumps(asdict(host)))) == host
+
+
+def test_a_host_that_is_named_again_has_a_slot_more_and_no_more_of_anything_else(file):
+    assert load_hosts(file("a memory=8G\na memory=8G\n")) == [Host("a", slots=2, memory=8 << 30)]
+    assert said(file("a memory=8G\na\n"))[0].endswith("named twice (first on line 1); keep one of them")
+
+
 def test_a_specification_may_hold_settings():
     assert load_hosts("localhost slots=4,h2 python=python3.11") == [
         Host("localhost", slots=4, local=True), Host("h2", python="python3.11")]
@@ -140,7 +152,19 @@ MISTAKES = [
     ("h slots=", "1:3: slots must be a number from 1 to 4096, got ''"),
     ("h slots=1 slots=2", "1:11: slots= is given twice; keep one of them"),
     ("h slot=1", "1:3: unknown option 'slot='; did you mean slots=?"),
-    ("h zzz=1", "1:3: unknown option 'zzz='; there are slots=N, python=PATH, wrap=… and env.NAME=…"),
+    ("h count.a=0", "1:3: count.a must be a number from 1 to 1000000, got '0'"),
+    ("h count.a=-1", "1:3: count.a must be a number from 1 to 1000000, got '-1'"),
+    ("h count.=1", "1:3: '' is no name of a counter; write count.license=2"),
+    ("h count.memory=1", "1:3: 'memory' is no counter; write memory=…"),
+    ("h count.gpus=1", "1:3: 'gpus' is no counter; call it by another name"),
+    ("h count.a=1 count.a=2", "1:13: count.a= is given twice; keep one of them"),
+    ("h memory=8", "1:3: memory must be at least 1M, got 8 bytes; write a unit: 512M or 4G"),
+    ("h memory='8 potatoes'", "1:3: memory must be a size, got '8 potatoes'; write 512M or 4G"),
+    ("h scratch=", "1:3: scratch must be a size, got ''; write 512M or 4G"),
+    ("h memory=1G memory=2G", "1:13: memory= is given twice; keep one of them"),
+    ("h gpus=2", "1:3: unknown option 'gpus='; there are slots=N, memory=SIZE, scratch=SIZE, count.NAME=N, "
+     "python=PATH, wrap=… and env.NAME=…"),
+    ("h zzz=1", "1:3: unknown option 'zzz='; there are slots=N, memory=SIZE, scratch=SIZE, count.NAME=N, python=PATH, wrap=… and env.NAME=…"),
     ("h python=a/b", "1:3: python= cannot be the relative path 'a/b'; write the whole path"),
     ("h python=", "1:3: python= cannot be ''; write python3.11 or /opt/bin/python3"),
     ("h python=-c", "1:3: python= cannot be '-c'; write python3.11 or /opt/bin/python3"),
@@ -191,7 +215,7 @@ def test_all_mistakes_of_a_file_come_in_one_go(file):
         """)
     assert said(path) == [
         f"{path}:2:4: slots must be a number from 1 to 4096, got '0'",
-        f"{path}:2:12: unknown option 'zz='; there are slots=N, python=PATH, wrap=… and env.NAME=…",
+        f"{path}:2:12: unknown option 'zz='; there are slots=N, memory=SIZE, scratch=SIZE, count.NAME=N, python=PATH, wrap=… and env.NAME=…",
         f"{path}:3:1: host 'h1' is named twice (first on line 1); keep one of them",
         f"{path}:4:1: 'a;b' holds ';', which no host name may; {ALLOWED}",
         f"{path}:4:5: a port must be a number from 1 to 65535, got '0'",

@@ -1,0 +1,111 @@
+"""What a job needs of its host for as long as it is there, and what a host lacks of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sshjobs.model.sizes import format_memory
+
+if TYPE_CHECKING:
+    from sshjobs.model.spec import JobSpec
+
+#: The most that a counter can have, and that a job can need of it; the most counters that a job or a host names.
+MAX_COUNT, MAX_COUNTERS = 1_000_000, 32
+#: What a counter may be called, and what it may not, as it has a key or an option of its own.
+COUNTER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+OWN_KEYS = ("cpus", "memory", "scratch", "slots", "gpus")
+
+
+class Needs(NamedTuple):
+    """What a job takes. As a tuple a larger one is greater: by cpus first, then by memory.
+
+    :ivar cpus: slots
+    :ivar memory: bytes; ``scratch``: bytes of free disk
+    :ivar counters: how much of each counter of the host, in the order of their names
+    """
+
+    cpus: int = 1
+    memory: int = 0
+    scratch: int = 0
+    counters: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        words = [f"cpus: {self.cpus}"] if self.cpus > 1 else []
+        words += [f"{key}: {format_memory(size)}" for key, size in (("memory", self.memory), ("scratch", self.scratch))
+                  if size]
+        words += [f"{name}: {number}" for name, number in self.counters]
+        return ", ".join(words)
+
+
+class Lack(NamedTuple):
+    """One thing of which a host has less than a job needs.
+
+    :ivar what: ``cpus``, ``memory``, ``scratch`` or the name of a counter
+    """
+
+    what: str
+    needs: int
+    has: int
+
+    def __str__(self) -> str:
+        """What the host has of it, in words."""
+        if self.what == "cpus":
+            return f"{self.has} slot{'s' * (self.has != 1)}"
+        if self.what == "memory":
+            return f"{shown_size(self.has)} of memory"
+        if self.what == "scratch":
+            return f"{shown_size(self.has)} of free disk"
+        return f"{self.has} of {self.what}" if self.has else f"no {self.what}"
+
+    @property
+    def ratio(self) -> float:
+        """How many times as much is needed as is there."""
+        return self.needs / self.has if self.has else float("inf")
+
+
+def no_host_has(needs: Needs | None, host: str, lacks: Sequence[Lack]) -> str:
+    """Say that no host has what a job needs.
+
+    :param host: the one that comes nearest to it
+    :param lacks: what that lacks
+    """
+    return f"no host has what it needs ({needs}): {host}, the nearest, has {' and '.join(map(str, lacks))}"
+
+
+def shown_size(size: int) -> str:
+    """Return a size for a person, rounded down: ``31.2G``."""
+    for unit, letter in ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M")):
+        if size >= unit:
+            return f"{size * 10 // unit / 10:g}{letter}"
+    return f"{size} bytes"
+
+
+def needs_of(spec: JobSpec) -> Needs | None:
+    """Return what a job needs; ``None`` for a slot and nothing else."""
+    # Asked for every job: most say nothing of all this.
+    cpus, memory, scratch, counters = spec.cpus, spec.memory, spec.scratch, spec.needs
+    if (cpus is None or cpus == 1) and memory is None and scratch is None and not counters:
+        return None
+    return Needs(cpus or 1, memory or 0, scratch or 0, tuple(sorted(counters.items())))
+
+
+def checked_counters(value: Any) -> dict[str, int]:
+    """Return counters by their names, with how much of each is needed.
+
+    :raises ValueError: they cannot be that; the text says what is wrong, to stand behind the name of the key
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError(f" must be a mapping of counters to numbers, got {value!r:.40}; write needs: {{license: 1}}")
+    if len(value) > MAX_COUNTERS:
+        raise ValueError(f" names {len(value):,} counters, the limit is {MAX_COUNTERS}; name fewer")
+    for name, number in value.items():
+        if name in OWN_KEYS:
+            raise ValueError(f" cannot count {name}" + ("" if name in ("slots", "gpus") else
+                             f", which is a key of its own; write {name}: beside needs:"))
+        if not isinstance(name, str) or not COUNTER.fullmatch(name):
+            raise ValueError(f" cannot count {name!r:.40}; use letters, digits, '_' and '-', and begin with a letter")
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MAX_COUNT:
+            raise ValueError(f" {name} must be a whole number from 1 to {MAX_COUNT:,}, got {number!r:.40}")
+    return dict(value)
