@@ -13,6 +13,7 @@ import click
 
 from sshjobs.errors import RunExistsError, UsageError, printable
 from sshjobs.model.host import Host
+from sshjobs.model.needs import Needs, needs_of
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_FREE
 from sshjobs.network.staging.inputs import Staging
@@ -46,15 +47,17 @@ def check(*, results: Path, name: str | None, ssh_config: str | None, transport:
 
 
 def show(specs: Iterable[JobSpec], hosts: Sequence[Host], *, earlier: Sequence[RunPaths] = (), as_json: bool,
-         verbose: bool = False) -> None:
+         verbose: bool = False, slots: int | None = None) -> None:
     """Print each job that would run, with the hosts that it may run on and its command.
 
     :param earlier: runs in which what is done counts as done
     :param verbose: all of each script, a line each
-    :raises UsageError: the ``hosts`` of a job match none, or a job cannot be called so; nothing was printed
+    :param slots: how many slots hosts have whose user says nothing about it
+    :raises UsageError: the ``hosts`` of a job match none, none has what a job needs, or a job cannot be called so;
+        nothing was printed
     """
     jobs, order, done = list(jobs_from(specs, hosts)), [host.name for host in hosts], 0
-    places = Places(hosts)
+    places = Places(hosts, slots)
     for job in jobs:
         job_directory_name(job.name)
         places.of(job)
@@ -88,22 +91,24 @@ def _told(jobs: Iterable[Job], places: Places, *, as_json: bool, verbose: bool) 
 
 
 class Places:
-    """Which hosts jobs may run on."""
+    """Which hosts jobs may run on, and have what they need as far as their user says what they have.
 
-    def __init__(self, hosts: Sequence[Host]):
-        self._schedule, self._order = Schedule(hosts), [host.name for host in hosts]
-        self._known: dict[tuple[tuple[str, ...], str | None], list[str]] = {}
+    :param slots: how many slots hosts have whose user says nothing about it
+    """
+
+    def __init__(self, hosts: Sequence[Host], slots: int | None = None):
+        self._schedule, self._order = Schedule(hosts, slots=slots), [host.name for host in hosts]
+        self._known: dict[tuple[tuple[str, ...], str | None, Needs | None], list[str]] = {}
 
     def of(self, job: Job) -> list[str]:
         """Return the names of the hosts that a job may run on, in the order of the hosts.
 
         :raises UsageError: there is none
         """
-        key = tuple(job.spec.hosts), job.only_host
+        key = tuple(job.spec.hosts), job.only_host, needs_of(job.spec)
         if key not in self._known:
             self._schedule.check(job)
-            names = self._schedule.eligible(job.spec, job.only_host)
-            self._known[key] = [name for name in self._order if name in names]
+            self._known[key] = self._schedule.able(job)
         return self._known[key]
 
     def text(self, names: Sequence[str]) -> str:

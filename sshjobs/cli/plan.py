@@ -62,7 +62,7 @@ def command(jobfile: str, against: tuple[str, ...], hosts: tuple[str, ...], slot
     specs = given.specs
     chosen = chosen or EMBEDDED
     runs = runs_from(results, against) if against else _newest(results, jobfile)
-    jobs, places = list(jobs_from(specs, chosen)), Places(chosen)
+    jobs, places = list(jobs_from(specs, chosen)), Places(chosen, slots)
     check_stages(job.spec for job in jobs)
     for job in jobs:
         job_directory_name(job.name)

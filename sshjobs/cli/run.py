@@ -84,7 +84,7 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
         from sshjobs.cli.dryrun import check, show
 
         check(**settings)
-        show(specs, chosen or EMBEDDED, earlier=runs, as_json=as_json, verbose=bool(verbose))
+        show(specs, chosen or EMBEDDED, earlier=runs, as_json=as_json, verbose=bool(verbose), slots=slots)
         return EXIT_OK
     stem = "stdin" if jobfile == "-" else Path(jobfile).stem
     if detach:

@@ -126,6 +126,8 @@ class NetworkContract(ABC):
     results_dir: str
     #: The hosts by name, in the user's order.
     hosts: dict[str, Host]
+    #: How many slots hosts have whose user says nothing about it; ``None``: as many as they have cores.
+    slots: int | None = None
     #: What a manager on this network goes by.
     clock: Clock = SYSTEM
 

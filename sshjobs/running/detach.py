@@ -39,7 +39,8 @@ def prepare(specs: Iterable[JobSpec], hosts: Sequence[Host], *, results: Path, o
     :param earlier: runs in which what is done counts as done
     :raises UsageError: something in it cannot be; there is no run then
     """
-    made = new_run(specs, hosts, results, name=name, stem=stem, jobfile=jobfile, options=options, earlier=earlier)
+    made = new_run(specs, hosts, results, name=name, stem=stem, jobfile=jobfile, options=options, earlier=earlier,
+                   slots=options.get("slots"))
     made.store.close()
     return made.paths
 

@@ -16,6 +16,7 @@ from sshjobs.errors import LocalError, NoHostError, SshjobsError
 from sshjobs.inputs.timespans import format_duration
 from sshjobs.model.causes import Cause
 from sshjobs.model.given import LONGEST_S, check, check_each, check_number
+from sshjobs.model.needs import no_host_has
 from sshjobs.model.spec import Attempt, Job, JobSpec, start_over
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, Outcome
 from sshjobs.network.contract import HERE, NetworkContract, News, RunIdentity, Warned
@@ -25,7 +26,7 @@ from sshjobs.running.newrun import new_run
 from sshjobs.scheduling.delays import delay_before
 from sshjobs.scheduling.elsewhere import failed_on
 from sshjobs.scheduling.failures import FAILURES
-from sshjobs.scheduling.retries import may_be_lost, retry_wanted
+from sshjobs.scheduling.retries import may_be_lost, needs_next, retry_wanted
 from sshjobs.scheduling.schedule import Schedule
 from sshjobs.scheduling.verdict import judge
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
@@ -78,7 +79,7 @@ class Manager(Endings):
         check("name", name, str, none=True)
         made = new_run(specs, list(network.hosts.values()), Path(network.results_dir), name=name, stem=stem,
                        jobfile=jobfile, options=options, stdin=stdin,
-                       manager=ManagerIdentity.this_process(), earlier=earlier)
+                       manager=ManagerIdentity.this_process(), earlier=earlier, slots=network.slots)
         self.carried = made.carried
         epoch = self._begin(network, made.paths, made.store, made.schedule)
         self._total = len(made.jobs)
@@ -100,7 +101,7 @@ class Manager(Endings):
         :raises RunBusyError: that manager is alive
         :raises StoreError: the store cannot be used
         """
-        epoch = self._begin(network, paths, RunStore.open(paths), Schedule(network.hosts.values()))
+        epoch = self._begin(network, paths, RunStore.open(paths), Schedule(network.hosts.values(), slots=network.slots))
         with RunReader.open(paths) as reader:
             summary = reader.summary()
             unfinished, cancelled = reader.load_unfinished(), reader.cancelled()
@@ -355,7 +356,8 @@ class Manager(Endings):
     def _conclude(self, job: Job, attempt: Attempt) -> bool:
         """Let a job end, or be tried again, after its newest attempt ended; tell whether it ended."""
         verdict = judge(job, cancelled=job in self._cancelled or self.ended_by is not None)
-        if verdict.again:
+        near = self.schedule.nearest(job) if verdict.again and not self.stays_open else None
+        if verdict.again and near is None:
             delay = delay_before(job)
             job.not_before = None if delay is None else self.clock.time() + delay
             self.books.move(job, STATE_FREE)
@@ -366,7 +368,8 @@ class Manager(Endings):
             self.handle_change(job)
             return False
         job.exit_status, job.signal = attempt.exit_status, attempt.signal
-        self._finish(job, verdict.outcome, verdict.reason)
+        reason = verdict.reason if near is None else f"{verdict.reason}; {no_host_has(needs_next(job), *near)}"
+        self._finish(job, verdict.outcome, reason)
         return True
 
     def _take_back_failures(self, job: Job, attempt: Attempt) -> None:
@@ -380,20 +383,30 @@ class Manager(Endings):
             self.hosts.ask_back(self.placement.unstarted(attempt.host))
 
     def _give_up_hopeless(self) -> None:
-        hopeless = self.schedule.hopeless()
+        hopeless = self.schedule.hopeless(patient=self.stays_open)
+        for job in self.schedule.stuck:
+            self._tell_stuck(job)
         if not hopeless:
             return
         hosts = {job: sorted(self.schedule.eligible(job.spec, job.only_host)) for job in hopeless}
         nobody_waits_but_for_them = len(self.unfinished()) == len(self.jobs) and not self.schedule.waiting and all(
             not self.stages.may_run(job) for job in self.unfinished() if job not in hosts)
-        if nobody_waits_but_for_them and all(hosts.values()):
+        nearest = {job: self.schedule.nearest(job) for job in hopeless}
+        if nobody_waits_but_for_them and all(hosts.values()) and not any(nearest.values()):
             for job in hopeless:
                 self.schedule.add(job)
             raise NoHostError("no host could be used, so nothing was run",
                               why="; ".join(trouble for trouble in self.hosts.watch.trouble.values() if trouble),
                               hint=f"mend one, then: sshjobs resume {self.paths.name}")
         for job, names in hosts.items():
-            self._finish(job, Outcome.SKIPPED, self.hosts.watch.why_hopeless(names))
+            self._finish(job, Outcome.SKIPPED, self.hosts.watch.why_hopeless(names) if (near := nearest[job]) is None
+                         else no_host_has(needs_next(job), *near))
+
+    def _tell_stuck(self, job: Job) -> None:
+        """Say why a job waits, where no host has what it needs and one may join."""
+        if (near := self.schedule.nearest(job)) is not None:
+            self.note(job, no_host_has(needs_next(job), *near))
+            self.handle_change(job)
 
     def _is_over(self) -> bool:
         if self.leaves or (self.until is not None and self.until()):

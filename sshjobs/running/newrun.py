@@ -45,26 +45,27 @@ class NewRun:
 def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, name: str | None = None,
             stem: str = "run", jobfile: bytes | None = None, options: Mapping[str, Any] | None = None,
             stdin: BinaryIO | None = None, manager: ManagerIdentity | None = None,
-            earlier: Sequence[RunPaths] = ()) -> NewRun:
+            earlier: Sequence[RunPaths] = (), slots: int | None = None) -> NewRun:
     """Make a run. It appears complete, or not at all.
 
     :param stdin: read to its end and kept with the run; every job reads it as its standard input
     :param manager: who carries it out; ``None`` where another process takes it over
     :param earlier: runs in which what is done counts as done
+    :param slots: how many slots hosts have whose user says nothing about it; ``None``: as many as they have cores
     :raises NoHostError: there is no host
-    :raises UsageError: ``hosts`` of a job match no host, a job cannot be called so, the run's name is taken, or a job
-        is at work in an earlier run
+    :raises UsageError: ``hosts`` of a job match no host, no host has what a job needs and none may join, a job cannot
+        be called so, the run's name is taken, or a job is at work in an earlier run
     :raises StoreError: it cannot be written
     """
     if not hosts:
         raise NoHostError("there is no host to run on", hint="name at least one")
-    schedule = Schedule(hosts)
+    schedule, patient = Schedule(hosts, slots=slots), bool((options or {}).get("stays_open"))
     jobs = list(jobs_from(specs, hosts))
     check_stages(job.spec for job in jobs)
     check_names(jobs, (options or {}).get("setup") or ())
     for job in jobs:
         job_directory_name(job.name)
-        schedule.check(job)
+        schedule.check(job, patient=patient)
     with carried_over(jobs, earlier, Staging()) as carried:
         for job in jobs:
             if job.state == STATE_FREE and not job.spec.after:

@@ -14,6 +14,7 @@ from sshjobs.running.setups import Setups
 from sshjobs.scheduling.hostwatch import HostWatch
 from sshjobs.scheduling.placement import Placement
 from sshjobs.scheduling.quarantine import Quarantine
+from sshjobs.scheduling.retries import needs_now
 from sshjobs.scheduling.schedule import Schedule
 from sshjobs.store import RunStore
 
@@ -75,6 +76,9 @@ class RunHosts:
         if not self._pulses:
             self._pulses_due = self._clock.monotonic() + PULSES_WITHIN
         self._pulses.update((name, {"at": at, **told}) for name, told in pulses.items())
+        for name, told in pulses.items():
+            if told.get("disk") is not None:
+                self._schedule.hosts.note_disk(name, told["disk"])
 
     def hand_over_pulses(self) -> None:
         """Hand to the store how hosts fare, where a commit comes anyway or that has waited long enough."""
@@ -99,8 +103,8 @@ class RunHosts:
             # It has booted since they were sent: those that it has not begun wait until it is prepared.
             self.ask_back(self.placement.unstarted(name))
         twin = self.watch.up(name, facts)
-        slots = self._network.hosts[name].slots or getattr(self._network, "slots", None) or facts["cores"]
-        self._schedule.hosts.up(name, slots)
+        slots = self._network.hosts[name].slots or self._network.slots or facts["cores"]
+        self._schedule.host_up(name, slots, facts.get("memory"), facts.get("disk"))
         self._store.set_host(name, "up", facts=facts, since=self._clock.time())
         if twin is not None:
             self._tell(Warned(name, twin))
@@ -177,8 +181,10 @@ class RunHosts:
     def set_slots(self, host: Host, slots: int) -> None:
         """Change how many jobs a host takes at a time; what runs there is left alone."""
         self._network.hosts[host.name] = host
+        # What was sent ahead was to run in turn with what is there, and not beside it.
+        self.ask_back(job for job in self.placement.unstarted(host.name) if needs_now(job) is not None)
         self._network.set_slots(host.name, slots)
-        self._schedule.hosts.set_slots(host.name, slots)
+        self._schedule.set_slots(host.name, slots)
 
     def ask_back(self, jobs: Iterable[Job]) -> None:
         """Take back from their hosts the jobs that have not started there."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from sshjobs.model.needs import Needs
 from sshjobs.model.spec import Job
 from sshjobs.scheduling.lines import Line
 from sshjobs.scheduling.retries import own_ends
@@ -19,22 +20,22 @@ def failed_on(job: Job) -> frozenset[str]:
 class Elsewhere:
     """Which jobs wait in lines that leave out hosts. Such a line is there as long as a job waits in it.
 
-    :param may_come: tells whether a host can be used, or may be soon
+    :param may_come: tells whether a host can be used for a job with such needs, or may be soon
     """
 
-    def __init__(self, may_come: Callable[[str], bool]):
+    def __init__(self, may_come: Callable[[str, Needs | None], bool]):
         self._may_come = may_come
         self._line_of: dict[Job, Line] = {}
 
     def __bool__(self) -> bool:
         return bool(self._line_of)
 
-    def hosts_for(self, job: Job, hosts: set[str]) -> frozenset[str] | None:
+    def hosts_for(self, job: Job, hosts: set[str], needs: Needs | None) -> frozenset[str] | None:
         """Return the hosts among these that a job is to be tried on; ``None`` where it need not be elsewhere, or where
         there is no other that can be used."""
         failed = failed_on(job)
         rest = frozenset(hosts - failed) if failed else frozenset[str]()
-        return rest if rest and len(rest) < len(hosts) and any(map(self._may_come, rest)) else None
+        return rest if rest and len(rest) < len(hosts) and self._any_may_come(rest, needs) else None
 
     def enter(self, job: Job, line: Line) -> None:
         """Note that a job waits in such a line."""
@@ -50,5 +51,8 @@ class Elsewhere:
 
     def stranded(self) -> list[Job]:
         """Return the jobs none of whose other hosts can be used any more."""
-        lines = {line for line in self._line_of.values() if not any(map(self._may_come, line.hosts))}
+        lines = {line for line in self._line_of.values() if not self._any_may_come(line.hosts, line.needs)}
         return [job for job, line in self._line_of.items() if line in lines] if lines else []
+
+    def _any_may_come(self, hosts: Iterable[str], needs: Needs | None) -> bool:
+        return any(self._may_come(host, needs) for host in hosts)

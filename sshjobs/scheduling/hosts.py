@@ -1,4 +1,4 @@
-"""The hosts of a run as the schedule sees them: which can be used, how many jobs each has, which have room."""
+"""The hosts of a run as the schedule sees them: which can be used, what each has and what of that is taken."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 
 from sshjobs.model.host import Host
+from sshjobs.model.needs import Needs
+from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN
 from sshjobs.scheduling.durations import SLOW, Durations
+from sshjobs.scheduling.lines import Line
 from sshjobs.scheduling.place import Place
 from sshjobs.scheduling.queue import Queue
 
@@ -24,17 +27,20 @@ class ScheduledHosts:
     """Keeps what is known of each host, and counts that follow from it. Every operation is O(1) in hosts.
 
     :param durations: how long jobs take where
+    :param slots: how many slots hosts have whose user says nothing about it; ``None``: as many as they have cores
     :ivar queue: every host: free (a slot is free), filling (more may be prefetched), busy (full, or nothing to do
         there), unknown (not reached, or away) and error (not usable until a person acts)
     :ivar brisk_slots: the slots of all hosts that can be used and are not slow
     :ivar idle: how many hosts have a free slot
     :ivar prefetching: hosts with prefetched jobs
     :ivar deferred: hosts that are deferred
-    :ivar dry: hosts without a job in any line of theirs
+    :ivar dry: hosts without a job for them in any line of theirs
     """
 
-    def __init__(self, hosts: Iterable[Host], durations: Durations, rng: random.Random | None = None):
-        self._places = {host.name: Place(host) for host in hosts}
+    def __init__(self, hosts: Iterable[Host], durations: Durations, rng: random.Random | None = None,
+                 slots: int | None = None):
+        self._slots = slots or 0
+        self._places = {host.name: self._place(host) for host in hosts}
         self.queue: Queue[str] = Queue(
             [STATE_UNKNOWN, STATE_FREE, FILLING, STATE_BUSY, STATE_ERROR], self._places)
         if rng is not None:
@@ -45,6 +51,9 @@ class ScheduledHosts:
         self.brisk_slots = self.idle = 0
         # As keys: what comes first there is chosen, and that must not hang on how this process hashes text.
         self.prefetching, self.deferred, self.dry = dict[str, None](), dict[str, None](), dict[str, None]()
+
+    def _place(self, host: Host) -> Place:
+        return Place(host, host.slots or self._slots)
 
     # -- all of them ---------------------------------------------------------------------------------------------
 
@@ -74,9 +83,9 @@ class ScheduledHosts:
         """Tell whether every host has enough to do for the moment, so that there is no hurry."""
         return self._up > 0 and not self._hungry
 
-    def may_come(self, host: str) -> bool:
-        """Tell whether a host can be used, or may be soon."""
-        return host in self._places and self._places[host].may_come
+    def may_come(self, host: str, needs: Needs | None) -> bool:
+        """Tell whether a host can be used for a job, or may be soon."""
+        return host in self._places and self._places[host].may_come and not self._places[host].lacks(needs)
 
     def fullest(self) -> str | None:
         """Return the host with most prefetched jobs for its slots; ``None`` where none are."""
@@ -85,17 +94,39 @@ class ScheduledHosts:
     # -- one of them ---------------------------------------------------------------------------------------------
 
     def slots(self, host: str) -> int:
-        """Return how many jobs a host takes at a time; 0 where it has not answered yet."""
+        """Return how many slots a host has; 0 where nobody knows yet."""
         return self._places[host].slots
 
     def load(self, host: str) -> int:
-        """Return how many attempts are on a host."""
+        """Return how many slots of a host are taken by attempts there, which are more than it has where some are
+        prefetched."""
         return self._places[host].load
 
-    def count(self, host: str, more: int) -> None:
-        """Count further attempts on a host, or fewer."""
-        self._places[host].load += more
+    def enter(self, host: str, job: Job, needs: Needs | None) -> None:
+        """Count an attempt of a job on a host."""
+        place = self._places[host]
+        if needs is None:
+            place.load += 1
+        else:
+            place.load += needs.cpus
+            place.room.hold(job, needs)
+            place.heavy += not place.room.share(place.slots).fits(needs)
         self.settle(host)
+
+    def leave(self, host: str, job: Job) -> None:
+        """Count it no more."""
+        place = self._places[host]
+        needs = place.room.free(job) if place.room else None
+        if needs is None:
+            place.load -= 1
+        else:
+            place.load -= needs.cpus
+            place.heavy -= not place.room.share(place.slots).fits(needs)
+        if place.dry and place.shelves:
+            # What did not fit may fit by now.
+            self.set_dry(host, False)
+        else:
+            self.settle(host)
 
     def is_up(self, host: str) -> bool:
         """Tell whether a host can be reached."""
@@ -118,7 +149,8 @@ class ScheduledHosts:
     def prefetch_limit(self, host: str) -> int:
         """Return how many jobs may be prefetched to a host: none as long as nobody knows how long jobs take,
         and none of long ones."""
-        return self._prefetch_limit(host, self._places[host])
+        place = self._places[host]
+        return 0 if place.heavy or place.kept_for is not None else self._prefetch_limit(host, place)
 
     def _prefetch_limit(self, host: str, place: Place) -> int:
         duration = self._durations.on(host)
@@ -135,7 +167,7 @@ class ScheduledHosts:
 
     def add(self, host: Host) -> Place:
         """Add a host, or one that comes back."""
-        place = self._places[host.name] = Place(host)
+        place = self._places[host.name] = self._place(host)
         if host.name in self.queue:
             self.queue.SetState(host.name, STATE_UNKNOWN)
         else:
@@ -148,15 +180,20 @@ class ScheduledHosts:
         self.dry.pop(host, None)
         return self._places.pop(host)
 
-    def up(self, host: str, slots: int) -> None:
-        """A host can be used, for so many jobs at a time."""
+    def up(self, host: str, slots: int, memory: int | None = None, disk: int | None = None) -> None:
+        """A host can be used, for so many jobs at a time.
+
+        :param memory: bytes that it has; ``disk``: bytes that are free there; 0 and ``None``: it did not tell
+        """
         place = self._places[host]
         self._up += not place.up
 
         def change() -> None:
             place.up, place.tried, place.slots = True, True, slots
 
+        place.room.learn(place.host, memory, disk)
         self._change(place, change)
+        self._resized(place)
 
     def down(self, host: str, *, lasting: bool) -> None:
         """A host cannot be used for now, or (``lasting``) until a person acts."""
@@ -178,7 +215,27 @@ class ScheduledHosts:
     def set_slots(self, host: str, slots: int) -> None:
         """Change how many jobs a host takes at a time; what runs there is left alone."""
         self._places[host].slots = slots
-        self.settle(host)
+        self._resized(self._places[host])
+
+    def note_disk(self, host: str, free: int) -> None:
+        """Note how much disk is free on a host by now, in bytes."""
+        place = self._places.get(host)
+        if place is not None and place.shelves:
+            place.room.note_disk(free)
+            self._resized(place)
+
+    def _resized(self, place: Place) -> None:
+        """Look again at what fits on a host of which more or less is there than before."""
+        place.heavy = place.room.count_heavy(place.slots) if place.room else 0
+        if place.dry and place.shelves:
+            self.set_dry(place.host.name, False)
+        else:
+            self.settle(place.host.name)
+
+    def keep_for(self, host: str, line: Line | None) -> None:
+        """Launch nothing on a host but a job of one line, or anything again."""
+        self._places[host].kept_for = line
+        self.set_dry(host, False)
 
     def _change(self, place: Place, change: Callable[[], None]) -> None:
         self._usable -= place.usable
@@ -214,7 +271,8 @@ class ScheduledHosts:
         """Put a host where it belongs after something about it has changed. This is done twice for every job."""
         place = self._places[host]
         load, slots, up = place.load, place.slots, place.up
-        limit = self._prefetch_limit(host, place)
+        # An agent counts jobs, not what they take: beside one that takes more than its share nothing is sent ahead.
+        limit = 0 if place.heavy or place.kept_for is not None else self._prefetch_limit(host, place)
         usable = up and not place.drained and not place.kept_away and place.prepared
         brisk = slots if usable and self._durations.slowness(host) <= SLOW else 0
         if brisk != place.brisk:

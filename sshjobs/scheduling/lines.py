@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
+from sshjobs.model.needs import Needs
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.scheduling.durations import Durations
 
@@ -72,10 +73,11 @@ class Line:
     their order, then the longest, so that no long job is left for the end. Operations are O(1) in jobs.
 
     :param priority: the line whose jobs come first has the highest
+    :param needs: what each of its jobs needs, ``None`` for a slot
     """
 
-    def __init__(self, hosts: set[str], durations: Durations, priority: int = 0):
-        self.hosts, self.priority = hosts, priority
+    def __init__(self, hosts: set[str], durations: Durations, priority: int = 0, needs: Needs | None = None):
+        self.hosts, self.priority, self.needs = hosts, priority, needs
         self._durations = durations
         #: By kind: its jobs, with the place of each in the order in which all came.
         self._rows: dict[int, Row] = {}
@@ -118,15 +120,25 @@ class Line:
                 return True
         return False
 
+    def jobs(self) -> list[Job]:
+        """Return all jobs in the order in which they came."""
+        jobs = {job: number for row in self._rows.values() for job, number in row.items()}
+        return sorted(jobs, key=jobs.__getitem__)
+
     def clear(self) -> list[Job]:
         """Take all jobs out and return them in the order in which they came."""
-        jobs = {job: number for row in self._rows.values() for job, number in row.items()}
+        jobs = self.jobs()
         self._rows.clear()
-        return sorted(jobs, key=jobs.__getitem__)
+        return jobs
 
     def rank(self) -> tuple[int, int]:
         """Return what orders lines: the line with the lowest comes first."""
         return -self.priority, min(map(Row.first, self._rows.values()))
+
+    def size_rank(self) -> tuple[bool, int, int, int, int]:
+        """Return what orders lines of one priority where jobs have needs: those come first that need most."""
+        cpus, memory, scratch, _ = self.needs or Needs()
+        return self.needs is None, -cpus, -memory, -scratch, self.rank()[1]
 
     def next_kind(self) -> int:
         """Return the kind whose turn it is."""
@@ -190,8 +202,8 @@ class Gate:
 class GatedLine(Line):
     """A line whose jobs may have to wait for others of their entry to end."""
 
-    def __init__(self, hosts: set[str], durations: Durations, priority: int, gate: Gate):
-        super().__init__(hosts, durations, priority)
+    def __init__(self, hosts: set[str], durations: Durations, priority: int, gate: Gate, needs: Needs | None = None):
+        super().__init__(hosts, durations, priority, needs)
         self.gate = gate
         gate.lines.append(self)
 
@@ -202,10 +214,12 @@ def is_closed(line: Line) -> bool:
 
 
 #: What jobs that wait in one line have in common: the words of ``hosts``, the host of a ``per_host`` job, the priority,
-#: the entry of those that have to wait for each other, and the hosts that it is left to, where others are left out.
-LineKey = tuple[tuple[str, ...], str | None, int, str | None, frozenset[str] | None]
+#: the entry of those that have to wait for each other, the hosts that it is left to, where others are left out, and
+#: what each needs.
+LineKey = tuple[tuple[str, ...], str | None, int, str | None, frozenset[str] | None, Needs | None]
 
 
-def key_of(spec: JobSpec, only_host: str | None, left: frozenset[str] | None) -> LineKey:
+def key_of(spec: JobSpec, only_host: str | None, left: frozenset[str] | None, needs: Needs | None) -> LineKey:
     """Return which line a job waits in."""
-    return tuple(spec.hosts), only_host, spec.priority, None if spec.max_parallel is None else spec.entry_name, left
+    return (tuple(spec.hosts), only_host, spec.priority, None if spec.max_parallel is None else spec.entry_name, left,
+            needs)

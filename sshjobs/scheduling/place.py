@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from sshjobs.model.host import Host
+from sshjobs.model.needs import Lack, Needs
 from sshjobs.scheduling.lines import Line, is_closed
+from sshjobs.scheduling.room import Free, Room
+from sshjobs.scheduling.shelf import Shelf
 
 
 class Place:
     """What the schedule knows of one host."""
 
-    __slots__ = ("brisk", "deferred_until", "drained", "dry", "host", "hungry", "idle", "in_vain", "kept_away",
-                 "lines", "load", "prepared", "round_trip", "slots", "tried", "up")
+    __slots__ = ("brisk", "deferred_until", "drained", "dry", "heavy", "host", "hungry", "idle", "in_vain", "kept_away",
+                 "kept_for", "lines", "load", "prepared", "room", "round_trip", "said_slots", "shelves", "slots",
+                 "tried", "up")
 
-    def __init__(self, host: Host):
+    def __init__(self, host: Host, slots: int):
         self.host = host
-        #: The lines that jobs wait in that may run here.
+        #: How many slots people say that it has; 0 where they leave that to it.
+        self.said_slots = slots
+        #: The lines that jobs wait in that may run here; those of jobs with needs stand in shelves.
         self.lines: list[Line] = []
-        #: How many jobs it takes at a time, and how many are there.
+        self.shelves: list[Shelf] = []
+        #: How many slots it has, 0 where nobody knows, and how many are taken.
         self.slots = self.load = 0
+        #: What it has beside that; how many of its jobs hold more than their share of it.
+        self.room = Room(host)
+        self.heavy = 0
+        #: The line whose jobs have been passed over for so long that nothing else is launched here before one of them.
+        self.kept_for: Line | None = None
         #: It can be reached; it is known whether it can.
         self.up = self.tried = False
         #: Nothing more is launched here: a person wants that, or jobs go wrong here.
         self.drained = self.kept_away = False
         #: Nothing has to be done there before jobs are launched.
         self.prepared = True
-        #: No line of it had a job, the last time that one was looked for.
+        #: No line of it had a job for it, the last time that one was looked for.
         self.dry = False
         self.round_trip = 0.0
         #: A slow host that gets nothing at the end has the time from which on that makes no sense any more.
@@ -49,9 +61,22 @@ class Place:
     @property
     def is_wanted(self) -> bool:
         """Whether a job waits that may run here."""
-        return any(line and not is_closed(line) for line in self.lines)
+        return any(line and not is_closed(line) for line in self.lines) or any(
+            not shelf.is_closed and any(not self.lacks(needs) for needs in shelf.needs()) for shelf in self.shelves)
 
     @property
     def may_be_used(self) -> bool:
         """Whether it is there, and no person wants it left alone."""
         return self.up and not self.drained
+
+    def free(self) -> Free:
+        """Return what one more job may take here: what is left, or, where it would be prefetched, its share."""
+        return self.room.left(self.slots - self.load) if self.load < self.slots else self.room.share(self.slots)
+
+    def has_room(self, line: Line) -> bool:
+        """Tell whether a job of a line may be launched here at once, as far as other jobs go."""
+        return self.kept_for in (None, line) and (line.needs is None or self.free().fits(line.needs))
+
+    def lacks(self, needs: Needs | None) -> list[Lack]:
+        """Return of what it will never have enough for a job, as far as that is known."""
+        return [] if needs is None else self.room.lacks(needs, self.slots or self.said_slots)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from sshjobs.model.causes import GIVEN_BACK, LASTING, Cause
 from sshjobs.model.given import LONGEST_S
+from sshjobs.model.needs import Needs, needs_of
 from sshjobs.model.retrying import again_after
 from sshjobs.model.sizes import MAX_MEMORY
 from sshjobs.model.spec import Attempt, Job, JobSpec
@@ -32,7 +34,7 @@ def retry_wanted(job: Job, outcome: Outcome) -> bool:
     return own[outcome] <= again.times
 
 
-def own_ends(attempts: list[Attempt]) -> Counter[Outcome]:
+def own_ends(attempts: Iterable[Attempt]) -> Counter[Outcome]:
     """Return how often attempts of a job came to each end of the job's own; hosts that failed it count for none."""
     return Counter(attempt.outcome for attempt in attempts
                    if attempt.outcome in JOB_OUTCOMES and not is_hosts_fault(attempt))
@@ -44,11 +46,26 @@ def launched_with(job: Job, attempt: Attempt) -> JobSpec:
 
     It follows from those alone, so that every manager comes to the same.
     """
-    spec = job.spec
+    return _after(job.spec, () if isinstance(job.spec.retries, int) else job.attempts[:job.attempts.index(attempt)])
+
+
+def needs_next(job: Job) -> Needs | None:
+    """Return what the next attempt of a job needs; ``None`` for a slot and nothing else."""
+    needs = needs_of(job.spec)
+    return needs if needs is None or not job.attempts else needs_of(_after(job.spec, job.attempts))
+
+
+def needs_now(job: Job) -> Needs | None:
+    """Return what the newest attempt of a job was launched with a need of."""
+    needs = needs_of(job.spec)
+    return needs if needs is None else needs_of(_after(job.spec, job.attempts[:-1]))
+
+
+def _after(spec: JobSpec, attempts: Sequence[Attempt]) -> JobSpec:
     if isinstance(spec.retries, int):
         return spec
     memory = timeout = 1.0
-    for outcome, ends in own_ends(job.attempts[:job.attempts.index(attempt)]).items():
+    for outcome, ends in own_ends(attempts).items():
         again = again_after(spec.retries, outcome)
         # A person may have had it tried again more often than that.
         for _ in range(0 if again is None else min(ends, again.times)):

@@ -7,70 +7,98 @@ from collections.abc import Iterable
 
 from sshjobs.errors import UsageError
 from sshjobs.model.host import Host
+from sshjobs.model.needs import Lack, no_host_has
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_ERROR, STATE_FREE
 from sshjobs.scheduling.delays import Delays
 from sshjobs.scheduling.durations import SLOW, Durations
 from sshjobs.scheduling.elsewhere import Elsewhere
 from sshjobs.scheduling.hosts import FILLING, ScheduledHosts
-from sshjobs.scheduling.lines import Gate, GatedLine, Line, LineKey, is_closed, key_of
+from sshjobs.scheduling.lines import Gate, GatedLine, Line, is_closed
+from sshjobs.scheduling.lineup import Lineup
 from sshjobs.scheduling.near import Near
+from sshjobs.scheduling.packing import Packing
+from sshjobs.scheduling.place import Place
+from sshjobs.scheduling.retries import needs_next, needs_now
 
 
 class Schedule:
     """Assigns waiting jobs to hosts with room. Every operation is O(1) in jobs and hosts, but for the number of
-    different host selections.
+    different host selections; with needs see :class:`Shelf` and :class:`Packing`.
 
     :param hosts: all hosts of the run
     :param rng: where the choice among hosts with room comes from
+    :param slots: how many slots hosts have whose user says nothing about it; ``None``: as many as they have cores
     """
 
-    def __init__(self, hosts: Iterable[Host], rng: random.Random | None = None):
+    def __init__(self, hosts: Iterable[Host], rng: random.Random | None = None, slots: int | None = None):
         self.durations = Durations()
-        self.hosts = ScheduledHosts(hosts, self.durations, rng)
-        self._lines: dict[LineKey, Line] = {}
+        self.hosts = ScheduledHosts(hosts, self.durations, rng, slots)
+        self._lines = Lineup(self.hosts, self.durations)
+        #: The line that each job with needs waits in.
+        self._line_of: dict[Job, Line] = {}
+        #: Lines for whose jobs a host was found that has, or may have, what they need.
+        self._fitting: set[Line] = set()
+        #: Who goes first, as soon as a job has needs.
+        self._packing: Packing | None = None
+        #: Lines whose jobs may have become hopeless; ``None``: any.
+        self._doubtful: dict[Line, None] | None = {}
         #: Jobs that wait for a time; jobs that are to be tried again on another host.
         self.delays = Delays()
         self._elsewhere = Elsewhere(self.hosts.may_come)
         #: Jobs that had better run where their files are.
         self._near = Near()
-        #: By the name of the entry whose jobs have to wait for each other.
-        self._gates: dict[str, Gate] = {}
         self._entered = 0
         self.waiting = 0
         #: How many of those that wait can have no host for now, because as many of their entry run as may.
         self._held = 0
         #: Launch nothing for now: a person wants that.
         self.paused = False
+        #: Jobs that need what no host has were to wait because hosts may join; those found by the last look.
+        self._patient = False
+        self.stuck: list[Job] = []
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
     def eligible(self, spec: JobSpec, only_host: str | None = None) -> frozenset[str]:
         """Return the names of the hosts on which a job may run; none where those that it was made for have left."""
-        return frozenset(self._line(spec, only_host).hosts)
+        return frozenset(self._lines.selected(spec, only_host))
 
-    def check(self, job: Job) -> None:
-        """:raises UsageError: no host of the run matches the ``hosts`` of a new job"""
-        if not self._line(job.spec, job.only_host).hosts:
+    def able(self, job: Job) -> list[str]:
+        """Return those of them, in the user's order, that have what a job needs next, as far as is known."""
+        needs, chosen = needs_next(job), self._lines.selected(job.spec, job.only_host)
+        return [name for name in self.hosts if name in chosen and not self.hosts[name].lacks(needs)]
+
+    def nearest(self, job: Job) -> tuple[str, list[Lack]] | None:
+        """Return which host comes nearest to what a job needs next, and what it lacks, where none has it; ``None``
+        where one may have it, or none may be used."""
+        needs = needs_next(job)
+        if needs is None:
+            return None
+        chosen = self._lines.selected(job.spec, job.only_host)
+        lacks = {name: self.hosts[name].lacks(needs) for name in self.hosts
+                 if name in chosen and not self._is_out(name)}
+        if not lacks or not all(lacks.values()):
+            return None
+        host = min(lacks, key=lambda name: (len(lacks[name]), max(lack.ratio for lack in lacks[name])))
+        return host, lacks[host]
+
+    def check(self, job: Job, *, patient: bool = False) -> None:
+        """Refuse a new job that can never run.
+
+        :param patient: hosts that have what it needs may join
+        :raises UsageError: no host of the run matches its ``hosts``, or has what it needs
+        """
+        if not self._lines.selected(job.spec, job.only_host):
             raise UsageError(f"no host matches {', '.join(job.spec.hosts) or job.only_host}", where=job.name,
                              hint=f"the hosts are {', '.join(self.hosts.names[:8])}")
-
-    def _line(self, spec: JobSpec, only_host: str | None, left: frozenset[str] | None = None) -> Line:
-        key = key_of(spec, only_host, left)
-        line = self._lines.get(key)
-        if line is None:
-            names = (only_host,) if only_host else self.hosts
-            chosen = set(left) if left is not None else {
-                name for name in names if name in self.hosts and self.hosts[name].host.matches(spec.hosts)}
-            if spec.max_parallel is None:
-                line = Line(chosen, self.durations, spec.priority)
-            else:
-                gate = self._gates.setdefault(spec.entry_name, Gate(spec.max_parallel))
-                line = GatedLine(chosen, self.durations, spec.priority, gate)
-            self._lines[key] = line
-            for name in chosen:
-                self.hosts[name].lines.append(line)
-        return line
+        needs = None if patient else needs_next(job)
+        if needs is None or (line := self._lines.line(job.spec, job.only_host, None, needs)) in self._fitting:
+            return
+        if (nearest := self.nearest(job)) is not None:
+            raise UsageError(no_host_has(needs, *nearest), where=job.name,
+                             hint="lower its needs, or name a host that has more")
+        self._fitting.add(line)
 
     def add(self, job: Job, at: float | None = None, near: str | None = None) -> None:
         """Let a job wait for a host. One that no host matches is :meth:`hopeless`.
@@ -83,13 +111,26 @@ class Schedule:
         if at is not None:
             self.delays.add(job, at)
             return
-        line = self._line(job.spec, job.only_host)
-        left = None if job.spec.retry_on == "any" else self._elsewhere.hosts_for(job, line.hosts)
+        needs = needs_next(job)
+        line = self._lines.line(job.spec, job.only_host, None, needs)
+        left = None if job.spec.retry_on == "any" else self._elsewhere.hosts_for(job, line.hosts, needs)
         if left is not None:
-            line = self._line(job.spec, job.only_host, left)
+            line = self._lines.line(job.spec, job.only_host, left, needs)
             self._elsewhere.enter(job, line)
         line.add(job, self._entered)
         self._entered += 1
+        if needs is not None:
+            self._line_of[job] = line
+            self._lines.shelf_of[line].put(line)
+            if self._packing is None:
+                self._packing = Packing(self.hosts)
+                for one in self._lines.all():
+                    if one:
+                        self._packing.waits(one)
+        if self._packing is not None:
+            self._packing.waits(line)
+        if self._doubtful is not None:
+            self._doubtful[line] = None
         self._count_waiting(line, 1)
         self._moisten(line)
 
@@ -99,30 +140,31 @@ class Schedule:
             self._near.forget(job)
         if self.delays.discard(job):
             return True
-        line = self._elsewhere.line_of(job) or self._line(job.spec, job.only_host)
+        line = self._elsewhere.line_of(job) or self._line_of.get(job) or self._lines.line(job.spec, job.only_host)
         if not line.remove(job):
             return False
-        self._count_waiting(line, -1)
-        self._leave_elsewhere(job)
+        self._left(line, job)
         return True
 
     def has_another_host(self, job: Job) -> bool:
         """Tell whether there is a host for a job beside those that it failed on."""
-        return self._elsewhere.hosts_for(job, self._line(job.spec, job.only_host).hosts) is not None
+        hosts = self._lines.selected(job.spec, job.only_host)
+        return self._elsewhere.hosts_for(job, hosts, needs_next(job)) is not None
 
-    def _leave_elsewhere(self, job: Job) -> None:
+    def _left(self, line: Line, job: Job) -> None:
         """Note that a job has left its line. A line that leaves hosts out goes when nobody waits in it any more: there
         may be as many of them as jobs."""
+        self._count_waiting(line, -1)
         if self._near:
             self._near.forget(job)
-        line = self._elsewhere.leave(job) if self._elsewhere else None
-        if line is None or line:
-            return
-        self._lines = {key: one for key, one in self._lines.items() if one is not line}
-        for name in line.hosts:
-            self.hosts[name].lines.remove(line)
-        if isinstance(line, GatedLine):
-            line.gate.lines.remove(line)
+        if self._packing is not None:
+            self._line_of.pop(job, None)
+            if not line:
+                self._packing.emptied(line)
+                if line.needs is not None:
+                    self._lines.shelf_of[line].drop(line)
+        if self._elsewhere and self._elsewhere.leave(job) is not None and not line:
+            self._lines.forget(line)
 
     def _unstrand(self) -> None:
         """Let jobs run on any host again where no other than those that they failed on can be used any more."""
@@ -136,16 +178,17 @@ class Schedule:
             line.gate.waiting += more
             self._held += more if line.gate.closed else 0
 
-    def _count_taken(self, line: Line, more: int) -> None:
-        """Count jobs of a line that are on hosts."""
-        if not isinstance(line, GatedLine):
-            return
-        gate, before = line.gate, line.gate.closed
+    def _count_taken(self, gate: Gate, more: int) -> None:
+        """Count jobs of an entry that are on hosts."""
+        before = gate.closed
         gate.taken += more
         if gate.closed is not before:
             self._held += gate.waiting if gate.closed else -gate.waiting
-            for one in () if gate.closed else gate.lines:
-                self._moisten(one)
+            for one in gate.lines:
+                if not gate.closed:
+                    self._moisten(one)
+                if self._packing is not None and one:
+                    (self._packing.emptied if gate.closed else self._packing.waits)(one)
 
     def _moisten(self, line: Line) -> None:
         """Have hosts that had nothing to do look at a line again."""
@@ -168,10 +211,11 @@ class Schedule:
                 break
             host = hosts.queue.ChooseRandom(state)
             place = hosts[host]
-            lines = sorted((line for line in place.lines if line and not is_closed(line)), key=Line.rank)
+            lines = self._offers(place)
             line = next((line for line in lines if self._too_slow(host, line) is None), None)
             if line is None:
                 if lines:
+                    self._lose(host)
                     hosts.defer(host, now + (self._too_slow(host, lines[0]) or 0.0))
                 else:
                     hosts.set_dry(host, True)
@@ -190,15 +234,23 @@ class Schedule:
     def _nearer(self, job: Job, line: Line) -> str | None:
         """Return the host that a job had better run on, where it can run there at once."""
         host = self._near.host_of(job) if self._near else None
-        if host is None or host not in line.hosts or not self.hosts[host].idle:
+        if host is None or host not in line.hosts or not self.hosts[host].idle or not self.hosts[host].has_room(line):
             return None
         return host if self._too_slow(host, line) is None else None
 
+    def _offers(self, place: Place) -> list[Line]:
+        """Return the lines that a host may be given a job of now, the first of them first."""
+        if self._packing is not None and (place.shelves or place.kept_for is not None):
+            return self._packing.offers(place)
+        return sorted((line for line in place.lines if line and not is_closed(line)), key=Line.rank)
+
     def _leave_line(self, line: Line, job: Job, host: str) -> None:
-        self._count_waiting(line, -1)
-        self._leave_elsewhere(job)
-        self._count_taken(line, 1)
-        self.hosts.count(host, 1)
+        self.hosts.enter(host, job, line.needs)
+        self._left(line, job)
+        if isinstance(line, GatedLine):
+            self._count_taken(line.gate, 1)
+        if self._packing is not None:
+            self._packing.launched(line)
 
     def _too_slow(self, host: str, line: Line) -> float | None:
         """Return the seconds that the next job of a line would take on a host, if others are likely to be through
@@ -219,48 +271,69 @@ class Schedule:
             place = self.hosts[host]
             if place.deferred_until is not None and now >= place.deferred_until:
                 place.in_vain = True
-            if any(line and self._too_slow(host, line) is None for line in place.lines):
+            if any(self._too_slow(host, line) is None for line in self._offers(place)):
                 freed.append(host)
         for host in freed:
             self.hosts.end_deferral(host)
         return bool(freed)
 
     def next_for(self, host: str) -> Job | None:
-        """Take the next job out of its line that may run on a host which jobs are kept away from, whether it has room
-        or not. ``None`` also where a person wants nothing launched there, or at all."""
+        """Take the next job out of its line that may run on a host which jobs are kept away from, whether it has a free
+        slot or not, where nothing there has needs. ``None`` also where a person wants nothing launched there, or at
+        all."""
         place = self.hosts[host]
-        lines = [line for line in place.lines if line and not is_closed(line)]
-        if not lines or self.paused or not place.may_be_used or not place.prepared:
+        if self.paused or not place.may_be_used or not place.prepared or (place.room and place.load >= place.slots):
             return None
-        line = min(lines, key=Line.rank)
+        lines = self._offers(place)
+        if not lines:
+            return None
+        line = lines[0]
         job = line.take(host, spare=False)
         self._leave_line(line, job, host)
         return job
 
-    def hopeless(self) -> list[Job]:
-        """Take out and return the jobs none of whose hosts can be used any more."""
+    def hopeless(self, *, patient: bool = False) -> list[Job]:
+        """Take out and return the jobs none of whose hosts can be used any more, or has what they need.
+
+        :param patient: what needs more than any host has waits for hosts that may join, and is put into :attr:`stuck`
+            once it was found
+        """
+        if patient is not self._patient:
+            self._doubtful = None
+        self._patient, self.stuck = patient, []
+        if self._doubtful is not None and not self._doubtful:
+            return []
+        doubtful, self._doubtful = self._lines.all() if self._doubtful is None else self._doubtful, {}
         lost: list[Job] = []
-        for line in list(self._lines.values()):
-            if line and all(self.hosts.queue.StateOf(name) == STATE_ERROR for name in line.hosts):
-                jobs = line.clear()
-                self._count_waiting(line, -len(jobs))
-                for job in jobs:
-                    self._leave_elsewhere(job)
-                lost.extend(jobs)
+        for line in [line for line in doubtful if line and self._is_hopeless(line)]:
+            if patient and not all(self._is_out(name) for name in line.hosts):
+                self.stuck += line.jobs()
+                continue
+            jobs = line.clear()
+            for job in jobs:
+                self._left(line, job)
+            lost.extend(jobs)
         return lost
+
+    def _is_hopeless(self, line: Line) -> bool:
+        return all(self._is_out(name) or self.hosts[name].lacks(line.needs) for name in line.hosts)
+
+    def _is_out(self, host: str) -> bool:
+        return self.hosts.queue.StateOf(host) == STATE_ERROR
 
     # -- hosts ---------------------------------------------------------------------------------------------------
 
     def occupy(self, host: str, job: Job) -> None:
-        """Count an attempt of a job on a host."""
-        self._count_taken(self._line(job.spec, job.only_host), 1)
-        self.hosts.count(host, 1)
+        """Count the newest attempt of a job, which an earlier manager has launched, on its host."""
+        if job.spec.max_parallel is not None:
+            self._count_taken(self._lines.gate(job.spec), 1)
+        self.hosts.enter(host, job, needs_now(job))
 
     def vacate(self, host: str, job: Job) -> None:
         """Count an attempt of a job on a host no more."""
-        if self._gates:
-            self._count_taken(self._line(job.spec, job.only_host), -1)
-        self.hosts.count(host, -1)
+        if job.spec.max_parallel is not None:
+            self._count_taken(self._lines.gate(job.spec), -1)
+        self.hosts.leave(host, job)
 
     def note_duration(self, spec: JobSpec, host: str, seconds: float) -> None:
         """Note how long a job took on a host, before its slot is vacated."""
@@ -283,12 +356,41 @@ class Schedule:
 
     def usable_for(self, job: Job, but: str) -> bool:
         """Tell whether there is any host but one on which a job may be launched."""
-        return any(name != but and self.hosts[name].usable for name in self._line(job.spec, job.only_host).hosts)
+        needs = needs_next(job)
+        return any(name != but and self.hosts[name].usable and not self.hosts[name].lacks(needs)
+                   for name in self._lines.selected(job.spec, job.only_host))
+
+    def host_up(self, host: str, slots: int, memory: int | None = None, disk: int | None = None) -> None:
+        """A host can be used, for so many jobs at a time.
+
+        :param memory: bytes that it has; ``disk``: bytes that are free there; 0 and ``None``: it did not tell
+        """
+        self.hosts.up(host, slots, memory, disk)
+        self._look_again(host)
+
+    def set_slots(self, host: str, slots: int) -> None:
+        """Change how many slots a host has; what runs there is left alone."""
+        self.hosts.set_slots(host, slots)
+        self._look_again(host)
+
+    def _look_again(self, host: str) -> None:
+        """Find out what follows for jobs from what became known about a host."""
+        self._doubtful = None
+        self._fitting.clear()
+        place = self.hosts[host]
+        if not place.usable or (place.kept_for is not None and place.lacks(place.kept_for.needs)):
+            self._lose(host)
+        self._unstrand()
+
+    def _lose(self, host: str) -> None:
+        """Keep a host for no line any more."""
+        if self._packing is not None:
+            self._packing.lost(host)
 
     def host_down(self, host: str, *, lasting: bool) -> None:
         """A host cannot be used for now, or (``lasting``) until a person acts."""
         self.hosts.down(host, lasting=lasting)
-        self._unstrand()
+        self._look_again(host)
 
     def drain(self, host: str, drained: bool) -> None:
         """Launch nothing more on a host because a person wants that, or use it again."""
@@ -304,21 +406,15 @@ class Schedule:
 
     def _mark(self, host: str, mark: str, value: bool) -> None:
         self.hosts.mark(host, mark, value)
-        self._unstrand()
+        self._look_again(host)
 
     def add_host(self, host: Host) -> None:
         """Add a host; jobs that wait for a selection that it matches may run there."""
-        place = self.hosts.add(host)
-        for (selectors, only_host, _, _, left), line in self._lines.items():
-            if left is not None:
-                continue
-            if only_host == host.name or (only_host is None and host.matches(selectors)):
-                line.hosts.add(host.name)
-                place.lines.append(line)
+        self._lines.add_host(self.hosts.add(host))
+        self._look_again(host.name)
 
     def remove_host(self, host: str) -> None:
         """Forget a host on which nothing runs. Jobs that wait for it alone become hopeless."""
         self.host_down(host, lasting=True)
-        for line in self.hosts.remove(host).lines:
-            line.hosts.discard(host)
+        self._lines.remove_host(self.hosts.remove(host))
         self.durations.forget_host(host)

@@ -27,7 +27,7 @@ def failing(spec: JobSpec, *hosts: str, index: int = 0) -> Job:
 def schedule(*names: str, slots: int = 1, up: bool = True) -> Schedule:
     made = Schedule([Host(name) for name in names], random.Random(1))
     for name in names if up else ():
-        made.hosts.up(name, slots)
+        made.host_up(name, slots)
     return made
 
 
@@ -113,7 +113,7 @@ def test_a_job_waits_for_another_host_than_those_that_it_failed_on():
     assert made.next() is None, "a and b are free"
     made.vacate("c", blocker)
     assert made.next() == (job, "c")
-    assert not made._elsewhere and all(key[-1] is None for key in made._lines), "nothing of it is left"
+    assert not made._elsewhere and all(key[4] is None for key in made._lines._lines), "nothing of it is left"
 
 
 def test_a_job_that_failed_everywhere_runs_anywhere():
@@ -145,11 +145,11 @@ def test_a_job_whose_other_hosts_cannot_be_used_any_more_runs_where_it_can(how):
 
 def test_a_host_that_nobody_has_heard_of_yet_is_waited_for():
     made = schedule("a", "b", up=False)
-    made.hosts.up("a", 1)
+    made.host_up("a", 1)
     job = failing(ELSEWHERE, "a")
     made.add(job)
     assert made.next() is None
-    made.hosts.up("b", 1)
+    made.host_up("b", 1)
     assert made.next() == (job, "b")
 
 
@@ -164,7 +164,7 @@ def test_what_waits_for_another_host_keeps_to_its_limit_and_can_be_taken_out():
     made.vacate("b", first)
     assert made.remove(second)
     assert made.next() is None and made.waiting == 0
-    assert all(key[-1] is None for key in made._lines)
+    assert all(key[4] is None for key in made._lines._lines)
 
 
 def test_jobs_without_a_word_about_it_run_where_there_is_room():

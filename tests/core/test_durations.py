@@ -37,7 +37,7 @@ def play(specs: list[JobSpec], seconds: dict[str, float], hosts: dict[str, float
     for job in jobs_from(specs, list(map(Host, hosts))):
         made.add(job)
     for host in hosts:
-        made.hosts.up(host, 1)
+        made.host_up(host, 1)
     now, number = 0.0, 0
     running: list[tuple[float, int, Job, str]] = []
     starts: list[tuple[float, str, str]] = []
@@ -148,7 +148,7 @@ def test_a_row_holds_no_memory_for_jobs_that_have_gone():
 def test_every_job_is_taken_once_and_can_be_taken_out():
     hosts = [Host("a")]
     made = Schedule(hosts, random.Random(7))
-    made.hosts.up("a", 1000)
+    made.host_up("a", 1000)
     jobs = list(jobs_from([JobSpec(argv=["x"], name=f"x{n}") for n in range(3 * MAX_KINDS)], hosts))
     for job in jobs:
         made.add(job)

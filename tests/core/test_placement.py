@@ -18,14 +18,14 @@ def full(jobs: int, *, hosts: list[str] | None = None) -> tuple[Schedule, Placem
     """Return a schedule of which one host has all jobs, one a slot too many for each after the first, at time 0."""
     schedule = Schedule([A, B], random.Random(7))
     placement = Placement(schedule)
-    schedule.hosts.up("a", 1)
+    schedule.host_up("a", 1)
     placed = list(jobs_from([JobSpec("true", name=f"j{n}", hosts=hosts or []) for n in range(jobs)], [A, B]))
     for job in placed:
         job.new_attempt("a", f"t-{job.name}")
         schedule.occupy("a", job)
         placement.enter(job, "a", 0.0)
     placed[0].attempts[-1].started = 1.0
-    schedule.hosts.up("b", 1)
+    schedule.host_up("b", 1)
     return schedule, placement, placed
 
 
@@ -72,7 +72,7 @@ def test_as_many_are_prefetched_as_end_within_the_horizon_and_two_round_trips() 
 
     def limit(seconds: float, ended: int = 1000, slots: int = 1, round_trip: float = 0.0) -> int:
         schedule = Schedule([A], random.Random(7))
-        schedule.hosts.up("a", slots)
+        schedule.host_up("a", slots)
         schedule.hosts.note_round_trip("a", round_trip)
         for _ in range(ended):
             schedule.note_duration(spec, "a", seconds)
@@ -90,13 +90,13 @@ def test_as_many_are_prefetched_as_end_within_the_horizon_and_two_round_trips() 
 def test_a_job_goes_back_to_a_host_where_it_has_failed_if_that_is_the_only_one_up() -> None:
     for other_is_up in (False, True):
         schedule = Schedule([A, B], random.Random(7))
-        schedule.hosts.up("a", 1)
+        schedule.host_up("a", 1)
         tried, fresh = jobs_from([JobSpec("true", name="tried"), JobSpec("true", name="fresh")], [A, B])
         tried.new_attempt("a", "t-1")
         schedule.add(tried)
         schedule.add(fresh)
         if other_is_up:
-            schedule.hosts.up("b", 1)
+            schedule.host_up("b", 1)
             schedule.occupy("b", tried)
         assert schedule.next() == (fresh if other_is_up else tried, "a")
 
@@ -104,8 +104,8 @@ def test_a_job_goes_back_to_a_host_where_it_has_failed_if_that_is_the_only_one_u
 def test_hosts_are_up_until_the_last_has_gone() -> None:
     schedule = Schedule([A, B], random.Random(7))
     assert not schedule.hosts.any_up()
-    schedule.hosts.up("a", 1)
-    schedule.hosts.up("b", 1)
+    schedule.host_up("a", 1)
+    schedule.host_up("b", 1)
     schedule.host_down("a", lasting=False)
     assert schedule.hosts.any_up() and schedule.hosts.is_up("b") and not schedule.hosts.is_up("a")
     schedule.host_down("b", lasting=True)

@@ -26,7 +26,7 @@ def a_spoils_jobs() -> tuple[Schedule, Quarantine, list[tuple[str, bool, str]]]:
     """Two hosts that have done well, and one of them, a, that is kept away since it has failed many."""
     schedule, said = Schedule([Host("a"), Host("b")]), list[tuple[str, bool, str]]()
     for host in "ab":
-        schedule.hosts.up(host, 1)
+        schedule.host_up(host, 1)
     quarantine = Quarantine(schedule, "ab", lambda *words: said.append(words))
     for host in "ab" * 30:
         quarantine.note(*end(host, "succeeded"), 0.0)
@@ -57,7 +57,7 @@ def test_a_host_that_goes_away_does_not_leave_only_suspects():
 def test_what_a_person_drained_stays_drained():
     schedule = Schedule([Host("a"), Host("b")])
     for host in "ab":
-        schedule.hosts.up(host, 1)
+        schedule.host_up(host, 1)
     quarantine = Quarantine(schedule, "ab", lambda *words: None)
     schedule.drain("a", True)
     for host in "ab" * 30:
@@ -80,7 +80,7 @@ def given_back(host: str, cause: Cause = Cause.NO_ROOM) -> tuple[Job, Attempt]:
 
 def one_host() -> tuple[Schedule, Quarantine, list[tuple[str, bool, str]]]:
     schedule, said = Schedule([Host("a")]), list[tuple[str, bool, str]]()
-    schedule.hosts.up("a", 4)
+    schedule.host_up("a", 4)
     return schedule, Quarantine(schedule, "a", lambda *words: said.append(words)), said
 
 
@@ -145,7 +145,7 @@ def test_what_was_given_back_counts_against_no_job_and_no_host():
         attempt.outcome, attempt.cause, attempt.reason = Outcome.NEVER_STARTED, Cause.NO_ROOM, "the disk is full"
     schedule = Schedule([Host("a"), Host("b")])
     for host in "ab":
-        schedule.hosts.up(host, 1)
+        schedule.host_up(host, 1)
     quarantine = Quarantine(schedule, "ab", lambda *words: None)
     for host in "ab" * 30:
         quarantine.note(*end(host, "succeeded"), 0.0)
@@ -206,7 +206,7 @@ def test_a_host_that_left_and_came_back_is_held_nothing_against():
     assert quarantine.canaries(1e6) == []
     schedule.add_host(Host("a"))
     quarantine.add("a")
-    schedule.hosts.up("a", 1)
+    schedule.host_up("a", 1)
     assert not schedule.hosts.is_kept_away("a")
 
 
@@ -215,7 +215,7 @@ def steps_of_an_end(hosts: int) -> int:
     names = [f"h{number}" for number in range(hosts)]
     schedule = Schedule(map(Host, names))
     for name in names:
-        schedule.hosts.up(name, 1)
+        schedule.host_up(name, 1)
     quarantine = Quarantine(schedule, names, lambda *words: None)
     quarantine.note(*given_back("h0"), 0.0)
     assert schedule.hosts.is_kept_away("h0")

@@ -20,7 +20,7 @@ from sshjobs.scheduling.schedule import Schedule
 def schedule(*hosts: Host, slots: int = 2) -> Schedule:
     made = Schedule(hosts, random.Random(7))
     for host in hosts:
-        made.hosts.up(host.name, slots)
+        made.host_up(host.name, slots)
     return made
 
 
@@ -118,7 +118,7 @@ def test_a_job_is_not_launched_on_a_host_that_is_away():
     made.host_down("a", lasting=False)
     assert made.next() is None
     assert made.hopeless() == []
-    made.hosts.up("a", 1)
+    made.host_up("a", 1)
     assert made.next() == (job, "a")
 
 

@@ -24,7 +24,8 @@ class Add(Request):
         self._jobs: list[Job] = []
 
     def check(self, target: Target) -> tuple[Change, Data]:
-        """:raises UsageError: ``hosts`` of a job match no host, or one cannot be called so"""
+        """:raises UsageError: ``hosts`` of a job match no host, no host has what one needs and none is expected to
+            join, or one cannot be called so"""
         schedule, hosts = target.schedule(), [host for host in target.hosts() if not host.removed]
         with target.reader() as reader:
             # A job that was withdrawn may have left files: they are not taken for those of another.
@@ -38,7 +39,7 @@ class Add(Request):
         check_names(self._jobs, options.get("setup") or ())
         for job in self._jobs:
             job_directory_name(job.name)
-            schedule.check(job)
+            schedule.check(job, patient=target.stays_open)
         change = Change(add=self._jobs, state=target.reopened() if self._jobs else None)
         return change, {"ok": True, "jobs": [job.name for job in self._jobs]}
 

@@ -59,6 +59,11 @@ class Target:
         with self.reader() as reader:
             return [row.host for row in reader.hosts()]
 
+    @property
+    def stays_open(self) -> bool:
+        """Whether the run goes on without jobs, so that hosts may join for those that wait."""
+        return bool(self.summary().options.get("stays_open")) if self.manager is None else self.manager.stays_open
+
     def schedule(self) -> Schedule:
         """Return a schedule that knows the hosts that jobs may run on from now on."""
         if self.manager is not None and not self.manager.hosts.leaving:

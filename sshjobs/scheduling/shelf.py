@@ -1,0 +1,71 @@
+"""Lines of jobs with needs, so that the largest that fits is found without a look at each."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
+
+from sshjobs.model.needs import Needs
+from sshjobs.scheduling.lines import Line, is_closed
+from sshjobs.scheduling.room import Free
+
+#: What a job needs beside memory.
+_Rest = tuple[int, int, tuple[tuple[str, int], ...]]
+
+
+class Shelf:
+    """Lines that differ in the needs of their jobs and in nothing else. To find the largest that fits takes as many
+    steps as there are different needs beside memory, and in each as many as a search among the sizes of memory.
+
+    :param hosts: the hosts of all its lines, one set for all of them
+    """
+
+    def __init__(self, hosts: set[str]):
+        self.hosts = hosts
+        #: Every line that was made, and those in which a job waits.
+        self.lines: dict[Needs, Line] = {}
+        self._waiting: dict[Needs, Line] = {}
+        #: By all needs but memory: how much memory jobs need that wait, rising.
+        self._memories: dict[_Rest, list[int]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its jobs have to wait for others of their entry."""
+        return any(is_closed(line) for line in list(self.lines.values())[:1])
+
+    def needs(self) -> Iterable[Needs]:
+        """Return the needs of jobs that wait."""
+        return self._waiting.keys()
+
+    def put(self, line: Line) -> None:
+        """Note that a job waits in a line."""
+        needs = line.needs
+        if needs is not None and needs not in self._waiting:
+            self._waiting[needs] = line
+            insort(self._memories.setdefault((needs.cpus, needs.scratch, needs.counters), []), needs.memory)
+
+    def drop(self, line: Line) -> None:
+        """Note that no job waits in a line any more."""
+        needs = line.needs
+        if needs is None or self._waiting.pop(needs, None) is None:
+            return
+        rest = needs.cpus, needs.scratch, needs.counters
+        memories = self._memories[rest]
+        del memories[bisect_left(memories, needs.memory)]
+        if not memories:
+            del self._memories[rest]
+
+    def largest(self, free: Free) -> Line | None:
+        """Return the line of the largest jobs that fit; ``None`` where none do."""
+        found: Needs | None = None
+        for (cpus, scratch, counters), memories in self._memories.items():
+            if not free.fits_but_memory(cpus, scratch, counters):
+                continue
+            at = bisect_right(memories, free.memory)
+            if at:
+                needs = Needs(cpus, memories[at - 1], scratch, counters)
+                found = needs if found is None or needs > found else found
+        return None if found is None else self._waiting[found]
