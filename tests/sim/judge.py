@@ -1,6 +1,7 @@
 """The judge: sees what really happens on the machines, and holds against it what the run says.
 
-L nothing lost, D nothing doubled, B every byte, O no orphan, F it ends, T the state never lies.
+L nothing lost, D nothing doubled, B every byte, O no orphan, F it ends, T the state never lies; A no host is given more
+than it has.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sshjobs.simulation import World
 from sshjobs.simulation.files import VirtualFiles
 from sshjobs.store import RunReader
 from sshjobs.store.rundir import RunPaths
+from tests.sim.allocations import Allocations
 from tests.sim.evidence import Evidence
 from tests.sim.host.machine import Machine
 from tests.sim.host.process import Process
@@ -37,8 +39,8 @@ class Judge(Watcher):
 
     def __init__(self, world: World, files: VirtualFiles):
         self.world, self.files = world, files
-        #: What decides about losses.
-        self.evidence = Evidence()
+        #: What decides about losses; what of hosts is in use.
+        self.evidence, self.allocations = Evidence(), Allocations()
         self.starts: dict[str, float] = {}
         self.exits = self.evidence.exits
         self.wrote: defaultdict[tuple[str, int], bytearray] = defaultdict(bytearray)
@@ -100,6 +102,16 @@ class Judge(Watcher):
         self.starts[uid] = self.world.now
         self.check_inputs(process)
         self.running[uid] = process
+        self._check_allocation(machine)
+
+    def _check_allocation(self, machine: Machine) -> None:
+        """Make sure that no more of a host is in use than it has. What was declared lost counts no more, and may run."""
+        excess = self.allocations.excess(
+            one for one in self.running.values()
+            if one.machine is machine and one.uid not in self.condemned and not _is_setup(one.uid))
+        if excess is not None:
+            runs = sorted(one.uid for one in self.running.values() if one.machine is machine)
+            raise self.broken(f"A: {machine.name} is given {excess}: {', '.join(runs)} run")
 
     def _check_setup(self, machine: Machine, uid: str) -> None:
         """Make sure that hosts are prepared before their first job, and only once as far as the manager can know."""
@@ -242,7 +254,10 @@ class Judge(Watcher):
         for job in jobs:
             if job.state == STATE_DONE:
                 self.succeeded.add(str(job.index + 1))
-            if job.outcome is Outcome.SKIPPED and self.reached & set((job.reason or "").rpartition(": ")[2].split(", ")):
+            reason = job.reason or ""
+            if job.outcome is Outcome.SKIPPED and reason.startswith("no host has what it needs"):
+                continue
+            if job.outcome is Outcome.SKIPPED and self.reached & set(reason.rpartition(": ")[2].split(", ")):
                 raise self.broken(f"L: {job.name} was given up: {job.reason}")
 
     def _check_end(self, attempt: Attempt, job: Job, paths: RunPaths) -> None:

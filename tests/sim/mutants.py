@@ -46,6 +46,7 @@ class Mutant(NamedTuple):
     new: str
 
 
+_HOSTS = "scheduling.hosts:ScheduledHosts"
 _BOOK = "network.session.book:HostBook"
 _CREW = "gjob.agent.crew:Crew"
 _RUNNER = "gjob.runner:Runner"
@@ -99,6 +100,19 @@ ALL: dict[str, Mutant] = {
     "write the next attempt over the output of the last": Mutant(
         "network.session.records:Records.make_way", "self._files.put_aside(directory, aside)", "pass"),
     "write stdout into stderr": Mutant(f"{_BOOK}.store", "attempt.path(output.stream)", "attempt.path(3 - output.stream)"),
+    "count every job as one slot": Mutant(
+        "scheduling.schedule:Schedule._leave_line", "self.hosts.enter(host, job, line.needs)",
+        "self.hosts.enter(host, job, line.needs and line.needs._replace(cpus=1))"),
+    "forget what jobs of another manager hold": Mutant(
+        "scheduling.schedule:Schedule.occupy", "self.hosts.enter(host, job, needs_now(job))", "self.hosts.enter(host, job, None)"),
+    "count no memory": Mutant("scheduling.room:Room._count", "sign * needs.memory", "0"),
+    "count no counters": Mutant("scheduling.room:Room._count", "sign * number", "0"),
+    "send ahead beside what takes more than its share": Mutant(
+        f"{_HOSTS}.settle", "0 if place.heavy or place.kept_for is not None else self._prefetch_limit(host, place)",
+        "self._prefetch_limit(host, place)"),
+    "give more slots before what was sent ahead is back": Mutant(
+        "running.runhosts:RunHosts.set_slots",
+        "self.ask_back(job for job in self.placement.unstarted(host.name) if needs_now(job) is not None)", "pass"),
     # -- on hosts
     "take a signal for an exit status": Mutant(
         f"{_RUNNER}._reap", "job.signal = info.si_status", "job.status = info.si_status"),

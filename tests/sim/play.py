@@ -11,12 +11,14 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from sshjobs.errors import LocalError, NoHostError, SshjobsError
 from sshjobs.model.host import Host
+from sshjobs.model.needs import Needs, needs_of
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import FINAL_STATES
 from sshjobs.network.contract import HostDown, HostUp, Silent, Warned
@@ -35,7 +37,7 @@ from tests.sim.host.machine import Machine
 from tests.sim.host.process import Process
 from tests.sim.judge import Judge, Violation
 from tests.sim.wishes import Wishes
-from tests.sim.work import Work
+from tests.sim.work import GIB, Work
 
 #: Virtual seconds within which everything has to be over once nothing goes wrong any more.
 PATIENCE = 1200.0
@@ -55,10 +57,17 @@ class StageNetwork(SimulatedNetwork):
     """The simulated network, with points at which the manager may die."""
 
     point: Callable[[str], None] = staticmethod(lambda name: None)
+    launching: Callable[[str, Host], None] = staticmethod(lambda uid, host: None)
+    resized: Callable[[str, int], None] = staticmethod(lambda host, slots: None)
 
     def LaunchJob(self, job: Job, host: str) -> str:
+        self.launching(job.attempts[-1].uid, self.hosts[host])
         self.point("manager.launch")
         return super().LaunchJob(job, host)
+
+    def set_slots(self, host: str, slots: int) -> None:
+        super().set_slots(host, slots)
+        self.resized(host, slots)
 
     def flush(self) -> None:
         if self._outbox:
@@ -79,11 +88,12 @@ class Play:
     """See the module. Use it as a context manager.
 
     :param seed: of everything
+    :param needs: jobs need more than a slot, and hosts have so much and no more
     """
 
-    def __init__(self, seed: int | str, *, hosts: int = 3, slots: int = 2, latency: float = 0.02):
-        self.seed, self.rng = seed, random.Random(f"play {seed}")
-        self.work = Work(seed, self.rng)
+    def __init__(self, seed: int | str, *, hosts: int = 3, slots: int = 2, latency: float = 0.02, needs: bool = False):
+        self.seed, self.rng, self._needs = seed, random.Random(f"play {seed}"), needs
+        self.work = Work(seed, self.rng, needs=needs)
         self.world = World(seed, self.program_of, latency=latency, slow=True)
         self.world.most_events = MOST_EVENTS
         self.files = VirtualFiles()
@@ -110,9 +120,10 @@ class Play:
         self._networks: list[SimulatedNetwork] = []
         self._dead = True
         #: What the run is started with.
-        self.options: dict[str, Any] = {}
+        self.options: dict[str, Any] = {"stays_open": True} if needs else {}
         self.wishes = Wishes(self)
         self.judge.may_be_ended, self.judge.check_inputs = self.wishes.may_be_ended, self._check_inputs
+        self.judge.allocations.needs_of = self._needs_of
 
     def __enter__(self) -> Play:
         self.directory = tempfile.mkdtemp(prefix="sshjobs-sim-", dir=SCRATCH)
@@ -144,6 +155,10 @@ class Play:
     def new_host(self, slots: int) -> Host:
         """Make one more machine and return the host that it is to a run."""
         host = Host(f"h{len(self.hosts) + 1}", slots=slots)
+        if self._needs:
+            rng = random.Random(f"{self.seed} room {host.name}")
+            host = replace(host, memory=rng.choice((2, 4, 8)) * GIB,
+                           counts=rng.choice(((), (("license", 1),), (("license", 2),))))
         self.hosts.append(host)
         machine = self.world.machines[host.name] = Machine(self.world, host.name, watcher=self.judge)
         machine.clock_error = self.rng.choice((0.0, 0.0, -7200.0, 5 * 3600.0, -1.6e9))
@@ -158,6 +173,11 @@ class Play:
     def program_of(self, launch: dict[str, Any]) -> Program:
         """Return what an attempt does."""
         return self.work.program_of(launch)
+
+    def _needs_of(self, process: Process) -> Needs:
+        """Return what a job needs that runs."""
+        spec = self.work.specs.get(process.environ[b"SSHJOBS_JOB"].decode())
+        return (None if spec is None else needs_of(spec)) or Needs()
 
     def _check_inputs(self, process: Process) -> None:
         """See that what a job is to read is where it starts.
@@ -221,6 +241,7 @@ class Play:
         network = StageNetwork(self.directory, self._hosts_of_the_run(), self.world, self.files)
         self._networks.append(network)
         network.point = self.files.point = self._manager_point
+        network.launching, network.resized = self.judge.allocations.launched, self.judge.allocations.resized
         with self._guard(), mock.patch.object(ManagerIdentity, "this_process", self.identity):
             take(manager, network)
         manager.schedule.hosts.queue.rng = random.Random(f"{self.seed} {self.managers}")

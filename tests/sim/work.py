@@ -18,17 +18,21 @@ INPUTS = {"small": b"a small input\n", "medium": random.Random(1).randbytes(5_00
           "large": random.Random(2).randbytes(300_000)}
 
 
+GIB = 1 << 30
+
+
 class Work:
     """See the module: a function of the seed.
 
     :param rng: draws what jobs are like
+    :param needs: jobs need more than a slot
     :ivar healthy: jobs succeed unless something keeps them from it: what fails there is a host
     :ivar inputs: jobs have inputs
     :ivar specs: what was asked for, by the name of a job
     """
 
-    def __init__(self, seed: int | str, rng: random.Random):
-        self._seed, self._rng = seed, rng
+    def __init__(self, seed: int | str, rng: random.Random, *, needs: bool = False):
+        self._seed, self._rng, self._needs = seed, rng, needs
         self.healthy, self.inputs = rng.random() < 0.3, rng.random() < 0.3
         self.specs: dict[str, JobSpec] = {}
 
@@ -54,8 +58,17 @@ class Work:
                        retries=rng.choice((0, 0, 1, 2)), once=rng.random() < 0.1,
                        timeout=2.0 if rng.random() < 0.1 else None)
         self._say_about_ends(spec, random.Random(f"{self._seed} ends {name}"))
+        if self._needs:
+            self._say_needs(spec, random.Random(f"{self._seed} needs {name}"))
         self.specs[name] = spec
         return spec
+
+    @staticmethod
+    def _say_needs(spec: JobSpec, rng: random.Random) -> None:
+        """Have two thirds of the jobs need more than a slot; some of them what no host has."""
+        spec.cpus = rng.choice((None, None, 1, 2, 2, 3))
+        spec.memory = rng.choice((None, None, GIB, 2 * GIB, 3 * GIB, 5 * GIB if rng.random() < 0.2 else None))
+        spec.needs = {"license": 1} if rng.random() < 0.2 else {}
 
     @staticmethod
     def _say_about_ends(spec: JobSpec, rng: random.Random) -> None:

@@ -196,7 +196,7 @@ class Crew:
         due = now + 3600.0
         if self._adopted:
             due = self._next_look
-        if self.queue and self.pool.free() and self._first() is not None:
+        if self.queue and self.pool.free(len(self._adopted)) and self._first() is not None:
             due = min(due, self._fork_at)
         return due
 
@@ -207,7 +207,7 @@ class Crew:
             self._child_ended = False
         if self._adopted and now >= self._next_look:
             self._look_after_adopted(now)
-        while self.queue and self.pool.free() and now >= self._fork_at:
+        while self.queue and self.pool.free(len(self._adopted)) and now >= self._fork_at:
             uid = self._first()
             if uid is None:
                 return

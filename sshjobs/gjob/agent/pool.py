@@ -107,9 +107,9 @@ class Pool:
         """Have so many jobs run at a time from now on; ``None`` is one for each core."""
         self._slots = slots or cores()
 
-    def free(self) -> bool:
-        """True when one more job may run."""
-        return len(self._workers) - len(self._idle) < self._slots
+    def free(self, adopted: int) -> bool:
+        """True when one more job may run beside those of runners, and so many that have none any more."""
+        return len(self._workers) - len(self._idle) + adopted < self._slots
 
     @property
     def busy(self) -> bool:
