@@ -69,6 +69,10 @@ simulate: dev ## Play 100,000 disasters in a simulated world, and hunt the mutan
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.sim.campaign --disasters 100000 --jobs 2
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.sim.mutants
 
+.PHONY: allocations
+allocations: dev ## Play 1,000,000 histories of hosts and jobs with needs, for an hour or so, against a count by hand
+	$(BIN)/python -m tests.core.allocations --histories 1000000 --jobs 2
+
 .PHONY: mutants
 mutants: system dev ## Put 500 small faults into the code, one at a time, for hours, and tell which no test notices
 	$(BIN)/python -m tests.mutation --mutants 500 --seed 1
