@@ -148,6 +148,16 @@ def test_a_host_is_to_keep_what_others_are_given_and_nobody_writes_to_any_more(h
     assert host.keeps == [False]
 
 
+def test_a_host_does_not_keep_by_another_name_what_a_person_may_write_to(host: Host) -> None:
+    host.given.add("job")
+    host.end({"a": {"when": "always"}}, "1.1", keep_directory="on_failure", status=1)
+    assert host.keeps == [False]
+    host.end(["a"], "2.1", keep_directory="on_failure")
+    assert host.keeps == [True]
+    host.end(["a"], "3.1", keep_directory="always")
+    assert host.keeps == [False]
+
+
 def test_files_come_and_are_put_in_their_place_together(host: Host) -> None:
     host.end(["out/*", "a"])
     assert host.said() == [{"t": "pull", "id": "1.1", "cwd": None, "patterns": ["out/*", "a"], "after": ""}]

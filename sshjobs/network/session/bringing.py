@@ -14,6 +14,7 @@ from typing import Any
 from sshjobs.errors import LocalError, ProtocolError, printable
 from sshjobs.model.outputs import Output, complaint, outputs_of, wanted_meanwhile
 from sshjobs.model.spec import JobSpec
+from sshjobs.model.states import Outcome
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session.arrivals import Arrivals, UnplaceableError
 from sshjobs.network.session.attempts import Ended, LiveAttempt
@@ -136,8 +137,12 @@ class Bringing:
     def _is_kept(self, pull: Pull) -> bool:
         """Tell whether its host is to keep the files of an attempt: nothing writes to them any more, and others need
         them."""
-        spec = pull.attempt.spec
-        return pull.end is not None and spec.entry_name in self._given and spec.leftovers != "keep"
+        spec, end = pull.attempt.spec, pull.end
+        if end is None or spec.entry_name not in self._given or spec.leftovers == "keep":
+            return False
+        # In a directory that is kept a person may write.
+        return spec.keep_directory == "never" or (
+            spec.keep_directory == "on_failure" and end.outcome is Outcome.SUCCEEDED)
 
     # -- what the host says --------------------------------------------------------------------------------------
     # Each of these tells whether it changed anything. After a LocalError the same may be given again.
