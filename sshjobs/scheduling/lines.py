@@ -168,7 +168,8 @@ class Line:
 
         :param spare: rather not one that has just been on that host
         """
-        row = self._rows[self.next_kind()]
+        kind = self.next_kind()  # which may make the rows anew
+        row = self._rows[kind]
         chosen = next(iter(row))
         if spare and _was_on(chosen, host):
             others = (next(iter(other)) for other in islice(self._rows.values(), LOOK_AHEAD))
