@@ -27,6 +27,8 @@ from sshjobs.pools.keys import Key
 REPEAT_S = 0.1
 #: Longer messages are none of ours, in bytes.
 MAX_MESSAGE = 65536
+#: How long an answer may take to leave for a worker that ends, in milliseconds.
+LINGER_MS = 1000
 #: How often a listener looks whether it is to end, in milliseconds.
 _LOOK_MS = 200
 
@@ -71,6 +73,7 @@ class CommandListener:
         """Stop listening. A command that is being answered is answered first."""
         self._ending.set()
         self._thread.join()
+        self._out.close(LINGER_MS)
         self._channels.close()
 
     def _listen(self) -> None:
@@ -122,7 +125,9 @@ class Commander:
 
         :param workers: what tells them apart, see :class:`WorkerFacts`
         """
-        return set(self._ask(do, sorted(workers), wait, lambda answers: len(answers) == len(set(workers))))
+        # One that quits answers once. So the way back has to be open before it is told, which a ping shows.
+        there = self._ask(COMMAND_PING, sorted(workers), wait, lambda answers: len(answers) == len(set(workers)))
+        return set(self._ask(do, sorted(there), wait, lambda answers: len(answers) == len(there))) if there else set()
 
     def _ask(self, do: str, to: list[str] | None, wait: float,
              enough: Callable[[Collection[WorkerFacts]], bool]) -> dict[str, WorkerFacts]:

@@ -34,7 +34,7 @@ class Broker:
                 socket = self.channels.open(kind, Endpoint("tcp://127.0.0.1:*", bind=True))
                 self.ends[f"{name}-{side}"] = Endpoint(str(socket.getsockopt_string(zmq.LAST_ENDPOINT)))
                 pair.append(socket)
-            threading.Thread(target=self._forward, args=pair, daemon=True).start()
+            threading.Thread(target=self._forward, args=pair, daemon=True, name=name).start()
 
     @staticmethod
     def _forward(one: zmq.Socket[bytes], other: zmq.Socket[bytes]) -> None:
@@ -52,6 +52,11 @@ class Broker:
 
     def commander(self, key: Key | None) -> Commander:
         return Commander(self.ends["command-in"], self.ends["log-out"], key)
+
+
+def end_when(told: threading.Event, listener: CommandListener) -> None:
+    told.wait(60)
+    listener.close()
 
 
 @pytest.fixture
@@ -90,6 +95,39 @@ def test_a_command_happens_once_and_only_to_whom_it_is_for(broker: Broker, key: 
         assert commander.tell("restart", [listener.facts.worker, "gone"], 0.5) == {listener.facts.worker}
     listener.close()
     assert broker.acted == ["restart"]
+
+
+def test_a_worker_that_ends_as_soon_as_it_is_told_has_answered(key: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker hands on answers only once a worker has been asked twice, as a slow machine may."""
+    answers, told = threading.Event(), threading.Event()
+    forward = Broker._forward
+
+    def late(one: zmq.Socket[bytes], other: zmq.Socket[bytes]) -> None:
+        if threading.current_thread().name == "log":
+            answers.wait(60)
+        forward(one, other)
+
+    monkeypatch.setattr(Broker, "_forward", staticmethod(late))
+    slow = Broker(key)
+    listener, asked = slow.listener(key), []
+
+    def stats() -> dict[str, float]:
+        asked.append(1)
+        if len(asked) == 2:
+            answers.set()
+        return {"requests": 0, "elapsed": 0.0}
+
+    def quits(do: str) -> None:
+        told.set()
+
+    listener.stats, listener.act = stats, quits
+    ending = threading.Thread(target=end_when, args=(told, listener))
+    ending.start()
+    with slow.commander(key) as commander:
+        assert commander.tell("quit", [listener.facts.worker]) == {listener.facts.worker}
+    ending.join()
+    answers.set()
+    slow.channels.close()
 
 
 @pytest.mark.parametrize("text", [b"", b"\x80\x04.", b"[]", b"{}", b'{"do": "quit", "id": 1, "to": null}', b'{"do": "quit", "id": "x", "to": null}', b"[" * 60_000, b"9" * 70_000])
