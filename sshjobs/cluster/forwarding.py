@@ -33,13 +33,20 @@ class Forwarding:
         :raises SshjobsError: an address is in use
         """
         ends = [settings.listening(section, f"{name}_{side}_url") for side in ("frontend", "backend")]
-        sockets = [self._channels.open(one, end) for one, end in zip(kind, ends, strict=True)]
+        sockets: list[zmq.Socket[bytes]] = []
+        try:
+            for one, end in zip(kind, ends, strict=True):
+                sockets.append(self._channels.open(one, end))
+        except BaseException:
+            for socket in sockets:
+                socket.close(0)
+            raise
         self._threads.append(threading.Thread(target=_forward, args=sockets, name=f"sshjobs-{name}", daemon=True))
         self._threads[-1].start()
 
     def close(self) -> None:
         """Stop forwarding. What was not handed out yet is dropped."""
-        self._channels.close()
+        self._channels.end()
         for thread in self._threads:
             thread.join()
 
@@ -52,12 +59,14 @@ class Forwarding:
 
 
 def _forward(frontend: zmq.Socket[bytes], backend: zmq.Socket[bytes]) -> None:
-    while True:
-        try:
-            zmq.proxy(frontend, backend)
-        except zmq.Again:
-            # A peer was killed between the announcement of its message and the message: nothing is lost, go on.
-            continue
-        except zmq.ZMQError:
-            # The end of the context is the end of the broker.
-            return
+    # Two threads may not use a socket: where another one closes it, ZeroMQ aborts the process.
+    with frontend, backend:
+        while True:
+            try:
+                zmq.proxy(frontend, backend)
+            except zmq.Again:
+                # A peer was killed between the announcement of its message and the message: nothing is lost, go on.
+                continue
+            except zmq.ZMQError:
+                # The end of the context is the end of the broker.
+                return

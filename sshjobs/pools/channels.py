@@ -110,10 +110,21 @@ class Channels:
         socket.curve_server = True
 
     def close(self) -> None:
-        """Close all sockets and end all that belongs to them. What was not sent yet is dropped."""
+        """Close all sockets and end all that belongs to them. What was not sent yet is dropped.
+
+        No other thread may be using one: see :meth:`end`.
+        """
+        self._stop_authenticator()
+        self.context.destroy(0)
+
+    def end(self) -> None:
+        """Have every call on a socket in another thread fail, and return when all sockets are closed there."""
+        self._stop_authenticator()
+        self.context.term()
+
+    def _stop_authenticator(self) -> None:
         if self._authenticator is not None:
             self._authenticator.stop()
-        self.context.destroy(0)
 
     def __enter__(self) -> Channels:
         return self

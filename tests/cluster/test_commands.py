@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import zmq
 
-from sshjobs.cluster.forwarding import _forward
+from sshjobs.cluster.forwarding import FORWARDER, STREAMER, Forwarding, _forward
 from sshjobs.errors import SshjobsError
 from sshjobs.pools import channels
 from sshjobs.pools.channels import Channels
 from sshjobs.pools.chunks import BrokerError
 from sshjobs.pools.commands import Commander, CommandListener
-from sshjobs.pools.config import Endpoint
+from sshjobs.pools.config import Endpoint, read_ini
 from sshjobs.pools.facts import WorkerFacts
 from sshjobs.pools.keys import Key
 from tests.hints import tries
@@ -36,12 +36,10 @@ class Broker:
                 pair.append(socket)
             threading.Thread(target=self._forward, args=pair, daemon=True, name=name).start()
 
-    @staticmethod
-    def _forward(one: zmq.Socket[bytes], other: zmq.Socket[bytes]) -> None:
-        try:
-            zmq.proxy(one, other)
-        except zmq.ZMQError:
-            pass
+    _forward = staticmethod(_forward)
+
+    def close(self) -> None:
+        self.channels.end()
 
     def listener(self, key: Key | None, **more: object) -> CommandListener:
         made = CommandListener(self.ends["command-out"], self.ends["log-in"], key,
@@ -68,7 +66,7 @@ def key(tmp_path: Path) -> Key:
 def broker(key: Key) -> Iterator[Broker]:
     made = Broker(key)
     yield made
-    made.channels.close()
+    made.close()
 
 
 def test_a_ping_is_answered_by_every_worker(broker: Broker, key: Key) -> None:
@@ -127,7 +125,7 @@ def test_a_worker_that_ends_as_soon_as_it_is_told_has_answered(key: Key, monkeyp
         assert commander.tell("quit", [listener.facts.worker]) == {listener.facts.worker}
     ending.join()
     answers.set()
-    slow.channels.close()
+    slow.close()
 
 
 @pytest.mark.parametrize("text", [b"", b"\x80\x04.", b"[]", b"{}", b'{"do": "quit", "id": 1, "to": null}', b'{"do": "quit", "id": "x", "to": null}', b"[" * 60_000, b"9" * 70_000])
@@ -195,7 +193,7 @@ def test_an_address_that_is_taken_is_told(broker: Broker, key: Key) -> None:
     with Channels(key) as mine:
         with pytest.raises(SshjobsError, match="cannot be opened: Address already in use; another broker may be at work"):
             mine.open(zmq.XSUB, taken)
-        broker.channels.close()
+        broker.close()
         mine.open(zmq.XSUB, taken)
 
 
@@ -209,5 +207,24 @@ def test_a_broker_survives_a_peer_that_is_killed_in_the_middle_of_a_message(monk
         raise ends[len(calls) - 1]
 
     monkeypatch.setattr(zmq, "proxy", proxy)
-    _forward("one", "other")  # type: ignore[arg-type]
-    assert calls == [("one", "other")] * 3
+    with zmq.Context() as context:
+        one, other = context.socket(zmq.PULL), context.socket(zmq.PUSH)
+        _forward(one, other)
+        assert calls == [(one, other)] * 3 and one.closed and other.closed
+
+
+def test_a_broker_that_ends_again_and_again_closes_no_socket_that_another_thread_uses(tmp_path: Path) -> None:
+    ini = tmp_path / "c.ini"
+    ini.write_text("[BROKER]\n" + "".join(
+        f"{name}_{side}_url = ipc://{tmp_path}/{name}-{side}\n" for name in ("a", "b") for side in ("frontend", "backend")))
+    for _ in range(20):
+        with Forwarding(None) as forwarding:
+            forwarding.add(read_ini([ini]), "BROKER", "a", FORWARDER)
+            forwarding.add(read_ini([ini]), "BROKER", "b", STREAMER)
+            sockets = list(forwarding._channels.context._sockets)
+        assert len(sockets) == 4 and all(socket.closed for socket in sockets)
+        assert not any(thread.is_alive() for thread in forwarding._threads)
+    with pytest.raises(SshjobsError, match="cannot be opened"), Forwarding(None) as forwarding:
+        (tmp_path / "b-backend").unlink(missing_ok=True)
+        (tmp_path / "b-backend").mkdir()
+        forwarding.add(read_ini([ini]), "BROKER", "b", STREAMER)
