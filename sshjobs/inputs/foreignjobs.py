@@ -20,11 +20,11 @@ FOREIGN_KEYS: dict[str, str] = {
     **dict.fromkeys("environment environ variables vars export envs".split(), "write env"),
     **dict.fromkeys("workdir working_dir working_directory working-directory workingdir chdir directory dir pwd cd "
                     "wd".split(), "write cwd"),
-    **dict.fromkeys("depends_on depends dependencies dependency needs requires before stage stages "
+    **dict.fromkeys("depends_on depends dependencies dependency requires before stage stages "
                     "waits_for".split(), _ORDER),
     **dict.fromkeys("gpus gpu gres accelerator".split(), "give hosts with GPUs a tag, and write hosts: [TAG]"),
-    **dict.fromkeys("cpus cpu cores ncpus ntasks nodes slots cpus_per_task cpus-per-task resources parallel "
-                    "concurrency".split(), _SLOTS),
+    **dict.fromkeys("cpu cores ncpus cpus_per_task cpus-per-task threads".split(), "write cpus: N"),
+    **dict.fromkeys("ntasks nodes slots resources parallel concurrency".split(), _SLOTS),
     **dict.fromkeys("max-parallel maxparallel throttle".split(), "write max_parallel: N"),
     **dict.fromkeys("mem ram mem_mb".split(), "write memory: 4G"),
     **dict.fromkeys("tags tag runs-on runs_on labels label constraint nodelist node host partition queue "

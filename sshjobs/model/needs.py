@@ -97,7 +97,10 @@ def checked_counters(value: Any) -> dict[str, int]:
     :raises ValueError: they cannot be that; the text says what is wrong, to stand behind the name of the key
     """
     if not isinstance(value, Mapping):
-        raise ValueError(f" must be a mapping of counters to numbers, got {value!r:.40}; write needs: {{license: 1}}")
+        # Other tools name here what a job waits for.
+        waits = ", or after: NAME where it waits for another job" if isinstance(value, (str, list)) else ""
+        raise ValueError(f" must be a mapping of counters to numbers, got {value!r:.40}; "
+                         f"write needs: {{license: 1}}{waits}")
     if len(value) > MAX_COUNTERS:
         raise ValueError(f" names {len(value):,} counters, the limit is {MAX_COUNTERS}; name fewer")
     for name, number in value.items():

@@ -62,7 +62,7 @@ def another(key: Key) -> Any:
         case Variables():
             return {"A": "1"}
         case Tries():
-            return {"failed": {"times": 1}, "timed_out": {"times": 2, "timeout": 2.0}}
+            return {"failed": {"times": 1}, "timed_out": {"times": 2}}
         case Statuses():
             return [0, 2]
         case Memory():

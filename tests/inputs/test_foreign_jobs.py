@@ -39,7 +39,7 @@ ADVISED = {
     "write commands": "commands: echo", "write argv": "argv: [echo, x]", "write env": "commands: a\n  env: {A: b}",
     "write cwd": "commands: a\n  cwd: /tmp", "write hosts": "commands: a\n  hosts: [gpu]",
     "write timeout": "commands: a\n  timeout: 2h30m", "write retries": "commands: a\n  retries: 3",
-    "write memory": "commands: a\n  memory: 4G",
+    "write memory": "commands: a\n  memory: 4G", "write cpus": "commands: a\n  cpus: 2",
     "write files": "commands: a\n  files: [jobs.yaml]", "write name": "commands: a\n  name: x",
     "write after": "commands: a\n  name: x\n- commands: b\n  after: [x]",
     "write max_parallel": "commands: a\n  max_parallel: 2", "write priority": "commands: a\n  priority: 7\n  nice: 3",

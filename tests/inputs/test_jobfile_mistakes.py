@@ -434,6 +434,8 @@ def test_standard_input_is_named_in_messages():
     ("cpus: 1000000000", "3:9: cpus must be at most 4096, got the number 1000000000"),
     ("cpus: true", "3:9: cpus must be a whole number, got the boolean true"),
     ("cpus: 1.5", "3:9: cpus must be a whole number, got the number 1.5"),
+    ("needs: [build]", "3:10: needs must be a mapping of counters to numbers, got ['build']; write needs: {license: 1}, "
+     "or after: NAME where it waits for another job"),
     ("needs: 1", "3:10: needs must be a mapping of counters to numbers, got 1; write needs: {license: 1}"),
     ("needs: {license: 0}", "3:10: needs license must be a whole number from 1 to 1,000,000, got 0"),
     ("needs: {license: true}", "3:10: needs license must be a whole number from 1 to 1,000,000, got True"),
