@@ -24,6 +24,8 @@ AWAY = HostError("timeout", "a", "no answer in time")
 class Wires:
     """What a network is told about hosts; nothing is behind it."""
 
+    slots: int | None = None
+
     def __init__(self, hosts: list[Host]):
         self.hosts = {host.name: host for host in hosts}
         self.clock = self
