@@ -11,6 +11,8 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
+import pytest
+
 from sshjobs.gjob.lease import Heard, Leases
 from sshjobs.model.spec import JobSpec
 from sshjobs.model.states import Outcome
@@ -20,6 +22,9 @@ from tests.sim import disasters
 from tests.sim.host.machine import Machine
 from tests.sim.judge import Violation
 from tests.sim.play import Play
+
+#: A play takes a second or two, and these are up to 160 of them.
+pytestmark = pytest.mark.timeout(500)
 
 #: How long a host is cut off: mostly for longer than leases and margins last.
 AWAY = (5.0, 30.0, 60.0, 90.0, 150.0)
