@@ -58,6 +58,8 @@ class Manager(Endings):
         self._last_news = 0.0
         #: How many jobs were done in earlier runs, by the names of these.
         self.carried: Mapping[str, int] = {}
+        #: Jobs that wait because no host has what they need.
+        self._stuck: set[Job] = set()
         #: The job for a host in quarantine that is launched next.
         self._canary: tuple[Job, str] | None = None
 
@@ -238,6 +240,10 @@ class Manager(Endings):
         self._canary = None
         job, host = match
         job.not_before = None
+        if not job.attempts or job in self._stuck:
+            # Why it waited is over.
+            job.reason = None
+            self._stuck.discard(job)
         attempt = job.new_attempt(host, secrets.token_hex(16))
         self.placement.enter(job, host, self.clock.monotonic())
         self.books.launched(job, attempt)
@@ -384,8 +390,8 @@ class Manager(Endings):
 
     def _give_up_hopeless(self) -> None:
         hopeless = self.schedule.hopeless(patient=self.stays_open)
-        for job in self.schedule.stuck:
-            self._tell_stuck(job)
+        if self.schedule.stuck:
+            self._tell_stuck(self.schedule.stuck)
         if not hopeless:
             return
         hosts = {job: sorted(self.schedule.eligible(job.spec, job.only_host)) for job in hopeless}
@@ -402,11 +408,16 @@ class Manager(Endings):
             self._finish(job, Outcome.SKIPPED, self.hosts.watch.why_hopeless(names) if (near := nearest[job]) is None
                          else no_host_has(needs_next(job), *near))
 
-    def _tell_stuck(self, job: Job) -> None:
-        """Say why a job waits, where no host has what it needs and one may join."""
-        if (near := self.schedule.nearest(job)) is not None:
-            self.note(job, no_host_has(needs_next(job), *near))
-            self.handle_change(job)
+    def _tell_stuck(self, jobs: Sequence[Job]) -> None:
+        """Note why jobs wait, where no host has what they need and one may join; say it once, of the first."""
+        new = [job for job in jobs if job not in self._stuck]
+        self._stuck.update(new)
+        for job in jobs:
+            if (near := self.schedule.nearest(job)) is not None:
+                self.note(job, no_host_has(needs_next(job), *near))
+        if new:
+            more = f" (and {len(new) - 1:,} more)" if len(new) > 1 else ""
+            self.handle_host(Warned(HERE, f"{new[0].name}{more} waits for a host that may join: {new[0].reason}"))
 
     def _is_over(self) -> bool:
         if self.leaves or (self.until is not None and self.until()):

@@ -220,7 +220,7 @@ class ScheduledHosts:
     def note_disk(self, host: str, free: int) -> None:
         """Note how much disk is free on a host by now, in bytes."""
         place = self._places.get(host)
-        if place is not None and place.shelves:
+        if place is not None:
             place.room.note_disk(free)
             self._resized(place)
 
