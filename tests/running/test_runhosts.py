@@ -67,8 +67,8 @@ class Scene:
         with RunReader.open(self.store.paths) as reader:
             return {row.host.name: row.state for row in reader.hosts()}
 
-    def launch(self, name: str, host: str, lease: float | None = None) -> Job:
-        job = Job(JobSpec(["true"], name=name, lease=lease))
+    def launch(self, name: str, host: str, lease: float | None = None, memory: int | None = None) -> Job:
+        job = Job(JobSpec(["true"], name=name, lease=lease, memory=memory))
         job.new_attempt(host, "token")
         self.hosts.placement.enter(job, host, self.wires.now)
         self.schedule.occupy(host, job)
@@ -136,3 +136,13 @@ def test_a_lease_that_is_over_is_found_while_its_host_is_away(scene: Scene) -> N
     assert scene.hosts.leases_over() == [] and scene.hosts.look_within() is not None
     scene.wires.now += 1000.0
     assert scene.hosts.leases_over() == [leased] and plain in scene.hosts.placement.on("a")
+
+
+def test_what_was_sent_ahead_comes_back_before_its_host_has_more_slots(scene: Scene) -> None:
+    """It was to run in the place of what runs, and may not fit beside that."""
+    scene.up("a", "b")
+    scene.launch("plain", "b")
+    runs, ahead = (scene.launch(name, "b", memory=1 << 30) for name in ("runs", "ahead"))
+    runs.attempts[-1].started = 1.0
+    scene.hosts.set_slots(scene.wires.hosts["b"], 4)
+    assert scene.wires.told[-2:] == [("fence", ahead.name), ("slots", ("b", 4))]

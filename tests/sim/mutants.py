@@ -110,9 +110,6 @@ ALL: dict[str, Mutant] = {
     "send ahead beside what takes more than its share": Mutant(
         f"{_HOSTS}.settle", "0 if place.heavy or place.kept_for is not None else self._prefetch_limit(host, place)",
         "self._prefetch_limit(host, place)"),
-    "give more slots before what was sent ahead is back": Mutant(
-        "running.runhosts:RunHosts.set_slots",
-        "self.ask_back(job for job in self.placement.unstarted(host.name) if needs_now(job) is not None)", "pass"),
     # -- on hosts
     "take a signal for an exit status": Mutant(
         f"{_RUNNER}._reap", "job.signal = info.si_status", "job.status = info.si_status"),
