@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.lab import BaseLab, Lab, LabHost, LabUnsupported, LoopbackLab, open_lab
+from tests.lab import BaseLab, Lab, LabHost, LoopbackLab, open_lab
+from tests.lab.needed import needed_lab
 
 #: Variables of the user who runs the tests that would change what a command does or prints.
 PERSONAL = ("SSH_AUTH_SOCK", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
@@ -68,12 +69,7 @@ def fresh_lab() -> Iterator[Callable[..., Lab]]:
     made: list[Lab] = []
 
     def make(hosts: int = 1, **more: Any) -> Lab:
-        try:
-            new = Lab(hosts, **more)
-        except LabUnsupported as error:
-            if os.geteuid() == 0:
-                raise
-            pytest.skip(str(error))
+        new = needed_lab(hosts, **more)
         made.append(new)
         new.start()
         return new

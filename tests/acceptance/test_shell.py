@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -15,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.test_shells import SHELLS
+from tests.acceptance.shells import SHELLS, shell_hosts
 from tests.cli.terminal import Terminal
 from tests.conftest import SshjobsCli, cli_environment, sshjobs_argv
 from tests.hints import tries
-from tests.lab import BaseLab, HostOptions, Lab, LabHost, LabUnsupported
+from tests.lab import BaseLab, LabHost
 from tests.lab.waiting import wait_until
 
 HOSTILE = ["a;touch ~/pwned", "$(touch ~/pwned)", "`touch ~/pwned`", "'\"; touch ~/pwned; \"'", "&& touch ~\\pwned", "*",
@@ -29,14 +28,7 @@ HOSTILE = ["a;touch ~/pwned", "$(touch ~/pwned)", "`touch ~/pwned`", "'\"; touch
 @pytest.fixture(scope="module")
 def shells() -> Iterator[BaseLab]:
     """Hosts whose users have a login shell each."""
-    each = {f"node{n:02d}": HostOptions(shell=str(shutil.which(shell))) for n, shell in enumerate(SHELLS, 1)}
-    try:
-        made = Lab(len(SHELLS), each=each)
-    except LabUnsupported as error:
-        if os.geteuid() == 0:
-            raise
-        pytest.skip(str(error))
-    with made:
+    with shell_hosts() as made:
         yield made
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from sshjobs.network import HostDown
 from tests.acceptance.mixed import differences, mixed_jobs
-from tests.lab import HostOptions, Lab, LabUnsupported
+from tests.acceptance.shells import SHELLS, shell_hosts
+from tests.lab import Lab
 from tests.network.meeting import SSH, kinds, meet
 
-SHELLS = ("bash", "dash", "zsh", "csh", "tcsh", "fish")
 #: What each shell reads before it runs the command of an ssh connection.
 START_UP = {"bash": ".bashrc", "zsh": ".zshenv", "csh": ".cshrc", "tcsh": ".cshrc", "fish": ".config/fish/config.fish"}
 
@@ -22,14 +20,7 @@ START_UP = {"bash": ".bashrc", "zsh": ".zshenv", "csh": ".cshrc", "tcsh": ".cshr
 @pytest.fixture(scope="module")
 def shells() -> Iterator[Lab]:
     """Six hosts, whose users have a login shell each."""
-    each = {f"node{n:02d}": HostOptions(shell=str(shutil.which(shell))) for n, shell in enumerate(SHELLS, 1)}
-    try:
-        made = Lab(len(SHELLS), each=each)
-    except LabUnsupported as error:
-        if os.geteuid() == 0:
-            raise
-        pytest.skip(str(error))
-    with made:
+    with shell_hosts() as made:
         yield made
 
 

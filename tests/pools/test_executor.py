@@ -22,7 +22,8 @@ from sshjobs.pools.chunks import RemoteTraceback
 from sshjobs.store import RunReader, rundir
 from tests.conftest import REPOSITORY
 from tests.hints import tries
-from tests.lab import HostOptions, Lab, LabUnsupported
+from tests.lab import HostOptions, Lab
+from tests.lab.needed import needed_lab
 from tests.lab.waiting import wait_until
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -341,13 +342,7 @@ def test_no_host_is_an_error_of_each_call(here: Path) -> None:
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    try:
-        made = Lab(4, options=HostOptions(python=sys.executable))
-    except LabUnsupported as error:
-        if os.geteuid() == 0:
-            raise
-        pytest.skip(str(error))
-    with made:
+    with needed_lab(4, options=HostOptions(python=sys.executable)) as made:
         yield made
 
 

@@ -60,20 +60,6 @@ def agrees(paths: RunPaths) -> list[str]:
     return [f"{one}" for one in verify(paths, paths.name).disagreements]
 
 
-@pytest.fixture
-def pieces(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Offset and size of each piece of a file that this process writes."""
-    written: list[tuple[int, int]] = []
-    write = ArrivingFiles.write
-
-    def noted(self: ArrivingFiles, directory: str, path: str, offset: int, data: bytes, anew: bool) -> None:
-        write(self, directory, path, offset, data, anew)
-        written.append((offset, len(data)))
-
-    monkeypatch.setattr(ArrivingFiles, "write", noted)
-    return written
-
-
 # -- what is fetched ---------------------------------------------------------------------------------------------------
 
 def test_files_of_a_failed_job_are_fetched_once_and_known_to_the_store(far: Path, pieces: list[tuple[int, int]]) -> None:

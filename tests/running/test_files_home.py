@@ -202,20 +202,6 @@ def test_times_are_given_as_elsewhere_in_jobfiles(tmp_path: Path) -> None:
 
 # -- cuts, deaths and full disks ---------------------------------------------------------------------------------------
 
-@pytest.fixture
-def pieces(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Offset and size of each piece of a file that this process writes."""
-    written: list[tuple[int, int]] = []
-    write = ArrivingFiles.write
-
-    def noted(self: ArrivingFiles, directory: str, path: str, offset: int, data: bytes, anew: bool) -> None:
-        write(self, directory, path, offset, data, anew)
-        written.append((offset, len(data)))
-
-    monkeypatch.setattr(ArrivingFiles, "write", noted)
-    return written
-
-
 def test_after_a_cut_a_file_goes_on_at_the_byte(start: Callable[..., Run], pieces: list[tuple[int, int]],
                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     size = 20 * PIECE + 7
