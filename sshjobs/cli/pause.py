@@ -63,8 +63,9 @@ def change(paths: RunPaths, names: Sequence[str], verb: str) -> Change:
     ended = sum(job.state in FINAL_STATES for job in jobs)
     answer, live = carry_out(paths, {"do": verb, "jobs": [job.name for job in jobs] or None})
     if "unwritten" in answer:
-        complain(f"{paths.name}: this cannot be written down yet, and is forgotten if the manager ends before: "
-                 f"{answer['unwritten']}")
+        fate = (f"; should the manager end before, what was stopped stands until: sshjobs unpause {handle(paths)} JOB"
+                if names and verb == "pause" else ", and is forgotten if the manager ends before")
+        complain(f"{paths.name}: this cannot be written down yet{fate}: {answer['unwritten']}")
     return Change(len(answer["jobs"] or ()), len(jobs), ended, live)
 
 

@@ -223,6 +223,28 @@ def test_nothing_stands_still_that_the_next_manager_does_not_know_of(point: str)
         assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
 
 
+def test_what_stands_since_a_pause_that_could_not_be_written_goes_on_when_a_person_says_so() -> None:
+    with play_of("unwritten pause", Program(20.0, 0, None, b"out")) as play:
+        (machine,) = play.machines()
+        play.begin(1)
+        play.advance(1.0)
+        (process,) = (one for one in machine.processes.values() if one.kind == "main")
+        play.store_full = True
+        # It tries again and again to write; by then its host has heard.
+        play.traps["manager.commit"] = 4, lambda machine: play.kill_manager()
+        play.ask({"do": "pause", "jobs": ["j1"]})
+        play.advance(20.0)
+        assert not play.alive and process.left is not None
+        play.end_trouble()
+        play.resume()
+        play.advance(10.0)
+        play.ask({"do": "unpause", "jobs": ["j1"]})
+        play.advance(1.0)
+        assert process.left is None
+        play.finish()
+        assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
+
+
 def test_an_input_of_which_a_power_failure_has_left_a_part_is_sent_again() -> None:
     play = play_of("input", Program(10.0, 0, None, b"out"))
     play.work.inputs = True

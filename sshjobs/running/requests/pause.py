@@ -19,16 +19,22 @@ class _Pausing(Request):
     def __init__(self, data: Data):
         self._names = names_of(data, "jobs")
         self.chosen: list[Job] = []
+        self._told: list[str] = []
 
     def check(self, target: Target) -> tuple[Change, Data]:
         """:raises UsageError: the run has no such job"""
         target.check_jobs(self._names)
         if self._names is None:
             return Change(options={"paused": self.paused}), {"ok": True, "jobs": None}
-        self.chosen = [job for job in target.unfinished(self._names) if bool(job.paused) != self.paused]
+        named = target.unfinished(self._names)
+        self._told = [job.name for job in named if bool(job.paused) != self.paused]
+        self.chosen = [job for job in named if bool(job.paused) != self.paused or self._may_stand(job)]
         # In the store first: what stands still has to be known to the next manager.
-        return Change(jobs=[self._changed(job) for job in self.chosen]), {
-            "ok": True, "jobs": [job.name for job in self.chosen]}
+        return Change(jobs=[self._changed(job) for job in self.chosen]), {"ok": True, "jobs": self._told}
+
+    def _may_stand(self, job: Job) -> bool:
+        # An earlier manager may have stopped it and died before it could write that down.
+        return not self.paused and job.paused is None and job.state != STATE_FREE
 
     def _changed(self, job: Job) -> Job:
         changed = copy(job)
@@ -40,9 +46,8 @@ class _Pausing(Request):
         return True if self.paused else None if job.state == STATE_FREE else False
 
     def _tell(self, manager: Manager) -> None:
-        if self._names is None or self.chosen:
-            manager.handle_act({"event": "pause", "paused": self.paused,
-                                "jobs": None if self._names is None else [job.name for job in self.chosen]})
+        if self._names is None or self._told:
+            manager.handle_act({"event": "pause", "paused": self.paused, "jobs": None if self._names is None else self._told})
 
 
 class Pause(_Pausing):
