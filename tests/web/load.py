@@ -18,7 +18,7 @@ from pathlib import Path
 from sshjobs import JobSpec, Run
 from tests.web.scale import Server, server
 
-#: What issue 10 asks for: a share of a core, and how many times as long a run may take.
+#: The marks: a share of a core, and how many times as long a run may take.
 MOST_CPU, MOST_LONGER = 0.10, 1.05
 READERS, JOBS, SLOTS, NAP = 50, 10_000, 8, 0.05
 
