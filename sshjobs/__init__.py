@@ -23,7 +23,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from sshjobs.inputs.builder import Builder
-    from sshjobs.model.spec import Attempt, Job, JobSpec
+    from sshjobs.model.attempt import Attempt
+    from sshjobs.model.spec import Job, JobSpec
     from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES, Outcome
     from sshjobs.network import Network
     from sshjobs.network.helpers import (
@@ -45,7 +46,8 @@ _HOME = {
     "errors": ("CallError", "CommandError", "HostError", "InputError", "NoHostError", "QueueError", "RunTimeoutError",
                "SshjobsError", "UsageError"),
     "inputs.builder": ("Builder",),
-    "model.spec": ("Attempt", "Job", "JobSpec"),
+    "model.attempt": ("Attempt",),
+    "model.spec": ("Job", "JobSpec"),
     "model.states": ("STATES", "STATE_BUSY", "STATE_DONE", "STATE_ERROR", "STATE_FREE", "STATE_UNKNOWN", "Outcome"),
     "network": ("Network",),
     "network.helpers": ("CheckLocalCommand", "CheckRemoteCommands", "CopyLocalFilesToRemoteHost", "WriteRemoteFile"),

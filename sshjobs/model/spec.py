@@ -1,27 +1,25 @@
-"""JobSpec (what to run), Job (one JobSpec to be carried to an end) and Attempt (one launch of a job).
+"""JobSpec (what to run) and Job (one JobSpec to be carried to an end).
 
 Pure data: no clock, no disk, no process. The code that changes a state or an outcome says why.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from operator import attrgetter
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sshjobs.errors import UsageError
-from sshjobs.model.causes import Cause
+from sshjobs.model.attempt import Attempt, standing
 from sshjobs.model.given import check, check_number, check_texts
 from sshjobs.model.keys import KEYS, KeysGiven, KeysHeld, spelled_out
-from sshjobs.model.outputs import Brought
 from sshjobs.model.params import NAME
 from sshjobs.model.retrying import grows
 from sshjobs.model.sent import taken
-from sshjobs.model.states import STATE_BUSY, STATE_FREE, Outcome
+from sshjobs.model.states import STATE_FREE, Outcome
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -240,91 +238,6 @@ for _name, _key in KEYS.items():
     setattr(_Common, _name, _key.default)
 
 
-class Inputs(NamedTuple):
-    """What an attempt was given to read.
-
-    :ivar digest: of all of it, hex digits
-    :ivar listing: what it consists of: kind, name and content of each; ``None`` where that is too long or stored
-    """
-
-    digest: str
-    listing: tuple[tuple[str, str, str], ...] | None = None
-
-
-class Attempt:
-    """One launch of a job on one host.
-
-    :ivar n: its number within the job, from 1, never reused
-    :ivar uid: its name on the wire and on the host, ``<job number>.<n>``
-    :ivar token: random text in the job's environment, by which its processes are recognised; empty once it is released
-    :ivar started: seconds since the epoch by the host's clock; ``None`` until it is known
-    :ivar cause: why it ended as it did, where the outcome alone does not tell
-    :ivar reason: what was said about that, by its host or by us; :func:`sshjobs.model.causes.explain` makes a sentence
-    :ivar pid: process id of its main process on the host; ``None`` until it is known
-    :ivar out_size: bytes of its standard output, ``err_size`` of its standard error; ``None`` until it ended
-    :ivar out_crc: crc32 of its standard output, ``err_crc`` of its standard error; ``None`` until it ended, and where
-        several managers took it in
-    :ivar cpu: seconds of processor time that it used; ``None`` where the host does not tell
-    :ivar rss: the most memory that it had resident, in bytes; ``None`` where the host does not tell
-    :ivar brought: which of its files were brought; ``None`` until it ended, and where none were to be
-    :ivar released: nothing of it that is needed is on its host any more
-    :ivar result_json: what it left as its result, as a line of JSON; ``None`` where that is nothing, or was put aside
-    :ivar stored_result: returns that for its uid, where it was put aside as too large to be kept here
-    :ivar inputs: what it was given to read; ``None`` where that is nothing, and until it is known
-    :ivar origin: name of the run that it was made in and is carried over from; ``None``: the run that it is in
-    """
-
-    __slots__ = ("brought", "cause", "cpu", "ended", "err_crc", "err_size", "exit_status", "host", "inputs", "n",
-                 "origin", "out_crc", "out_size", "outcome", "pid", "reason", "released", "result_json", "rss",
-                 "signal", "started", "state", "stored_result", "token", "uid")
-
-    def __init__(self, n: int, uid: str, host: str, token: str):
-        if not (isinstance(n, int) and isinstance(uid, str) and isinstance(host, str) and isinstance(token, str)):
-            raise UsageError("an attempt is Attempt(number, uid, host, token)", why=f"got {n!r:.40}, {uid!r:.40}, …")
-        self.n, self.uid, self.host, self.token = n, uid, host, token
-        self.state = STATE_BUSY
-        self.outcome: Outcome | None = None
-        self.exit_status: int | None = None
-        self.signal: int | None = None
-        self.started: float | None = None
-        self.ended: float | None = None
-        self.cause: Cause | None = None
-        self.reason: str | None = None
-        self.pid: int | None = None
-        self.out_size: int | None = None
-        self.err_size: int | None = None
-        self.out_crc: int | None = None
-        self.err_crc: int | None = None
-        self.cpu: float | None = None
-        self.rss: int | None = None
-        self.inputs: Inputs | None = None
-        self.origin: str | None = None
-        self.brought: Brought | None = None
-        self.released = False
-        self.result_json: str | None = None
-        self.stored_result: Callable[[str], str | None] | None = None
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """What it left as its result: a new mapping each time, empty until it ended, and where it left nothing.
-
-        :raises StoreError: it is large, and the run that it is in cannot be read any more
-        """
-        text = self.result_json if self.stored_result is None else self.stored_result(self.uid)
-        found: dict[str, Any] = json.loads(text) if text else {}
-        return found
-
-    @property
-    def seconds(self) -> float | None:
-        """For how long it ran, by its host's clock; ``None`` until it ended, and where it did not start."""
-        if self.started is None or self.ended is None:
-            return None
-        return max(0.0, self.ended - self.started)
-
-    def __repr__(self) -> str:
-        return f"Attempt({self.uid} on {self.host}, {_standing(self)})"
-
-
 class Job:
     """The record of a job: its spec, where it stands and its attempts.
 
@@ -417,21 +330,7 @@ class Job:
 
     def __repr__(self) -> str:
         where = f" on {self.host}" if self.host else ""
-        return f"Job({self.name!r}{where}, {_standing(self)})"
-
-
-def _standing(record: Attempt | Job) -> str:
-    """Return where a job or an attempt stands in a few words: ``busy``, ``error, failed, exit 3, 1.2 s``."""
-    words: list[str] = [record.state]
-    if record.outcome is not None:
-        words.append(record.outcome.value)
-    if record.exit_status:
-        words.append(f"exit {record.exit_status}")
-    if record.signal:
-        words.append(f"signal {record.signal}")
-    if record.seconds is not None:
-        words.append(f"{record.seconds:.1f} s")
-    return ", ".join(words)
+        return f"Job({self.name!r}{where}, {standing(self)})"
 
 
 def start_over(job: Job) -> None:

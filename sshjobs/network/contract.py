@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sshjobs.errors import HostError
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.host import Host
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.spec import Job
 from sshjobs.network.clock import SYSTEM, Clock
 from sshjobs.store.rundir import RunPaths
 

@@ -13,9 +13,10 @@ from typing import Any
 from sshjobs.errors import UsageError
 from sshjobs.inputs.clusterfile import clusters_from, hosts_of_clusters
 from sshjobs.inputs.hostfile import load_hosts
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.given import MAX_SLOTS, check, check_each, check_number, check_path, wrong
 from sshjobs.model.host import Cluster, Host
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.spec import Job
 from sshjobs.model.states import FINAL_STATES, STATE_FREE
 from sshjobs.network import failpoints
 from sshjobs.network.contract import NetworkContract, News, RunIdentity, never

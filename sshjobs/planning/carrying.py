@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sshjobs.errors import SshjobsError, UsageError
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.attempt import Attempt
+from sshjobs.model.spec import Job
 from sshjobs.network.session.output_files import sync_tree
 from sshjobs.network.staging.inputs import Staging
 from sshjobs.planning.comparison import Comparison, Standing, compare

@@ -7,7 +7,8 @@ import stat
 from collections.abc import Iterator
 from types import TracebackType
 
-from sshjobs.model.spec import Inputs, Job, JobSpec
+from sshjobs.model.attempt import Inputs
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_DONE, STATE_FREE, STATE_UNKNOWN
 from sshjobs.network.staging.inputs import Staging
 from sshjobs.planning.identity import Identities, Work, reads

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.attempt import Attempt
+from sshjobs.model.spec import Job
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN
 from sshjobs.scheduling.queue import Queue
 from sshjobs.store import RunReader, RunStore, Summary

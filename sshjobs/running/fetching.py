@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sshjobs.errors import LocalError, SshjobsError, UsageError, printable
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.given import check_path, check_texts
 from sshjobs.model.host import Host
 from sshjobs.model.outputs import Brought, keeps_directory, outputs_of, wanted_after
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.spec import Job
 from sshjobs.model.states import Outcome
 from sshjobs.network.fetching import Came, Wish, fetch
 from sshjobs.network.session.arrivals import FETCHED, FILES, OLD, ArrivingFiles, remove

@@ -14,10 +14,11 @@ from typing import Any, BinaryIO
 
 from sshjobs.errors import LocalError, NoHostError, SshjobsError
 from sshjobs.inputs.timespans import format_duration
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.causes import Cause
 from sshjobs.model.given import LONGEST_S, check, check_each, check_number
 from sshjobs.model.needs import no_host_has
-from sshjobs.model.spec import Attempt, Job, JobSpec, start_over
+from sshjobs.model.spec import Job, JobSpec, start_over
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_FREE, STATE_UNKNOWN, Outcome
 from sshjobs.network.contract import HERE, NetworkContract, News, RunIdentity, Warned
 from sshjobs.running.endings import Endings

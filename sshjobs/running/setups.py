@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sshjobs.errors import HostError, UsageError
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.causes import explain
-from sshjobs.model.spec import Attempt, Job, JobSpec
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import FINAL_STATES, Outcome
 from sshjobs.network.contract import NetworkContract
 from sshjobs.running.books import Books

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.causes import Cause, explain
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.spec import Job
 from sshjobs.model.states import FINAL_STATES, Outcome
 from sshjobs.scheduling.retries import was_given_back
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.attempt import Attempt
+from sshjobs.model.spec import Job
 from sshjobs.scheduling.schedule import Schedule
 
 #: Seconds that a job may be prefetched, while another host has a free slot, before it is asked back. Most such jobs

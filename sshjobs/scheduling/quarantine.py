@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.causes import Cause
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.spec import Job
 from sshjobs.scheduling.health import HostHealth
 from sshjobs.scheduling.schedule import Schedule
 

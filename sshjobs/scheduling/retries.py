@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.causes import GIVEN_BACK, LASTING, Cause
 from sshjobs.model.given import LONGEST_S
 from sshjobs.model.needs import Needs, needs_of
 from sshjobs.model.retrying import again_after
 from sshjobs.model.sizes import MAX_MEMORY
-from sshjobs.model.spec import Attempt, Job, JobSpec
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import HOST_OUTCOMES, JOB_OUTCOMES, Outcome
 
 

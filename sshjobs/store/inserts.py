@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.host import Host
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.spec import Job
 from sshjobs.store.identity import ManagerIdentity
 from sshjobs.store.queries import queries
 from sshjobs.store.rows import SpecWriter, attempt_row, host_json, new_job_row

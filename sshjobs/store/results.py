@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from sshjobs.model.spec import Attempt
+from sshjobs.model.attempt import Attempt
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rundir import RunPaths
 

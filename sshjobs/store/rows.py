@@ -10,9 +10,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sshjobs.errors import printable
+from sshjobs.model.attempt import Attempt, Inputs
 from sshjobs.model.causes import Cause
 from sshjobs.model.host import Host
-from sshjobs.model.spec import Attempt, Inputs, Job, JobSpec
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATES, Outcome
 from sshjobs.model.template import from_shared
 from sshjobs.store.damage import Damage, check_row

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.causes import Cause, explain
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.spec import Job
 from sshjobs.model.states import STATES
 from sshjobs.store.damage import Damage, check_row
 from sshjobs.store.rows import JobRow, clean_text, outcome_of

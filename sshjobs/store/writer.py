@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sshjobs.errors import RunBusyError, StoreError
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.host import Host
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.spec import Job
 from sshjobs.store.change import Change
 from sshjobs.store.database import (
     StoreBlockedError,

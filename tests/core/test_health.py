@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.causes import Cause
-from sshjobs.model.spec import Attempt, Job, JobSpec
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import Outcome
 from sshjobs.scheduling.health import FIRST_PAUSE, PATIENCE, HostHealth
 

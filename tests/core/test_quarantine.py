@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.causes import Cause
 from sshjobs.model.host import Host
-from sshjobs.model.spec import Attempt, Job, JobSpec
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_ERROR, Outcome
 from sshjobs.scheduling.health import FIRST_FULL, LONGEST_FULL
 from sshjobs.scheduling.quarantine import Quarantine

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from sshjobs.gjob.agent.adopt import UNLOADED
 from sshjobs.gjob.journal import parse
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.causes import Cause
-from sshjobs.model.spec import Attempt
 from tests.sim.host.machine import Machine
 from tests.sim.host.process import Process
 

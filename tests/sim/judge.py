@@ -10,8 +10,9 @@ import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.causes import Cause, explain
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.spec import Job
 from sshjobs.model.states import FINAL_STATES, JOB_OUTCOMES, STATE_DONE, Outcome
 from sshjobs.network.contract import HostDown, HostUp
 from sshjobs.network.network import CANCEL_GRACE

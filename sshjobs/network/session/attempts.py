@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sshjobs.model.attempt import Inputs
 from sshjobs.model.causes import Cause
 from sshjobs.model.host import Host
 from sshjobs.model.keys import KEYS
 from sshjobs.model.outputs import Brought
 from sshjobs.model.params import variables
-from sshjobs.model.spec import Inputs, Job, JobSpec
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import Outcome
 from sshjobs.network.protocol.frames import ENDS
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 from sshjobs.errors import LocalError
+from sshjobs.model.attempt import Attempt
 from sshjobs.model.causes import Cause
 from sshjobs.model.outputs import keeps_directory
-from sshjobs.model.spec import Attempt, Job
+from sshjobs.model.spec import Job
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, Outcome, state_for
 from sshjobs.network import failpoints
 from sshjobs.network.contract import HostDown, HostUp, News, Pulse, Released, RoundTrip, Silent, Warned

@@ -18,8 +18,9 @@ from typing import NamedTuple
 from sshjobs.errors import LocalError, SshjobsError
 from sshjobs.gjob.patterns import Patterns
 from sshjobs.gjob.values import FIXED, LINK
+from sshjobs.model.attempt import Inputs
 from sshjobs.model.sent import Item, Sent, sent, taken
-from sshjobs.model.spec import Inputs, JobSpec
+from sshjobs.model.spec import JobSpec
 from sshjobs.network.staging.digests import Digests, Identity, identity_of, usual_store
 from sshjobs.network.staging.extras import Extra
 

@@ -47,7 +47,8 @@ class _Pausing(Request):
 
     def _tell(self, manager: Manager) -> None:
         if self._names is None or self._told:
-            manager.handle_act({"event": "pause", "paused": self.paused, "jobs": None if self._names is None else self._told})
+            manager.handle_act({"event": "pause", "paused": self.paused,
+                                "jobs": None if self._names is None else self._told})
 
 
 class Pause(_Pausing):
