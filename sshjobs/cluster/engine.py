@@ -28,6 +28,10 @@ from sshjobs.pools.keys import Key
 
 #: How long a ping waits for answers, in seconds.
 PING_S = 1.0
+#: How long workers that restart are waited for, in seconds.
+BACK_S = 30.0
+#: How often workers are told, those included that come meanwhile.
+_ROUNDS = 3
 
 
 @dataclass
@@ -200,24 +204,46 @@ class Engine(ABC):
 
     def kill_workers(self) -> int:
         """``KillWorkers``: have all workers quit."""
-        return self._tell(COMMAND_QUIT, "quits")
+        return self._tell(COMMAND_QUIT, "quits")[0]
 
     def restart_workers(self) -> int:
-        """``RestartWorkers``: have all workers restart."""
-        return self._tell(COMMAND_RESTART, "restarts")
+        """``RestartWorkers``: have all workers restart, and wait until they are back."""
+        code, before, leaving = self._tell(COMMAND_RESTART, "restarts")
+        if leaving:
+            def back(answers: Collection[WorkerFacts]) -> int:
+                return sum(facts.worker not in before for facts in answers)
 
-    def _tell(self, do: str, does: str) -> int:
+            found = back(self.ask_workers(BACK_S, lambda answers: back(answers) >= leaving))
+            if found < leaving:
+                self.say(f"{found} of {leaving} workers are back; one that works on something finishes that first")
+        return code
+
+    def _tell(self, do: str, does: str) -> tuple[int, set[str], int]:
+        """Tell all workers, print who confirms, and say who does not.
+
+        :return: the exit code, the workers that were found, and how many of them leave
+        """
         self._check_arguments(0)
         found = self.ask_workers(PING_S)
-        if not found:
-            return self._nobody()
-        confirmed = self.tell_workers(do, found)
+        told, seen, rounds = set[str](), set[str](), _ROUNDS
+        while found and rounds:
+            seen.update(facts.worker for facts in found)
+            confirmed = self.tell_workers(do, found)
+            for facts in found:
+                if facts.worker in confirmed:
+                    told.add(facts.worker)
+                    print(f"{facts.host} {facts.pid} {does}", flush=True)
+            # One that was leaving when it was found has gone since, and cannot confirm. What has come in its place is
+            # to quit as well. It need not restart: it has just started.
+            again = self.ask_workers(PING_S) if any(facts.worker not in told for facts in found) else []
+            found = [facts for facts in again
+                     if facts.worker not in told and (do == COMMAND_QUIT or facts.worker in seen)]
+            rounds -= 1
         for facts in found:
-            if facts.worker in confirmed:
-                print(f"{facts.host} {facts.pid} {does}")
-            else:
-                self.say(f"{facts.host} {facts.pid} does not confirm that it {does}")
-        return EXIT_OK if len(confirmed) == len(found) else EXIT_JOBS_FAILED
+            self.say(f"{facts.host} {facts.pid} does not confirm that it {does}")
+        if not told and not found:
+            self._nobody()
+        return EXIT_JOBS_FAILED if found or not told else EXIT_OK, seen, len(seen) - len(found) if told else 0
 
     def ping_workers(self) -> int:
         """``PingWorkers [SECS]``: print a table of the workers that answer."""
