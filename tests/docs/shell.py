@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import TracebackType
 
@@ -39,6 +40,10 @@ case "$*" in
 *) exec {python} "$@" ;;
 esac
 """
+
+
+#: How long a command of a page may take, in seconds.
+LIMIT_S = 120.0
 
 
 class PageShell:
@@ -101,13 +106,23 @@ class PageShell:
         path.write_text(text)
 
     def run(self, command: str) -> tuple[int, list[str]]:
-        """Run a command; return its exit status and the lines that it printed, errors included."""
+        """Run a command; return its exit status and the lines that it printed, errors included.
+
+        :raises AssertionError: it has not ended in :data:`LIMIT_S`; says what it and all in the background have printed
+        """
         self._commands.write(command.encode() + b"\0")
         lines: list[str] = []
         assert self._bash.stdout is not None
-        for line in self._bash.stdout:
-            if line.startswith(f"{self._mark} "):
-                return int(line.split()[1]), lines
-            if not _NOTICE.match(line):
-                lines.append(line.rstrip("\n"))
-        raise AssertionError(f"the shell ended during: {command}\n" + "\n".join(lines))
+        # A loop that waits for what never comes says nothing by itself.
+        limit = threading.Timer(LIMIT_S, os.killpg, (self._bash.pid, signal.SIGKILL))
+        limit.start()
+        try:
+            for line in self._bash.stdout:
+                if line.startswith(f"{self._mark} "):
+                    return int(line.split()[1]), lines
+                if not _NOTICE.match(line):
+                    lines.append(line.rstrip("\n"))
+        finally:
+            limit.cancel()
+        logs = [f"{path.name}: {path.read_text(errors='replace')[-2000:]}" for path in sorted(self.work.glob("*log"))]
+        raise AssertionError("\n".join([f"the shell ended during: {command}", *lines, *logs]))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.docs import shell
 from tests.docs.compare import differs
 from tests.docs.page import blocks, commands
+from tests.docs.shell import PageShell
 
 
 @pytest.mark.parametrize(("shown", "printed"), [
@@ -53,3 +57,11 @@ def test_a_page_is_read_as_its_conventions_say():
     assert (first.file, first.text) == ("jobs.yaml", "jobs: []\n")
     assert second.file is None
     assert [(command.text, command.output) for command in commands(second)] == [("a \\\nb", ["x"]), ("c", [])]
+
+
+def test_a_command_that_never_ends_is_told_with_what_others_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with PageShell(tmp_path, None) as page:
+        assert page.run("echo 'no worker comes' > worker.log") == (0, [""])
+        monkeypatch.setattr(shell, "LIMIT_S", 0.5)
+        with pytest.raises(AssertionError, match="(?s)the shell ended during: echo tried; until.*tried.*worker.log: no worker comes"):
+            page.run("echo tried; until false; do sleep 0.1; done")
