@@ -194,6 +194,31 @@ def test_a_pause_counts_at_once_while_the_disk_is_full_and_is_noted_when_there_i
 
 
 @needs_root
+@tries("; should the manager end before, what was stopped stands until: sshjobs unpause {} JOB")
+def test_a_job_that_was_stopped_while_the_disk_was_full_goes_on_by_the_command_that_was_told(scene):
+    made = scene({}, commands="echo $$ > {0}/pid; until test -e {0}/go; do sleep 0.05; done")
+    made.results.mkdir()
+    with disks.small_disk(made.results, "4m"):
+        made.begin()
+        made.wait_for("started")
+        disks.fill(made.results / "filler")
+        told = made.ask("pause", "r", "job-0")
+        assert told.returncode == 0
+        assert re.fullmatch("sshjobs: r: this cannot be written down yet; should the manager end before, what was stopped stands until: "
+                            f"sshjobs unpause r JOB: .*: {FULL}\n", told.stderr), told
+        stat = Path("/proc", (made.directory / "pid").read_text().strip(), "stat")
+        wait_until(lambda: stat.read_text().rpartition(") ")[2].startswith("T"), 60, "the job to stand")
+        made.kill()
+        (made.results / "filler").unlink()
+        go(made)
+        made.resume()
+        made.wait_for("host", 2)
+        assert made.ask("unpause", "r", "job-0").returncode == 0
+        assert made.ends() == 0
+        made.is_all_done(1)
+
+
+@needs_root
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_manager_whose_disk_is_full_can_be_left_and_its_successor_finds_everything(scene, number):
     made = scene({"repeat": 5})
