@@ -16,6 +16,7 @@ from typing import Protocol
 
 from sshjobs.errors import UsageError
 from sshjobs.inputs.arithmetic import worked_out
+from sshjobs.inputs.limits import INTEGER
 from sshjobs.inputs.placeholders import SLOT, Placeholder, TextTemplate, braces, value_of
 from sshjobs.inputs.shelltext import Hole, P, Quoting, holes
 from sshjobs.model.spec import JobSpec
@@ -23,8 +24,6 @@ from sshjobs.model.spec import JobSpec
 #: Beginning of the variables that hold the values; shells know them, programs do not.
 VARIABLE = "sshjobs_"
 
-#: What may stand where a shell does arithmetic.
-INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 # Shown without quotes only where they mean the same: no blank, no character of the shell, no word of its grammar.
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+-]+")
 _PLAIN_SO_FAR = re.compile(r"[A-Za-z0-9_./:@%+=-]*")

@@ -342,7 +342,7 @@ _KEYS: dict[str, Any] = {name: (_type(name, key), Field(key.default, description
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     repeat: int = Field(1, ge=0, description="How many times the job is run; each is a job of its own.")
 
@@ -355,7 +355,7 @@ class JobEntry(Settings):
     """One job in the list: ``commands`` or ``argv``, and what else there is to say."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True,
+        extra="forbid", strict=True, defer_build=True,
         json_schema_extra={"oneOf": [{"required": ["commands"]}, {"required": ["argv"]}]},
     )
 
@@ -369,7 +369,7 @@ class JobEntry(Settings):
 class DefaultsEntry(BaseModel):
     """An entry of the list that changes the defaults for what follows."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     defaults: Settings
 
@@ -383,7 +383,7 @@ MaxFailures = Annotated[
 class RunKeys(BaseModel):
     """What a jobfile says of the run as a whole."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
     max_failures: MaxFailures | None = Field(
         None, description="The run ends when more jobs than that have failed: 10, or 5% of all.")
@@ -394,7 +394,7 @@ class RunKeys(BaseModel):
 class Jobfile(RunKeys):
     """A jobfile."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, title="sshjobs jobfile")
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True, title="sshjobs jobfile")
 
     defaults: Settings = Field(default_factory=lambda: Settings.model_validate({}),
                                description="What every job says unless it says otherwise.")

@@ -1,8 +1,9 @@
-"""How much text a job may have, wherever it is made. Loads nothing: the models of jobfiles take long to load."""
+"""What text a job may have, and how much, wherever it is made. Loads nothing: models of jobfiles take long to load."""
 
 from __future__ import annotations
 
 import json
+import re
 
 from sshjobs.model.spec import JobSpec
 
@@ -10,6 +11,8 @@ from sshjobs.model.spec import JobSpec
 MAX_WORD = 131_071
 #: The most bytes of one job, as JSON: it travels to its host in one frame of 1 MiB, with the names of its files.
 MAX_JOB = 900_000
+#: What may stand where a shell does arithmetic.
+INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 #: The most jobs that a run can be allowed to have.
 MOST_JOBS = 10_000_000
 

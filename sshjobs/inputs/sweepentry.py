@@ -10,13 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from sshjobs.errors import UsageError
-from sshjobs.inputs.commandline import INTEGER
 from sshjobs.inputs.explain import complaints, shown_path
 from sshjobs.inputs.jobmodel import JobEntry
 from sshjobs.inputs.jobnames import check_name, repeated
 from sshjobs.inputs.jobpaths import PathChecker, same_place
-from sshjobs.inputs.limits import MAX_JOB, MAX_WORD, too_large
-from sshjobs.inputs.paramscript import with_variables
+from sshjobs.inputs.limits import INTEGER, MAX_JOB, MAX_WORD, too_large
 from sshjobs.inputs.sweep import Mistakes, Path, Sweep, Values, similar
 from sshjobs.model.fill import OPEN, filled, holds_any, names_in, texts
 from sshjobs.model.keys import KEYS, Variables
@@ -94,6 +92,9 @@ def _held(values: Mapping[str, Any], names: Sequence[str], mistakes: Mistakes) -
 
 
 def _take_script(made: Template, mistakes: Mistakes) -> None:
+    # Here, as few jobfiles have a script with parameters, and what reads one takes its time to load.
+    from sshjobs.inputs.paramscript import with_variables
+
     try:
         script = with_variables(made.values["commands"])
     except UsageError as error:
