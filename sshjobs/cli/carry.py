@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sshjobs.cli.failures import complain
 from sshjobs.cli.words import handle
-from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK
+from sshjobs.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, EXIT_OK
 from sshjobs.views.base import Output, View
 from sshjobs.views.jsonlines import JsonLines
 
@@ -62,11 +63,30 @@ def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: 
                             host_of=host_of)
     try:
         run = start(view)
+        view.steer(run.request, partial(_leave, run), paused=run.manager.schedule.paused)
         with contextlib.nullcontext() if web is None else shown_in_browsers(run, web):
             code = run.process()
     finally:
         view.close()
+    if view.left and code != EXIT_INTERRUPTED and _goes_on(run):
+        from sshjobs.cli.detached import hand_over
+
+        return hand_over(run.paths, quiet=False, as_json=False)
     return code or (EXIT_JOBS_FAILED if view.lost else EXIT_OK)
+
+
+def _leave(run: Run) -> None:
+    """Have the manager in this process leave; what was launched goes on."""
+    from sshjobs.running.control import ManagerGoneError
+
+    with contextlib.suppress(ManagerGoneError):
+        run.request({"do": "leave"})
+
+
+def _goes_on(run: Run) -> bool:
+    from sshjobs.running.run import summary_of
+
+    return summary_of(run.paths).state not in ("done", "failed", "cancelled")
 
 
 @contextlib.contextmanager

@@ -38,6 +38,8 @@ class Watcher:
         self._hosts: dict[str, tuple[Any, ...]] = {}
         #: Since when hosts do not answer, by their names.
         self._silent: dict[str, float | None] = {}
+        #: What a person wants of the run and of its hosts, as far as it was told.
+        self._paused, self._drained = False, set[str]()
         #: How many jobs a host takes at a time that does not say so itself.
         self._slots: int | None = None
 
@@ -53,6 +55,7 @@ class Watcher:
                 self._look_at_hosts()
                 self._tell({"event": "wait"})
             summary = self._reader.summary()
+            self._tell_pause(summary)
             if summary.state != "running":
                 self._look()
                 return self._end(summary)
@@ -68,12 +71,17 @@ class Watcher:
             hosts = [row.host.name for row in self._reader.hosts() if not row.host.removed]
         self._tell({"event": "run", "run": summary.run, "directory": str(self._reader.paths.root),
                     "jobs": summary.total, "counts": summary.counts, "hosts": hosts})
-        if summary.options.get("paused"):
-            self._tell({"event": "pause", "paused": True, "jobs": None})
+        self._tell_pause(summary)
         self._look_at_hosts()
         for job, attempts in self._with_attempts(live):
             self._live[job.number] = len(attempts)
             self._tell_job("started" if job.state == STATE_BUSY else "unknown", job, attempts)
+
+    def _tell_pause(self, summary: Summary) -> None:
+        paused = bool(summary.options.get("paused"))
+        if paused != self._paused:
+            self._paused = paused
+            self._tell({"event": "pause", "paused": paused, "jobs": None})
 
     def _end(self, summary: Summary) -> int:
         code = {"done": EXIT_OK, "failed": EXIT_JOBS_FAILED, "cancelled": EXIT_JOBS_FAILED}.get(
@@ -146,6 +154,10 @@ class Watcher:
             before, self._hosts[name] = self._hosts.get(name), now
             if row.state is not None and before != now and not row.host.removed:
                 self._tell(_host_event(row, slots))
+            if row.host.drained != (name in self._drained) and not row.host.removed:
+                self._drained ^= {name}
+                self._tell({"event": "hosts", "change": "drained" if row.host.drained else "undrained", "hosts": [name],
+                            "slots": None})
             if row.silent != self._silent.get(name):
                 self._silent[name] = row.silent
                 seconds = None if row.silent is None else max(0.0, time.time() - row.silent)

@@ -17,6 +17,7 @@ from types import FrameType, TracebackType
 from sshjobs.errors import EXIT_INTERRUPTED, LocalError, printable
 from sshjobs.network.supervise import Failure, start_thread
 from sshjobs.store.rundir import RunPaths
+from sshjobs.views.keyboard import put_back
 
 #: Seconds that the manager's thread gets to act on a signal before a person is told what it waits for.
 PATIENCE_S = 1.0
@@ -138,6 +139,7 @@ class Signals:
 
     def _end(self) -> None:
         """End the process as a crash would, which is what the next manager is made for."""
+        put_back()
         if os.isatty(1):
             with contextlib.suppress(OSError):
                 os.set_blocking(1, False)

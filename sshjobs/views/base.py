@@ -11,6 +11,9 @@ from sshjobs.errors import SshjobsError, printable
 
 Event = dict[str, Any]
 
+#: Carries out a request of a person, as the control socket takes them, and returns its answer. It may take seconds.
+Ask = Callable[[dict[str, Any]], dict[str, Any]]
+
 #: Columns and rows of a screen that tells us nothing about itself.
 SCREEN = (80, 24)
 
@@ -20,6 +23,17 @@ class View(ABC):
 
     #: Something that was to be shown was not, although somebody wanted to see it.
     lost = False
+    #: Somebody who watched wants to watch no more; the run goes on.
+    left = False
+
+    def steer(self, ask: Ask, leave: Callable[[], object], *, paused: bool = False) -> None:
+        """Let people act on the run by the keys of this view, where it has any.
+
+        :param ask: carries out a request of a person
+        :param leave: has the watching end; called once :attr:`left` is true
+        :param paused: the run is, by now
+        """
+        return None
 
     @abstractmethod
     def __call__(self, event: Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from heapq import nsmallest
 from itertools import islice
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from sshjobs.views.wording import STATE_ORDER, duration, ending_of, told
 MAX_FAILURES, MAX_HOSTS = 5, 12
 #: How many cells stand side by side at most, how wide one is at least for that, and the blanks between two.
 MAX_COLUMNS, COLUMN, GAP = 4, 56, 2
+#: How wide the column of a host is at least where several stand side by side; so much of it is the bar of its slots.
+HOST_COLUMN, METER = 46, 10
+#: Columns that the name of a run keeps beside what there is to say of its pace.
+LEAST_NAME = 12
 #: How many columns lengths of time get: `59 min 59 s`.
 TIME = 11
 #: Below so many columns lines have no host; from so many on they have words that are known by their colours too.
@@ -40,27 +45,44 @@ class Frame:
         # What failed jobs said last is read once: the files of ended jobs do not change.
         self._last_words: dict[tuple[str, int], str] = {}
 
-    def lines(self, width: int, height: int, *, ascii_only: bool = False) -> list[Text]:
-        """Return at most ``height`` lines, for a screen of ``width`` columns; each is one line on it."""
+    def lines(self, width: int, height: int, *, ascii_only: bool = False, foot: Text | None = None) -> list[Text]:
+        """Return at most ``height`` lines, for a screen of ``width`` columns; each is one line on it.
+
+        :param foot: the last of them, where there is room for four more
+        """
         progress = self._progress
         head = [self._title(width), self._bar(width, ascii_only), self._counts(width)]
-        foot = [_text(progress.notice, "bold yellow")] if progress.notice else []
-        room = height - len(head) - len(foot)
+        last = [_text(progress.notice, "bold yellow")] if progress.notice else []
+        if foot and height > len(head) + len(last) + 1:
+            last.append(foot)
+        room = height - len(head) - len(last)
         failures = self._failures(width, min(MAX_FAILURES, room // 5)) if room >= 5 else []
         room -= len(failures)
-        hosts = self._hosts(width, min(MAX_HOSTS, room // 3)) if room >= 4 else []
+        hosts = self._hosts(width, min(MAX_HOSTS, room // 3), ascii_only) if room >= 4 else []
         room -= len(hosts)
         jobs = self._jobs(width, room)
-        return [*head, *hosts, *jobs, *failures, *foot][: max(1, height)]
+        lines = [*head, *hosts, *jobs, *failures]
+        return [*lines[: max(1, height - len(last))], *last][: max(1, height)]
 
     def _title(self, width: int) -> Text:
-        took = duration(self._progress.elapsed() or 0.0)
-        over = self._progress.counts[STATE_DONE] + self._progress.counts[STATE_ERROR]
-        here = " on this machine" if list(self._progress.hosts) == ["localhost"] else ""
-        facts = f"{here if width >= WITH_WORDS else ''}  {over:,} of {self._progress.total:,}  {took}"
+        progress = self._progress
+        took = duration(progress.elapsed() or 0.0)
+        here = " on this machine" if list(progress.hosts) == ["localhost"] else ""
+        facts = f"{here if width >= WITH_WORDS else ''}  {progress.over:,} of {progress.total:,}  {took}"
         if width < NARROW:
-            facts = f" {over}/{self._progress.total} {took}"
-        return _text(fit(self._progress.run, width - len(facts)), "bold").append(facts)
+            facts = f" {progress.over}/{progress.total} {took}"
+        facts += self._pace(width - len(facts) - LEAST_NAME)
+        return _text(fit(progress.run, width - len(facts)), "bold").append(facts)
+
+    def _pace(self, room: int) -> str:
+        """Return how fast jobs end and when all will have, as far as there is room for it."""
+        rate, left = self._progress.rate(), self._progress.left_s()
+        if rate is None or not self._progress.counts[STATE_FREE] + len(self._progress.live):
+            return ""
+        each, unit = (1, "s") if rate >= 1 else (60, "min") if rate >= 1 / 60 else (3600, "h")
+        pace = f"  {each * rate:,.1f}/{unit}"
+        expected = "" if left is None else f"  some {_about(left)} left"
+        return next((text for text in (pace + expected, expected, pace) if text and len(text) <= room), "")
 
     def _bar(self, width: int, ascii_only: bool) -> Text:
         length = max(1, width)
@@ -88,36 +110,61 @@ class Frame:
                 line.append(f"{'  ' if line else ''}{number:,} {word(state)}", style=style)
         return line
 
-    def _hosts(self, width: int, room: int) -> list[Text]:
-        """Return the hosts in columns, those in trouble first; what does not fit is summed up in the last line."""
-        hosts = sorted(self._progress.hosts.values(), key=lambda host: _HOST_ORDER[host.state])
+    def _hosts(self, width: int, room: int, ascii_only: bool) -> list[Text]:
+        """Return a line a host, those in trouble first, side by side where there is room; what does not fit is summed
+        up in the last line."""
+        hosts = self._progress.hosts
+        if not hosts:
+            return []
+        columns = 1 if len(hosts) <= room else max(1, min(MAX_COLUMNS, (width + GAP) // (HOST_COLUMN + GAP)))
+        number = len(hosts) if len(hosts) <= room * columns else (room - 1) * columns
+        # Only those that are shown are looked at twice: there may be a thousand.
+        shown = nsmallest(number, hosts.values(), key=_host_rank)
+        cell_width = (width + GAP) // columns - GAP
+        name_width = min(max(cell_len(printable(host.name)) for host in shown), max(8, cell_width // 3)) if shown else 0
+        cells = [self._host(host, name_width, cell_width, ascii_only) for host in shown]
+        lines = [_joined(cells[at : at + columns], cell_width) for at in range(0, len(cells), columns)]
+        if len(hosts) > number:
+            lines.append(_text(self._rest(number), "cyan"))
+        return lines
+
+    def _rest(self, shown: int) -> str:
+        """Return what is to be said of all hosts, where only some are shown."""
+        hosts = list(self._progress.hosts.values())
         well = [host for host in hosts if host.state == "up"]
-        name_width = min(max((cell_len(printable(host.name)) for host in hosts), default=0), max(8, width // 3))
-        troubled = [self._host(host, name_width) for host in hosts[: room + 1] if host.state != "up"]
-        cells = [self._host(host, name_width) for host in (well if len(hosts) <= MAX_HOSTS * MAX_COLUMNS else ())]
-        lines = [*troubled, *_in_columns(cells, width)]
-        if len(lines) <= room and (cells or not well):
-            return lines
-        shown = troubled[: room - 1]
         slots = sum(host.slots or 0 for host in well)
         text = f"{len(well):,} hosts up, {sum(host.running for host in well):,}/{slots:,} slots in use"
         if ahead := sum(host.launched for host in well):
             text += f", {ahead:,} launched"
-        if len(hosts) > len(well) + len(shown):
-            text += f"; {len(hosts) - len(well) - len(shown):,} more not"
-        return [*shown, _text(text, "cyan")]
+        return text + (f"; {len(hosts) - len(well):,} not" if len(hosts) > len(well) else "")
 
-    def _host(self, host: HostView, name_width: int) -> Text:
+    def _host(self, host: HostView, name_width: int, width: int, ascii_only: bool) -> Text:
         line = _text(padded(host.name, name_width), "cyan")
-        if host.state == "up":
-            slots = f"{host.running}/{host.slots}" if host.slots else str(host.running)
-            line.append(f"  {slots:>7}", style="dim")
-            if host.silent_since is not None:
-                return line.append(f"  silent for {duration(self._monotonic() - host.silent_since)}", style="magenta")
-            return line.append(f", {host.launched} launched", style="dim") if host.launched else line
-        for_how_long = duration(self._monotonic() - host.since)
-        line.append(f"  {host.state} {for_how_long}", style="red" if host.state == "blocked" else "magenta")
-        return line.append(f"  {printable(host.reason.removeprefix(host.name + ': '))}" if host.reason else "")
+        if host.state != "up":
+            for_how_long = duration(self._monotonic() - host.since)
+            line.append(f"  {host.state} {for_how_long}", style="red" if host.state == "blocked" else "magenta")
+            line.append(f"  {printable(host.reason.removeprefix(host.name + ': '))}" if host.reason else "")
+            line.truncate(width, overflow="ellipsis")
+            return line
+        if width >= name_width + METER + 20:
+            line.append("  ").append_text(_meter(host, ascii_only))
+        slots = f"{host.running}/{host.slots}" if host.slots else str(host.running)
+        line.append(f"  {slots:>7}", style="" if host.running else "dim")
+        facts: list[tuple[str, str]] = []
+        if host.drained:
+            facts.append(("drained", "yellow"))
+        if host.silent_since is not None:
+            facts.append((f"silent for {duration(self._monotonic() - host.silent_since)}", "magenta"))
+        if host.failed:
+            facts.append((f"{host.failed:,} failed", "red"))
+        if host.launched:
+            facts.append((f"{host.launched} launched", "dim"))
+        if host.done:
+            facts.append((f"{host.done:,} done", "green"))
+        for text, style in facts:
+            if line.cell_len + len(text) + GAP <= width:
+                line.append("  ").append(text, style=style)
+        return line
 
     def _jobs(self, width: int, room: int) -> list[Text]:
         """Return the jobs that run in columns, the one that was launched first on top."""
@@ -178,6 +225,14 @@ class Frame:
         return self._last_words[key]
 
 
+def _about(seconds: float) -> str:
+    """Return a length of time that is foretold: it is not known to the second."""
+    if seconds < 57.5:
+        return f"{max(5, 5 * round(seconds / 5))} s"
+    step = 60 if seconds < 7200 else 600
+    return duration(max(step, round(seconds / step) * step)).removesuffix(" 0 s").removesuffix(" 0 min")
+
+
 def fit(name: str, width: int) -> str:
     """Return a name in at most so many columns: from the middle of a long one goes what does not fit, because names of
     many jobs are alike at the beginning and tell which it is at the end."""
@@ -201,11 +256,16 @@ def _last_cells(text: str, width: int) -> str:
     return text[at:]
 
 
-def _in_columns(cells: list[Text], width: int) -> list[Text]:
-    """Return cells side by side, as many as fit, each column as wide as the widest of them."""
-    widest = max((cell.cell_len for cell in cells), default=0)
-    columns = max(1, min(MAX_COLUMNS, (width + GAP) // (widest + GAP)))
-    return [_joined(cells[at : at + columns], widest) for at in range(0, len(cells), columns)]
+def _host_rank(host: HostView) -> tuple[int, bool, bool]:
+    """Return what hosts are sorted by: those in trouble first, then those where jobs failed."""
+    return (_HOST_ORDER[host.state], host.silent_since is None, not host.failed)
+
+
+def _meter(host: HostView, ascii_only: bool) -> Text:
+    """Return a bar of the slots in use."""
+    used = min(METER, -(-host.running * METER // host.slots)) if host.slots else 0
+    full, empty = ("#", "-") if ascii_only else ("━", "━")
+    return Text(full * used, style="yellow").append(empty * (METER - used), style="dim")
 
 
 def _joined(cells: list[Text], width: int) -> Text:

@@ -16,22 +16,28 @@ from rich.text import Text
 
 from sshjobs.errors import printable
 from sshjobs.store.rundir import RunPaths
-from sshjobs.views.base import Event, Output, View
+from sshjobs.views.base import Ask, Event, Output, View
 from sshjobs.views.block import Block
 from sshjobs.views.closing import closing, paths_of
 from sshjobs.views.frame import Frame
 from sshjobs.views.hostnews import HostNews
+from sshjobs.views.keyboard import Guard, Keyboard
 from sshjobs.views.progress import Progress
+from sshjobs.views.steering import Steering
 from sshjobs.views.wording import carried, clock, receipt, setup_text
 
-#: Seconds between two drawings at least; and at most, so that clocks go on.
-FASTEST, SLOWEST = 0.125, 1.0
+#: Seconds between two drawings at least, but for what a key has changed; and at most, so that clocks go on.
+FASTEST, SLOWEST = 0.5, 1.0
 #: The part of one processor that drawing may take.
-_SHARE = 0.1
+_SHARE = 0.03
+#: Seconds between two looks whether to draw sooner.
+_LOOK_S = 0.125
 #: Seconds by which one wakes up late on a busy machine.
 _LATE = 0.05
 #: Seconds that the block gets to be erased before Ctrl-Z stops us.
 _GIVES_WAY_S = 1.0
+#: States of a run that is over.
+ENDED = ("done", "failed", "cancelled")
 _STYLES = {"up": "green", "away": "magenta", "blocked": "red", "warn": "yellow", "stop": "bold yellow"}
 
 
@@ -62,6 +68,24 @@ class LiveView(View):
         self._handlers: dict[int, Any] = {}
         self._thread: threading.Thread | None = None
         self._lasting: list[Text] = []
+        self._guard: Guard | None = None
+        self._keyboard: Keyboard | None = None
+        self._steering: Steering | None = None
+        self._soon = False
+
+    def steer(self, ask: Ask, leave: Callable[[], object], *, paused: bool = False) -> None:
+        """See :meth:`View.steer`. Without effect where our standard input is another thing than the terminal that is
+        drawn on."""
+        def go() -> None:
+            self.left = True
+            leave()
+
+        with self._lock:
+            self._progress.paused = paused
+        self._steering = Steering(self._progress, self._lock, ask, go, self._at_once)
+        self._keyboard = Keyboard.of(self._output, self._steering.press)
+        if self._thread is not None and self._keyboard is not None:
+            self._keyboard.start()
 
     def __call__(self, event: Event) -> None:
         with self._lock:
@@ -71,6 +95,9 @@ class LiveView(View):
             self._start()
         if event["event"] == "end":
             self.close()
+            if self.left and event["state"] not in ENDED:
+                # Nothing ends here but the watching.
+                return
             for line in closing(event, self._progress.elapsed(), self._handle(paths_of(event)),
                                 screen=self._output.screen()):
                 self._output.line(line)
@@ -80,9 +107,15 @@ class LiveView(View):
     def close(self) -> None:
         self._over.set()
         self._wake()
+        if self._keyboard is not None:
+            self._keyboard.close()
+            self._keyboard = None
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        if self._guard is not None:
+            self._guard.close()
+            self._guard = None
         for line in self._lasting:
             # From when the terminal was another program's.
             self._output.line(line.plain)
@@ -113,6 +146,9 @@ class LiveView(View):
     def _start(self) -> None:
         if self._thread is None:
             self._listen()
+            self._guard = Guard(self._output.stream.fileno()) if self._output.stream.isatty() else None
+            if self._keyboard is not None:
+                self._keyboard.start()
             self._thread = threading.Thread(target=self._draw_on, name="sshjobs-view", daemon=True)
             self._thread.start()
 
@@ -128,6 +164,8 @@ class LiveView(View):
         """Stop as Ctrl-Z does, once the block is erased; returns when we were told to go on."""
         self._stop_asked = True
         self._wake()
+        if self._keyboard is not None:
+            self._keyboard.rest()
         deadline = time.monotonic() + _GIVES_WAY_S
         while not self._gave_way and self._is_drawn() and time.monotonic() < deadline:
             time.sleep(0.005)
@@ -136,6 +174,8 @@ class LiveView(View):
         signal.pthread_kill(threading.get_ident(), signal.SIGTSTP)
         signal.signal(signal.SIGTSTP, self._be_stopped)
         self._stop_asked = self._gave_way = False
+        if self._keyboard is not None:
+            self._keyboard.go_on()
         self._wake()
 
     def _is_drawn(self) -> bool:
@@ -145,6 +185,8 @@ class LiveView(View):
         if number == signal.SIGCONT and not self._stop_asked:
             # Somebody else stopped us, while the block was on the screen.
             self._moved = True
+            if self._keyboard is not None:
+                self._keyboard.go_on()
         self._wake()
 
     def _wake(self) -> None:
@@ -152,6 +194,10 @@ class LiveView(View):
         if not self._woken:
             self._woken = True
             self._wakes.put(None)
+
+    def _at_once(self) -> None:
+        self._soon = True
+        self._wake()
 
     # -- drawing -------------------------------------------------------------------------------------------------
 
@@ -171,14 +217,17 @@ class LiveView(View):
         :param pause: seconds that it takes at least
         """
         began = time.monotonic()
-        while (left := began + pause - time.monotonic()) > 0 and not self._stop_asked and not self._over.is_set():
-            self._over.wait(min(left, FASTEST))
+        while (left := began + pause - time.monotonic()) > 0 and not self._hurries():
+            self._over.wait(min(left, _LOOK_S))
         with contextlib.suppress(queue.Empty):
             self._wakes.get(timeout=SLOWEST)
             self._woken = False
         if time.monotonic() - began > pause + SLOWEST + _LATE:
             # It may be that we stood still: the main thread is to hear of that first.
             self._over.wait(_LATE)
+
+    def _hurries(self) -> bool:
+        return self._stop_asked or self._soon or self._over.is_set()
 
     def _draw(self) -> float:
         """Draw the block; return how long that took."""
@@ -194,11 +243,13 @@ class LiveView(View):
             self._block.lose()
         began = time.monotonic()
         width, height = self._console.size
+        self._soon = False
+        foot = self._steering.line(max(1, width - 2)) if self._steering is not None and self._keyboard else None
         with self._lock:
             lasting, self._lasting = self._lasting, []
             # Two columns are left for the ^C that a terminal echoes: in a new line it would move the block.
             lines = self._frame.lines(max(1, width - 2), max(1, height - 1),
-                                      ascii_only=self._console.options.ascii_only)
+                                      ascii_only=self._console.options.ascii_only, foot=foot)
         for line in lines:
             line.truncate(max(1, width - 2), overflow="ellipsis")
         self._block.draw(lasting, lines, (width, height))

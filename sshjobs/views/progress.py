@@ -13,6 +13,11 @@ from sshjobs.views.base import Event
 
 #: Failures that are remembered.
 MAX_FAILURES = 50
+#: Moments that are remembered to tell how fast jobs end, and seconds between two at least; the time that has passed is
+#: as long as twice so many.
+_MOMENTS, _MOMENT_S = 16, 1.0
+#: Jobs that must have ended, and seconds that must have passed, before anything is said of the rate.
+_LEAST_ENDS, _LEAST_S = 3, 3.0
 _STATE_AFTER = {"launch": STATE_BUSY, "started": STATE_BUSY, "retry": STATE_FREE, "unknown": STATE_UNKNOWN,
                 "done": STATE_DONE, "error": STATE_ERROR}
 
@@ -34,6 +39,8 @@ class HostView:
 
     :ivar state: ``connecting``, ``up``, ``away`` or ``blocked``
     :ivar running: jobs that were seen to begin there; ``launched`` those that were sent ahead of that
+    :ivar done: jobs that succeeded there while we watched; ``failed`` those that ended otherwise
+    :ivar drained: nothing more starts there
     """
 
     name: str
@@ -41,6 +48,9 @@ class HostView:
     slots: int | None = None
     running: int = 0
     launched: int = 0
+    done: int = 0
+    failed: int = 0
+    drained: bool = False
     reason: str = ""
     since: float = 0.0
     #: When it was last heard, where it has not answered since for longer than it should take.
@@ -56,12 +66,16 @@ class Progress:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic):
         self._monotonic = monotonic
         self.run, self.directory, self.notice = "", "", ""
+        #: Nothing is launched, because a person wants it so; a person, or the system, wants the run to stop.
+        self.paused = self.stopping = False
         self.counts: dict[str, int] = dict.fromkeys(STATES, 0)
         #: Jobs by name, in the order of their launches.
         self.live: dict[str, Live] = {}
         self.hosts: dict[str, HostView] = {}
         self.failures: deque[Event] = deque(maxlen=MAX_FAILURES)
         self._began: float | None = None
+        #: When how many jobs were over: some moments of the newer half of the time.
+        self._ends: deque[tuple[float, int]] = deque(maxlen=_MOMENTS)
         # Of a run that is resumed the first event does not name the jobs that may be running, it counts them.
         self._adopted = {STATE_BUSY: 0, STATE_UNKNOWN: 0}
 
@@ -73,6 +87,25 @@ class Progress:
     def elapsed(self) -> float | None:
         """Return for how many seconds the run has been watched; ``None`` before its first event."""
         return None if self._began is None else self._monotonic() - self._began
+
+    @property
+    def over(self) -> int:
+        """How many jobs have ended."""
+        return self.counts[STATE_DONE] + self.counts[STATE_ERROR]
+
+    def rate(self) -> float | None:
+        """Return how many jobs end in a second, by the newer half of the time that the run was watched for; ``None``
+        where too few have ended to tell."""
+        if not self._ends or self._began is None:
+            return None
+        since, before = self._ends[0]
+        seconds, ended = self._monotonic() - since, self.over - before
+        return ended / seconds if ended >= _LEAST_ENDS and seconds >= _LEAST_S else None
+
+    def left_s(self) -> float | None:
+        """Return the seconds until all jobs are over if they go on as now; ``None`` where nobody knows."""
+        rate = self.rate()
+        return None if rate is None or self.stopping or self.paused else (self.total - self.over) / rate
 
     def take(self, event: Event) -> None:
         """Take an event of any kind; those that it does not know change nothing."""
@@ -95,9 +128,10 @@ class Progress:
         elif word == "again":
             self._try_again(set(event["jobs"]))
         elif word == "pause" and event["jobs"] is None:
+            self.paused = event["paused"]
             self.notice = event_text(event) if event["paused"] else ""
         elif word == "interrupt":
-            self.notice = event["reason"]
+            self.notice, self.stopping = event["reason"], True
         elif word == "end":
             self.counts = {**self.counts, **event["counts"]}
             self.live.clear()
@@ -122,6 +156,8 @@ class Progress:
         self.counts = {**dict.fromkeys(STATES, 0), **event["counts"]}
         self._adopted = {state: self.counts[state] for state in self._adopted}
         self.hosts = {name: HostView(name, since=self._began) for name in event["hosts"]}
+        self._ends.clear()
+        self._ends.append((self._began, self.over))
 
     def _move(self, event: Event, state: str) -> None:
         job = self.live.get(event["job"])
@@ -130,6 +166,8 @@ class Progress:
             # Jobs that are added to a run in progress are first heard of when they are launched.
             self.counts[before] = max(0, self.counts[before] - 1)
             self.counts[state] += 1
+        if state in FINAL_STATES:
+            self._count_end(event, state)
         if state in FINAL_STATES or state == STATE_FREE:
             self._forget(job)
         elif job is None:
@@ -142,6 +180,17 @@ class Progress:
             job.state = state
         if state == STATE_ERROR:
             self.failures.append(event)
+
+    def _count_end(self, event: Event, state: str) -> None:
+        host = self.hosts.get(event["host"] or "")
+        if host is not None and event["attempts"]:
+            host.done += state == STATE_DONE
+            host.failed += state == STATE_ERROR
+        now = self._monotonic()
+        if self._began is None:
+            return
+        if not self._ends or now - self._ends[-1][0] >= max(_MOMENT_S, (now - self._began) / (2 * _MOMENTS)):
+            self._ends.append((now, self.over))
 
     def _before(self, event: Event) -> str:
         """Return the state of a job that is not live here: it waited, had failed, or an earlier manager launched it."""
@@ -183,6 +232,8 @@ class Progress:
                 self.hosts.pop(name, None)
             elif event["change"] == "slots" and name in self.hosts:
                 self.hosts[name].slots = event["slots"]
+            elif event["change"] in ("drained", "undrained") and name in self.hosts:
+                self.hosts[name].drained = event["change"] == "drained"
 
     def _host(self, event: Event) -> None:
         host = self.hosts.setdefault(event["host"], HostView(event["host"]))

@@ -73,6 +73,19 @@ class Terminal:
         """Send what keys send."""
         os.write(self._master, keys)
 
+    def modes(self) -> list:
+        """Return the modes of the terminal, such as whether what is typed is shown."""
+        return termios.tcgetattr(self._master)
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of the command."""
+        return self._process.pid
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Change its size, which the command hears of."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
     def wait(self, seconds: float = 30.0) -> int:
         """Return the exit code."""
         return self._process.wait(seconds)

@@ -64,7 +64,8 @@ def test_the_block_tells_counts_hosts_jobs_and_failures() -> None:
     assert lines[1] == "━" * 78
     assert lines[2] == "0 done  4 error  5 busy  31 free"
     assert lines[3:6] == ["host-with-a-long-name-1  away 7.0 s  the connection was refused; do this",
-                          "host-with-a-long-name-0      0/8, 5 launched", "host-with-a-long-name-2      0/8"]
+                          "host-with-a-long-name-0  ━━━━━━━━━━      0/8  4 failed  5 launched",
+                          "host-with-a-long-name-2  ━━━━━━━━━━      0/8"]
     assert lines[6] == "job-with-a-really-long-name-0  host-with…ng-name-0        7.0 s  launched"
     assert lines[-1] == "bad-3 on host-with…ng-name-0 exit 3 in 1.2 s"
 
@@ -113,8 +114,63 @@ def test_a_host_that_does_not_answer_says_so_before_it_is_away() -> None:
 
 def test_what_does_not_fit_is_summed_up() -> None:
     lines = [line.plain for line in Frame(make_progress(9000, 1000, 3000, 0), lambda: 107.0).lines(78, 20)]
-    assert any(re.fullmatch(r"999 hosts up, 1/7,992 slots in use, 2,999 launched", line) for line in lines), lines
+    assert "999 hosts up, 1/7,992 slots in use, 2,999 launched; 1 not" in lines, lines
+    assert lines[3].startswith("host-with-a-long-name-1  away 7.0 s"), "the one in trouble is in sight"
     assert any(re.fullmatch(r"and 2,9\d\d more", line) for line in lines), lines
+
+
+def paced(seconds: int, *, jobs: int = 1000, hosts: tuple[str, ...] = ("a",)) -> tuple[Progress, list[float]]:
+    """A run in which a job ended each second; and its clock, to be turned."""
+    now = [100.0]
+    progress = Progress(lambda: now[0])
+    progress.take(story.run(jobs, list(hosts)))
+    for host in hosts:
+        progress.take(story.up(host))
+    for n in range(seconds):
+        now[0] += 1.0
+        progress.take(story.launch(f"j-{n}"))
+        progress.take(story.change("started", f"j-{n}"))
+        progress.take(story.done(f"j-{n}"))
+    progress.take(story.launch("last"))
+    return progress, now
+
+
+def test_the_title_tells_the_rate_and_what_is_left_once_there_is_something_to_tell() -> None:
+    assert "left" not in Frame(paced(2)[0], lambda: 107.0).lines(80, 24)[0].plain
+    progress, now = paced(400)
+    assert Frame(progress, lambda: now[0]).lines(80, 24)[0].plain == "r  400 of 1,000  6 min 40 s  1.0/s  some 10 min left"
+    for width in (1, 18, 40, 50, 60):
+        assert len(Frame(progress, lambda: now[0]).lines(width, 24)[0].plain) <= max(width, 20)
+    # Jobs that end no more make the rate go down; nothing is promised of a run that is paused.
+    now[0] += 400.0
+    assert "  17.4/min" in Frame(progress, lambda: now[0]).lines(80, 24)[0].plain
+    progress.take({"event": "pause", "paused": True, "jobs": None})
+    assert "left" not in Frame(progress, lambda: now[0]).lines(80, 24)[0].plain
+
+
+def test_a_host_tells_what_it_does_and_that_it_is_drained() -> None:
+    progress, now = paced(5, hosts=("a", "b"))
+    progress.take({"event": "hosts", "change": "drained", "hosts": ["b"], "slots": None})
+    lines = [line.plain for line in Frame(progress, lambda: now[0]).lines(80, 24)]
+    assert lines[3:5] == ["a  ━━━━━━━━━━      0/8  1 launched  5 done", "b  ━━━━━━━━━━      0/8  drained"]
+    progress.take({"event": "hosts", "change": "undrained", "hosts": ["b"], "slots": None})
+    assert "drained" not in "\n".join(line.plain for line in Frame(progress, lambda: now[0]).lines(80, 24))
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 7, 40, 1000])
+@pytest.mark.parametrize("width", [38, 78, 198])
+def test_hosts_have_a_line_each_and_no_more_than_can_be_seen(hosts: int, width: int) -> None:
+    progress = Progress(lambda: 100.0)
+    names = [f"gpu-{n}" for n in range(hosts)]
+    progress.take(story.run(9000, names))
+    for name in names:
+        progress.take(story.up(name))
+        progress.take(story.change("started", f"of-{name}", name))
+    for height in (8, 23, 49):
+        lines = Frame(progress, lambda: 107.0).lines(width, height)
+        assert all(line.cell_len <= width or line.overflow == "ellipsis" for line in lines)
+        shown = sum(name in line.plain.split() for line in lines for name in names if "/8" in line.plain)
+        assert shown == hosts or any(f"{hosts:,} hosts up, {hosts:,}/{8 * hosts:,} slots in use" in line.plain for line in lines)
 
 
 def test_a_terminal_without_the_letters_gets_others() -> None:

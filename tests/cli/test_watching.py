@@ -46,3 +46,33 @@ def test_a_host_that_does_not_answer_is_silent_to_those_who_watch_until_its_stat
     assert [(event["host"], round(event["seconds"])) for event in told if event["event"] == "silent"] == [("a", 7)]
     assert progress.hosts["a"].silent_since is not None and progress.hosts["a"].state == "up"
     assert progress.hosts["b"].silent_since is None and progress.hosts["b"].state == "away"
+
+
+def test_what_another_process_asks_of_the_run_is_told_to_those_who_watch(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sshjobs.cli.watching.SLOW_INTERVAL", 0.0)
+    told = list[tuple[str, Any]]()
+    with edit(tmp_path, "r", ["x"], attended=True) as made:
+        made.busy("x")
+
+        def tell(event: dict[str, Any]) -> None:
+            match event["event"]:
+                case "started":
+                    made.store.set_options(paused=True)
+                case "pause" if event["paused"]:
+                    made.store.set_options(paused=False)
+                case "pause":
+                    made.store.add_hosts([Host("b", drained=True)])
+                case "hosts" if event["change"] == "drained":
+                    made.store.add_hosts([Host("b")])
+                case "hosts":
+                    made.store.set_run_state("failed")
+                case _:
+                    return
+            told.append((event.get("change", "pause"), event.get("hosts", event.get("paused"))))
+            made.store.commit()
+
+        made.store.commit()
+        with RunReader.open(made.paths) as reader:
+            Watcher(reader, tell).follow()
+    assert told == [("pause", None), ("pause", True), ("pause", False), ("drained", ["b"]), ("undrained", ["b"])]
