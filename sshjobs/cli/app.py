@@ -26,6 +26,7 @@ COMMANDS = {
     "add": ("Put further jobs into a run.", "add"),
     "withdraw": ("Take jobs out of a run that never started.", "withdraw"),
     "status": ("Show where a run and its jobs stand.", "status"),
+    "why": ("Say why jobs failed, or what they wait for.", "why"),
     "logs": ("Print what a job wrote.", "logs"),
     "fetch": ("Fetch files of jobs that were not brought home.", "fetch"),
     "shell": ("Open a shell in the directory of a job.", "shell"),

@@ -11,6 +11,7 @@ import click
 
 from sshjobs.errors import InputError, Problem, UsageError
 from sshjobs.inputs.limits import MOST_JOBS
+from sshjobs.model.causes import EndCause
 from sshjobs.model.given import MAX_SLOTS
 from sshjobs.network.transport import TRANSPORTS
 
@@ -29,6 +30,12 @@ def results_option(function: _Function) -> _Function:
         "--results", type=click.Path(path_type=Path), default=Path("results"), envvar="SSHJOBS_RESULTS",
         show_default=True, show_envvar=True, metavar="DIR", help="Directory that the runs are in.",
     )(function)
+
+
+def cause_option(about: str) -> Callable[[_Function], _Function]:
+    """Return what adds ``--cause``; its values are those of :class:`sshjobs.model.causes.EndCause`."""
+    return click.option("--cause", "causes", multiple=True, metavar="CAUSE", type=click.Choice([*map(str, EndCause)]),
+                        help=f"{about} that ended for this cause, as `sshjobs why` tells it; may be repeated.")
 
 
 def max_jobs_option(function: _Function) -> _Function:

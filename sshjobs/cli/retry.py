@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
@@ -10,10 +11,11 @@ import click
 from sshjobs.cli.detached import detach_option, hand_over
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
-from sshjobs.cli.options import output_options, results_option
+from sshjobs.cli.options import cause_option, output_options, results_option
 from sshjobs.cli.words import handle, named_jobs, run_and_jobs
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, UsageError
 from sshjobs.store.reader import RunReader
+from sshjobs.store.rundir import RunPaths
 from sshjobs.views.acts import names as listed
 from sshjobs.views.wording import count
 
@@ -24,11 +26,12 @@ MOST_TOLD = 5
 @click.command("retry")
 @click.argument("words", metavar="[RUN] [JOB...]", nargs=-1)
 @click.option("--failed", is_flag=True, help="All jobs that ended without success.")
+@cause_option("Jobs")
 @detach_option
 @results_option
 @output_options
-def command(words: tuple[str, ...], failed: bool, detach: bool, results: Path, quiet: bool, as_json: bool,
-            verbose: int) -> int:
+def command(words: tuple[str, ...], failed: bool, causes: tuple[str, ...], detach: bool, results: Path, quiet: bool,
+            as_json: bool, verbose: int) -> int:
     """Try jobs of RUN again that ended without success; of the newest run if it is left out. A JOB is a name, a
     pattern such as 'fit-*', or parameters as in 'train[lr=0.1]'.
 
@@ -40,11 +43,13 @@ def command(words: tuple[str, ...], failed: bool, detach: bool, results: Path, q
     from sshjobs.running.unattended import carry_out
 
     paths, names = run_and_jobs(results, words)
-    if bool(names) == failed:
-        what = "name jobs or say --failed, not both" if names else "nothing was named to try again"
+    if bool(names or causes) == failed:
+        what = "name jobs or causes, or say --failed, not both" if failed else "nothing was named to try again"
         raise UsageError(what, hint=f"for all that failed: sshjobs retry {handle(paths)} --failed")
     with RunReader.open(paths) as reader:
         names = [job.name for job in named_jobs(reader, names)]
+    if causes:
+        names = _with_cause(paths, causes, names)
     answer, live = carry_out(paths, {"do": "retry", "jobs": names or None})
     again, refused, blocked = answer["jobs"], answer["refused"], answer["blocked"]
     if refused:
@@ -66,3 +71,22 @@ def command(words: tuple[str, ...], failed: bool, detach: bool, results: Path, q
     from sshjobs.running.run import Run
 
     return carry(lambda view: Run.resume(paths, listener=view), quiet=quiet, as_json=as_json, verbose=verbose) or code
+
+
+def _with_cause(paths: RunPaths, causes: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the names of the jobs that ended for one of these causes, of these names if any are given.
+
+    :raises UsageError: there are none
+    """
+    from sshjobs.diagnosis.groups import names_with
+    from sshjobs.model.causes import EndCause
+    from sshjobs.store.failed import FailureReader
+
+    with FailureReader.open(paths) as reader:
+        found = names_with(reader, map(EndCause, causes))
+    wanted = set(names)
+    found = [name for name in found if not wanted or name in wanted]
+    if not found:
+        raise UsageError(f"no job ended for {' or '.join(causes)}", where=paths.name,
+                         hint=f"for the causes: sshjobs why {handle(paths)}")
+    return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sshjobs.cli.options import results_option
+from sshjobs.cli.options import cause_option, results_option
 from sshjobs.errors import EXIT_OK
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--summary", is_flag=True, help="Only the run, not its jobs.")
 @click.option("-a", "--all", "everything", is_flag=True, help="List every job, however many there are.")
+@cause_option("Only jobs")
 @results_option
-def command(words: tuple[str, ...], as_json: bool, summary: bool, everything: bool, results: Path) -> int:
+def command(words: tuple[str, ...], as_json: bool, summary: bool, everything: bool, causes: tuple[str, ...],
+            results: Path) -> int:
     """Show where RUN and its jobs stand; the newest run if it is left out. With JOB these jobs only: a name, a pattern
     such as 'fit-*', or parameters as in 'train[lr=0.1]'.
 
@@ -36,11 +38,30 @@ def command(words: tuple[str, ...], as_json: bool, summary: bool, everything: bo
     say_owner(paths)
     with RunReader.open(paths) as reader:
         only = named_jobs(reader, names) if names else None
+        if causes:
+            only = _with_cause(reader, causes, only)
         if as_json:
             _print_json(reader, summary, only)
         else:
             _print_text(reader, summary, everything, only)
     return EXIT_OK
+
+
+def _with_cause(reader: RunReader, causes: Sequence[str], only: Sequence[JobRow] | None) -> list[JobRow]:
+    """Return the jobs that ended for one of these causes, in order.
+
+    :param only: of these jobs; ``None``: of all
+    """
+    from sshjobs.diagnosis.groups import names_with
+    from sshjobs.model.causes import EndCause
+    from sshjobs.store.failed import FailureReader
+
+    with FailureReader.open(reader.paths) as failures:
+        names = names_with(failures, map(EndCause, causes))
+    if only is None:
+        return [row for name in names if (row := reader.job(name)) is not None]
+    wanted = set(names)
+    return [row for row in only if row.name in wanted]
 
 
 def _print_json(reader: RunReader, summary: bool, only: Sequence[JobRow] | None) -> None:

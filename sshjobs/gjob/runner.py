@@ -300,8 +300,12 @@ class Runner:
                 job.status = info.si_status
             else:
                 job.signal = info.si_status
-            if job.why is None and job.signal is not None:
-                job.why = "oom" if job.signal == signal.SIGKILL and self._oom.struck() else "signalled"
+            # A script ends by a status where a command of it was killed: 128 and the signal.
+            killed = signal.SIGKILL in (job.signal, (job.status or 0) - 128)
+            if job.why is None and killed and self._oom.struck():
+                job.why = "oom"
+            elif job.why is None and job.signal is not None:
+                job.why = "signalled"
             self._journal.append(b'{"k":"exit","id":"%s","why":"%s","status":%s,"signal":%s}' % (
                 job.uid.encode("ascii"), (job.why or "exited").encode("ascii"), _null(job.status), _null(job.signal)))
             _, _, usage = system.wait4(job.pid, 0)

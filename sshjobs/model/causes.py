@@ -34,6 +34,36 @@ class Cause(str, Enum):
     LEASE = "lease"
     #: A person said that its host will not come back.
     DECLARED_LOST = "declared_lost"
+    #: It was ended because a rule of the run, such as fail_fast, ended that.
+    ENDED_BY_RULE = "ended_by_rule"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class EndCause(str, Enum):
+    """Why an attempt or a job ended without success, as people are told and may ask for it. Each end has one: it
+    follows from outcome, cause, status and last lines (:mod:`sshjobs.diagnosis.ends`), and is stored nowhere."""
+
+    EXIT = "exit"
+    SIGNAL = "signal"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    DISK_FULL = "disk_full"
+    NOT_EXECUTABLE = "not_executable"
+    NO_SUCH_PROGRAM = "no_such_program"
+    MISSING_LIBRARY = "missing_library"
+    MISSING_INPUT = "missing_input"
+    MISSING_OUTPUT = "missing_output"
+    GPU_ERROR = "gpu_error"
+    HOST_REBOOTED = "host_rebooted"
+    HOST_LOST = "host_lost"
+    RUNNER_LOST = "runner_lost"
+    LEASE = "lease"
+    SETUP_FAILED = "setup_failed"
+    NOT_STARTED = "not_started"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
 
     def __str__(self) -> str:
         return self.value
@@ -58,9 +88,10 @@ _WORDS = {
     Cause.REBOOT: "the host was restarted",
     Cause.LEASE: "its lease ran out while no manager was there",
     Cause.DECLARED_LOST: "its host was declared lost by a person",
+    Cause.ENDED_BY_RULE: "by a rule of the run",
 }
 #: Where what a host said adds to the words; elsewhere it stands in their place.
-_WITH_DETAIL = frozenset((Cause.NO_ROOM, Cause.HOSTS_FAULT, Cause.OUTPUT_MISSING))
+_WITH_DETAIL = frozenset((Cause.NO_ROOM, Cause.HOSTS_FAULT, Cause.OUTPUT_MISSING, Cause.ENDED_BY_RULE))
 
 
 def explain(cause: Cause | None, detail: str | None) -> str | None:

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+from sshjobs.model.attempt import Attempt
+from sshjobs.model.causes import Cause
 from sshjobs.model.given import check_each
 from sshjobs.model.spec import Job
 from sshjobs.model.states import FINAL_STATES, STATE_FREE, Outcome, state_for
@@ -16,7 +18,7 @@ from sshjobs.scheduling.failures import FAILURES, FailureLimit
 from sshjobs.store import Summary
 
 #: Reason of a job that a person cancelled while it waited.
-CANCELLED_BEFORE = "cancelled before it was launched"
+CANCELLED_BEFORE = "cancelled by a person before it was launched"
 
 
 class Endings(Housekeeping):
@@ -35,6 +37,8 @@ class Endings(Housekeeping):
         self._failed = self._total = 0
         self.stages = Stages()
         self._cancelled: set[Job] = set()
+        #: Those of them that a rule of the run ends, and no person.
+        self._ended_by_rule: set[Job] = set()
         #: Jobs that have ended; those that wait for them have not been looked at.
         self._ended: deque[Job] = deque()
 
@@ -63,16 +67,30 @@ class Endings(Housekeeping):
 
     def cancel(self, jobs: Iterable[Job]) -> None:
         """End these jobs. A waiting one ends at once, a launched one when its host has proved it."""
-        for job in check_each("jobs", jobs, Job):
+        self._cancel(check_each("jobs", jobs, Job))
+
+    def _cancel(self, jobs: Iterable[Job], rule: str | None = None) -> None:
+        """Do that; where a rule of the run wants it, not a person, note that."""
+        why = CANCELLED_BEFORE if rule is None else f"not started: {rule} ended the run"
+        for job in jobs:
             if job.state in FINAL_STATES:
                 continue
             if job.state == STATE_FREE:
                 self.schedule.remove(job)
-                self._end(job, Outcome.CANCELLED, CANCELLED_BEFORE)
+                self._end(job, Outcome.CANCELLED, why)
             else:
+                if rule is not None and job not in self._cancelled:
+                    self._ended_by_rule.add(job)
                 self._cancelled.add(job)
                 self.network.cancel(job)
         self._see_to_followers()
+
+    def _note_rule(self, job: Job, attempt: Attempt) -> None:
+        """Note of an attempt that ended because a rule of the run wants it that no person does."""
+        if job in self._ended_by_rule:
+            self._ended_by_rule.discard(job)
+            if attempt.outcome is Outcome.CANCELLED and self.ended_by is not None:
+                attempt.cause, attempt.reason = Cause.ENDED_BY_RULE, self.ended_by["rule"]
 
     def withdraw(self, names: Iterable[str]) -> None:
         """Carry jobs no more that are not in the store any more. None of them is on a host."""
@@ -118,7 +136,7 @@ class Endings(Housekeeping):
         if self.fail_fast and outcome is not Outcome.SUCCEEDED:
             self.fail_fast = False
             self._end_run({"rule": "fail_fast", "job": job.name})
-            self.cancel(self.unfinished())
+            self._cancel(self.unfinished(), "fail_fast")
         elif self.max_failures is not None and outcome in FAILURES and self.max_failures.is_exceeded(
                 self._failed, self._total):
             self._end_run({"rule": "max_failures", "limit": str(self.max_failures), "failed": self._failed})

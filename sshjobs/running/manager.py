@@ -331,6 +331,7 @@ class Manager(Endings):
         if job.state in FINAL_STATES or attempt.released:
             # Over already: a person may have declared it lost since.
             return False
+        self._note_rule(job, attempt)
         self.placement.leave(job, attempt)
         self.books.ended([attempt])
         self._take_back_failures(job, attempt)

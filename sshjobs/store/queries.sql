@@ -360,3 +360,24 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- How hosts were prepared, in order.
 SELECT host, n, number, token, boot, state, outcome, exit_status, signal, reason, cause, started, ended
 FROM setups ORDER BY host, n;
+
+-- name: select_failed
+-- A page of the jobs that ended without success, each with its newest attempt where its end is that of the job.
+SELECT number, name, spec, params, jobs.state, jobs.outcome, jobs.exit_status, jobs.signal,
+       CASE WHEN attempts.outcome IS jobs.outcome THEN cause END,
+       CASE WHEN attempts.outcome IS jobs.outcome THEN attempts.reason END, jobs.reason,
+       attempts.host, only_host, ifnull(n, 0), ifnull(n, 0), out_size, err_size
+FROM jobs LEFT JOIN attempts ON job = number AND n = (SELECT max(n) FROM attempts WHERE job = number)
+WHERE number > ? AND jobs.state = 'error' ORDER BY number LIMIT ?;
+
+-- name: select_tried_again
+-- A page of the attempts that ended without success and whose jobs went on, in the same form.
+SELECT number, name, spec, params, jobs.state, attempts.outcome, attempts.exit_status, attempts.signal, cause,
+       attempts.reason, NULL, attempts.host, only_host, n, (SELECT max(n) FROM attempts WHERE job = number), out_size, err_size
+FROM attempts JOIN jobs ON number = job
+WHERE (job, n) > (?, ?) AND attempts.state = 'error' AND jobs.state <> 'error'
+  AND attempts.outcome IN ('failed', 'signalled', 'timed_out', 'out_of_memory', 'lost') ORDER BY job, n LIMIT ?;
+
+-- name: select_passed
+-- A page of the jobs that succeeded, in order: where, and with which parameters.
+SELECT number, spec, params, host FROM jobs WHERE number > ? AND state = 'done' ORDER BY number LIMIT ?;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -152,27 +153,46 @@ def _because(text: str, reason: str | None) -> str:
 
 def last_line(path: Path) -> str | None:
     """Return the last line of a file that holds more than blanks; ``None`` where there is none, or no file."""
+    lines = last_lines(path, 1)
+    return lines[0] if lines else None
+
+
+def last_lines(path: Path, most: int) -> list[str]:
+    """Return the last lines of a file that hold more than blanks, in their order, as far as they stand in its last
+    kilobytes; none where there is no such file."""
     try:
-        with open(path, "rb") as file:
-            end = file.seek(0, 2)
-            file.seek(max(0, end - _TAIL))
-            text = file.read(_TAIL).decode("utf-8", "replace")
+        # Without waiting for whoever writes, should something else than a file stand there.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return None
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
-    if not lines:
-        return None
-    # What a progress bar has overwritten on the same line was not there to be read.
-    line = lines[-1].rpartition("\r")[2].strip() or lines[-1]
+        return []
+    try:
+        end = os.lseek(descriptor, 0, os.SEEK_END)
+        text = os.pread(descriptor, _TAIL, max(0, end - _TAIL)).decode("utf-8", "replace")
+    except OSError:
+        return []
+    finally:
+        os.close(descriptor)
+    lines = [line for line in text.split("\n") if line and not line.isspace()]
+    return [_as_read(line) for line in lines[-most:]]
+
+
+def _as_read(line: str) -> str:
+    """Return a line as it was there to be read: what a progress bar has overwritten on it was not."""
+    line = line.strip()
+    line = line.rpartition("\r")[2].strip() or line
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
 
 
 def told(path_out: Path, path_err: Path) -> tuple[str | None, Path]:
     """Return the last thing that a job said, and the file that it stands in: stderr, or stdout if that is empty."""
-    line = last_line(path_err)
-    if line is not None:
-        return line, path_err
-    return last_line(path_out), path_out
+    lines, path = told_lines(path_out, path_err, 1)
+    return (lines[0] if lines else None), path
+
+
+def told_lines(path_out: Path, path_err: Path, most: int) -> tuple[list[str], Path]:
+    """Return the last lines of what a job said, likewise."""
+    lines = last_lines(path_err, most)
+    return (lines, path_err) if lines else (last_lines(path_out, most), path_out)
 
 
 def only_some(lines: Sequence[str], what: str) -> list[str]:

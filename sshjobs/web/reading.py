@@ -11,6 +11,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from sshjobs.diagnosis.waiting import why_it_waits
 from sshjobs.model.selection import values_wanted
 from sshjobs.model.spec import JobSpec
 from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_UNKNOWN, STATES
@@ -24,7 +25,6 @@ from sshjobs.web.routes import NotFound
 from sshjobs.web.sheets import Sheets
 from sshjobs.web.sources import Sources
 from sshjobs.web.together import overview
-from sshjobs.web.waiting import why_it_waits
 from sshjobs.web.watch import host_info, in_thread
 
 #: Jobs that a host's page shows of each kind.
@@ -189,7 +189,8 @@ def _job(paths: RunPaths, name: str, reader: RunReader, index: JobIndex) -> mode
     spec = reader.spec_of(row.number)
     sizes = [files.size(paths, files.output_path(paths, name, stream, None)) for stream in ("stdout", "stderr")]
     told = next((host.pulse.get("jobs") for host in reader.hosts() if host.pulse and host.host.name == row.host), None)
-    return models.JobDetail(job=job_info(row, attempts, told), waits=why_it_waits(row, spec, reader, index),
+    waits = why_it_waits(row, spec, reader, index)
+    return models.JobDetail(job=job_info(row, attempts, told), waits=waits and waits.words,
                             paused=bool(row.paused), command=_command(spec), params=spec.params,
                             result=read_object(attempts[-1].result) if attempts and attempts[-1].result else {},
                             spec=_shown(spec.as_dict()),

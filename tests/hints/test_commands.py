@@ -15,10 +15,10 @@ from typing import IO
 import httpx
 import pytest
 
+from sshjobs.diagnosis.waiting import why_it_waits
 from sshjobs.model.spec import JobSpec
 from sshjobs.store import RunReader
 from sshjobs.store.index import JobIndex
-from sshjobs.web.waiting import why_it_waits
 from tests.cli.here import call_here
 from tests.cli.runs import edit
 from tests.conftest import cli_environment, sshjobs_argv
@@ -113,7 +113,8 @@ def test_a_run_that_was_left_is_gone_on_with(scene: Callable[..., LocalScene], h
     with RunReader.open(made.paths) as reader:
         waiting = reader.job("job-1")
         assert waiting is not None
-        assert command_in(why_it_waits(waiting, JobSpec("true"), reader, JobIndex()) or "", "the run has no manager; to go on: ") == leaving
+        waits = why_it_waits(waiting, JobSpec("true"), reader, JobIndex())
+        assert waits is not None and command_in(waits.words, "the run has no manager; to go on: ") == leaving
     (here / "go").touch()
     assert "2 done" in says(*retry)
 

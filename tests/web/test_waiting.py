@@ -62,8 +62,8 @@ def run(*names: str) -> Callable[[RunStore, dict[str, Job]], None]:
     ({"after": "prep"}, {"fold": "2", "other": "x"}, end("prep-2"), "it is about to be launched"),
     ({"after": "prep"}, {"fold": "9"}, end(), "it is about to be launched"),
     ({}, None, run("prep-1"), "all slots that it may use are taken, or others are before it"),
-    ({"memory": "2G"}, None, end(), "no host that it may run on has as much memory as it needs"),
-    ({"memory": "1M"}, None, run("prep-1"), "all slots that it may use are taken, or the memory that it needs is, or others are before it"),
+    ({"memory": "2G"}, None, end(), "no host has what it needs (memory: 2G): a, the nearest, has 1G of memory"),
+    ({"memory": "1M"}, None, run("prep-1"), "all slots that it may use are taken, or others are before it"),
     ({"hosts": ["c"]}, None, end(), "the run has no host that it may run on"),
 ])
 def test_a_job_that_waits_says_why(tmp_path: Path, keys: Keys, params: dict[str, str] | None, act: Any, said: str) -> None:
