@@ -110,9 +110,13 @@ class HostError(SshjobsError):
     :param host: the host's name
     :param lasting: true where trying again cannot help before somebody acts (keys, login, python)
     :ivar reached: false where nothing came as far as an sshd, so that trying again costs it nothing
+    :ivar waits: true where the host is to come, if late: it is waited for, although it was never there
+    :ivar ends_jobs: true where it proves that nothing which was launched there before is alive
     """
 
     reached = True
+    waits = False
+    ends_jobs = False
 
     def __init__(self, kind: str, host: str, what: str, *, why: str | None = None, hint: str | None = None,
                  lasting: bool = False):

@@ -28,9 +28,11 @@ def add(words: tuple[str, ...], results: Path) -> int:
     from sshjobs.running.requests import host_data
 
     paths, values = _run_and_hosts(results, words)
-    hosts = hosts_of(values)
-    live = _ask(paths, {"do": "hosts-add", "hosts": [host_data(host) for host in hosts]})
-    return _tell(paths, f"{listed([host.name for host in hosts])} added to {paths.name}", live)
+    from sshjobs.running.unattended import carry_out
+
+    answer = carry_out(paths, {"do": "hosts-add", "hosts": [host_data(host) for host in hosts_of(values)]})
+    live = answer.live
+    return _tell(paths, f"{listed(answer.answer['hosts'])} added to {paths.name}", live)
 
 
 @click.command("drain")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from sshjobs.errors import InputError, Problem, UsageError
 from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.inputs.hostranges import expand, split_list
+from sshjobs.model.allocation import renumbered
 from sshjobs.model.host import Host
 
 _GROUP = re.compile(r"@[A-Za-z0-9_][A-Za-z0-9._:+-]{0,199}")
@@ -37,7 +38,7 @@ def choose_hosts(values: Sequence[str], more: Callable[[], Sequence[Host]] = lam
             sources.append((rest == value and _is_there(value), functools.partial(load_hosts, rest)))
     for is_file, source in (*sources, (True, more)):
         try:
-            for host in source():
+            for host in renumbered(source(), pool):
                 if host.name in pool:
                     raise UsageError(f"host '{host.name}' is named by two --hosts or --clusters", hint="name it once")
                 pool[host.name] = host

@@ -14,12 +14,15 @@ import stat
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sshjobs.errors import InputError, Problem, UsageError, printable
 from sshjobs.inputs.hostformats import odd_port, odd_word, recognise
 from sshjobs.inputs.hostranges import MAX_HOSTS, expand, split_list
 from sshjobs.inputs.hostsettings import ALLOWED, Settings, number_from, short, words_of
+from sshjobs.inputs.slurmword import PREFIX, nodes_of, read_slurm, settings_of, whole_words
 from sshjobs.inputs.source import check_text, read_input
+from sshjobs.model.allocation import host_name
 from sshjobs.model.given import MAX_SLOTS
 from sshjobs.model.host import Host
 
@@ -52,7 +55,7 @@ def load_hosts(spec_or_path: str | Sequence[str]) -> list[Host]:
         # Not a directory: one that is called like a host has nothing to do with it.
         if "\0" not in spec_or_path and os.path.exists(spec_or_path) and not os.path.isdir(spec_or_path):
             return load_hostfile(spec_or_path)
-        if _LIKE_A_FILE.search(_BRACKET.sub("", spec_or_path.partition(" ")[0])):
+        if PREFIX not in spec_or_path and _LIKE_A_FILE.search(_BRACKET.sub("", spec_or_path.partition(" ")[0])):
             raise InputError([Problem(spec_or_path, 0, 0, "there is no such hosts file; check the path")])
         return _Reader("hosts", spec=True).read([spec_or_path])
     lines = list(spec_or_path)
@@ -99,6 +102,8 @@ class _Reader:
         self.times: dict[str, int] = {}
         #: The first words of all lines.
         self.named: set[str] = set()
+        #: How many allocations of Slurm were named.
+        self.allocations = 0
 
     def read(self, lines: Sequence[str]) -> list[Host]:
         """Return the hosts of all lines, or raise every mistake in them."""
@@ -135,7 +140,7 @@ class _Reader:
                 self._problem(number, at + 1, f"{what} is not allowed; take it out")
                 return
         plain = line if _QUOTES.search(line) else _COMMENT.sub("", line)
-        for start, part in split_list(plain) if self.spec else [(0, line)]:
+        for start, part in whole_words(split_list(plain)) if self.spec else [(0, line)]:
             try:
                 words = [(start + column, word) for column, word in words_of(part)]
             except UsageError as error:
@@ -160,12 +165,27 @@ class _Reader:
                 if odd is not None:
                     self._problem(number, at, odd)
                     return
-        for offset, name in split_list(names):
+        for offset, name in whole_words(split_list(names)):
+            if name.startswith(PREFIX):
+                self._allocation(name, settings, number, column + offset)
+                continue
             try:
                 for host in _hosts(name, settings):
                     self._keep(host, number, column + offset, ranged=bool(_RANGE.search(name)))
             except UsageError as error:
                 self._problem(number, column + offset, str(error))
+
+    def _allocation(self, word: str, settings: Settings, line: int, column: int) -> None:
+        """Add the nodes that a ``slurm:`` word asks for."""
+        asked, problems = read_slurm(word)
+        for at, message in problems:
+            self._problem(line, column + at, message)
+        if problems:
+            return
+        self.allocations += 1
+        for node in range(1, nodes_of(asked) + 1):
+            host = _host(host_name(self.allocations, node), settings, slurm=settings_of(asked))
+            self._keep(host, line, column, ranged=True)
 
     def _keep(self, host: Host, line: int, column: int, *, ranged: bool) -> None:
         """Add a host. One that is named again has a slot more, as in the lists of PBS, LSF and Open MPI."""
@@ -215,12 +235,16 @@ def _hosts(word: str, settings: Settings) -> list[Host]:
         names = _names(pattern)
     number = number_from(port[1:], "a port", 65535) if port else None
     return [
-        Host(f"{user}{at}{name}{port}", user or None, number, settings.slots, settings.python,
-             tuple(settings.tags), local=name == "localhost" and not at and not port,
-             env=tuple(settings.env.items()), wrap=tuple(settings.wrap or ()), memory=settings.memory,
-             scratch=settings.scratch, counts=tuple(sorted(settings.counts.items())))
+        _host(f"{user}{at}{name}{port}", settings, user=user or None, port=number,
+              local=name == "localhost" and not at and not port)
         for name in names
     ]
+
+
+def _host(name: str, settings: Settings, **more: Any) -> Host:
+    return Host(name, slots=settings.slots, python=settings.python, tags=tuple(settings.tags),
+                env=tuple(settings.env.items()), wrap=tuple(settings.wrap or ()), memory=settings.memory,
+                scratch=settings.scratch, counts=tuple(sorted(settings.counts.items())), **more)
 
 
 def _names(pattern: str) -> list[str]:

@@ -30,6 +30,8 @@ class Cause(str, Enum):
     STATUS_UNKNOWN = "status_unknown"
     #: Its host has booted since.
     REBOOT = "reboot"
+    #: The allocation is over that its host was a node of.
+    ALLOCATION = "allocation"
     #: Its lease ran out.
     LEASE = "lease"
     #: A person said that its host will not come back.
@@ -86,6 +88,7 @@ _WORDS = {
     Cause.FORGOTTEN: "the host has forgotten it; it may have run",
     Cause.STATUS_UNKNOWN: "its exit status cannot be known any more",
     Cause.REBOOT: "the host was restarted",
+    Cause.ALLOCATION: "the allocation of its host is over",
     Cause.LEASE: "its lease ran out while no manager was there",
     Cause.DECLARED_LOST: "its host was declared lost by a person",
     Cause.ENDED_BY_RULE: "by a rule of the run",

@@ -34,6 +34,8 @@ class Host:
     :ivar memory: bytes of memory that jobs there may need together, ``None`` for what it has; ``scratch``: the same of
         its free disk
     :ivar counts: counters of it that jobs may need, with how much there is of each
+    :ivar slurm: what is asked of Slurm for the allocation that this host is a node of, by its keys
+        (:data:`sshjobs.model.allocation.KEYS`); empty for a host that is none
     :ivar via: name of the management host that it is reached through, ``None`` for directly
     """
 
@@ -52,6 +54,7 @@ class Host:
     memory: int | None = None
     scratch: int | None = None
     counts: tuple[tuple[str, int], ...] = ()
+    slurm: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Host:
@@ -61,8 +64,9 @@ class Host:
         """
         env = tuple((str(name), str(value)) for name, value in data.get("env", ()))
         counts = tuple((str(name), int(number)) for name, number in data.get("counts", ()))
+        slurm = tuple((str(key), str(value)) for key, value in data.get("slurm", ()))
         return cls(**{**data, "tags": tuple(data["tags"]), "env": env, "wrap": tuple(data.get("wrap", ())),
-                      "counts": counts})
+                      "counts": counts, "slurm": slurm})
 
     def matches(self, selectors: Sequence[str]) -> bool:
         """Tell whether one of the selectors (a name, a glob or a tag) means this host; none means every host."""

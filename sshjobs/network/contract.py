@@ -32,7 +32,8 @@ class RunIdentity:
 
 
 class HostUp(NamedTuple):
-    """A host has answered and can be used. ``facts`` is what it said of itself (docs/protocol.md, ``welcome``)."""
+    """A host has answered and can be used. ``facts`` is what it said of itself (docs/protocol.md, ``welcome``), and
+    ``until``, in seconds since the epoch, where it is known when it will be gone."""
 
     host: str
     facts: dict[str, Any]

@@ -117,8 +117,8 @@ class Engine:
         async def part(session: HostSession) -> None:
             line = await session.bye()
             session.leave()
-            if line is not None:
-                self._emit(Warned(host, line.partition(": ")[2]))
+            for told in (*([line] if line is not None else []), *await self._give_back([session])):
+                self._emit(Warned(host, told.partition(": ")[2]))
 
         def begin() -> None:
             self._parting[host] = self._supervisor.start(part(self._sessions.pop(host)))
@@ -170,7 +170,7 @@ class Engine:
         for name, session in self._sessions.items():
             if name not in told and session.book.boot is not None:
                 told[name] = f"{name}: not waited for at the end; files of the run may stay there: sshjobs gc"
-        return [line for name in self._sessions if (line := told.get(name)) is not None]
+        return [line for line in told.values() if line is not None]
 
     # -- in the loop's thread ------------------------------------------------------------------------------------
 
@@ -239,6 +239,16 @@ class Engine:
 
         await asyncio.gather(*self._parting.values(), return_exceptions=True)
         await asyncio.gather(*(bye(*item) for item in self._sessions.items()))
+        for line in await self._give_back(self._sessions.values(), last=True):
+            told[line.partition(":")[0]] = line
+
+    async def _give_back(self, sessions: Iterable[HostSession], *, last: bool = False) -> list[str]:
+        """Give back what was taken for hosts that leave."""
+        hosts: dict[Transport, list[Host]] = {}
+        for session in sessions:
+            hosts.setdefault(session.transport, []).append(session.host)
+        staying = () if last else tuple(self._sessions)
+        return [line for transport, some in hosts.items() for line in await transport.give_back(some, staying)]
 
     async def _close(self) -> None:
         for session in self._sessions.values():

@@ -31,7 +31,7 @@ from sshjobs.network.session.dialog import READY_TIMEOUT, too_old
 from sshjobs.network.supervise import Threads, start_thread
 from sshjobs.network.transport import make_transport
 from sshjobs.network.transport.base import Stream, Transport
-from sshjobs.network.transport.causes import asked_once
+from sshjobs.network.transport.causes import asked_once, only_in_run
 from sshjobs.network.trouble import LocalTrouble
 
 #: Hosts at a time: a stock sshd, or a jump host, turns more logins at once away.
@@ -198,6 +198,8 @@ class _Visit:
 
         :raises LocalError: of this machine's disk
         """
+        if self._host.slurm:
+            return only_in_run(self._host)
         link = words.Link(secrets.token_hex(16))
         try:
             stream = await self._way.open(self._host)

@@ -74,8 +74,12 @@ class Network(NetworkContract):
         remote = make_transport(transport or "openssh", ssh_config=ssh_config, accept_new=accept_new_host_keys,
                                 connect_kwargs=connect_kwargs)
         self._transports: tuple[Transport, Transport] = (remote, make_transport("local"))
+        self._accept_new, self._ssh_config = accept_new_host_keys, ssh_config
+        #: What leads to nodes of allocations of Slurm, where there are such.
+        self._slurm: Transport | None = None
         self._engine: Engine | None = None
         self._paths: RunPaths | None = None
+        self._run: RunIdentity | None = None
         self._adopted: list[tuple[str, LiveAttempt]] = []
         self._adopted_jobs: list[Job] = []
         self._boots: dict[str, str] = {}
@@ -138,7 +142,7 @@ class Network(NetworkContract):
     # -- what a manager needs ------------------------------------------------------------------------------------
 
     def open(self, run: RunIdentity, paths: RunPaths) -> None:
-        self._paths = paths
+        self._paths, self._run = paths, run
         self._files.hold(paths.jobs)
         engine = Engine(self._new_runner(), self._files, self.hosts.values(), self._transport_of, self._slots_of, run,
                         paths.root, self._given)
@@ -264,7 +268,15 @@ class Network(NetworkContract):
         return LoopThread()
 
     def _transport_of(self, host: Host) -> Transport:
-        return self._transports[host.local]
+        if not host.slurm:
+            return self._transports[host.local]
+        if self._slurm is None:
+            # Here, because only those need it who have such hosts.
+            from sshjobs.network.slurm.transport import SlurmTransport
+
+            assert self._run is not None
+            self._slurm = SlurmTransport(self._run, self._boots, self._ssh_config, accept_new=self._accept_new)
+        return self._slurm
 
     def _slots_of(self, host: Host) -> int | None:
         return host.slots or self.slots

@@ -16,7 +16,7 @@ from sshjobs.network.protocol.fields import Bad, is_heavy, read_json
 from sshjobs.network.protocol.frames import MAX_NOISE
 from sshjobs.network.transport import make_transport
 from sshjobs.network.transport.base import Stream, Transport
-from sshjobs.network.transport.causes import asked_once
+from sshjobs.network.transport.causes import asked_once, only_in_run
 
 #: Longest answer in bytes, and the lists and objects, and values, that may be in it: some ten thousand processes or
 #: attempts. Read, it takes less than 32 MiB.
@@ -48,6 +48,8 @@ async def ask_hosts(hosts: Sequence[Host], request: Callable[[Host], Mapping[str
     turns = asyncio.Semaphore(at_once)
 
     async def ask(host: Host) -> Result | HostError:
+        if host.slurm:
+            return only_in_run(host)
         way = local if host.local and transport is None else remote
         nonce = secrets.token_hex(16)
         stage = ship.first_stage(nonce, "sshjobs.gjob." + ship.FAR_MODULE, packed)

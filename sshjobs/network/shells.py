@@ -15,7 +15,7 @@ from sshjobs.errors import HostError, LocalError
 from sshjobs.model.host import Host
 from sshjobs.network.payload import remote_call
 from sshjobs.network.traces import host_key
-from sshjobs.network.transport.causes import asked_once
+from sshjobs.network.transport.causes import asked_once, only_in_run
 from sshjobs.network.transport.local import python_of
 from sshjobs.network.transport.openssh import OpensshTransport
 from sshjobs.network.transport.sshcall import SshCall
@@ -46,6 +46,8 @@ def open_shell(host: Host, run: str, uid: str, cwd: str | None, env: Mapping[str
     :param terminal: a person sits at ours
     :raises HostError: ssh does not get there
     """
+    if host.slurm:
+        raise only_in_run(host)
     word = json.dumps({"run": run, "host": host_key(host.name), "id": uid, "cwd": cwd, "env": dict(env),
                        "gone": gone}).encode("ascii")
     if transport == "local" or (host.local and transport is None):

@@ -353,8 +353,11 @@ class Manager(Endings):
     def _take_leases_back(self) -> None:
         """Let jobs run elsewhere whose host is away, and has ended them by now because their lease is over.
 
-        What gains nothing by that is left alone: its host may come back and tell how it really ended.
+        What gains nothing by that is left alone: its host may come back and tell how it really ended. What is proved to
+        be over with its host ends in any case.
         """
+        for job, reason in self.hosts.proved_over():
+            self.give_up(job, reason, cause=Cause.ALLOCATION)
         for job in self.hosts.leases_over():
             elsewhere = self.schedule.eligible(job.spec, job.only_host) != {job.attempts[-1].host}
             if job in self._cancelled or (elsewhere and may_be_lost(job)):

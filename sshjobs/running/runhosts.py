@@ -48,6 +48,8 @@ class RunHosts:
         #: How hosts fare, as far as it was not handed to the store yet; when it is to be.
         self._pulses: dict[str, dict[str, Any]] = {}
         self._pulses_due = 0.0
+        #: Jobs that were on hosts of which it is proved that nothing is alive there, with why.
+        self._proved_over: list[tuple[Job, str]] = []
 
     # -- what hosts tell -----------------------------------------------------------------------------------------
 
@@ -88,6 +90,9 @@ class RunHosts:
             self._pulses.clear()
 
     def _take_down(self, name: str, error: HostError) -> None:
+        if error.ends_jobs:
+            self._proved_over += [(job, error.what if error.why is None else f"{error.what}: {error.why}")
+                                  for job in self.placement.on(name)]
         lasting = self.watch.down(name, error, self._clock.monotonic())
         self._schedule.host_down(name, lasting=lasting)
         self._lease_look = self._clock.monotonic()
@@ -120,6 +125,11 @@ class RunHosts:
         if self._pulses:
             return max(0.0, min(LEASE_LOOK, self._pulses_due - self._clock.monotonic()))
         return None if self._lease_look is None else LEASE_LOOK
+
+    def proved_over(self) -> list[tuple[Job, str]]:
+        """Return the jobs that are proved to be over because their hosts are, each once, with why."""
+        over, self._proved_over = self._proved_over, []
+        return over
 
     def leases_over(self) -> list[Job]:
         """Return the jobs on hosts that are away whose lease is over there for certain; looks now and then."""

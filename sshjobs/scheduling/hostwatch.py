@@ -55,7 +55,7 @@ class HostWatch:
         """
         self.trouble[host] = str(error)
         self._away_since.setdefault(host, now)
-        self._failures[host] += 1
+        self._failures[host] += not error.waits
         return error.lasting or (host not in self._seen and self._failures[host] >= FIRST_CONTACT_TRIES)
 
     def away_since(self, host: str) -> float | None:

@@ -177,7 +177,7 @@ def differences(mixed: Mixed, run_directory: Path, status: dict[str, Any]) -> li
         # One that was taken back before it started (for a host with a free slot) is none that ran.
         ran = [attempt for attempt in job["attempts"] if attempt["outcome"] != "never_started"]
         if len(ran) != expected.attempts:
-            told = ", ".join(f"{one['outcome']} on {one['host']} ({one['reason']})" for one in ran)
+            told = ", ".join(f"{one['outcome']} on {one['host']} ({one.get('reason')})" for one in ran)
             found.append(f"{name}: {len(ran)} attempts ran, not {expected.attempts}: {told}")
         for stream in ("stdout", "stderr"):
             want = getattr(expected, stream)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -51,9 +52,10 @@ class PageShell:
 
     :param where: a directory of the test's own; the page's commands run in ``work`` below it
     :param lab: hosts that ``ssh`` is to know; ``None`` for none
+    :param more: further variables
     """
 
-    def __init__(self, where: Path, lab: BaseLab | None):
+    def __init__(self, where: Path, lab: BaseLab | None, more: Mapping[str, str] | None = None):
         self.work, self._bin, home = where / "work", where / "bin", where / "home"
         for directory in (self.work, self._bin, home):
             directory.mkdir(mode=0o700)
@@ -72,7 +74,7 @@ class PageShell:
         self._env = {
             "PATH": f"{self._bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(home),
             "LANG": "C.UTF-8", "COLUMNS": "120", "TZ": "UTC", "USER": os.environ.get("USER", "root"),
-            "PYTHON": str(maker), "PAGE_MARK": self._mark, **cli_environment(),
+            "PYTHON": str(maker), "PAGE_MARK": self._mark, **cli_environment(), **(more or {}),
         }
 
     def __enter__(self) -> PageShell:

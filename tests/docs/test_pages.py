@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from tests.docs.compare import differs
 from tests.docs.page import ESCAPES, Block, blocks, commands, pages
 from tests.docs.shell import PageShell
 from tests.house.source import ROOT
+from tests.lab.slurm import SlurmCluster
 
 #: Commands that are shown and not run here, with the reason.
 NOT_RUN = {
@@ -34,6 +38,8 @@ STAND_INS = {
 CLONE = ("Makefile", "setup.cfg", "pyproject.toml", ".ci", "jobfiles")
 #: Pages with one of these use hosts of the lab.
 LAB_HOSTS = re.compile(r"\bnode(0\d|\[)")
+#: Pages with this use a cluster of Slurm.
+ALLOCATIONS = re.compile(r"--hosts slurm:")
 
 
 # Some bring up engine clusters, which takes its time where the machine has other things to do.
@@ -48,7 +54,13 @@ def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path, request: 
     for host in lab.hosts if lab is not None else ():
         # A page shows hosts as it has left them, not what runs of another page, which were given up, have there.
         shutil.rmtree(host.home / ".sshjobs", ignore_errors=True)
-    with PageShell(tmp_path, lab) as shell:
+    with contextlib.ExitStack() as stack:
+        more: Mapping[str, str] = {}
+        if any(ALLOCATIONS.search(block.text) for block in runnable):
+            if os.geteuid():
+                pytest.skip("a cluster of Slurm is started by root")
+            more = stack.enter_context(SlurmCluster()).environment
+        shell = stack.enter_context(PageShell(tmp_path, lab, more))
         if page.name == "README.md":
             for name in CLONE:
                 copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy

@@ -58,6 +58,13 @@ class Attempt:
         should agent and runner die before that, it never has."""
         return QUEUED if (self.worker is not None or self.doubtful) and not self.started_line else self.state
 
+    @property
+    def was_killed(self) -> bool:
+        """True for an end by TERM or KILL, of its program or, as its shell tells, of one below it."""
+        frame = loads((b"{" + self.end).decode("ascii"))
+        return bool((frame["why"] == "signalled" and frame["signal"] in (9, 15))
+                    or (frame["why"] == "exited" and frame["status"] in (128 + 9, 128 + 15)))
+
     def ended_line(self) -> bytes:
         """Return the ``ended`` frame; sizes count what the job removed from its own files as well. An end without all
         of the output is not told as any other."""

@@ -23,6 +23,9 @@ if MYPY:
 _SAID_AGAIN, _MOST_TOLD = 60.0, 20
 #: How often files are got on with in one turn.
 _STEPS = 8
+#: Seconds that an end by TERM or KILL is not told within an allocation of Slurm: with the allocation, Slurm ends the
+#: job and us so, at the same time; then that end is to be known as the allocation's.
+_HELD_BACK = 0.5
 
 
 class Talk:
@@ -57,6 +60,7 @@ class Talk:
             "unpause": lambda frame, line, body: crew.pause(frame["id"], False),
             "bye": lambda frame, line, body: bye(),
         }
+        self._in_allocation = b"SLURM_JOB_ID" in system.environ()
         crew.leases.new_link()
 
     def obey(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
@@ -184,7 +188,12 @@ class Talk:
         else:
             self._active[uid] = feed
         if attempt.state == ENDED:
-            feed.end(attempt.sizes)
+            self._end(feed, attempt)
+
+    def _end(self, feed: Feed, attempt: "Attempt") -> None:
+        feed.end(attempt.sizes)
+        if self._in_allocation and attempt.was_killed:
+            feed.next = system.monotonic() + _HELD_BACK
 
     def _answer(self, uid: str) -> None:
         """Say how an attempt stands. An end that was not sent yet follows by itself, after the outputs."""
@@ -215,7 +224,7 @@ class Talk:
         """An attempt has ended: its outputs follow, then its end."""
         if attempt.uid in self._unsent:
             feed = self._active[attempt.uid] = self._feeds[attempt.uid]
-            feed.end(attempt.sizes)
+            self._end(feed, attempt)
 
     def on_word(self, attempt: "Attempt", line: bytes) -> None:
         """Something else is to be said of an attempt."""

@@ -53,6 +53,7 @@ class HostBook:
     :param given: the names of entries whose files other jobs are given
     :ivar open: the host listens; what is said while it does not is said when it is back
     :ivar boot: boot id of the host at the last connection
+    :ivar until: when the host will be gone, in seconds since the epoch, where the way there tells that
     :ivar blobs: input files that the host has
     :ivar bringing: the files of ended attempts that are on their way
     :ivar allowance: how much it may say that changes nothing
@@ -66,6 +67,7 @@ class HostBook:
         self.live: dict[str, LiveAttempt] = {}
         self.open = False
         self.boot: str | None = None
+        self.until: float | None = None
         self.blobs: set[str] = set()
         self.connection = self.kept = 0
         self.sent = self.received = 0
@@ -209,7 +211,8 @@ class HostBook:
         if self._to_release:
             self.release(self._to_release)
             self._to_release = []
-        self._emit(HostUp(self._host, {key: facts[key] for key in facts if key != "t"}))
+        until = {} if self.until is None else {"until": self.until}
+        self._emit(HostUp(self._host, {key: facts[key] for key in facts if key not in ("t", "until")} | until))
 
     def started(self, keys: dict[str, Any]) -> bool:
         """Note that an attempt runs."""

@@ -51,7 +51,7 @@ class HostSession:
         self.book = HostBook(host.name, shared.outputs, shared.emit, self._say, shared.given)
         self._dialog = Dialog(host.name, shared.run, self.book, self._say, shared.emit, slots, host)
         self._run = shared.run
-        self._transport, self._staging, self._emit = transport, shared.staging, shared.emit
+        self.transport, self._staging, self._emit = transport, shared.staging, shared.emit
         self._handshakes, self._random = shared.handshakes, shared.chance
         self._supervisor, self._trouble = shared.supervisor, shared.trouble
         self._link: words.Link | None = None
@@ -112,6 +112,7 @@ class HostSession:
         async with self._handshakes(self.host):
             first = await self._trouble.outwait(lambda: self._first_stage(link))
             stream = self._stream = await self._trouble.outwait(self._open)
+            self.book.until = stream.until
             if stream.notice is not None:
                 self._emit(Warned(self.host.name, stream.notice))
             try:
@@ -137,12 +138,12 @@ class HostSession:
 
     async def _open(self) -> Stream:
         try:
-            return await self._transport.open(self.host)
+            return await self.transport.open(self.host)
         except OSError as error:
             raise LocalError.of(error, "no connection can be begun on this machine") from error
 
     async def _first_stage(self, link: words.Link) -> bytes:
-        return first_stage(link.nonce, hello=self._dialog.hello(), near=self._transport.near(self.host))
+        return first_stage(link.nonce, hello=self._dialog.hello(), near=self.transport.near(self.host))
 
     async def _get_ready(self, link: words.Link, stream: Stream, first: bytes) -> None:
         self.book.sent += len(first)
@@ -156,10 +157,10 @@ class HostSession:
     async def _why_ended(self, link: words.Link, stream: Stream, *, timed_out: bool = False) -> HostError:
         ending = await stream.close()
         if timed_out:
-            return self._transport.late(self.host, READY_TIMEOUT + stream.patience)
+            return self.transport.late(self.host, READY_TIMEOUT + stream.patience)
         noise = bytes(link.noise).decode("utf-8", "replace")
-        error = self._transport.explain(self.host, ending, noise, was_ready=link.ready)
-        return await self._transport.advise(self.host, error)
+        error = self.transport.explain(self.host, ending, noise, was_ready=link.ready)
+        return await self.transport.advise(self.host, error)
 
     async def _see_silence(self, stream: Stream) -> None:
         """Ask a silent agent for a sign of life; end the stream when it gives none, and when it only talks."""

@@ -7,7 +7,7 @@ import contextlib
 import errno
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -46,10 +46,12 @@ class Stream(ABC):
 
     :ivar patience: seconds that the way there may take by the user's own settings, beyond what it usually takes
     :ivar notice: what a person is to know about the way there
+    :ivar until: when the host will be gone, in seconds since the epoch; ``None`` where nobody says so
     """
 
     patience: float = 0.0
     notice: str | None = None
+    until: float | None = None
 
     @abstractmethod
     async def read(self) -> bytes:
@@ -131,6 +133,14 @@ class Transport(ABC):
         """Return what :meth:`explain` did, with better advice where that takes a moment to find."""
         return error
 
+    async def give_back(self, hosts: Sequence[Host], staying: Collection[str]) -> list[str]:
+        """Give back what was taken for hosts that leave the run for good, once their sessions have ended.
+
+        :param staying: names of the hosts that stay in the run
+        :return: what a person is to know of what could not be given back, a line ``HOST: …`` each
+        """
+        return []
+
     @abstractmethod
     def explain(self, host: Host, ending: Ending, noise: str, *, was_ready: bool) -> HostError:
         """Tell why a stream ended: the cause by name, and what to do about it.
@@ -161,16 +171,17 @@ class ProcessStream(Stream):
         self._ending: Ending | None = None
 
     @classmethod
-    async def start(cls: type[_Process], argv: Sequence[str]) -> _Process:
+    async def start(cls: type[_Process], argv: Sequence[str], env: Mapping[str, str] | None = None) -> _Process:
         """Start a process in a session of its own, so that a Ctrl-C in our terminal does not reach it.
 
+        :param env: its environment, ``None`` for ours
         :raises OSError: the program cannot be started
         :raises LocalError: this machine has no room for another process
         """
         loop = asyncio.get_running_loop()
         try:
             process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                       start_new_session=True, bufsize=0)
+                                       start_new_session=True, bufsize=0, env=env)
         except OSError as error:
             if error.filename is not None and error.errno in _NO_PROGRAM:
                 raise

@@ -86,6 +86,11 @@ def host_error(kind: str, host: Host, why: str | None = None, *, name: str | Non
     return error
 
 
+def only_in_run(host: Host) -> HostError:
+    """Return the error for a node of an allocation of Slurm that is asked beside its run."""
+    return HostError("slurm-node", host.name, "a node of an allocation is reached by its run alone", lasting=True)
+
+
 def asked_once(error: HostError) -> HostError:
     """Return the error for a host that, unlike in a run, is not asked again: that is for the reader to do."""
     error.hint = None if error.hint is None else error.hint.replace("trying again", "try again")

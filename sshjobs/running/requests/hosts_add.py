@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sshjobs.errors import UsageError
+from sshjobs.model.allocation import renumbered
 from sshjobs.model.host import Host
 from sshjobs.running.manager import Manager
 from sshjobs.running.requests.base import Data, Request, tell_hosts
@@ -24,13 +25,15 @@ class AddHosts(Request):
     def check(self, target: Target) -> tuple[Change, Data]:
         """:raises UsageError: a host is in the run already"""
         there = {host.name: host for host in target.hosts()}
+        # An allocation is a new one, whatever its number was where it was asked for.
+        self._hosts = renumbered(self._hosts, there)
         for host in self._hosts:
             known = there.get(host.name)
             # Without a manager, what has left the run is among them.
             if known is not None and (target.manager is not None or not known.removed):
                 raise UsageError(f"the host {'is leaving the run' if known.removed else 'is in the run already'}",
                                  where=host.name, hint="to use it again after a drain: sshjobs hosts undrain")
-        return Change(hosts=self._hosts), {"ok": True}
+        return Change(hosts=self._hosts), {"ok": True, "hosts": [host.name for host in self._hosts]}
 
     def take_effect(self, manager: Manager) -> None:
         for host in self._hosts:
