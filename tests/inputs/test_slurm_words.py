@@ -11,6 +11,7 @@ from sshjobs.inputs.hostchoice import choose_hosts
 from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.model.allocation import allocation_of, node_of, renumbered
 from sshjobs.model.host import Host
+from tests.hints import tries
 
 
 def test_what_belongs_to_a_word_ends_with_the_first_item_without_an_equals_sign() -> None:
@@ -72,3 +73,14 @@ def test_a_hostile_value_is_refused_and_starts_nothing(key: str, value: str, moc
         load_hosts([f"slurm:{key}={value}"])
     assert not any(letter < " " for letter in str(caught.value).replace("\n", ""))
     assert not started.called
+
+
+@tries("write time=2h", "write {}={}", "there are {}=")
+def test_what_a_mistake_advises_is_taken() -> None:
+    for wrong, right in (("time=1s", "time=2h"), ("partition=,", "partition=gpu"), ("account=-", "account=project1"),
+                         ("login=-", "login=cluster.example.org"), ("qos=;", "qos=normal"), ("constraint=;", "constraint=intel"),
+                         ("gres=-", "gres=gpu:2"), ("what=1", "nodes=2")):
+        with pytest.raises(InputError) as caught:
+            load_hosts(f"slurm:{wrong}")
+        assert right in str(caught.value) or right.partition("=")[0] + "=" in str(caught.value)
+        assert load_hosts(f"slurm:{right}")
