@@ -6,8 +6,9 @@ import codecs
 import os
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from sshjobs.cli.failures import complain
 from sshjobs.cli.words import handle
@@ -30,8 +31,15 @@ MAX_ATTEMPTS = 1000
 _COMMANDS = re.compile(rf"(?!\t|\n|\r\n|[\ufe0e\ufe0f]){HIDDEN.pattern}")
 
 
+class Printed(Protocol):
+    """Where the bytes of one output go."""
+
+    def write(self, data: bytes, *, final: bool = False) -> None:
+        """Write bytes, at once. ``final``: what they leave unfinished stays so."""
+
+
 class Sink:
-    """Where the bytes go.
+    """Writes bytes on one of our streams.
 
     :param escape: show what a terminal could obey as ``\\x1b``, and bytes that are no UTF-8 too
     """
@@ -57,14 +65,29 @@ def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
 
 
+def follow(followers: Sequence[Follower]) -> None:
+    """Print what is there of each and what comes, until all of them are over.
+
+    Says on standard error what is waited for where that is not the job itself.
+    """
+    live = list(followers)
+    while live:
+        for _ in range(_LOOKS):
+            for follower in live:
+                follower.take_in()
+            time.sleep(INTERVAL)
+        live = [follower for follower in live if not follower.over()]
+
+
 class Follower:
     """Prints one stream of one job.
 
     :param path: the stream's file, which appears with an attempt, and is put aside when a further one begins
+    :param tail: begin with the last so many lines of what is there
     """
 
-    def __init__(self, reader: RunReader, name: str, path: Path, sink: Sink):
-        self._reader, self._name, self._path, self._sink = reader, name, path, sink
+    def __init__(self, reader: RunReader, name: str, path: Path, sink: Printed, *, tail: int | None = None):
+        self._reader, self._name, self._path, self._sink, self._tail = reader, name, path, sink, tail
         self._paths = reader.paths
         self._file: BinaryIO | None = None
         # Number of the last attempt that was printed to its end and then followed by another; 0 before.
@@ -82,28 +105,19 @@ class Follower:
         elif job.reason:
             self._tell(f"{self._name} wrote nothing: {job.reason}")
 
-    def follow(self) -> None:
-        """Print what is there and what comes, until the job is over.
-
-        Says on standard error what it waits for where that is not the job itself.
-        """
-        over = False
-        while True:
-            # In this order: what was written before the job was seen to be over is printed after that.
-            for _ in range(1 if over else _LOOKS):
-                self._take_in()
-                if not over:
-                    time.sleep(INTERVAL)
-            if over:
-                break
-            job = self._job()
-            over = job.state in FINAL_STATES
-            if not over:
-                self._tell_what_for(job)
+    def over(self) -> bool:
+        """Tell whether the job is over; all that it wrote is printed then."""
+        job = self._job()
+        if job.state not in FINAL_STATES:
+            self._tell_what_for(job)
+            return False
+        # What was written before the job was seen to be over.
+        self.take_in()
         self._sink.write(b"", final=True)
         self._close()
+        return True
 
-    def _take_in(self) -> None:
+    def take_in(self) -> None:
         """Print what has come; go on with the next file where an attempt ended and another began."""
         while self._open():
             self._copy()
@@ -143,6 +157,9 @@ class Follower:
                     self._file = open(path, "rb")
                 except FileNotFoundError:
                     continue
+                if self._tail is not None:
+                    self._file.seek(tail_start(self._file, self._tail))
+                    self._tail = None
                 return True
         return self._file is not None
 
@@ -168,6 +185,26 @@ class Follower:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def tail_start(file: BinaryIO, lines: int) -> int:
+    """Return where the last lines of a file begin. Read a piece at a time, from its end."""
+    place = file.seek(0, os.SEEK_END)
+    if not lines:
+        return place
+    # The end of the last line begins no line.
+    place = max(0, place - 1)
+    while place:
+        end, place = place, max(0, place - _CHUNK)
+        data = os.pread(file.fileno(), end - place, place)
+        found = data.count(b"\n")
+        if found >= lines:
+            at = len(data)
+            for _ in range(lines):
+                at = data.rindex(b"\n", 0, at)
+            return place + at + 1
+        lines -= found
+    return 0
 
 
 def _identity(file: Path | int) -> tuple[int, int] | None:

@@ -8,10 +8,15 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
+import pytest
+
+from sshjobs.cli.follow import tail_start
 from sshjobs.model.spec import Job
 from sshjobs.model.states import Outcome
 from sshjobs.store import ManagerIdentity, RunStore
+from tests.cli.here import call_here
 from tests.cli.runs import edit, make_run
 from tests.cli.terminal import Terminal
 from tests.conftest import SshjobsCli, cli_environment, sshjobs_argv
@@ -37,11 +42,61 @@ def test_every_byte_comes_out_as_it_went_in(tmp_path: Path) -> None:
 
 def test_a_terminal_is_not_taken_over(tmp_path: Path, clean_home: Path) -> None:
     with edit(tmp_path / "results", "r", ["x"]) as run:
-        run.done("x", stdout="a\tb \x1b]0;gotcha\x07 größe \x9b31m\n".encode() + b"\xff\n")
+        run.done("x", stdout="a\tb \x1b]0;gotcha\x07 größe \x9b31m\n".encode() + b"\xff\x1b\n")
     with Terminal(sshjobs_argv(["logs", "x"]), tmp_path) as terminal:
-        assert terminal.read_to_end() == "a\tb \\x1b]0;gotcha\\x07 größe \\x9b31m\r\n\\xff\r\n"
+        assert terminal.read_to_end() == "a\tb  größe \\x9b31m\r\n\\xff\\x1b\r\n"
     with Terminal(sshjobs_argv(["logs", "x", "--raw"]), tmp_path) as terminal:
         assert "\x1b]0;gotcha\x07" in terminal.read_to_end()
+
+
+def test_a_terminal_shows_the_last_state_of_progress_and_colours(tmp_path: Path, clean_home: Path) -> None:
+    with edit(tmp_path / "results", "r", ["x"]) as run:
+        run.done("x", stdout=b"\r 10%\r 99%\r\x1b[Kready\n\x1b[31mred\nstill\x1b[0m plain\n")
+    with Terminal(sshjobs_argv(["logs", "x"]), tmp_path) as terminal:
+        assert terminal.read_to_end() == (
+            "ready\r\n\x1b[31mred\x1b[0m\r\n\x1b[31mstill\x1b[0m plain\r\n")
+    with Terminal(sshjobs_argv(["logs", "x"]), tmp_path, env={**os.environ, "NO_COLOR": "1"}) as terminal:
+        assert terminal.read_to_end() == "ready\r\nred\r\nstill plain\r\n"
+    assert logs("x", cwd=tmp_path).stdout.startswith(b"\r 10%\r 99%"), "into a pipe: its bytes"
+
+
+def test_the_last_lines_of_each_with_names_before_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_home: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with edit(Path("results"), "r", ["fit-1", "fit-10", "other"]) as run:
+        run.done("fit-1", stdout=b"one\ntwo\nthree\n")
+        run.done("fit-10", stdout=b"a\nb")
+    assert call_here("logs", "fit-1", "--tail", "2").stdout == "two\nthree\n"
+    assert call_here("logs", "fit-1", "-n", "0").stdout == ""
+    assert call_here("logs", "fit-10", "-n", "1").stdout == "b"
+    assert call_here("logs", "fit-1", "--tail", "9").stdout == "one\ntwo\nthree\n"
+    told = call_here("logs", "--tag", "--tail", "2", "r", "fit-*")
+    assert told.stdout == "fit-1  | two\nfit-1  | three\nfit-10 | a\nfit-10 | b\n"
+    assert call_here("logs", "--tag", "-f", "fit-*").stdout == (
+        "fit-1  | one\nfit-1  | two\nfit-1  | three\nfit-10 | a\nfit-10 | b\n")
+
+
+@pytest.mark.parametrize("lines", [1, 3, 100])
+def test_the_last_lines_are_found_wherever_they_begin(lines: int, tmp_path: Path) -> None:
+    random = Random(lines)
+    for data in (b"", b"\n", b"x", b"x\n", b"\n\n\n\n", b"a" * 300_000 + b"\nb\n" + b"c" * 70_000,
+                 b"".join(b"z" * random.randrange(3000) + b"\n" for _ in range(120))):
+        path = tmp_path / "file"
+        path.write_bytes(data)
+        with open(path, "rb") as file:
+            assert data[tail_start(file, lines):] == b"".join(data.splitlines(keepends=True)[-lines:])
+
+
+def test_a_line_that_grows_is_drawn_over_itself_while_a_terminal_follows(tmp_path: Path, clean_home: Path) -> None:
+    with edit(tmp_path / "results", "r", ["x"], attended=True) as run:
+        run.busy("x", stdout=b"begun\n\r 10%")
+    with Terminal(sshjobs_argv(["logs", "-f", "x"]), tmp_path) as terminal:
+        terminal.read_until(lambda text: "10%" in text)
+        _append(run.paths.job("x") / "stdout", b"\r 20%" + b"-" * 200)
+        terminal.read_until(lambda text: "20%-" in text)
+        assert terminal.text.endswith("\r\x1b[K 20%" + "-" * 75), "no wider than the terminal"
+        _append(run.paths.job("x") / "stdout", b"\r\x1b[K 30%\nnext\n")
+        terminal.read_until(lambda text: "next" in text)
+        assert terminal.text.endswith("\r\x1b[K 30%\r\nnext\r\n")
 
 
 def test_a_job_that_was_not_launched_has_nothing_to_show(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
