@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sshjobs.cli.failures import complain
+from sshjobs.cli.screen import redraws, still
 from sshjobs.cli.words import handle
 from sshjobs.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, EXIT_OK
 from sshjobs.views.base import Output, View
@@ -26,18 +26,13 @@ def make_view(*, quiet: bool, as_json: bool, verbose: int) -> View:
     output = Output(sys.stdout, complain)
     if as_json:
         return JsonLines(output)
-    if not quiet and can_redraw():
+    if not quiet and redraws(sys.stdout):
         from sshjobs.views.live import LiveView
 
         return LiveView(output, handle=handle)
     from sshjobs.views.lines import Lines
 
-    return Lines(output, handle=handle, quiet=quiet, verbose=bool(verbose))
-
-
-def can_redraw() -> bool:
-    """Tell whether standard output is a terminal on which lines can be written over."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
+    return Lines(output, handle=handle, quiet=quiet, verbose=bool(verbose), still=None if quiet else still())
 
 
 def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: int, output: str = "none",

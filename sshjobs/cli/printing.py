@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import click
 
 from sshjobs.cli.failures import complain
 from sshjobs.cli.follow import Sink
+from sshjobs.cli.screen import redraws, still
 from sshjobs.cli.streams import write_all
 from sshjobs.cli.words import handle
 from sshjobs.errors import UsageError
@@ -83,7 +83,7 @@ def outputs_view(output: str, tags: Tags | None, *, raw: bool, verbose: int, qui
     sinks = [Sink(cast(BinaryIO, _Raw(stream.fileno())), escape=stream.isatty() and not raw)
              for stream in (sys.stdout, sys.stderr)]
     messages = Lines(Output(sys.stderr, complain), handle=handle, quiet=not verbose, verbose=verbose > 1, brief=True,
-                     host_of=host_of)
+                     host_of=host_of, still=None if quiet else still())
     return OutputsView((sinks[0], sinks[1]), messages, complain, way=output,
                        layout=Layout(*tags) if tags else Layout(whole_lines=folded), printer=Folded if folded else None,
                        ticker=None if quiet or verbose else _ticker())
@@ -91,7 +91,7 @@ def outputs_view(output: str, tags: Tags | None, *, raw: bool, verbose: int, qui
 
 def _ticker() -> Ticker | None:
     """Return a ticker where standard error is a terminal on which a line can be written over."""
-    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in ("", "dumb", "unknown"):
+    if not redraws(sys.stderr):
         return None
     from sshjobs.views.ticker import Ticker
 

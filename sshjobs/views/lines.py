@@ -30,16 +30,18 @@ class Lines(View):
     :param host_of: returns the one host that a job may run on; what its end says of a host that was never up is said
         once, and not before that too
     :param handle: returns what to type for a run
+    :param still: seconds after which a line says that the run goes on, again and again, whatever else was told
     """
 
     def __init__(self, output: Output, *, handle: Callable[[RunPaths], str], quiet: bool = False,
                  verbose: bool = False, brief: bool = False,
-                 host_of: Callable[[str], str] | None = None, now: Callable[[], float] = time.time,
-                 monotonic: Callable[[], float] = time.monotonic):
+                 host_of: Callable[[str], str] | None = None, still: float | None = None,
+                 now: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic):
         self._output, self._handle, self._quiet, self._verbose = output, handle, quiet, verbose
         self._now, self._monotonic = now, monotonic
         self._hosts, self._progress = HostNews(), Progress(monotonic)
         self._last, self._brief, self._host_of = monotonic(), brief, host_of
+        self._still, self._still_told = still, monotonic()
         #: Hosts that were up; and what there is to say of others, since when.
         self._seen: set[str] = set()
         self._postponed: dict[str, tuple[float, tuple[str, str]]] = {}
@@ -49,6 +51,10 @@ class Lines(View):
     def __call__(self, event: Event) -> None:
         self._progress.take(event)
         getattr(self, f"_on_{event['event']}", self._on_other)(event)
+        if self._still is not None and event["event"] != "end" and (
+                self._monotonic() - self._still_told >= self._still):
+            self._still_told = self._monotonic()
+            self._say("still", f"running: {counts(self._progress.counts)}; {self._progress.waits_for()}")
 
     def close(self) -> None:
         """Every line is printed at once: nothing is left to print."""
