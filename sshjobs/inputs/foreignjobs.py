@@ -47,7 +47,7 @@ FOREIGN_KEYS: dict[str, str] = {
     **dict.fromkeys("prio niceness".split(), "write priority: N (higher first), or nice: N"),
     **dict.fromkeys("description comment notes".split(), "write a comment: # …"),
     **dict.fromkeys("version services".split(),
-                    "a jobfile has defaults, jobs, setup and max_failures, and nothing else"),
+                    "a jobfile has defaults, jobs and keys of the run as a whole, and nothing else"),
 }
 
 _BATCH = re.compile(r"^#(SBATCH|PBS|BSUB|\$ )", re.MULTILINE)

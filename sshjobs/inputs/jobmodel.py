@@ -49,6 +49,7 @@ from sshjobs.model.keys import (
 )
 from sshjobs.model.needs import COUNTER, MAX_COUNT, checked_counters
 from sshjobs.model.sizes import parse_memory
+from sshjobs.model.telling import telling_of
 from sshjobs.scheduling.failures import FailureLimit
 
 #: The shortest lease, in seconds: a link that is silent is given up after nine.
@@ -380,6 +381,25 @@ MaxFailures = Annotated[
 ]
 
 
+def _wanted(key: str, value: Any) -> Any:
+    try:
+        telling_of({key: value})
+    except UsageError as error:
+        text = f"{error.what}; {error.hint}" if error.hint else error.what
+        raise mistake(text.removeprefix(f"{key} ").removeprefix(key)) from None
+    return value
+
+
+_COMMANDS_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"anyOf": [
+    {"type": "string"}, {"type": "array", "items": {"type": "string"}}]}}]})
+_ADDRESSES_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+OnDone = Annotated[Any, BeforeValidator(partial(_wanted, "on_done")), _COMMANDS_SCHEMA]
+OnFailure = Annotated[Any, BeforeValidator(partial(_wanted, "on_failure")), _COMMANDS_SCHEMA]
+OnHostLost = Annotated[Any, BeforeValidator(partial(_wanted, "on_host_lost")), _COMMANDS_SCHEMA]
+Notify = Annotated[Any, BeforeValidator(partial(_wanted, "notify")), _ADDRESSES_SCHEMA]
+NotifyText = Annotated[Any, BeforeValidator(partial(_wanted, "notify_text")), WithJsonSchema({"type": "string"})]
+
+
 class RunKeys(BaseModel):
     """What a jobfile says of the run as a whole."""
 
@@ -389,6 +409,16 @@ class RunKeys(BaseModel):
         None, description="The run ends when more jobs than that have failed: 10, or 5% of all.")
     setup: Script | None = Field(
         None, description="Lines of a bash script that is run once on each host, before its first job.")
+    on_done: OnDone | None = Field(
+        None, description="A command that is run on this machine when the run is over.")
+    on_failure: OnFailure | None = Field(
+        None, description="A command that is run on this machine when jobs have failed, after their last retries.")
+    on_host_lost: OnHostLost | None = Field(
+        None, description="A command that is run on this machine when a host has been away for a minute.")
+    notify: Notify | None = Field(
+        None, description="URLs of apprise, by which all of that is told: mailto://user:password@host.")
+    notify_text: NotifyText | None = Field(
+        None, description="What such a message says, with ${{ message }} and the like.")
 
 
 class Jobfile(RunKeys):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sshjobs.model.attempt import Attempt
 from sshjobs.model.spec import Job
@@ -106,14 +106,16 @@ class Books:
         if self.store.dirty:
             self.store.commit()
 
-    def conclude(self, now: float) -> Summary:
+    def conclude(self, now: float, over: Callable[[Summary], None] = lambda summary: None) -> Summary:
         """Note that the run is over and how it ended, from what the store says of all its jobs; return that.
 
+        :param over: called before that is written, and with it what it notes
         :raises StoreError: it cannot be written
         """
         self.commit()
         with RunReader.open(self.paths) as reader:
             summary = reader.summary()
         self.store.set_run_state(summary.ending)
+        over(summary)
         self.store.commit(until=now)
         return summary

@@ -130,7 +130,9 @@ class Endings(Housekeeping):
             self.store.forget_cancelled(job)
         self.books.move(job, state_for(outcome))
         self.HandleJobDone(job)
-        self._failed += outcome in FAILURES
+        if outcome in FAILURES:
+            self._failed += 1
+            self.teller.failed(job)
         if self.ended_by is not None:
             return
         if self.fail_fast and outcome is not Outcome.SUCCEEDED:

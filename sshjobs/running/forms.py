@@ -17,6 +17,8 @@ from sshjobs.model.given import LONGEST_S, MAX_SLOTS, check, check_each, check_n
 from sshjobs.model.host import Host
 from sshjobs.model.sent import sent
 from sshjobs.model.spec import JobSpec
+from sshjobs.model.telling import Telling
+from sshjobs.running.courier import check_apprise
 from sshjobs.scheduling.failures import FailureLimit
 from sshjobs.store.rundir import RunPaths, find_run
 
@@ -185,11 +187,15 @@ def _check_files(spec: JobSpec, paths: PathChecker) -> None:
 
 def options_of(*, ssh_config: str | None, transport: str | None, slots: int | None, fail_fast: bool,
                stays_open: bool, give_up_host: float | None = None, accept_new_host_keys: bool = False,
-               max_failures: str | int | None = None, setup: str | Sequence[str] | None = None) -> dict[str, Any]:
+               max_failures: str | int | None = None, setup: str | Sequence[str] | None = None,
+               telling: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what a run is started with, as its store keeps it.
 
-    :raises UsageError: the ssh configuration cannot be read
+    :param telling: who is told what: :meth:`sshjobs.model.telling.Telling.as_dict`
+    :raises UsageError: the ssh configuration cannot be read, or messages cannot be sent
     """
+    if Telling.from_dict(telling).needs_apprise:
+        check_apprise()
     if ssh_config is not None:
         if not os.access(ssh_config, os.R_OK):
             raise UsageError("the ssh configuration cannot be read", where=ssh_config, hint="correct --ssh-config")
@@ -197,7 +203,7 @@ def options_of(*, ssh_config: str | None, transport: str | None, slots: int | No
     return {"ssh_config": ssh_config, "transport": transport, "slots": slots, "fail_fast": fail_fast,
             "stays_open": stays_open, "give_up_host": give_up_host, "accept_new_host_keys": accept_new_host_keys,
             **({} if max_failures is None else {"max_failures": max_failures}),
-            **({"setup": lines} if (lines := script_of(setup)) else {})}
+            **({"setup": lines} if (lines := script_of(setup)) else {}), **({"telling": telling} if telling else {})}
 
 
 def jobs_of_file(jobfile: str, data: bytes | None, known: Collection[str] = (), *,

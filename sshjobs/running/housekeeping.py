@@ -9,17 +9,20 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, LocalError, UsageError
+from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, LocalError, SshjobsError, UsageError
 from sshjobs.model.given import wrong
 from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_BUSY, STATE_FREE, STATE_UNKNOWN, STATES
+from sshjobs.model.telling import Notice, Telling
 from sshjobs.network.clock import Clock
-from sshjobs.network.contract import HERE, NetworkContract, RunIdentity, Warned
+from sshjobs.network.contract import HERE, HostDown, HostUp, NetworkContract, RunIdentity, Silent, Warned
 from sshjobs.running.books import Books
+from sshjobs.running.diskwatch import DiskWatch
 from sshjobs.running.hooks import Hooks
 from sshjobs.running.inbox import Inbox
 from sshjobs.running.runhosts import RunHosts
 from sshjobs.running.setups import Setups
+from sshjobs.running.telling import Teller
 from sshjobs.scheduling.placement import Placement
 from sshjobs.scheduling.queue import Queue
 from sshjobs.scheduling.schedule import Schedule
@@ -38,7 +41,7 @@ HEARD_WITHIN = 0.25
 
 
 #: What a manager has from its Setup or Resume on.
-_LATER = ("network", "clock", "store", "paths", "books", "hosts", "schedule", "placement", "setups")
+_LATER = ("network", "clock", "store", "paths", "books", "hosts", "schedule", "placement", "setups", "teller")
 
 
 class NoRunYetError(UsageError, AttributeError):
@@ -65,6 +68,8 @@ class Housekeeping(Hooks):
         self.schedule: Schedule
         self.placement: Placement
         self.setups: Setups
+        #: Who tells people of the run.
+        self.teller: Teller
         self.inbox = Inbox()
         #: What this machine cannot do at present: the manager waits for that, and takes only requests that are urgent.
         #: ``None``: nothing.
@@ -89,8 +94,9 @@ class Housekeeping(Hooks):
         """Open the books and take the run over; returns our epoch."""
         self.network, self.clock, self.paths, self.store, self.schedule = network, network.clock, paths, store, schedule
         self.books = Books(paths, store, self.jobs)
-        self.hosts = RunHosts(network, schedule, store, lambda event: self.handle_host(event))
+        self.hosts = RunHosts(network, schedule, store, self._hear_of_host)
         self.placement = self.hosts.placement
+        self._disk = DiskWatch(paths.root, lambda text: self.handle_host(Warned(HERE, text)))
         try:
             # A new store is made with its manager in it.
             epoch = store.epoch or store.take_over(ManagerIdentity.this_process())
@@ -99,6 +105,19 @@ class Housekeeping(Hooks):
         except BaseException:
             store.close()
             raise
+
+    def _tell_people(self, telling: Any, waiting: Sequence[Notice] = ()) -> None:
+        """Have people told what they want to hear of the run.
+
+        :param telling: who is told what, as the run's options have it
+        :param waiting: what an earlier manager was to tell
+        """
+        self.teller = Teller(self.paths, self.store, self.clock, telling=Telling.from_dict(telling), waiting=waiting,
+                             complain=lambda text: self.handle_host(Warned(HERE, text)), wake=self.network.wake)
+
+    def _hear_of_host(self, event: HostUp | HostDown | Warned | Silent) -> None:
+        self.teller.hear(event)
+        self.handle_host(event)
 
     def _set_up_hosts(self, script: Sequence[str], rows: Iterable[SetupRow] = ()) -> list[Job]:
         """Have hosts prepared before their first job; return the setups that an earlier manager has begun.
@@ -124,6 +143,8 @@ class Housekeeping(Hooks):
         """Make everything that happened durable, then let launches leave and hosts forget."""
         self.hosts.hand_over_pulses()
         self._patiently(self.books.commit)
+        self.teller.turn()
+        self._disk.look(self.clock.monotonic())
         self._patiently(self.network.flush)
         due = self.books.due(self.clock.monotonic(), hurry=not self.schedule.waiting)
         if due:
@@ -229,9 +250,7 @@ class Housekeeping(Hooks):
             if self.clock.monotonic() >= told_at:
                 told_at = float("inf")
                 self.handle_host(Warned(HERE, "waiting until hosts have removed what is left of the run there"))
-            self.inbox.carry_out(signals_only=True)
-            hurried, self.leaves = self.leaves, False
-            return hurried
+            return self._is_hurried()
 
         try:
             for line in self.network.close(finished=clean, hurried=is_hurried):
@@ -240,6 +259,9 @@ class Housekeeping(Hooks):
                 # Where that cannot be noted, the next manager finds nothing left to do, and notes it.
                 with contextlib.suppress(LeavesWaiting):
                     self._patiently(self._note_end)
+                    # Whatever becomes of that, the run is over.
+                    with contextlib.suppress(SshjobsError):
+                        self.teller.finish(self.store.commit, self._is_hurried)
             else:
                 # A manager that cannot note that it left is taken for one that died, and a resume still works.
                 with contextlib.suppress(LocalError):
@@ -249,7 +271,12 @@ class Housekeeping(Hooks):
             with contextlib.suppress(LocalError):
                 self.store.close(self.clock.time())
 
+    def _is_hurried(self) -> bool:
+        self.inbox.carry_out(signals_only=True)
+        hurried, self.leaves = self.leaves, False
+        return hurried
+
     def _note_end(self) -> None:
-        self.summary = self.books.conclude(self.clock.time())
+        self.summary = self.books.conclude(self.clock.time(), self.teller.over)
         if self.summary.ending == "done":
             self.exit_code = EXIT_OK

@@ -86,6 +86,7 @@ class Manager(Endings):
         self.carried = made.carried
         epoch = self._begin(network, made.paths, made.store, made.schedule)
         self._total = len(made.jobs)
+        self._tell_people((options or {}).get("telling"))
         self._set_up_hosts((options or {}).get("setup") or ())
         self.stages.begin(made.jobs)
         network.keep_files_of(self.stages.given)
@@ -112,6 +113,7 @@ class Manager(Endings):
             network.keep_files_of(self.stages.given)
             begun = self._set_up_hosts(summary.options.get("setup") or (), reader.setups())
             boots = {row.host.name: row.facts.get("boot", "") for row in reader.hosts() if row.facts}
+            self._tell_people(summary.options.get("telling"), reader.notices())
         self._recall_end(summary)
         self.store.set_run_state("running")
         network.hold()

@@ -9,7 +9,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
@@ -21,6 +21,7 @@ from sshjobs.model.given import LONGEST_S, check, check_each, check_number, chec
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_FREE
+from sshjobs.model.telling import telling_of
 from sshjobs.model.template import packed
 from sshjobs.network import Network
 from sshjobs.network.supervise import start_thread
@@ -79,7 +80,7 @@ class Run:
                stays_open: bool = False, give_up_host: float | None = None, stdin: BinaryIO | None = None,
                accept_new_host_keys: bool = False, continue_from: Sequence[RunPaths] = (),
                max_failures: str | int | None = None, setup: str | Sequence[str] | None = None,
-               listener: Listener = silent) -> Run:
+               telling: Mapping[str, Any] | None = None, listener: Listener = silent) -> Run:
         """Make a run and begin to contact its hosts; :meth:`process` carries it out.
 
         :param stays_open: do not end with the last job, more will be added
@@ -89,6 +90,7 @@ class Run:
         :param continue_from: earlier runs: jobs that are done there count as done, and are not run
         :param max_failures: end the run when more jobs have failed: 10, or ``"5%"`` of all
         :param setup: lines of a script that each host runs once before its first job
+        :param telling: who is told what, as data: :class:`sshjobs.model.telling.Telling`
         :raises UsageError: something in it cannot be; nothing was started
         """
         check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots, stem=stem,
@@ -98,7 +100,8 @@ class Run:
         chosen, earlier = check_each("hosts", hosts, Host), check_each("continue_from", continue_from, RunPaths)
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
                              stays_open=stays_open, give_up_host=give_up_host,
-                             accept_new_host_keys=accept_new_host_keys, max_failures=max_failures, setup=setup)
+                             accept_new_host_keys=accept_new_host_keys, max_failures=max_failures, setup=setup,
+                             telling=telling)
         # A run that could take no requests does not begin.
         socket_directory()
         manager = RunManager(listener)
@@ -157,7 +160,8 @@ class Run:
                               fail_fast=fail_fast, stays_open=stays_open,
                               accept_new_host_keys=accept_new_host_keys, continue_from=earlier, listener=listener,
                               max_failures=given.run_keys.get("max_failures") if max_failures is None else max_failures,
-                              setup=given.run_keys.get("setup") if setup is None else setup)
+                              setup=given.run_keys.get("setup") if setup is None else setup,
+                              telling=telling_of(given.run_keys).as_dict())
 
         # The store belongs to the thread that opened it.
         start_thread("sshjobs-run", lambda: cls._carry(make, made), made.set_exception)
@@ -356,7 +360,7 @@ class Run:
         code = EXIT_INTERRUPTED if self._interrupts else self.manager.exit_code
         self.manager.listener({"event": "end", "run": self.name, "directory": str(self.paths.root),
                                "state": summary.state, "counts": summary.counts, "outcomes": summary.outcomes,
-                               "exit_code": code, **_rule(summary)})
+                               "exit_code": code, **summary.rule()})
         return code
 
     def request(self, request: Request) -> Request:
@@ -452,9 +456,3 @@ def summary_of(paths: RunPaths) -> Summary:
     """Return where a run stands."""
     with RunReader.open(paths) as reader:
         return reader.summary()
-
-
-def _rule(summary: Summary) -> dict[str, Any]:
-    """Return what an event ``end`` says of the rule that ended the run, where one did."""
-    rule = summary.options.get("ended_by")
-    return {} if rule is None else {"rule": rule}

@@ -30,7 +30,9 @@ def status(reader: RunReader) -> dict[str, Any]:
 def summary_document(reader: RunReader) -> dict[str, Any]:
     """Return the document without its jobs."""
     summary = reader.summary()
-    return {"run": summary.run, "state": summary.state, "counts": summary.counts}
+    untold = sum(one.delivered is None for one in reader.notices())
+    return {"run": summary.run, "state": summary.state, "counts": summary.counts,
+            **({"untold": untold} if untold else {})}
 
 
 def iter_status_json(reader: RunReader, only: Iterable[JobRow] | None = None) -> Iterator[str]:

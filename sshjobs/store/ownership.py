@@ -76,6 +76,19 @@ def check_own_results(results: Path) -> None:
         _check_mode(results, found)
 
 
+def check_own_file(path: Path) -> None:
+    """Make sure that a file is this user's, or the system's, and that nobody else can change it.
+
+    :raises NotYoursError: it is not
+    """
+    found = os.stat(path)
+    if found.st_uid not in (os.geteuid(), 0):
+        raise NotYoursError(f"the file belongs to user {user_name(found.st_uid)}", where=str(path),
+                            hint="have one of your own")
+    if stat.S_ISREG(found.st_mode):
+        _check_mode(path, found)
+
+
 def _check(path: Path, *, links: bool) -> None:
     try:
         found = os.lstat(path)

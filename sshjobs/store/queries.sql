@@ -381,3 +381,16 @@ WHERE (job, n) > (?, ?) AND attempts.state = 'error' AND jobs.state <> 'error'
 -- name: select_passed
 -- A page of the jobs that succeeded, in order: where, and with which parameters.
 SELECT number, spec, params, host FROM jobs WHERE number > ? AND state = 'done' ORDER BY number LIMIT ?;
+
+-- name: write_notice
+-- Something that is to be told, or what became of that.
+INSERT OR REPLACE INTO notices (id, event, recipient, about, made, tries, delivered, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: select_notices
+-- All that was to be told, oldest first.
+SELECT id, event, recipient, about, made, tries, delivered, error FROM notices ORDER BY made, id;
+
+-- name: select_size
+-- The bytes of all outputs, and of all files that were brought.
+SELECT (SELECT ifnull(sum(ifnull(out_size, 0) + ifnull(err_size, 0)), 0) FROM attempts)
+     + (SELECT ifnull(sum(size), 0) FROM brought);

@@ -22,10 +22,12 @@ from sshjobs.model.states import (
     STATE_ERROR,
     STATES,
 )
+from sshjobs.model.telling import Notice
 from sshjobs.store.damage import check_row, damage_told
 from sshjobs.store.database import connect_reader, translated
 from sshjobs.store.identity import ManagerIdentity
 from sshjobs.store.indexrows import IndexAttempt, IndexJob, index_jobs
+from sshjobs.store.notices import read_notice
 from sshjobs.store.paging import no_collections, pages, ranges
 from sshjobs.store.queries import queries
 from sshjobs.store.rows import (
@@ -188,12 +190,15 @@ class RunReader:
                         found.append(name)
             return [row for name in found if (row := self.job(name)) is not None]
 
+    def names_from(self, start: str, n: int) -> list[str]:
+        """Return the next names of jobs in their order, beginning at a text."""
+        return [row[0] for row in self._all("select_names_from", (start, n))]
+
     def near_names(self, name: str, n: int = 3) -> list[str]:
         """Return names of jobs that somebody who typed another one may have meant, the nearest first."""
         found: dict[str, None] = {}
         for start in (name[:-1], name[: len(name) // 2], name[:1], ""):
-            rows = self._all("select_names_from", (start, _CANDIDATES))
-            found.update(dict.fromkeys(row[0] for row in rows))
+            found.update(dict.fromkeys(self.names_from(start, _CANDIDATES)))
         return get_close_matches(name, found, n=n, cutoff=0.6)
 
     def attempts_of(self, numbers: Iterable[int]) -> dict[int, list[AttemptRow]]:
@@ -318,6 +323,15 @@ class RunReader:
         """Return how hosts were prepared, by host, the first attempt first."""
         with damage_told(self.paths.store):
             return list(map(read_setup, self._all("select_setups")))
+
+    def notices(self) -> list[Notice]:
+        """Return all that was to be told of the run, oldest first."""
+        with damage_told(self.paths.store):
+            return list(map(read_notice, self._all("select_notices")))
+
+    def size(self) -> int:
+        """Return the bytes of all outputs and files of the run, of jobs that are over."""
+        return int(self._all("select_size")[0][0])
 
     def host_count(self) -> int:
         """Return how many hosts the run has, without those that a person has taken out of it."""

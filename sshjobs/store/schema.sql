@@ -148,6 +148,18 @@ CREATE TABLE setups (
     PRIMARY KEY (host, n)
 ) WITHOUT ROWID;
 
+-- What is to be told of the run by commands and messages. A row is there before it is told, and until it was.
+CREATE TABLE notices (
+    id        TEXT PRIMARY KEY,
+    event     TEXT NOT NULL,                -- done, failure or host_lost
+    recipient TEXT NOT NULL,                -- JSON: a command or an address
+    about     TEXT NOT NULL,                -- JSON: what there is to tell
+    made      REAL NOT NULL,
+    tries     INTEGER NOT NULL,
+    delivered REAL,                         -- NULL: not yet
+    error     TEXT                          -- why the newest try failed
+) WITHOUT ROWID;
+
 -- How many jobs are in each state with each outcome ('' for none yet), so that a summary reads a few rows.
 CREATE TABLE counts (
     state   TEXT NOT NULL,

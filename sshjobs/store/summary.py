@@ -10,6 +10,9 @@ from typing import Any
 from sshjobs.model.states import STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, Outcome
 from sshjobs.store.identity import ManagerIdentity
 
+#: States of a run in which nothing more happens unless a person wants it.
+RUN_OVER = ("done", "failed", "cancelled")
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -51,6 +54,11 @@ class Summary:
     def unfinished(self) -> int:
         """How many jobs have not ended."""
         return self.counts[STATE_FREE] + self.counts[STATE_BUSY] + self.counts[STATE_UNKNOWN]
+
+    def rule(self) -> dict[str, Any]:
+        """Return what an event ``end`` says of the rule that ended the run, where one did."""
+        rule = self.options.get("ended_by")
+        return {} if rule is None else {"rule": rule}
 
     def after(self, counts: Mapping[str, int], outcomes: Mapping[str, int]) -> Summary:
         """Return where the run stands when these are added to its counts."""

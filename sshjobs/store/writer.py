@@ -14,6 +14,7 @@ from sshjobs.errors import RunBusyError, StoreError
 from sshjobs.model.attempt import Attempt
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job
+from sshjobs.model.telling import Notice
 from sshjobs.store.change import Change
 from sshjobs.store.database import (
     StoreBlockedError,
@@ -26,6 +27,7 @@ from sshjobs.store.database import (
 from sshjobs.store.disk import sync_directory
 from sshjobs.store.identity import ManagerIdentity
 from sshjobs.store.inserts import insert_hosts, insert_jobs, insert_manager, listings, write_brought
+from sshjobs.store.notices import write_notices
 from sshjobs.store.ownership import check_own
 from sshjobs.store.queries import queries
 from sshjobs.store.results import put_aside
@@ -55,6 +57,7 @@ class RunStore:
         self._hosts: dict[str, tuple[str, str | None, float | None, str | None]] = {}
         self._pulses: dict[str, str] = {}
         self._silences: dict[str, float | None] = {}
+        self._notices: dict[str, Notice] = {}
         self._state: str | None = None
         self._options: dict[str, Any] = {}
         self._no_more_cancelled: list[Job] = []
@@ -229,6 +232,10 @@ class RunStore:
         """
         self._silences[name] = since
 
+    def note_notice(self, notice: Notice) -> None:
+        """Note that something is to be told, or what became of that."""
+        self._notices[notice.id] = notice
+
     def set_run_state(self, state: str) -> None:
         """Note the state of the run.
 
@@ -269,7 +276,7 @@ class RunStore:
     def dirty(self) -> bool:
         """Whether anything is noted that is not committed."""
         return bool(self._jobs or self._attempts or self._setups or self._released or self._hosts or self._pulses
-                    or self._silences or self._options or self._state is not None)
+                    or self._silences or self._notices or self._options or self._state is not None)
 
     def commit(self, until: float | None = None) -> None:
         """Write all that is noted, in one transaction that is on the disk when this returns.
@@ -312,6 +319,7 @@ class RunStore:
             if self._silences:
                 self._connection.executemany(
                     queries()["update_silence"], ((since, name) for name, since in self._silences.items()))
+            write_notices(self._connection, self._notices.values())
             if self._state is not None:
                 self._execute("update_run_state", {"state": self._state})
             self._write_options(self._options)
@@ -329,6 +337,7 @@ class RunStore:
         self._hosts.clear()
         self._pulses.clear()
         self._silences.clear()
+        self._notices.clear()
         self._options.clear()
         self._state = None
 

@@ -64,6 +64,16 @@ class Table:
                 since = f" since {wording.clock(row.since, self._now)}" if row.since else ""
                 self._line(f"host {row.state}{since}: {row.reason}")
 
+        self._tell_untold()
+
+    def _tell_untold(self) -> None:
+        """Say what people were to be told of the run and were not."""
+        untold = [one for one in self._reader.notices() if one.delivered is None]
+        if untold:
+            tried = [f"; {one.recipient.shown()}: {one.error}" for one in untold if one.error is not None]
+            self._line(f"{wording.count(len(untold), 'notice')} not told yet{''.join(tried[-1:])}; "
+                       f"see: sshjobs notices {self._word}")
+
     def jobs(self, *, everything: bool, only: Sequence[JobRow] | None = None) -> None:
         """Print the jobs: failed ones, then those that are not over, then the others if they are few.
 

@@ -6,6 +6,7 @@ import json
 
 from sshjobs.inputs.jobfile import jobfile_schema
 from sshjobs.inputs.jobmodel import DefaultsEntry, JobEntry, Settings
+from sshjobs.model.telling import KEYS
 
 
 def test_the_schema_names_its_draft_and_is_json():
@@ -16,7 +17,7 @@ def test_the_schema_names_its_draft_and_is_json():
 
 def test_every_key_is_described_and_no_other_is_allowed():
     schema = jobfile_schema()
-    assert set(schema["properties"]) == {"defaults", "jobs", "max_failures", "setup"}
+    assert set(schema["properties"]) == {"defaults", "jobs", "max_failures", "setup", *KEYS}
     assert schema["required"] == ["jobs"]
     for model in (Settings, JobEntry, DefaultsEntry):
         part = schema["$defs"][model.__name__]
