@@ -25,6 +25,9 @@ REPOSITORY = Path(__file__).parents[1]
 for _name in OF_PYTHON:
     os.environ.pop(_name, None)
 
+# Nor do the settings of the user who runs the tests count.
+os.environ["SSHJOBS_CONFIG"] = os.devnull
+
 # A shell that starts the tests in the background has them, and with them all that they start, ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

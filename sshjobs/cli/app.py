@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import cast
@@ -12,6 +12,7 @@ from typing import cast
 import click
 
 from sshjobs import __version__
+from sshjobs.cli.examples import FIRST, with_examples
 from sshjobs.cli.failures import complain, explain_unexpected, hush_pipe, watch_threads
 from sshjobs.cli.streams import CannotPrintError, code_of
 from sshjobs.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, InputError, LocalError, SshjobsError, UsageError
@@ -27,7 +28,8 @@ COMMANDS = {
     "withdraw": ("Take jobs out of a run that never started.", "withdraw"),
     "status": ("Show where a run and its jobs stand.", "status"),
     "why": ("Say why jobs failed, or what they wait for.", "why"),
-    "logs": ("Print what a job wrote.", "logs"),
+    "logs": ("Print what jobs wrote.", "logs"),
+    "grep": ("Find lines in what jobs wrote.", "grep"),
     "fetch": ("Fetch files of jobs that were not brought home.", "fetch"),
     "shell": ("Open a shell in the directory of a job.", "shell"),
     "table": ("Show parameters and results of jobs, one row a job.", "table"),
@@ -35,6 +37,8 @@ COMMANDS = {
     "resume": ("Take over a run whose manager is gone, and finish it.", "resume"),
     "retry": ("Try jobs again that ended without success.", "retry"),
     "attach": ("Watch a run that another process manages.", "attach"),
+    "notices": ("Show what was to be told of a run, and to whom.", "notices"),
+    "wait": ("Return when a run is over, with its exit code.", "wait"),
     "pause": ("Launch nothing more, or stop jobs where they are.", "pause"),
     "unpause": ("Launch again, or let paused jobs go on.", "unpause"),
     "serve": ("Show runs in a browser, and manage them there.", "serve"),
@@ -45,6 +49,11 @@ COMMANDS = {
     "hosts": ("Look at hosts, and change those of a run.", "hosts"),
     "cluster": ("Map functions over workers of gearman, ipython, zmq or dask.", "cluster"),
     "simulate": ("Show how long jobs would take on hosts.", "simulate"),
+    "config": ("Show your settings, and where each comes from.", "config"),
+    "completion": ("Have a shell complete what you type.", "completion_install"),
+    "help": ("Explain states, exit codes, the jobfile, JSON.", "help"),
+    "man": ("Show manual pages, or write them.", "man"),
+    "demo": ("Show in a minute what sshjobs is for.", "demo"),
     "schema": ("Print what a jobfile may say, as JSON Schema.", "schema"),
     "version": ("Print the version.", "version"),
 }
@@ -60,7 +69,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"sshjobs.cli.{COMMANDS[cmd_name][1]}")
-        return cast(click.Command, module.command)
+        return with_examples(cast(click.Command, module.command), cmd_name)
 
     def resolve_command(self, ctx: click.Context,
                         args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
@@ -76,17 +85,37 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, short) for name, (short, _) in COMMANDS.items()])
+        with formatter.section("Examples"):
+            formatter.write_text(FIRST)
 
 
 @click.group(cls=Commands, no_args_is_help=False,
              context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="sshjobs %(version)s")
-def root() -> None:
+@click.option("--profile", metavar="NAME", help="Which profile of your settings holds: see sshjobs config.  "
+                                                "[env var: SSHJOBS_PROFILE]")
+@click.pass_context
+def root(context: click.Context, profile: str | None) -> None:
     """Run many jobs on the machines that you can ssh to.
 
     Exit codes: 0 all is well, 1 some jobs are not done, 2 bad usage or input, 3 no host could be used, 130
     interrupted.
     """
+    from sshjobs.cli.profiles import apply
+
+    apply(context, profile)
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Yield every command that does something, with its words (``hosts check``)."""
+    for name in COMMANDS:
+        command = root.get_command(click.Context(root), name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            for inner, below in command.commands.items():
+                yield f"{name} {inner}", below
+        else:
+            yield name, command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -125,9 +154,9 @@ def _be_tolerant() -> None:
 def _carry_out(words: list[str]) -> int:
     try:
         if os.environ.get("_SSHJOBS_COMPLETE"):
-            from sshjobs.cli.completion import complete_files_too
+            from sshjobs.cli.completion import prepare
 
-            complete_files_too()
+            prepare()
             root.main(words, "sshjobs", complete_var="_SSHJOBS_COMPLETE")
         if not words:
             complain(root.get_help(click.Context(root, info_name="sshjobs")), prefix="")

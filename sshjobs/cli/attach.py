@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import output_options, results_option
@@ -17,7 +18,7 @@ from sshjobs.store.rundir import find_run
 
 
 @click.command("attach")
-@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("run", metavar="[RUN]", shell_complete=candidates.one_run, required=False)
 @results_option
 @output_options
 def command(run: str | None, results: Path, quiet: bool, as_json: bool, verbose: int) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import results_option
@@ -38,7 +39,7 @@ _UNFINISHED = (STATE_BUSY, STATE_UNKNOWN, STATE_FREE)
 
 
 @click.command("cancel")
-@click.argument("words", metavar="[RUN] [JOB...]", nargs=-1)
+@click.argument("words", metavar="[RUN] [JOB...]", shell_complete=candidates.jobs, nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All jobs that are not over; the run ends then.")
 @click.option("-v", "--verbose", count=True, help="Say more.")
 @results_option

@@ -21,6 +21,7 @@ from sshjobs.cli.options import (
     results_option,
 )
 from sshjobs.cli.printing import Tags, check_printing, printing_options
+from sshjobs.cli.profiles import telling
 from sshjobs.cli.standardinput import StandardInput
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, UsageError, printable
 from sshjobs.model.spec import JobSpec
@@ -130,7 +131,7 @@ def command(words: tuple[str, ...], hosts: tuple[str, ...], **options: Any) -> i
     code = carry(lambda view: Run.create(specs, chosen, stem=STEM, slots=options["slots"],
                                          fail_fast=options["fail_fast"], stdin=standard_input.for_jobs(),
                                          accept_new_host_keys=accepts_new_keys(),
-                                         listener=view, **settings),
+                                         telling=telling(), listener=view, **settings),
                  quiet=options["quiet"], as_json=options["as_json"], verbose=options["verbose"], output=output,
                  raw=options["raw"], tags=_tags(tags, options), folded=_is_folded(options),
                  host_of=_host_of if options["per_host"] else None)

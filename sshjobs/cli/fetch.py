@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import results_option
@@ -24,7 +25,7 @@ MOST_TOLD = 20
 
 
 @click.command("fetch")
-@click.argument("words", metavar="[RUN] [JOB...]", nargs=-1)
+@click.argument("words", metavar="[RUN] [JOB...]", shell_complete=candidates.jobs, nargs=-1)
 @click.option("--to", metavar="DIR", type=click.Path(path_type=Path),
               help="Put them into DIR/JOB/…, and not into the run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each job, and nothing else.")

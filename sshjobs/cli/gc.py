@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import accepts_new_keys, hosts_of, new_keys_option, results_option, transport_option
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("gc")
-@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("run", metavar="[RUN]", shell_complete=candidates.one_run, required=False)
 @click.option("--hosts", multiple=True, metavar="HOSTS",
               help="Look on these hosts, not on those of the runs: a hosts file, or a list such as h1,node[01-16].")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")

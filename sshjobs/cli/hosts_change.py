@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.options import hosts_of, results_option
 from sshjobs.cli.words import handle, open_run, run_and_hosts
 from sshjobs.errors import EXIT_OK, UsageError, printable
@@ -18,7 +19,7 @@ from sshjobs.views.wording import count
 
 
 @click.command("add")
-@click.argument("words", metavar="[RUN] HOST...", nargs=-1)
+@click.argument("words", metavar="[RUN] HOST...", shell_complete=candidates.hosts_of_run, nargs=-1)
 @results_option
 def add(words: tuple[str, ...], results: Path) -> int:
     """Let RUN use further hosts; the newest run that is not over if it is left out.
@@ -36,7 +37,7 @@ def add(words: tuple[str, ...], results: Path) -> int:
 
 
 @click.command("drain")
-@click.argument("words", metavar="[RUN] HOST...", nargs=-1)
+@click.argument("words", metavar="[RUN] HOST...", shell_complete=candidates.hosts_of_run, nargs=-1)
 @results_option
 def drain(words: tuple[str, ...], results: Path) -> int:
     """Start nothing more on hosts of RUN; what runs there goes on."""
@@ -46,7 +47,7 @@ def drain(words: tuple[str, ...], results: Path) -> int:
 
 
 @click.command("undrain")
-@click.argument("words", metavar="[RUN] HOST...", nargs=-1)
+@click.argument("words", metavar="[RUN] HOST...", shell_complete=candidates.hosts_of_run, nargs=-1)
 @results_option
 def undrain(words: tuple[str, ...], results: Path) -> int:
     """Use hosts of RUN again that were drained, or that are about to leave."""
@@ -56,7 +57,7 @@ def undrain(words: tuple[str, ...], results: Path) -> int:
 
 
 @click.command("remove")
-@click.argument("words", metavar="[RUN] HOST...", nargs=-1)
+@click.argument("words", metavar="[RUN] HOST...", shell_complete=candidates.hosts_of_run, nargs=-1)
 @results_option
 def remove(words: tuple[str, ...], results: Path) -> int:
     """Take hosts out of RUN as soon as what runs there has ended.
@@ -70,7 +71,7 @@ def remove(words: tuple[str, ...], results: Path) -> int:
 
 
 @click.command("lost")
-@click.argument("words", metavar="[RUN] HOST...", nargs=-1)
+@click.argument("words", metavar="[RUN] HOST...", shell_complete=candidates.hosts_of_run, nargs=-1)
 @results_option
 def lost(words: tuple[str, ...], results: Path) -> int:
     """Say that hosts of RUN will not come back: what was launched there counts as lost, and is run elsewhere.
@@ -85,7 +86,7 @@ def lost(words: tuple[str, ...], results: Path) -> int:
 
 
 @click.command("set")
-@click.argument("words", metavar="[RUN] HOST... slots=N", nargs=-1)
+@click.argument("words", metavar="[RUN] HOST... slots=N", shell_complete=candidates.hosts_of_run, nargs=-1)
 @results_option
 def set_(words: tuple[str, ...], results: Path) -> int:
     """Change how many jobs hosts of RUN take at a time; what runs there is left alone."""

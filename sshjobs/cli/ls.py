@@ -15,9 +15,9 @@ from sshjobs.errors import EXIT_OK, StoreError, printable
 from sshjobs.store.ownership import owner_of
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rundir import RunPaths, list_runs
-from sshjobs.views.wording import count, counts, duration
+from sshjobs.views.wording import count, counts, duration, size
 
-_HEADINGS = ("RUN", "STATE", "AGE", "HOSTS", "JOBS")
+_HEADINGS = ("RUN", "STATE", "AGE", "SIZE", "HOSTS", "JOBS")
 
 
 @click.command("ls")
@@ -42,21 +42,22 @@ def _look(paths: RunPaths) -> dict[str, Any]:
     try:
         with RunReader.open(paths) as reader:
             summary = reader.summary()
-            hosts = reader.host_count()
+            hosts, total = reader.host_count(), reader.size()
     except StoreError as error:
         # One that cannot be read is no reason not to show the others.
-        return {**run, "state": None, "created": None, "hosts": None, "counts": None, "reason": str(error)}
-    return {**run, "state": summary.state, "created": summary.created, "hosts": hosts, "counts": summary.counts,
-            "reason": None}
+        return {**run, "state": None, "created": None, "size": None, "hosts": None, "counts": None,
+                "reason": str(error)}
+    return {**run, "state": summary.state, "created": summary.created, "size": total, "hosts": hosts,
+            "counts": summary.counts, "reason": None}
 
 
 def _cells(run: dict[str, Any]) -> tuple[str, ...]:
     if run["owner"] is not None:
         run = {**run, "run": f"{run['run']} (of {run['owner']})"}
     if run["state"] is None:
-        return run["run"], "unreadable", "-", "-", run["reason"]
+        return run["run"], "unreadable", "-", "-", "-", run["reason"]
     total = sum(run["counts"].values())
-    return (run["run"], run["state"], duration(time.time() - run["created"]), str(run["hosts"]),
+    return (run["run"], run["state"], duration(time.time() - run["created"]), size(run["size"]), str(run["hosts"]),
             f"{counts(run['counts'])} of {count(total, 'job')}" if total else "no jobs")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.errors import InputError, Problem, UsageError
 from sshjobs.inputs.limits import MOST_JOBS
 from sshjobs.model.causes import EndCause
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _META = "sshjobs.options."
-_ENVIRONMENT = click.core.ParameterSource.ENVIRONMENT
+_USUAL = (click.core.ParameterSource.ENVIRONMENT, click.core.ParameterSource.DEFAULT_MAP)
 
 
 def results_option(function: _Function) -> _Function:
@@ -52,7 +53,8 @@ def output_options(function: _Function) -> _Function:
     return click.option("-q", "--quiet", is_flag=True, help="Print failures and the summary only.")(function)
 
 
-def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+def seconds_of(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Return the seconds that the value of an option means."""
     if value is None:
         return None
     from sshjobs.inputs.timespans import parse_duration
@@ -62,7 +64,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
 
 def give_up_option(function: _Function) -> _Function:
     """Add how long hosts that are away are waited for."""
-    return click.option("--give-up-host", metavar="TIME", callback=_seconds,
+    return click.option("--give-up-host", metavar="TIME", callback=seconds_of,
                         help="End the run when it only waits for hosts that were away for so long, such as 2h.  "
                              "[default: wait]")(function)
 
@@ -119,7 +121,7 @@ def hosts_option(*, required: bool = False, here: bool = True,
     if here and not required:
         text += "  [default: this machine]"
     return click.option("--hosts", multiple=True, metavar="HOSTS", required=required, type=_Hosts(),
-                        envvar="SSHJOBS_HOSTS", help=text)
+                        shell_complete=candidates.hosts, envvar="SSHJOBS_HOSTS", help=text)
 
 
 def hosts_of(values: Sequence[str]) -> list[Host]:
@@ -132,7 +134,7 @@ def hosts_of(values: Sequence[str]) -> list[Host]:
     from sshjobs.inputs.hostchoice import choose_hosts
 
     context = click.get_current_context()
-    if context.meta.get(_META + "clusters") and context.get_parameter_source("hosts") is _ENVIRONMENT:
+    if context.meta.get(_META + "clusters") and context.get_parameter_source("hosts") in _USUAL:
         # Who names clusters means these, not the usual hosts.
         values = ()
     elif values and all(value.startswith("@") for value in values) and (usual := os.environ.get("SSHJOBS_HOSTS")) and (

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.failures import complain
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle, named_jobs, open_run, run_and_jobs
@@ -19,7 +20,7 @@ from sshjobs.views.wording import count
 
 
 @click.command("pause")
-@click.argument("words", metavar="[RUN] [JOB...]", nargs=-1)
+@click.argument("words", metavar="[RUN] [JOB...]", shell_complete=candidates.jobs, nargs=-1)
 @results_option
 def command(words: tuple[str, ...], results: Path) -> int:
     """Launch nothing more in RUN, or stop jobs of it where they are.

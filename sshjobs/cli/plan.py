@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.options import hosts_option, max_jobs_option, results_option
 from sshjobs.errors import EXIT_OK, printable
 from sshjobs.model.given import MAX_SLOTS
@@ -31,7 +32,7 @@ _WORDS = {"new": "new", "changed": "changed", "failed": "failed before", "waitin
 
 @click.command("plan")
 @click.argument("jobfile", metavar="JOBFILE")
-@click.option("--against", multiple=True, metavar="RUN",
+@click.option("--against", multiple=True, metavar="RUN", shell_complete=candidates.runs,
               help="Compare with RUN, an earlier run; may be repeated, the newest counts first.  "
                    "[default: the newest that is called <jobfile's name>-<n>]")
 @hosts_option()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.detached import detach_option, hand_over
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import (
@@ -16,6 +17,7 @@ from sshjobs.cli.options import (
     output_options,
     results_option,
 )
+from sshjobs.cli.profiles import telling
 from sshjobs.cli.words import handle, open_run
 from sshjobs.errors import EXIT_OK
 from sshjobs.store.rundir import find_run
@@ -51,19 +53,19 @@ def start(hosts: tuple[str, ...], results: Path, name: str | None, ssh_config: s
         from sshjobs.running.detach import prepare
 
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=False, stays_open=True,
-                             accept_new_host_keys=accepts_new_keys())
+                             accept_new_host_keys=accepts_new_keys(), telling=telling())
         return hand_over(prepare([], chosen, results=results, name=name, stem=STEM, options=options),
                          quiet=quiet, as_json=as_json)
     from sshjobs.cli.carry import carry
 
     return carry(lambda view: Run.create([], chosen, results=results, name=name, stem=STEM, ssh_config=ssh_config,
                                          transport=transport, slots=slots, stays_open=True,
-                                         accept_new_host_keys=accepts_new_keys(), listener=view),
+                                         accept_new_host_keys=accepts_new_keys(), telling=telling(), listener=view),
                  quiet=quiet, as_json=as_json, verbose=verbose)
 
 
 @command.command("finish")
-@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("run", metavar="[RUN]", shell_complete=candidates.one_run, required=False)
 @results_option
 def finish(run: str | None, results: Path) -> int:
     """Let RUN end with the last of its jobs; the newest run that is not over if it is left out."""

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.detached import detach_option, hand_over
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import output_options, results_option
 
 
 @click.command("resume")
-@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("run", metavar="[RUN]", shell_complete=candidates.one_run, required=False)
 @results_option
 @detach_option
 @output_options

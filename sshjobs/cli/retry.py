@@ -8,6 +8,7 @@ from shlex import quote
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.detached import detach_option, hand_over
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
@@ -24,7 +25,7 @@ MOST_TOLD = 5
 
 
 @click.command("retry")
-@click.argument("words", metavar="[RUN] [JOB...]", nargs=-1)
+@click.argument("words", metavar="[RUN] [JOB...]", shell_complete=candidates.jobs, nargs=-1)
 @click.option("--failed", is_flag=True, help="All jobs that ended without success.")
 @cause_option("Jobs")
 @detach_option

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.detached import check_detach, detach_option, hand_over
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import (
@@ -22,6 +23,7 @@ from sshjobs.cli.options import (
     results_option,
 )
 from sshjobs.cli.printing import Tags, check_printing, printing_options
+from sshjobs.cli.profiles import telling
 from sshjobs.errors import EXIT_OK, InputError, Problem
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def _limit(context: click.Context, parameter: click.Parameter, value: str | None
 @network_options
 @give_up_option
 @click.option("--fail-fast", is_flag=True, help="When a job fails, cancel the others.")
-@click.option("--continue", "earlier", multiple=True, metavar="RUN",
+@click.option("--continue", "earlier", multiple=True, metavar="RUN", shell_complete=candidates.runs,
               help="What is done in RUN, an earlier run, counts as done here and is not run; may be repeated, the "
                    "newest counts first. See sshjobs plan.")
 @max_jobs_option
@@ -93,7 +95,8 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
         check_detach(output=output)
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
                              stays_open=False, give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys(),
-                             max_failures=max_failures, setup=given.run_keys.get("setup"))
+                             max_failures=max_failures, setup=given.run_keys.get("setup"),
+                             telling=telling(given.run_keys))
         return hand_over(prepare(specs, chosen or EMBEDDED, results=results, name=name, stem=stem, jobfile=data,
                                  options=options, earlier=runs), quiet=quiet, as_json=as_json)
     from sshjobs.cli.carry import carry
@@ -101,7 +104,8 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
     def start(view: View) -> Run:
         return Run.create(specs, chosen or EMBEDDED, stem=stem, jobfile=data, slots=slots, fail_fast=fail_fast,
                           give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys(), continue_from=runs,
-                          max_failures=max_failures, setup=given.run_keys.get("setup"), listener=view, **settings)
+                          max_failures=max_failures, setup=given.run_keys.get("setup"),
+                          telling=telling(given.run_keys), listener=view, **settings)
 
     return carry(start, web=_serve_options(hosts) if web else None, quiet=quiet, as_json=as_json, verbose=verbose,
                  output=output,

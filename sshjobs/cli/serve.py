@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import results_option
@@ -16,7 +17,7 @@ from sshjobs.store.rundir import find_run
 
 
 @click.command("serve")
-@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.argument("runs", metavar="[RUN]...", shell_complete=candidates.runs, nargs=-1)
 @results_option
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True,
               help="Listen there. Anything but this machine's own loopback needs --certfile, or --insecure.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.failures import complain
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle, named_jobs, run_and_jobs
@@ -17,7 +18,7 @@ from sshjobs.views.wording import count
 
 
 @click.command("shell")
-@click.argument("words", metavar="[RUN] JOB", nargs=-1, required=True)
+@click.argument("words", metavar="[RUN] JOB", shell_complete=candidates.jobs, nargs=-1, required=True)
 @click.option("--attempt", type=click.IntRange(1), metavar="N", help="In the directory of its attempt N.  "
               "[default: the newest]")
 @results_option

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import random
 import re
@@ -15,6 +16,7 @@ from typing import Any
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.options import hosts_of, hosts_option, results_option
 from sshjobs.errors import EXIT_OK, UsageError
 
@@ -32,7 +34,8 @@ _SECONDS = re.compile(r"([0-9]*\.?[0-9]+)(?:(?:±|\+-)([0-9]*\.?[0-9]+))?\Z")
 @click.argument("jobfile")
 @hosts_option(required=True)
 @click.option("--seconds", metavar="MEAN[±SD]", help="How long a job takes: 30, or 30±5 (also written 30+-5).")
-@click.option("--like", metavar="RUN", help="Let jobs take as long as those of an earlier run did.")
+@click.option("--like", metavar="RUN", shell_complete=candidates.runs,
+              help="Let jobs take as long as those of an earlier run did.")
 @click.option("--slots", type=click.IntRange(1), default=4, show_default=True, metavar="N",
               help="How many jobs a host takes at a time where its line does not say.")
 @click.option("--round-trip", type=float, default=0.02, show_default=True, metavar="SECONDS",
@@ -40,9 +43,10 @@ _SECONDS = re.compile(r"([0-9]*\.?[0-9]+)(?:(?:±|\+-)([0-9]*\.?[0-9]+))?\Z")
 @click.option("--times", type=click.IntRange(1), metavar="N",
               help="How often the run is played.  [default: 20, less often with more than 15,000 jobs]")
 @click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Of all that is left to chance.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @results_option
 def command(jobfile: str, hosts: tuple[str, ...], seconds: str | None, like: str | None, slots: int,
-            round_trip: float, times: int | None, seed: int, results: Path) -> int:
+            round_trip: float, times: int | None, seed: int, as_json: bool, results: Path) -> int:
     """Show how long the jobs of JOBFILE would take on hosts, without any of them.
 
     The run is played several times on simulated hosts by the manager that would carry it out. Half of the plays ended
@@ -59,6 +63,10 @@ def command(jobfile: str, hosts: tuple[str, ...], seconds: str | None, like: str
         play = functools.partial(_play, specs, chosen, durations, slots, round_trip, directory)
         ends = sorted(_plays(play, [f"{seed} {number}" for number in range(times)], times * len(specs)))
     half, most = ends[(times - 1) // 2], ends[min(times - 1, int(times * 0.9))]
+    if as_json:
+        click.echo(json.dumps({"jobs": len(specs), "hosts": len(chosen), "times": times, "p50": round(half, 3),
+                               "p90": round(most, 3)}))
+        return EXIT_OK
     click.echo(f"{len(specs)} jobs on {len(chosen)} hosts: p50 {half:.1f} s, p90 {most:.1f} s")
     return EXIT_OK
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.options import cause_option, results_option
 from sshjobs.errors import EXIT_OK
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("status")
-@click.argument("words", metavar="[RUN] [JOB...]", nargs=-1)
+@click.argument("words", metavar="[RUN] [JOB...]", shell_complete=candidates.jobs, nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--summary", is_flag=True, help="Only the run, not its jobs.")
 @click.option("-a", "--all", "everything", is_flag=True, help="List every job, however many there are.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.options import results_option
 from sshjobs.errors import EXIT_OK, UsageError
 
@@ -20,7 +21,7 @@ FORMATS = ("text", "csv", "tsv", "json", "md")
 
 
 @click.command("table")
-@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.argument("runs", metavar="[RUN]...", shell_complete=candidates.runs, nargs=-1)
 @click.option("--columns", metavar="NAME,…",
               help="Columns, in this order; with * and ? for several.  [default: parameters, how it ended, results]")
 @click.option("--where", metavar="CONDITION", help="Only such jobs, as in: loss<0.3 and (lr=0.1 or host='node 1').")
@@ -30,9 +31,10 @@ FORMATS = ("text", "csv", "tsv", "json", "md")
               help="What to make of the numbers in a group: mean, std, min, max, median, sum, count.  [default: mean]")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True,
               help="How to print it. Numbers are whole but in text and md.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @results_option
 def command(runs: tuple[str, ...], columns: str | None, where: str | None, sort: str | None, group_by: str | None,
-            agg: str | None, form: str, results: Path) -> int:
+            agg: str | None, form: str, as_json: bool, results: Path) -> int:
     """Show the parameters of jobs, how they ended, and what came of it: one row a job.
 
     Of several RUNs, or patterns of such, all jobs stand in one table; the newest run if none is named.
@@ -54,7 +56,7 @@ def command(runs: tuple[str, ...], columns: str | None, where: str | None, sort:
         if columns is not None and not columns.strip(" ,"):
             raise UsageError("--columns names no column", hint="name some, or leave it out")
         sheet = sheet.with_columns(sheet.shown if columns is None else sheet.matching(columns, "--columns"))
-    for piece in printed(sheet, form):
+    for piece in printed(sheet, "json" if as_json else form):
         sys.stdout.write(piece)
     return EXIT_OK
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.options import results_option
 from sshjobs.cli.pause import change, later, rest
 from sshjobs.cli.words import open_run, run_and_jobs
@@ -14,7 +15,7 @@ from sshjobs.views.wording import count
 
 
 @click.command("unpause")
-@click.argument("words", metavar="[RUN] [JOB...]", nargs=-1)
+@click.argument("words", metavar="[RUN] [JOB...]", shell_complete=candidates.jobs, nargs=-1)
 @results_option
 def command(words: tuple[str, ...], results: Path) -> int:
     """Launch jobs of RUN again, or let jobs of it go on that were paused.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("verify")
-@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("run", metavar="[RUN]", shell_complete=candidates.one_run, required=False)
 @click.option("--hosts/--no-hosts", default=True, help="Ask the hosts too, or compare what is here only.  "
               "[default: ask them]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -22,6 +22,11 @@ SLOW_INTERVAL = 1.0
 _PAGE = 1_000
 
 
+def code_of(state: str) -> int:
+    """Return the exit code of a run that came to a stop in a state."""
+    return {"done": EXIT_OK, "failed": EXIT_JOBS_FAILED, "cancelled": EXIT_JOBS_FAILED}.get(state, EXIT_INTERRUPTED)
+
+
 class Watcher:
     """Follows a run. What happened between two looks is told in the order in which it must have happened; a state that
     lasted shorter than that may go untold.
@@ -84,8 +89,7 @@ class Watcher:
             self._tell({"event": "pause", "paused": paused, "jobs": None})
 
     def _end(self, summary: Summary) -> int:
-        code = {"done": EXIT_OK, "failed": EXIT_JOBS_FAILED, "cancelled": EXIT_JOBS_FAILED}.get(
-            summary.state, EXIT_INTERRUPTED)
+        code = code_of(summary.state)
         self._tell({"event": "end", "run": summary.run, "directory": str(self._reader.paths.root),
                     "state": summary.state, "counts": summary.counts, "outcomes": summary.outcomes,
                     "exit_code": code})

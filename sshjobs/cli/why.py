@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.options import results_option
 from sshjobs.errors import EXIT_OK, printable
 
@@ -21,7 +22,7 @@ MOST_JOBS = 20
 
 
 @click.command("why")
-@click.argument("words", metavar="[RUN] [JOB...]", nargs=-1)
+@click.argument("words", metavar="[RUN] [JOB...]", shell_complete=candidates.jobs, nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("-a", "--all", "everything", is_flag=True,
               help="Tell of every kind of failure, or of every JOB, and read the last words of all that failed.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle, named_jobs, run_and_jobs
 from sshjobs.errors import EXIT_OK, UsageError
@@ -14,7 +15,7 @@ from sshjobs.views.wording import count
 
 
 @click.command("withdraw")
-@click.argument("words", metavar="[RUN] JOB...", nargs=-1)
+@click.argument("words", metavar="[RUN] JOB...", shell_complete=candidates.jobs, nargs=-1)
 @results_option
 def command(words: tuple[str, ...], results: Path) -> int:
     """Take jobs out of RUN that never started, as if they had not been added; out of the newest run if it is left out.

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from sshjobs.cli.app import COMMANDS, root
+from sshjobs.cli.app import commands
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 _TABLE = re.compile(r"<!-- options: (?P<name>[a-z ]+) -->\n(?P<table>.*?)<!-- end -->\n", re.DOTALL)
-
-
-def commands() -> Iterator[tuple[str, click.Command]]:
-    """Yield every command that does something, with its words (``hosts check``)."""
-    for name in COMMANDS:
-        command = root.get_command(click.Context(root), name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            for inner, below in command.commands.items():
-                yield f"{name} {inner}", below
-        else:
-            yield name, command
 
 
 def table(name: str, command: click.Command) -> str:

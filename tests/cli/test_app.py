@@ -155,12 +155,3 @@ def test_names_that_the_terminal_cannot_show_are_escaped(sshjobs_cli: SshjobsCli
     assert told.returncode == 0
     assert "gr\\xf6\\xdfe" in told.stdout
     assert "red\\x9b31m" in told.stdout
-
-
-def test_the_shell_completes_commands_and_options(sshjobs_cli: SshjobsCli) -> None:
-    def completed(words: str, at: int) -> list[str]:
-        env = {"_SSHJOBS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
-        return sshjobs_cli(env=env).stdout.split()
-
-    assert completed("sshjobs r", 1) == ["plain,run", "plain,resume", "plain,retry", "plain,rm"]
-    assert completed("sshjobs run --tr", 2) == ["plain,--transport"]

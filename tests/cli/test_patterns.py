@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from sshjobs.errors import EXIT_OK, EXIT_USAGE
 from tests.cli.here import call_here
 from tests.cli.runs import edit, make_run
 from tests.conftest import SshjobsCli
+from tests.hints import tries
 
 
 @pytest.fixture
@@ -47,6 +51,53 @@ def test_rm_of_a_pattern_still_refuses_what_may_run(here: Path) -> None:
     assert "results/q-2: 1 of its jobs may still run" in told.stderr
 
 
+def test_rm_takes_runs_that_were_over_so_long_ago_and_never_others(here: Path) -> None:
+    # All runs of these tests ended in 2023 but for two.
+    for name in ("exec-1", "exec-2", "sweep-1"):
+        over(name)
+    with edit(Path("results"), "waits", ["x"]):
+        pass
+    with edit(Path("results"), "lives", ["x"], attended=True) as made:
+        made.done("x")
+    with edit(Path("results"), "busy", ["x"]) as made:
+        made.busy("x")
+    over("fresh")
+    with contextlib.closing(sqlite3.connect("results/fresh/run.db")) as store, store:
+        store.execute("UPDATE managers SET until = ?", (time.time() - 3600,))
+    told = call_here("rm", "--older", "1d", "--dry-run")
+    assert (told.returncode, told.stderr) == (EXIT_OK, "")
+    assert sorted(told.stdout.splitlines()) == [f"would remove results/{name}" for name in ("exec-1", "exec-2", "sweep-1")]
+    assert call_here("rm", "--older", "1d", "exec-*", "fresh").stdout == "removed results/exec-1\nremoved results/exec-2\n"
+    assert call_here("rm", "--older", "30m").stdout.splitlines() == ["removed results/sweep-1", "removed results/fresh"]
+    assert sorted(path.name for path in Path("results").iterdir()) == ["busy", "lives", "waits"]
+    told = call_here("rm", "--dry-run", "busy", "lives", "waits")
+    assert told.stdout == "would remove results/waits\n" and told.stderr.count("\n") == 2, told.stderr
+    assert (told := call_here("rm", "--older", "soon")).returncode == EXIT_USAGE, told
+    assert call_here("rm").stderr == "sshjobs: no run was named; name runs, or say how old: sshjobs rm --older 7d\n"
+
+
+@tries("nobody manages {}, which is not over; to go on: sshjobs resume {}")
+def test_wait_has_the_exit_code_of_the_run(here: Path, sshjobs_cli: SshjobsCli) -> None:
+    over("fine")
+    with edit(Path("results"), "bad", ["x"]) as made:
+        made.failed("x")
+    with edit(Path("results"), "left", ["x"]):
+        pass
+    with edit(Path("results"), "lives", ["x"], attended=True):
+        pass
+    assert [call_here("wait", name).returncode for name in ("fine", "bad", "left")] == [0, 1, 130]
+    assert call_here("wait", "fine", "bad").returncode == 1
+    told = call_here("wait", "left")
+    assert (told.stdout, told.stderr) == (
+        "", "sshjobs: nobody manages left, which is not over; to go on: sshjobs resume left\n")
+    told = call_here("wait", "--timeout", "1ms")
+    assert (told.returncode, told.stdout, told.stderr) == (1, "", "sshjobs: lives is not over yet; it goes on\n")
+    started = sshjobs_cli("run", "-", "-d", "--name", "r", input="jobs: [{name: x, argv: [sleep, '0.3']}, {name: y, argv: ['false']}]")
+    assert started.returncode == EXIT_OK, started.stderr
+    told = sshjobs_cli("wait", "r")
+    assert (told.returncode, told.stdout, told.stderr) == (1, "", "")
+
+
 def test_logs_of_a_pattern_prints_each_below_its_name(here: Path) -> None:
     with edit(Path("results"), "r", ["fit-1", "fit-2", "x[1]", "other"]) as made:
         made.done("fit-1", b"one\n", b"err\n")
@@ -56,11 +107,12 @@ def test_logs_of_a_pattern_prints_each_below_its_name(here: Path) -> None:
     assert call_here("logs", "--stderr", "r", "fit-?").stdout.startswith("==> fit-1 <==\nerr\n")
     assert call_here("logs", "f*1").stdout == "one\n", "one job is printed byte for byte"
     assert call_here("logs", "x[1]").stdout == "bracket\n", "a name counts before a pattern"
-    told = call_here("logs", "-f", "fit-*")
+    with edit(Path("results"), "many", [f"x-{number}" for number in range(101)]):
+        pass
+    told = call_here("logs", "-f", "many", "x-*")
     assert (told.returncode, told.stderr) == (
-        EXIT_USAGE, "sshjobs: one job at a time can be followed: 2 jobs match 'fit-*'; leave --follow out, or name one of "
-                    "them\n")
-    assert call_here("logs", "z*").stderr == "sshjobs: r: no job matches 'z*'; see: sshjobs status r --all\n"
+        EXIT_USAGE, "sshjobs: 100 jobs at a time can be followed: 101 match 'x-*'; leave --follow out, or name fewer of them\n")
+    assert call_here("logs", "r", "z*").stderr == "sshjobs: r: no job matches 'z*'; see: sshjobs status r --all\n"
 
 
 def test_requests_about_jobs_take_patterns(here: Path, sshjobs_cli: SshjobsCli) -> None:

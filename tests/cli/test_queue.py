@@ -351,11 +351,12 @@ def test_ls_lists_runs_with_where_they_stand(machine: Machine) -> None:
     broken = make_run(machine.cwd / "results", "broken")
     broken.store.write_bytes(b"no store\n" * 100)
     lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in machine.ok("ls").splitlines()}
-    assert lines["RUN"].split() == ["STATE", "AGE", "HOSTS", "JOBS"]
+    assert lines["RUN"].split() == ["STATE", "AGE", "SIZE", "HOSTS", "JOBS"]
     assert lines["waits"].startswith("interrupted ") and lines["waits"].endswith("2      3 free of 3 jobs")
     assert lines["over"].startswith("failed ") and lines["over"].endswith("2      1 done, 1 error of 2 jobs")
     assert lines["broken"].startswith("unreadable ")
     found = {run["run"]: run for run in map(json.loads, machine.ok("ls", "--json").splitlines())}
+    assert found["waits"]["size"] == 0 and "  0 B   " in lines["waits"]
     assert (found["over"]["state"], found["over"]["hosts"], found["over"]["counts"]["error"]) == ("failed", 2, 1)
     assert found["broken"]["state"] is None and "store" in found["broken"]["reason"]
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.reference import PAGE, commands, renewed, tables
+from sshjobs.cli.app import commands
+from tests.cli.reference import PAGE, renewed, tables
 from tests.conftest import SshjobsCli
 
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -34,12 +34,13 @@ from sshjobs.running.run import Run
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, queries
 from sshjobs.store.database import StoreBlockedError
 from sshjobs.store.rundir import RunPaths, create_run
+from sshjobs.views import found
 from sshjobs.web import HTTPServer, needs, program
 from sshjobs.web.server import Settings, WebServer
 from sshjobs.web.sources import Sources
 from tests.cli.runs import edit
 from tests.hints import Row, matches, tries
-from tests.hints.acts import cli, dry, run_all
+from tests.hints.acts import cli, dry, run_all, says
 from tests.lab import disks
 from tests.web.serving import serving
 
@@ -84,6 +85,21 @@ def version(number: int) -> None:
 
 
 
+def many_followed() -> None:
+    """Follow more jobs than can be."""
+    with edit(Path("results"), "many", [f"x-{number}" for number in range(101)]):
+        pass
+    cli("logs", "--follow", "many", "x-*")()
+
+
+def slow_expression(pattern: str) -> None:
+    """Look for an expression in what never ends to match some of them, with little patience."""
+    Path("slow").write_bytes(b"a" * 200 + b"!\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(found, "PATIENCE", 0.1)
+        list(found.Search(pattern, regex=True).lines(Path("slow")))
+
+
 def with_state(state: str) -> None:
     """Note a state of a run."""
     with edit(Path("results"), f"state-{state}", ["x"]) as made:
@@ -110,9 +126,15 @@ def certificate() -> None:
 
 ROWS = [
     # -- words of the command line
-    Row("leave --follow out, or name one of them", cli("logs", "--follow", "two", "sim-*"),
-        lambda: run_all(cli("logs", "two", "sim-*"), cli("logs", "--follow", "two", "sim-1"))),
+    Row("leave --follow out, or name fewer of them", many_followed,
+        lambda: run_all(cli("logs", "many", "x-*"), cli("logs", "--follow", "two", "sim-1"))),
+    Row("without -E it is looked for as it is", cli("grep", "-E", "a(", "two"), lambda: says("grep", "a(", "two")),
+    Row("repeat nothing within what is repeated, as in (a+)+, or look for a text, without -E",
+        lambda: slow_expression("(a+)+$"), lambda: run_all(lambda: slow_expression("a+$"), lambda: slow_expression("b"))),
     Row("see: sshjobs ls", cli("rm", "zzz-*"), cli("ls")),
+    Row("name runs, or say how old: sshjobs rm --older 7d", cli("rm"),
+        lambda: run_all(cli("rm", "--dry-run", "finished"), cli("rm", "--older", "7d", "finished"))),
+    Row("leave one of them out", cli("rm", "--older", "7d", "--force"), cli("rm", "--older", "7d", "finished")),
     Row("write -9, -KILL or -s KILL", lambda: signalled("KILL"),
         lambda: run_all(lambda: signalled("-9"), lambda: signalled("-KILL"), lambda: signalled("-s", "KILL"))),
     Row("see: kill -l", lambda: signalled("-KILLL"),

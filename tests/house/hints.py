@@ -39,7 +39,8 @@ POSITIONAL = {"Cause": 2, "Disagreement": 3, "Trouble": 2, "Unusable": 2}
 #: Where texts are advice from their first semicolon on, because they are made where no error is raised yet.
 ADVISING = ("gjob/unstartable.py", "inputs/")
 #: Tables of advice of which a test follows each line, with that test; and what passes hints on.
-LEFT_OUT = {"cli/foreign_options.py": "cli/test_exec_habits.py", "inputs/foreign.py": "cli/test_exec_habits.py", "errors.py": None}
+LEFT_OUT = {"cli/foreign_options.py": "cli/test_exec_habits.py", "inputs/foreign.py": "cli/test_exec_habits.py", "errors.py": None,
+            **dict.fromkeys(("cli/examples.py", "cli/skill.py", "cli/topics.py"), "cli/test_help.py"), "cli/demo.py": "cli/test_demo.py"}
 
 
 def _constants(tree: ast.Module) -> dict[str, str]:
