@@ -313,12 +313,10 @@ class RunStore:
                 cursor = self._connection.executemany(
                     queries()["update_host"], ((*row, name) for name, row in self._hosts.items()))
                 self._all_known(cursor.rowcount, len(self._hosts), "host")
-            if self._pulses:
-                self._connection.executemany(
-                    queries()["update_pulse"], ((told, name) for name, told in self._pulses.items()))
-            if self._silences:
-                self._connection.executemany(
-                    queries()["update_silence"], ((since, name) for name, since in self._silences.items()))
+            self._connection.executemany(
+                queries()["update_pulse"], ((told, name) for name, told in self._pulses.items()))
+            self._connection.executemany(
+                queries()["update_silence"], ((since, name) for name, since in self._silences.items()))
             write_notices(self._connection, self._notices.values())
             if self._state is not None:
                 self._execute("update_run_state", {"state": self._state})
