@@ -29,7 +29,8 @@ are in `./results/RUN` (`--results`, `SSHJOBS_RESULTS`).
    wait again.
 4. Look: `sshjobs status NAME --json --summary`, then `sshjobs status NAME --json` for each job.
 5. For what failed: `sshjobs why NAME --json`, `sshjobs logs NAME JOB --stderr --tail 50`,
-   `sshjobs grep TEXT NAME --json`. Mend the cause, then `sshjobs retry NAME --failed`, or with an edited jobfile `sshjobs run jobs.yaml --continue NAME`.
+   `sshjobs grep TEXT NAME --json`. Mend the cause, then `sshjobs retry NAME --failed`,
+   or with an edited jobfile `sshjobs run jobs.yaml --continue NAME`.
 6. Read results: `sshjobs table NAME --json`. A job leaves them in `result.json`, or as `key=value` lines behind a line
    `::result::` of its standard output.
 
