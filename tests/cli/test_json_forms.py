@@ -31,7 +31,7 @@ def lines(name: str, *words: str) -> list[Any]:
     check = jsonschema_rs.validator_for(schema_of(name))
     found = json.loads(told.stdout) if name in ("status", "table", "why") else [json.loads(line) for line in told.stdout.splitlines()]
     assert found, told.stderr
-    for one in [found] if name in ("status", "table") else found:
+    for one in [found] if name in ("status", "table", "why") else found:
         errors = [f"{error.instance_path}: {error.message}" for error in check.iter_errors(one)]
         assert not errors, (one, errors)
     return found if isinstance(found, list) else [found]
