@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,9 @@ for _name in OF_PYTHON:
 
 # Nor do the settings of the user who runs the tests count.
 os.environ["SSHJOBS_CONFIG"] = os.devnull
+#: Where runs agree on what each holds of a host. Each process that runs tests is a machine by itself.
+SHARED = f"/tmp/sshjobs-test-shared-{os.getpid()}"
+os.environ["SSHJOBS_SHARED"] = SHARED
 
 # A shell that starts the tests in the background has them, and with them all that they start, ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -47,6 +51,13 @@ class SshjobsCli(Protocol):
         input: str | None = None,
         timeout: float = 60.0,
     ) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_left_of_sharing() -> Iterator[None]:
+    """What tests that kill agents leave where runs agree is removed."""
+    yield
+    shutil.rmtree(SHARED, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +117,7 @@ def clean_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if name.startswith(("XDG_", "SSHJOBS_")) or name in PERSONAL:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("SSHJOBS_SHARED", SHARED)
     return home
 
 

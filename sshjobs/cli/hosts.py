@@ -9,6 +9,7 @@ import click
 
 from sshjobs.cli.hosts_change import COMMANDS
 from sshjobs.cli.hosts_install import install
+from sshjobs.cli.hosts_shared import usage, who
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import accepts_new_keys, hosts_of, hosts_option, network_options, setup_of
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_NO_HOST, EXIT_OK, UsageError, printable
@@ -22,7 +23,8 @@ def command() -> None:
     """Look at hosts, and change those of a run."""
 
 
-command.add_command(install)
+for other in (install, who, usage):
+    command.add_command(other)
 for change in COMMANDS:
     command.add_command(change)
 

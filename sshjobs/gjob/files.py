@@ -22,6 +22,14 @@ def close_quietly(fd: int) -> None:
         pass
 
 
+def unlink_quietly(path: str) -> None:
+    """Remove a file, as far as that is possible."""
+    try:
+        system.unlink(path)
+    except OSError:
+        pass
+
+
 def contents(path: str, follow: bool = False) -> bytes:
     """Return what is in a regular file, or in one of /proc or /sys.
 

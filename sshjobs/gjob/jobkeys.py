@@ -55,6 +55,12 @@ def _is_memory(value: "Any") -> bool:
     return type(value) is int and 0 < value < 1 << 63
 
 
+def _is_needs(value: "Any") -> bool:
+    return type(value) is dict and len(value) <= 32 and all(
+        is_text(name) and 0 < len(name) <= 64 and type(value[name]) is int and 0 < value[name] <= 1000000
+        for name in value)
+
+
 def _is_nice(value: "Any") -> bool:
     return type(value) is int and -20 <= value <= 19
 
@@ -76,7 +82,7 @@ CHECKS: "dict[str, Callable[[Any], bool]]" = {
     "argv": _is_argv, "script": is_text, "strict": is_bool, "login": is_bool, "env": _is_env,
     "cwd": _is_cwd, "timeout": _is_timeout, "lease": _is_lease, "nice": _is_nice, "leftovers": _is_leftovers,
     "stdin": is_blob, "files": is_files, "listing": is_blob, "output": _is_output, "call": _is_python,
-    "memory": _is_memory, "wrap": _is_argv, "cpus": _is_cpus,
+    "memory": _is_memory, "wrap": _is_argv, "cpus": _is_cpus, "needs": _is_needs,
 }
 
 

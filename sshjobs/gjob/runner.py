@@ -9,9 +9,11 @@ import select
 from . import cgroup, files, lease, oom, procs, result, room, start, system
 from . import journal as journal_
 from . import pipes as pipes_
+from .job import Job
 from .kill import Killer, go_on, halt
 from .light import dumps, loads, signal
 from .places import NEW, Unusable
+from .sharing import board
 
 MYPY = False
 if MYPY:
@@ -36,40 +38,17 @@ RETRY_INTERVAL = 1.0
 SHORT_PAUSE = 0.1
 
 
-class Job:
-    """The attempt that runs now."""
-
-    def __init__(self, launch: "dict[str, Any]"):
-        self.launch = launch
-        self.uid: str = launch["id"]
-        spec = launch["spec"]
-        self.keep = spec.get("leftovers") == "keep"
-        self.timeout: "float | None" = spec.get("timeout")
-        self.lease: "float | None" = spec.get("lease")
-        self.deadline: "float | None" = None
-        self.pid = 0
-        self.started_at: "float | None" = None
-        self.tell_at: "float | None" = None
-        self.ended_at = 0.0
-        self.over = False
-        self.status: "int | None" = None
-        self.signal: "int | None" = None
-        self.why: "str | None" = None
-        self.killer: "Killer | None" = None
-        self.pipes: "pipes_.Pipes | None" = None
-        self.stuck: "list[int]" = []
-        self.clear = 0
-        self.cpu, self.rss = 0.0, 0
-
-
 class Runner:
     """One slot's runner.
 
     :param sock: to the agent: launches and orders come in, ``started``, ``ended`` and ``stuck`` go out, as lines
     :param journal: its own
+    :param hold: the file of what is held on this host for its jobs; that it is open here is what holds it
     """
 
-    def __init__(self, sock: "socket.socket", journal: journal_.Journal, places: "Places", starter: start.Starter):
+    def __init__(self, sock: "socket.socket", journal: journal_.Journal, places: "Places", starter: start.Starter,
+                 hold: "tuple[int, str] | None" = None):
+        self._hold = hold
         self._sock = sock
         self._journal = journal
         self._places = places
@@ -114,6 +93,7 @@ class Runner:
             system.sleep(RETRY_INTERVAL)
         self._starter.end()
         cgroup.leave(self._cgroup)
+        board.forget(self._hold)  # where the agent is dead nobody else does it
 
     # -- one job ---------------------------------------------------------------------------------------------------
 
@@ -230,6 +210,7 @@ class Runner:
             raise start.StartError(room.words(self._journal.trouble, self._places.root), start.NO_ROOM)
         self._starter.hurried = lambda: self._is_to_end(job)
         job.pid = self._starter.start(job.launch, out, err)
+        board.note_job(self._hold, job.pid, 0)
         job.started_at = system.time()
         job.tell_at = now + QUIET_START
         # At once, and without the start time: the kernel keeps that back until the program is loaded.
@@ -318,6 +299,7 @@ class Runner:
             if now >= job.tell_at:
                 main = procs.look(job.pid)
                 job.tell_at = None
+                board.note_job(self._hold, job.pid, 0 if main is None else main.start)
                 self._note_start(job, "null" if main is None else str(main.start), tell=True)
             else:
                 due = job.tell_at
@@ -434,19 +416,20 @@ def _null(number: "int | None") -> bytes:
 
 
 def main(sock: "socket.socket", journal_fd: int, places: "Places", environ: "dict[bytes, bytes]",
-         open_limit: "int | None", who: "tuple[str, str, int]") -> int:
+         open_limit: "int | None", who: "tuple[str, str, int]", hold: "tuple[int, str] | None") -> int:
     """Be a runner, in a process forked from the agent; return its exit status.
 
     :param open_limit: how many files a job may have open, where that is not how many we may
     :param who: the run, the host, the slot
+    :param hold: see :class:`Runner`
     """
     try:
         system.setsid()
         system.signals_as_usual()
-        files.close_all_but([sock.fileno(), journal_fd])
+        files.close_all_but([sock.fileno(), journal_fd] + ([] if hold is None else [hold[0]]))
         if open_limit is not None:
             system.set_open_limit(open_limit)
-        runner = Runner(sock, journal_.Journal(journal_fd), places, start.Starter(places, environ, *who))
+        runner = Runner(sock, journal_.Journal(journal_fd), places, start.Starter(places, environ, *who), hold)
     except (OSError, MemoryError):
         # Nothing was begun: what it was given may be given again.
         return room.SHORT

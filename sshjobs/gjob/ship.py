@@ -19,7 +19,7 @@ NOISE_KEPT = 1 << 16
 _LONGEST_END = 4
 _PACKAGE = __name__.rpartition(".")[0]
 #: The packages below this one.
-ROOMS = ("agent", "verbs")
+ROOMS = ("agent", "sharing", "verbs")
 #: Where a host starts that carries out one verb, and where the command starts.
 FAR_MODULE, COMMAND_MODULE = "verbs.far", "verbs.main"
 
@@ -62,7 +62,8 @@ class Memory:
     def find_spec(self, name, path=None, target=None):
         if not name.startswith("sshjobs") or (name not in self.codes and name not in self.get_sources()):
             return None
-        package = name in ("sshjobs", "sshjobs.gjob", "sshjobs.gjob.agent", "sshjobs.gjob.verbs")
+        package = name in ("sshjobs", "sshjobs.gjob", "sshjobs.gjob.agent", "sshjobs.gjob.sharing",
+                           "sshjobs.gjob.verbs")
         return type(sys.__spec__)(name, self, origin=self.origin(name), is_package=package)
 
     def origin(self, name):

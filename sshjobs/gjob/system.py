@@ -12,18 +12,19 @@ is made of those.
 | seek_data | tells where something was written to a file next |
 | splice | moves what waits in a pipe to the end of a file; what was not written stays in the pipe |
 | stat fstat access listdir statvfs getxattr | as in ``os``, by path, below an open directory, or of a descriptor |
+| entries | the first names in a directory, however many there are |
 | mkdir mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir | as in ``os`` |
-| lock | takes the lock of a file, without waiting |
+| lock unlock | takes the lock of a file, without waiting; gives it back for all who have the file open by us |
 
 | processes | |
 |---|---|
 | getpid getppid getuid environ hostname cores | who and where we are |
 | fork | runs a function in a child, which cannot return from it |
 | exit | ends this process, at once |
-| setsid kill kill_exactly waitid wait4 | as in ``os``; ``kill_exactly`` minds that a pid may be another's by now |
+| setsid umask kill kill_exactly waitid wait4 | as in ``os``; ``kill_exactly`` minds that a pid may be another's |
 | spawn | starts a program in a session of its own |
 | ask | returns what a program prints |
-| pids stat_of environ_of children_of | /proc, as the kernel writes it |
+| pids stat_of environ_of children_of owner_of | /proc, as the kernel writes it |
 | adopt_orphans | orphaned descendants become our children |
 | open_limit set_open_limit | how many files may be open |
 | heed_children, signals_as_usual | a byte into a pipe for each SIGCHLD; signals as a login has them |
@@ -53,10 +54,10 @@ if MYPY:
 
 CALLS = tuple(
     "open close read pread readv write writev pwrite fill splice seek_end seek_data stat fstat access listdir statvfs"
-    " getxattr mkdir mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir lock getpid"
-    " getppid getuid environ hostname cores fork exit setsid kill kill_exactly waitid wait4 spawn ask pids"
-    " stat_of environ_of children_of adopt_orphans open_limit set_open_limit heed_children signals_as_usual pipe"
-    " socketpair listen connect accept poll epoll widen set_blocking set_inheritable dup2 monotonic time"
+    " getxattr mkdir mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir lock unlock entries"
+    " getpid getppid getuid environ hostname cores fork exit setsid umask kill kill_exactly waitid wait4 spawn ask pids"
+    " stat_of environ_of children_of owner_of adopt_orphans open_limit set_open_limit heed_children signals_as_usual"
+    " pipe socketpair listen connect accept poll epoll widen set_blocking set_inheritable dup2 monotonic time"
     " boottime sleep".split())
 
 open = os.open
@@ -136,8 +137,24 @@ def lock(fd: int) -> None:
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-getpid, getppid, getuid, setsid, kill, waitid, wait4 = (
-    os.getpid, os.getppid, os.getuid, os.setsid, os.kill, os.waitid, os.wait4)
+def unlock(fd: int) -> None:
+    """Give the lock of an open file back, also for those who have it open because we were forked, or forked them."""
+    fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def entries(path: str, most: int) -> "list[str]":
+    """Return the names in a directory, no more than so many of them."""
+    found: "list[str]" = []
+    with os.scandir(path) as listing:
+        for entry in listing:
+            if len(found) >= most:
+                break
+            found.append(entry.name)
+    return found
+
+
+getpid, getppid, getuid, setsid, umask, kill, waitid, wait4 = (
+    os.getpid, os.getppid, os.getuid, os.setsid, os.umask, os.kill, os.waitid, os.wait4)
 
 #: From Python 3.8, and only with a C library that can make a session on the way.
 _posix_spawn: "Any" = getattr(os, "posix_spawn", None)
@@ -305,6 +322,11 @@ def children_of(pid: int) -> "list[int]":
     :raises FileNotFoundError: this kernel does not tell
     """
     return [int(word) for word in _proc("/proc/%d/task/%d/children" % (pid, pid)).split()]
+
+
+def owner_of(pid: int) -> int:
+    """Return the user whose a process is, by uid; root's are those that nobody may look into."""
+    return os.stat("/proc/%d" % pid).st_uid
 
 
 def _proc(path: str) -> bytes:

@@ -214,6 +214,15 @@ def _is_got(value: "Any") -> bool:
         type(item) is list and len(item) == 2 and is_count(item[0]) and is_count(item[1]) for item in value)
 
 
+def _is_figures(value: "Any") -> bool:
+    return type(value) is dict and len(value) <= 40 and all(
+        is_text(name) and 0 < len(name) <= 100 and is_count(value[name]) and value[name] < 1 << 62 for name in value)
+
+
+def _is_share(value: "Any") -> bool:
+    return is_seconds(value) and 0 < value <= 1
+
+
 _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
     "hello": {"v": is_int, "run": _is_run, "name": _is_name, "host": _is_name, "epoch": is_count,
               "slots": _is_slots, "root": _is_root},
@@ -230,6 +239,7 @@ _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
     "get": {"id": is_id, "files": _is_got, "more": is_bool},
     "drop": {"id": is_id},
     "slots": {"slots": _is_slots},
+    "share": {"figures": _is_figures, "share": _is_share},
     "ping": {"seq": is_int},
     "lease": {"at": is_seconds},
     "bye": {},

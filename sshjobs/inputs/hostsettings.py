@@ -21,8 +21,9 @@ _BLANKS = re.compile(r"[ \t]*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}")
 _PYTHON = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9._/+-]{0,999}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
-_OPTIONS = ("slots", "memory", "scratch", "count.NAME", "python", "wrap", "env.NAME")
-_ALL = "there are slots=N, memory=SIZE, scratch=SIZE, count.NAME=N, python=PATH, wrap=… and env.NAME=…"
+_OPTIONS = ("slots", "memory", "scratch", "count.NAME", "share", "python", "wrap", "env.NAME")
+_ALL = "there are slots=N, memory=SIZE, scratch=SIZE, count.NAME=N, share=0.5, python=PATH, wrap=… and env.NAME=…"
+_SHARE = re.compile(r"[01](\.[0-9]{1,6})?|\.[0-9]{1,6}")
 #: Environment variables of this beginning are ours.
 _RESERVED = "SSHJOBS_"
 
@@ -50,6 +51,7 @@ class Settings:
         self.memory: int | None = None
         self.scratch: int | None = None
         self.counts: dict[str, int] = {}
+        self.share: float | None = None
         self.python: str | None = None
         self.wrap: list[str] | None = None
         self.env: dict[str, str] = {}
@@ -57,7 +59,7 @@ class Settings:
 
     def take(self, word: str, *, tags: bool) -> None:
         """Take one word, as it is written: ``slots=N``, ``memory=SIZE``, ``scratch=SIZE``, ``count.NAME=N``,
-        ``python=PATH``, ``wrap="PROGRAM …"``, ``env.NAME=VALUE`` or a tag.
+        ``share=0.5``, ``python=PATH``, ``wrap="PROGRAM …"``, ``env.NAME=VALUE`` or a tag.
 
         :raises UsageError: none of them
         """
@@ -78,6 +80,8 @@ class Settings:
             self.slots = number_from(_unquoted(value), "slots", MAX_SLOTS)
         elif key in ("memory", "scratch") and is_option:
             setattr(self, key, _size(key, _unquoted(value)))
+        elif key == "share" and is_option:
+            self.share = _share(_unquoted(value))
         elif key == "python" and is_option:
             self.python = _python(_unquoted(value))
         elif is_option:
@@ -139,6 +143,13 @@ def number_from(text: str, what: str, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
         raise UsageError(f"{what} must be a number from 1 to {most}, got '{short(text)}'")
     return int(text)
+
+
+def _share(text: str) -> float:
+    if _SHARE.fullmatch(text) and 0 < float(text) <= 1:
+        return float(text)
+    raise UsageError(f"share must be above 0 and at most 1, which is an equal share, got '{short(text)}'",
+                     hint="write share=0.5")
 
 
 def _size(key: str, text: str) -> int:

@@ -36,6 +36,7 @@ class Host:
     :ivar counts: counters of it that jobs may need, with how much there is of each
     :ivar slurm: what is asked of Slurm for the allocation that this host is a node of, by its keys
         (:data:`sshjobs.model.allocation.KEYS`); empty for a host that is none
+    :ivar share: of what each person has a right to there while others want it too, how much is enough; 1 is all of it
     :ivar via: name of the management host that it is reached through, ``None`` for directly
     """
 
@@ -55,6 +56,7 @@ class Host:
     scratch: int | None = None
     counts: tuple[tuple[str, int], ...] = ()
     slurm: tuple[tuple[str, str], ...] = ()
+    share: float = 1.0
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Host:

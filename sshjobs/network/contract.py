@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sshjobs.errors import HostError
 from sshjobs.model.attempt import Attempt
 from sshjobs.model.host import Host
+from sshjobs.model.sharing import Holder
 from sshjobs.model.spec import Job
 from sshjobs.network.clock import SYSTEM, Clock
 from sshjobs.store.rundir import RunPaths
@@ -85,6 +86,18 @@ class Pulse(NamedTuple):
     told: dict[str, Any]
 
 
+class Shared(NamedTuple):
+    """Jobs of the run wait on a host for what others hold there.
+
+    :ivar slots: how many slots the run has there at present; ``None``: nothing waits any more
+    :ivar holders: who hold something there, those with most first, a few of them
+    """
+
+    host: str
+    slots: int | None
+    holders: tuple[Holder, ...]
+
+
 class Released(NamedTuple):
     """The outputs of these attempts are safe on this side and the host was told so."""
 
@@ -99,6 +112,7 @@ class News:
     :ivar hosts: events of hosts, in order
     :ivar round_trips: the times of the latest round trips to hosts, in seconds
     :ivar pulses: how hosts fare, the newest of each
+    :ivar shared: where jobs wait for what others hold, the newest of each host
     :ivar collected: jobs that run no more, and whose files are on their way
     :ivar fetched: attempts that had ended before, and whose output is complete only now
     :ivar released: attempts whose outputs were synced and given up by their hosts
@@ -109,6 +123,7 @@ class News:
     released: list[Attempt] = field(default_factory=list)
     round_trips: dict[str, float] = field(default_factory=dict)
     pulses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    shared: dict[str, Shared] = field(default_factory=dict)
     fetched: list[Attempt] = field(default_factory=list)
     collected: list[Job] = field(default_factory=list)
 

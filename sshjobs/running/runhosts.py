@@ -7,9 +7,10 @@ from typing import Any
 
 from sshjobs.errors import HostError
 from sshjobs.model.host import Host
+from sshjobs.model.sharing import waits_for
 from sshjobs.model.spec import Job
 from sshjobs.network.clock import Clock
-from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Silent, Warned
+from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Shared, Silent, Warned
 from sshjobs.running.setups import Setups
 from sshjobs.scheduling.hostwatch import HostWatch
 from sshjobs.scheduling.placement import Placement
@@ -50,6 +51,8 @@ class RunHosts:
         self._pulses_due = 0.0
         #: Jobs that were on hosts of which it is proved that nothing is alive there, with why.
         self._proved_over: list[tuple[Job, str]] = []
+        #: Hosts of which people were told that jobs wait there for what others hold.
+        self._told_shared: set[str] = set()
 
     # -- what hosts tell -----------------------------------------------------------------------------------------
 
@@ -59,6 +62,8 @@ class RunHosts:
             self._schedule.hosts.note_round_trip(name, seconds)
         if news.pulses:
             self._take_pulses(news.pulses)
+        for shared in news.shared.values():
+            self._take_shared(shared)
         # A host that was removed may still send a warning.
         for event in (one for one in news.hosts if isinstance(one, Warned) or one.host in self._network.hosts):
             match event:
@@ -81,6 +86,19 @@ class RunHosts:
         for name, told in pulses.items():
             if told.get("disk") is not None:
                 self._schedule.hosts.note_disk(name, told["disk"])
+
+    def _take_shared(self, told: Shared) -> None:
+        """Note that jobs wait on a host for what others hold there, or that they do no more: others are launched
+        elsewhere meanwhile, and those that wait go where there is a free slot."""
+        name = told.host
+        if name not in self._network.hosts or not self.watch.usable(name):
+            return
+        self._schedule.hosts.note_shared(name, told.slots)
+        words = None if told.slots is None else f"{name} {waits_for(told.holders)}"
+        self._store.set_host(name, "up", words, since=self._clock.time())
+        if words is not None and name not in self._told_shared:
+            self._told_shared.add(name)
+            self._tell(Warned(name, words.removeprefix(f"{name} ")))
 
     def hand_over_pulses(self) -> None:
         """Hand to the store how hosts fare, where a commit comes anyway or that has waited long enough."""

@@ -89,13 +89,18 @@ class ScheduledHosts:
 
     def fullest(self) -> str | None:
         """Return the host with most prefetched jobs for its slots; ``None`` where none are."""
-        return max(self.prefetching, key=lambda host: self._places[host].load / self._places[host].slots, default=None)
+        return max(self.prefetching, key=lambda host: self._places[host].load / max(1, self._places[host].slots_now),
+                   default=None)
 
     # -- one of them ---------------------------------------------------------------------------------------------
 
     def slots(self, host: str) -> int:
         """Return how many slots a host has; 0 where nobody knows yet."""
         return self._places[host].slots
+
+    def slots_now(self, host: str) -> int:
+        """Return how many slots a host gives this run at present, where others hold some of them."""
+        return self._places[host].slots_now
 
     def load(self, host: str) -> int:
         """Return how many slots of a host are taken by attempts there, which are more than it has where some are
@@ -189,7 +194,7 @@ class ScheduledHosts:
         self._up += not place.up
 
         def change() -> None:
-            place.up, place.tried, place.slots = True, True, slots
+            place.up, place.tried, place.slots, place.shared = True, True, slots, None
 
         place.room.learn(place.host, memory, disk)
         self._change(place, change)
@@ -216,6 +221,11 @@ class ScheduledHosts:
         """Change how many jobs a host takes at a time; what runs there is left alone."""
         self._places[host].slots = slots
         self._resized(self._places[host])
+
+    def note_shared(self, host: str, slots: int | None) -> None:
+        """Note how many slots a host gives this run while others hold the rest; ``None``: nothing waits for them."""
+        self._places[host].shared = slots
+        self.settle(host)
 
     def note_disk(self, host: str, free: int) -> None:
         """Note how much disk is free on a host by now, in bytes."""
@@ -270,7 +280,7 @@ class ScheduledHosts:
     def settle(self, host: str) -> None:
         """Put a host where it belongs after something about it has changed. This is done twice for every job."""
         place = self._places[host]
-        load, slots, up = place.load, place.slots, place.up
+        load, slots, up = place.load, place.slots if place.shared is None else place.slots_now, place.up
         # An agent counts jobs, not what they take: beside one that takes more than its share nothing is sent ahead.
         limit = 0 if place.heavy or place.kept_for is not None else self._prefetch_limit(host, place)
         usable = up and not place.drained and not place.kept_away and place.prepared

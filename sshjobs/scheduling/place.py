@@ -13,8 +13,8 @@ class Place:
     """What the schedule knows of one host."""
 
     __slots__ = ("brisk", "deferred_until", "drained", "dry", "heavy", "host", "hungry", "idle", "in_vain", "kept_away",
-                 "kept_for", "lines", "load", "prepared", "room", "round_trip", "said_slots", "shelves", "slots",
-                 "tried", "up")
+                 "kept_for", "lines", "load", "prepared", "room", "round_trip", "said_slots", "shared", "shelves",
+                 "slots", "tried", "up")
 
     def __init__(self, host: Host, slots: int):
         self.host = host
@@ -25,6 +25,8 @@ class Place:
         self.shelves: list[Shelf] = []
         #: How many slots it has, 0 where nobody knows, and how many are taken.
         self.slots = self.load = 0
+        #: How many of them it gives this run at present, where others hold the rest; ``None`` where nobody does.
+        self.shared: int | None = None
         #: What it has beside that; how many of its jobs hold more than their share of it.
         self.room = Room(host)
         self.heavy = 0
@@ -47,6 +49,11 @@ class Place:
         self.brisk = 0
         #: A slot is free; less than half of what may be prefetched is there.
         self.idle = self.hungry = False
+
+    @property
+    def slots_now(self) -> int:
+        """How many slots it gives this run at present."""
+        return self.slots if self.shared is None else min(self.shared, self.slots)
 
     @property
     def usable(self) -> bool:

@@ -80,7 +80,7 @@ class Placement:
         host = self._schedule.overfull()
         if host is None:
             return []
-        excess = self._schedule.hosts.load(host) - self._schedule.hosts.slots(host)
+        excess = self._schedule.hosts.load(host) - self._schedule.hosts.slots_now(host)
         newest = ((job, since) for job, since in reversed(self._on_host[host].items())
                   if job.attempts[-1].started is None)
         chosen = [job for job, since in islice(newest, (excess + 1) // 2)

@@ -63,6 +63,8 @@ class Table:
             if row.state in ("away", "blocked") and not _is_over(summary):
                 since = f" since {wording.clock(row.since, self._now)}" if row.since else ""
                 self._line(f"host {row.state}{since}: {row.reason}")
+            elif row.state == "up" and row.reason and not _is_over(summary):
+                self._line(f"host {row.reason}")
 
         self._tell_untold()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import time
@@ -237,7 +238,9 @@ class FarHost:
         self.python, self.home, self.packed = python, home, packed
         self.run = os.urandom(16).hex()
         # The mark is in the environment of everything that is started here.
-        self.environ = {**os.environ, "HOME": str(home), "FAR_HOST": self.run}
+        # A machine by itself: what runs on others holds nothing here.
+        self.shared = Path(f"/tmp/sshjobs-test-shared-{self.run}")
+        self.environ = {**os.environ, "HOME": str(home), "FAR_HOST": self.run, "SSHJOBS_SHARED": str(self.shared)}
         self.links: list[Link] = []
         self.user: int | None = None
         self.welcome: dict[str, Any] = {}
@@ -309,3 +312,4 @@ class FarHost:
         eventually(lambda: not any(map(alive, doomed)), "the death of all that was started")
         for path in Path(f"/tmp/sshjobs-{os.getuid()}").glob(f"{self.run[:8]}-*"):
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.shared, ignore_errors=True)

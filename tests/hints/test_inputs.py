@@ -149,7 +149,7 @@ ROWS = [
     Row("write h1,h2 or node[01-16]", lambda: load_hosts("h1,,h2"), lambda: [load_hosts("h1,h2"), load_hosts("node[01-16]")]),
     Row("keep one of them", hosts("n[1-2]\nn1\n"), hosts("n[1-2]\nn3\n")),
     Row("did you mean {}=?", hosts("h1 slot=2\n"), hosts("h1 slots=2\n")),
-    Row("there are slots=N, memory=SIZE, scratch=SIZE, count.NAME=N, python=PATH, wrap=… and env.NAME=…",
+    Row("there are slots=N, memory=SIZE, scratch=SIZE, count.NAME=N, share=0.5, python=PATH, wrap=… and env.NAME=…",
         hosts("h1 zzz=2\n"),
         hosts("h1 slots=2 memory=64G scratch=1T count.license=2 python=/usr/bin/python3 wrap=nice env.A=1\n")),
     Row("write count.license=2", hosts("h1 count.2=1\n"), hosts("h1 count.license=2\n")),

@@ -164,7 +164,7 @@ MISTAKES = [
     ("h memory=1G memory=2G", "1:13: memory= is given twice; keep one of them"),
     ("h gpus=2", "1:3: unknown option 'gpus='; there are slots=N, memory=SIZE, scratch=SIZE, count.NAME=N, "
      "python=PATH, wrap=… and env.NAME=…"),
-    ("h zzz=1", "1:3: unknown option 'zzz='; there are slots=N, memory=SIZE, scratch=SIZE, count.NAME=N, python=PATH, wrap=… and env.NAME=…"),
+    ("h zzz=1", "1:3: unknown option 'zzz='; there are slots=N, memory=SIZE, scratch=SIZE, count.NAME=N, share=0.5, python=PATH, wrap=… and env.NAME=…"),
     ("h python=a/b", "1:3: python= cannot be the relative path 'a/b'; write the whole path"),
     ("h python=", "1:3: python= cannot be ''; write python3.11 or /opt/bin/python3"),
     ("h python=-c", "1:3: python= cannot be '-c'; write python3.11 or /opt/bin/python3"),
@@ -215,7 +215,7 @@ def test_all_mistakes_of_a_file_come_in_one_go(file):
         """)
     assert said(path) == [
         f"{path}:2:4: slots must be a number from 1 to 4096, got '0'",
-        f"{path}:2:12: unknown option 'zz='; there are slots=N, memory=SIZE, scratch=SIZE, count.NAME=N, python=PATH, wrap=… and env.NAME=…",
+        f"{path}:2:12: unknown option 'zz='; there are slots=N, memory=SIZE, scratch=SIZE, count.NAME=N, share=0.5, python=PATH, wrap=… and env.NAME=…",
         f"{path}:3:1: host 'h1' is named twice (first on line 1); keep one of them",
         f"{path}:4:1: 'a;b' holds ';', which no host name may; {ALLOWED}",
         f"{path}:4:5: a port must be a number from 1 to 65535, got '0'",

@@ -1,6 +1,6 @@
 """Hosts that are only sshd processes of the present user on loopback addresses: for machines without root.
 
-They share everything with this machine but their home, port and keys. What they cannot do raises
+They share everything with this machine but their home, port and keys, and where runs agree on what each holds. What they cannot do raises
 :class:`LabUnsupported`.
 """
 
@@ -61,7 +61,7 @@ class LoopbackHost(LabHost):
         return self.base / "ssh" / files.HOST_KEY
 
     def _environment(self) -> dict[str, str]:
-        return {"HOME": str(self.home), TOKEN: self._token}
+        return {"HOME": str(self.home), TOKEN: self._token, "SSHJOBS_SHARED": str(self.base / "shared")}
 
     def write_settings(self, settings: Mapping[str, str]) -> None:
         """Write sshd_config, with ``settings`` over the stock ones."""

@@ -37,6 +37,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "pong": {"seq": 1},
     "lack": {"shas": ["0" * 64]},
     "lease": {"at": 1.5},
+    "shared": {"slots": 2, "who": [{"uid": 1000, "user": "anna", "run": "fit-1", "jobs": 1, "slots": 2, "memory": 0,
+                                    "units": 0}]},
     "pulse": {"load": 0.5, "memory": 1 << 30, "disk": 1 << 40, "gpus": [7, None], "gpu_memory": [1 << 20, None],
               "ids": [ID], "cpu": [1.5], "rss": [4096]},
     "clearing": {"pieces": 5},

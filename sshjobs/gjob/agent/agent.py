@@ -4,6 +4,8 @@ import errno
 import os
 
 from .. import files, room, system, wire
+from ..sharing import rules
+from ..sharing.share import Share
 from . import facts, logout, succession
 from .attempts import Attempt, History
 from .blobs import Blobs
@@ -35,6 +37,8 @@ NO_PULSE = 600.0
 #: While so many jobs wait here, nobody waits for news: what is no longer than SMALL_NEWS bytes is gathered for so many
 #: seconds. Each write wakes an sshd, an ssh and the manager, which costs them more than the news of ten jobs.
 PLENTY, SMALL_NEWS, GATHER = 8, 1 << 15, 0.03
+#: Most warnings that wait for a link.
+UNTOLD = 10
 
 
 class Agent(Listener):
@@ -47,6 +51,9 @@ class Agent(Listener):
 
     def __init__(self, door: "Door", hello: "dict[str, Any]", places: "Places", front: int):
         self._places, self._door, self._front = places, door, front
+        self._talk: "Talk | None" = None
+        #: What was to be said while there was nobody to say it to.
+        self._untold: "list[str]" = []
         # Before anything is read that it may still write.
         killed = succession.take_over(places)
         self._resumed = bool(system.listdir(places.journals))
@@ -56,9 +63,10 @@ class Agent(Listener):
         if self._history.here not in self._history.boots:
             self._blobs.forget_all()
         self._loop = Loop()
-        pool = Pool(places, self._history, hello["name"], hello["host"], hello["slots"])
-        self._crew = Crew(places, self._history, self._loop, self, pool)
-        self._talk: "Talk | None" = None
+        share = Share(self._history.here, hello["run"], hello["name"], os.path.basename(places.base),
+                      lambda: self._figures(pool), self._on_unshared)
+        pool = Pool(places, self._history, hello["name"], hello["host"], hello["slots"], share.drop)
+        self._crew = Crew(places, self._history, self._loop, self, pool, share)
         self._facts: "dict[str, Any]" = {}
         self._pulse: "Pulse | None" = None
         #: When the link is told how this host fares.
@@ -133,6 +141,9 @@ class Agent(Listener):
         if self._talk is not None:
             if now >= self._pulse_at:
                 self._beat(self._talk.link, now)
+            waiting = self._crew.share.news(now)
+            if waiting is not None:
+                self._talk.link.say(t="shared", **waiting)
             self._talk.stream(now)
             if not self._gathers(self._talk.link, now):
                 self._write(self._talk.link)
@@ -217,6 +228,10 @@ class Agent(Listener):
         if self._door.notice is not None:
             link.say(t="warn", msg=self._door.notice)
             self._door.notice = None
+        for msg in self._untold:
+            link.say(t="warn", msg=msg)
+        self._untold.clear()
+        self._crew.share.tell_again()
         if not self._resumed and logout.ends_everything():
             link.say(t="warn", msg=logout.WARNING)
         self._resumed = True
@@ -279,6 +294,19 @@ class Agent(Listener):
         if self._talk is not None:
             self._talk.warn(msg)
 
+    def _figures(self, pool: Pool) -> "dict[str, int]":
+        """Return how much there is of what on this host, as far as it tells that by itself."""
+        figures = {rules.SLOTS: pool.slots}
+        if self._facts.get("memory"):
+            figures[rules.MEMORY] = self._facts["memory"]
+        return figures
+
+    def _on_unshared(self, msg: str) -> None:
+        if self._talk is not None:
+            self._talk.warn(msg)
+        elif len(self._untold) < UNTOLD:
+            self._untold.append(msg)
+
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def _on_bye(self) -> None:
@@ -331,6 +359,7 @@ class Agent(Listener):
                     self._clean(set())
                 else:
                     succession.leave(self._places)
+                self._crew.share.leave()
                 self._done = True
 
     def _unused(self) -> bool:

@@ -7,12 +7,15 @@ from .. import files, procs, system
 from ..journal import Journal, Reader
 from ..light import dumps, loads
 from ..places import NEW, Unusable
+from ..sharing.rules import COUNT, MEMORY, SLOTS
+from ..sharing.share import ONE_SLOT, Want
 
 MYPY = False
 if MYPY:
     from typing import Any, Iterable
 
     from ..places import Places
+    from ..sharing.board import Hold
     from .pool import Worker
 
 QUEUED, RUNNING, ENDED = "queued", "running", "ended"
@@ -32,11 +35,13 @@ class Attempt:
     :ivar missing: bytes of both that were there at its end and that somebody deleted before they were sent
     :ivar pid: of the main process, once it is known
     :ivar stuck: processes of it that do not die
+    :ivar want: what it needs of this host
+    :ivar hold: what is held for it, where its runner is dead and it is not
     :ivar doubtful: a runner of an earlier agent may begin with it, or may not: there was no room for what would tell
     """
 
-    __slots__ = ("doubtful", "end", "journal", "keep", "lease", "line", "lost", "missing", "pid", "sizes",
-                 "started_line", "state", "stuck", "token", "uid", "worker")
+    __slots__ = ("doubtful", "end", "hold", "journal", "keep", "lease", "line", "lost", "missing", "pid", "sizes",
+                 "started_line", "state", "stuck", "token", "uid", "want", "worker")
 
     def __init__(self, uid: str, token: str, line: bytes = b"", state: str = QUEUED):
         self.uid, self.token, self.line, self.state = uid, token, line, state
@@ -51,6 +56,8 @@ class Attempt:
         self.pid = 0
         self.stuck: "list[int]" = []
         self.doubtful = False
+        self.want = ONE_SLOT
+        self.hold: "Hold | None" = None
 
     @property
     def told_state(self) -> str:
@@ -103,7 +110,21 @@ def launched(frame: "dict[str, Any]", line: bytes) -> Attempt:
     attempt = Attempt(frame["id"], frame["token"], line)
     attempt.keep = frame["spec"].get("leftovers") == "keep"
     attempt.lease = frame["spec"].get("lease")
+    attempt.want = _want(frame["spec"])
     return attempt
+
+
+def _want(spec: "dict[str, Any]") -> Want:
+    """Return what a job needs of its host."""
+    cpus, memory, counters = spec.get("cpus", 1), spec.get("memory", 0), spec.get("needs") or {}
+    if cpus == 1 and not memory and not counters:
+        return ONE_SLOT
+    amounts = {SLOTS: cpus}
+    if memory:
+        amounts[MEMORY] = memory
+    for name in counters:
+        amounts[COUNT + name] = counters[name]
+    return Want(amounts)
 
 
 class UidSet:

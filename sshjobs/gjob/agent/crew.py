@@ -10,12 +10,14 @@ from .listener import Listener
 from .loop import READ, WRITE
 from .pool import Pool
 from .rubbish import Rubbish
+from .turns import Turns
 
 MYPY = False
 if MYPY:
     from typing import Iterator
 
     from ..places import Places
+    from ..sharing.share import Share
     from .loop import Loop
     from .pool import Worker
 
@@ -29,9 +31,10 @@ class Crew:
     :param slots: how many may run at a time
     """
 
-    def __init__(self, places: "Places", history: History, loop: "Loop", listener: Listener, pool: Pool):
+    def __init__(self, places: "Places", history: History, loop: "Loop", listener: Listener, pool: Pool,
+                 share: "Share"):
         self._places, self._history, self._loop, self._listener = places, history, loop, listener
-        self.pool = pool
+        self.pool, self.share = pool, share
         self.attempts: "dict[str, Attempt]" = {}
         self.queue: "dict[str, Attempt]" = {}
         self._workers: "dict[int, Worker]" = {}
@@ -43,6 +46,7 @@ class Crew:
         self.inherits = False
         self._rubbish = Rubbish(places)
         self.leases = lease.Leases(lease.Heard(places.lease))
+        self._turns = Turns(self.queue, self.leases, pool, share)
         self._next_look = 0.0
         self._fork_at = 0.0
         #: It was said that there are fewer runners than slots.
@@ -162,6 +166,7 @@ class Crew:
             if pid in found:  # it has nothing, and is not to be there after the end was told
                 procs.send(found[pid], signal.SIGKILL)
         cgroup.clean_up(self._places)
+        self.share.leave()
         return len(left)
 
     def works(self) -> bool:
@@ -193,10 +198,11 @@ class Crew:
         """Return when to call :meth:`act`, by the monotonic clock."""
         if self._child_ended or self._rubbish.waits(self._busy()):
             return now
-        due = now + 3600.0
+        due = self.share.due(now)
         if self._adopted:
-            due = self._next_look
-        if self.queue and self.pool.free(len(self._adopted)) and self._first() is not None:
+            due = min(due, self._next_look)
+        if (self.queue and self.pool.free(len(self._adopted)) and self.share.may_try(now)
+                and self._turns.first() is not None):
             due = min(due, self._fork_at)
         return due
 
@@ -207,13 +213,22 @@ class Crew:
             self._child_ended = False
         if self._adopted and now >= self._next_look:
             self._look_after_adopted(now)
-        while self.queue and self.pool.free(len(self._adopted)) and now >= self._fork_at:
-            uid = self._first()
-            if uid is None:
+        self._start_what_can(now)
+        self.share.act(now)
+
+    def _start_what_can(self, now: float) -> None:
+        """Give launches to runners, as far as there is room for them here."""
+        while self.queue and self.pool.free(len(self._adopted)):
+            if now < self._fork_at or not self.share.may_try(now):
                 return
+            found = self._turns.next(now)
+            if found is None:
+                return
+            uid, hold = found
             try:
-                worker = self.pool.get()
+                worker = self.pool.get(hold)
             except OSError as error:
+                self.share.drop(hold)
                 self._fork_at = now + FORK_RETRY
                 self._without_runner(error)
                 return
@@ -224,8 +239,11 @@ class Crew:
             attempt = self.queue.pop(uid)
             attempt.state = RUNNING
             self.pool.assign(worker, attempt)
+            self.share.begun()
             self._listener.on_start(attempt)
             self._watch(worker)
+        # Nobody is to make room for us who have nothing to start.
+        self.share.stop_waiting()
 
     def _take_on(self, worker: "Worker") -> bool:
         """Listen to a new runner; False where that cannot be, and it is ended again."""
@@ -237,12 +255,6 @@ class Crew:
             self.pool.done(worker)
             return False
         return True
-
-    def _first(self) -> "str | None":
-        """Return which attempt is to run next; one with a lease waits until a manager answers."""
-        if not self.leases:
-            return next(iter(self.queue))
-        return next((uid for uid in self.queue if self.leases.covers(uid)), None)
 
     def _without_runner(self, error: OSError) -> None:
         """No runner can be started. While others are at work, jobs wait for those; else they are given back."""
@@ -363,6 +375,8 @@ class Crew:
 
     def _ended(self, attempt: Attempt) -> None:
         attempt.state, attempt.stuck = ENDED, []
+        hold, attempt.hold = attempt.hold, None
+        self.share.drop(hold)
         self.leases.drop(attempt.uid)
         self._adopted.pop(attempt.uid, None)
         self._listener.on_end(attempt)

@@ -8,9 +8,10 @@ from .facts import cores
 
 MYPY = False
 if MYPY:
-    from typing import Any
+    from typing import Any, Callable
 
     from ..places import Places
+    from ..sharing.board import Hold
     from .attempts import Attempt, History
 
 #: Room in the socket to a runner: a launch fits in whole, so that the agent never waits.
@@ -30,10 +31,11 @@ class Worker:
     :ivar given: how many attempts it was given
     :ivar status: its wait status, once it has ended
     :ivar ending: with what grace its attempt is to be ended, and why; ``None`` where nobody has asked for that
+    :ivar hold: what is held on this host for what it does; it has that file open, too
     """
 
-    def __init__(self, pid: int, sock: socket.socket, slot: int, journal: str):
-        self.pid, self.sock, self.slot, self.journal = pid, sock, slot, journal
+    def __init__(self, pid: int, sock: socket.socket, slot: int, journal: str, hold: "Hold | None" = None):
+        self.pid, self.sock, self.slot, self.journal, self.hold = pid, sock, slot, journal, hold
         self.attempt: "Attempt | None" = None
         self.last = False
         self.given = 0
@@ -87,11 +89,13 @@ class Pool:
     """Runners by slot.
 
     :param slots: how many jobs may run at a time, ``None`` for one for each core
+    :param give_up: is given what is held for a runner that is gone
     """
 
-    def __init__(self, places: "Places", history: "History", run: str, host: str, slots: "int | None"):
+    def __init__(self, places: "Places", history: "History", run: str, host: str, slots: "int | None",
+                 give_up: "Callable[[Hold | None], None]"):
         self._places, self._history = places, history
-        self._run, self._host = run, host
+        self._run, self._host, self._give_up = run, host, give_up
         self._environ = system.environ()
         #: How many files may be open here, and in the jobs where that was raised here.
         self._open_limit = system.open_limit()
@@ -107,6 +111,11 @@ class Pool:
         """Have so many jobs run at a time from now on; ``None`` is one for each core."""
         self._slots = slots or cores()
 
+    @property
+    def slots(self) -> int:
+        """How many jobs may run at a time."""
+        return self._slots
+
     def free(self, adopted: int) -> bool:
         """True when one more job may run beside those of runners, and so many that have none any more."""
         return len(self._workers) - len(self._idle) + adopted < self._slots
@@ -121,18 +130,29 @@ class Pool:
         """True when no runner was ever forked."""
         return not self._unreleased and not self._closed and not self._workers
 
-    def get(self) -> Worker:
-        """Return a runner that has nothing to do, forked if there is none.
-
-        :raises OSError: it cannot be forked
-        """
+    def idle(self) -> "Worker | None":
+        """Return a runner that has nothing to do."""
         if self._idle:
             self._idle.sort(key=lambda worker: -worker.slot)
-            return self._idle.pop()
+            return self._idle[-1]
+        return None
+
+    def get(self, hold: "Hold | None") -> Worker:
+        """Return a runner that has nothing to do, forked if there is none.
+
+        :param hold: what is held for what it is to do; one that does not have that is ended
+        :raises OSError: it cannot be forked
+        """
+        worker = self.idle()
+        if worker is not None:
+            self._idle.remove(worker)
+            if worker.hold is hold:
+                return worker
+            self._dismiss(worker)
         slot = 1
         while slot in self._workers:
             slot += 1
-        worker = self._fork(slot)
+        worker = self._fork(slot, hold)
         self._workers[slot] = worker
         return worker
 
@@ -143,6 +163,8 @@ class Pool:
         self._unreleased[worker.journal] = self._unreleased.get(worker.journal, 0) + 1
         worker.given += 1
         worker.ending = None
+        if worker.hold is not None:
+            worker.hold.idle = False
         # Its journal is deleted when it is gone and all in it is released, so none grows for ever.
         worker.last = attempt.keep or worker.given >= JOBS_PER_JOURNAL
         line, attempt.line = attempt.line, b""
@@ -153,10 +175,17 @@ class Pool:
         if worker.attempt is not None:
             worker.attempt.worker = None
         worker.attempt = None
+        if worker.hold is not None:
+            worker.hold.idle = True
         if not worker.last and worker.slot <= self._slots:
             self._idle.append(worker)
             return
+        self._dismiss(worker)
+
+    def _dismiss(self, worker: Worker) -> None:
+        """Let a runner exit that has nothing to do, and hold nothing for it."""
         del self._workers[worker.slot]
+        self._let_go(worker)
         try:
             worker.sock.shutdown(socket.SHUT_WR)
         except OSError:  # it is gone already
@@ -169,8 +198,16 @@ class Pool:
             self._idle.remove(worker)
         if self._workers.get(worker.slot) is worker:
             del self._workers[worker.slot]
+        if worker.attempt is not None:
+            # Its runner had it with us; now we have it alone, for as long as anything of the attempt lives.
+            worker.attempt.hold, worker.hold = worker.hold, None
+        self._let_go(worker)
         self._closed.add(worker.journal)
         self._drop_journal(worker.journal)
+
+    def _let_go(self, worker: Worker) -> None:
+        hold, worker.hold = worker.hold, None
+        self._give_up(hold)
 
     def forget(self, attempt: "Attempt") -> None:
         """Note that an attempt is released."""
@@ -183,7 +220,7 @@ class Pool:
             self._unreleased.pop(path, None)
             _unlink(path)
 
-    def _fork(self, slot: int) -> Worker:
+    def _fork(self, slot: int, hold: "Hold | None") -> Worker:
         from .. import runner  # here, because subprocess takes its time to import and the welcome is to be early
 
         journal, path = self._history.new_journal()
@@ -195,7 +232,8 @@ class Pool:
             ours.setblocking(False)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
             pid = system.fork(lambda: runner.main(its, journal, self._places, self._environ, self._jobs_open_limit,
-                                                  (self._run, self._host, slot)))
+                                                  (self._run, self._host, slot),
+                                                  None if hold is None else (hold.fd, hold.path)))
             sockets.remove(ours)
         except (OSError, MemoryError):
             _unlink(path)
@@ -204,7 +242,7 @@ class Pool:
             files.close_quietly(journal)
             for sock in sockets:
                 sock.close()
-        return Worker(pid, ours, slot, path)
+        return Worker(pid, ours, slot, path, hold)
 
     def _see_to_reserve(self, fd: int) -> None:
         """Raise the limit of open files where it is near, which each runner takes back for its jobs.

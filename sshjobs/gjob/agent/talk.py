@@ -53,7 +53,8 @@ class Talk:
             "launch": self._on_launch, "release": self._on_release, "sync": self._on_sync, "put": self._on_put,
             "want": lambda frame, line, body: blobs.ask(
                 frame["blobs"], lambda shas: self.link.say(t="lack", shas=shas)),
-            "fence": self._on_fence, "cancel": self._on_cancel, "slots": self._on_slots, "ping": self._on_ping,
+            "fence": self._on_fence, "cancel": self._on_cancel, "slots": self._on_slots,
+            "share": lambda frame, line, body: crew.share.set(frame["figures"], frame["share"]), "ping": self._on_ping,
             "lease": self._on_lease, "pull": self._on_pull, "get": self._on_get,
             "drop": lambda frame, line, body: self._drop(frame["id"]),
             "pause": lambda frame, line, body: crew.pause(frame["id"], True),

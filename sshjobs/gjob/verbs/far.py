@@ -233,8 +233,22 @@ def _sweep(request: "Request", body: "BinaryIO") -> int:
     return OK
 
 
+def _who(request: "Request", body: "BinaryIO") -> int:
+    from . import shared
+
+    say(json.dumps(shared.who()))
+    return OK
+
+
+def _usage(request: "Request", body: "BinaryIO") -> int:
+    from . import shared
+
+    say(json.dumps(shared.usage(request["seconds"])))
+    return OK
+
+
 _VERBS: "dict[str, Callable[[Request, BinaryIO], int]]" = {
     "start": _start, "status": _status, "kill": _kill, "pause": _pause, "unpause": _unpause,
     "is-paused": _is_paused, "delete": _delete, "cmd": _cmd, "install": _install,
-    "survey": _survey, "sweep": _sweep,
+    "survey": _survey, "sweep": _sweep, "who": _who, "usage": _usage,
 }

@@ -12,9 +12,10 @@ import socket
 import time
 
 from .. import files, system
+from ..job import Job
 from ..journal import Journal
 from ..places import Places
-from ..runner import RETRY_INTERVAL, Job, Runner
+from ..runner import RETRY_INTERVAL, Runner
 from ..start import Starter, StartError
 from ..trees import remove_tree
 from .jobdir import DELETED, JobDir

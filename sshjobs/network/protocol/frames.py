@@ -33,6 +33,7 @@ from sshjobs.network.protocol.fields import (
     Match,
     Maybe,
     Real,
+    Record,
     Result,
     Several,
     Text,
@@ -53,6 +54,11 @@ MOST_CORES = 8192
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _ASKED = 1000
+#: What one run of one person holds of a host.
+HOLDER = Record({"uid": COUNT, "user": Maybe(NAME), "run": NAME, "jobs": COUNT, "slots": COUNT, "memory": SIZE,
+                 "units": COUNT})
+#: So many of them are told at most.
+_MOST_HOLDERS = 8
 #: GPUs of a host, and jobs whose use of it is told at a time.
 _MOST_GPUS, _MOST_JOBS = 1000, 1000
 _PERCENT, _BYTES, _KIB = Maybe(Whole(0, 100)), Maybe(MEMORY), Whole(0, MEMORY.high >> 10)
@@ -104,6 +110,7 @@ FRAMES: dict[str, dict[str, Field]] = {
               "gpus": Several(_PERCENT, _MOST_GPUS), "gpu_memory": Several(_BYTES, _MOST_GPUS),
               "ids": Several(UID, _MOST_JOBS), "cpu": Several(Real(0, 1e10), _MOST_JOBS),
               "rss": Several(_KIB, _MOST_JOBS)},
+    "shared": {"slots": Maybe(COUNT), "who": Several(HOLDER, _MOST_HOLDERS)},
     "clearing": {"pieces": COUNT},
     "gone": {"processes": COUNT, "files": COUNT, "kept": Maybe(COUNT)},
     "error": {"msg": SENTENCE},

@@ -11,7 +11,8 @@ from typing import Any
 
 from sshjobs.errors import HostError, ProtocolError, SshjobsError
 from sshjobs.model.host import Host
-from sshjobs.network.contract import Pulse, RoundTrip, RunIdentity, Warned
+from sshjobs.model.sharing import Holder
+from sshjobs.network.contract import Pulse, RoundTrip, RunIdentity, Shared, Warned
 from sshjobs.network.protocol import frames
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session.attempts import LiveAttempt, launch_spec, never_started
@@ -110,6 +111,7 @@ class Dialog:
             case words.Welcome(facts):
                 if self.book.open:
                     raise ProtocolError("a second welcome")
+                self._say_share()
                 self.book.welcome(facts)
                 if self.slots is not None and self.slots != self._slots_said:
                     self.set_slots(self.slots)
@@ -149,6 +151,8 @@ class Dialog:
             self._warn(keys["msg"])
         elif kind == "pulse":
             self._take_pulse(keys, now)
+        elif kind == "shared":
+            self._emit(Shared(self._host, keys["slots"], tuple(Holder(**one) for one in keys["who"])))
         elif kind == "stuck":
             self._warn(self._stuck(keys["id"], keys["pids"]))
         elif kind == "clearing":
@@ -231,6 +235,16 @@ class Dialog:
         self.slots = slots
         if self.book.open:
             self._say(lambda link: link.say("slots", slots=slots))
+
+    def _say_share(self) -> None:
+        """Tell what people have said of how much the host has, and of what share they want of it, before any launch."""
+        machine = self._machine
+        if machine is None or not (machine.memory or machine.counts or machine.share < 1):
+            return
+        figures = {} if machine.memory is None else {"memory": machine.memory}
+        figures.update((f"count.{name}", number) for name, number in machine.counts)
+        share = machine.share
+        self._say(lambda link: link.say("share", figures=figures, share=share))
 
     def is_wanted(self, attempt: LiveAttempt) -> bool:
         """Tell whether a launch that waited to be worded is still to be sent."""

@@ -16,7 +16,7 @@ from sshjobs.model.outputs import keeps_directory
 from sshjobs.model.spec import Job
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, Outcome, state_for
 from sshjobs.network import failpoints
-from sshjobs.network.contract import HostDown, HostUp, News, Pulse, Released, RoundTrip, Silent, Warned
+from sshjobs.network.contract import HostDown, HostUp, News, Pulse, Released, RoundTrip, Shared, Silent, Warned
 from sshjobs.network.session.attempts import Collected, Doubted, Ended, LiveAttempt, Started
 from sshjobs.network.trouble import cannot_write
 from sshjobs.scheduling.retries import launched_with
@@ -167,6 +167,8 @@ class Records:
                 news.round_trips[event.host] = event.seconds
             case Pulse():
                 news.pulses[event.host] = event.told
+            case Shared():
+                news.shared[event.host] = event
 
     def condemn(self, job: Job, attempt: Attempt, reason: str) -> None:
         """Note that a person takes an attempt for lost."""

@@ -253,6 +253,11 @@ def children_of(pid: int) -> list[int]:
     return list(_process(pid).children)
 
 
+def owner_of(pid: int) -> int:
+    _process(pid)
+    return USER
+
+
 def getppid() -> int:
     parent = now().parent
     return parent.pid if parent is not None else 0
@@ -301,6 +306,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "splice": not_here, "seek_end": filecalls.seek_end, "seek_data": filecalls.seek_data, "fill": filecalls.fill, "stat": filecalls.stat, "fstat": filecalls.fstat, "access": filecalls.access, "listdir": filecalls.listdir,
     "statvfs": filecalls.statvfs, "getxattr": filecalls.getxattr, "mkdir": filecalls.mkdir, "rmdir": filecalls.rmdir, "unlink": filecalls.unlink, "rename": filecalls.rename,
     "link": filecalls.link, "chmod": filecalls.chmod, "fchmod": filecalls.fchmod, "utime": filecalls.utime, "chdir": filecalls.chdir, "lock": filecalls.lock,
+    "unlock": filecalls.unlock, "entries": filecalls.entries, "umask": lambda mask: mask if now() else mask, "owner_of": owner_of,
     "getpid": lambda: now().pid, "getppid": getppid, "getuid": lambda: USER if now() else USER, "environ": environ,
     "hostname": lambda: now().machine.name, "cores": lambda: now().machine.cores, "fork": fork, "exit": exit_,
     "setsid": setsid, "kill": kill, "kill_exactly": kill_exactly, "waitid": waitid, "wait4": wait4, "spawn": spawn,
@@ -313,7 +319,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "boottime": lambda: now().machine.monotonic(), "sleep": sleep,
 }
 #: Where nothing can go wrong, and nothing is reached that others see.
-_HARMLESS = ("getpid", "getppid", "getuid", "environ", "hostname", "cores", "monotonic", "time", "boottime", "exit", "open_limit",
+_HARMLESS = ("getpid", "getppid", "getuid", "umask", "environ", "hostname", "cores", "monotonic", "time", "boottime", "exit", "open_limit",
              "set_open_limit", "signals_as_usual", "heed_children", "poll", "epoll", "widen", "set_blocking", "sleep")
 
 

@@ -248,3 +248,13 @@ def lock(number: int) -> None:
                for one in other.files.values()):
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     file.locked = True
+
+
+def unlock(number: int) -> None:
+    file = now().file(number)
+    assert isinstance(file, OpenFile)
+    file.locked = False
+
+
+def entries(path: Any, most: int) -> list[str]:
+    return listdir(path)[:most]
