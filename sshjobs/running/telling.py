@@ -58,6 +58,8 @@ class Teller:
         self._ends: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
         #: Hosts that are away or blocked, with why and when that counts as lost; and how often each was told of.
         self._away: dict[str, tuple[str, float]] = {}
+        #: When the next of them does.
+        self._soonest = float("inf")
         self._lost: Counter[str] = Counter()
 
     # -- what there is to tell ---------------------------------------------------------------------------------------
@@ -81,15 +83,18 @@ class Teller:
             self._note(notice)
 
     def hear(self, event: HostUp | HostDown | Warned | Silent) -> None:
-        """Take note of what happened to a host."""
+        """Take note of what happened to a host, where anybody wants to hear of that."""
+        if not self._telling.recipients.get("host_lost"):
+            return
         match event:
             case HostUp(host):
                 self._away.pop(host, None)
+                self._soonest = min((due for _, due in self._away.values()), default=float("inf"))
             case HostDown(host, error) if host not in self._away or error.lasting:
-                self._away[host] = str(error), self._clock.monotonic() + (0.0 if error.lasting else GRACE_S)
+                due = self._clock.monotonic() + (0.0 if error.lasting else GRACE_S)
+                self._away[host], self._soonest = (str(error), due), min(due, self._soonest)
 
-    def _look_at_hosts(self) -> None:
-        now = self._clock.monotonic()
+    def _look_at_hosts(self, now: float) -> None:
         for host, (why, due) in list(self._away.items()):
             if due <= now:
                 # Told once, until it was back.
@@ -98,6 +103,7 @@ class Teller:
                 if self._lost[host] <= MOST_LOST:
                     about = {**self._about(f"host {why}"), "state": "running", "host": host, "reason": why}
                     self._tell("host_lost", about)
+        self._soonest = min((due for _, due in self._away.values()), default=float("inf"))
 
     def over(self, summary: Summary) -> None:
         """Note that the run is over."""
@@ -129,11 +135,10 @@ class Teller:
             self._new.clear()
         while not self._ends.empty():
             self._ended(*self._ends.get())
-        if self._away:
-            self._look_at_hosts()
+        if (now := self._clock.monotonic()) >= self._soonest:
+            self._look_at_hosts(now)
         if self._busy is not None or self._new or not self._waiting:
             return
-        now = self._clock.monotonic()
         due = next((one for one, when in self._waiting.values() if when <= now), None)
         if due is not None:
             self._busy = due.id
