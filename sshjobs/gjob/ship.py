@@ -17,6 +17,8 @@ if MYPY:
 NOISE_KEPT = 1 << 16
 #: An exit status and what comes behind it.
 _LONGEST_END = 4
+#: What the front is given beside the hello where it is not to wait for a first word.
+HURRY = "hurry"
 _PACKAGE = __name__.rpartition(".")[0]
 #: The packages below this one.
 ROOMS = ("agent", "sharing", "verbs")

@@ -173,8 +173,13 @@ class NetworkContract(ABC):
         """Return what has come back of the job's standard error, as :meth:`GetStdout`."""
 
     @abstractmethod
-    def open(self, run: RunIdentity, paths: RunPaths) -> None:
-        """Begin to contact every host, for a run. Does not block; the hosts' answers come as news."""
+    def open(self, run: RunIdentity, paths: RunPaths, *, hurry: bool = False) -> None:
+        """Begin to contact every host, for a run. Does not block; the hosts' answers come as news.
+
+        :param hurry: every host is expected to have work: its agent begins as soon as it has come there, which saves a
+            way there and back. On a host that comes up only as the run ends, it then makes files and removes them a
+            moment later, instead of making none
+        """
 
     @abstractmethod
     def adopt(self, jobs: Iterable[Job], boots: Mapping[str, str]) -> None:

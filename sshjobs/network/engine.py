@@ -39,11 +39,12 @@ class Engine:
     :param slots: how many jobs a host takes at a time, ``None`` for as many as it has cores
     :param directory: what to sync before hosts give up their copies
     :param given: the names of entries whose files other jobs are given; it may grow
+    :param hurry: as for :meth:`sshjobs.network.contract.NetworkContract.open`
     """
 
     def __init__(self, runner: LoopRunner, files: OutputFiles, hosts: Iterable[Host],
                  transport_of: Callable[[Host], Transport], slots: Callable[[Host], int | None], run: RunIdentity,
-                 directory: Path, given: Collection[str] = ()):
+                 directory: Path, given: Collection[str] = (), *, hurry: bool = False):
         self._runner, self._loop = runner, runner.loop
         self._directory = directory
         self._batch: list[Any] = []
@@ -59,7 +60,7 @@ class Engine:
         handshakes = Handshakes(transport_of, lambda: len(self._sessions))
 
         shared = Shared(run, self._outputs, Staging(), self._emit, handshakes, runner.chance, self._supervisor,
-                        self._trouble, given)
+                        self._trouble, given, hurry)
 
         def session(host: Host) -> HostSession:
             return HostSession(host, transport_of(host), slots(host), shared)

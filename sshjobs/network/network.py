@@ -141,11 +141,11 @@ class Network(NetworkContract):
 
     # -- what a manager needs ------------------------------------------------------------------------------------
 
-    def open(self, run: RunIdentity, paths: RunPaths) -> None:
+    def open(self, run: RunIdentity, paths: RunPaths, *, hurry: bool = False) -> None:
         self._paths, self._run = paths, run
         self._files.hold(paths.jobs)
         engine = Engine(self._new_runner(), self._files, self.hosts.values(), self._transport_of, self._slots_of, run,
-                        paths.root, self._given)
+                        paths.root, self._given, hurry=hurry)
         for job in self._adopted_jobs:
             self._adopted.extend(self._records.adopt(job, paths))
         engine.start(self._adopted, self._boots)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from sshjobs.errors import LocalError, UsageError
 from sshjobs.gjob import ship
+from sshjobs.gjob.ship import HURRY
 from sshjobs.gjob.ship import bootstrap_code as bootstrap_code
 from sshjobs.gjob.ship import pack as pack
 
@@ -113,16 +114,18 @@ def _for_hosts(code: CodeType, filename: str) -> CodeType:
     return code.replace(co_filename=filename, co_consts=consts)
 
 
-def first_stage(nonce: str, packed: bytes | None = None, hello: bytes = b"", *, near: bool = False) -> bytes:
+def first_stage(nonce: str, packed: bytes | None = None, hello: bytes = b"", *, near: bool = False,
+                hurry: bool = False) -> bytes:
     """Return everything that is written to standard input before the marker is seen.
 
     :param nonce: 32 hex digits; the marker carries them
     :param packed: other modules than those of this package, from :func:`pack`
     :param hello: that frame; without it the host waits for it behind the marker
     :param near: send compiled code too: 140 KiB more, against 15 ms of the host's CPU where it is of use
+    :param hurry: the agent begins as soon as it has come, and waits for no word of ours: a way there and back less
     :raises LocalError: the code cannot be read from this machine's disk
     """
-    given = [hello.decode("ascii")]
+    given = [hello.decode("ascii"), *([HURRY] if hurry else [])]
     try:
         if packed is not None or not near:
             return ship.first_stage(nonce, _FRONT, _packed() if packed is None else packed, given)

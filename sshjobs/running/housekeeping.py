@@ -220,10 +220,10 @@ class Housekeeping(Hooks):
         for host in self.hosts.part(keeps) if self.hosts.leaving else ():
             self.handle_act({"event": "hosts", "change": "removed", "hosts": [host], "slots": None})
 
-    def _open_new(self, run: RunIdentity) -> None:
+    def _open_new(self, run: RunIdentity, *, hurry: bool) -> None:
         """Begin to contact the hosts of a new run. Where that cannot be, nothing of the run is left."""
         try:
-            self.network.open(run, self.paths)
+            self.network.open(run, self.paths, hurry=hurry)
         except BaseException:
             self.network.close(finished=False)
             self.store.close(self.clock.time())

@@ -95,7 +95,7 @@ class Manager(Endings):
             if job.spec.after and job.state == STATE_FREE:
                 self.line_up(job)
         network.hold()
-        self._open_new(RunIdentity(made.uid, self.paths.name, epoch))
+        self._open_new(RunIdentity(made.uid, self.paths.name, epoch), hurry=len(made.jobs) >= len(network.hosts))
         # Something to commit while hosts are being contacted: the first commit takes longest, and launches wait for it.
         self.store.set_run_state("running")
 

@@ -48,7 +48,7 @@ class Clockwork(Site):
             "ping": lambda frame: self._say(t="pong", seq=frame["seq"]),
         }
 
-    def answer(self, connection: Connection, nonce: str) -> None:
+    def answer(self, connection: Connection, nonce: str, hurry: str) -> None:
         """Take a connection."""
         self._link, self._nonce = connection, nonce
         connection.on_up = self.receive

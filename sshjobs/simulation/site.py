@@ -31,10 +31,11 @@ class Site:
         """The time since the epoch, as it has it."""
         return max(0.0, self.world.now + 1.7e9 + self.clock_error)
 
-    def answer(self, connection: Connection, nonce: str) -> None:
+    def answer(self, connection: Connection, nonce: str, hurry: str) -> None:
         """Take a connection. The hello is the first that comes over it.
 
         :param nonce: what is said first carries it
+        :param hurry: not empty: it waits for nothing but the hello
         """
         raise NotImplementedError
 

@@ -104,8 +104,8 @@ class SimulatedStream(Stream):
             raise BrokenPipeError("the connection broke")
         if not self._begun:
             self._begun = True
-            nonce, data = unpack_stage(data)
-            self._site.answer(self._connection, nonce)
+            nonce, hurry, data = unpack_stage(data)
+            self._site.answer(self._connection, nonce, hurry)
         self._connection.up.write(data)
 
     def abort(self) -> None:
@@ -131,9 +131,10 @@ class SimulatedStream(Stream):
             self._waiter.set_result(None)
 
 
-def unpack_stage(data: bytes) -> tuple[str, bytes]:
-    """Be the Python of a host that takes a first stage in: return the nonce, and the hello with what came behind it."""
+def unpack_stage(data: bytes) -> tuple[str, str, bytes]:
+    """Be the Python of a host that takes a first stage in: return the nonce, what is said of hurry, and the
+    hello with what came behind it."""
     length, _, rest = data.partition(b"\n")
     line, _, _ = rest[:int(length)].partition(b"\n")
-    nonce, _, (hello,), sizes, _ = ast.literal_eval(line.partition(b" = ")[2].decode("ascii"))
-    return nonce, hello.encode("ascii") + rest[int(length) + sum(sizes):]
+    nonce, _, (hello, *hurry), sizes, _ = ast.literal_eval(line.partition(b" = ")[2].decode("ascii"))
+    return nonce, "".join(hurry), hello.encode("ascii") + rest[int(length) + sum(sizes):]

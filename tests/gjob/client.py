@@ -83,14 +83,14 @@ class Link:
     """
 
     def __init__(self, python: str, environ: Mapping[str, str], packed: bytes | None = None, hello: bytes = b"",
-                 near: bool = False, user: int | None = None):
+                 near: bool = False, user: int | None = None, hurry: bool = False):
         self.process = subprocess.Popen(["sh", "-c", payload.remote_command(python)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, env=dict(environ), bufsize=0, user=user, group=user)
         self._buffer = self.last = b""
         self.frames: list[dict[str, Any]] = []
         self.outputs: dict[tuple[str, int], bytearray] = {}
         self.offsets: dict[tuple[str, int], int] = {}
-        self.write(payload.first_stage(NONCE, packed, hello, near=near))
+        self.write(payload.first_stage(NONCE, packed, hello, near=near, hurry=hurry))
         try:
             self.noise = self._until_marker()
         except BaseException:
@@ -261,9 +261,9 @@ class FarHost:
         self.links.append(link)
         return link
 
-    def greet(self, *, near: bool = False) -> Link:
+    def greet(self, *, near: bool = False, hurry: bool = False) -> Link:
         """Open a link as managers do: the first word travels with what starts the agent. Wait for nothing."""
-        link = Link(self.python, self.environ, self.packed, self.first_word(), near)
+        link = Link(self.python, self.environ, self.packed, self.first_word(), near, hurry=hurry)
         self.links.append(link)
         return link
 

@@ -48,6 +48,20 @@ def test_a_manager_that_is_gone_by_then_leaves_nothing_to_be_made(far: FarHost) 
     assert not (far.home / ".sshjobs").exists()
 
 
+def test_an_agent_in_a_hurry_comes_up_unasked_and_leaves_nothing_if_nobody_ever_speaks_to_it(far: FarHost) -> None:
+    link = far.greet(hurry=True)
+    assert link.until("welcome")["resumed"] is False
+    assert (far.home / ".sshjobs").exists()
+    link.close()
+    eventually(lambda: nothing_of(far), "the end of the agent", 8)
+
+
+def test_an_agent_in_a_hurry_whose_manager_is_gone_before_it_has_come_leaves_nothing(far: FarHost) -> None:
+    subprocess.run(["sh", "-c", payload.remote_command(far.python)], env=far.environ, capture_output=True, check=False,
+                   input=payload.first_stage(NONCE, hello=far.first_word(), hurry=True), timeout=20)
+    eventually(lambda: nothing_of(far), "the end of the agent", 8)
+
+
 @pytest.mark.parametrize("moment", ["before it has its first link", "as it comes up"])
 def test_an_agent_whose_front_dies_before_it_brings_the_link_leaves_nothing(
         make_far: Callable[..., FarHost], moment: str) -> None:

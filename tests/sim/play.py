@@ -79,9 +79,9 @@ class StageNetwork(SimulatedNetwork):
         self.point("manager.release")
         super().release(attempts)
 
-    def open(self, run: Any, paths: RunPaths) -> None:
+    def open(self, run: Any, paths: RunPaths, *, hurry: bool = False) -> None:
         self.point("manager.open")
-        super().open(run, paths)
+        super().open(run, paths, hurry=hurry)
 
 
 class Play:

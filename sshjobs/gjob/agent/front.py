@@ -23,14 +23,16 @@ _PAUSE = 0.1
 _CLOSED = select.POLLHUP | select.POLLERR | 0x2000
 
 
-def main(nonce: str, hello: str = "") -> None:
+def main(nonce: str, hello: str = "", hurry: str = "") -> None:
     """Serve one connection on standard input and output; does not return.
 
     :param hello: the line of that frame; where it is empty it is read
+    :param hurry: anything: the manager has work for this host, so that nothing waits until it has spoken. Should it be
+        gone by then, the agent finds that out when it has come up, and removes what it has made
     """
     _say(b"\nSSHJOBS-READY " + nonce.encode("ascii") + b"\n")
     line = hello.encode("ascii") or _read_line()
-    if hello and not _is_spoken_to():
+    if hello and not hurry and not _is_spoken_to():
         system.exit(0)
     # At once: to take all apart that was loaded would take longer than most of what was done.
     system.exit(_answer(line) if line else 0)

@@ -52,7 +52,7 @@ class HostSession:
         self._dialog = Dialog(host.name, shared.run, self.book, self._say, shared.emit, slots, host)
         self._run = shared.run
         self.transport, self._staging, self._emit = transport, shared.staging, shared.emit
-        self._handshakes, self._random = shared.handshakes, shared.chance
+        self._handshakes, self._random, self._hurry = shared.handshakes, shared.chance, shared.hurry
         self._supervisor, self._trouble = shared.supervisor, shared.trouble
         self._link: words.Link | None = None
         self._stream: Stream | None = None
@@ -143,7 +143,8 @@ class HostSession:
             raise LocalError.of(error, "no connection can be begun on this machine") from error
 
     async def _first_stage(self, link: words.Link) -> bytes:
-        return first_stage(link.nonce, hello=self._dialog.hello(), near=self.transport.near(self.host))
+        return first_stage(link.nonce, hello=self._dialog.hello(), near=self.transport.near(self.host),
+                           hurry=self._hurry)
 
     async def _get_ready(self, link: words.Link, stream: Stream, first: bytes) -> None:
         self.book.sent += len(first)

@@ -26,6 +26,7 @@ class Shared:
     :ivar supervisor: watches what works beside the reading
     :ivar trouble: waits for this machine where it cannot do its part
     :ivar given: the names of entries whose files other jobs are given; it grows
+    :ivar hurry: every host will have work, so that agents begin before they are spoken to
     """
 
     run: RunIdentity
@@ -37,3 +38,4 @@ class Shared:
     supervisor: Supervisor
     trouble: LocalTrouble
     given: Collection[str] = ()
+    hurry: bool = False

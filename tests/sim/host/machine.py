@@ -290,7 +290,7 @@ class Machine(Site):
 
     # -- connections ---------------------------------------------------------------------------------------------
 
-    def answer(self, connection: Connection, nonce: str) -> None:
+    def answer(self, connection: Connection, nonce: str, hurry: str) -> None:
         """Be the sshd of a connection: start the front, and carry bytes between the connection and its pipes."""
         self.connection = connection
         there, back = Buffer(1 << 30), Buffer(PIPE_SIZE)
@@ -318,7 +318,7 @@ class Machine(Site):
             if not begun:
                 begun.append(True)
                 hello, newline, data = data.partition(b"\n")
-                process.begin(partial(front.main, nonce, (hello + newline).decode("ascii")))
+                process.begin(partial(front.main, nonce, (hello + newline).decode("ascii"), hurry))
             if data and not closed:
                 try:
                     mouth.write(data)
