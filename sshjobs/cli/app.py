@@ -33,6 +33,7 @@ COMMANDS = {
     "fetch": ("Fetch files of jobs that were not brought home.", "fetch"),
     "shell": ("Open a shell in the directory of a job.", "shell"),
     "table": ("Show parameters and results of jobs, one row a job.", "table"),
+    "report": ("Write what came of a run into one HTML file.", "report"),
     "cancel": ("End jobs, and return when that is proved.", "cancel"),
     "resume": ("Take over a run whose manager is gone, and finish it.", "resume"),
     "retry": ("Try jobs again that ended without success.", "retry"),

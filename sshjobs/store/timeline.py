@@ -56,6 +56,9 @@ class Timeline:
         self._bounds: list[tuple[float, float]] = []
         self._bins = _Bins()
 
+    def __len__(self) -> int:
+        return len(self._jobs)
+
     def add(self, job: int, host: int, started: float, ended: float, outcome: int) -> None:
         """Add an attempt that has ended."""
         ended = max(started, ended)
