@@ -121,9 +121,11 @@ def _ask(reader: RunReader, summary: Summary, found: dict[Disagreement, None]) -
 
 
 def hosts_of_run(reader: RunReader) -> list[Host]:
-    """Return the hosts on which something of a run may be."""
+    """Return the hosts on which something of a run may be, and that can be asked: nodes of an allocation are reached by
+    their run alone, and what ran there ended with it."""
     in_use = reader.hosts_in_use()
-    return [row.host for row in reader.hosts() if not row.host.removed or row.host.name in in_use]
+    return [row.host for row in reader.hosts()
+            if not row.host.slurm and (not row.host.removed or row.host.name in in_use)]
 
 
 def _attended(summary: Summary) -> bool:

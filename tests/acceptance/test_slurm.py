@@ -110,6 +110,8 @@ def test_a_run_in_an_allocation_of_one_node(cluster, sshjobs_cli, tmp_path):
     done = sshjobs_cli("run", "jobs.yaml", "--hosts", "slurm:partition=main,time=5m")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.fullmatch(r"n[12] slurm1-1\n", (tmp_path / "results/jobs-1/jobs/node/stdout").read_text())
+    verified = sshjobs_cli("verify")
+    assert verified.returncode == 0, verified.stdout
 
 
 def test_two_hundred_jobs_of_every_kind_end_in_an_allocation_as_on_hosts_over_ssh(cluster, sshjobs_cli, tmp_path):

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -162,8 +162,3 @@ class SlurmCluster:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  traceback: TracebackType | None) -> None:
         self.close()
-
-
-def words_of(jobs: Sequence[str], name: str) -> list[str]:
-    """Return the lines of :meth:`SlurmCluster.jobs` that are about jobs whose name holds a text."""
-    return [line for line in jobs if name in line]
