@@ -44,6 +44,8 @@ def address() -> str:
 def wait(code: str) -> int:
     """Take links until nobody wants any; return the exit status."""
     inherits = _adopts_orphans()
+    # What Slurm gave belongs to this allocation alone, whatever other runs have of the same node.
+    os.environ["SSHJOBS_SHARED"] = ""
     door = socket.socket(socket.AF_UNIX)
     door.bind(address())
     door.listen(64)
