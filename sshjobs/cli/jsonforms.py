@@ -91,6 +91,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "fetch": _object(job=_TEXT, host=_maybe(_TEXT), files=_WHOLE, size=_WHOLE, directory=_maybe(_TEXT),
                      trouble=_maybe(_TEXT)),
     "table": _list({"type": "object"}),
+    "report": _object(version=_WHOLE, run=_TEXT, report=_TEXT, bytes=_WHOLE),
     "ls": _object(run=_TEXT, directory=_TEXT, owner=_maybe(_TEXT), state=_maybe(_one_of(*RUN_STATES)),
                   created=_maybe(_NUMBER), size=_maybe(_WHOLE), hosts=_maybe(_WHOLE), counts=_maybe(_COUNTS),
                   reason=_maybe(_TEXT)),
@@ -107,6 +108,7 @@ FORMS: dict[str, dict[str, Any]] = {
                            gpus=_maybe(_list(_TEXT)), disk=_maybe(_WHOLE), hostname=_maybe(_TEXT),
                            machine=_maybe(_TEXT), slots=_maybe(_WHOLE), clock_skew=_maybe(_NUMBER),
                            kind=_maybe(_TEXT), reason=_maybe(_TEXT), notes=_list(_TEXT)),
+    **dict.fromkeys(("hosts who", "hosts usage"), _object({"reason": _TEXT}, host=_TEXT, ok=_FLAG)),
     "hosts install": _object({"did": _TEXT, "path": _TEXT, "version": _TEXT}, host=_TEXT, ok=_FLAG,
                              reason=_maybe(_TEXT)),
     "cluster status": _object(name=_TEXT, type=_TEXT, address=_TEXT, logs=_TEXT, attended=_FLAG, workers=_list(_object(

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from sshjobs.cli import candidates
 from sshjobs.cli.options import results_option
 from sshjobs.errors import EXIT_OK
 
 
 @click.command("report")
-@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("run", metavar="[RUN]", shell_complete=candidates.one_run, required=False)
 @click.option("-o", "--output", "where", metavar="FILE", type=click.Path(path_type=Path),
               help="Where to write it; an older report there is replaced.  [default: RUN.html]")
 @click.option("--json", "as_json", is_flag=True, help="Say where it is as a JSON object.")

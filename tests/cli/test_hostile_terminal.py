@@ -27,7 +27,7 @@ PARTS = ["\x1b[2J", "\x1b]0;t\x07", "\x1b]52;c;aGk=\x07", "\x1b[?1049h", "\x1bP$
 WORDS = [["status", "r", "--all"], ["status", "r", "--json"], ["logs", "r", "*"], ["logs", "--tag", "--stderr", "r", "*"], ["grep", "-E", ".", "r"], ["grep", "name", "r"],
          ["grep", "-l", "a", "r"], ["table", "r"], ["table", "r", "--format", "md"], ["table", "r", "--format", "csv"], ["table", "r", "--json"], ["ls"], ["ls", "--json"],
          ["why", "r"], ["why", "r", "--json"], ["verify", "r", "--no-hosts"], ["notices", "r"], ["plan", "jobs.yaml", "--against", "r", "--list"],
-         ["wait", "r"], ["rm", "--dry-run", "r"], ["shell", "r", "zzz"], ["resume", "zzz"], ["config"], ["fetch", "r"]]
+         ["wait", "r"], ["report", "r"], ["rm", "--dry-run", "r"], ["shell", "r", "zzz"], ["resume", "zzz"], ["config"], ["fetch", "r"]]
 
 
 class _Screen(io.TextIOWrapper):

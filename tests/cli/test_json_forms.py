@@ -54,10 +54,13 @@ def test_what_is_printed_is_what_the_schemas_say(tmp_path: Path, clean_home: Pat
     lines("grep", "-l", "red", "r")
     lines("table", "r")
     lines("ls")
+    lines("report", "r")
     lines("verify", "r")
     lines("notices", "r")
     lines("config")
     lines("version")
+    lines("hosts who", "--hosts", "localhost")
+    lines("hosts usage", "--hosts", "localhost")
     lines("hosts check", "--hosts", "localhost")
     lines("simulate", "jobs.yaml", "--hosts", "a,b", "--seconds", "3", "--times", "3")
 
