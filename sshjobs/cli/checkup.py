@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sshjobs.errors import HostError, UsageError
+from sshjobs.model.gpus import BUSY_FROM, GpuReport, selected
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job
 from sshjobs.model.states import FINAL_STATES, Outcome
@@ -40,6 +41,7 @@ class Finding:
     :ivar facts: what it said of itself, ``None`` where it cannot be used
     :ivar skew: by how many seconds its clock is ahead of ours
     :ivar slots: how many jobs it would be given at a time
+    :ivar gpus: its GPUs, a line each, where a tool of their driver is there
     :ivar notes: what a person should know besides
     """
 
@@ -49,6 +51,19 @@ class Finding:
     slots: int | None = None
     error: HostError | None = None
     notes: list[str] = field(default_factory=list)
+    gpus: list[dict[str, Any]] = field(default_factory=list)
+
+    def note_gpus(self, report: GpuReport, host: Host) -> None:
+        """Note what the host has told of its GPUs."""
+        given = {gpu.uuid for gpu in selected(report.gpus, host.gpus)}
+        busy_from = BUSY_FROM if host.gpu_busy is None else host.gpu_busy
+        self.gpus = [{"label": gpu.label, "uuid": gpu.uuid, "name": gpu.name, "memory": gpu.memory, "used": gpu.used,
+                      "given": gpu.uuid in given, "in_use": gpu.taken_by(busy_from), "trouble": gpu.trouble}
+                     for gpu in report.gpus]
+        if report.gpus and self.facts is not None:
+            self.facts = {**self.facts, "gpus": [gpu.name for gpu in report.gpus]}
+        if report.trouble is not None:
+            self.notes.append(report.trouble)
 
     @property
     def usable(self) -> bool:
@@ -65,7 +80,7 @@ class Finding:
             if self.slots is not None and self.slots != facts.get("cores"):
                 text += f", {count(self.slots, 'slot')}"
             if facts.get("gpus"):
-                text += f" ({', '.join(facts['gpus'])})"
+                text += f" ({'; '.join(map(_gpu, self.gpus)) or ', '.join(facts['gpus'])})"
             if facts.get("disk") is not None:
                 text += f", {size(facts['disk'])} free"
             text += f", {_skew(self.skew)}"
@@ -77,7 +92,8 @@ class Finding:
         return {
             "host": self.host, "usable": self.usable,
             **{key: facts.get(key) for key in ("python", "cores", "memory", "gpus", "disk", "hostname", "machine")},
-            "slots": self.slots, "clock_skew": round(self.skew, 1) + 0.0 if self.usable else None,
+            "gpu_units": self.gpus, "slots": self.slots,
+            "clock_skew": round(self.skew, 1) + 0.0 if self.usable else None,
             "kind": self.error.kind if self.error else None, "reason": str(self.error) if self.error else None,
             "notes": self.notes,
         }
@@ -147,6 +163,8 @@ class _Setups:
 def _collect(network: Network, slots: int | None, setups: _Setups) -> Iterator[Finding]:
     findings: dict[str, Finding] = {}
     machines: dict[tuple[str, str], str] = {}
+    #: Hosts that are asked about their GPUs.
+    asked: dict[str, Finding] = {}
     waiting, last = list(network.hosts), time.monotonic()
     while waiting:
         news = network.wait(max(0.0, PATIENCE - (time.monotonic() - last)))
@@ -155,13 +173,21 @@ def _collect(network: Network, slots: int | None, setups: _Setups) -> Iterator[F
         if not news and not setups and time.monotonic() - last >= PATIENCE:
             for name in waiting:
                 findings.setdefault(name, _silent(name))
+        for name in news.gpus.keys() & asked.keys():
+            found, last = asked.pop(name), time.monotonic()
+            found.note_gpus(news.gpus[name], network.hosts[name])
+            if not setups.begin(found):
+                findings[name] = found
         for event in news.hosts:
             if isinstance(event, Warned):
                 if event.host in findings and len(findings[event.host].notes) < MOST_NOTES:
                     findings[event.host].notes.append(event.message)
             elif isinstance(event, (HostUp, HostDown)) and event.host not in findings and not _passing(event):
                 found = _finding(event, network.hosts[event.host], slots, machines)
-                if not setups.begin(found):
+                if found.usable and found.facts is not None and found.facts.get("gpu_tool"):
+                    asked[event.host] = found
+                    network.ask_gpus(event.host)
+                elif not setups.begin(found):
                     findings[event.host] = found
                 last = time.monotonic()
         while waiting and waiting[0] in findings:
@@ -193,6 +219,16 @@ def _passing(event: HostUp | HostDown) -> bool:
 def _silent(name: str) -> Finding:
     return Finding(name, error=HostError("timeout", name, "no answer in time", why=f"waited {PATIENCE:.0f} s",
                                          hint=f"try: ssh {name}"))
+
+
+def _gpu(unit: dict[str, Any]) -> str:
+    """Return one GPU in words: ``0: NVIDIA A100-SXM4-40GB, 40.0 GiB, free``."""
+    words = [unit["name"]]
+    if unit["memory"]:
+        words.append(size(unit["memory"]))
+    words.append(unit["trouble"] or ("not to be given" if not unit["given"] else
+                                     f"in use: {unit['in_use']}" if unit["in_use"] else "free"))
+    return f"{unit['label']}: {', '.join(words)}"
 
 
 def _skew(seconds: float) -> str:

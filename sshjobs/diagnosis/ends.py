@@ -71,6 +71,7 @@ _BY_CAUSE = {Cause.REBOOT.value: EndCause.HOST_REBOOTED, Cause.STATUS_UNKNOWN.va
              Cause.LEASE.value: EndCause.LEASE, Cause.DECLARED_LOST.value: EndCause.HOST_LOST,
              Cause.FORGOTTEN.value: EndCause.HOST_LOST, Cause.MAY_HAVE_RUN.value: EndCause.HOST_LOST,
              Cause.OUTPUT_MISSING.value: EndCause.MISSING_OUTPUT, Cause.NOT_SENT.value: EndCause.MISSING_INPUT,
+             Cause.GPU_FAILED.value: EndCause.GPU_ERROR, Cause.GPU_TAKEN.value: EndCause.NOT_STARTED,
              Cause.NO_ROOM.value: EndCause.NOT_STARTED, Cause.TAKEN_BACK.value: EndCause.NOT_STARTED}
 _OF_A_SHELL = {signs.NOT_EXECUTABLE: (EndCause.NOT_EXECUTABLE, "what a shell returns where it may not run a program"),
                signs.NOT_FOUND: (EndCause.NO_SUCH_PROGRAM, "what a shell returns where it finds no program")}

@@ -63,7 +63,7 @@ def why_it_waits(row: JobRow, spec: JobSpec, reader: RunReader, index: JobIndex)
 
 def wants_index(spec: JobSpec) -> bool:
     """Tell whether other jobs have to be looked at to say what a job waits for."""
-    return bool(spec.after or spec.max_parallel is not None or spec.needs or spec.memory or spec.scratch
+    return bool(spec.after or spec.max_parallel is not None or spec.needs or spec.gpus or spec.memory or spec.scratch
                 or (spec.cpus or 1) > 1)
 
 
@@ -136,12 +136,15 @@ def _needs(row: JobRow, spec: JobSpec, usable: Sequence[HostRow], reader: RunRea
     if all(lacks.values()):
         nearest = min(lacks, key=lambda name: (len(lacks[name]), max(lack.ratio for lack in lacks[name])))
         return Wait(WaitsFor.NEEDS, no_host_has(needs, nearest, lacks[nearest]))
+    if needs.gpus.number and row.reason:
+        return Wait(WaitsFor.NEEDS, row.reason)
     if not index.complete:
         return None
     able = [name for name in rooms if not lacks[name]]
     missing = {name: _missing(needs, _free(name, rooms[name], slots[name], reader, index)) for name in able}
     if not all(missing.values()):
-        return None
+        return None if not needs.gpus.number else Wait(
+            WaitsFor.NEEDS, f"what it needs ({needs}) is not free: the GPUs have other jobs, or are being looked at")
     told = "; ".join(f"{name} has {' and '.join(map(_left, missing[name]))} left" for name in able[:NAMED])
     more = f"; and {len(able) - NAMED:,} more hosts" if len(able) > NAMED else ""
     return Wait(WaitsFor.NEEDS, f"what it needs ({needs}) is not free: {told}{more}")

@@ -13,6 +13,10 @@ THREADS = (b"OMP_NUM_THREADS", b"MKL_NUM_THREADS", b"OPENBLAS_NUM_THREADS", b"BL
            b"NUMEXPR_NUM_THREADS")
 
 
+#: Of what a UUID consists.
+_UUID = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./-"
+
+
 class Start:
     """How a job's program is going to be started.
 
@@ -77,12 +81,18 @@ def _is_python(value: "Any") -> bool:
     return is_text(value) and 0 < len(value) <= 16
 
 
+def _is_gpus(value: "Any") -> bool:
+    return (type(value) is dict and sorted(value) == ["busy", "uuids"] and type(value["busy"]) is int
+            and 0 <= value["busy"] < 1 << 60 and type(value["uuids"]) is list and 0 < len(value["uuids"]) <= 256
+            and all(type(uuid) is str and 0 < len(uuid) <= 100 and not uuid.strip(_UUID) for uuid in value["uuids"]))
+
+
 #: What a launch may say, and what is to be true of it.
 CHECKS: "dict[str, Callable[[Any], bool]]" = {
     "argv": _is_argv, "script": is_text, "strict": is_bool, "login": is_bool, "env": _is_env,
     "cwd": _is_cwd, "timeout": _is_timeout, "lease": _is_lease, "nice": _is_nice, "leftovers": _is_leftovers,
     "stdin": is_blob, "files": is_files, "listing": is_blob, "output": _is_output, "call": _is_python,
-    "memory": _is_memory, "wrap": _is_argv, "cpus": _is_cpus, "needs": _is_needs,
+    "memory": _is_memory, "wrap": _is_argv, "cpus": _is_cpus, "needs": _is_needs, "gpus": _is_gpus,
 }
 
 
@@ -101,10 +111,18 @@ def _memory(start: Start, value: int) -> None:
     start.env[b"SSHJOBS_MEMORY"] = b"%d" % value
 
 
+def _gpus(start: Start, value: "dict[str, Any]") -> None:
+    from .gputool import nvidia_smi  # only where there are GPUs
+
+    text = ",".join(value["uuids"]).encode("ascii")
+    start.env[b"SSHJOBS_GPUS"] = text
+    start.env[b"CUDA_VISIBLE_DEVICES" if nvidia_smi() else b"ROCR_VISIBLE_DEVICES"] = text
+
+
 def _wrap(start: Start, words: "list[str]") -> None:
     start.argv[:0] = [to_bytes(word) for word in words]
 
 
 #: What a key changes in the start of its job's program.
 CHANGES: "dict[str, Callable[[Start, Any], None]]" = {
-    "nice": _nice, "cpus": _cpus, "memory": _memory, "wrap": _wrap}
+    "nice": _nice, "cpus": _cpus, "memory": _memory, "wrap": _wrap, "gpus": _gpus}

@@ -146,3 +146,12 @@ def pid_namespace() -> int:
         return system.stat("/proc/self/ns/pid").st_ino
     except (FileNotFoundError, PermissionError):
         return 0
+
+
+def reaped(pid: int) -> "int | None":
+    """Reap a child; return its wait status when it has ended."""
+    try:
+        found, status, _ = system.wait4(pid, os.WNOHANG)
+        return status if found == pid else None
+    except ChildProcessError:
+        return 0

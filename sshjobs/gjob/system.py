@@ -70,6 +70,8 @@ mkdir, mkfifo, rmdir, unlink, rename, link, symlink, readlink = (
 chmod, fchmod, utime, chdir = os.chmod, os.fchmod, os.utime, os.chdir
 
 _COPY = 1 << 26
+#: Bytes that are read of what a program prints, and seconds for its end after it was killed.
+_MOST_ASKED, _REAPED_WITHIN = 1 << 20, 0.2
 #: From Python 3.8.
 _copy_file_range: "Any" = getattr(os, "copy_file_range", None)
 _CANNOT_SHARE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
@@ -266,14 +268,36 @@ def _prepare(before: "list[tuple[str, Any]]") -> None:
 
 
 def ask(argv: "list[str]", patience: float) -> bytes:
-    """Return what a program prints, nothing where it cannot be run or takes longer than so many seconds."""
+    """Return what a program prints, nothing where it cannot be run or takes longer than so many seconds. Neither what
+    it has started itself nor a driver that it hangs in is waited for, and of what has no end only a beginning is read.
+    """
     import subprocess
 
     try:
-        return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              timeout=patience, start_new_session=True).stdout
-    except (OSError, subprocess.TimeoutExpired):
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                   start_new_session=True, bufsize=0)
+    except OSError:
         return b""
+    assert process.stdout is not None
+    said, deadline, poller = b"", monotonic() + patience, select.poll()
+    poller.register(process.stdout, select.POLLIN)
+    with process.stdout:
+        while len(said) < _MOST_ASKED and poller.poll(max(0.0, deadline - monotonic()) * 1000):
+            piece = os.read(process.stdout.fileno(), 1 << 16)
+            if not piece:
+                break
+            said += piece
+        else:
+            said = said if len(said) >= _MOST_ASKED else b""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except OSError:  # it has ended
+        pass
+    try:
+        process.wait(_REAPED_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.returncode = 0  # whoever minds our children reaps it
+    return said
 
 
 def kill_exactly(pid: int, number: int, same: "Callable[[], bool]") -> None:

@@ -240,6 +240,7 @@ _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
     "drop": {"id": is_id},
     "slots": {"slots": _is_slots},
     "share": {"figures": _is_figures, "share": _is_share},
+    "gpus": {},
     "ping": {"seq": is_int},
     "lease": {"at": is_seconds},
     "bye": {},

@@ -22,7 +22,7 @@ FOREIGN_KEYS: dict[str, str] = {
                     "wd".split(), "write cwd"),
     **dict.fromkeys("depends_on depends dependencies dependency requires before stage stages "
                     "waits_for".split(), _ORDER),
-    **dict.fromkeys("gpus gpu gres accelerator".split(), "give hosts with GPUs a tag, and write hosts: [TAG]"),
+    **dict.fromkeys("gpu gres accelerator".split(), "write gpus: N"),
     **dict.fromkeys("cpu cores ncpus cpus_per_task cpus-per-task threads".split(), "write cpus: N"),
     **dict.fromkeys("ntasks nodes slots resources parallel concurrency".split(), _SLOTS),
     **dict.fromkeys("max-parallel maxparallel throttle".split(), "write max_parallel: N"),

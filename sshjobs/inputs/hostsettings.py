@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from sshjobs.errors import UsageError
 from sshjobs.inputs.limits import MAX_WORD
 from sshjobs.model.given import MAX_SLOTS
+from sshjobs.model.gpus import checked_selection
 from sshjobs.model.needs import COUNTER, MAX_COUNT, MAX_COUNTERS, OWN_KEYS
 from sshjobs.model.sizes import parse_memory
 
@@ -21,8 +22,9 @@ _BLANKS = re.compile(r"[ \t]*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}")
 _PYTHON = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9._/+-]{0,999}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
-_OPTIONS = ("slots", "memory", "scratch", "count.NAME", "share", "python", "wrap", "env.NAME")
-_ALL = "there are slots=N, memory=SIZE, scratch=SIZE, count.NAME=N, share=0.5, python=PATH, wrap=… and env.NAME=…"
+_OPTIONS = ("slots", "memory", "scratch", "gpus", "gpu_busy", "count.NAME", "share", "python", "wrap", "env.NAME")
+_ALL = ("there are slots=N, memory=SIZE, scratch=SIZE, gpus=0,1, gpu_busy=SIZE, count.NAME=N, share=0.5, python=PATH, "
+        "wrap=… and env.NAME=…")
 _SHARE = re.compile(r"[01](\.[0-9]{1,6})?|\.[0-9]{1,6}")
 #: Environment variables of this beginning are ours.
 _RESERVED = "SSHJOBS_"
@@ -50,6 +52,8 @@ class Settings:
         self.slots: int | None = None
         self.memory: int | None = None
         self.scratch: int | None = None
+        self.gpus: tuple[str, ...] | None = None
+        self.gpu_busy: int | None = None
         self.counts: dict[str, int] = {}
         self.share: float | None = None
         self.python: str | None = None
@@ -58,8 +62,9 @@ class Settings:
         self.tags: list[str] = []
 
     def take(self, word: str, *, tags: bool) -> None:
-        """Take one word, as it is written: ``slots=N``, ``memory=SIZE``, ``scratch=SIZE``, ``count.NAME=N``,
-        ``share=0.5``, ``python=PATH``, ``wrap="PROGRAM …"``, ``env.NAME=VALUE`` or a tag.
+        """Take one word, as it is written: ``slots=N``, ``memory=SIZE``, ``scratch=SIZE``, ``gpus=0,1``,
+        ``gpu_busy=SIZE``, ``count.NAME=N``, ``share=0.5``, ``python=PATH``, ``wrap="PROGRAM …"``, ``env.NAME=VALUE`` or
+        a tag.
 
         :raises UsageError: none of them
         """
@@ -78,7 +83,9 @@ class Settings:
             raise UsageError(f"{key}= is given twice", hint="keep one of them")
         if key == "slots" and is_option:
             self.slots = number_from(_unquoted(value), "slots", MAX_SLOTS)
-        elif key in ("memory", "scratch") and is_option:
+        elif key == "gpus" and is_option:
+            self.gpus = _gpus(_unquoted(value))
+        elif key in ("memory", "scratch", "gpu_busy") and is_option:
             setattr(self, key, _size(key, _unquoted(value)))
         elif key == "share" and is_option:
             self.share = _share(_unquoted(value))
@@ -157,6 +164,13 @@ def _size(key: str, text: str) -> int:
         return parse_memory(text)
     except ValueError as error:
         raise UsageError(f"{key}{error}") from None
+
+
+def _gpus(text: str) -> tuple[str, ...]:
+    try:
+        return checked_selection(text)
+    except ValueError as error:
+        raise UsageError(f"gpus={error}") from None
 
 
 def _python(text: str) -> str:

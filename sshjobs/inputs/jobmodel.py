@@ -25,6 +25,7 @@ from sshjobs.inputs.limits import MAX_WORD
 from sshjobs.inputs.scalars import describe
 from sshjobs.inputs.timespans import format_duration, parse_duration
 from sshjobs.model import after, outputs, retrying, sent
+from sshjobs.model.gpus import MAX_GPUS, checked_need
 from sshjobs.model.keys import (
     KEYS,
     MAX_STATUS,
@@ -34,6 +35,7 @@ from sshjobs.model.keys import (
     Choice,
     Counters,
     Flag,
+    Gpus,
     Key,
     Memory,
     Seconds,
@@ -249,6 +251,12 @@ Counted = Annotated[
     WithJsonSchema({"type": "object", "propertyNames": {"pattern": f"^{COUNTER.pattern}$"},
                     "additionalProperties": {"type": "integer", "minimum": 1, "maximum": MAX_COUNT}}),
 ]
+_GPUS = {"type": "integer", "minimum": 1, "maximum": MAX_GPUS}
+GivenGpus = Annotated[
+    dict[str, Any], BeforeValidator(partial(_told, checked_need)),
+    WithJsonSchema({"anyOf": [_GPUS, {"type": "object", "additionalProperties": False, "properties": {
+        "count": _GPUS, "memory": {"type": ["string", "integer"]}, "type": {"type": "string"}}}]}),
+]
 Used = Annotated[
     dict[str, str], BeforeValidator(_used),
     WithJsonSchema({"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False,
@@ -327,6 +335,8 @@ def _type(name: str, key: Key) -> Any:
             kind = Bytes
         case Counters():
             kind = Counted
+        case Gpus():
+            kind = GivenGpus
         case Uses():
             kind = list[Used]
         case Brought():

@@ -31,7 +31,7 @@ class Inputs(NamedTuple):
 class _Seldom:
     """What most attempts do not have. To change it, make a copy first: many have the one without anything."""
 
-    __slots__ = ("brought", "cause", "inputs", "origin", "reason", "result_json", "signal", "stored_result")
+    __slots__ = ("brought", "cause", "gpus", "inputs", "origin", "reason", "result_json", "signal", "stored_result")
 
     def __init__(self) -> None:
         for name in self.__slots__:
@@ -61,6 +61,7 @@ class Attempt:
     :ivar result_json: what it left as its result, as a line of JSON; ``None`` where that is nothing, or was put aside
     :ivar stored_result: returns that for its uid, where it was put aside as too large to be kept here
     :ivar inputs: what it was given to read; ``None`` where that is nothing, and until it is known
+    :ivar gpus: the UUIDs of the GPUs that it was given; ``None``: none
     :ivar origin: name of the run that it was made in and is carried over from; ``None``: the run that it is in
     """
 
@@ -70,6 +71,7 @@ class Attempt:
 
     brought: Brought | None
     cause: Cause | None
+    gpus: tuple[str, ...] | None
     inputs: Inputs | None
     origin: str | None
     reason: str | None

@@ -14,6 +14,10 @@ class Cause(str, Enum):
     TAKEN_BACK = "taken_back"
     #: It did not start, because its host has no room for any: no disk, no processes.
     NO_ROOM = "no_room"
+    #: It did not start, because a GPU that it was to have is somebody else's for now.
+    GPU_TAKEN = "gpu_taken"
+    #: It failed on a GPU that does not work any more.
+    GPU_FAILED = "gpu_failed"
     #: It cannot be started as it is: no such program, no execute bit, no such directory.
     CANNOT_START = "cannot_start"
     #: It was not sent, for a reason that lies on this machine: a file of it is missing here.
@@ -72,7 +76,7 @@ class EndCause(str, Enum):
 
 
 #: What ended so counts against no job, no host and no number of retries.
-GIVEN_BACK = frozenset((Cause.TAKEN_BACK, Cause.NO_ROOM))
+GIVEN_BACK = frozenset((Cause.TAKEN_BACK, Cause.NO_ROOM, Cause.GPU_TAKEN))
 
 #: What does not get better by itself, and says nothing against any host: it is not tried again before a person acts.
 LASTING = frozenset((Cause.CANNOT_START, Cause.NOT_SENT))
@@ -80,6 +84,8 @@ LASTING = frozenset((Cause.CANNOT_START, Cause.NOT_SENT))
 _WORDS = {
     Cause.TAKEN_BACK: "taken back before it started",
     Cause.NO_ROOM: "the host cannot take it",
+    Cause.GPU_TAKEN: "it waits for a GPU",
+    Cause.GPU_FAILED: "the host's fault, not the job's",
     Cause.CANNOT_START: "it cannot be started",
     Cause.NOT_SENT: "it was not sent",
     Cause.OUTPUT_MISSING: "a required file is missing",
@@ -94,7 +100,8 @@ _WORDS = {
     Cause.ENDED_BY_RULE: "by a rule of the run",
 }
 #: Where what a host said adds to the words; elsewhere it stands in their place.
-_WITH_DETAIL = frozenset((Cause.NO_ROOM, Cause.HOSTS_FAULT, Cause.OUTPUT_MISSING, Cause.ENDED_BY_RULE))
+_WITH_DETAIL = frozenset((Cause.NO_ROOM, Cause.GPU_TAKEN, Cause.GPU_FAILED, Cause.HOSTS_FAULT, Cause.OUTPUT_MISSING,
+                          Cause.ENDED_BY_RULE))
 
 
 def explain(cause: Cause | None, detail: str | None) -> str | None:

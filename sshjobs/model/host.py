@@ -33,6 +33,8 @@ class Host:
     :ivar wrap: words that are put before the program of a job there that says nothing about that itself
     :ivar memory: bytes of memory that jobs there may need together, ``None`` for what it has; ``scratch``: the same of
         its free disk
+    :ivar gpus: which of its GPUs jobs may be given, by number or UUID, ``None`` for all of them
+    :ivar gpu_busy: bytes of a GPU's memory in use from which on it is not free, ``None`` for the default
     :ivar counts: counters of it that jobs may need, with how much there is of each
     :ivar slurm: what is asked of Slurm for the allocation that this host is a node of, by its keys
         (:data:`sshjobs.model.allocation.KEYS`); empty for a host that is none
@@ -57,6 +59,8 @@ class Host:
     counts: tuple[tuple[str, int], ...] = ()
     slurm: tuple[tuple[str, str], ...] = ()
     share: float = 1.0
+    gpus: tuple[str, ...] | None = None
+    gpu_busy: int | None = None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Host:
@@ -67,8 +71,9 @@ class Host:
         env = tuple((str(name), str(value)) for name, value in data.get("env", ()))
         counts = tuple((str(name), int(number)) for name, number in data.get("counts", ()))
         slurm = tuple((str(key), str(value)) for key, value in data.get("slurm", ()))
+        gpus = data.get("gpus")
         return cls(**{**data, "tags": tuple(data["tags"]), "env": env, "wrap": tuple(data.get("wrap", ())),
-                      "counts": counts, "slurm": slurm})
+                      "counts": counts, "slurm": slurm, "gpus": None if gpus is None else tuple(map(str, gpus))})
 
     def matches(self, selectors: Sequence[str]) -> bool:
         """Tell whether one of the selectors (a name, a glob or a tag) means this host; none means every host."""

@@ -18,6 +18,7 @@ from typing import Any, TypedDict, TypeVar
 from sshjobs.errors import UsageError
 from sshjobs.model import after, outputs, retrying, sent
 from sshjobs.model.given import LONGEST_S, MAX_SLOTS, check, check_number, check_texts, wrong
+from sshjobs.model.gpus import checked_need
 from sshjobs.model.needs import checked_counters
 from sshjobs.model.retrying import MAX_RETRIES, Retries
 from sshjobs.model.sizes import parse_memory
@@ -201,6 +202,16 @@ class Counters(Kind):
             raise UsageError(f"{name}{error}", where=where) from None
 
 
+class Gpus(Kind):
+    """How many GPUs, or a mapping that says which; ``None``. A spec holds the mapping."""
+
+    def checked(self, name: str, value: Any, where: str | None) -> dict[str, Any]:
+        try:
+            return checked_need(value)
+        except ValueError as error:
+            raise UsageError(f"{name}{error}", where=where) from None
+
+
 class Uses(Kind):
     """What a job reads and is not sent: a list of ``{"path": …}``, a file or directory here, and of ``{"text": …}``."""
 
@@ -288,6 +299,8 @@ KEYS: Mapping[str, Key] = {
     "cpus": Key(Whole(1, MAX_SLOTS), None, "How many slots it takes; 1 if left out.", identity=False, far=True),
     "memory": Key(Memory(), None, "How much memory the job needs: 512M, 4G.", identity=False, far=True),
     "scratch": Key(Memory(), None, "How much free disk the job needs on its host: 50G.", identity=False),
+    "gpus": Key(Gpus(), None, "GPUs that it has for itself: 1, or {count: 1, memory: 20G, type: a100}.",
+                identity=False),
     "needs": Key(Counters(), {}, "How much it needs of counters that hosts have: {license: 1}.", identity=False,
                  far=True),
     "ok_exit": Key(Statuses(), None, "Exit statuses that are a success; 0 alone if left out.",
@@ -338,6 +351,7 @@ class KeysGiven(TypedDict, total=False):
     cpus: int | None
     memory: int | str | None
     scratch: int | str | None
+    gpus: int | Mapping[str, int | str] | None
     needs: Mapping[str, int]
     ok_exit: int | Sequence[int] | None
     retries: int | Mapping[str, int | Mapping[str, int | str]]
@@ -375,6 +389,7 @@ class KeysHeld:
     cpus: int | None
     memory: int | None
     scratch: int | None
+    gpus: dict[str, Any] | None
     needs: dict[str, int]
     ok_exit: list[int] | None
     retries: Retries

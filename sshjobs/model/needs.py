@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sshjobs.model.gpus import GpuNeed, need_of
 from sshjobs.model.sizes import format_memory
 
 if TYPE_CHECKING:
@@ -19,22 +20,29 @@ OWN_KEYS = ("cpus", "memory", "scratch", "slots", "gpus")
 
 
 class Needs(NamedTuple):
-    """What a job takes. As a tuple a larger one is greater: by cpus first, then by memory.
+    """What a job takes.
 
     :ivar cpus: slots
     :ivar memory: bytes; ``scratch``: bytes of free disk
     :ivar counters: how much of each counter of the host, in the order of their names
+    :ivar gpus: GPUs, which it has for itself
     """
 
     cpus: int = 1
     memory: int = 0
     scratch: int = 0
     counters: tuple[tuple[str, int], ...] = ()
+    gpus: GpuNeed = GpuNeed()
+
+    def size(self) -> tuple[GpuNeed, int, int, int, tuple[tuple[str, int], ...]]:
+        """Return what orders needs: the larger comes first. GPUs are what there is least of."""
+        return self.gpus, self.cpus, self.memory, self.scratch, self.counters
 
     def __str__(self) -> str:
         words = [f"cpus: {self.cpus}"] if self.cpus > 1 else []
         words += [f"{key}: {format_memory(size)}" for key, size in (("memory", self.memory), ("scratch", self.scratch))
                   if size]
+        words += [f"gpus: {self.gpus}"] if self.gpus.number else []
         words += [f"{name}: {number}" for name, number in self.counters]
         return ", ".join(words)
 
@@ -42,12 +50,14 @@ class Needs(NamedTuple):
 class Lack(NamedTuple):
     """One thing of which a host has less than a job needs.
 
-    :ivar what: ``cpus``, ``memory``, ``scratch`` or the name of a counter
+    :ivar what: ``cpus``, ``memory``, ``scratch``, ``gpus`` or the name of a counter
+    :ivar words: what more there is to say of it
     """
 
     what: str
     needs: int
     has: int
+    words: str = ""
 
     def __str__(self) -> str:
         """What the host has of it, in words."""
@@ -57,6 +67,10 @@ class Lack(NamedTuple):
             return f"{shown_size(self.has)} of memory"
         if self.what == "scratch":
             return f"{shown_size(self.has)} of free disk"
+        if self.what == "gpus":
+            such = f"{self.has} such GPU{'s' * (self.has != 1)}"
+            text = such if self.has else "no such GPU" if self.words else "no GPU"
+            return f"{text} ({self.words})" if self.words else text
         return f"{self.has} of {self.what}" if self.has else f"no {self.what}"
 
     @property
@@ -85,10 +99,10 @@ def shown_size(size: int) -> str:
 def needs_of(spec: JobSpec) -> Needs | None:
     """Return what a job needs; ``None`` for a slot and nothing else."""
     # Asked for every job: most say nothing of all this.
-    cpus, memory, scratch, counters = spec.cpus, spec.memory, spec.scratch, spec.needs
-    if (cpus is None or cpus == 1) and memory is None and scratch is None and not counters:
+    cpus, memory, scratch, counters, gpus = spec.cpus, spec.memory, spec.scratch, spec.needs, spec.gpus
+    if (cpus is None or cpus == 1) and memory is None and scratch is None and not counters and gpus is None:
         return None
-    return Needs(cpus or 1, memory or 0, scratch or 0, tuple(sorted(counters.items())))
+    return Needs(cpus or 1, memory or 0, scratch or 0, tuple(sorted(counters.items())), need_of(gpus))
 
 
 def checked_counters(value: Any) -> dict[str, int]:
@@ -105,7 +119,7 @@ def checked_counters(value: Any) -> dict[str, int]:
         raise ValueError(f" names {len(value):,} counters, the limit is {MAX_COUNTERS}; name fewer")
     for name, number in value.items():
         if name in OWN_KEYS:
-            raise ValueError(f" cannot count {name}" + ("" if name in ("slots", "gpus") else
+            raise ValueError(f" cannot count {name}" + ("" if name == "slots" else
                              f", which is a key of its own; write {name}: beside needs:"))
         if not isinstance(name, str) or not COUNTER.fullmatch(name):
             raise ValueError(f" cannot count {name!r:.40}; use letters, digits, '_' and '-', and begin with a letter")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from sshjobs.errors import HostError
 from sshjobs.model.attempt import Attempt
+from sshjobs.model.gpus import GpuReport
 from sshjobs.model.host import Host
 from sshjobs.model.sharing import Holder
 from sshjobs.model.spec import Job
@@ -98,6 +99,13 @@ class Shared(NamedTuple):
     holders: tuple[Holder, ...]
 
 
+class GpusTold(NamedTuple):
+    """What a host told of its GPUs, asked or not."""
+
+    host: str
+    report: GpuReport
+
+
 class Released(NamedTuple):
     """The outputs of these attempts are safe on this side and the host was told so."""
 
@@ -113,6 +121,7 @@ class News:
     :ivar round_trips: the times of the latest round trips to hosts, in seconds
     :ivar pulses: how hosts fare, the newest of each
     :ivar shared: where jobs wait for what others hold, the newest of each host
+    :ivar gpus: what hosts told of their GPUs, the newest of each
     :ivar collected: jobs that run no more, and whose files are on their way
     :ivar fetched: attempts that had ended before, and whose output is complete only now
     :ivar released: attempts whose outputs were synced and given up by their hosts
@@ -124,6 +133,7 @@ class News:
     round_trips: dict[str, float] = field(default_factory=dict)
     pulses: dict[str, dict[str, Any]] = field(default_factory=dict)
     shared: dict[str, Shared] = field(default_factory=dict)
+    gpus: dict[str, GpuReport] = field(default_factory=dict)
     fetched: list[Attempt] = field(default_factory=list)
     collected: list[Job] = field(default_factory=list)
 
@@ -248,6 +258,10 @@ class NetworkContract(ABC):
     @abstractmethod
     def set_slots(self, host: str, slots: int) -> None:
         """Change how many jobs a host takes at a time; what runs there is left alone."""
+
+    @abstractmethod
+    def ask_gpus(self, host: str) -> None:
+        """Ask a host how its GPUs are, if it can be reached; the answer comes as news within seconds."""
 
     @abstractmethod
     def release(self, attempts: Sequence[Attempt]) -> None:

@@ -129,6 +129,10 @@ class Engine:
         """Change how many jobs a host takes at a time."""
         self._call(lambda: self._sessions[host].set_slots(slots))
 
+    def ask_gpus(self, host: str) -> None:
+        """Ask a host how its GPUs are."""
+        self._call(lambda: self._sessions[host].ask_gpus())
+
     def release(self, attempts: Sequence[tuple[str, str]]) -> None:
         """Sync what has come of these (host, uid), then let the hosts forget them."""
         def begin() -> None:

@@ -232,6 +232,9 @@ class Network(NetworkContract):
         self.hosts[host] = replace(self.hosts[host], slots=slots)
         self._opened()[0].set_slots(host, slots)
 
+    def ask_gpus(self, host: str) -> None:
+        self._opened()[0].ask_gpus(host)
+
     def release(self, attempts: Sequence[Attempt]) -> None:
         failpoints.reach("before_release")
         self._opened()[0].release([(attempt.host, attempt.uid) for attempt in attempts])

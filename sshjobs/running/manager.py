@@ -248,6 +248,8 @@ class Manager(Endings):
             job.reason = None
             self._stuck.discard(job)
         attempt = job.new_attempt(host, secrets.token_hex(16))
+        if gpus := self.schedule.gpus.of(job, host):
+            attempt.gpus = gpus
         self.placement.enter(job, host, self.clock.monotonic())
         self.books.launched(job, attempt)
         job.sources = self.stages.sources.of(job, self.paths)
@@ -265,7 +267,8 @@ class Manager(Endings):
         patience = self.placement.patience()
         linger = LINGER if self.schedule.hosts.is_sated() else 0.0
         soonest = self.setups.within(self.clock.monotonic())
-        for soon in (patience, self.hosts.look_within(), self._due_within(), soonest):
+        self.hosts.gpus.ask()
+        for soon in (patience, self.hosts.look_within(), self.hosts.gpus.within(), self._due_within(), soonest):
             left = left if soon is None else min(left, soon)
         news = self.network.wait(left, linger)
         self.inbox.carry_out()
@@ -289,6 +292,8 @@ class Manager(Endings):
     def _take_news(self, news: News) -> bool:
         """Handle what has happened; tell whether any job ended."""
         self.hosts.take(news)
+        for job, why in self.hosts.gpus.take(news.gpus).items() if news.gpus else ():
+            self.note(job, why)
         self.books.ended(news.fetched)
         for job in news.collected:
             self.placement.empty(job, job.attempts[-1].host)
@@ -336,6 +341,8 @@ class Manager(Endings):
         self._note_rule(job, attempt)
         self.placement.leave(job, attempt)
         self.books.ended([attempt])
+        if attempt.cause is Cause.GPU_FAILED:
+            self.schedule.gpus.set_aside(attempt.host, attempt.gpus or (), attempt.reason or "a job failed on it")
         self._take_back_failures(job, attempt)
         return self._conclude(job, attempt)
 

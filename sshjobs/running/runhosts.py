@@ -11,6 +11,7 @@ from sshjobs.model.sharing import waits_for
 from sshjobs.model.spec import Job
 from sshjobs.network.clock import Clock
 from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Shared, Silent, Warned
+from sshjobs.running.gpuwatch import GpuWatch
 from sshjobs.running.setups import Setups
 from sshjobs.scheduling.hostwatch import HostWatch
 from sshjobs.scheduling.placement import Placement
@@ -32,6 +33,7 @@ class RunHosts:
     :ivar watch: which of them can be reached
     :ivar quarantine: which of them fail jobs
     :ivar placement: which jobs are on them
+    :ivar gpus: which GPUs they have
     :ivar leaving: those that leave the run as soon as nothing of it runs there
     """
 
@@ -42,6 +44,7 @@ class RunHosts:
         self.watch, self.placement = HostWatch(network.hosts), Placement(schedule)
         self.quarantine = Quarantine(schedule, network.hosts, self._tell_health)
         self.leaving: set[str] = set()
+        self.gpus = GpuWatch(network, schedule, lambda host, words: tell(Warned(host, words)))
         #: What hosts need before their first job.
         self.setups: Setups | None = None
         #: When to look at leases next; ``None`` while nothing with one is on a host that is away.
@@ -111,6 +114,7 @@ class RunHosts:
         if error.ends_jobs:
             self._proved_over += [(job, error.what if error.why is None else f"{error.what}: {error.why}")
                                   for job in self.placement.on(name)]
+        self.gpus.down(name)
         lasting = self.watch.down(name, error, self._clock.monotonic())
         self._schedule.host_down(name, lasting=lasting)
         self._lease_look = self._clock.monotonic()
@@ -128,6 +132,7 @@ class RunHosts:
         twin = self.watch.up(name, facts)
         slots = self._network.hosts[name].slots or self._network.slots or facts["cores"]
         self._schedule.host_up(name, slots, facts.get("memory"), facts.get("disk"))
+        self.gpus.up(name, facts)
         self._store.set_host(name, "up", facts=facts, since=self._clock.time())
         if twin is not None:
             self._tell(Warned(name, twin))
@@ -201,6 +206,7 @@ class RunHosts:
         self._network.hosts[host.name] = host
         self._schedule.drain(host.name, False)
         self.quarantine.trust(host.name)
+        self._schedule.gpus.trust(host.name)
         self.leaving.discard(host.name)
         facts = None if self.setups is None else self.setups.forgive(host.name)
         if facts is not None:

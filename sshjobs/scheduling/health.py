@@ -106,7 +106,8 @@ class HostHealth:
     def note(self, job: Job, attempt: Attempt, now: float) -> dict[Job, Attempt]:
         """Note an end. Returns the attempts that are from now on blamed on their host, by their jobs."""
         record = self._records[attempt.host]
-        if was_given_back(attempt) or attempt.cause is Cause.NOT_SENT:
+        # A GPU that fails is set aside by itself.
+        if was_given_back(attempt) or attempt.cause in (Cause.NOT_SENT, Cause.GPU_FAILED):
             self._note_given_back(record, job, attempt, now)
             self._doubt(attempt.host)
             return {}

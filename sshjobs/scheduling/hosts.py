@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from sshjobs.model.gpus import GpuReport
 from sshjobs.model.host import Host
 from sshjobs.model.needs import Needs
 from sshjobs.model.spec import Job
@@ -107,14 +108,17 @@ class ScheduledHosts:
         prefetched."""
         return self._places[host].load
 
-    def enter(self, host: str, job: Job, needs: Needs | None) -> None:
-        """Count an attempt of a job on a host."""
+    def enter(self, host: str, job: Job, needs: Needs | None, gpus: Sequence[str] = ()) -> None:
+        """Count an attempt of a job on a host.
+
+        :param gpus: the UUIDs of those that it has already
+        """
         place = self._places[host]
         if needs is None:
             place.load += 1
         else:
             place.load += needs.cpus
-            place.room.hold(job, needs)
+            place.room.hold(job, needs, gpus)
             place.heavy += not place.room.share(place.slots).fits(needs)
         self.settle(host)
 
@@ -233,6 +237,15 @@ class ScheduledHosts:
         if place is not None:
             place.room.note_disk(free)
             self._resized(place)
+
+    def note_gpus(self, host: str, report: GpuReport) -> None:
+        """Note what a host has told of its GPUs."""
+        self._places[host].room.gpus.note(report)
+        self.look_again(host)
+
+    def look_again(self, host: str) -> None:
+        """Look again at what fits on a host, as more or less of it may be used than before."""
+        self._resized(self._places[host])
 
     def _resized(self, place: Place) -> None:
         """Look again at what fits on a host of which more or less is there than before."""

@@ -135,10 +135,10 @@ class Line:
         """Return what orders lines: the line with the lowest comes first."""
         return -self.priority, min(map(Row.first, self._rows.values()))
 
-    def size_rank(self) -> tuple[bool, int, int, int, int]:
+    def size_rank(self) -> tuple[bool, int, int, int, int, int]:
         """Return what orders lines of one priority where jobs have needs: those come first that need most."""
-        cpus, memory, scratch, _ = self.needs or Needs()
-        return self.needs is None, -cpus, -memory, -scratch, self.rank()[1]
+        cpus, memory, scratch, _, gpus = self.needs or Needs()
+        return self.needs is None, -gpus.number, -cpus, -memory, -scratch, self.rank()[1]
 
     def next_kind(self) -> int:
         """Return the kind whose turn it is."""

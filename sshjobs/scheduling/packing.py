@@ -71,7 +71,8 @@ class Packing:
         found, least = None, 0
         for name in line.hosts:
             place = self._hosts[name]
-            if place.usable and place.kept_for is None and place.deferred_until is None and not place.lacks(line.needs):
+            if (place.usable and place.kept_for is None and place.deferred_until is None and not place.lacks(line.needs)
+                    and place.may_have(line.needs)):
                 missing = max(0, place.load + cpus - place.slots)
                 # By name as well: which one must not hang on how this process hashes text.
                 if found is None or (missing, name) < (least, found):

@@ -84,6 +84,10 @@ class Place:
         """Tell whether a job of a line may be launched here at once, as far as other jobs go."""
         return self.kept_for in (None, line) and (line.needs is None or self.free().fits(line.needs))
 
+    def may_have(self, needs: Needs | None) -> bool:
+        """Tell whether a job fits as soon as enough of our own have ended here: what it needs is nobody else's."""
+        return needs is None or self.room.gpus.may_have(needs.gpus)
+
     def lacks(self, needs: Needs | None) -> list[Lack]:
         """Return of what it will never have enough for a job, as far as that is known."""
         return [] if needs is None else self.room.lacks(needs, self.slots or self.said_slots)

@@ -91,7 +91,7 @@ def may_be_lost(job: Job) -> bool:
 
 def is_hosts_fault(attempt: Attempt) -> bool:
     """Tell whether an attempt ended so that it is nobody's fault, or that of its host."""
-    return attempt.outcome in HOST_OUTCOMES or attempt.cause is Cause.HOSTS_FAULT
+    return attempt.outcome in HOST_OUTCOMES or attempt.cause in (Cause.HOSTS_FAULT, Cause.GPU_FAILED)
 
 
 def was_given_back(attempt: Attempt) -> bool:

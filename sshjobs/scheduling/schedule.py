@@ -13,6 +13,7 @@ from sshjobs.model.states import STATE_ERROR, STATE_FREE
 from sshjobs.scheduling.delays import Delays
 from sshjobs.scheduling.durations import SLOW, Durations
 from sshjobs.scheduling.elsewhere import Elsewhere
+from sshjobs.scheduling.gpus import ScheduledGpus
 from sshjobs.scheduling.hosts import FILLING, ScheduledHosts
 from sshjobs.scheduling.lines import Gate, GatedLine, Line, is_closed
 from sshjobs.scheduling.lineup import Lineup
@@ -34,6 +35,7 @@ class Schedule:
     def __init__(self, hosts: Iterable[Host], rng: random.Random | None = None, slots: int | None = None):
         self.durations = Durations()
         self.hosts = ScheduledHosts(hosts, self.durations, rng, slots)
+        self.gpus = ScheduledGpus(self.hosts, self._look_again)
         self._lines = Lineup(self.hosts, self.durations)
         #: The line that each job with needs waits in.
         self._line_of: dict[Job, Line] = {}
@@ -112,6 +114,8 @@ class Schedule:
             self.delays.add(job, at)
             return
         needs = needs_next(job)
+        if needs is not None and needs.gpus.number:
+            self.gpus.wanted = True
         line = self._lines.line(job.spec, job.only_host, None, needs)
         left = None if job.spec.retry_on == "any" else self._elsewhere.hosts_for(job, line.hosts, needs)
         if left is not None:
@@ -327,7 +331,7 @@ class Schedule:
         """Count the newest attempt of a job, which an earlier manager has launched, on its host."""
         if job.spec.max_parallel is not None:
             self._count_taken(self._lines.gate(job.spec), 1)
-        self.hosts.enter(host, job, needs_now(job))
+        self.hosts.enter(host, job, needs_now(job), (job.attempts[-1].gpus if job.attempts else None) or ())
 
     def vacate(self, host: str, job: Job) -> None:
         """Count an attempt of a job on a host no more."""
@@ -378,7 +382,8 @@ class Schedule:
         self._doubtful = None
         self._fitting.clear()
         place = self.hosts[host]
-        if not place.usable or (place.kept_for is not None and place.lacks(place.kept_for.needs)):
+        if not place.usable or (kept := place.kept_for) is not None and (
+                place.lacks(kept.needs) or not place.may_have(kept.needs)):
             self._lose(host)
         self._unstrand()
 

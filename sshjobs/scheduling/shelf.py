@@ -5,12 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 
+from sshjobs.model.gpus import GpuNeed
 from sshjobs.model.needs import Needs
 from sshjobs.scheduling.lines import Line, is_closed
 from sshjobs.scheduling.room import Free
 
 #: What a job needs beside memory.
-_Rest = tuple[int, int, tuple[tuple[str, int], ...]]
+_Rest = tuple[int, int, tuple[tuple[str, int], ...], GpuNeed]
 
 
 class Shelf:
@@ -45,14 +46,14 @@ class Shelf:
         needs = line.needs
         if needs is not None and needs not in self._waiting:
             self._waiting[needs] = line
-            insort(self._memories.setdefault((needs.cpus, needs.scratch, needs.counters), []), needs.memory)
+            insort(self._memories.setdefault(_rest_of(needs), []), needs.memory)
 
     def drop(self, line: Line) -> None:
         """Note that no job waits in a line any more."""
         needs = line.needs
         if needs is None or self._waiting.pop(needs, None) is None:
             return
-        rest = needs.cpus, needs.scratch, needs.counters
+        rest = _rest_of(needs)
         memories = self._memories[rest]
         del memories[bisect_left(memories, needs.memory)]
         if not memories:
@@ -61,11 +62,15 @@ class Shelf:
     def largest(self, free: Free) -> Line | None:
         """Return the line of the largest jobs that fit; ``None`` where none do."""
         found: Needs | None = None
-        for (cpus, scratch, counters), memories in self._memories.items():
-            if not free.fits_but_memory(cpus, scratch, counters):
+        for (cpus, scratch, counters, gpus), memories in self._memories.items():
+            if not free.fits_but_memory(cpus, scratch, counters, gpus):
                 continue
             at = bisect_right(memories, free.memory)
             if at:
-                needs = Needs(cpus, memories[at - 1], scratch, counters)
-                found = needs if found is None or needs > found else found
+                needs = Needs(cpus, memories[at - 1], scratch, counters, gpus)
+                found = needs if found is None or needs.size() > found.size() else found
         return None if found is None else self._waiting[found]
+
+
+def _rest_of(needs: Needs) -> _Rest:
+    return needs.cpus, needs.scratch, needs.counters, needs.gpus

@@ -78,7 +78,8 @@ def _job(job: JobRow, attempts: list[AttemptRow]) -> dict[str, Any]:
         "attempts": [
             {"n": row.n, "host": row.host, "state": row.state, "outcome": row.outcome,
              "exit_status": row.exit_status, "signal": row.signal, "started": row.started, "ended": row.ended,
-             **({} if row.origin is None else {"from": row.origin})}
+             **({} if row.origin is None else {"from": row.origin}),
+             **({} if not row.gpus else {"gpus": row.gpus.split()})}
             for row in attempts
         ],
     }

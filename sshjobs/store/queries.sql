@@ -104,14 +104,15 @@ DELETE FROM cancelled WHERE job = ?;
 -- name: write_attempt
 -- Write an attempt, whether it is new or known. A result that is not given is one that was put aside.
 INSERT INTO attempts (job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
-                      out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result, inputs, origin)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result, inputs, origin, gpus)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job, n) DO UPDATE SET
     state = excluded.state, outcome = excluded.outcome, exit_status = excluded.exit_status,
     signal = excluded.signal, reason = excluded.reason, started = excluded.started, ended = excluded.ended,
     pid = excluded.pid, out_size = excluded.out_size, err_size = excluded.err_size, cpu = excluded.cpu,
     rss = excluded.rss, released = excluded.released, out_crc = excluded.out_crc, err_crc = excluded.err_crc,
-    cause = excluded.cause, result = coalesce(excluded.result, result), inputs = excluded.inputs, origin = excluded.origin;
+    cause = excluded.cause, result = coalesce(excluded.result, result), inputs = excluded.inputs, origin = excluded.origin,
+    gpus = excluded.gpus;
 
 -- name: insert_inputs
 -- Keep what the inputs of attempts consist of, once.
@@ -190,7 +191,7 @@ WHERE changed > 0 AND changed > ? AND changed <= ? ORDER BY changed, number;
 -- name: select_attempts
 -- The attempts of a range of jobs, in order.
 SELECT job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
-       out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result, inputs, origin
+       out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result, inputs, origin, gpus
 FROM attempts WHERE job BETWEEN ? AND ? ORDER BY job, n;
 
 -- name: select_names_from
@@ -262,7 +263,7 @@ SELECT ifnull(max(number), 0) FROM jobs;
 -- All attempts of those jobs.
 SELECT job, n, attempts.host, token, attempts.state, attempts.outcome, attempts.exit_status, attempts.signal,
        attempts.reason, started, ended, pid, out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result,
-       inputs, origin
+       inputs, origin, gpus
 FROM attempts JOIN jobs ON jobs.number = attempts.job
 WHERE jobs.state NOT IN ('done', 'error') OR job IN (SELECT job FROM attempts WHERE released = 0)
 ORDER BY job, n;

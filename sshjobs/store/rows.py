@@ -29,7 +29,7 @@ _EMPTY_BY_DEFAULT = frozenset(key for key, value in JobSpec(["true"]).shared().i
 
 
 #: What a row of an attempt consists of, and which of it a host has told.
-_ATTEMPT, _TOLD_BY_HOST = "iisssSIISFFIIIFIiIISSSS", frozenset((9, 10, 11, 12, 13, 14, 15))
+_ATTEMPT, _TOLD_BY_HOST = "iisssSIISFFIIIFIiIISSSSS", frozenset((9, 10, 11, 12, 13, 14, 15))
 #: Longest reason that is shown, in characters; longer ones stand in older stores. No number from a host is so large.
 LONGEST_REASON, _NO_NUMBER = 2000, 1 << 63
 
@@ -76,6 +76,7 @@ class AttemptRow(NamedTuple):
     result: str | None
     inputs: str | None
     origin: str | None
+    gpus: str | None = None
 
 
 class ResultRow(NamedTuple):
@@ -140,7 +141,7 @@ def attempt_row(job: Job, attempt: Attempt) -> tuple[Any, ...]:
             attempt.exit_status, attempt.signal, clean_text(attempt.reason), attempt.started, attempt.ended,
             attempt.pid, attempt.out_size, attempt.err_size, attempt.cpu, attempt.rss, int(attempt.released),
             attempt.out_crc, attempt.err_crc, attempt.cause, attempt.result_json,
-            attempt.inputs and attempt.inputs.digest, attempt.origin)
+            attempt.inputs and attempt.inputs.digest, attempt.origin, " ".join(attempt.gpus) if attempt.gpus else None)
 
 
 def host_json(host: Host) -> str:
@@ -339,6 +340,7 @@ def read_attempt(row: AttemptRow) -> Attempt:
     attempt.out_crc, attempt.err_crc = row.out_crc, row.err_crc
     attempt.result_json = row.result
     attempt.inputs, attempt.origin = None if row.inputs is None else Inputs(row.inputs), row.origin
+    attempt.gpus = tuple(row.gpus.split()) if row.gpus else None
     return attempt
 
 

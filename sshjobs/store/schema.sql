@@ -93,6 +93,7 @@ CREATE TABLE attempts (
     result      TEXT,                       -- JSON object: what the job left as its result
     inputs      TEXT,                       -- digest of what it was given to read; NULL: nothing, or it is not known
     origin      TEXT,                       -- the run that it was made in and carried over from; NULL: this one
+    gpus        TEXT,                       -- the UUIDs of the GPUs that it was given, parted by blanks; NULL: none
     PRIMARY KEY (job, n)
 ) WITHOUT ROWID;
 

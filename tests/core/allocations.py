@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
+from sshjobs.model.gpus import Gpu, GpuReport, need_of, selected
 from sshjobs.model.host import Host
 from sshjobs.model.needs import Needs, needs_of
 from sshjobs.model.spec import Job, JobSpec
@@ -28,10 +29,13 @@ class Broken(AssertionError):
 class Machine:
     """A host as it really is: what it has, what was sent to it, and what of that runs."""
 
-    def __init__(self, host: Host, slots: int, memory: int):
+    def __init__(self, host: Host, slots: int, memory: int, gpus: list[Gpu]):
         self.host, self.slots, self.memory = host, slots, memory
         self.up = self.drained = False
         self.queue: list[Job] = []
+        #: Its GPUs; those that others use, as far as the schedule knows; what each job was given.
+        self.gpus, self.others = gpus, set[str]()
+        self.given: dict[Job, tuple[str, ...]] = {}
         self.running: dict[Job, Needs] = {}
 
     def start(self) -> None:
@@ -43,6 +47,9 @@ class Machine:
 
     def check(self, job: Job) -> None:
         """:raises Broken: what runs takes more than there is"""
+        uuids = [uuid for one in self.running for uuid in self.given.get(one, ())]
+        if len(set(uuids)) < len(uuids):
+            raise Broken(f"{job.name} gets a GPU that another job has: {self.given}")
         if not fits(Needs(), self.free(but_one_slot=True)):
             raise Broken(f"{job.name} starts on {self.host.name}, where {list(map(str, self.running.values()))} run: "
                          f"slots {self.slots}, memory {self.memory}, {self.host}")
@@ -57,6 +64,26 @@ class Machine:
         return Needs(self.slots + but_one_slot - sum(needs.cpus for needs in taken),
                      self.memory - sum(needs.memory for needs in taken),
                      scratch - sum(needs.scratch for needs in taken), tuple(counters.items()))
+
+
+    def give(self, job: Job, uuids: tuple[str, ...]) -> None:
+        """:raises Broken: a job is given GPUs that it does not need, must not have, or that somebody uses"""
+        need, mine = need_of(job.spec.gpus), {gpu.uuid: gpu for gpu in selected(self.gpus, self.host.gpus)}
+        if len(set(uuids)) != need.number or self.others & set(uuids) or not all(
+                uuid in mine and mine[uuid].fits(need) for uuid in uuids):
+            raise Broken(f"{job.name} ({need}) is given {uuids} of {self.host}, {self.gpus}; others use {self.others}")
+        self.given[job] = uuids
+
+    def gpus_fit(self, job: Job, *, ever: bool = False) -> bool:
+        """Tell whether so many GPUs are free as a job needs, or are there at all."""
+        need, taken = need_of(job.spec.gpus), set[str]()
+        if not ever:
+            taken = self.others.union(*(self.given.get(one, ()) for one in (*self.running, *self.queue)))
+        return sum(gpu.fits(need) for gpu in selected(self.gpus, self.host.gpus) if gpu.uuid not in taken) >= need.number
+
+    def report(self) -> GpuReport:
+        """Return what it tells of its GPUs."""
+        return GpuReport(tuple(gpu._replace(by="bob" if gpu.uuid in self.others else None) for gpu in self.gpus))
 
 
 def fits(needs: Needs, free: Needs) -> bool:
@@ -81,9 +108,11 @@ class History:
             self.add_host()
         #: Jobs that wait, with how many had been launched and how many like it waited when they came.
         self.waiting: dict[Job, tuple[int, int]] = {}
+        #: The host whose tool hangs.
+        self.deaf: Machine | None = None
         #: How long each job takes: as short as leads to prefetching, or not.
         self.seconds = rng.choice((0.001, 10.0))
-        self.launches = self.count = 0
+        self.launches = self.number = 0
         #: Kinds of jobs are told apart by what is in memory: so nothing of it may be used again.
         self.jobs: list[Job] = []
         self.sizes = [self.size() for _ in range(rng.randint(1, 4))]
@@ -102,6 +131,8 @@ class History:
             found["scratch"] = rng.randint(1, 5) * GIB
         if rng.random() < 0.2:
             found["needs"] = {name: rng.randint(1, 2) for name in rng.sample("ab", rng.randint(1, 2))}
+        if rng.random() < 0.3:
+            found["gpus"] = rng.choice((1, 1, 2, 3, {"memory": "20G"}, {"type": "t4"}, {"count": 2, "type": "mig"}, {"type": "mig"}))
         return found
 
     def add_host(self) -> None:
@@ -109,8 +140,12 @@ class History:
         rng = self.rng
         counts = tuple((name, rng.randint(1, 3)) for name in "ab" if rng.random() < 0.6)
         host = Host(f"h{len(self.machines) + 1}", memory=rng.choice((None, 8 * GIB)), counts=counts,
-                    scratch=rng.choice((None, 5 * GIB)), tags=rng.choice(((), ("x",))))
-        self.machines[host.name] = Machine(host, rng.randint(1, 5), host.memory or rng.randint(4, 16) * GIB)
+                    scratch=rng.choice((None, 5 * GIB)), tags=rng.choice(((), ("x",))),
+                    gpus=rng.choice((None, None, (), ("0", "2"))))
+        kinds = ("NVIDIA A100", 40, True), ("Tesla T4", 15, True), ("MIG 1g.5gb", 5, False)
+        gpus = [Gpu(f"G{number}", str(number), name, memory * GIB, 0, whole) for number, (name, memory, whole) in enumerate(
+            rng.choice(kinds) for _ in range(rng.randint(0, 4)))]
+        self.machines[host.name] = Machine(host, rng.randint(1, 5), host.memory or rng.randint(4, 16) * GIB, gpus)
         self.schedule.add_host(host)
         if self.calm or rng.random() < 0.7:
             self.raise_host(self.machines[host.name])
@@ -119,11 +154,12 @@ class History:
         """A host can be reached."""
         machine.up = True
         self.schedule.host_up(machine.host.name, machine.slots, machine.memory, 999 * GIB)
+        self.schedule.gpus.note(machine.host.name, machine.report())
 
     def add_job(self) -> None:
         """A job comes: one in two has needs."""
         rng = self.rng
-        self.count += 1
+        self.number += 1
         keys: dict[str, object] = dict(rng.choice(self.sizes)) if rng.random() < 0.5 else {}
         if not self.calm and rng.random() < 0.2:
             keys["hosts"] = ["x"]
@@ -131,7 +167,7 @@ class History:
             keys["priority"] = rng.randint(-1, 1)
         if not self.calm and rng.random() < 0.1:
             keys.update(max_parallel=2, entry="gated")
-        job = Job(JobSpec("x", name=f"j{self.count}", **keys), self.count)  # type: ignore[arg-type]
+        job = Job(JobSpec("x", name=f"j{self.number}", **keys), self.number)  # type: ignore[arg-type]
         self.jobs.append(job)
         self.let_wait(job)
 
@@ -155,6 +191,7 @@ class History:
         if found:
             machine, job = self.rng.choice(found)
             del machine.running[job]
+            machine.given.pop(job, None)
             self.schedule.note_duration(job.spec, machine.host.name, self.seconds)
             self.schedule.vacate(machine.host.name, job)
             machine.start()
@@ -165,6 +202,7 @@ class History:
         """What a host has not started waits again."""
         for job in machine.queue:
             self.schedule.vacate(machine.host.name, job)
+            machine.given.pop(job, None)
             self.let_wait(job)
         machine.queue.clear()
 
@@ -172,7 +210,7 @@ class History:
         """Something befalls a host, or a person wants something of it."""
         machine, rng = self.rng.choice(list(self.machines.values())), self.rng
         name = machine.host.name
-        what = rng.randrange(5)
+        what = rng.randrange(7)
         if what == 0 and machine.up:
             machine.up = False
             self.schedule.host_down(name, lasting=False)
@@ -190,6 +228,16 @@ class History:
                 self.schedule.set_slots(name, slots)
         elif what == 4 and len(self.machines) < 4:
             self.add_host()
+        elif what == 5 and machine.gpus:
+            # Somebody comes, or leaves. Whoever comes to a GPU that a job has sits beside it.
+            machine.others ^= {rng.choice(machine.gpus).uuid}
+            self.schedule.gpus.note(name, machine.report())
+        elif what == 6 and machine.up:
+            self.schedule.gpus.note(name, GpuReport((), "it hangs"))
+            self.deaf = machine
+            self.launch()
+            self.deaf = None
+            self.schedule.gpus.note(name, machine.report())
 
     def launch(self) -> None:
         """Launch all that can be, and see that nothing waits that could run."""
@@ -200,6 +248,7 @@ class History:
                 raise Broken(f"{job.name} is launched on {machine.host}")
             self.launches += 1
             self._check_wait(job, *self.waiting.pop(job))
+            machine.give(job, self.schedule.gpus.of(job, host))
             machine.queue.append(job)
             machine.start()
         self._check_idle()
@@ -226,14 +275,15 @@ class History:
             free = machine.free(sent=True)
             for job in self.waiting:
                 closed = job.spec.max_parallel is not None and gated >= 2
-                if machine.host.matches(job.spec.hosts) and not closed and fits(needs_of(job.spec) or Needs(), free):
+                if self.deaf is not machine and machine.host.matches(job.spec.hosts) and not closed and machine.gpus_fit(
+                        job) and fits(needs_of(job.spec) or Needs(), free):
                     raise Broken(f"{job.name} ({needs_of(job.spec)}) waits, and {machine.host.name} has {free}")
 
     def _is_possible(self, job: Job) -> bool:
         """Tell whether any host can ever have a job."""
         needs = needs_of(job.spec) or Needs()
         return any(machine.host.matches(job.spec.hosts) and fits(needs, Needs(
-            machine.slots, machine.memory, machine.host.scratch or 999 * GIB, machine.host.counts))
+            machine.slots, machine.memory, machine.host.scratch or 999 * GIB, machine.host.counts)) and machine.gpus_fit(job, ever=True)
             for machine in self.machines.values())
 
     def play(self) -> None:
@@ -248,6 +298,8 @@ class History:
     def finish(self) -> None:
         """All hosts can be used from now on: every job has to come to its end, but for those that no host can have."""
         for machine in self.machines.values():
+            machine.others.clear()
+            self.schedule.gpus.note(machine.host.name, machine.report())
             if machine.drained:
                 machine.drained = False
                 self.schedule.drain(machine.host.name, False)

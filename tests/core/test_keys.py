@@ -21,6 +21,7 @@ from sshjobs.model.keys import (
     Choice,
     Counters,
     Flag,
+    Gpus,
     Key,
     KeysGiven,
     KeysHeld,
@@ -40,8 +41,8 @@ from sshjobs.network.session.attempts import launch_spec
 from sshjobs.store.rows import spec_json
 
 PAGE = Path(__file__).parents[2] / "docs" / "jobfile.md"
-#: What a launch says that is no key: it is made of several, or of files.
-MADE = {"argv", "call", "script", "files", "listing", "stdin", "strict", "login"}
+#: What a launch says that is no key: it is made of several, of files, or is what the job was given.
+MADE = {"gpus", "argv", "call", "script", "files", "listing", "stdin", "strict", "login"}
 
 
 def another(key: Key) -> Any:
@@ -67,6 +68,8 @@ def another(key: Key) -> Any:
             return [0, 2]
         case Memory():
             return 512 << 20
+        case Gpus():
+            return {"count": 2, "memory": 20 << 30, "type": "a100"}
         case Counters():
             return {"license": 2}
         case Awaited():

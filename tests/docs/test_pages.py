@@ -34,6 +34,15 @@ ANY_HOST = re.compile(r"^(sshjobs (run|resume|status|cancel)\b|python3? )")
 STAND_INS = {
     "apptainer": 'export APPTAINER_CONTAINER="$2"; shift 2; exec "$@"',
 }
+#: The same for one page alone: what is on its hosts.
+OF_PAGE = {
+    "gpus.md": {"nvidia-smi": """case "$*" in
+  -L) echo 'GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)'
+      echo 'GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-88e3f0ab-0bd4-3b4f-6ef4-8a0bbf3a9f6e)';;
+  *--query-gpu=index*) echo '0, GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77, NVIDIA A100-SXM4-40GB, 40960, 4, Disabled'
+      echo '1, GPU-88e3f0ab-0bd4-3b4f-6ef4-8a0bbf3a9f6e, NVIDIA A100-SXM4-40GB, 40960, 4, Disabled';;
+esac"""},
+}
 #: What README.md finds around it: it is read in a clone.
 CLONE = ("Makefile", "setup.cfg", "pyproject.toml", ".ci", "jobfiles")
 #: Pages with one of these use hosts of the lab.
@@ -67,7 +76,7 @@ def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path, request: 
             for name in CLONE:
                 copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
                 copy(ROOT / name, shell.work / name)
-        for name, script in STAND_INS.items():
+        for name, script in (STAND_INS | OF_PAGE.get(page.name, {})).items():
             shell.program(name, script)
         for block in runnable:
             _play(shell, page, block)

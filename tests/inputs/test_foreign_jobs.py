@@ -37,7 +37,7 @@ def test_a_key_of_another_tool_is_told_with_ours(key: str) -> None:
 #: A job that does what each advice says.
 ADVISED = {
     "write commands": "commands: echo", "write argv": "argv: [echo, x]", "write env": "commands: a\n  env: {A: b}",
-    "write cwd": "commands: a\n  cwd: /tmp", "write hosts": "commands: a\n  hosts: [gpu]",
+    "write gpus": "commands: a\n  gpus: 1", "write cwd": "commands: a\n  cwd: /tmp", "write hosts": "commands: a\n  hosts: [gpu]",
     "write timeout": "commands: a\n  timeout: 2h30m", "write retries": "commands: a\n  retries: 3",
     "write memory": "commands: a\n  memory: 4G", "write cpus": "commands: a\n  cpus: 2",
     "write files": "commands: a\n  files: [jobs.yaml]", "write name": "commands: a\n  name: x",
@@ -60,7 +60,7 @@ def test_what_each_advice_names_is_a_key_of_ours(tmp_path: Path, monkeypatch: py
                 break
         else:
             # These point elsewhere than into the job.
-            assert way.startswith(("jobs do not wait", "give hosts with GPUs a tag, and write hosts: [TAG]", "a host's line",
+            assert way.startswith(("jobs do not wait", "a host's line",
                                    "what a job prints", "the hosts file says", "jobs start in",
                                    "a jobfile has defaults")), way
 

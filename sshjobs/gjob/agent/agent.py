@@ -290,6 +290,10 @@ class Agent(Listener):
         if self._talk is not None:
             self._talk.on_word(attempt, line)
 
+    def on_gpus(self, told: "dict[str, object]") -> None:
+        if self._talk is not None:
+            self._talk.link.say(t="gpus", **told)
+
     def on_trouble(self, msg: str) -> None:
         if self._talk is not None:
             self._talk.warn(msg)

@@ -28,6 +28,9 @@ class Attempt:
     :ivar worker: the runner that has it, if that is ours
     :ivar journal: path of the journal of the runner that was given it
     :ivar keep: what it leaves running is left alone
+    :ivar gpus: UUIDs of the GPUs that it was given
+    :ivar busy: bytes in use from which on one of them is not free
+    :ivar cleared: they were found free
     :ivar lease: seconds that it may run on without a manager; ``None``: for ever
     :ivar end: the keys of its ``ended`` frame but for ``t``, as the rest of a JSON object
     :ivar sizes: of stdout and stderr at the end
@@ -40,14 +43,16 @@ class Attempt:
     :ivar doubtful: a runner of an earlier agent may begin with it, or may not: there was no room for what would tell
     """
 
-    __slots__ = ("doubtful", "end", "hold", "journal", "keep", "lease", "line", "lost", "missing", "pid", "sizes",
-                 "started_line", "state", "stuck", "token", "uid", "want", "worker")
+    __slots__ = ("busy", "cleared", "doubtful", "end", "gpus", "hold", "journal", "keep", "lease", "line", "lost",
+                 "missing", "pid", "sizes", "started_line", "state", "stuck", "token", "uid", "want", "worker")
 
     def __init__(self, uid: str, token: str, line: bytes = b"", state: str = QUEUED):
         self.uid, self.token, self.line, self.state = uid, token, line, state
         self.worker: "Worker | None" = None
         self.journal = ""
         self.keep = False
+        self.gpus: "list[str]" = []
+        self.busy, self.cleared = 0, True
         self.lease: "float | None" = None
         self.started_line = b""
         self.end = b""
@@ -111,20 +116,24 @@ def launched(frame: "dict[str, Any]", line: bytes) -> Attempt:
     attempt.keep = frame["spec"].get("leftovers") == "keep"
     attempt.lease = frame["spec"].get("lease")
     attempt.want = _want(frame["spec"])
+    gpus = frame["spec"].get("gpus")
+    if gpus is not None:
+        attempt.gpus, attempt.busy, attempt.cleared = gpus["uuids"], gpus["busy"], False
     return attempt
 
 
 def _want(spec: "dict[str, Any]") -> Want:
     """Return what a job needs of its host."""
     cpus, memory, counters = spec.get("cpus", 1), spec.get("memory", 0), spec.get("needs") or {}
-    if cpus == 1 and not memory and not counters:
+    gpus = spec.get("gpus")
+    if cpus == 1 and not memory and not counters and gpus is None:
         return ONE_SLOT
     amounts = {SLOTS: cpus}
     if memory:
         amounts[MEMORY] = memory
     for name in counters:
         amounts[COUNT + name] = counters[name]
-    return Want(amounts)
+    return Want(amounts, () if gpus is None else gpus["uuids"])
 
 
 class UidSet:

@@ -18,6 +18,7 @@ if MYPY:
 
     from ..places import Places
     from ..sharing.share import Share
+    from .gpus import Gpus
     from .loop import Loop
     from .pool import Worker
 
@@ -55,6 +56,7 @@ class Crew:
         self._child_ended = False
         #: Children that are neither runners nor of jobs: programs that tell something of this host.
         self.helpers: "set[int]" = set()
+        self._gpus: "Gpus | None" = None
         loop.watch_children(lambda: setattr(self, "_child_ended", True))
         for attempt in adopt.recover(history, places):
             self.attempts[attempt.uid] = attempt
@@ -69,6 +71,16 @@ class Crew:
         self.attempts[attempt.uid] = self.queue[attempt.uid] = attempt
         self._ever_kept = self._ever_kept or attempt.keep
         self.leases.add(attempt.uid, attempt.lease)
+        if attempt.gpus:
+            self.gpus().clear(attempt)
+
+    def gpus(self) -> "Gpus":
+        """Return what looks at the GPUs of this host."""
+        if self._gpus is None:
+            from .gpus import Gpus  # most runs need none
+
+            self._gpus = Gpus(self, self._loop, self._listener.on_gpus)
+        return self._gpus
 
     def fence(self, uid: str, token: "str | None" = None) -> "Attempt | None":
         """Make sure that an attempt never starts; ``None`` when it is too late for that.
@@ -186,9 +198,9 @@ class Crew:
 
     def end_helper(self, pid: int) -> None:
         """End a helper that has not ended yet; it is reaped like every child."""
-        if pid in self.helpers:
+        for one in (-pid, pid) if pid in self.helpers else ():  # with what it has started, which is in its group
             try:
-                system.kill(pid, signal.SIGKILL)
+                system.kill(one, signal.SIGKILL)
             except OSError:
                 pass
 
@@ -201,6 +213,8 @@ class Crew:
         due = self.share.due(now)
         if self._adopted:
             due = min(due, self._next_look)
+        if self._gpus is not None:
+            due = min(due, self._gpus.due(now))
         if (self.queue and self.pool.free(len(self._adopted)) and self.share.may_try(now)
                 and self._turns.first() is not None):
             due = min(due, self._fork_at)
@@ -213,6 +227,8 @@ class Crew:
             self._child_ended = False
         if self._adopted and now >= self._next_look:
             self._look_after_adopted(now)
+        if self._gpus is not None:
+            self._gpus.act(now)
         self._start_what_can(now)
         self.share.act(now)
 
@@ -265,11 +281,15 @@ class Crew:
             self._short = True
             return
         for uid in list(self.queue):
-            attempt = self.fence(uid)
-            if attempt is not None:
-                attempt.end = end_text(uid, "no_room", why)
-                self._history.journal.append(b'{"k":"end",' + attempt.end)
-                self._ended(attempt)
+            self.turn_down(uid, "no_room", why)
+
+    def turn_down(self, uid: str, why: str, msg: str) -> None:
+        """Give back what has not started."""
+        attempt = self.fence(uid)
+        if attempt is not None:
+            attempt.end = end_text(uid, why, msg)
+            self._history.journal.append(b'{"k":"end",' + attempt.end)
+            self._ended(attempt)
 
     def clean_up(self) -> None:
         """Delete some of what was released."""
@@ -306,7 +326,10 @@ class Crew:
             if frame["why"] == "no_room":  # what would be tried at once would find none either
                 self._fork_at = system.monotonic() + FORK_RETRY
             attempt.end, attempt.sizes = line[line.index(b",") + 1:], (frame["out"], frame["err"])
-            self._ended(attempt)
+            if attempt.gpus and (frame["status"] or frame["signal"]):
+                self.gpus().examine(attempt, frame, self._ended)
+            else:
+                self._ended(attempt)
         elif kind == "taken":
             self.pool.done(worker)
             self._taken(attempt)
@@ -353,7 +376,7 @@ class Crew:
         children = procs.children()
         for worker in list(self._workers.values()):
             if worker.status is None:
-                worker.status = _ended(worker.pid)
+                worker.status = procs.reaped(worker.pid)
             if worker.status is not None:
                 self._gone(worker)
         for pid in children:
@@ -435,12 +458,3 @@ class Crew:
             self._ended(attempt)
         elif attempt.stuck != before:
             self._listener.on_word(attempt, wire.encode({"t": "stuck", "id": attempt.uid, "pids": attempt.stuck}))
-
-
-def _ended(pid: int) -> "int | None":
-    """Reap a child; return its wait status when it has ended."""
-    try:
-        found, status, _ = system.wait4(pid, os.WNOHANG)
-        return status if found == pid else None
-    except ChildProcessError:
-        return 0

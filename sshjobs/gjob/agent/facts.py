@@ -4,6 +4,7 @@ import os
 import sys
 
 from .. import files, procs, system
+from ..gputool import gpu_tool, nvidia_smi
 
 MYPY = False
 if MYPY:
@@ -21,7 +22,8 @@ def gather() -> "dict[str, Any]":
     return {
         "boot": procs.boot_id(), "pidns": procs.pid_namespace(), "machine": _line("/etc/machine-id") or "",
         "hostname": system.hostname(), "python": "%d.%d.%d" % sys.version_info[:3], "cores": cores(),
-        "memory": memory(), "gpus": gpus(), "home": os.fsdecode(system.environ().get(b"HOME", b"")),
+        "memory": memory(), "gpus": gpus(), "gpu_tool": os.path.basename(gpu_tool() or "") or None,
+        "home": os.fsdecode(system.environ().get(b"HOME", b"")),
     }
 
 
@@ -79,16 +81,6 @@ def gpus() -> "list[str]":
         except OSError:
             continue
     return names
-
-
-def nvidia_smi() -> "str | None":
-    """Return where nvidia-smi is; None where it is not."""
-    path = os.fsdecode(system.environ().get(b"PATH", os.fsencode(os.defpath)))
-    for directory in path.split(":"):
-        program = os.path.join(directory, "nvidia-smi")
-        if system.access(program, os.X_OK):
-            return program
-    return None
 
 
 def _ask_nvidia_smi() -> "list[str]":

@@ -18,6 +18,10 @@ class Listener:
         """A frame about it, ``started`` or ``stuck``."""
         raise NotImplementedError
 
+    def on_gpus(self, told: "dict[str, object]") -> None:
+        """How the GPUs of this host are."""
+        raise NotImplementedError
+
     def on_trouble(self, msg: str) -> None:
         """Something that a person should know."""
         raise NotImplementedError

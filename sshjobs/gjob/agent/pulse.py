@@ -5,6 +5,7 @@ found out is left open, and what could be slow is never waited for.
 import os
 
 from .. import files, system
+from ..gputool import nvidia_smi
 from . import facts
 
 try:
@@ -41,7 +42,7 @@ class Pulse:
 
     def __init__(self, places: "Places", crew: "Crew", gpus: bool, now: float):
         self._places, self._crew, self.at = places, crew, now
-        self._program = facts.nvidia_smi() if gpus else None
+        self._program = nvidia_smi() if gpus else None
         #: The pipe on which nvidia-smi answers, and its pid.
         self._answer: "tuple[int, int] | None" = None
         self._ask_at = now

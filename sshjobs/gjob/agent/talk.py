@@ -59,6 +59,7 @@ class Talk:
             "drop": lambda frame, line, body: self._drop(frame["id"]),
             "pause": lambda frame, line, body: crew.pause(frame["id"], True),
             "unpause": lambda frame, line, body: crew.pause(frame["id"], False),
+            "gpus": lambda frame, line, body: crew.gpus().look(),
             "bye": lambda frame, line, body: bye(),
         }
         self._in_allocation = b"SLURM_JOB_ID" in system.environ()

@@ -22,10 +22,15 @@ class Turns:
         self._queue, self._leases, self._pool, self._share = queue, leases, pool, share
 
     def first(self) -> "str | None":
-        """Return which attempt is to run next; one with a lease waits until a manager answers."""
-        if not self._leases:
-            return next(iter(self._queue))
-        return next((uid for uid in self._queue if self._leases.covers(uid)), None)
+        """Return which attempt is to run next; one with a lease waits until a manager answers, one with GPUs
+        until these were looked at."""
+        uid = next(iter(self._queue))
+        if self._queue[uid].cleared and not self._leases:
+            return uid
+        return next((uid for uid in self._queue if self._may_be(uid)), None)
+
+    def _may_be(self, uid: str) -> bool:
+        return self._queue[uid].cleared and self._leases.covers(uid)
 
     def next(self, now: float) -> "tuple[str, Hold | None] | None":
         """Return the attempt that is to run next, and what is held for it; ``None`` where all have to wait."""
@@ -53,7 +58,7 @@ class Turns:
         found: "list[str]" = []
         seen = [want.amounts]
         for uid, attempt in self._queue.items():
-            if attempt.want.amounts not in seen and self._leases.covers(uid):
+            if attempt.want.amounts not in seen and self._may_be(uid):
                 seen.append(attempt.want.amounts)
                 found.append(uid)
                 if len(found) == OTHERS:

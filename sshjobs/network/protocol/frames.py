@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from sshjobs.errors import ProtocolError
 from sshjobs.model.causes import Cause
+from sshjobs.model.gpus import MAX_GPUS
 from sshjobs.model.states import Outcome
 from sshjobs.network.protocol.fields import (
     COUNT,
@@ -59,6 +60,10 @@ HOLDER = Record({"uid": COUNT, "user": Maybe(NAME), "run": NAME, "jobs": COUNT, 
                  "units": COUNT})
 #: So many of them are told at most.
 _MOST_HOLDERS = 8
+#: One GPU, or one instance of one, as a host tells of it.
+_GPU = Record({"uuid": Match(re.compile(r"[A-Za-z0-9][A-Za-z0-9./-]{0,99}")),
+               "label": Match(re.compile("[0-9]{1,3}(:[0-9]{1,2})?")), "name": NAME, "memory": Maybe(MEMORY),
+               "used": Maybe(MEMORY), "whole": Flag(), "by": Maybe(SENTENCE), "trouble": Maybe(SENTENCE)})
 #: GPUs of a host, and jobs whose use of it is told at a time.
 _MOST_GPUS, _MOST_JOBS = 1000, 1000
 _PERCENT, _BYTES, _KIB = Maybe(Whole(0, 100)), Maybe(MEMORY), Whole(0, MEMORY.high >> 10)
@@ -77,6 +82,7 @@ ENDS: dict[str, tuple[Outcome, Cause | None]] = {
     "exited": (Outcome.FAILED, None), "signalled": (Outcome.SIGNALLED, None), "timed_out": (Outcome.TIMED_OUT, None),
     "oom": (Outcome.OUT_OF_MEMORY, None), "cancelled": (Outcome.CANCELLED, None),
     "fenced": (Outcome.NEVER_STARTED, Cause.TAKEN_BACK), "start_failed": (Outcome.NEVER_STARTED, None),
+    "gpu_taken": (Outcome.NEVER_STARTED, Cause.GPU_TAKEN), "gpu_failed": (Outcome.FAILED, Cause.GPU_FAILED),
     "cannot_start": (Outcome.NEVER_STARTED, Cause.CANNOT_START), "no_room": (Outcome.NEVER_STARTED, Cause.NO_ROOM),
     "lost": (Outcome.LOST, Cause.STATUS_UNKNOWN), "lease": (Outcome.LOST, Cause.LEASE),
     "reboot": (Outcome.LOST, Cause.REBOOT),
@@ -86,7 +92,7 @@ ENDS: dict[str, tuple[Outcome, Cause | None]] = {
 FRAMES: dict[str, dict[str, Field]] = {
     "welcome": {"v": Whole(0, 1000), "pid": PID, "boot": NAME, "pidns": SIZE, "machine": NAME, "hostname": NAME,
                 "python": NAME, "cores": Whole(1, MOST_CORES), "memory": MEMORY, "gpus": Several(NAME, 1000),
-                "clock": TIME, "disk": SIZE, "root": PATH, "home": PATH, "resumed": Flag()},
+                "gpu_tool": Maybe(NAME), "clock": TIME, "disk": SIZE, "root": PATH, "home": PATH, "resumed": Flag()},
     "stale": {"epoch": COUNT},
     "refused": {"kind": Match(re.compile("[a-z][a-z-]{1,30}")), "why": SENTENCE, "hint": SENTENCE},
     "state": {"id": UID, "s": Word(frozenset(("absent", "queued", "running")))},
@@ -111,6 +117,7 @@ FRAMES: dict[str, dict[str, Field]] = {
               "ids": Several(UID, _MOST_JOBS), "cpu": Several(Real(0, 1e10), _MOST_JOBS),
               "rss": Several(_KIB, _MOST_JOBS)},
     "shared": {"slots": Maybe(COUNT), "who": Several(HOLDER, _MOST_HOLDERS)},
+    "gpus": {"units": Several(_GPU, MAX_GPUS), "trouble": Maybe(SENTENCE)},
     "clearing": {"pieces": COUNT},
     "gone": {"processes": COUNT, "files": COUNT, "kept": Maybe(COUNT)},
     "error": {"msg": SENTENCE},

@@ -32,6 +32,7 @@ class LiveAttempt:
     :ivar unwanted: it is to be taken back if it has not started
     :ivar sent_over: number of the connection over which the launch was last sent; ``told_over``: the same of the host's
         word that it runs; ``fenced_over``: the same of a fence because the host did not know it
+    :ivar gpus: the UUIDs of the GPUs that it is given; ``None``: none
     :ivar brought: which of its files were brought
     :ivar keeps: the directory that was made for it stays on its host; known at its end
     :ivar made: the files of its output are there, as far as this manager has seen to it
@@ -40,8 +41,8 @@ class LiveAttempt:
     :ivar paused: whether its processes are to be stopped; ``None`` where nobody has said anything about that
     """
 
-    __slots__ = ("boot", "brought", "cancelling", "crc", "fenced_over", "grace", "have", "inputs", "keeps", "keys",
-                 "made", "may_have_run", "over",
+    __slots__ = ("boot", "brought", "cancelling", "crc", "fenced_over", "gpus", "grace", "have", "inputs", "keeps",
+                 "keys", "made", "may_have_run", "over",
                  "paused", "place", "seen", "sent_on", "sent_over", "sources", "spec", "told_over", "uid", "unwanted")
 
     def __init__(self, uid: str, job: Job, token: str, directory: Path | str, spec: JobSpec | None = None):
@@ -52,6 +53,7 @@ class LiveAttempt:
         self.crc: list[int | None] = [0, 0]
         self.brought: Brought | None = None
         self.made = self.seen = self.may_have_run = self.over = self.cancelling = self.unwanted = self.keeps = False
+        self.gpus: tuple[str, ...] | None = None
         self.grace = 0.0
         self.boot: str | None = None
         self.sent_on: str | None = None

@@ -275,10 +275,10 @@ class HostBook:
                 self.bringing.give_up(end.uid, "its host knows nothing of them any more")
                 return True
             return self.bringing.go_on(end.uid)
+        if keys["why"] in ("no_room", "gpu_taken") and attempt.told_over == self.connection:
+            # Believed, it would be tried again and again, and count for nothing.
+            raise ProtocolError(f"attempt {end.uid} had no room after it had started")
         if keys["why"] == "no_room":
-            if attempt.told_over == self.connection:
-                # Believed, it would be tried again and again, and count for nothing.
-                raise ProtocolError(f"attempt {end.uid} had no room after it had started")
             if self.kept:
                 kept = f"kept there of ended jobs: {directories(self.kept)}"
                 end = end._replace(reason=f"{end.reason}; {kept}" if end.reason else kept)

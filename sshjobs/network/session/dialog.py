@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from sshjobs.errors import HostError, ProtocolError, SshjobsError
+from sshjobs.model.gpus import BUSY_FROM, Gpu, GpuReport
 from sshjobs.model.host import Host
 from sshjobs.model.sharing import Holder
-from sshjobs.network.contract import Pulse, RoundTrip, RunIdentity, Shared, Warned
+from sshjobs.network.contract import GpusTold, Pulse, RoundTrip, RunIdentity, Shared, Warned
 from sshjobs.network.protocol import frames
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session.attempts import LiveAttempt, launch_spec, never_started
@@ -153,6 +154,8 @@ class Dialog:
             self._take_pulse(keys, now)
         elif kind == "shared":
             self._emit(Shared(self._host, keys["slots"], tuple(Holder(**one) for one in keys["who"])))
+        elif kind == "gpus":
+            self._take_gpus(keys)
         elif kind == "stuck":
             self._warn(self._stuck(keys["id"], keys["pids"]))
         elif kind == "clearing":
@@ -200,6 +203,16 @@ class Dialog:
         told = {key: keys[key] for key in ("load", "memory", "disk", "gpus", "gpu_memory")}
         self._emit(Pulse(self._host, {**told, "jobs": jobs, "sent": self.book.sent, "received": self.book.received}))
 
+    def _take_gpus(self, keys: dict[str, Any]) -> None:
+        """Pass on what GPUs there are.
+
+        :raises ProtocolError: one is told twice
+        """
+        gpus = tuple(Gpu(**unit) for unit in keys["units"])
+        if len({gpu.uuid for gpu in gpus}) < len(gpus):
+            raise ProtocolError("a gpus frame with two of one name")
+        self._emit(GpusTold(self._host, GpuReport(gpus, keys["trouble"])))
+
     def _warn(self, text: str) -> None:
         told = self.book.allowance.warn(text)
         if told is not None:
@@ -246,6 +259,11 @@ class Dialog:
         share = machine.share
         self._say(lambda link: link.say("share", figures=figures, share=share))
 
+    def ask_gpus(self) -> None:
+        """Ask how the GPUs of the host are, if it listens."""
+        if self.book.open:
+            self._say(lambda link: link.say("gpus"))
+
     def is_wanted(self, attempt: LiveAttempt) -> bool:
         """Tell whether a launch that waited to be worded is still to be sent."""
         return attempt.uid in self.book.live and not attempt.over
@@ -253,6 +271,9 @@ class Dialog:
     def word_launch(self, link: words.Link, attempt: LiveAttempt, manifest: Manifest | None = None) -> None:
         """Add a launch to what is to be written; the files that it names have gone before."""
         spec = launch_spec(attempt.spec, self._machine)
+        if attempt.gpus:
+            busy = None if self._machine is None else self._machine.gpu_busy
+            spec["gpus"] = {"uuids": list(attempt.gpus), "busy": BUSY_FROM if busy is None else busy}
         if manifest is not None:
             spec.update(manifest.keys())
         line = frames.encode({"t": "launch", **attempt.keys, "spec": spec})

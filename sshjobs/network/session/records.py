@@ -16,7 +16,18 @@ from sshjobs.model.outputs import keeps_directory
 from sshjobs.model.spec import Job
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN, Outcome, state_for
 from sshjobs.network import failpoints
-from sshjobs.network.contract import HostDown, HostUp, News, Pulse, Released, RoundTrip, Shared, Silent, Warned
+from sshjobs.network.contract import (
+    GpusTold,
+    HostDown,
+    HostUp,
+    News,
+    Pulse,
+    Released,
+    RoundTrip,
+    Shared,
+    Silent,
+    Warned,
+)
 from sshjobs.network.session.attempts import Collected, Doubted, Ended, LiveAttempt, Started
 from sshjobs.network.trouble import cannot_write
 from sshjobs.scheduling.retries import launched_with
@@ -57,7 +68,9 @@ class Records:
             self._in_the_way.append((paths.job(job.name), paths.attempt(job.name, attempt.n - 1),
                                      self._fetching.get(job.attempts[-2].uid)))
         self._enter(job, host, attempt.uid)
-        return LiveAttempt(attempt.uid, job, attempt.token, paths.job_text(job.name), launched_with(job, attempt))
+        live = LiveAttempt(attempt.uid, job, attempt.token, paths.job_text(job.name), launched_with(job, attempt))
+        live.gpus = attempt.gpus
+        return live
 
     def make_way(self) -> None:
         """Put the output of earlier attempts aside. Only when the next ones are on the disk: a manager that died
@@ -87,6 +100,7 @@ class Records:
                 continue
             directory = paths.job(job.name) if attempt is newest else paths.attempt(job.name, attempt.n)
             live = LiveAttempt(attempt.uid, job, attempt.token, directory, launched_with(job, attempt))
+            live.gpus = attempt.gpus
             live.seen, live.brought = attempt.started is not None, attempt.brought
             live.may_have_run = attempt.cause is Cause.MAY_HAVE_RUN
             live.have = self._sizes(directory)
@@ -165,6 +179,8 @@ class Records:
                 news.hosts.append(event)
             case RoundTrip():
                 news.round_trips[event.host] = event.seconds
+            case GpusTold():
+                news.gpus[event.host] = event.report
             case Pulse():
                 news.pulses[event.host] = event.told
             case Shared():

@@ -70,6 +70,10 @@ class HostSession:
         """Change how many jobs the host takes at a time, now and with every later connection."""
         self._dialog.set_slots(slots)
 
+    def ask_gpus(self) -> None:
+        """Ask how the GPUs of the host are, if it can be reached."""
+        self._dialog.ask_gpus()
+
     def _say(self, item: Item) -> None:
         self._todo.append(item)
         self._kick.set()

@@ -1,0 +1,2 @@
+-- The GPUs that attempts were given.
+ALTER TABLE attempts ADD COLUMN gpus TEXT;
