@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -148,11 +149,13 @@ def gpu_hosts(lab: BaseLab, tmp_path: Path) -> Iterator[list[tuple[LabHost, Smi]
     for host, (files, tool) in zip(lab.hosts, ((cards(2), "nvidia-smi"), (RECORDED["amd-smi, two of MI300X"].files, "amd-smi")), strict=False):
         smi = Smi(host.home / "smi", {**files, "process": "[]", "metric": "[]"}, tool)
         (host.home / ".bashrc").write_text("export PATH=$HOME/smi/bin:$PATH\n")
-        host.run(["chown", "-R", host.user, str(host.home / "smi"), str(host.home / ".bashrc")])
+        for path in (host.home / ".bashrc", host.home / "smi", *(host.home / "smi").rglob("*")):
+            path.chmod(0o777)
         made.append((host, smi))
     yield made
     for host, _ in made:
-        host.run(["rm", "-rf", str(host.home / "smi"), str(host.home / ".bashrc")])
+        shutil.rmtree(host.home / "smi")
+        (host.home / ".bashrc").unlink()
 
 
 def test_hosts_of_both_makers_serve_jobs_over_ssh(sshjobs_cli: SshjobsCli, lab: BaseLab, gpu_hosts: list[tuple[LabHost, Smi]],
