@@ -3,6 +3,8 @@
 A process is named by pid *and* start time (clock ticks since boot): a pid alone may be another's by now.
 """
 
+import os
+
 from . import files, system
 
 MYPY = False
