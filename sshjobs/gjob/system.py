@@ -268,35 +268,25 @@ def _prepare(before: "list[tuple[str, Any]]") -> None:
 
 
 def ask(argv: "list[str]", patience: float) -> bytes:
-    """Return what a program prints, nothing where it cannot be run or takes longer than so many seconds. Neither what
-    it has started itself nor a driver that it hangs in is waited for, and of what has no end only a beginning is read.
-    """
+    """Return what a program prints, or a beginning of that where it has no end; nothing where it cannot be run or takes
+    longer than so many seconds. Neither what it has started itself nor a driver that it hangs in is waited for."""
     import subprocess
 
+    said, piece, deadline, poller = b"", b" ", monotonic() + patience, select.poll()
     try:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                    start_new_session=True, bufsize=0)
-    except OSError:
-        return b""
-    assert process.stdout is not None
-    said, deadline, poller = b"", monotonic() + patience, select.poll()
-    poller.register(process.stdout, select.POLLIN)
-    with process.stdout:
-        while len(said) < _MOST_ASKED and poller.poll(max(0.0, deadline - monotonic()) * 1000):
-            piece = os.read(process.stdout.fileno(), 1 << 16)
-            if not piece:
-                break
-            said += piece
-        else:
-            said = said if len(said) >= _MOST_ASKED else b""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except OSError:  # it has ended
-        pass
-    try:
+        with process.stdout:  # type: ignore[union-attr]
+            reading = process.stdout.fileno()  # type: ignore[union-attr]
+            poller.register(reading, select.POLLIN)
+            while piece and len(said) < _MOST_ASKED:
+                ready = poller.poll(max(0.0, deadline - monotonic()) * 1000)
+                piece = read(reading, 1 << 16) if ready else b""
+                said = said + piece if ready else b""
+        kill(-process.pid, signal.SIGKILL)
         process.wait(_REAPED_WITHIN)
-    except subprocess.TimeoutExpired:
-        process.returncode = 0  # whoever minds our children reaps it
+    except (OSError, subprocess.TimeoutExpired):  # whoever minds our children reaps it
+        pass
     return said
 
 
