@@ -1,6 +1,7 @@
 # Nothing here needs an activated environment: every target makes what it stands on.
 PYTHON ?= python3
-PYTEST_ARGS ?= -n 2
+# Tests wait more than they compute: twice as many at a time as CI has cores.
+PYTEST_ARGS ?= -n 4 --dist worksteal
 export PYTHON
 .NOTPARALLEL:
 

@@ -60,10 +60,10 @@ def of_file(path: Path, root: Path = ROOT) -> Iterator[Mutant]:
 
     parsed = ast.parse((root / path).read_text(encoding="utf-8"))
     silent, arithmetic = _silent_lines(parsed), list(_arithmetic(parsed))
-    tree = get_ast_from_path(root / path)
+    nodes = list(_nodes(get_ast_from_path(root / path)))
     for operator in OPERATORS:
         seen = Counter[int]()
-        for node in _nodes(tree):
+        for node in nodes:
             for (line, column), _ in _operator(operator).mutation_positions(node):
                 at = line, column
                 real = "Binary" not in operator or any(begin <= at < end for begin, end in arithmetic)

@@ -85,13 +85,13 @@ def test_the_way_to_a_host_is_that_of_the_configuration(tmp_path):
 
 
 @pytest.mark.parametrize("transport", SSH)
-def test_sixteen_hosts_behind_one_machine_do_not_meet_its_limit(fresh_lab, transport, tmp_path):
+def test_more_hosts_behind_one_machine_than_it_takes_at_once_do_not_meet_its_limit(fresh_lab, transport, tmp_path):
     lab = fresh_lab(hosts=2)
     gate, worker = lab.hosts
     # Every login beyond the tenth that is not over would be refused.
     gate.restart_sshd(MaxStartups="10:100:10")
     worker.restart_sshd(MaxStartups="100")
-    names = [f"w{n}" for n in range(16)]
+    names = [f"w{n}" for n in range(13)]
     config = lab.write_ssh_config(tmp_path / "config", extra=(
         f"Host w*\n    HostName {worker.address}\n    HostKeyAlias {worker.name}\n"
         f"Host w1*\n    ProxyJump {gate.name}\n"))

@@ -57,8 +57,8 @@ def held(jobs: int, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def test_a_job_takes_less_than_a_kibibyte_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    held(500, monkeypatch)
+    held(200, monkeypatch)
     # Both of a size just behind that at which dictionaries have grown.
-    each = (held(9_000, monkeypatch) - held(4_500, monkeypatch)) / 4_500
+    each = (held(2_250, monkeypatch) - held(1_125, monkeypatch)) / 1_125
     print(f"{each:.0f} bytes a job")
     assert each < 1024

@@ -83,9 +83,13 @@ def test_no_job_with_a_lease_runs_twice_at_a_time():
     assert ran_out > 30
 
 
-def _found(where: type, what: str, how: Any) -> bool:
+def _found(where: type, what: str, how: Any, first: int = 1) -> bool:
+    """Tell whether a play finds a broken rule.
+
+    :param first: the seed that found it last; where the code has changed since, that may be another
+    """
     with mock.patch.object(where, what, how):
-        for seed in range(1, 161):
+        for seed in (first, *range(1, 161)):
             try:
                 play_leases(seed)
             except Violation as violation:
@@ -102,8 +106,8 @@ def test_a_manager_that_reckons_too_short_is_found():
 
 
 def test_a_runner_that_does_not_look_at_leases_is_found():
-    assert _found(Heard, "covers", lambda self, lease: True)
+    assert _found(Heard, "covers", lambda self, lease: True, first=4)
 
 
 def test_an_agent_that_does_not_look_at_leases_is_found():
-    assert _found(Leases, "covers", lambda self, uid: True)
+    assert _found(Leases, "covers", lambda self, uid: True, first=34)
