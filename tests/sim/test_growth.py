@@ -6,6 +6,7 @@ import cProfile
 import gc
 import pstats
 import tracemalloc
+from typing import Any
 
 import pytest
 
@@ -41,10 +42,10 @@ def held(jobs: int, monkeypatch: pytest.MonkeyPatch) -> int:
     """
     seen, really = [], Books.conclude
 
-    def conclude(books: Books, now: float) -> Summary:
+    def conclude(books: Books, *arguments: Any) -> Summary:
         gc.collect()
         seen.append(tracemalloc.get_traced_memory()[0])
-        return really(books, now)
+        return really(books, *arguments)
 
     tracemalloc.start()
     try:
