@@ -222,9 +222,9 @@ class Share:
 
     def wait(self, want: Want, now: float) -> None:
         """Wait for what a job needs, and hold nothing meanwhile that no job uses."""
-        self.give_back_idle()
         if self._busy_since is not None:
             return
+        self.give_back_idle()
         self._try_at, self._full_at = now + LOOK, now + TRY
         if self._board is None or (self._wish is not None and self._wish.amounts == want.amounts):
             return
