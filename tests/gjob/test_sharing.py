@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import random
 import signal
@@ -154,6 +156,77 @@ def test_a_directory_of_the_wrong_kind_is_said_and_the_run_goes_on(far: FarHost,
     finally:
         if not place.is_dir() or place.is_symlink():
             place.unlink()
+
+
+def test_what_a_job_starts_has_what_the_job_holds(make_run: Callable[[], FarHost], tmp_path: Path) -> None:
+    outer, inner = make_run(), make_run()
+    inner.environ["SSHJOBS_TOKEN"] = "t" * 16
+    a = tmp_path / "a"
+    link = outer.connect(slots=1)
+    hold(link, "1.1", a)
+    eventually(lambda: ran(a), "the job")
+    assert inner.connect(slots=1).run("1.1", "true")["status"] == 0
+    a.unlink()
+    link.end_of("1.1")
+
+
+def test_who_keeps_the_directory_locked_keeps_nobody_from_running(far: FarHost) -> None:
+    link = far.connect()
+    assert link.run("1.1", "true")["status"] == 0
+    place = os.open(far.shared, os.O_RDONLY)
+    fcntl.flock(place, fcntl.LOCK_EX)
+    link.launch("2.1", "true", cpus=2)
+    try:
+        assert link.end_of("2.1")["status"] == 0
+    finally:
+        os.close(place)
+    assert [frame["msg"] for frame in link.frames if frame["t"] == "warn"] == [
+        f"slots are not shared with other runs here: somebody keeps {far.shared} locked"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes files of another user")
+def test_what_others_put_there_is_read_as_far_as_it_is_theirs_and_proper(far: FarHost) -> None:
+    other = 41234
+    far.shared.mkdir()
+    far.shared.chmod(0o1777)
+    theirs = far.shared / str(other)
+    theirs.mkdir(mode=0o755)
+    good = {"run": "0" * 32, "name": "x", "host": "h", "amounts": {"slots": 2}, "since": 1.0}
+    begin = b" " * 63 + b"\n"
+
+    def put(name: str, data: bytes) -> Path:
+        path = theirs / name
+        path.write_bytes(data)
+        path.chmod(0o644)
+        os.chown(path, other, other)
+        return path
+
+    os.chown(theirs, other, other)
+    os.mkfifo(theirs / "1-1-1.1")
+    (theirs / "1-1-1.2").symlink_to("/etc/passwd")
+    deep, many = b'{"a":' * 3000, json.dumps({**good, "amounts": {f"{n}": 1 for n in range(5000)}}).encode()
+    wrong = [b"", b"\0" * 100_000, deep, many, b"[]", json.dumps({**good, "amounts": {"slots": -5}}).encode(),
+             json.dumps({**good, "amounts": {"slots": 1 << 80}}).encode(), json.dumps({**good, "since": "x"}).encode()]
+    held = [os.open(put(f"1-1-1.{10 + n}", begin + text), os.O_RDONLY) for n, text in enumerate(wrong)]
+    # Of somebody else, however it stands among theirs.
+    foreign = put("1-1-1.50", begin + json.dumps(good).encode())
+    os.chown(foreign, 0, 0)
+    held.append(os.open(foreign, os.O_RDONLY))
+    # Of nobody who lives: its pid is another's.
+    put("1-1-1.51", f"{os.getpid():<31d}{12345:<31d}\n ".encode() + json.dumps(good).encode())
+    for fd in held:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    link = far.connect(slots=2)
+    assert link.run("1.1", "true", cpus=2)["status"] == 0
+    proper = os.open(put("1-1-1.60", begin + json.dumps(good).encode()), os.O_RDONLY)
+    fcntl.flock(proper, fcntl.LOCK_EX)
+    link.launch("2.1", "true", cpus=1)
+    told = link.until("shared")
+    assert told["slots"] == 0 and [(one["uid"], one["slots"]) for one in told["who"]] == [(other, 2)]
+    for fd in [*held, proper]:
+        os.close(fd)
+    assert link.end_of("2.1")["status"] == 0
+    assert not [frame for frame in link.frames if frame["t"] == "warn"]
 
 
 def test_agents_killed_at_random_never_run_more_than_there_are_slots(make_run: Callable[[], FarHost],

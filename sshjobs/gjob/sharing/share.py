@@ -20,6 +20,8 @@ BUSY, ALONE = 2.0, 10.0
 #: Seconds after which it is told that something is waited for, and that lie between two words about that; how many of
 #: those who hold something are told.
 PATIENCE, TELL, TOLD = 0.5, 1.0, 5
+#: In the environment of every job.
+_IN_JOB = b"SSHJOBS_TOKEN"
 #: Letters of a name that is written down for others.
 _LETTERS = 60
 
@@ -78,7 +80,8 @@ class Share:
         self._busy_since: "float | None" = None
         self._idle_at: "float | None" = None
         try:
-            path = directory(here)
+            # What a job starts here has what that job holds: to wait for more could be to wait for the job.
+            path = None if _IN_JOB in system.environ() else directory(here)
             if path is not None:
                 self._board = Board(path, agent_name())
                 self._meter = Meter(self._board.own, run, self._label)
