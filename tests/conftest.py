@@ -32,6 +32,9 @@ os.environ["SSHJOBS_CONFIG"] = os.devnull
 SHARED = f"/tmp/sshjobs-test-shared-{os.getpid()}"
 os.environ["SSHJOBS_SHARED"] = SHARED
 
+# Under env -i there is none. What tests start would look in two directories only.
+os.environ.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+
 # A shell that starts the tests in the background has them, and with them all that they start, ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

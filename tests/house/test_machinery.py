@@ -14,7 +14,7 @@ from tests.house.source import ROOT
 
 SYSTEM = ROOT / ".ci" / "system"
 TESTS_NEED = {"sshd", "ssh", "ip", "nft", "tmux", "ps", "unshare", "mount", "strace", "bash", "zsh", "csh", "tcsh", "fish",
-              "parallel", "chromium", "gearmand"}
+              "parallel", "chromium", "gearmand", "munged", "slurmctld", "srun"}
 
 
 class Machine:
@@ -64,6 +64,16 @@ def test_root_gets_only_what_is_missing_installed(tmp_path: Path) -> None:
         "noninteractive -qq update",
         "noninteractive -qq -y --no-install-recommends install openssh-server tmux",
     ]
+
+
+def test_what_installs_is_told_where_programs_are_though_nobody_has_set_that(tmp_path: Path) -> None:
+    """As under ``env -i``: a shell has a PATH for itself then, and dpkg refuses to work without one."""
+    machine = Machine(tmp_path, uid=0, programs=set())
+    machine.add("apt-get", f'export -p >> {machine.calls}; printf "#!/bin/sh\\n" > {machine.bin}/make; /bin/chmod 755 {machine.bin}/make')
+    script = SYSTEM.read_text().replace("PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin\n", f"PATH={machine.bin}\n")
+    told = subprocess.run(["/bin/sh", "-s", "make"], input=script, env={}, capture_output=True, text=True, timeout=60)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert str(machine.bin) in machine.calls.read_text()
 
 
 def test_others_are_told_in_one_line_what_is_missing(tmp_path: Path) -> None:
