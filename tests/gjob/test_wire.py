@@ -26,6 +26,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "get": {"id": "1.1", "files": [[0, 0]], "more": True},
     "drop": {"id": "1.1"},
     "slots": {"slots": 3},
+    "gpus": {},
+    "share": {"figures": {"memory": 1 << 30, "count.license": 2}, "share": 0.5},
     "ping": {"seq": 7},
     "lease": {"at": 12.5},
     "bye": {},

@@ -19,7 +19,7 @@ ID = "1.1"
 #: A frame of each type as an agent says it.
 GOOD: dict[str, dict[str, Any]] = {
     "welcome": {"v": 1, "pid": 7, "boot": "b", "pidns": 1, "machine": "m", "hostname": "h", "python": "3.6.15",
-                "cores": 4, "memory": 1, "gpus": ["x"], "clock": 1.5, "disk": 1, "root": "/r", "home": "/h",
+                "cores": 4, "memory": 1, "gpus": ["x"], "gpu_tool": "nvidia-smi", "clock": 1.5, "disk": 1, "root": "/r", "home": "/h",
                 "resumed": False},
     "stale": {"epoch": 2},
     "refused": {"kind": "disk-full", "why": "w", "hint": "h"},
@@ -41,6 +41,8 @@ GOOD: dict[str, dict[str, Any]] = {
                                     "units": 0}]},
     "pulse": {"load": 0.5, "memory": 1 << 30, "disk": 1 << 40, "gpus": [7, None], "gpu_memory": [1 << 20, None],
               "ids": [ID], "cpu": [1.5], "rss": [4096]},
+    "gpus": {"units": [{"uuid": "MIG-GPU-1/7/0", "label": "0:1", "name": "MIG 1g.5gb", "memory": 1 << 30, "used": None, "whole": False,
+                        "by": None, "trouble": None}], "trouble": None},
     "clearing": {"pieces": 5},
     "gone": {"processes": 0, "files": 0, "kept": 1},
     "error": {"msg": "m"},
