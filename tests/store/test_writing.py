@@ -34,8 +34,8 @@ def everything(thing: Job | JobSpec) -> dict[str, object]:
     found: dict[str, object] = {slot: getattr(thing, slot) for slot in type(thing).__slots__}
     if isinstance(thing, Job):
         found["spec"] = everything(thing.spec)
-        found["attempts"] = [{slot: getattr(attempt, slot) for slot in type(attempt).__slots__}
-                             for attempt in thing.attempts]
+        found["attempts"] = [{slot: getattr(attempt, slot) for slot in (*type(attempt).__slots__, *type(attempt._seldom).__slots__)
+                              if slot != "_seldom"} for attempt in thing.attempts]
     return found
 
 
@@ -51,7 +51,7 @@ def test_a_job_comes_back_as_it_was_committed(tmp_path: Path) -> None:
     finish(store, job, Outcome.SIGNALLED)
     first = job.attempts[0]
     first.reason, first.signal, first.pid, first.cpu, first.rss = "wurde getötet", 9, 4321, 0.25, 1 << 40
-    first.out_size, first.err_size = 1 << 33, 0
+    first.out_size, first.err_size, first.gpus = 1 << 33, 0, ("GPU-1", "MIG-GPU-2/7/0")
     launch(store, job, "b")
     job.state, job.reason, job.signal, job.id_ = STATE_UNKNOWN, "away", None, "1.2"
     store.commit()
