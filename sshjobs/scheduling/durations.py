@@ -5,6 +5,7 @@ Pure bookkeeping, and hints only: whatever is wrong here costs time and nothing 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from sshjobs.model.spec import JobSpec
@@ -12,6 +13,8 @@ from sshjobs.scheduling.refinement import Refinement
 
 #: How much the newest job tells about the next: weight in the running mean of durations.
 _NEWEST = 0.2
+#: So many durations of a kind tell how long one may take.
+_SPREAD = 32
 #: A host that takes so many times as long as others is slow.
 SLOW = 1.5
 
@@ -23,6 +26,7 @@ class Durations:
     on those of each of its values.
 
     :ivar version: changes whenever jobs are of other kinds than before
+    :ivar keeps_spread: some host has an end, so that it matters how long jobs may take: :meth:`most_of_kind`
     """
 
     def __init__(self) -> None:
@@ -34,6 +38,9 @@ class Durations:
         self._of_kind: dict[int, float] = {}
         self._slowness: dict[str, float] = {}
         self._ended: dict[str, int] = {}
+        self.keeps_spread = False
+        #: By kind: the last durations, on whichever hosts.
+        self._spread: dict[int, deque[float]] = {}
 
     def kind_of(self, spec: JobSpec) -> int:
         """Return the kind of a job."""
@@ -68,6 +75,8 @@ class Durations:
         for one in {kind, spec.kind}:
             known = self._of_kind.get(one)
             self._of_kind[one] = as_usual if known is None else known + _NEWEST * (as_usual - known)
+            if self.keeps_spread:
+                self._spread.setdefault(one, deque(maxlen=_SPREAD)).append(seconds)
         if spec.values and kind == spec.kind:
             self._refine(spec, seconds)
 
@@ -100,6 +109,13 @@ class Durations:
     def of_kind(self, kind: int) -> float | None:
         """Return the seconds that jobs of a kind are likely to take, ``None`` where none has ended."""
         return self._of_kind.get(kind)
+
+    def most_of_kind(self, kind: int) -> float | None:
+        """Return the seconds that nine of ten jobs of a kind did not take longer than, of the last of them; what they
+        are likely to take where no more is known; ``None`` where none has ended. Not as on a host of usual speed:
+        one that is slow takes long itself, and long jobs make their host look slow."""
+        spread = sorted(self._spread.get(kind, ()))
+        return spread[-(-9 * len(spread) // 10) - 1] if spread else self._of_kind.get(kind)
 
     def slowness(self, host: str) -> float:
         """Return how many times as long as usual jobs take on a host; 1 where nothing is known."""

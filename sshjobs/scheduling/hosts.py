@@ -217,7 +217,7 @@ class ScheduledHosts:
 
     def mark(self, host: str, mark: str, value: bool) -> None:
         """Note something about a host that decides whether jobs are launched there: ``drained``, ``kept_away``,
-        ``prepared``."""
+        ``prepared``, ``closed``."""
         place = self._places[host]
         self._change(place, lambda: setattr(place, mark, value))
 
@@ -296,7 +296,7 @@ class ScheduledHosts:
         load, slots, up = place.load, place.slots if place.shared is None else place.slots_now, place.up
         # An agent counts jobs, not what they take: beside one that takes more than its share nothing is sent ahead.
         limit = 0 if place.heavy or place.kept_for is not None else self._prefetch_limit(host, place)
-        usable = up and not place.drained and not place.kept_away and place.prepared
+        usable = up and place.is_welcome and not place.kept_away and place.prepared
         brisk = slots if usable and self._durations.slowness(host) <= SLOW else 0
         if brisk != place.brisk:
             self.brisk_slots += brisk - place.brisk

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 
 from sshjobs.model.needs import Needs
@@ -17,6 +17,10 @@ MAX_KINDS = 64
 _REST = 0
 #: So many jobs that have gone do not matter.
 _FEW = 64
+
+
+#: Tells whether a kind of jobs will do.
+Fits = Callable[[int], bool]
 
 
 class Row:
@@ -140,12 +144,20 @@ class Line:
         cpus, memory, scratch, _, gpus = self.needs or Needs()
         return self.needs is None, -gpus.number, -cpus, -memory, -scratch, self.rank()[1]
 
-    def next_kind(self) -> int:
-        """Return the kind whose turn it is."""
+    def has_of(self, fits: Fits) -> bool:
+        """Tell whether a job waits here of a kind that fits."""
+        self._renew()
+        return any(map(fits, self._rows))
+
+    def next_kind(self, fits: Fits | None = None) -> int:
+        """Return the kind whose turn it is.
+
+        :param fits: among the kinds of which that is true, of which there is one
+        """
         self._renew()
         if len(self._rows) == 1:
             return next(iter(self._rows))
-        known = {kind: self._durations.of_kind(kind) for kind in self._rows}
+        known = {kind: self._durations.of_kind(kind) for kind in self._rows if fits is None or fits(kind)}
         new = [kind for kind, seconds in known.items() if seconds is None]
         if new:
             return min(new, key=lambda kind: self._rows[kind].first())
@@ -163,16 +175,18 @@ class Line:
                     return job
         return None
 
-    def take(self, host: str, *, spare: bool) -> Job:
+    def take(self, host: str, *, spare: bool, fits: Fits | None = None) -> Job:
         """Take out the job whose turn it is.
 
         :param spare: rather not one that has just been on that host
+        :param fits: one of a kind of which that is true, of which there is one
         """
-        kind = self.next_kind()  # which may make the rows anew
+        kind = self.next_kind(fits)  # which may make the rows anew
         row = self._rows[kind]
         chosen = next(iter(row))
         if spare and _was_on(chosen, host):
-            others = (next(iter(other)) for other in islice(self._rows.values(), LOOK_AHEAD))
+            others = (next(iter(other)) for kind, other in islice(self._rows.items(), LOOK_AHEAD)
+                      if fits is None or fits(kind))
             chosen = next((job for job in chain(islice(row, LOOK_AHEAD), others) if not _was_on(job, host)), chosen)
         self.remove(chosen)
         return chosen

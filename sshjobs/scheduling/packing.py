@@ -72,7 +72,7 @@ class Packing:
         for name in line.hosts:
             place = self._hosts[name]
             if (place.usable and place.kept_for is None and place.deferred_until is None and not place.lacks(line.needs)
-                    and place.may_have(line.needs)):
+                    and place.may_have(line.needs) and (place.fits is None or line.has_of(place.fits))):
                 missing = max(0, place.load + cpus - place.slots)
                 # By name as well: which one must not hang on how this process hashes text.
                 if found is None or (missing, name) < (least, found):
@@ -83,6 +83,9 @@ class Packing:
 
     def offers(self, place: Place) -> list[Line]:
         """Return the lines that a job may be taken from for a host by now, the first of them first."""
+        if place.kept_for is not None and place.fits is not None and not place.kept_for.has_of(place.fits):
+            # It closes before any job of that line would be over.
+            self.lost(place.host.name)
         if place.kept_for is not None:
             return [place.kept_for] if place.has_room(place.kept_for) else []
         free = place.free()

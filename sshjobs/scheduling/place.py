@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sshjobs.model.host import Host
 from sshjobs.model.needs import Lack, Needs
-from sshjobs.scheduling.lines import Line, is_closed
+from sshjobs.scheduling.lines import Fits, Line, is_closed
 from sshjobs.scheduling.room import Free, Room
 from sshjobs.scheduling.shelf import Shelf
 
@@ -12,9 +12,9 @@ from sshjobs.scheduling.shelf import Shelf
 class Place:
     """What the schedule knows of one host."""
 
-    __slots__ = ("brisk", "deferred_until", "drained", "dry", "heavy", "host", "hungry", "idle", "in_vain", "kept_away",
-                 "kept_for", "lines", "load", "prepared", "room", "round_trip", "said_slots", "shared", "shelves",
-                 "slots", "tried", "up")
+    __slots__ = ("brisk", "closed", "deferred_until", "drained", "dry", "fits", "heavy", "host", "hungry", "idle",
+                 "in_vain", "kept_away", "kept_for", "lines", "load", "over", "prepared", "room", "round_trip",
+                 "said_slots", "shared", "shelves", "slots", "tried", "up")
 
     def __init__(self, host: Host, slots: int):
         self.host = host
@@ -36,6 +36,10 @@ class Place:
         self.up = self.tried = False
         #: Nothing more is launched here: a person wants that, or jobs go wrong here.
         self.drained = self.kept_away = False
+        #: Nothing is launched here by its manners: for now, or never again.
+        self.closed = self.over = False
+        #: Where that is going to begin: tells which kinds of jobs are likely to be over by then.
+        self.fits: Fits | None = None
         #: Nothing has to be done there before jobs are launched.
         self.prepared = True
         #: No line of it had a job for it, the last time that one was looked for.
@@ -63,7 +67,7 @@ class Place:
     @property
     def may_come(self) -> bool:
         """Whether jobs can be launched here, now or once it is prepared; or nobody knows yet."""
-        return not self.drained and not self.kept_away and (self.up or not self.tried)
+        return self.is_welcome and not self.kept_away and (self.up or not self.tried)
 
     @property
     def is_wanted(self) -> bool:
@@ -73,8 +77,13 @@ class Place:
 
     @property
     def may_be_used(self) -> bool:
-        """Whether it is there, and no person wants it left alone."""
-        return self.up and not self.drained
+        """Whether it is there, and neither a person nor its manners want it left alone."""
+        return self.up and self.is_welcome
+
+    @property
+    def is_welcome(self) -> bool:
+        """Whether neither a person nor its manners want it left alone."""
+        return not self.drained and not self.closed
 
     def free(self) -> Free:
         """Return what one more job may take here: what is left, or, where it would be prefetched, its share."""
@@ -82,7 +91,8 @@ class Place:
 
     def has_room(self, line: Line) -> bool:
         """Tell whether a job of a line may be launched here at once, as far as other jobs go."""
-        return self.kept_for in (None, line) and (line.needs is None or self.free().fits(line.needs))
+        return self.kept_for in (None, line) and (line.needs is None or self.free().fits(line.needs)) and (
+            self.fits is None or line.has_of(self.fits))
 
     def may_have(self, needs: Needs | None) -> bool:
         """Tell whether a job fits as soon as enough of our own have ended here: what it needs is nobody else's."""

@@ -10,6 +10,7 @@ from sshjobs.model.host import Host
 from sshjobs.model.needs import Lack, no_host_has
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_ERROR, STATE_FREE
+from sshjobs.scheduling.closing import Closings
 from sshjobs.scheduling.delays import Delays
 from sshjobs.scheduling.durations import SLOW, Durations
 from sshjobs.scheduling.elsewhere import Elsewhere
@@ -47,6 +48,7 @@ class Schedule:
         self._doubtful: dict[Line, None] | None = {}
         #: Jobs that wait for a time; jobs that are to be tried again on another host.
         self.delays = Delays()
+        self.closings = Closings(self.hosts, self.durations)
         self._elsewhere = Elsewhere(self.hosts.may_come)
         #: Jobs that had better run where their files are.
         self._near = Near()
@@ -204,7 +206,7 @@ class Schedule:
 
         :param now: seconds of any clock that never goes back
         """
-        hosts = self.hosts
+        hosts, self.closings.now = self.hosts, now
         for job in self.delays.take(now):
             self.add(job)
         while self.waiting and not self.paused:
@@ -224,12 +226,13 @@ class Schedule:
                 else:
                     hosts.set_dry(host, True)
                 continue
-            if self._near and (near := self._near.first(host, line)) is not None:
+            if self._near and (near := self._near.first(host, line)) is not None and self.closings.allows(
+                    place, near.spec):
                 job = near
                 line.remove(job)
             else:
                 job = line.take(host, spare=len(line.hosts) > 1 and any(
-                    self.hosts[name].up for name in line.hosts if name != host))
+                    self.hosts[name].up for name in line.hosts if name != host), fits=place.fits)
                 host = self._nearer(job, line) or host
             self._leave_line(line, job, host)
             return job, host
@@ -240,13 +243,14 @@ class Schedule:
         host = self._near.host_of(job) if self._near else None
         if host is None or host not in line.hosts or not self.hosts[host].idle or not self.hosts[host].has_room(line):
             return None
-        return host if self._too_slow(host, line) is None else None
+        return host if self._too_slow(host, line) is None and self.closings.allows(self.hosts[host], job.spec) else None
 
     def _offers(self, place: Place) -> list[Line]:
         """Return the lines that a host may be given a job of now, the first of them first."""
         if self._packing is not None and (place.shelves or place.kept_for is not None):
-            return self._packing.offers(place)
-        return sorted((line for line in place.lines if line and not is_closed(line)), key=Line.rank)
+            return self.closings.in_time(place, self._packing.offers(place))
+        lines = sorted((line for line in place.lines if line and not is_closed(line)), key=Line.rank)
+        return self.closings.in_time(place, lines)
 
     def _leave_line(self, line: Line, job: Job, host: str) -> None:
         self.hosts.enter(host, job, line.needs)
@@ -292,7 +296,7 @@ class Schedule:
         if not lines:
             return None
         line = lines[0]
-        job = line.take(host, spare=False)
+        job = line.take(host, spare=False, fits=place.fits)
         self._leave_line(line, job, host)
         return job
 
@@ -323,7 +327,7 @@ class Schedule:
         return all(self._is_out(name) or self.hosts[name].lacks(line.needs) for name in line.hosts)
 
     def _is_out(self, host: str) -> bool:
-        return self.hosts.queue.StateOf(host) == STATE_ERROR
+        return self.hosts[host].over or self.hosts.queue.StateOf(host) == STATE_ERROR
 
     # -- hosts ---------------------------------------------------------------------------------------------------
 
@@ -343,6 +347,9 @@ class Schedule:
         """Note how long a job took on a host, before its slot is vacated."""
         self.durations.note(spec, host, seconds)
         self.hosts[host].in_vain = False
+        if self.closings.late:
+            # Others of its kind may take less time than was thought.
+            self.closings.look_again()
 
     def overfull(self) -> str | None:
         """Return the host with most prefetched jobs, while another has a free slot and nothing
@@ -401,6 +408,14 @@ class Schedule:
         """Launch nothing more on a host because a person wants that, or use it again."""
         self._mark(host, "drained", drained)
 
+    def close(self, host: str, closed: bool, *, over: bool = False) -> None:
+        """Launch nothing on a host because of its manners, or use it again.
+
+        :param over: it is not going to be used again: jobs that may run nowhere else are hopeless
+        """
+        self.hosts[host].over = over
+        self._mark(host, "closed", closed)
+
     def keep_away(self, host: str, kept_away: bool) -> None:
         """Launch nothing on a host by :meth:`next` because jobs go wrong there, or use it again."""
         self._mark(host, "kept_away", kept_away)
@@ -423,3 +438,4 @@ class Schedule:
         self.host_down(host, lasting=True)
         self._lines.remove_host(self.hosts.remove(host))
         self.durations.forget_host(host)
+        self.closings.forget(host)
