@@ -33,7 +33,7 @@ is made of those.
 |---|---|
 | pipe socketpair listen connect accept | unix sockets, which have the methods of ``socket.socket`` |
 | poll epoll widen set_blocking set_inheritable dup2 | as in ``select`` and ``os`` |
-| monotonic time boottime sleep | as in ``time`` |
+| monotonic time localtime boottime sleep | as in ``time`` |
 
 Whatever fails raises OSError, or MemoryError, which is ENOMEM before the kernel was asked.
 """
@@ -58,7 +58,7 @@ CALLS = tuple(
     " getpid getppid getuid environ hostname cores fork exit setsid umask kill kill_exactly waitid wait4 spawn ask pids"
     " stat_of environ_of children_of owner_of adopt_orphans open_limit set_open_limit heed_children signals_as_usual"
     " pipe socketpair listen connect accept poll epoll widen set_blocking set_inheritable dup2 monotonic time"
-    " boottime sleep".split())
+    " localtime boottime sleep".split())
 
 open = os.open
 close, read, pread, readv, write, writev, pwrite = (
@@ -447,7 +447,7 @@ def connect(path: str, patience: float) -> "socket.socket":
     return sock
 
 
-monotonic, time, sleep = time_.monotonic, time_.time, time_.sleep
+monotonic, time, localtime, sleep = time_.monotonic, time_.time, time_.localtime, time_.sleep
 #: CLOCK_BOOTTIME, which Python names from 3.7 on: it goes on while the machine sleeps, and nobody can set it.
 _BOOTTIME = 7
 

@@ -223,6 +223,27 @@ def _is_share(value: "Any") -> bool:
     return is_seconds(value) and 0 < value <= 1
 
 
+def _is_load(value: "Any") -> bool:
+    return value is None or (is_seconds(value) and value > 0)
+
+
+def _is_free(value: "Any") -> bool:
+    return value is None or is_count(value)
+
+
+def _is_only(value: "Any") -> bool:
+    return value is None or (type(value) is list and len(value) == 2 and value[0] != value[1] and all(
+        type(minute) is int and 0 <= minute < 1440 for minute in value))
+
+
+def _is_at_end(value: "Any") -> bool:
+    return value in ("finish", "stop", "pause")
+
+
+def _is_left(value: "Any") -> bool:
+    return value is None or is_seconds(value)
+
+
 _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
     "hello": {"v": is_int, "run": _is_run, "name": _is_name, "host": _is_name, "epoch": is_count,
               "slots": _is_slots, "root": _is_root},
@@ -243,6 +264,7 @@ _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
     "gpus": {},
     "ping": {"seq": is_int},
     "lease": {"at": is_seconds},
+    "manners": {"load": _is_load, "free": _is_free, "only": _is_only, "at_end": _is_at_end, "left": _is_left},
     "bye": {},
 }
 #: Keys that may be missing.

@@ -38,6 +38,8 @@ class Cause(str, Enum):
     ALLOCATION = "allocation"
     #: Its lease ran out.
     LEASE = "lease"
+    #: Its host takes jobs at certain times only, and what runs there at their end is stopped.
+    CLOSED = "closed"
     #: A person said that its host will not come back.
     DECLARED_LOST = "declared_lost"
     #: It was ended because a rule of the run, such as fail_fast, ended that.
@@ -76,7 +78,7 @@ class EndCause(str, Enum):
 
 
 #: What ended so counts against no job, no host and no number of retries.
-GIVEN_BACK = frozenset((Cause.TAKEN_BACK, Cause.NO_ROOM, Cause.GPU_TAKEN))
+GIVEN_BACK = frozenset((Cause.TAKEN_BACK, Cause.NO_ROOM, Cause.GPU_TAKEN, Cause.CLOSED))
 
 #: What does not get better by itself, and says nothing against any host: it is not tried again before a person acts.
 LASTING = frozenset((Cause.CANNOT_START, Cause.NOT_SENT))
@@ -96,6 +98,7 @@ _WORDS = {
     Cause.REBOOT: "the host was restarted",
     Cause.ALLOCATION: "the allocation of its host is over",
     Cause.LEASE: "its lease ran out while no manager was there",
+    Cause.CLOSED: "stopped, as the time that its host has for jobs was over",
     Cause.DECLARED_LOST: "its host was declared lost by a person",
     Cause.ENDED_BY_RULE: "by a rule of the run",
 }

@@ -92,7 +92,7 @@ class Evidence:
         match attempt.cause:
             case Cause.DECLARED_LOST:
                 return attempt.host in self.given_up
-            case Cause.LEASE:
+            case Cause.LEASE | Cause.CLOSED:
                 return True
             case Cause.REBOOT:
                 key = attempt.host, attempt.uid

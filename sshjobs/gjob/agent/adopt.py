@@ -29,6 +29,8 @@ UNLOADED = (127, 255)
 
 #: Ends of what has run, known for certain.
 _WITH_RESULT = ("exited", "signalled", "timed_out", "oom", "cancelled")
+#: Ends that this side has brought about.
+_ASKED_FOR = ("cancelled", "lease", "closed")
 _NEVER = "its runner died before the job was started"
 _NO_ROOM = "its runner had no room for itself: files or memory"
 _LAST_WORDS = "its runner died as it ended: the last of its output may be missing"
@@ -153,7 +155,7 @@ class Adopted:
         if self._status is not None and not self._never_loaded(records):
             status, number = self._status
             return self._finish(self._why or ("exited" if number is None else "signalled"), None, status, number)
-        if self._why in ("cancelled", "lease"):
+        if self._why in _ASKED_FOR:
             return self._finish(self._why, None)
         return self._finish("lost", self._lost())
 
@@ -194,7 +196,7 @@ class Adopted:
 
     def _told(self, record: "dict[str, Any]") -> bytes:
         """Take the end that its own runner wrote; it does not know that we cancelled."""
-        if self._why in ("cancelled", "lease") and record["why"] in ("exited", "signalled"):
+        if self._why in _ASKED_FOR and record["why"] in ("exited", "signalled"):
             record = dict(record, why=self._why)
         return take_end(self.attempt, record)
 

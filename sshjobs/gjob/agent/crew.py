@@ -8,6 +8,7 @@ from . import adopt
 from .attempts import ENDED, QUEUED, RUNNING, Attempt, History, end_text
 from .listener import Listener
 from .loop import READ, WRITE
+from .manners import Ends, Manners
 from .pool import Pool
 from .rubbish import Rubbish
 from .turns import Turns
@@ -48,6 +49,8 @@ class Crew:
         self._rubbish = Rubbish(places)
         self.leases = lease.Leases(lease.Heard(places.lease))
         self._turns = Turns(self.queue, self.leases, pool, share)
+        self.manners = Manners()
+        self._ends = Ends(self.manners, self._all_that_run, self.cancel, self._halt)
         self._next_look = 0.0
         self._fork_at = 0.0
         #: It was said that there are fewer runners than slots.
@@ -139,7 +142,11 @@ class Crew:
                 self.cancel(uid, lease.GRACE, "lease")
 
     def pause(self, uid: str, stop: bool) -> None:
-        """Stop what runs of an attempt, or let it go on."""
+        """Stop what runs of an attempt for a person, or let it go on."""
+        if uid in self.attempts:
+            self._ends.pause(uid, stop)
+
+    def _halt(self, uid: str, stop: bool) -> None:
         attempt = self.attempts.get(uid)
         if attempt is None or attempt.state != RUNNING:
             return
@@ -183,7 +190,10 @@ class Crew:
 
     def works(self) -> bool:
         """True while an attempt waits or runs. What has ended is on the disk, where another agent finds it."""
-        return any(one.state == RUNNING for one in self.attempts.values()) or any(map(self.leases.covers, self.queue))
+        return any(self._all_that_run()) or any(map(self.leases.covers, self.queue))
+
+    def _all_that_run(self) -> "Iterator[str]":
+        return (uid for uid, one in self.attempts.items() if one.state == RUNNING)
 
     @property
     def unused(self) -> bool:
@@ -215,10 +225,10 @@ class Crew:
             due = min(due, self._next_look)
         if self._gpus is not None:
             due = min(due, self._gpus.due(now))
-        if (self.queue and self.pool.free(len(self._adopted)) and self.share.may_try(now)
+        if (self.queue and self.pool.free(len(self._adopted)) and self.manners.why is None and self.share.may_try(now)
                 and self._turns.first() is not None):
             due = min(due, self._fork_at)
-        return due
+        return min(due, self.manners.at)
 
     def act(self, now: float) -> None:
         """Give launches to runners, and look after attempts that have none."""
@@ -229,12 +239,13 @@ class Crew:
             self._look_after_adopted(now)
         if self._gpus is not None:
             self._gpus.act(now)
+        self._ends.see(now)
         self._start_what_can(now)
         self.share.act(now)
 
     def _start_what_can(self, now: float) -> None:
         """Give launches to runners, as far as there is room for them here."""
-        while self.queue and self.pool.free(len(self._adopted)):
+        while self.queue and self.pool.free(len(self._adopted)) and self.manners.look(now):
             if now < self._fork_at or not self.share.may_try(now):
                 return
             found = self._turns.next(now)
@@ -400,6 +411,7 @@ class Crew:
         attempt.state, attempt.stuck = ENDED, []
         hold, attempt.hold = attempt.hold, None
         self.share.drop(hold)
+        self._ends.forget(attempt.uid)
         self.leases.drop(attempt.uid)
         self._adopted.pop(attempt.uid, None)
         self._listener.on_end(attempt)
@@ -416,6 +428,7 @@ class Crew:
         watched.never = never
         self._adopted[attempt.uid] = watched
         self._next_look = 0.0
+        self._ends.found(attempt.uid)
 
     def _mine(self) -> "set[int]":
         return self.helpers.union(self._workers)

@@ -38,6 +38,25 @@ def passing(base: str) -> "dict[str, Any]":
     return {"clock": system.time(), "disk": free}
 
 
+def load() -> "float | None":
+    """Return how many processes have run or waited to, on average over the last minute."""
+    try:
+        return float(files.contents("/proc/loadavg").split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def available() -> "int | None":
+    """Return how many bytes of memory are free for new processes."""
+    try:
+        for line in files.contents("/proc/meminfo").splitlines():
+            if line.startswith(b"MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
 def cores() -> int:
     """Return how many cores we may use: those we are pinned to, less where the cgroup has a quota. At least 1."""
     count = system.cores()

@@ -60,7 +60,7 @@ class Pulse:
         self._read_answer()
         ids, cpu, rss = self._jobs()
         self.at = now + EVERY
-        return {"load": _load(), "memory": _available(), "disk": facts.passing(self._places.base)["disk"],
+        return {"load": facts.load(), "memory": facts.available(), "disk": facts.passing(self._places.base)["disk"],
                 "gpus": self._use, "gpu_memory": self._memory, "ids": ids, "cpu": cpu, "rss": rss}
 
     def _ask(self, program: str) -> bool:
@@ -135,21 +135,3 @@ def _whole(word: str, most: int) -> "int | None":
     """Return a number that nvidia-smi says; None for its "[N/A]"."""
     word = word.strip()
     return min(int(word), most) if word.isdigit() and len(word) < 12 else None
-
-
-def _load() -> "float | None":
-    try:
-        return float(files.contents("/proc/loadavg").split()[0])
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def _available() -> "int | None":
-    """Return how many bytes of memory are free for new processes."""
-    try:
-        for line in files.contents("/proc/meminfo").splitlines():
-            if line.startswith(b"MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None

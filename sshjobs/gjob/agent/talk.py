@@ -56,6 +56,7 @@ class Talk:
             "fence": self._on_fence, "cancel": self._on_cancel, "slots": self._on_slots,
             "share": lambda frame, line, body: crew.share.set(frame["figures"], frame["share"]), "ping": self._on_ping,
             "lease": self._on_lease, "pull": self._on_pull, "get": self._on_get,
+            "manners": lambda frame, line, body: crew.manners.ask(frame),
             "drop": lambda frame, line, body: self._drop(frame["id"]),
             "pause": lambda frame, line, body: crew.pause(frame["id"], True),
             "unpause": lambda frame, line, body: crew.pause(frame["id"], False),
@@ -64,6 +65,7 @@ class Talk:
         }
         self._in_allocation = b"SLURM_JOB_ID" in system.environ()
         crew.leases.new_link()
+        crew.manners.new_link()
 
     def obey(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
         """Do what a frame asks.
@@ -250,6 +252,9 @@ class Talk:
 
     def stream(self, now: float) -> None:
         """Send what is new in the files that are due, one piece each in turn, as long as the link takes it."""
+        told = self._crew.manners.news()
+        if told is not None:
+            self.link.say(t="manner", **told)
         asked = self._crew.leases.ask(now)
         if asked is not None:
             self.link.say(t="lease", at=asked)

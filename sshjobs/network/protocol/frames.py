@@ -85,8 +85,11 @@ ENDS: dict[str, tuple[Outcome, Cause | None]] = {
     "gpu_taken": (Outcome.NEVER_STARTED, Cause.GPU_TAKEN), "gpu_failed": (Outcome.FAILED, Cause.GPU_FAILED),
     "cannot_start": (Outcome.NEVER_STARTED, Cause.CANNOT_START), "no_room": (Outcome.NEVER_STARTED, Cause.NO_ROOM),
     "lost": (Outcome.LOST, Cause.STATUS_UNKNOWN), "lease": (Outcome.LOST, Cause.LEASE),
-    "reboot": (Outcome.LOST, Cause.REBOOT),
+    "reboot": (Outcome.LOST, Cause.REBOOT), "closed": (Outcome.LOST, Cause.CLOSED),
 }
+
+#: Why a host starts no jobs.
+WHY_CLOSED = frozenset(("until", "hours", "away", "load", "memory"))
 
 #: What a host may say: the frames by their type, with all their keys.
 FRAMES: dict[str, dict[str, Field]] = {
@@ -112,6 +115,7 @@ FRAMES: dict[str, dict[str, Field]] = {
     "pong": {"seq": Whole(-1, COUNT.high)},
     "lack": {"shas": Several(Match(re.compile("[0-9a-f]{64}")), _ASKED)},
     "lease": {"at": Real(0, 1e12)},
+    "manner": {"why": Maybe(Word(WHY_CLOSED)), "seconds": Maybe(Real(0, 1e12)), "value": Maybe(Real(0, 1e19))},
     "pulse": {"load": Maybe(Real(0, 1e6)), "memory": _BYTES, "disk": Maybe(SIZE),
               "gpus": Several(_PERCENT, _MOST_GPUS), "gpu_memory": Several(_BYTES, _MOST_GPUS),
               "ids": Several(UID, _MOST_JOBS), "cpu": Several(Real(0, 1e10), _MOST_JOBS),

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from unittest import mock
@@ -316,10 +317,11 @@ CALLS: dict[str, Callable[..., Any]] = {
     "socketpair": socketpair, "listen": listen, "connect": connect, "accept": accept, "poll": poll, "epoll": epoll,
     "widen": widen, "set_blocking": set_blocking, "dup2": dup2, "set_inheritable": nothing,
     "monotonic": lambda: now().machine.monotonic(), "time": lambda: now().machine.clock(),
+    "localtime": time.gmtime,
     "boottime": lambda: now().machine.monotonic(), "sleep": sleep,
 }
 #: Where nothing can go wrong, and nothing is reached that others see.
-_HARMLESS = ("getpid", "getppid", "getuid", "umask", "environ", "hostname", "cores", "monotonic", "time", "boottime", "exit", "open_limit",
+_HARMLESS = ("getpid", "getppid", "getuid", "umask", "environ", "hostname", "cores", "monotonic", "time", "localtime", "boottime", "exit", "open_limit",
              "set_open_limit", "signals_as_usual", "heed_children", "poll", "epoll", "widen", "set_blocking", "sleep")
 
 
