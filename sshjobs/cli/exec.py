@@ -16,6 +16,7 @@ from sshjobs.cli.options import (
     accepts_new_keys,
     hosts_of,
     hosts_option,
+    manners_option,
     network_options,
     output_options,
     results_option,
@@ -61,6 +62,7 @@ class _Exec(click.Command):
 @results_option
 @click.option("--name", metavar="NAME", help="Name of the run.  [default: exec-<n>]")
 @network_options
+@manners_option
 @click.option("-a", "--arg-file", "files_of_values", multiple=True, metavar="FILE",
               help="A file of values, one a line; may be repeated. The same as :::: FILE.")
 @click.option("-0", "--null", "nul", is_flag=True, help="Values that are read end with a NUL byte, not with the line.")

@@ -102,6 +102,22 @@ def network_options(function: _Function) -> _Function:
                              "lines are reached; may be repeated.")(function)
 
 
+def manners_option(function: _Function) -> _Function:
+    """Add ``--manners``, which :func:`hosts_of` heeds."""
+    return click.option("--manners", metavar="WORDS", expose_value=False, callback=_manners,
+                        help="How hosts whose lines say nothing about it want to be treated, such as "
+                             "'max_load=8 only=20:00-08:00'.")(function)
+
+
+def _manners(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    from sshjobs.inputs.manners import read_manners
+
+    try:
+        context.meta[_META + "manners"] = {} if value is None else read_manners(value)
+    except ValueError as error:
+        raise UsageError(f"--manners{error}") from None
+
+
 class _Hosts(click.types.StringParamType):
     """A hosts file or a list of hosts. In the environment there is one of them, whatever blanks it holds."""
 
@@ -141,7 +157,13 @@ def hosts_of(values: Sequence[str]) -> list[Host]:
             not context.meta.get(_META + "clusters")):
         # @GROUP alone chooses from the usual hosts.
         values = (usual, *values)
-    return choose_hosts(values, _hosts_of_clusters)
+    hosts = choose_hosts(values, _hosts_of_clusters)
+    if manners := context.meta.get(_META + "manners"):
+        from sshjobs.inputs.hostfile import load_hosts
+        from sshjobs.inputs.manners import with_manners
+
+        return with_manners(hosts or load_hosts("localhost"), manners)
+    return hosts
 
 
 def _hosts_of_clusters() -> list[Host]:

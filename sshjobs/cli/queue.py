@@ -13,6 +13,7 @@ from sshjobs.cli.options import (
     accepts_new_keys,
     hosts_of,
     hosts_option,
+    manners_option,
     network_options,
     output_options,
     results_option,
@@ -36,6 +37,7 @@ def command() -> None:
 @results_option
 @click.option("--name", metavar="NAME", help="Name of the run.  [default: queue-<n>]")
 @network_options
+@manners_option
 @detach_option
 @output_options
 def start(hosts: tuple[str, ...], results: Path, name: str | None, ssh_config: str | None, transport: str | None,

@@ -17,6 +17,7 @@ from sshjobs.cli.options import (
     give_up_option,
     hosts_of,
     hosts_option,
+    manners_option,
     max_jobs_option,
     network_options,
     output_options,
@@ -44,6 +45,7 @@ def _limit(context: click.Context, parameter: click.Parameter, value: str | None
 @results_option
 @click.option("--name", metavar="NAME", help="Name of the run.  [default: <jobfile's name>-<n>]")
 @network_options
+@manners_option
 @give_up_option
 @click.option("--fail-fast", is_flag=True, help="When a job fails, cancel the others.")
 @click.option("--continue", "earlier", multiple=True, metavar="RUN", shell_complete=candidates.runs,
@@ -134,6 +136,10 @@ def read(jobfile: str, hosts: tuple[str, ...], max_jobs: int) -> tuple[bytes, Gi
         problems.extend(error.problems)
     if problems:
         raise InputError(problems)
+    if given.run_keys.get("manners") is not None:
+        from sshjobs.running.forms import EMBEDDED, with_manners_of
+
+        chosen = with_manners_of(chosen or EMBEDDED, given.run_keys)
     return data, given, chosen
 
 

@@ -102,6 +102,12 @@ def _hosts(row: JobRow, spec: JobSpec, reader: RunReader, summary: Summary, inde
     if not hosts:
         return Wait(WaitsFor.HOST, "the run has no host that it may run on")
     usable = [host for host in hosts if host.state == "up" and not host.host.drained]
+    # By their manners: closed, or open for less time than jobs that wait are likely to take.
+    closed = {host.host.name: host.reason for host in hosts if host.state in ("up", "closed") and host.reason}
+    if len(closed) == len(hosts):
+        more = f"; and {len(closed) - NAMED:,} more hosts" if len(closed) > NAMED else ""
+        told = [f"{name}: {reason}" for name, reason in list(closed.items())[:NAMED]]
+        return Wait(WaitsFor.HOST, "; ".join(told) + more)
     if not usable:
         return Wait(WaitsFor.HOST,
                     "all hosts that it may run on are drained" if all(host.host.drained for host in hosts) else
@@ -118,7 +124,7 @@ def _hosts(row: JobRow, spec: JobSpec, reader: RunReader, summary: Summary, inde
 def _trouble(host: HostRow) -> str:
     if host.host.drained:
         return f"{host.host.name} is drained"
-    return host.reason or "not heard of yet"
+    return f"{host.host.name}: {host.reason}" if host.state == "closed" else host.reason or "not heard of yet"
 
 
 # -- needs -------------------------------------------------------------------------------------------------------------

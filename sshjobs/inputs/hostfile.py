@@ -245,7 +245,7 @@ def _host(name: str, settings: Settings, **more: Any) -> Host:
     return Host(name, slots=settings.slots, python=settings.python, tags=tuple(settings.tags),
                 env=tuple(settings.env.items()), wrap=tuple(settings.wrap or ()), memory=settings.memory,
                 scratch=settings.scratch, counts=tuple(sorted(settings.counts.items())), gpus=settings.gpus,
-                gpu_busy=settings.gpu_busy, share=settings.share or 1.0, **more)
+                gpu_busy=settings.gpu_busy, share=settings.share or 1.0, **settings.manners, **more)
 
 
 def _names(pattern: str) -> list[str]:

@@ -6,9 +6,11 @@ import re
 import shlex
 from collections.abc import Iterator
 from difflib import get_close_matches
+from typing import Any
 
 from sshjobs.errors import UsageError
 from sshjobs.inputs.limits import MAX_WORD
+from sshjobs.inputs.manners import MANNERS, read_manner
 from sshjobs.model.given import MAX_SLOTS
 from sshjobs.model.gpus import checked_selection
 from sshjobs.model.needs import COUNTER, MAX_COUNT, MAX_COUNTERS, OWN_KEYS
@@ -22,9 +24,11 @@ _BLANKS = re.compile(r"[ \t]*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}")
 _PYTHON = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9._/+-]{0,999}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
-_OPTIONS = ("slots", "memory", "scratch", "gpus", "gpu_busy", "count.NAME", "share", "python", "wrap", "env.NAME")
+_OPTIONS = ("slots", "memory", "scratch", "gpus", "gpu_busy", "count.NAME", "share", "python", "wrap", "env.NAME",
+            *MANNERS)
 _ALL = ("there are slots=N, memory=SIZE, scratch=SIZE, gpus=0,1, gpu_busy=SIZE, count.NAME=N, share=0.5, python=PATH, "
-        "wrap=… and env.NAME=…")
+        "wrap=… and env.NAME=…, and for manners max_load=N, min_free=SIZE, only=HH:MM-HH:MM, at_end=WORD, until=DATE "
+        "and nice=N")
 _SHARE = re.compile(r"[01](\.[0-9]{1,6})?|\.[0-9]{1,6}")
 #: Environment variables of this beginning are ours.
 _RESERVED = "SSHJOBS_"
@@ -60,11 +64,13 @@ class Settings:
         self.wrap: list[str] | None = None
         self.env: dict[str, str] = {}
         self.tags: list[str] = []
+        #: How the host wants to be treated: fields of :class:`Host` by name.
+        self.manners: dict[str, Any] = {}
 
     def take(self, word: str, *, tags: bool) -> None:
         """Take one word, as it is written: ``slots=N``, ``memory=SIZE``, ``scratch=SIZE``, ``gpus=0,1``,
-        ``gpu_busy=SIZE``, ``count.NAME=N``, ``share=0.5``, ``python=PATH``, ``wrap="PROGRAM …"``, ``env.NAME=VALUE`` or
-        a tag.
+        ``gpu_busy=SIZE``, ``count.NAME=N``, ``share=0.5``, ``python=PATH``, ``wrap="PROGRAM …"``, ``env.NAME=VALUE``, a
+        manner such as ``max_load=N``, or a tag.
 
         :raises UsageError: none of them
         """
@@ -79,8 +85,11 @@ class Settings:
             near = get_close_matches(key, _OPTIONS, 1)
             hint = f"did you mean {near[0]}=?" if near else _ALL
             raise UsageError(f"unknown option '{short(key)}='", hint=hint)
-        if is_option and getattr(self, key) is not None:
+        if is_option and (key in self.manners or getattr(self, key, None) is not None):
             raise UsageError(f"{key}= is given twice", hint="keep one of them")
+        if is_option and key in MANNERS:
+            self.manners[key] = read_manner(key, _unquoted(value))
+            return
         if key == "slots" and is_option:
             self.slots = number_from(_unquoted(value), "slots", MAX_SLOTS)
         elif key == "gpus" and is_option:

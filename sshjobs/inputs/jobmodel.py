@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 from sshjobs.errors import UsageError
 from sshjobs.inputs.jobnames import check_name
 from sshjobs.inputs.limits import MAX_WORD
+from sshjobs.inputs.manners import read_manners
 from sshjobs.inputs.scalars import describe
 from sshjobs.inputs.timespans import format_duration, parse_duration
 from sshjobs.model import after, outputs, retrying, sent
@@ -128,6 +129,11 @@ def _told(read: Callable[[Any], Any], value: Any) -> Any:
 
 def _limit(value: Any) -> str:
     return str(FailureLimit.of(value))
+
+
+def _manners(value: Any) -> str:
+    read_manners(value)
+    return str(value)
 
 
 def _tries(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
@@ -408,6 +414,9 @@ OnFailure = Annotated[Any, BeforeValidator(partial(_wanted, "on_failure")), _COM
 OnHostLost = Annotated[Any, BeforeValidator(partial(_wanted, "on_host_lost")), _COMMANDS_SCHEMA]
 Notify = Annotated[Any, BeforeValidator(partial(_wanted, "notify")), _ADDRESSES_SCHEMA]
 NotifyText = Annotated[Any, BeforeValidator(partial(_wanted, "notify_text")), WithJsonSchema({"type": "string"})]
+Manners = Annotated[
+    Any, BeforeValidator(partial(_told, _manners)), WithJsonSchema({"type": "string"}),
+]
 
 
 class RunKeys(BaseModel):
@@ -419,6 +428,8 @@ class RunKeys(BaseModel):
         None, description="The run ends when more jobs than that have failed: 10, or 5% of all.")
     setup: Script | None = Field(
         None, description="Lines of a bash script that is run once on each host, before its first job.")
+    manners: Manners | None = Field(
+        None, description="How hosts that say nothing about it want to be treated: max_load=8 only=20:00-08:00.")
     on_done: OnDone | None = Field(
         None, description="A command that is run on this machine when the run is over.")
     on_failure: OnFailure | None = Field(

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+#: What may become of jobs that run when their host's time is over.
+AT_END = ("finish", "stop", "pause")
+
 
 class Login(NamedTuple):
     """Where to log in, as ``[user@]address[:port]`` says it."""
@@ -39,6 +42,12 @@ class Host:
     :ivar slurm: what is asked of Slurm for the allocation that this host is a node of, by its keys
         (:data:`sshjobs.model.allocation.KEYS`); empty for a host that is none
     :ivar share: of what each person has a right to there while others want it too, how much is enough; 1 is all of it
+    :ivar max_load: no job is started while the load of the last minute is above that, ``None`` for whatever it is
+    :ivar min_free: no job is started while fewer bytes of memory are free
+    :ivar only: the minutes of its day, by its own clock, from and until which jobs are started; the second may be less
+    :ivar at_end: what becomes of jobs that run when that time is over: one of :data:`AT_END`; ``None`` is the first
+    :ivar until: seconds since the epoch after which nothing is started there any more, by this machine's clock
+    :ivar nice: what is added to the niceness of jobs there that say nothing about that
     :ivar via: name of the management host that it is reached through, ``None`` for directly
     """
 
@@ -61,6 +70,12 @@ class Host:
     share: float = 1.0
     gpus: tuple[str, ...] | None = None
     gpu_busy: int | None = None
+    max_load: float | None = None
+    min_free: int | None = None
+    only: tuple[int, int] | None = None
+    at_end: str | None = None
+    until: float | None = None
+    nice: int | None = None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Host:
@@ -70,10 +85,11 @@ class Host:
         """
         env = tuple((str(name), str(value)) for name, value in data.get("env", ()))
         counts = tuple((str(name), int(number)) for name, number in data.get("counts", ()))
-        slurm = tuple((str(key), str(value)) for key, value in data.get("slurm", ()))
+        slurm, only = tuple((str(key), str(value)) for key, value in data.get("slurm", ())), data.get("only")
         gpus = data.get("gpus")
         return cls(**{**data, "tags": tuple(data["tags"]), "env": env, "wrap": tuple(data.get("wrap", ())),
-                      "counts": counts, "slurm": slurm, "gpus": None if gpus is None else tuple(map(str, gpus))})
+                      "counts": counts, "slurm": slurm, "gpus": None if gpus is None else tuple(map(str, gpus)),
+                      "only": None if only is None else (int(only[0]), int(only[1]))})
 
     def matches(self, selectors: Sequence[str]) -> bool:
         """Tell whether one of the selectors (a name, a glob or a tag) means this host; none means every host."""

@@ -9,10 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, RunIdentity, Silent, Warned
+    from sshjobs.network.contract import (
+        HostClosed,
+        HostDown,
+        HostUp,
+        NetworkContract,
+        News,
+        RunIdentity,
+        Silent,
+        Warned,
+    )
     from sshjobs.network.network import Network
 
-__all__ = ["HostDown", "HostUp", "Network", "NetworkContract", "News", "RunIdentity", "Silent", "Warned"]
+__all__ = ["HostClosed", "HostDown", "HostUp", "Network", "NetworkContract", "News", "RunIdentity", "Silent", "Warned"]
 
 
 def __getattr__(name: str) -> Any:

@@ -106,6 +106,28 @@ class GpusTold(NamedTuple):
     report: GpuReport
 
 
+class Manner(NamedTuple):
+    """Whether a host starts jobs, by its manners; what is not told any more when its connection breaks.
+
+    :ivar why: it does not, for this: ``until``, ``hours``, ``away``, ``load`` or ``memory``; ``None``: it does
+    :ivar seconds: after which its clock changes that; ``None`` where that is not known
+    :ivar value: its load, or the bytes of memory that are free there, where that is why
+    """
+
+    host: str
+    why: str | None
+    seconds: float | None
+    value: float | None
+
+
+class HostClosed(NamedTuple):
+    """A host starts no jobs by its manners, for now or (``until``) for good; ``kind`` ``None``: it does again."""
+
+    host: str
+    kind: str | None
+    reason: str
+
+
 class Released(NamedTuple):
     """The outputs of these attempts are safe on this side and the host was told so."""
 
@@ -122,6 +144,7 @@ class News:
     :ivar pulses: how hosts fare, the newest of each
     :ivar shared: where jobs wait for what others hold, the newest of each host
     :ivar gpus: what hosts told of their GPUs, the newest of each
+    :ivar manners: what hosts say of whether they start jobs, the newest of each
     :ivar collected: jobs that run no more, and whose files are on their way
     :ivar fetched: attempts that had ended before, and whose output is complete only now
     :ivar released: attempts whose outputs were synced and given up by their hosts
@@ -134,11 +157,12 @@ class News:
     pulses: dict[str, dict[str, Any]] = field(default_factory=dict)
     shared: dict[str, Shared] = field(default_factory=dict)
     gpus: dict[str, GpuReport] = field(default_factory=dict)
+    manners: dict[str, Manner] = field(default_factory=dict)
     fetched: list[Attempt] = field(default_factory=list)
     collected: list[Job] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.jobs or self.hosts or self.released or self.fetched or self.collected)
+        return bool(self.jobs or self.hosts or self.released or self.fetched or self.collected or self.manners)
 
 
 def never() -> bool:
@@ -262,6 +286,10 @@ class NetworkContract(ABC):
     @abstractmethod
     def ask_gpus(self, host: str) -> None:
         """Ask a host how its GPUs are, if it can be reached; the answer comes as news within seconds."""
+
+    @abstractmethod
+    def set_manners(self, host: Host) -> None:
+        """Have a host start and end jobs as its fields say from now on."""
 
     @abstractmethod
     def release(self, attempts: Sequence[Attempt]) -> None:

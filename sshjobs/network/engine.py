@@ -11,6 +11,7 @@ from typing import Any
 
 from sshjobs.errors import LocalError
 from sshjobs.model.host import Host
+from sshjobs.network.clock import SYSTEM, Clock
 from sshjobs.network.contract import HERE, RunIdentity, Warned, never
 from sshjobs.network.handshakes import Handshakes
 from sshjobs.network.loops import LoopRunner
@@ -40,11 +41,12 @@ class Engine:
     :param directory: what to sync before hosts give up their copies
     :param given: the names of entries whose files other jobs are given; it may grow
     :param hurry: as for :meth:`sshjobs.network.contract.NetworkContract.open`
+    :param clock: of the manager
     """
 
     def __init__(self, runner: LoopRunner, files: OutputFiles, hosts: Iterable[Host],
                  transport_of: Callable[[Host], Transport], slots: Callable[[Host], int | None], run: RunIdentity,
-                 directory: Path, given: Collection[str] = (), *, hurry: bool = False):
+                 directory: Path, given: Collection[str] = (), clock: Clock = SYSTEM, *, hurry: bool = False):
         self._runner, self._loop = runner, runner.loop
         self._directory = directory
         self._batch: list[Any] = []
@@ -60,7 +62,7 @@ class Engine:
         handshakes = Handshakes(transport_of, lambda: len(self._sessions))
 
         shared = Shared(run, self._outputs, Staging(), self._emit, handshakes, runner.chance, self._supervisor,
-                        self._trouble, given, hurry)
+                        self._trouble, given, hurry, clock)
 
         def session(host: Host) -> HostSession:
             return HostSession(host, transport_of(host), slots(host), shared)
@@ -132,6 +134,10 @@ class Engine:
     def ask_gpus(self, host: str) -> None:
         """Ask a host how its GPUs are."""
         self._call(lambda: self._sessions[host].ask_gpus())
+
+    def set_manners(self, host: Host) -> None:
+        """Have a host start and end jobs as it is described from now on."""
+        self._call(lambda: self._sessions[host.name].set_manners(host))
 
     def release(self, attempts: Sequence[tuple[str, str]]) -> None:
         """Sync what has come of these (host, uid), then let the hosts forget them."""

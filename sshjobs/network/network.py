@@ -145,7 +145,7 @@ class Network(NetworkContract):
         self._paths, self._run = paths, run
         self._files.hold(paths.jobs)
         engine = Engine(self._new_runner(), self._files, self.hosts.values(), self._transport_of, self._slots_of, run,
-                        paths.root, self._given, hurry=hurry)
+                        paths.root, self._given, self.clock, hurry=hurry)
         for job in self._adopted_jobs:
             self._adopted.extend(self._records.adopt(job, paths))
         engine.start(self._adopted, self._boots)
@@ -234,6 +234,10 @@ class Network(NetworkContract):
 
     def ask_gpus(self, host: str) -> None:
         self._opened()[0].ask_gpus(host)
+
+    def set_manners(self, host: Host) -> None:
+        self.hosts[host.name] = host
+        self._opened()[0].set_manners(host)
 
     def release(self, attempts: Sequence[Attempt]) -> None:
         failpoints.reach("before_release")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sshjobs.errors import SshjobsError, UsageError
 from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.inputs.jobpaths import PathChecker, same_place
+from sshjobs.inputs.manners import read_manners, with_manners
 from sshjobs.inputs.source import read_input
 from sshjobs.model.given import LONGEST_S, MAX_SLOTS, check, check_each, check_number, check_path, check_texts, wrong
 from sshjobs.model.host import Host
@@ -81,11 +82,15 @@ def _specs(jobs: Iterable[JobSpec]) -> list[JobSpec]:
         raise UsageError(error.what, hint="give the path of a jobfile, a Builder, or [JobSpec('echo hi')]") from None
 
 
-def hosts_from(hosts: str | Path | Sequence[str | Host] | None) -> list[Host]:
+def hosts_from(hosts: str | Path | Sequence[str | Host] | None,
+               run_keys: Mapping[str, Any] | None = None) -> list[Host]:
     """Return hosts given in any of the forms that the API takes.
 
+    :param run_keys: what a jobfile says of the run as a whole: it may name manners of its hosts
     :raises UsageError: they cannot be understood
     """
+    if run_keys:
+        return with_manners_of(hosts_from(hosts), run_keys)
     if hosts is None:
         return EMBEDDED
     if isinstance(hosts, (str, PathLike)):
@@ -93,6 +98,12 @@ def hosts_from(hosts: str | Path | Sequence[str | Host] | None) -> list[Host]:
         return load_hosts(str(hosts))
     check("hosts", hosts, str, list, tuple)
     return [host for one in hosts for host in ([one] if isinstance(one, Host) else load_hosts([one]))]
+
+
+def with_manners_of(hosts: Sequence[Host], run_keys: Mapping[str, Any]) -> list[Host]:
+    """Return hosts with the manners that a jobfile names, where they say nothing about them."""
+    manners = run_keys.get("manners")
+    return list(hosts) if manners is None else with_manners(hosts, read_manners(manners))
 
 
 def runs_from(results: Path, runs: Any) -> list[RunPaths]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sshjobs.model.spec import Job
-from sshjobs.network.contract import HostDown, HostUp, Silent, Warned
+from sshjobs.network.contract import HostClosed, HostDown, HostUp, Silent, Warned
 
 
 class Hooks:
@@ -29,5 +29,5 @@ class Hooks:
     def handle_act(self, event: dict[str, Any]) -> None:
         """Called for what a person had done to the run, with an event of docs/cli.md."""
 
-    def handle_host(self, event: HostUp | HostDown | Warned | Silent) -> None:
+    def handle_host(self, event: HostUp | HostDown | HostClosed | Warned | Silent) -> None:
         """Called for whatever happens to a host."""

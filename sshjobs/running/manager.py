@@ -214,6 +214,7 @@ class Manager(Endings):
     def turn(self) -> None:
         """Launch what fits, handle what happened and what follows from it: what ProcessJobs does until the end."""
         self._end_waiting()
+        self.hosts.manners.look()
         while not self._stopping and self.LaunchJob() is not None:
             pass
         for canary in () if self._stopping else self.hosts.quarantine.canaries(self.clock.monotonic()):
@@ -416,11 +417,13 @@ class Manager(Endings):
             for job in hopeless:
                 self.schedule.add(job)
             raise NoHostError("no host could be used, so nothing was run",
-                              why="; ".join(trouble for trouble in self.hosts.watch.trouble.values() if trouble),
+                              why="; ".join([*filter(None, self.hosts.watch.trouble.values()),
+                                              *self.hosts.manners.over.values()]),
                               hint=f"mend one, then: sshjobs resume {self.paths.name}")
         for job, names in hosts.items():
-            self._finish(job, Outcome.SKIPPED, self.hosts.watch.why_hopeless(names) if (near := nearest[job]) is None
-                         else no_host_has(needs_next(job), *near))
+            why = self.hosts.watch.why_hopeless(names, self.hosts.manners.over)
+            near = nearest[job]
+            self._finish(job, Outcome.SKIPPED, why if near is None else no_host_has(needs_next(job), *near))
 
     def _tell_stuck(self, jobs: Sequence[Job]) -> None:
         """Note why jobs wait, where no host has what they need and one may join; say it once, of the first."""

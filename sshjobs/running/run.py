@@ -151,8 +151,8 @@ class Run:
                       fail_fast=fail_fast, stays_open=stays_open, accept_new_host_keys=accept_new_host_keys,
                       max_failures=max_failures, setup=setup, listener=listener,
                       **({} if stem is None else {"stem": stem}))
-        given, chosen, earlier = jobs_from(jobs), hosts_from(hosts), runs_from(Path(results), continue_from)
-        made: Future[Run] = Future()
+        given, earlier = jobs_from(jobs), runs_from(Path(results), continue_from)
+        chosen, made = hosts_from(hosts, given.run_keys), Future[Run]()
 
         def make() -> Run:
             return cls.create(given.specs, chosen, results=Path(results), name=name, stem=stem or given.stem,

@@ -10,8 +10,9 @@ from sshjobs.model.host import Host
 from sshjobs.model.sharing import waits_for
 from sshjobs.model.spec import Job
 from sshjobs.network.clock import Clock
-from sshjobs.network.contract import HostDown, HostUp, NetworkContract, News, Shared, Silent, Warned
+from sshjobs.network.contract import HostClosed, HostDown, HostUp, NetworkContract, News, Shared, Silent, Warned
 from sshjobs.running.gpuwatch import GpuWatch
+from sshjobs.running.manners import HostManners
 from sshjobs.running.setups import Setups
 from sshjobs.scheduling.hostwatch import HostWatch
 from sshjobs.scheduling.placement import Placement
@@ -34,15 +35,18 @@ class RunHosts:
     :ivar quarantine: which of them fail jobs
     :ivar placement: which jobs are on them
     :ivar gpus: which GPUs they have
+    :ivar manners: which of them take no jobs at present
     :ivar leaving: those that leave the run as soon as nothing of it runs there
     """
 
     def __init__(self, network: NetworkContract, schedule: Schedule, store: RunStore,
-                 tell: Callable[[HostUp | HostDown | Warned | Silent], None]):
+                 tell: Callable[[HostUp | HostDown | HostClosed | Warned | Silent], None]):
         self._network, self._schedule, self._store, self._tell = network, schedule, store, tell
         self._clock: Clock = network.clock
         self.watch, self.placement = HostWatch(network.hosts), Placement(schedule)
         self.quarantine = Quarantine(schedule, network.hosts, self._tell_health)
+        self.manners = HostManners(network, schedule, store, tell,
+                                   lambda host: self.ask_back(self.placement.unstarted(host)), self.quarantine.why)
         self.leaving: set[str] = set()
         self.gpus = GpuWatch(network, schedule, lambda host, words: tell(Warned(host, words)))
         #: What hosts need before their first job.
@@ -69,6 +73,8 @@ class RunHosts:
             self._take_shared(shared)
         # A host that was removed may still send a warning.
         for event in (one for one in news.hosts if isinstance(one, Warned) or one.host in self._network.hosts):
+            if isinstance(event, HostUp):
+                self.manners.up(event.host, event.facts.get("until"))
             match event:
                 case HostUp(name) | HostDown(name) if self.setups is not None and name in self.setups.failed:
                     continue
@@ -79,6 +85,8 @@ class RunHosts:
                 case Silent(name, silence):
                     self._store.set_silence(name, None if silence is None else self._clock.time() - silence)
             self._tell(event)
+        for said in news.manners.values():
+            self.manners.take(said)
 
     def _take_pulses(self, pulses: dict[str, dict[str, Any]]) -> None:
         """Note how hosts fare. It is written with whatever else is, or by itself after a while."""
@@ -134,20 +142,25 @@ class RunHosts:
         self._schedule.host_up(name, slots, facts.get("memory"), facts.get("disk"))
         self.gpus.up(name, facts)
         self._store.set_host(name, "up", facts=facts, since=self._clock.time())
+        self.manners.stand(name)
         if twin is not None:
             self._tell(Warned(name, twin))
 
     def _tell_health(self, host: str, usable: bool, words: str) -> None:
-        self._store.set_host(host, "up" if usable else "quarantined", None if usable else words,
-                             since=self._clock.time())
+        if host not in self.manners:
+            self._store.set_host(host, "up" if usable else "quarantined", None if usable else words,
+                                 since=self._clock.time())
         self._tell(Warned(host, words))
 
     def look_within(self) -> float | None:
-        """Return after how many seconds :meth:`leases_over` is to be asked again, or pulses are to be committed;
-        ``None``: after the next event."""
+        """Return after how many seconds :meth:`leases_over` is to be asked again, pulses are to be committed, or a host
+        is to be given back; ``None``: after the next event."""
+        soon = [] if (within := self.manners.within()) is None else [within]
         if self._pulses:
-            return max(0.0, min(LEASE_LOOK, self._pulses_due - self._clock.monotonic()))
-        return None if self._lease_look is None else LEASE_LOOK
+            soon.append(max(0.0, self._pulses_due - self._clock.monotonic()))
+        if self._pulses or self._lease_look is not None:
+            soon.append(LEASE_LOOK)
+        return min(soon, default=None)
 
     def proved_over(self) -> list[tuple[Job, str]]:
         """Return the jobs that are proved to be over because their hosts are, each once, with why."""
@@ -184,6 +197,7 @@ class RunHosts:
         self.watch.add(host.name)
         self.quarantine.add(host.name)
         self._schedule.add_host(host)
+        self.manners.lend(host)
         if self.setups is not None:
             self.setups.add([host.name])
 
@@ -220,6 +234,11 @@ class RunHosts:
         self._network.set_slots(host.name, slots)
         self._schedule.set_slots(host.name, slots)
 
+    def set_until(self, host: Host) -> None:
+        """Use a host until another time than before, which its field ``until`` tells."""
+        self._network.set_manners(host)
+        self.manners.lend(host)
+
     def ask_back(self, jobs: Iterable[Job]) -> None:
         """Take back from their hosts the jobs that have not started there."""
         for job in self.placement.ask_back(jobs):
@@ -236,6 +255,7 @@ class RunHosts:
             self.leaving.discard(host)
             self._schedule.remove_host(host)
             self.quarantine.remove(host)
+            self.manners.forget(host)
             if self.setups is not None:
                 self.setups.remove(host)
             self._network.remove_host(host)

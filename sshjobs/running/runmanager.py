@@ -9,7 +9,7 @@ from typing import Any
 from sshjobs.errors import RunTimeoutError
 from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_FREE, STATE_UNKNOWN
-from sshjobs.network import HostDown, HostUp, NetworkContract, Silent, Warned
+from sshjobs.network import HostClosed, HostDown, HostUp, NetworkContract, Silent, Warned
 from sshjobs.running.manager import Manager
 from sshjobs.running.tally import Tally
 from sshjobs.scheduling.retries import launched_with
@@ -130,7 +130,7 @@ class RunManager(Manager):
     def handle_act(self, event: Event) -> None:
         self.listener(event)
 
-    def handle_host(self, event: HostUp | HostDown | Warned | Silent) -> None:
+    def handle_host(self, event: HostUp | HostDown | HostClosed | Warned | Silent) -> None:
         match event:
             case HostUp(host, facts):
                 self.listener({"event": "host", "host": host, "state": "up", "facts": facts,
@@ -138,6 +138,11 @@ class RunManager(Manager):
             case HostDown(host, error):
                 self.listener({"event": "host", "host": host, "state": "blocked" if error.lasting else "away",
                                "kind": error.kind, "reason": str(error)})
+            case HostClosed(host, None):
+                self.listener({"event": "host", "host": host, "state": "up", "facts": {},
+                               "slots": self.schedule.hosts.slots(host)})
+            case HostClosed(host, kind, reason):
+                self.listener({"event": "host", "host": host, "state": "closed", "kind": kind, "reason": reason})
             case Silent(host, seconds):
                 self.listener({"event": "silent", "host": host, "seconds": seconds})
             case Warned(host, message):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sshjobs.errors import HostError
@@ -79,10 +79,13 @@ class HostWatch:
         """Tell whether nothing is known against a host."""
         return not self.trouble[host]
 
-    def why_hopeless(self, names: Sequence[str]) -> str:
-        """Say why a job cannot run whose hosts are these, none of which can be used."""
+    def why_hopeless(self, names: Sequence[str], over: Mapping[str, str]) -> str:
+        """Say why a job cannot run whose hosts are these, none of which can be used.
+
+        :param over: hosts that are not going to be used again, with why
+        """
         if not names:
             return "no host that it may run on is left in the run"
-        if len(names) == 1 and (trouble := self.trouble.get(names[0])):
+        if len(names) == 1 and (trouble := self.trouble.get(names[0]) or over.get(names[0])):
             return trouble
         return f"no host that it may run on can be used: {', '.join(names)}"

@@ -68,6 +68,10 @@ class Quarantine:
         """Tell whether it is shown that a host fails jobs which pass elsewhere."""
         return self._health.reason(host) is not None
 
+    def why(self, host: str) -> str | None:
+        """Return why a host is in quarantine, ``None`` where it is not."""
+        return self._health.reason(host)
+
     def _look(self, host: str) -> _Look:
         health = self._health
         return _Look(host, health.is_suspect(host), health.reason(host) is not None, health.full(host) is not None)

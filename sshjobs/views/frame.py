@@ -31,7 +31,7 @@ TIME = 11
 #: Below so many columns lines have no host; from so many on they have words that are known by their colours too.
 NARROW, WITH_WORDS = 36, 50
 _STYLES = {STATE_DONE: "green", STATE_ERROR: "red", STATE_BUSY: "yellow", STATE_UNKNOWN: "magenta", STATE_FREE: "dim"}
-_HOST_ORDER = {"blocked": 0, "away": 1, "connecting": 2, "up": 3}
+_HOST_ORDER = {"blocked": 0, "away": 1, "closed": 2, "connecting": 3, "up": 4}
 
 
 class Frame:

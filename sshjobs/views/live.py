@@ -38,7 +38,8 @@ _LATE = 0.05
 _GIVES_WAY_S = 1.0
 #: States of a run that is over.
 ENDED = ("done", "failed", "cancelled")
-_STYLES = {"up": "green", "away": "magenta", "blocked": "red", "warn": "yellow", "stop": "bold yellow"}
+_STYLES = {"up": "green", "away": "magenta", "closed": "magenta", "blocked": "red", "warn": "yellow",
+           "stop": "bold yellow"}
 
 
 class LiveView(View):

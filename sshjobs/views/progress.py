@@ -138,7 +138,7 @@ class Progress:
 
     def waits_for(self) -> str:
         """Say what the run waits for, in a few words."""
-        troubled = [host for host in self.hosts.values() if host.state in ("away", "blocked")]
+        troubled = [host for host in self.hosts.values() if host.state in ("away", "blocked", "closed")]
         if self.live:
             first = next(iter(self.live.values()))
             more = f" and {len(self.live) - 1:,} more" if len(self.live) > 1 else ""

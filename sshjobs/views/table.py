@@ -60,9 +60,10 @@ class Table:
         if summary.options.get("paused") and not _is_over(summary):
             self._line(f"nothing is launched, paused by a person; to launch again: sshjobs unpause {self._word}")
         for row in self._reader.hosts():
-            if row.state in ("away", "blocked") and not _is_over(summary):
+            if row.state in ("away", "blocked", "closed") and not _is_over(summary):
                 since = f" since {wording.clock(row.since, self._now)}" if row.since else ""
-                self._line(f"host {row.state}{since}: {row.reason}")
+                name = "" if (row.reason or "").startswith(f"{row.host.name}:") else f"{row.host.name}: "
+                self._line(f"host {row.state}{since}: {name}{row.reason}")
             elif row.state == "up" and row.reason and not _is_over(summary):
                 self._line(f"host {row.reason}")
 

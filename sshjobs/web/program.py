@@ -11,7 +11,7 @@ from typing import Any
 
 from sshjobs.errors import SshjobsError, UsageError
 from sshjobs.model.spec import Job
-from sshjobs.network.contract import HostDown, HostUp, Silent, Warned
+from sshjobs.network.contract import HostClosed, HostDown, HostUp, Silent, Warned
 from sshjobs.running.manager import Manager
 from sshjobs.running.requests import Target, carry_out
 from sshjobs.running.run import REQUEST_TIMEOUT, Run
@@ -23,7 +23,8 @@ from sshjobs.web.sources import Sources
 StatusCallback = Callable[[str, str | None, Job | None], None]
 
 
-_HOST_WORDS: dict[type, str] = {HostUp: "up", HostDown: "down", Warned: "warned", Silent: "silent"}
+_HOST_WORDS: dict[type, str] = {HostUp: "up", HostDown: "down", HostClosed: "closed", Warned: "warned",
+                                Silent: "silent"}
 
 
 class HTTPServer:
@@ -125,7 +126,7 @@ def _chain(manager: Manager, tell: StatusCallback) -> Callable[[], None]:
         if telling:
             tell(job.state, job.host, job)
 
-    def handle_host(event: HostUp | HostDown | Warned | Silent) -> None:
+    def handle_host(event: HostUp | HostDown | HostClosed | Warned | Silent) -> None:
         host(event)
         if telling:
             tell(_HOST_WORDS[type(event)], event.host, None)

@@ -149,9 +149,11 @@ ROWS = [
     Row("write h1,h2 or node[01-16]", lambda: load_hosts("h1,,h2"), lambda: [load_hosts("h1,h2"), load_hosts("node[01-16]")]),
     Row("keep one of them", hosts("n[1-2]\nn1\n"), hosts("n[1-2]\nn3\n")),
     Row("did you mean {}=?", hosts("h1 slot=2\n"), hosts("h1 slots=2\n")),
-    Row("there are slots=N, memory=SIZE, scratch=SIZE, gpus=0,1, gpu_busy=SIZE, count.NAME=N, share=0.5, python=PATH, wrap=… and env.NAME=…",
+    Row("there are slots=N, memory=SIZE, scratch=SIZE, gpus=0,1, gpu_busy=SIZE, count.NAME=N, share=0.5, python=PATH, wrap=… and env.NAME=…, "
+        "and for manners max_load=N, min_free=SIZE, only=HH:MM-HH:MM, at_end=WORD, until=DATE and nice=N",
         hosts("h1 zzz=2\n"),
-        hosts("h1 slots=2 memory=64G scratch=1T gpus=0,1 gpu_busy=1G count.license=2 python=/usr/bin/python3 wrap=nice env.A=1\n")),
+        hosts("h1 slots=2 memory=64G scratch=1T gpus=0,1 gpu_busy=1G count.license=2 python=/usr/bin/python3 wrap=nice env.A=1 max_load=8 "
+              "min_free=8G only=20:00-08:00 at_end=stop until=2100-01-01T00:00 nice=5\n")),
     Row("write count.license=2", hosts("h1 count.2=1\n"), hosts("h1 count.license=2\n")),
     Row("write {}=…", hosts("h1 count.memory=1\n"), hosts("h1 memory=1G\n")),
     Row("call it by another name", hosts("h1 count.cpus=1\n"), hosts("h1 count.cards=1\n")),

@@ -134,6 +134,8 @@ def test_selectors_find_hosts_by_name_glob_and_tag():
 
 
 ALLOWED = "letters, digits, '.', '_' and '-' are allowed"
+OPTIONS = ("there are slots=N, memory=SIZE, scratch=SIZE, gpus=0,1, gpu_busy=SIZE, count.NAME=N, share=0.5, python=PATH, wrap=… and env.NAME=…, "
+           "and for manners max_load=N, min_free=SIZE, only=HH:MM-HH:MM, at_end=WORD, until=DATE and nice=N")
 MISTAKES = [
     ("h1,h1", "1:4: host 'h1' is named twice (first on column 1); keep one of them"),
     ("h[1-3],h2", "1:8: host 'h2' is named twice (first on column 1); keep one of them"),
@@ -168,7 +170,7 @@ MISTAKES = [
     ("h gpus=", "1:3: gpus= names none; write gpus=0,1, or gpus=0 for none"),
     ("h gpus=none gpus=0", "1:13: gpus= is given twice; keep one of them"),
     ("h gpu_busy=500", "1:3: gpu_busy must be at least 1M, got 500 bytes; write a unit: 512M or 4G"),
-    ("h zzz=1", "1:3: unknown option 'zzz='; there are slots=N, memory=SIZE, scratch=SIZE, gpus=0,1, gpu_busy=SIZE, count.NAME=N, share=0.5, python=PATH, wrap=… and env.NAME=…"),
+    ("h zzz=1", f"1:3: unknown option 'zzz='; {OPTIONS}"),
     ("h python=a/b", "1:3: python= cannot be the relative path 'a/b'; write the whole path"),
     ("h python=", "1:3: python= cannot be ''; write python3.11 or /opt/bin/python3"),
     ("h python=-c", "1:3: python= cannot be '-c'; write python3.11 or /opt/bin/python3"),
@@ -219,7 +221,7 @@ def test_all_mistakes_of_a_file_come_in_one_go(file):
         """)
     assert said(path) == [
         f"{path}:2:4: slots must be a number from 1 to 4096, got '0'",
-        f"{path}:2:12: unknown option 'zz='; there are slots=N, memory=SIZE, scratch=SIZE, gpus=0,1, gpu_busy=SIZE, count.NAME=N, share=0.5, python=PATH, wrap=… and env.NAME=…",
+        f"{path}:2:12: unknown option 'zz='; {OPTIONS}",
         f"{path}:3:1: host 'h1' is named twice (first on line 1); keep one of them",
         f"{path}:4:1: 'a;b' holds ';', which no host name may; {ALLOWED}",
         f"{path}:4:5: a port must be a number from 1 to 65535, got '0'",

@@ -15,11 +15,13 @@ from sshjobs.inputs.jobmodel import JobEntry
 DOCS = Path(__file__).parents[2] / "docs"
 JOBFILE_PAGE = (DOCS / "jobfile.md").read_text()
 HOSTS_PAGE = (DOCS / "hosts.md").read_text()
+MANNERS_PAGE = (DOCS / "manners.md").read_text()
 
 
 def blocks(info: str) -> list[str]:
-    """Every fenced block of both pages with this first line."""
-    return re.findall(rf"^```{re.escape(info)}\n(.*?)^```$", JOBFILE_PAGE + HOSTS_PAGE, re.MULTILINE | re.DOTALL)
+    """Every fenced block of the pages with this first line."""
+    pages = JOBFILE_PAGE + HOSTS_PAGE + MANNERS_PAGE
+    return re.findall(rf"^```{re.escape(info)}\n(.*?)^```$", pages, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -51,15 +53,16 @@ def test_every_hosts_file_on_the_pages_loads(text):
 
 
 def test_the_mistakes_on_the_pages_are_those_that_are_told(here):
-    (jobs,), (hosts,) = blocks("yaml jobfile wrong"), blocks("text hosts wrong")
-    of_jobs, of_hosts = blocks("text mistakes")
+    (jobs,), wrong = blocks("yaml jobfile wrong"), blocks("text hosts wrong")
+    of_jobs, *of_hosts = blocks("text mistakes")
     with pytest.raises(InputError) as caught:
         load_jobfile("jobs.yaml", jobs.encode())
     assert str(caught.value).replace(str(here), "/home/me") == of_jobs.rstrip()
-    (here / "hosts.txt").write_text(hosts)
-    with pytest.raises(InputError) as caught:
-        load_hosts("hosts.txt")
-    assert str(caught.value) == of_hosts.rstrip()
+    for hosts, told in zip(wrong, of_hosts, strict=True):
+        (here / "hosts.txt").write_text(hosts)
+        with pytest.raises(InputError) as caught:
+            load_hosts("hosts.txt")
+        assert str(caught.value) == told.rstrip()
 
 
 @pytest.mark.parametrize(

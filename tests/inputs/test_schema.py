@@ -17,7 +17,7 @@ def test_the_schema_names_its_draft_and_is_json():
 
 def test_every_key_is_described_and_no_other_is_allowed():
     schema = jobfile_schema()
-    assert set(schema["properties"]) == {"defaults", "jobs", "max_failures", "setup", *KEYS}
+    assert set(schema["properties"]) == {"defaults", "jobs", "manners", "max_failures", "setup", *KEYS}
     assert schema["required"] == ["jobs"]
     for model in (Settings, JobEntry, DefaultsEntry):
         part = schema["$defs"][model.__name__]

@@ -21,7 +21,7 @@ from sshjobs.model.host import Host
 from sshjobs.model.needs import Needs, needs_of
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import FINAL_STATES
-from sshjobs.network.contract import HostDown, HostUp, Silent, Warned
+from sshjobs.network.contract import HostClosed, HostDown, HostUp, Silent, Warned
 from sshjobs.running.housekeeping import LeavesWaiting
 from sshjobs.running.manager import Manager
 from sshjobs.running.requests import Data
@@ -248,11 +248,11 @@ class Play:
         manager.stays_open = not self.healed
         self._watch_store(manager)
 
-    def _hear(self, event: HostUp | HostDown | Warned | Silent) -> None:
+    def _hear(self, event: HostUp | HostDown | HostClosed | Warned | Silent) -> None:
         if isinstance(event, HostUp | HostDown):
             self.judge.heard(event)
         if not isinstance(event, HostUp | Silent):
-            what = event.error if isinstance(event, HostDown) else event.message
+            what = event.message if isinstance(event, Warned) else event.error if isinstance(event, HostDown) else event.kind
             self.say(f"manager hears of {event.host}: {what}")
 
     def identity(self) -> ManagerIdentity:

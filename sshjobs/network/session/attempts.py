@@ -159,7 +159,7 @@ def launch_spec(spec: JobSpec, host: Host | None = None) -> dict[str, Any]:
     """Return what a launch frame says of a spec, and nothing of what goes without saying; its files are added when
     they are known.
 
-    :param host: adds its variables, and its ``wrap`` where the spec says nothing about that
+    :param host: adds its variables, and its ``wrap`` and ``nice`` where the spec says nothing about that
     """
     keys: dict[str, Any] = {"argv": spec.argv} if spec.argv else {
         "script": "".join(f"{line}\n" for line in spec.cmds), "strict": spec.strict, "login": spec.login}
@@ -172,6 +172,8 @@ def launch_spec(spec: JobSpec, host: Host | None = None) -> dict[str, Any]:
         keys["env"] = {**dict(host.env), **keys.get("env", {})}
     if host is not None and host.wrap and spec.wrap is None:
         keys["wrap"] = list(host.wrap)
+    if host is not None and host.nice and not spec.nice:
+        keys["nice"] = host.nice
     if not keys.get("wrap") or spec.call is not None:
         # A function is forked from a process that runs already.
         keys.pop("wrap", None)

@@ -13,12 +13,14 @@ from sshjobs.errors import HostError, ProtocolError, SshjobsError
 from sshjobs.model.gpus import BUSY_FROM, Gpu, GpuReport
 from sshjobs.model.host import Host
 from sshjobs.model.sharing import Holder
-from sshjobs.network.contract import GpusTold, Pulse, RoundTrip, RunIdentity, Shared, Warned
+from sshjobs.network.clock import SYSTEM, Clock
+from sshjobs.network.contract import GpusTold, Manner, Pulse, RoundTrip, RunIdentity, Shared, Warned
 from sshjobs.network.protocol import frames
 from sshjobs.network.protocol import link as words
 from sshjobs.network.session.attempts import LiveAttempt, launch_spec, never_started
 from sshjobs.network.session.backoff import Backoff
 from sshjobs.network.session.book import Emit, HostBook, Item
+from sshjobs.network.session.manners import has_manners, manners_of
 from sshjobs.network.session.upload import MARK, Upload
 from sshjobs.network.staging.inputs import Manifest
 
@@ -49,7 +51,8 @@ class Dialog:
 
     :param say: takes what is to be said to the host, in order
     :param emit: takes each event for the manager
-    :param machine: what its launches say beside what jobs say
+    :param machine: what its launches say beside what jobs say, and how it wants to be treated
+    :param clock: by which hosts are given back
     :ivar backoff: when to connect again
     :ivar slots: how many jobs the host takes at a time, ``None`` for as many as it has cores
     :ivar upload: what brings inputs over the connection that there is
@@ -59,8 +62,10 @@ class Dialog:
     """
 
     def __init__(self, host: str, run: RunIdentity, book: HostBook, say: Callable[[Item], None], emit: Emit,
-                 slots: int | None, machine: Host | None = None):
-        self._machine = machine
+                 slots: int | None, machine: Host | None = None, clock: Clock = SYSTEM):
+        self._machine, self._clock = machine, clock
+        #: The host was told of some.
+        self._had_manners = False
         self.book, self.slots = book, slots
         self.on_gone: Callable[[int, int, int], None] | None = None
         self.cleared = self.answers = 0
@@ -112,7 +117,9 @@ class Dialog:
             case words.Welcome(facts):
                 if self.book.open:
                     raise ProtocolError("a second welcome")
+                # Before any launch.
                 self._say_share()
+                self._say_manners()
                 self.book.welcome(facts)
                 if self.slots is not None and self.slots != self._slots_said:
                     self.set_slots(self.slots)
@@ -156,6 +163,8 @@ class Dialog:
             self._emit(Shared(self._host, keys["slots"], tuple(Holder(**one) for one in keys["who"])))
         elif kind == "gpus":
             self._take_gpus(keys)
+        elif kind == "manner":
+            self._emit(Manner(self._host, keys["why"], keys["seconds"], keys["value"]))
         elif kind == "stuck":
             self._warn(self._stuck(keys["id"], keys["pids"]))
         elif kind == "clearing":
@@ -263,6 +272,19 @@ class Dialog:
         """Ask how the GPUs of the host are, if it listens."""
         if self.book.open:
             self._say(lambda link: link.say("gpus"))
+
+    def set_manners(self, host: Host) -> None:
+        """Have the host start and end jobs as it is described, now and with every later connection."""
+        self._machine = host
+        if self.book.open:
+            self._say_manners()
+
+    def _say_manners(self) -> None:
+        if self._machine is None or not (has_manners(self._machine) or self._had_manners):
+            return
+        self._had_manners = True
+        manners = manners_of(self._machine, self._clock.time())
+        self._say(lambda link: link.say("manners", **manners))
 
     def is_wanted(self, attempt: LiveAttempt) -> bool:
         """Tell whether a launch that waited to be worded is still to be sent."""

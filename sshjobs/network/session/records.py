@@ -20,6 +20,7 @@ from sshjobs.network.contract import (
     GpusTold,
     HostDown,
     HostUp,
+    Manner,
     News,
     Pulse,
     Released,
@@ -174,6 +175,8 @@ class Records:
                     news.released.append(attempt)
             case HostUp() | HostDown():
                 self._note_host(event, changed)
+                # What was said over an earlier connection.
+                news.manners.pop(event.host, None)
                 news.hosts.append(event)
             case Warned() | Silent():
                 news.hosts.append(event)
@@ -181,6 +184,8 @@ class Records:
                 news.round_trips[event.host] = event.seconds
             case GpusTold():
                 news.gpus[event.host] = event.report
+            case Manner():
+                news.manners[event.host] = event
             case Pulse():
                 news.pulses[event.host] = event.told
             case Shared():

@@ -49,7 +49,7 @@ class HostSession:
     def __init__(self, host: Host, transport: Transport, slots: int | None, shared: Shared):
         self.host = host
         self.book = HostBook(host.name, shared.outputs, shared.emit, self._say, shared.given)
-        self._dialog = Dialog(host.name, shared.run, self.book, self._say, shared.emit, slots, host)
+        self._dialog = Dialog(host.name, shared.run, self.book, self._say, shared.emit, slots, host, shared.clock)
         self._run = shared.run
         self.transport, self._staging, self._emit = transport, shared.staging, shared.emit
         self._handshakes, self._random, self._hurry = shared.handshakes, shared.chance, shared.hurry
@@ -73,6 +73,10 @@ class HostSession:
     def ask_gpus(self) -> None:
         """Ask how the GPUs of the host are, if it can be reached."""
         self._dialog.ask_gpus()
+
+    def set_manners(self, host: Host) -> None:
+        """Have the host start and end jobs as it is described from now on."""
+        self._dialog.set_manners(host)
 
     def _say(self, item: Item) -> None:
         self._todo.append(item)

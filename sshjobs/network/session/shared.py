@@ -6,6 +6,7 @@ import random
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from sshjobs.network.clock import SYSTEM, Clock
 from sshjobs.network.contract import RunIdentity
 from sshjobs.network.handshakes import Handshakes
 from sshjobs.network.session.book import Emit
@@ -27,6 +28,7 @@ class Shared:
     :ivar trouble: waits for this machine where it cannot do its part
     :ivar given: the names of entries whose files other jobs are given; it grows
     :ivar hurry: every host will have work, so that agents begin before they are spoken to
+    :ivar clock: of the manager
     """
 
     run: RunIdentity
@@ -39,3 +41,4 @@ class Shared:
     trouble: LocalTrouble
     given: Collection[str] = ()
     hurry: bool = False
+    clock: Clock = SYSTEM

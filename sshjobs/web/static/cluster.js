@@ -7,7 +7,7 @@ import { Table } from "./table.js";
 import { html, useState } from "./vendor/preact-htm.js";
 import { count, none, size, span, when } from "./words.js";
 
-const STATES = { up: "up", away: "away", blocked: "cannot be used", silent: "silent" };
+const STATES = { up: "up", away: "away", blocked: "cannot be used", closed: "takes no jobs", silent: "silent" };
 
 /** How much is free, and of how much: one unit is said once. */
 function free(part, whole) {
