@@ -4,6 +4,9 @@ Where our own cgroup was given to us (``Delegate=`` of a unit, or a directory th
 child of it, and so its jobs are born there: no job costs anything more. It counts once agent and runner are both dead,
 when a process that wiped its environment and left its parents could be found by nothing else. Outside our own
 cgroup nothing is written, no controller is switched on, and where anything is in the way there is none of this.
+
+Where a cgroup that was given to us, ours or one above it, hands the memory controller on, the cgroups of runners are
+made there, and beside each one in which the runner starts jobs that say how much memory they need: see :mod:`memory`.
 """
 
 import os
@@ -16,21 +19,55 @@ if MYPY:
 
 _PREFIX = "sshjobs-"
 _XATTRS = ("user.delegate", "trusted.delegate")
+#: What stands behind the name of a runner's cgroup in that of the one for its jobs with a limit.
+_LIMITED = "-m"
+#: So many cgroups above ours are looked at.
+_MOST_ABOVE = 16
 
 
-def delegated() -> "str | None":
-    """Return the directory of our own cgroup, if it was given to us; ``None`` where not, or where it cannot be told."""
+def own() -> "str | None":
+    """Return the directory of our own cgroup; ``None`` where it cannot be told."""
     try:
         lines = os.fsdecode(files.contents("/proc/self/cgroup")).splitlines()
         paths = [line[3:] for line in lines if line.startswith("0::")]
         if not paths or paths[0] == "/" or "/.." in paths[0]:
             return None
-        directory = _directory(paths[0])
-        if directory is None or not system.access(directory + "/cgroup.procs", os.W_OK):
-            return None
-        return directory if _is_ours(directory) else None
+        return _directory(paths[0])
     except (OSError, ValueError):
         return None
+
+
+def delegated() -> "str | None":
+    """Return the directory of our own cgroup, if it was given to us; ``None`` where not, or where it cannot be told."""
+    directory = own()
+    return directory if directory is not None and _is_given(directory) else None
+
+
+def _is_given(directory: str) -> bool:
+    try:
+        return system.access(directory + "/cgroup.procs", os.W_OK) and _is_ours(directory)
+    except (OSError, ValueError):
+        return False
+
+
+def _home() -> "str | None":
+    """Return the directory in which cgroups of runners are made: the nearest of ours and those above it that was given
+    to us and hands the memory controller on; else our own, if it was given to us."""
+    mine = directory = own()
+    for _ in range(_MOST_ABOVE):
+        if directory is None or len(directory) <= 1:
+            break
+        if _hands_memory_on(directory) and _is_given(directory):
+            return directory
+        directory = os.path.dirname(directory)
+    return mine if mine is not None and _is_given(mine) else None
+
+
+def _hands_memory_on(directory: str) -> bool:
+    try:
+        return b"memory" in files.contents(directory + "/cgroup.subtree_control").split()
+    except (OSError, ValueError):
+        return False
 
 
 def _directory(path: str) -> "str | None":
@@ -65,7 +102,7 @@ def enter(places: "Places", start: int) -> "str | None":
 
     :param start: when this process started: with its pid it is a name that is never used again
     """
-    parent = delegated()
+    parent = _home()
     if parent is None:
         return None
     path = "%s/%s%d-%d" % (parent, _tag(places), system.getpid(), start)
@@ -99,46 +136,85 @@ def pids(path: "str | None") -> "list[int]":
     """
     if path is None or not _is_child(path):
         return []
-    try:
-        # 0 stands for a process that this pid namespace does not see.
-        return [int(word) for word in files.contents(path + "/cgroup.procs").split() if word != b"0"]
-    except OSError as error:
-        if room.passes(error):
-            raise
-        return []
+    found: "list[int]" = []
+    for one in (path, path + _LIMITED):
+        try:
+            # 0 stands for a process that this pid namespace does not see.
+            found += [int(word) for word in files.contents(one + "/cgroup.procs").split() if word != b"0"]
+        except OSError as error:
+            if room.passes(error):
+                raise
+    return found
 
 
 def kill(path: "str | None") -> None:
     """End at once all that is in the cgroup of a runner that is dead; where the kernel is too old for that, nothing."""
-    if path is not None and _is_child(path):
+    for one in (path, path + _LIMITED) if path is not None and _is_child(path) else ():
         try:
-            _write(path + "/cgroup.kill", b"1")
+            _write(one + "/cgroup.kill", b"1")
         except OSError:
             pass
 
 
-def leave(path: "str | None") -> None:
-    """Move this process, a runner, back and remove its cgroup, if its last job has left nothing there."""
-    if path is not None:
+def leave(path: "str | None", back: "str | None") -> None:
+    """Move this process, a runner, back and remove its cgroup, if its last job has left nothing there.
+
+    :param back: the cgroup that it was in before
+    """
+    if path is not None and back is not None:
         try:
-            _write(os.path.dirname(path) + "/cgroup.procs", b"%d" % system.getpid())
+            _write(back + "/cgroup.procs", b"%d" % system.getpid())
         except OSError:
             return
         remove(path)
 
 
 def remove(path: "str | None") -> None:
-    """Remove the cgroup of a runner, if nothing is left in it."""
-    if path is not None:
+    """Remove the cgroups of a runner, if nothing is left in them."""
+    for one in (path, path + _LIMITED) if path is not None else ():
         try:
-            system.rmdir(path)
-        except OSError:  # what a job was allowed to leave is still there
+            system.rmdir(one)
+        except OSError:  # what a job was allowed to leave is still there, or it never was
             pass
+
+
+def limited(path: str, size: int) -> int:
+    """Have a cgroup beside that of a runner in which no more than so many bytes of memory can be taken; return a
+    descriptor: a process that writes 0 to it is in there.
+
+    :raises OSError: it cannot be had
+    """
+    one = path + _LIMITED
+    try:
+        system.mkdir(one, 0o755)
+    except FileExistsError:  # of the job before
+        pass
+    # What is left over is not swapped out: it would be slow, and never end.
+    for name, data, must in (("memory.swap.max", b"0", False), ("memory.oom.group", b"1", False),
+                             ("memory.max", b"%d" % size, True)):
+        try:
+            _write("%s/%s" % (one, name), data)
+        except OSError:  # a kernel without that, or without swap
+            if must:
+                raise
+    return system.open(one + "/cgroup.procs", os.O_WRONLY)
+
+
+def kills(path: str) -> int:
+    """Return how often the kernel has killed in there for want of memory.
+
+    :raises OSError: it does not tell
+    """
+    for line in files.contents(path + _LIMITED + "/memory.events").splitlines():
+        name, _, value = line.partition(b" ")
+        if name == b"oom_kill" and value.isdigit():
+            return int(value)
+    return 0
 
 
 def clean_up(places: "Places") -> None:
     """Remove what runners of this run have left of theirs in our own cgroup."""
-    parent = delegated()
+    parent = _home()
     if parent is not None:
         try:
             names = system.listdir(parent)
@@ -146,7 +222,10 @@ def clean_up(places: "Places") -> None:
             return
         for name in names:
             if name.startswith(_tag(places)):
-                remove(parent + "/" + name)
+                try:
+                    system.rmdir(parent + "/" + name)
+                except OSError:  # what a job was allowed to leave is still there
+                    pass
 
 
 def _write(path: str, data: bytes) -> None:

@@ -14,6 +14,11 @@ class Watch:
         self._sources = [source for source in _sources() if _count(*source) is not None][:1]
         self._last = self._now()
 
+    @property
+    def tells(self) -> bool:
+        """Whether there is a counter that would tell."""
+        return bool(self._sources)
+
     def struck(self) -> bool:
         """True when something near us was killed for want of memory since the last look."""
         before, self._last = self._last, self._now()

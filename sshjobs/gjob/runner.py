@@ -6,7 +6,7 @@ It hangs on nobody: when the agent is gone it finishes its job, writes the end i
 import os
 import select
 
-from . import cgroup, files, lease, oom, procs, result, room, start, system
+from . import cgroup, files, lease, memory, oom, procs, result, room, start, system
 from . import journal as journal_
 from . import pipes as pipes_
 from .job import Job
@@ -57,8 +57,10 @@ class Runner:
         me = procs.look(self._pid)
         self._claim = ',"runner":%d,"rstart":%d,"boot":"%s"' % (self._pid, me.start if me else 0, procs.identity())
         # After a look at whose memory counts: the child cgroup has no counters of its own.
-        self._oom = oom.Watch()
+        watch = oom.Watch()
+        self._was_in = cgroup.own()
         self._cgroup = cgroup.enter(places, me.start if me else 0)
+        self._memory = memory.Limit(self._cgroup, watch)
         if self._cgroup is not None:
             self._claim += ',"cgroup":%s' % dumps([self._cgroup])[1:-1]
         # Before any claim: by this it is known of a directory without a record whether its maker may live.
@@ -92,7 +94,7 @@ class Runner:
         while not self._journal.retry():
             system.sleep(RETRY_INTERVAL)
         self._starter.end()
-        cgroup.leave(self._cgroup)
+        cgroup.leave(self._cgroup, self._was_in)
         board.forget(self._hold)  # where the agent is dead nobody else does it
 
     # -- one job ---------------------------------------------------------------------------------------------------
@@ -115,7 +117,8 @@ class Runner:
             self._see_through(job)
             if job.pipes is not None:
                 self._empty(job, job.pipes)
-            msg = lease.words(job.lease) if job.why == "lease" and job.lease is not None else None
+            msg = lease.words(job.lease) if job.why == "lease" and job.lease is not None else self._memory.words(
+                job.why or "exited", job.signal, job.rss)
             self._end(job, job.why or "exited", msg, self._size(job, 1, outputs), self._size(job, 2, outputs))
         except lease.RanOut as error:
             self._end(job, "fenced", str(error), 0, 0)
@@ -209,6 +212,7 @@ class Runner:
         if not self._journal.append(claim.encode("ascii")):
             raise start.StartError(room.words(self._journal.trouble, self._places.root), start.NO_ROOM)
         self._starter.hurried = lambda: self._is_to_end(job)
+        self._starter.first = self._memory.begin(job.launch["spec"])
         job.pid = self._starter.start(job.launch, out, err)
         board.note_job(self._hold, job.pid, 0)
         job.started_at = system.time()
@@ -283,7 +287,7 @@ class Runner:
                 job.signal = info.si_status
             # A script ends by a status where a command of it was killed: 128 and the signal.
             killed = signal.SIGKILL in (job.signal, (job.status or 0) - 128)
-            if job.why is None and killed and self._oom.struck():
+            if job.why is None and killed and self._memory.struck():
                 job.why = "oom"
             elif job.why is None and job.signal is not None:
                 job.why = "signalled"

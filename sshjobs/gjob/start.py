@@ -55,6 +55,8 @@ class Starter:
         #: Whether what is forked twice becomes our child, so that calls may be forked from a fork server; and that one.
         self.forks_calls = False
         self._server: "ForkServer | None" = None
+        #: What the process of the next job does before all else, as in :attr:`Start.before`.
+        self.first: "list[tuple[str, Any]]" = []
         #: Tells whether what takes long is not to be waited for any longer.
         self.hurried: "Callable[[], bool]" = lambda: False
         #: Where programs were found, by name and PATH.
@@ -74,6 +76,7 @@ class Starter:
             self._place_files(self._files(spec), home)
             env = self._env(launch)
             start = Start(self._argv(launch["id"], spec, env), env)
+            start.before += self.first
             for key in spec:
                 if key in CHANGES:
                     CHANGES[key](start, spec[key])

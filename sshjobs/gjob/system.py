@@ -231,7 +231,7 @@ def spawn(program: bytes, argv: "list[bytes]", env: "dict[bytes, bytes]", files:
 
     :param files: its standard input, output and error
     :param before: what its process does before it becomes the program: functions of ``os`` by name, each with an
-        argument. One that the system refuses is passed over, as ``nice`` below zero for anybody but root
+        argument, or several. One that the system refuses is passed over, as ``nice`` below zero for anybody but root
     :raises OSError: no process came to be
     :raises ValueError: no process can have such arguments
     """
@@ -262,7 +262,7 @@ def _popen(program: bytes, argv: "list[bytes]", env: "dict[bytes, bytes]", files
 def _prepare(before: "list[tuple[str, Any]]") -> None:
     for name, value in before:
         try:
-            getattr(os, name)(value)
+            getattr(os, name)(*(value if isinstance(value, tuple) else (value,)))
         except OSError:  # below zero nice is for root
             pass
 

@@ -3,7 +3,7 @@
 import errno
 import os
 
-from .. import files, room, system, wire
+from .. import cgroup, files, room, system, wire
 from ..sharing import rules
 from ..sharing.share import Share
 from . import facts, logout, succession
@@ -59,6 +59,8 @@ class Agent(Listener):
         self._resumed = bool(system.listdir(places.journals))
         self._history = History(places)
         self._history.after_a_kill = killed
+        for path in self._history.cgroups:  # of those that died with their jobs; in others something is left
+            cgroup.remove(path)
         self._blobs = Blobs(places, kept=hello["root"] is None)
         if self._history.here not in self._history.boots:
             self._blobs.forget_all()

@@ -175,6 +175,8 @@ class History:
         self.released = UidSet()
         #: Those of the released ones whose directories stay here.
         self.kept: "set[str]" = set()
+        #: Those of runners of earlier agents, perhaps with what still runs in them.
+        self.cgroups: "set[str]" = set()
         #: By uid: the records of it by their kind.
         self.records: "dict[str, dict[str, dict[str, Any]]]" = {}
         #: Runners of earlier agents, as (pid, start), that may still be at work.
@@ -235,6 +237,8 @@ class History:
             self.epoch = max(self.epoch, item["epoch"])
             self.boots.add(item["boot"])
         elif kind == "runner":
+            if item.get("cgroup"):
+                self.cgroups.add(item["cgroup"])
             if item["boot"] == self.here:
                 self._runners.add((item["runner"], item["rstart"]))
         elif item["id"] not in self.released:
