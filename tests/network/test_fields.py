@@ -26,6 +26,7 @@ ENDS: dict[tuple[str, str], tuple[float, float]] = {
     ("whole", "i"): (0, 999), ("pong", "seq"): (-1, 2**53),
     ("lease", "at"): (0, 10**12), ("pulse", "load"): (0, 10**6), ("pulse", "memory"): MEMORY, ("pulse", "disk"): SIZE,
     ("pulse", "gpus"): (0, 100), ("pulse", "gpu_memory"): MEMORY, ("pulse", "cpu"): (0, 10**10), ("pulse", "rss"): (0, 2**50),
+    ("manner", "seconds"): (0, 10**12), ("manner", "value"): MEMORY,
     ("clearing", "pieces"): COUNT, ("gone", "processes"): COUNT, ("gone", "files"): COUNT,
     ("gone", "kept"): COUNT,
 }

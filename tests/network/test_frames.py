@@ -43,6 +43,7 @@ GOOD: dict[str, dict[str, Any]] = {
               "ids": [ID], "cpu": [1.5], "rss": [4096]},
     "gpus": {"units": [{"uuid": "MIG-GPU-1/7/0", "label": "0:1", "name": "MIG 1g.5gb", "memory": 1 << 30, "used": None, "whole": False,
                         "by": None, "trouble": None}], "trouble": None},
+    "manner": {"why": "load", "seconds": 3600.0, "value": 9.5},
     "clearing": {"pieces": 5},
     "gone": {"processes": 0, "files": 0, "kept": 1},
     "error": {"msg": "m"},

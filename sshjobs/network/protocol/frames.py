@@ -115,7 +115,7 @@ FRAMES: dict[str, dict[str, Field]] = {
     "pong": {"seq": Whole(-1, COUNT.high)},
     "lack": {"shas": Several(Match(re.compile("[0-9a-f]{64}")), _ASKED)},
     "lease": {"at": Real(0, 1e12)},
-    "manner": {"why": Maybe(Word(WHY_CLOSED)), "seconds": Maybe(Real(0, 1e12)), "value": Maybe(Real(0, 1e19))},
+    "manner": {"why": Maybe(Word(WHY_CLOSED)), "seconds": Maybe(Real(0, 1e12)), "value": Maybe(Real(0, MEMORY.high))},
     "pulse": {"load": Maybe(Real(0, 1e6)), "memory": _BYTES, "disk": Maybe(SIZE),
               "gpus": Several(_PERCENT, _MOST_GPUS), "gpu_memory": Several(_BYTES, _MOST_GPUS),
               "ids": Several(UID, _MOST_JOBS), "cpu": Several(Real(0, 1e10), _MOST_JOBS),
