@@ -37,7 +37,7 @@ class Live:
 class HostView:
     """What is known of a host.
 
-    :ivar state: ``connecting``, ``up``, ``away`` or ``blocked``
+    :ivar state: ``connecting``, ``up``, ``away``, ``closed`` or ``blocked``
     :ivar running: jobs that were seen to begin there; ``launched`` those that were sent ahead of that
     :ivar done: jobs that succeeded there while we watched; ``failed`` those that ended otherwise
     :ivar drained: nothing more starts there

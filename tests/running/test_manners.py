@@ -11,7 +11,7 @@ import pytest
 from sshjobs.errors import EXIT_USAGE, HostError
 from sshjobs.model.causes import Cause
 from sshjobs.model.host import Host
-from sshjobs.model.spec import Attempt, Job, JobSpec
+from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_ERROR, Outcome
 from sshjobs.network.contract import HostClosed, HostDown, HostUp, Manner, News
 from sshjobs.scheduling.verdict import judge
@@ -160,7 +160,7 @@ def test_what_goes_on_when_its_host_opens_again_need_not_be_over_before(scene: P
 def test_what_was_stopped_at_the_end_is_run_again_and_counts_for_nothing() -> None:
     job = Job(JobSpec(["true"], host_retries=0))
     for _ in range(20):
-        attempt: Attempt = job.new_attempt("a", "token")
+        attempt = job.new_attempt("a", "token")
         attempt.state, attempt.outcome, attempt.cause = STATE_ERROR, Outcome.LOST, Cause.CLOSED
         verdict = judge(job, cancelled=False)
         assert verdict.again
