@@ -106,7 +106,8 @@ def _hosts(row: JobRow, spec: JobSpec, reader: RunReader, summary: Summary, inde
     closed = {host.host.name: host.reason for host in hosts if host.state in ("up", "closed") and host.reason}
     if len(closed) == len(hosts):
         more = f"; and {len(closed) - NAMED:,} more hosts" if len(closed) > NAMED else ""
-        told = [f"{name}: {reason}" for name, reason in list(closed.items())[:NAMED]]
+        told = [str(reason) if str(reason).startswith(name) else f"{name}: {reason}"
+                for name, reason in list(closed.items())[:NAMED]]
         return Wait(WaitsFor.HOST, "; ".join(told) + more)
     if not usable:
         return Wait(WaitsFor.HOST,

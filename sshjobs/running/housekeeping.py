@@ -15,7 +15,7 @@ from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_BUSY, STATE_FREE, STATE_UNKNOWN, STATES
 from sshjobs.model.telling import Notice, Telling
 from sshjobs.network.clock import Clock
-from sshjobs.network.contract import HERE, HostDown, HostUp, NetworkContract, RunIdentity, Silent, Warned
+from sshjobs.network.contract import HERE, HostClosed, HostDown, HostUp, NetworkContract, RunIdentity, Silent, Warned
 from sshjobs.running.books import Books
 from sshjobs.running.diskwatch import DiskWatch
 from sshjobs.running.hooks import Hooks
@@ -115,7 +115,7 @@ class Housekeeping(Hooks):
         self.teller = Teller(self.paths, self.store, self.clock, telling=Telling.from_dict(telling), waiting=waiting,
                              complain=lambda text: self.handle_host(Warned(HERE, text)), wake=self.network.wake)
 
-    def _hear_of_host(self, event: HostUp | HostDown | Warned | Silent) -> None:
+    def _hear_of_host(self, event: HostUp | HostDown | HostClosed | Warned | Silent) -> None:
         self.teller.hear(event)
         self.handle_host(event)
 

@@ -142,7 +142,7 @@ class HostManners:
         (self._late.add if late else self._late.discard)(name)
         if name in self._network.hosts and name not in self.over and self._standing(name) is None:
             closes = at_clock(self._closing.get(name, 0.0), self._clock.time())
-            words = f"it takes jobs until {closes}, and none of those that wait is likely to be over by then"
+            words = f"{name} takes jobs until {closes}, and none of those that wait is likely to be over by then"
             self._store.set_host(name, "up", words if late else None, since=self._clock.time())
 
     def _end(self, host: Host, until: float) -> None:

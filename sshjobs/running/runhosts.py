@@ -107,6 +107,7 @@ class RunHosts:
         self._schedule.hosts.note_shared(name, told.slots)
         words = None if told.slots is None else f"{name} {waits_for(told.holders)}"
         self._store.set_host(name, "up", words, since=self._clock.time())
+        self.manners.stand(name)
         if words is not None and name not in self._told_shared:
             self._told_shared.add(name)
             self._tell(Warned(name, words.removeprefix(f"{name} ")))

@@ -18,7 +18,7 @@ from sshjobs.errors import printable
 from sshjobs.model.spec import Job
 from sshjobs.model.telling import MOST_NAMES, Notice, Telling
 from sshjobs.network.clock import SYSTEM, Clock
-from sshjobs.network.contract import HostDown, HostUp, Silent, Warned
+from sshjobs.network.contract import HostClosed, HostDown, HostUp, Silent, Warned
 from sshjobs.running.courier import deliver
 from sshjobs.store import ManagerIdentity, RunReader, RunStore, Summary
 from sshjobs.store.rundir import RunPaths
@@ -82,7 +82,7 @@ class Teller:
             self._open[recipient] = notice
             self._note(notice)
 
-    def hear(self, event: HostUp | HostDown | Warned | Silent) -> None:
+    def hear(self, event: HostUp | HostDown | HostClosed | Warned | Silent) -> None:
         """Take note of what happened to a host, where anybody wants to hear of that."""
         if not self._telling.recipients.get("host_lost"):
             return
