@@ -414,9 +414,7 @@ OnFailure = Annotated[Any, BeforeValidator(partial(_wanted, "on_failure")), _COM
 OnHostLost = Annotated[Any, BeforeValidator(partial(_wanted, "on_host_lost")), _COMMANDS_SCHEMA]
 Notify = Annotated[Any, BeforeValidator(partial(_wanted, "notify")), _ADDRESSES_SCHEMA]
 NotifyText = Annotated[Any, BeforeValidator(partial(_wanted, "notify_text")), WithJsonSchema({"type": "string"})]
-Manners = Annotated[
-    Any, BeforeValidator(partial(_told, _manners)), WithJsonSchema({"type": "string"}),
-]
+Manners = Annotated[Any, BeforeValidator(partial(_told, _manners)), WithJsonSchema({"type": "string"})]
 
 
 class RunKeys(BaseModel):

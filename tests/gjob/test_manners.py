@@ -297,8 +297,8 @@ def test_the_owner_and_the_end_of_the_loan_count(clock: Clock) -> None:
 
 
 def test_what_runs_is_stopped_once_and_what_is_found_to_run_later_too() -> None:
-    manners, done, runs = SimpleNamespace(ending=None, at_end="finish", at=1e9), list[Any](), ["1.1", "2.1"]
-    ends = Ends(manners, lambda: runs, lambda *told: done.append(told), lambda *told: done.append(told))  # type: ignore[arg-type]
+    manners, done, runs = SimpleNamespace(ending=None, at_end="finish", at=1e9), list[Any](), {uid: SimpleNamespace(state="running") for uid in ("1.1", "2.1")}
+    ends = Ends(manners, runs, lambda *told: done.append(told), lambda *told: done.append(told))  # type: ignore[arg-type]
     ends.see(1.0)
     assert done == []
     manners.ending = manners.at_end = "stop"

@@ -4,7 +4,7 @@ import os
 
 from .. import cgroup, lease, procs, room, system, wire
 from ..light import signal
-from . import adopt
+from . import adopt, parting
 from .attempts import ENDED, QUEUED, RUNNING, Attempt, History, end_text
 from .listener import Listener
 from .loop import READ, WRITE
@@ -23,8 +23,8 @@ if MYPY:
     from .loop import Loop
     from .pool import Worker
 
-#: Seconds until a runner that could not be forked is tried again; that idle ones have to exit when the run is over.
-FORK_RETRY, DISMISSED_WITHIN = 1.0, 1.0
+#: Seconds until a runner that could not be forked is tried again.
+FORK_RETRY = 1.0
 
 
 class Crew:
@@ -50,7 +50,7 @@ class Crew:
         self.leases = lease.Leases(lease.Heard(places.lease))
         self._turns = Turns(self.queue, self.leases, pool, share)
         self.manners = Manners()
-        self._ends = Ends(self.manners, self._all_that_run, self.cancel, self._halt)
+        self.ends = Ends(self.manners, self.attempts, self.cancel, self._halt)
         self._next_look = 0.0
         self._fork_at = 0.0
         #: It was said that there are fewer runners than slots.
@@ -141,11 +141,6 @@ class Crew:
             elif self.attempts[uid].state == RUNNING:
                 self.cancel(uid, lease.GRACE, "lease")
 
-    def pause(self, uid: str, stop: bool) -> None:
-        """Stop what runs of an attempt for a person, or let it go on."""
-        if uid in self.attempts:
-            self._ends.pause(uid, stop)
-
     def _halt(self, uid: str, stop: bool) -> None:
         attempt = self.attempts.get(uid)
         if attempt is None or attempt.state != RUNNING:
@@ -170,30 +165,19 @@ class Crew:
         """End all runners, which have nothing to do; return how many processes there are besides them."""
         for pid in list(self.helpers):
             self.end_helper(pid)
-        found = procs.table()
-        # What is below a runner that has nothing is its fork server, which goes with it.
-        mine = self._mine().union(proc.pid for proc in procs.descendants(found, self._mine()))
-        left = [proc for proc in procs.descendants(found, [system.getpid()]) if proc.pid not in mine and not proc.dead]
+        left = parting.dismiss(self._mine(), self._hang_up)
+        cgroup.clean_up(self._places)
+        self.share.leave()
+        return left
+
+    def _hang_up(self) -> None:
         for worker in list(self._workers.values()):
             self._loop.forget(worker.sock.fileno())
             worker.sock.close()
-        deadline, pause = system.monotonic() + DISMISSED_WITHIN, 0.0005
-        while system.monotonic() < deadline and any(map(procs.runs, mine)):
-            system.sleep(pause)
-            pause = min(2 * pause, 0.005)
-        for pid in filter(procs.runs, mine):
-            if pid in found:  # it has nothing, and is not to be there after the end was told
-                procs.send(found[pid], signal.SIGKILL)
-        cgroup.clean_up(self._places)
-        self.share.leave()
-        return len(left)
 
     def works(self) -> bool:
         """True while an attempt waits or runs. What has ended is on the disk, where another agent finds it."""
-        return any(self._all_that_run()) or any(map(self.leases.covers, self.queue))
-
-    def _all_that_run(self) -> "Iterator[str]":
-        return (uid for uid, one in self.attempts.items() if one.state == RUNNING)
+        return any(one.state == RUNNING for one in self.attempts.values()) or any(map(self.leases.covers, self.queue))
 
     @property
     def unused(self) -> bool:
@@ -239,7 +223,7 @@ class Crew:
             self._look_after_adopted(now)
         if self._gpus is not None:
             self._gpus.act(now)
-        self._ends.see(now)
+        self.ends.see(now)
         self._start_what_can(now)
         self.share.act(now)
 
@@ -411,7 +395,7 @@ class Crew:
         attempt.state, attempt.stuck = ENDED, []
         hold, attempt.hold = attempt.hold, None
         self.share.drop(hold)
-        self._ends.forget(attempt.uid)
+        self.ends.forget(attempt.uid)
         self.leases.drop(attempt.uid)
         self._adopted.pop(attempt.uid, None)
         self._listener.on_end(attempt)
@@ -428,7 +412,7 @@ class Crew:
         watched.never = never
         self._adopted[attempt.uid] = watched
         self._next_look = 0.0
-        self._ends.found(attempt.uid)
+        self.ends.found(attempt.uid)
 
     def _mine(self) -> "set[int]":
         return self.helpers.union(self._workers)

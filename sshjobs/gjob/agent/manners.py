@@ -7,10 +7,13 @@ import os
 
 from .. import lease, system
 from . import facts
+from .attempts import RUNNING
 
 MYPY = False
 if MYPY:
-    from typing import Any, Callable, Iterable
+    from typing import Any, Callable, Mapping
+
+    from .attempts import Attempt
 
 #: Seconds for which a look at load and memory is good; after which a host that is closed for what may pass at any
 #: moment is looked at again; after which any is: clocks are set, and a machine that has slept has missed its timers.
@@ -132,14 +135,14 @@ def _of_the_day(only: "list[int]") -> "tuple[bool, float]":
 class Ends:
     """What is done to jobs that run when their host's time is over, and when it begins again.
 
-    :param running: returns the attempts that run
+    :param attempts: all that are known, by their uid
     :param end: ends an attempt: with what grace, and why
     :param halt: stops what runs of an attempt, or lets it go on
     """
 
-    def __init__(self, manners: Manners, running: "Callable[[], Iterable[str]]",
+    def __init__(self, manners: Manners, attempts: "Mapping[str, Attempt]",
                  end: "Callable[[str, float, str], None]", halt: "Callable[[str, bool], None]"):
-        self._manners, self._running, self._end, self._halt = manners, running, end, halt
+        self._manners, self._attempts, self._end, self._halt = manners, attempts, end, halt
         #: What was done last, and what was to be done at the end then: jobs may have been stopped by an earlier agent.
         self._done: "str | None" = None
         self._at_end = ""
@@ -155,7 +158,7 @@ class Ends:
             self._manners.look(now)
         ending, at_end = self._manners.ending, self._manners.at_end
         if ending != self._done or at_end != self._at_end:
-            for uid in list(self._running()):
+            for uid in [uid for uid, one in self._attempts.items() if one.state == RUNNING]:
                 self._see_to(uid, ending, at_end)
             self._done, self._at_end = ending, at_end
 
@@ -166,6 +169,8 @@ class Ends:
 
     def pause(self, uid: str, stop: bool) -> None:
         """Stop an attempt for a person, or let it go on, where its host's time is over as soon as that begins."""
+        if uid not in self._attempts:
+            return
         (self._paused.add if stop else self._paused.discard)(uid)
         if stop or self._done != "pause":
             self._halt(uid, stop)

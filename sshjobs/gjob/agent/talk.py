@@ -58,8 +58,8 @@ class Talk:
             "lease": self._on_lease, "pull": self._on_pull, "get": self._on_get,
             "manners": lambda frame, line, body: crew.manners.ask(frame),
             "drop": lambda frame, line, body: self._drop(frame["id"]),
-            "pause": lambda frame, line, body: crew.pause(frame["id"], True),
-            "unpause": lambda frame, line, body: crew.pause(frame["id"], False),
+            "pause": lambda frame, line, body: crew.ends.pause(frame["id"], True),
+            "unpause": lambda frame, line, body: crew.ends.pause(frame["id"], False),
             "gpus": lambda frame, line, body: crew.gpus().look(),
             "bye": lambda frame, line, body: bye(),
         }
