@@ -122,7 +122,7 @@ def test_a_foreground_queue_shows_what_is_added_and_ctrl_c_leaves_it_to_be_resum
     (["add", "--name", "a/b", "--", "true"], "a/b: name: a job's name cannot hold '/': it names a directory"),
     (["add", "q2", "--", "true"], "results: there is no run q2; did you mean q"),
     (["retry"], "nothing was named to try again; for all that failed: sshjobs retry q --failed"),
-    (["retry", "sim-9", "--failed"], "name jobs or say --failed, not both; for all that failed: sshjobs retry q"),
+    (["retry", "sim-9", "--failed"], "name jobs or causes, or say --failed, not both; for all that failed: sshjobs retry q"),
     (["retry", "sim-9"], "q: no job is called 'sim-9'; did you mean sim-"),
     (["pause", "sim-9"], "q: no job is called 'sim-9'; did you mean sim-"),
     (["hosts", "drain"], "no host was named; write: sshjobs hosts drain q HOST"),
