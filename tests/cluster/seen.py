@@ -28,7 +28,8 @@ def left_on(lab: BaseLab) -> dict[str, list[Any]]:
     """What hosts have in the home of the user, in /tmp and as processes of the user, but for shells of sshd."""
     found = {}
     for host in lab.hosts:
-        files = host.run(["sh", "-c", "find /home /tmp /var/tmp ~lab -xdev -newer /proc/1 -not -type d 2>/dev/null; true"]).stdout.split()
+        files = host.run(["sh", "-c", "find /home /tmp /var/tmp ~lab -xdev -newer /proc/1 -not -type d "
+                         "-not -path '/tmp/sshjobs-shared-*/usage' 2>/dev/null; true"]).stdout.split()
         names = [" ".join(process.argv) for process in host.processes() if process.state not in "ZX"]
         found[host.name] = [*files, *(name for name in names if "sshjobs" in name or "python" in name)]
     return found
