@@ -166,7 +166,8 @@ class Pool:
         if worker.hold is not None:
             worker.hold.idle = False
         # Its journal is deleted when it is gone and all in it is released, so none grows for ever.
-        worker.last = attempt.keep or worker.given >= JOBS_PER_JOURNAL
+        # What was held for GPUs is not to wait with it for a job that needs the very same.
+        worker.last = attempt.keep or worker.given >= JOBS_PER_JOURNAL or bool(attempt.gpus)
         line, attempt.line = attempt.line, b""
         worker.give(line)
 
