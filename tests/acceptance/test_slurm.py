@@ -267,6 +267,12 @@ def test_slurm_is_reached_through_its_login_node(cluster, loopback_lab, sshjobs_
     assert {line[2] for line in ledger(tmp_path)} == {"slurm1-1", "slurm1-2"}
 
 
+def late(sshjobs_cli: SshjobsCli) -> str:
+    """Return what status says once it says that what waits would not be over in time; nothing before."""
+    shown = sshjobs_cli("status").stdout
+    return shown if "likely to be over by then" in shown else ""
+
+
 def wrapped(directory: Path, name: str, script: str) -> dict[str, str]:
     """Put a script in the place of a program of Slurm; return what finds it. ``real`` in it is the real one."""
     (directory / "wrapped").mkdir(exist_ok=True)
@@ -285,6 +291,20 @@ def test_a_submission_whose_answer_is_lost_is_found_by_its_name(cluster, sshjobs
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted(line[0] for line in ledger(tmp_path)) == ["job-1", "job-2", "job-3", "job-4"]
     assert len(cluster.jobs("all")) == len(before) + 1
+
+
+def test_nothing_is_started_that_would_not_end_within_the_time_limit(cluster, sshjobs_cli, tmp_path):
+    write(tmp_path, {"name": "job", "repeat": 2, "commands": f"echo $SSHJOBS_JOB >> {tmp_path}/ledger; sleep 6"})
+    # Slurm counts in minutes.
+    soon = '"$real" "$@" | sed -E "s/\\|[0-9]+:[0-9]+\\|/|0:10|/"'
+    with Background(tmp_path, "--hosts", "slurm:time=5m slots=1", env=wrapped(tmp_path, "squeue", soon)) as run:
+        wait_until(lambda: "done   job-1" in run.told, 40, lambda: run.told)
+        told = wait_until(lambda: late(sshjobs_cli), 20,
+                          lambda: run.told)
+        assert [line[0] for line in ledger(tmp_path)] == ["job-1"], told
+        assert sshjobs_cli("cancel", "jobs-1", "--all").returncode == 0
+        run.wait()
+    assert [line[0] for line in ledger(tmp_path)] == ["job-1"]
 
 
 def test_a_manager_that_dies_between_a_submission_and_its_answer_leaves_one_allocation(cluster, sshjobs_cli, tmp_path):
