@@ -50,6 +50,17 @@ def test_jobs_side_by_side_get_different_gpus(sshjobs_cli: SshjobsCli, tmp_path:
     assert given["plain-1"] is None and given["fit-1"] in ([gpu(0)], [gpu(1)])
 
 
+def test_two_runs_never_have_one_gpu_at_the_same_time(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
+    smi = Smi(tmp_path / "one", cards(1))
+    script = f'mkdir "{tmp_path}/$SSHJOBS_GPUS"; sleep 0.05; rmdir "{tmp_path}/$SSHJOBS_GPUS"'
+    (tmp_path / "jobs.json").write_text(json.dumps({"jobs": [{"name": "fit", "repeat": 4, "gpus": 1, "commands": script}]}))
+    for name in ("a", "b"):
+        assert sshjobs_cli("run", "jobs.json", "--hosts", "localhost slots=2", "--name", name, "--detach", env=environ(smi)).returncode == EXIT_OK
+    for name in ("a", "b"):
+        told = sshjobs_cli("attach", name)
+        assert told.returncode == EXIT_OK, told.stdout + told.stderr
+
+
 def test_a_job_waits_for_the_gpu_of_somebody_else_and_says_for_whom(sshjobs_cli: SshjobsCli,
                                                                     tmp_path: Path, smi: Smi) -> None:
     with subprocess.Popen(["sleep", "600"]) as stranger:
