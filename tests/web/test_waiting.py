@@ -90,6 +90,7 @@ def test_hosts_that_are_being_prepared(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("state", "reason", "said"), [
+    ("closed", "it was lent until 18:00:00", "a: it was lent until 18:00:00; b: it was lent until 18:00:00"),
     ("away", "no answer", "no host that it may run on can be used at present: no answer"), ("drained", None, "all hosts that it may run on are drained")])
 def test_hosts_that_cannot_be_used(tmp_path: Path, state: str, reason: str | None, said: str) -> None:
     from sshjobs.store.change import Change
