@@ -40,6 +40,7 @@ COMMANDS = {
     "attach": ("Watch a run that another process manages.", "attach"),
     "notices": ("Show what was to be told of a run, and to whom.", "notices"),
     "wait": ("Return when a run is over, with its exit code.", "wait"),
+    "top": ("Look at a run on the whole terminal, and act on it.", "top"),
     "pause": ("Launch nothing more, or stop jobs where they are.", "pause"),
     "unpause": ("Launch again, or let paused jobs go on.", "unpause"),
     "serve": ("Show runs in a browser, and manage them there.", "serve"),

@@ -29,7 +29,8 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     "distributed": ("sshjobs.pools", "sshjobs.cluster"),
     "cloudpickle": ("sshjobs.pools", "sshjobs.cluster"),
     "click": ("sshjobs.cli",),
-    "rich": ("sshjobs.cli", "sshjobs.views"),
+    "rich": ("sshjobs.cli", "sshjobs.views", "sshjobs.tui"),
+    "textual": ("sshjobs.tui",),
 }
 
 
