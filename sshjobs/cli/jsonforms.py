@@ -78,7 +78,8 @@ FORMS: dict[str, dict[str, Any]] = {
         _object(event={"const": "orphaned"}, job=_TEXT, run=_TEXT),
         _object(event={"const": "plan"}, runs=_list(_TEXT), jobs=_WHOLE, counts=_each(_WHOLE), orphaned=_WHOLE,
                 to_run=_WHOLE, work=_maybe(_NUMBER), seconds=_maybe(_NUMBER))]},
-    "status": _object({"untold": _WHOLE, "jobs": _list(_object(
+    "status": _object({"expected": _object(p10=_NUMBER, p50=_NUMBER, p90=_NUMBER), "untold": _WHOLE,
+                       "jobs": _list(_object(
         {"memory": _WHOLE, "not_before": _NUMBER}, name=_TEXT, state=_one_of(*STATES), **_ENDS, host=_maybe(_TEXT),
         attempts=_list(_ATTEMPT)))}, run=_TEXT, state=_one_of(*RUN_STATES), counts=_COUNTS),
     "why": {"anyOf": [
@@ -100,7 +101,9 @@ FORMS: dict[str, dict[str, Any]] = {
                           where=_TEXT, what=_TEXT, why=_TEXT, hint=_TEXT))),
     "notices": _object(id=_TEXT, event=_one_of(*EVENTS), to=_TEXT, made=_NUMBER, tries=_WHOLE,
                        delivered=_maybe(_NUMBER), error=_maybe(_TEXT), about={"type": "object"}),
-    "simulate": _object(jobs=_WHOLE, hosts=_WHOLE, times=_WHOLE, p50=_NUMBER, p90=_NUMBER),
+    "simulate": _object({"with": _list({"type": "object"})}, version={"const": 1}, jobs=_WHOLE, hosts=_WHOLE,
+                        times=_WHOLE, p10=_NUMBER, p50=_NUMBER, p90=_NUMBER, use={"type": "object"},
+                        waits=_object(p50=_NUMBER, p90=_NUMBER, longest=_NUMBER)),
     "config": _object(file=_TEXT, exists=_FLAG, profile=_maybe(_TEXT), profiles=_list(_TEXT), settings=_list(_object(
         {"variable": _TEXT, "file": _TEXT, "line": _WHOLE, "profile": _maybe(_TEXT)},
         **{"name": _TEXT, "value": {}, "from": _one_of("environment", "file")}))),

@@ -14,6 +14,7 @@ from sshjobs.cli.options import cause_option, results_option
 from sshjobs.errors import EXIT_OK
 
 if TYPE_CHECKING:
+    from sshjobs.forecast.ends import Forecast
     from sshjobs.store.reader import RunReader
     from sshjobs.store.rows import JobRow
 
@@ -68,12 +69,14 @@ def _with_cause(reader: RunReader, causes: Sequence[str], only: Sequence[JobRow]
 def _print_json(reader: RunReader, summary: bool, only: Sequence[JobRow] | None) -> None:
     from sshjobs.store.document import iter_status_json, summary_document
 
+    expected = _expected(reader)
+    more = {} if expected is None else {"expected": {key: round(value, 3) for key, value in expected._asdict().items()}}
     if summary:
         import json
 
-        click.echo(json.dumps(summary_document(reader)))
+        click.echo(json.dumps({**summary_document(reader), **more}))
         return
-    for piece in iter_status_json(reader, only):
+    for piece in iter_status_json(reader, only, more):
         sys.stdout.write(piece)
 
 
@@ -81,8 +84,19 @@ def _print_text(reader: RunReader, summary: bool, everything: bool, only: Sequen
     from sshjobs.cli.words import handle
     from sshjobs.views.table import Table
 
-    table = Table(reader, handle(reader.paths), sys.stdout)
+    table, expected = Table(reader, handle(reader.paths), sys.stdout), _expected(reader)
     with reader.snapshot():
-        table.head()
+        table.head(None if expected is None else (expected.p50, expected.p90))
         if not summary:
             table.jobs(everything=everything, only=only)
+
+
+def _expected(reader: RunReader) -> Forecast | None:
+    """Return when a run that is under way is expected to end, in seconds from now."""
+    if reader.summary().state not in ("running", "unattended"):
+        return None
+    from sshjobs.planning.expected import expected_end
+    from sshjobs.store.lengths import LengthReader
+
+    with LengthReader.open(reader.paths) as lengths:
+        return expected_end(lengths)

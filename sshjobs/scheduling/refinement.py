@@ -50,6 +50,11 @@ class Refinement:
             self.chosen = self._explaining()
         return self.chosen is not None
 
+    def look(self) -> None:
+        """Look for a parameter that explains it by all that was noted, whatever their number."""
+        if self.chosen is None and self._ended >= FIRST_LOOK:
+            self.chosen = self._explaining()
+
     def usual(self) -> Iterator[tuple[str | None, float]]:
         """Yield each value of the chosen parameter with the seconds that its jobs take."""
         found = None if self.chosen is None else self._by[self.chosen]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sshjobs.store.reader import RunReader
@@ -35,15 +35,17 @@ def summary_document(reader: RunReader) -> dict[str, Any]:
             **({"untold": untold} if untold else {})}
 
 
-def iter_status_json(reader: RunReader, only: Iterable[JobRow] | None = None) -> Iterator[str]:
+def iter_status_json(reader: RunReader, only: Iterable[JobRow] | None = None,
+                     more: Mapping[str, Any] | None = None) -> Iterator[str]:
     """Yield the text of the document in pieces that together are one JSON value, a job a line, and a newline.
 
     A run of a million jobs is told in little memory.
 
     :param only: these jobs
+    :param more: keys to add to the document
     """
     with reader.snapshot():
-        head = json.dumps(summary_document(reader))
+        head = json.dumps({**summary_document(reader), **(more or {})})
         text, separator = [f'{head[:-1]}, "jobs": ['], "\n"
         for n, job in enumerate(_jobs(reader, only), 1):
             text.append(separator + json.dumps(job))

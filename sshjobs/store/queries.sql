@@ -395,3 +395,19 @@ SELECT id, event, recipient, about, made, tries, delivered, error FROM notices O
 -- The bytes of all outputs, and of all files that were brought.
 SELECT (SELECT ifnull(sum(ifnull(out_size, 0) + ifnull(err_size, 0)), 0) FROM attempts)
      + (SELECT ifnull(sum(size), 0) FROM brought);
+
+-- name: select_lengths
+-- The jobs of a range, each with its newest attempt: what tells how long jobs take, and what is left to do.
+SELECT jobs.state, spec, params, attempts.host, started, ended, paused
+FROM jobs LEFT JOIN attempts ON job = number AND n = (SELECT max(n) FROM attempts WHERE job = number)
+WHERE number BETWEEN ? AND ?;
+
+-- name: select_lengths_on_hosts
+-- The same of the jobs that are on hosts.
+SELECT jobs.state, spec, params, attempts.host, started, ended, paused
+FROM jobs JOIN attempts ON job = number AND n = (SELECT max(n) FROM attempts WHERE job = number)
+WHERE jobs.state IN ('busy', 'unknown') LIMIT ?;
+
+-- name: select_length_specs
+-- What the jobs of each spec have in common, and how many slots each of them takes.
+SELECT id, json_extract(spec, '$.entry'), json_extract(spec, '$.param_names'), json_extract(spec, '$.cpus') FROM specs;

@@ -45,8 +45,11 @@ class Table:
         self._now = time.time()
         self._since = {row.host.name: row.since for row in reader.hosts()}
 
-    def head(self) -> None:
-        """Print what is to be said of the run itself, and of hosts that cannot be used."""
+    def head(self, expected: tuple[float, float] | None = None) -> None:
+        """Print what is to be said of the run itself, and of hosts that cannot be used.
+
+        :param expected: in how many seconds it will have ended, half the time and nine times in ten
+        """
         summary = self._reader.summary()
         self._line(f"{summary.run} {summary.state}: {wording.counts(summary.counts)} "
                    f"of {wording.count(summary.total, 'job')}{wording.rule(summary.options.get('ended_by'))}")
@@ -57,6 +60,8 @@ class Table:
                 self._line(wording.left_out(cancelled, self._word))
         elif summary.state == "running" and summary.manager is not None:
             self._line(f"managed by {summary.manager}")
+        if expected is not None:
+            self._line(wording.expected(*expected, self._now))
         if summary.options.get("paused") and not _is_over(summary):
             self._line(f"nothing is launched, paused by a person; to launch again: sshjobs unpause {self._word}")
         for row in self._reader.hosts():

@@ -77,6 +77,12 @@ def carried(event: Mapping[str, Any]) -> str:
     return f"{count(event['jobs'], 'job')} {are} done already: {told}"
 
 
+def expected(half: float, most: float, now: float) -> str:
+    """Return when a run is expected to end, from the seconds until then half the time and nine times in ten."""
+    return (f"expected end: p50 {clock(now + half, now)} (in {duration(half)}), "
+            f"p90 {clock(now + most, now)} (in {duration(most)})")
+
+
 def counts(numbers: Mapping[str, int]) -> str:
     """Return the states that occur: ``198 done, 2 error``."""
     return ", ".join(f"{numbers[state]:,} {state}" for state in STATE_ORDER if numbers.get(state)) or "no jobs"

@@ -186,11 +186,13 @@ class HostInfo(BaseModel):
 
 
 class Overview(BaseModel):
-    """A run and its hosts. ``ready``: the figures of the hosts cover all jobs; ``rate``: ends per second."""
+    """A run and its hosts. ``ready``: the figures of the hosts cover all jobs; ``rate``: ends per second;
+    ``seconds_left``: until its end as expected, half the time, ``seconds_left_p90`` nine times in ten."""
 
     run: RunInfo
     rate: float | None
     seconds_left: float | None
+    seconds_left_p90: float | None = None
     ready: bool
     hosts: list[HostInfo]
 

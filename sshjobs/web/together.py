@@ -31,14 +31,15 @@ def combined(views: Sequence[Overview]) -> Overview:
     for view in views:
         for host in view.hosts:
             hosts.setdefault(host.name, []).append((view.run.name, host))
-    rates, left = [view.rate for view in views], [view.seconds_left for view in views]
+    rates = [view.rate for view in views]
     return Overview(
         run=RunInfo(name="", state="running" if any(run.state == "running" for run in runs) else
                     runs[0].state if runs else "done", created=min((run.created for run in runs), default=0.0),
                     total=sum(run.total for run in runs), counts=_added(run.counts for run in runs),
                     outcomes=_added(run.outcomes for run in runs), hosts=len(hosts),
                     paused=bool(runs) and all(run.paused for run in runs), version=sum(run.version for run in runs)),
-        rate=_sum(rates), seconds_left=max((one for one in left if one is not None), default=None),
+        rate=_sum(rates), seconds_left=_longest(view.seconds_left for view in views),
+        seconds_left_p90=_longest(view.seconds_left_p90 for view in views),
         ready=all(view.ready for view in views), hosts=[_host(several) for several in hosts.values()])
 
 
@@ -54,6 +55,10 @@ def _host(several: list[tuple[str, HostInfo]]) -> HostInfo:
         "sent": _sum([host.sent for host in hosts]), "received": _sum([host.received for host in hosts]),
         "seconds_per_job": round(sum(each * number for each, number in ended) / jobs, 3) if jobs else None,
         "drained": all(host.drained for host in hosts), "runs": [name for name, _ in several]})
+
+
+def _longest(values: Iterable[float | None]) -> float | None:
+    return max((one for one in values if one is not None), default=None)
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

@@ -13,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sshjobs.model.states import STATE_DONE, STATE_ERROR
+from sshjobs.planning.expected import expected_end
 from sshjobs.store import RunReader, Summary
 from sshjobs.store.index import HostFigures, JobIndex
+from sshjobs.store.lengths import LengthReader
 from sshjobs.store.rows import HostRow
 from sshjobs.store.rundir import RunPaths
 from sshjobs.web.models import HostInfo, Overview, RunInfo
@@ -25,6 +27,8 @@ T = TypeVar("T")
 PAGES_AT_ONCE = 2
 #: Seconds over which the rate of ends is taken.
 RATE_WINDOW = 60.0
+#: Seconds between two forecasts of the end, at least.
+EXPECTED_EVERY_S = 5.0
 
 
 class RunWatch:
@@ -45,6 +49,9 @@ class RunWatch:
         self._hosts: list[HostInfo] = []
         self._hosts_at: tuple[int, int, bool] | None = None
         self._ends: deque[tuple[float, int]] = deque(maxlen=600)
+        #: When the run is expected to end, half the time and nine times in ten; and when to ask that next.
+        self._expected: tuple[float, float] | None = None
+        self._expected_due = 0.0
         self._filling: asyncio.Task[None] | None = None
         self.used = time.monotonic()
 
@@ -81,6 +88,7 @@ class RunWatch:
             self.index = JobIndex()
             self._hosts_at = None
             self._ends.clear()
+            self._expected, self._expected_due = None, 0.0
         if self._reader is None:
             self._reader, self._place = RunReader.open(self.paths), place
         return self._reader
@@ -108,11 +116,25 @@ class RunWatch:
                                if not row.host.removed]
                 self._hosts_at = moment
         hosts, rate = self._hosts, self._rate(summary)
-        left = summary.total - summary.counts[STATE_DONE] - summary.counts[STATE_ERROR]
+        half, most = self._expected_left(summary)
         # Without a check of what was checked when it was made; and the same list says that nothing has changed in it.
         return Overview.model_construct(
             run=run_info(self.name, summary, len(hosts)), hosts=hosts, ready=index.complete, rate=rate,
-            seconds_left=left / rate if rate and left else None)
+            seconds_left=half, seconds_left_p90=most)
+
+    def _expected_left(self, summary: Summary) -> tuple[float | None, float | None]:
+        """Return in how many seconds the run is expected to end. It is asked anew every few seconds, and takes a
+        twentieth of the time at most."""
+        now = time.monotonic()
+        if now >= self._expected_due:
+            with LengthReader.open(self.paths) as reader:
+                found = expected_end(reader)
+            self._expected = None if found is None else (now + found.p50, now + found.p90)
+            self._expected_due = now + max(EXPECTED_EVERY_S, 20.0 * (time.monotonic() - now))
+        if self._expected is None or not summary.unfinished:
+            return None, None
+        half, most = self._expected
+        return max(0.0, half - now), max(0.0, most - now)
 
     def _rate(self, summary: Summary) -> float | None:
         """Return how many jobs ended per second of late; ``None`` where nothing is known of it."""

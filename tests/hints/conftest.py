@@ -32,6 +32,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_home: Path) -> 
         file.truncate(arguments.MAX_VALUE + 2)
     Path("tagged").write_text("h3 quick\nh4\n")
     Path("jobs.yaml").write_text(json.dumps({"jobs": [{"name": "x", "commands": "true"}]}))
+    Path("gpu.yaml").write_text(json.dumps({"jobs": [{"name": "x", "commands": "true", "hosts": ["gpu1"]}]}))
     results = Path("results")
     with edit(results, "broken", ["sim-1"]):
         pass

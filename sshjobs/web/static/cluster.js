@@ -48,7 +48,7 @@ export function Cluster({ run, live, place }) {
   return html`
     ${run !== null && html`<h1>${run}</h1>`}
     ${run === null && html`<h1>Together</h1><p class="soft">${live.head.run.total ? "All runs that are at work, as one." : "No run is at work now."} One at a time: ${" "}<${Link} to=${{}}>Runs<//>.</p>`}
-    <${Totals} run=${live.head.run} rate=${live.head.rate} secondsLeft=${live.head.seconds_left} linked=${run !== null} />
+    <${Totals} run=${live.head.run} rate=${live.head.rate} secondsLeft=${live.head.seconds_left} mostLeft=${live.head.seconds_left_p90} linked=${run !== null} />
     ${!live.head.ready && html`<p class="soft">The figures of the hosts are still being read.</p>`}
     <div class="tools"><label>Filter hosts<input type="search" value=${place.filter || ""}
       onInput=${(event) => change({ filter: event.target.value })} /></label>

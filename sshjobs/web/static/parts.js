@@ -64,7 +64,7 @@ export function Progress({ counts, total }) {
 
 const MEANING = { free: "waiting", busy: "running", done: "done", unknown: "unknown", error: "error" };
 
-export function Totals({ run, rate, secondsLeft, linked }) {
+export function Totals({ run, rate, secondsLeft, mostLeft, linked }) {
   const card = (value, text, to) => html`<div class="card"><b>${value}</b><span>${to ? html`<${Link} to=${to}>${text}<//>` : text}</span></div>`;
   return html`<${Progress} counts=${run.counts} total=${run.total} />
     <div class="cards" id="totals">
@@ -72,7 +72,8 @@ export function Totals({ run, rate, secondsLeft, linked }) {
       ${Object.keys(MEANING).map((state) => html`<div class="card"><b class="s-${state}" data-count=${state}>${count(run.counts[state])}</b><span>${
         linked ? html`<${Link} to=${{ run: run.name, view: "jobs", state }}>${state}<//>` : state}</span></div>`)}
       ${card(rate === null || rate === undefined ? "–" : rate.toFixed(rate < 10 ? 1 : 0), "jobs per second")}
-      ${card(secondsLeft ? span(secondsLeft) : "–", "expected time left")}
+      ${card(secondsLeft ? span(secondsLeft) : "–", "expected time left (p50)")}
+      ${card(mostLeft ? span(mostLeft) : "–", "nine times in ten (p90)")}
     </div>`;
 }
 

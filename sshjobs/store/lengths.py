@@ -1,0 +1,61 @@
+"""How long jobs of a run took, and what of it is left: a sample of a large run, all of a small one."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sshjobs.store.damage import check_row, damage_told
+from sshjobs.store.failed import Entry
+from sshjobs.store.reader import RunReader
+
+#: Jobs that are looked at, in so many ranges where there are more; and jobs on hosts.
+MOST_SAMPLED, RANGES, MOST_ON_HOSTS = 6_000, 60, 20_000
+
+
+class LengthRow(NamedTuple):
+    """A job with its newest attempt. Times are seconds since the epoch by the host's clock."""
+
+    state: str
+    spec: int
+    params: str | None
+    host: str | None
+    started: float | None
+    ended: float | None
+    paused: int | None
+
+
+class LengthReader(RunReader):
+    """The store of one run, open for questions about lengths."""
+
+    def specs(self) -> Mapping[int, tuple[Entry, int]]:
+        """Return what jobs with the same spec have in common, and how many slots each takes, by its id."""
+        with damage_told(self.paths.store):
+            return {id_: (Entry(entry, tuple(json.loads(names or "[]"))), int(cpus or 1))
+                    for id_, entry, names, cpus in self._all("select_length_specs")}
+
+    def sample(self, rng: random.Random) -> tuple[list[LengthRow], float]:
+        """Return jobs that are typical of all, and for how many each of them stands."""
+        last = self.last_number()
+        if last <= MOST_SAMPLED:
+            return self._rows("select_lengths", (1, last)), 1.0
+        size, found = MOST_SAMPLED // RANGES, list[LengthRow]()
+        # One range in each part of the run, as jobs that are alike often stand together.
+        for n in range(RANGES):
+            begin = 1 + n * last // RANGES
+            first = begin + rng.randrange(max(1, last // RANGES - size))
+            found += self._rows("select_lengths", (first, first + size - 1))
+        return found, last / max(1, len(found))
+
+    def on_hosts(self) -> list[LengthRow]:
+        """Return the jobs that are on hosts."""
+        return self._rows("select_lengths_on_hosts", (MOST_ON_HOSTS,))
+
+    def _rows(self, query: str, parameters: tuple[int, ...]) -> list[LengthRow]:
+        with damage_told(self.paths.store):
+            rows = self._all(query, parameters)
+            for row in rows:
+                check_row(row, "siSSFFI")
+            return list(map(LengthRow._make, rows))
