@@ -41,11 +41,16 @@ def schema() -> str:
 
 @cache
 def migrations() -> dict[int, str]:
-    """Return the steps to newer versions: each leads from the version before its number to its number."""
+    """Return the steps to newer versions: each leads from the version before its number to its number.
+
+    :raises StoreError: two have one number, so that one of them would never be taken
+    """
     found = {}
     for entry in (files(__package__) / "migrations").iterdir():
         match = _STEP_NAME.fullmatch(entry.name)
         if match:
+            if int(match[1]) in found:
+                raise StoreError(f"two steps lead to version {int(match[1])}", where="migrations")
             found[int(match[1])] = entry.read_text("utf-8")
     return dict(sorted(found.items()))
 
