@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,20 @@ pytest.importorskip("textual")
 JOBFILE = """
 jobs:
   - {name: "[red]bad", commands: ["echo 'no [b]such thing' >&2", exit 3]}
-  - {name: "long", repeat: 6, commands: ['echo at work; until test -e @/go; do sleep 0.1; done']}
+  - {name: "long", repeat: 6, commands: ['echo at work; until test -e @/go || test ! -d @; do sleep 0.1; done']}
 """
 
 
+@pytest.fixture
+def ends(tmp_path: Path) -> Iterator[None]:
+    """Let the jobs end, whatever becomes of the test."""
+    try:
+        yield
+    finally:
+        (tmp_path / "go").touch()
+
+
+@pytest.mark.usefixtures("ends")
 def test_top_in_a_terminal(tmp_path: Path, clean_home: Path) -> None:
     (tmp_path / "jobs.yaml").write_text(JOBFILE.replace("@", str(tmp_path)))
     with Tmux(tmp_path, columns=100, rows=30) as terminal:
