@@ -105,7 +105,7 @@ def test_followers_that_find_the_host_taken_run_elsewhere_at_once(start: Callabl
 def test_a_later_manager_knows_where_files_are(lab: BaseLab, sshjobs_cli: SshjobsCli, tmp_path: Path, let: Callable[[], None]) -> None:
     (tmp_path / "jobs.yaml").write_text(f"""
 jobs:
-  - {{name: prep, commands: "{MAKE[0]}", outputs: [model], matrix: {{n: 1..4}}}}
+  - {{name: prep, commands: "{MAKE[0]}", outputs: [model], matrix: {{n: 1..4}}, hosts: ["node0${{{{ n }}}}"]}}
   - {{name: gate, commands: "{WAIT}", hosts: [{lab.names[0]}]}}
   - {{name: fit, commands: "{SUM[0]}", after: [prep, gate], files: [{{from: prep, path: model}}], matrix: {{n: 1..4}}}}
 """)

@@ -45,7 +45,7 @@ TOP = [
     ("jobs: [{commands: a}]\njbs: 1", "jobs.yaml:2:1: unknown key 'jbs'; did you mean jobs?"),
     ("jobs: [{commands: a}]\nenv: {}", "jobs.yaml:2:1: unknown key 'env'; it belongs to a job, or under defaults"),
     ("jobs: [{commands: a}]\nname: x", "jobs.yaml:2:1: unknown key 'name'; it belongs to a job, under jobs"),
-    ("jobs: [{commands: a}]\nzzz: x", "jobs.yaml:2:1: unknown key 'zzz'; there are max_failures, setup, manners, defaults, jobs"),
+    ("jobs: [{commands: a}]\nzzz: x", "jobs.yaml:2:1: unknown key 'zzz'; there are max_failures, setup, manners, on_done, on_failure, on_host_lost, notify, notify_text, defaults, jobs"),
     ("jobs: [{commands: a}]\ndefaults: 5",
      "jobs.yaml:2:11: defaults must be a mapping, got the number 5; write key: value"),
     ("jobs: [{commands: a}]\ndefaults: {name: x}",

@@ -26,14 +26,15 @@ ENDS: dict[tuple[str, str], tuple[float, float]] = {
     ("whole", "i"): (0, 999), ("pong", "seq"): (-1, 2**53),
     ("lease", "at"): (0, 10**12), ("pulse", "load"): (0, 10**6), ("pulse", "memory"): MEMORY, ("pulse", "disk"): SIZE,
     ("pulse", "gpus"): (0, 100), ("pulse", "gpu_memory"): MEMORY, ("pulse", "cpu"): (0, 10**10), ("pulse", "rss"): (0, 2**50),
-    ("manner", "seconds"): (0, 10**12), ("manner", "value"): MEMORY,
+    ("shared", "slots"): COUNT, ("manner", "seconds"): (0, 10**12), ("manner", "value"): MEMORY,
     ("clearing", "pieces"): COUNT, ("gone", "processes"): COUNT, ("gone", "files"): COUNT,
     ("gone", "kept"): COUNT,
 }
 #: How many characters of each text are kept.
 LENGTHS = {("welcome", key): 255 for key in ("boot", "machine", "hostname", "python", "gpus")} | {
     ("welcome", "root"): 4096, ("welcome", "home"): 4096, ("refused", "why"): 1000, ("refused", "hint"): 1000,
-    ("found", "odd"): 4096, ("ended", "msg"): 1000, ("ended", "bad_result"): 1000, ("warn", "msg"): 1000, ("error", "msg"): 1000}
+    ("found", "odd"): 4096, ("gpus", "trouble"): 1000, ("welcome", "gpu_tool"): 255,
+    ("ended", "msg"): 1000, ("ended", "bad_result"): 1000, ("warn", "msg"): 1000, ("error", "msg"): 1000}
 #: How many values each list may have.
 MOST = {("welcome", "gpus"): 1000, ("lack", "shas"): 1000, ("pulse", "gpus"): 1000, ("pulse", "gpu_memory"): 1000,
         **{("found", key): 1000 for key in ("paths", "sizes", "times", "programs", "odd", "why")},

@@ -30,7 +30,7 @@ def sweep(base: Path, *names: str) -> list[Any]:
 def records(paths: RunPaths) -> dict[str, Any]:
     """Return all that a run says of its jobs and attempts, but their numbers and where they come from."""
     with RunReader.open(paths) as reader:
-        return {job.name: (job[2:], [one[1:3] + one[4:16] + one[17:-1] for one in attempts])
+        return {job.name: (job[2:], [one[1:3] + one[4:16] + one[17:-2] + one[-1:] for one in attempts])
                 for job, attempts in reader.jobs_with_attempts()}
 
 
