@@ -53,6 +53,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "notices": (("sshjobs notices", "of the newest run"), ("sshjobs notices sweep-3 --again", "try once more")),
     "pause": (("sshjobs pause", "launch nothing more"), ("sshjobs pause fit-7", "stop a job where it is")),
     "unpause": (("sshjobs unpause", "launch again"), ("sshjobs unpause fit-7", "let it go on")),
+    "top": (("sshjobs top", "the newest run"), ("sshjobs top sweep-3", "this one, also when it is over")),
     "serve": (("sshjobs serve", "all runs, at http://127.0.0.1:8181"),
               ("sshjobs serve --read-only --port 0", "to look at")),
     "ls": (("sshjobs ls", ""), ("sshjobs ls --json", "for programs")),

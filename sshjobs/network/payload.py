@@ -29,6 +29,9 @@ _COMMENT = re.compile(r"^ *#.*$", re.MULTILINE)
 _PYTHON = re.compile(r"~?[A-Za-z0-9_./+-]+")
 #: What only the gjob command needs: it does not travel with the agent.
 _COMMAND_ONLY = ("ship.py", "verbs")
+#: Modules that few runs need: they travel as source only, which a host compiles when it comes to that.
+SELDOM = frozenset(f"sshjobs.gjob.{name}" for name in (
+    "agent.cache", "agent.gpus", "agent.gputools", "agent.pulls", "agent.walk", "calls", "patterns", "unstartable"))
 
 
 def remote_command(python: str | None) -> str:
@@ -95,10 +98,12 @@ THIS_PYTHON = f"{sys.implementation.cache_tag} {importlib.util.MAGIC_NUMBER!r}"
 
 @cache
 def compiled() -> bytes:
-    """Return the same modules as code for hosts that have the very Python of this process (to its minor version): they
-    need not compile, which is a third of what a host does for a short job."""
+    """Return those of these modules that every run needs as code, for hosts that have the very Python of this process
+    (to its minor version): they need not compile, which is a third of what a host does for a short job."""
     codes = {}
     for name in sources():
+        if name in SELDOM:
+            continue
         spec = importlib.util.find_spec(name)
         # Not what has no code, and not what was loaded by something that does not tell it.
         get_code = getattr(spec.loader if spec is not None else None, "get_code", None)
@@ -121,7 +126,7 @@ def first_stage(nonce: str, packed: bytes | None = None, hello: bytes = b"", *, 
     :param nonce: 32 hex digits; the marker carries them
     :param packed: other modules than those of this package, from :func:`pack`
     :param hello: that frame; without it the host waits for it behind the marker
-    :param near: send compiled code too: 140 KiB more, against 15 ms of the host's CPU where it is of use
+    :param near: send compiled code too: 250 KiB more, against 15 ms of the host's CPU where it is of use
     :param hurry: the agent begins as soon as it has come, and waits for no word of ours: a way there and back less
     :raises LocalError: the code cannot be read from this machine's disk
     """

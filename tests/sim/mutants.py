@@ -100,11 +100,8 @@ ALL: dict[str, Mutant] = {
     "write the next attempt over the output of the last": Mutant(
         "network.session.records:Records.make_way", "self._files.put_aside(directory, aside)", "pass"),
     "write stdout into stderr": Mutant(f"{_BOOK}.store", "attempt.path(output.stream)", "attempt.path(3 - output.stream)"),
-    "count every job as one slot": Mutant(
-        "scheduling.schedule:Schedule._leave_line", "self.hosts.enter(host, job, line.needs)",
-        "self.hosts.enter(host, job, line.needs and line.needs._replace(cpus=1))"),
     "forget what jobs of another manager hold": Mutant(
-        "scheduling.schedule:Schedule.occupy", "self.hosts.enter(host, job, needs_now(job))", "self.hosts.enter(host, job, None)"),
+        "scheduling.schedule:Schedule.occupy", "self.hosts.enter(host, job, needs_now(job), ", "self.hosts.enter(host, job, None, "),
     "count no memory": Mutant("scheduling.room:Room._count", "sign * needs.memory", "0"),
     "count no counters": Mutant("scheduling.room:Room._count", "sign * number", "0"),
     "send ahead beside what takes more than its share": Mutant(

@@ -24,7 +24,7 @@ from tests.sim.play import Play
 #: Found soon enough for every run of the tests; `python -m tests.sim.mutants` hunts all.
 QUICK = ("retry on ssh's 255", "reuse an attempt number", "release before the outputs are safe", "drop a resend",
          "resume without asking", "offset from the wrong stream", "leave what a job has left", "forget a prefetched job",
-         "count every job as one slot", "count no memory")
+         "count no memory")
 
 
 @pytest.mark.parametrize("first", range(0, 200, 50))
