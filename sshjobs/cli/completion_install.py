@@ -75,7 +75,8 @@ def show(shell: str | None) -> int:
 
 def places(shell: str) -> tuple[Path, Path | None]:
     """Return the file for a shell, and the shell's own file that reads it; ``None`` where it finds it by itself."""
-    home = Path.home()
+    # Of a user whom nobody knows that is /~: it is not there.
+    home = Path("/", os.path.expanduser("~"))
     if shell == "fish":
         config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
         return config / "fish" / "completions" / "sshjobs.fish", None

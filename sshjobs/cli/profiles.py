@@ -27,7 +27,10 @@ def config_path() -> Path:
     if named := os.environ.get("SSHJOBS_CONFIG"):
         return Path(named)
     base = os.environ.get("XDG_CONFIG_HOME") or ""
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".config") / "sshjobs" / "config.toml"
+    if not os.path.isabs(base):
+        # A user whom nobody knows has no home, and expanduser leaves the ~.
+        base = os.path.join("/", os.path.expanduser("~"), ".config")
+    return Path(base) / "sshjobs" / "config.toml"
 
 
 def read_config() -> ConfigFile | None:

@@ -28,6 +28,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "slots": {"slots": 3},
     "gpus": {},
     "share": {"figures": {"memory": 1 << 30, "count.license": 2}, "share": 0.5},
+    "manners": {"load": 1.5, "free": 1 << 30, "only": [1200, 480], "at_end": "stop", "left": 60.0},
     "ping": {"seq": 7},
     "lease": {"at": 12.5},
     "bye": {},
@@ -66,6 +67,11 @@ VALUES: list[tuple[str, str, list[Any], list[Any]]] = [
     ("get", "more", [True, False], [0, None]),
     ("slots", "slots", [None, 1], [0, 1.5]),
     ("lease", "at", [0, 0.5], [-0.5, None]),
+    ("manners", "load", [None, 0.1, 64], [0, -1, "1", True, float("nan")]),
+    ("manners", "free", [None, 0, 1 << 40], [-1, 1.5, "1G", True]),
+    ("manners", "only", [None, [0, 1439], [1439, 0]], [[0, 0], [0, 1440], [-1, 5], [1], [1, 2, 3], "8-20", [1.0, 2]]),
+    ("manners", "at_end", ["finish", "stop", "pause"], [None, "", "maybe", 1]),
+    ("manners", "left", [None, 0, 0.5], [-1, float("inf"), "1"]),
 ]
 def passes(name: str, /, **keys: Any) -> bool:
     frame = {"t": name, **GOOD[name], **keys}
