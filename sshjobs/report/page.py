@@ -27,7 +27,7 @@ from sshjobs.tables.values import MOST_PARAMETERS, ValueFigures
 from sshjobs.views import wording
 
 #: What every report begins with, by which one is known.
-MARK = "<!doctype html>\n<!-- sshjobs report -->\n"
+MARK = "<!doctype html>\n<!-- a report by sshjobs -->\n"
 #: Characters of the jobfile that are shown, and rows of the table of hosts.
 MOST_JOBFILE, MOST_HOSTS = 200_000, 1_000
 #: Jobs of a kind of failures that are named.

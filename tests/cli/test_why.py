@@ -37,6 +37,27 @@ def mixed(results: Path) -> None:
         run.busy("run")
 
 
+@tries("for one of them: sshjobs why {} JOB", "  all that it wrote: sshjobs logs {} {}")
+def test_what_why_names_tells_more(here: Path) -> None:
+    mixed(here / "results")
+    assert says("why")[-1] == "for one of them: sshjobs why r JOB"
+    assert says("why", "r", "gpu-1")[-1].strip() == "all that it wrote: sshjobs logs r gpu-1"
+    assert "epoch 1" in "\n".join(says("logs", "r", "gpu-1", "--stderr"))
+
+
+@tries("and {} more: sshjobs why {} --all", "{} × {}, whose last words were not read: sshjobs why {} --all")
+def test_all_tells_of_what_was_left_out(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixed(here / "results")
+    with monkeypatch.context() as few:
+        few.setattr("sshjobs.views.reasons.MOST_KINDS", 1)
+        assert "and 1 kind more: sshjobs why r --all" in says("why")
+    with monkeypatch.context() as few:
+        few.setattr("sshjobs.diagnosis.groups.MOST_READ", 1)
+        assert any(line.endswith("whose last words were not read: sshjobs why r --all") for line in says("why"))
+    shown = says("why", "r", "--all")
+    assert not any("--all" in line for line in shown) and sum(" × " in line for line in shown) == 2
+
+
 def test_a_run_is_told_by_kinds_of_failures(here: Path) -> None:
     mixed(here / "results")
     assert says("why") == [

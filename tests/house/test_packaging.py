@@ -100,10 +100,11 @@ def test_every_imported_library_is_a_declared_dependency() -> None:
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     extras = config["options.extras_require"]
     needs = (config["options"]["install_requires"],
-             *(extras[name] for name in ("web", "joblib", "gearman", "ipython", "zmq", "dask")))
+             *(extras[name] for name in ("web", "joblib", "gearman", "ipython", "zmq", "dask", "tui")))
     declared = {_plain(line.partition(">")[0]) for needed in needs for line in needed.split()}
     sold_as = dict(packages_distributions())
     sold_as["pydantic_core"] = ["pydantic"]  # which pins it, and lends its types to error reports
+    sold_as["tomli"] = ["tomli"]  # for the Pythons that have no tomllib of their own; not there beside the others
     sold_as["typing_extensions"] = ["pydantic"]  # which needs it; here type checkers alone load it
     outside = {
         top for module in modules(PACKAGE).values() for item in imports(module)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from sshjobs.errors import EXIT_USAGE, UsageError
 from sshjobs.store.rundir import RunPaths
 from tests.cli.runs import edit
 from tests.conftest import SshjobsCli
+from tests.hints import tries
 from tests.web.scale import make_big
 from tests.web.test_hostile import SPELLINGS, give_values
 
@@ -180,6 +182,24 @@ def test_what_is_asked_of_the_run(run: RunPaths) -> None:
         {"do": "hosts-slots", "hosts": ["b"], "slots": 3}, {"do": "unpause", "jobs": None}]
 
 
+@tries("write :{} JOB", "write :{} HOST", "as in :slots gpu1 4")
+def test_a_command_that_lacks_a_word_says_which_and_goes_with_it(run: RunPaths) -> None:
+    async def act(app: Top, pilot: Any) -> None:
+        await until(pilot, lambda: app._watch.index.complete)
+        await typed(pilot, "/", "nosuch")
+        await until(pilot, lambda: app.rows.total == 0)
+        for line, told in (("cancel", "write :cancel JOB"), ("drain", "write :drain HOST"), ("slots b", "as in :slots gpu1 4")):
+            await typed(pilot, ":", line)
+            await shows(pilot, told)
+        await typed(pilot, ":", "cancel fit-3")
+        await pilot.press("y")
+        await shows(pilot, "cancelled: fit-3")
+        for line in ("drain b", "slots b 4"):
+            await typed(pilot, ":", line)
+            await shows(pilot, f"done: {line}")
+    assert len(play(run, act)) == 3
+
+
 def test_a_refusal_and_a_mistake_are_told_and_nothing_is_lost(run: RunPaths) -> None:
     async def act(app: Top, pilot: Any) -> None:
         await until(pilot, lambda: app._watch.index.complete)
@@ -342,6 +362,7 @@ def test_lines_of_an_output_are_those_of_a_terminal() -> None:
 # -- the command ---------------------------------------------------------------------------------------------------
 
 
+@tries("install it with: pip install 'sshjobs[tui]'")
 def test_without_the_package_the_extra_is_named(sshjobs_cli: SshjobsCli, run: RunPaths, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as u\nold = u.find_spec\nu.find_spec = lambda name, *more: None if name == 'textual' else old(name, *more)\n")
@@ -350,8 +371,13 @@ def test_without_the_package_the_extra_is_named(sshjobs_cli: SshjobsCli, run: Ru
     done = sshjobs_cli("top", env={"PYTHONPATH": f"{tmp_path}:{cli_environment()['PYTHONPATH']}"})
     assert done.returncode == EXIT_USAGE
     assert done.stderr == "sshjobs: the terminal view cannot be shown: not installed: textual; install it with: pip install 'sshjobs[tui]'\n"
+    asked = importlib.metadata.requires("sshjobs") or []
+    assert {line.partition(">")[0] for line in asked if 'extra == "tui"' in line} == {"textual"}
 
 
+
+@tries("elsewhere see: sshjobs status {}")
 def test_without_a_terminal_it_says_what_else_there_is(sshjobs_cli: SshjobsCli, run: RunPaths) -> None:
     done = sshjobs_cli("top")
     assert done.returncode == EXIT_USAGE and done.stderr == "sshjobs: top needs a terminal; elsewhere see: sshjobs status sweep-1\n"
+    assert sshjobs_cli("status", "sweep-1").stdout.startswith("sweep-1")

@@ -17,6 +17,7 @@ from sshjobs.report.writing import write_report
 from sshjobs.store.rundir import RunPaths
 from tests.cli.runs import edit
 from tests.conftest import SshjobsCli
+from tests.hints import tries
 from tests.web.scale import make_big
 from tests.web.test_hostile import SPELLINGS, give_values
 
@@ -215,6 +216,15 @@ def test_the_newest_run_is_reported_beside_us_and_an_old_report_replaced(sshjobs
     made = tmp_path / "sweep-1.html"
     assert made.stat().st_mode & 0o777 == 0o600 and made.read_text().endswith("</html>\n")
     assert [one.name for one in tmp_path.iterdir() if one.name.endswith(".new")] == []
+
+
+@tries("choose another place with -o")
+def test_another_place_is_where_the_report_goes(sshjobs_cli: SshjobsCli, results: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.html").write_text("my own\n")
+    refused = sshjobs_cli("report", "-o", "mine.html")
+    assert refused.returncode == EXIT_USAGE and refused.stderr.rstrip().endswith("choose another place with -o")
+    assert sshjobs_cli("report", "-o", "other.html").returncode == EXIT_OK
+    assert (tmp_path / "mine.html").read_text() == "my own\n" and (tmp_path / "other.html").exists()
 
 
 @pytest.mark.parametrize("kind", ["a file of somebody", "no directory", "a directory", "damaged", "newer", "no store", "no run"])

@@ -250,10 +250,8 @@ def _words(pid: int) -> str:
         return "pid %d" % pid
     if found is None:
         return "pid %d" % pid
-    import time
-
     began = system.time() - max(0.0, system.boottime() - found.start * _TICK)
-    return "%s, pid %d, since %s" % (_name_of(uid), pid, time.strftime("%Y-%m-%d %H:%M", time.localtime(began)))
+    return "%s, pid %d, since %s" % (_name_of(uid), pid, "%d-%02d-%02d %02d:%02d" % tuple(system.localtime(began))[:5])
 
 
 def _name_of(uid: int) -> str:
