@@ -21,8 +21,8 @@ from sshjobs.errors import EXIT_OK
 def command(run: str | None, where: Path | None, as_json: bool, results: Path) -> int:
     """Write what came of RUN, the newest if it is left out, into one HTML file that can be passed on.
 
-    It holds what jobs wrote last and the jobfile: whoever gets it can read them. A run that goes on is reported as it
-    stands; nothing of it is touched.
+    It holds what jobs wrote last and the jobfile: everybody who gets it can read them. A run that goes on is reported
+    as it stands; nothing of it is touched.
     """
     from sshjobs.cli.words import say_owner
     from sshjobs.report.writing import write_report

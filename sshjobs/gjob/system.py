@@ -285,7 +285,7 @@ def ask(argv: "list[str]", patience: float) -> bytes:
                 said = said + piece if ready else b""
         kill(-process.pid, signal.SIGKILL)
         process.wait(_REAPED_WITHIN)
-    except (OSError, subprocess.TimeoutExpired):  # whoever minds our children reaps it
+    except (OSError, subprocess.TimeoutExpired):  # the process that reaps our children reaps it too
         pass
     return said
 

@@ -138,6 +138,25 @@ def read_answer(host: Host, out: bytes, taken: Callable[[Any], _T]) -> _T:
         raise nonsense(host, f"an answer that cannot be read: {error}") from None
 
 
+def told_by(host: Host, result: Result | HostError, taken: Callable[[Any], _T], what: str) -> _T | HostError:
+    """Return what one of :func:`ask_hosts` answered in JSON, or why that is nothing.
+
+    :param taken: as for :func:`read_answer`
+    :param what: was asked for, as in "it cannot tell …"
+    """
+    if isinstance(result, HostError):
+        return result
+    status, out, err = result
+    if status:
+        why = printable(err.decode("utf-8", "replace").strip().removeprefix("gjob: ")[:300])
+        return HostError("nonsense", host.name, f"it cannot tell {what}", why=why,
+                         hint=f"see to that there: ssh {host.name}")
+    try:
+        return read_answer(host, out, taken)
+    except HostError as error:
+        return error
+
+
 async def _write(stream: Stream, data: bytes) -> None:
     try:
         await stream.write(data)

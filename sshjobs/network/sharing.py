@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from sshjobs.errors import HostError, printable
+from sshjobs.errors import HostError
 from sshjobs.model.host import Host
-from sshjobs.network.oneshot import Result, ask_hosts, read_answer
+from sshjobs.network.oneshot import ask_hosts, told_by
 from sshjobs.network.protocol.fields import COUNT, NAME, SENTENCE, SIZE, TIME, Maybe, Real, Record, Several
 
 #: Hosts at a time: a stock sshd, or a jump host, turns more logins at once away.
@@ -112,21 +112,7 @@ def _ask(hosts: Sequence[Host], request: Mapping[str, Any], taken: Callable[[Any
          ssh_config: str | None, accept: bool) -> list[_T | HostError]:
     told = asyncio.run(ask_hosts(hosts, lambda host: request, transport=transport, ssh_config=ssh_config,
                                  accept_new_host_keys=accept, at_once=AT_ONCE, patience=PATIENCE))
-    return [_checked(host, result, taken) for host, result in zip(hosts, told, strict=True)]
-
-
-def _checked(host: Host, result: Result | HostError, taken: Callable[[Any], _T]) -> _T | HostError:
-    if isinstance(result, HostError):
-        return result
-    status, out, err = result
-    if status:
-        why = printable(err.decode("utf-8", "replace").strip().removeprefix("gjob: ")[:300])
-        return HostError("nonsense", host.name, "it cannot tell who holds what", why=why,
-                         hint=f"see to that there: ssh {host.name}")
-    try:
-        return read_answer(host, out, taken)
-    except HostError as error:
-        return error
+    return [told_by(host, result, taken, "who holds what") for host, result in zip(hosts, told, strict=True)]
 
 
 def _shares(answer: Any) -> Shares:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sshjobs.errors import HostError, printable
+from sshjobs.errors import HostError
 from sshjobs.model.host import Host
-from sshjobs.network.oneshot import MOST_PARTS, Result, ask_hosts, read_answer
+from sshjobs.network.oneshot import MOST_PARTS, ask_hosts, told_by
 from sshjobs.network.protocol.fields import (
     COUNT,
     NAME,
@@ -172,7 +172,7 @@ def survey(hosts: Sequence[Host], run: str | None = None, *, transport: str | No
     told = asyncio.run(ask_hosts(hosts, lambda host: {"verb": "survey", "run": run}, transport=transport,
                                  ssh_config=ssh_config, accept_new_host_keys=accept_new_host_keys, at_once=AT_ONCE,
                                  patience=PATIENCE))
-    return [_checked(host, result, _traces) for host, result in zip(hosts, told, strict=True)]
+    return [told_by(host, result, _traces, "what is there") for host, result in zip(hosts, told, strict=True)]
 
 
 def sweep(brooms: Mapping[Host, Broom], *, transport: str | None = None, ssh_config: str | None = None,
@@ -187,21 +187,7 @@ def sweep(brooms: Mapping[Host, Broom], *, transport: str | None = None, ssh_con
     told = asyncio.run(ask_hosts(list(brooms), request, transport=transport, ssh_config=ssh_config,
                                  accept_new_host_keys=accept_new_host_keys, at_once=AT_ONCE,
                                  patience=SWEEP_PATIENCE))
-    return [_checked(host, result, _swept) for host, result in zip(brooms, told, strict=True)]
-
-
-def _checked(host: Host, result: Result | HostError, taken: Callable[[Any], _T]) -> _T | HostError:
-    if isinstance(result, HostError):
-        return result
-    status, out, err = result
-    if status:
-        why = printable(err.decode("utf-8", "replace").strip().removeprefix("gjob: ")[:300])
-        return HostError("nonsense", host.name, "it cannot tell what is there", why=why,
-                         hint=f"see to that there: ssh {host.name}")
-    try:
-        return read_answer(host, out, taken)
-    except HostError as error:
-        return error
+    return [told_by(host, result, _swept, "what is there") for host, result in zip(brooms, told, strict=True)]
 
 
 def _traces(answer: Any) -> HostTraces:

@@ -167,7 +167,7 @@ def last_lines(path: Path, most: int) -> list[str]:
     """Return the last lines of a file that hold more than blanks, in their order, as far as they stand in its last
     kilobytes; none where there is no such file."""
     try:
-        # Without waiting for whoever writes, should something else than a file stand there.
+        # Should a FIFO stand there instead of a file, this does not wait for a process that writes to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return []

@@ -16,6 +16,7 @@ from sshjobs.audit import litter
 from sshjobs.errors import HostError
 from sshjobs.model.host import Host
 from sshjobs.network import traces
+from sshjobs.network.oneshot import told_by
 from tests.cli.runs import edit, make_run
 from tests.conftest import SshjobsCli
 
@@ -91,7 +92,7 @@ def test_only_what_nobody_needs_is_litter(tmp_path: Path, runtime: Path) -> None
          "attempts": [{"id": "../1", "state": "ended"}]}]},
 ])
 def test_what_a_host_must_not_say_is_its_trouble_and_not_ours(told: object) -> None:
-    answer = traces._checked(Host("h"), (0, json.dumps(told).encode(), b""), traces._traces)
+    answer = told_by(Host("h"), (0, json.dumps(told).encode(), b""), traces._traces, "what is there")
     assert isinstance(answer, HostError)
     assert answer.kind == "nonsense"
 

@@ -19,8 +19,8 @@ from sshjobs.errors import HostError
 from sshjobs.gjob import ship
 from sshjobs.model.host import Host
 from sshjobs.network import traces
-from sshjobs.network.oneshot import MOST_ANSWER
-from sshjobs.network.traces import _checked, _swept, _traces, survey
+from sshjobs.network.oneshot import MOST_ANSWER, told_by
+from sshjobs.network.traces import _swept, _traces, survey
 from sshjobs.views.wording import MOST_TOLD
 from tests.cli.here import call_here
 from tests.hostile.far_side import WELCOME, line
@@ -64,11 +64,11 @@ def changed(value: Any, path: tuple[Any, ...], word: str) -> bytes:
 
 
 def test_good_answers_pass():
-    told = _checked(Host("h"), (0, json.dumps(SURVEY).encode(), b""), _traces)
+    told = told_by(Host("h"), (0, json.dumps(SURVEY).encode(), b""), _traces, "what is there")
     assert isinstance(told, traces.HostTraces)
     assert told.directories[0].attempts[0].uid == "1.1" and told.processes[0].pid == 7
     assert told.directories[0].idle == 1.0
-    assert _checked(Host("h"), (0, json.dumps(SWEEP).encode(), b""), _swept) == traces.Swept(1, 2, 3, 4, [("/x", "busy")])
+    assert told_by(Host("h"), (0, json.dumps(SWEEP).encode(), b""), _swept, "what is there") == traces.Swept(1, 2, 3, 4, [("/x", "busy")])
     assert _answer(Host("h"), (0, json.dumps(INSTALLED).encode(), b"")).text() == "installed: /h/gjob"
 
 
@@ -78,7 +78,7 @@ def test_no_number_of_an_answer_is_unlimited(answer, taken, word):
     for path in places_of(answer, (int, float)):
         if word == "1.5" and path[-1] in ("clock", "changed"):
             continue
-        told = _checked(Host("h"), (0, changed(answer, path, word), b""), taken)
+        told = told_by(Host("h"), (0, changed(answer, path, word), b""), taken, "what is there")
         assert isinstance(told, HostError) and told.kind == "nonsense", path
         assert len(str(told)) < 600
 
@@ -87,7 +87,7 @@ def test_no_number_of_an_answer_is_unlimited(answer, taken, word):
 def test_texts_of_an_answer_are_cut_and_harmless(answer, taken):
     for path in places_of(answer, str):
         for text in ("", "x" * (1 << 20), "\x1b[2J\r\n\0\u202e\ud800"):
-            told = _checked(Host("h"), (0, changed(answer, path, json.dumps(text)), b""), taken)
+            told = told_by(Host("h"), (0, changed(answer, path, json.dumps(text)), b""), taken, "what is there")
             assert len(repr(told)) < 20_000
             texts = [str(told)] if isinstance(told, HostError) else texts_in(dataclasses.asdict(told))
             assert all(text.isprintable() for text in texts)
@@ -114,7 +114,7 @@ def test_what_an_answer_becomes_takes_less_than_32_mib(part):
     out = b'{"boot":"b","clock":1,"inputs":0,"processes":[],"directories":[' + part * (MOST_ANSWER // len(part)) + b"1]}"
     tracemalloc.start()
     try:
-        assert isinstance(_checked(Host("h"), (0, out, b""), _traces), HostError)
+        assert isinstance(told_by(Host("h"), (0, out, b""), _traces, "what is there"), HostError)
         assert tracemalloc.get_traced_memory()[1] < 32 << 20
     finally:
         tracemalloc.stop()
@@ -124,7 +124,7 @@ def test_a_host_with_ten_thousand_processes_can_be_asked():
     out = json.dumps({**SURVEY, "processes": [{**PROCESS, "pid": n + 1, "job": f"job-{n}"} for n in range(10_000)]}).encode()
     tracemalloc.start()
     try:
-        told = _checked(Host("h"), (0, out, b""), _traces)
+        told = told_by(Host("h"), (0, out, b""), _traces, "what is there")
         assert isinstance(told, traces.HostTraces) and len(told.processes) == 10_000
         assert tracemalloc.get_traced_memory()[1] < 32 << 20
     finally:
@@ -170,7 +170,7 @@ def test_hosts_check_names_a_host_that_cannot_be_and_shows_the_others(key, word,
 def test_of_what_a_host_claims_to_have_only_so_much_is_named(capsys):
     directory = {**DIRECTORY, "run": UID, "host": traces.host_key("h"), "base": "/h",
                  "attempts": [{**ATTEMPT, "id": f"{n + 1}.1"} for n in range(5000)]}
-    told = _checked(Host("h"), (0, json.dumps({**SURVEY, "directories": [directory]}).encode(), b""), _traces)
+    told = told_by(Host("h"), (0, json.dumps({**SURVEY, "directories": [directory]}).encode(), b""), _traces, "what is there")
     assert isinstance(told, traces.HostTraces)
     found = list(HostCheck(UID, {"h": told}, attended=False, over=False, word="r").rest())
     assert len(found) == MOST_TOLD + 1

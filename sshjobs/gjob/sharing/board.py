@@ -10,9 +10,9 @@ directory, named by the uid, that nobody else can write to. In that are, for eac
 ``AGENT.w``
     what the agent waits for. It counts while the agent has its lock.
 
-Who decides has the lock of the directory itself meanwhile. So death of whoever frees what he had, at every moment. When
-somebody waits, or gives something back for which somebody waits, the time of the directory's last change is set: to
-look at that is all that it costs to see that nobody waits.
+A process that decides has the lock of the directory itself meanwhile. As all of these are locks, the death of a process
+frees what it had, at every moment. When a runner waits, or gives something back for which another one waits, the time
+of the directory's last change is set: to look at that is all that it costs to see that nobody waits.
 
 What stands here is not trusted: whose a file is, is what the kernel says; it is regular, short and checked key by key.
 """
@@ -253,7 +253,7 @@ class Board:
 
     @staticmethod
     def give_back(hold: Hold) -> None:
-        """Hold it no more, whoever has the file open beside us."""
+        """Hold it no more, though another process may have the file open too."""
         try:
             system.unlock(hold.fd)
         except OSError:

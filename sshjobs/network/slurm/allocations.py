@@ -1,8 +1,8 @@
 """The allocations of a run: submitted once, found again by their names, given back at the end.
 
 The name of an allocation's job follows from the run and its hosts, which are in the run's store before anything is
-sent. So whatever becomes of an answer or of a manager, whoever asks Slurm for that name finds what was submitted, and
-uses it or ends it. (Promises L and D.)
+sent. So even if an answer is lost or a manager dies, the next one asks Slurm for that name, finds what was submitted,
+and uses it or ends it. (Promises L and D.)
 """
 
 from __future__ import annotations
