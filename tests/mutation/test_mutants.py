@@ -101,6 +101,11 @@ def test_the_tests_that_carry_out_a_line_are_tried_here_and_in_other_processes(s
     assert tests(7) == ["test_small.py::test_in_another_process"]
     assert tests(1) == ["test_small.py::test_room"], "what is set at the import is covered by those who use it"
     assert tests(3) == ["test_small.py::test_room"], "and a function's default by what the function does"
+    (small / "test_other.py").write_text("def test_other():\n    pass\n\ndef test_another():\n    pass\n")
+    subprocess.run([sys.executable, "-m", "tests.mutation.noting", str(out), "test_other.py"], cwd=small,
+                   env={**os.environ, "PYTHONPATH": str(small)}, capture_output=True, check=False)
+    noted = json.loads(out.read_text())
+    assert len(noted["tests"]) == 2 and noted["lines"] == {}, "what earlier tests have carried out is not theirs"
 
 
 def test_a_planted_fault_is_noticed_and_one_that_nobody_looks_at_survives(small: Path) -> None:
@@ -109,10 +114,19 @@ def test_a_planted_fault_is_noticed_and_one_that_nobody_looks_at_survives(small:
     other = next(mutant for mutant in mutants if mutant.line == 7)
     with Copy(small) as copy:
         room, both = ["test_small.py::test_room"], ["test_small.py::test_that_fails", "test_small.py::test_room"]
-        fates = [hunt(bound, copy, room, {}), hunt(other, copy, room, {}), hunt(bound, copy, both, {})]
-    assert [fate["fate"] for fate in fates] == ["killed", "survived", "survived"]
-    assert fates[0]["by"] == room[0] and fates[2]["failed_without"] == both[0]
+        fates = [hunt(bound, copy, room, {}), hunt(other, copy, room, {}), hunt(bound, copy, both, {}), hunt(bound, copy, both[:1], {})]
+    assert [fate["fate"] for fate in fates] == ["killed", "survived", "killed", "survived"]
+    assert fates[0]["by"] == fates[2]["by"] == room[0]
+    assert fates[2]["failed_without"] == fates[3]["failed_without"] == both[0]
     assert (small / SMALL).read_text() == SOURCE
+
+
+def test_tests_that_are_gone_are_passed_over(small: Path) -> None:
+    bound, = (mutant for mutant in of_file(Path(SMALL), small) if mutant.operator == "ReplaceComparisonOperator_Lt_LtE")
+    gone = ["test_small.py::test_gone", "test_other.py::test_gone"]
+    with Copy(small) as copy:
+        assert hunt(bound, copy, gone, {})["fate"] == "survived"
+        assert hunt(bound, copy, [*gone, "test_small.py::test_room"], {})["by"] == "test_small.py::test_room"
 
 
 def test_tests_that_do_not_end_are_stopped_with_what_they_have_started(small: Path) -> None:

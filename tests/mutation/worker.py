@@ -16,6 +16,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,24 @@ import pytest
 WARM = ("hypothesis.stateful", "pytest_mock", "pytest_timeout", "xdist.plugin", "pydantic", "yaml", "rich.live", "click", "asyncio",
         "greenlet", "ClusterShell.NodeSet", "fabric", "sqlite3", "starlette.applications", "httpx")
 PR_SET_CHILD_SUBREAPER = 36
+
+
+class Chosen:
+    """A plugin of pytest that carries out what was asked for, in that order, as far as it is there: tests come and go after
+    they were noted.
+
+    :param names: of tests, or of files with all that is in them
+    """
+
+    def __init__(self, names: Sequence[str]):
+        self.names = dict.fromkeys(names)
+        self.files = [name for name in dict.fromkeys(name.partition("::")[0] for name in names) if Path(name).exists()]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        place = {name: number for number, name in enumerate(self.names)}
+        found = [(place.get(item.nodeid, place.get(item.nodeid.partition("::")[0])), item) for item in items]
+        items[:] = [item for _, item in sorted(((at, item) for at, item in found if at is not None), key=lambda pair: pair[0])]
 
 
 class First:
@@ -71,8 +90,10 @@ def _in_child(tell: int, tests: list[str], each: float, processor: float) -> int
     for number in (0, 1, 2):
         os.dup2(null, number)
     resource.setrlimit(resource.RLIMIT_CPU, (int(processor), int(processor) + 5))
+    chosen = Chosen(tests)
     try:
-        return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--timeout", str(each), *tests], plugins=[First(tell)]))
+        status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--timeout", str(each), *chosen.files], plugins=[chosen, First(tell)])
+        return 0 if status == pytest.ExitCode.NO_TESTS_COLLECTED else int(status)
     except BaseException:  # noqa: BLE001  (whatever it is, it is not the end of the worker)
         return 70
 
