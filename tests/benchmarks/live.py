@@ -1,24 +1,32 @@
 """What the live view costs: ``python -m tests.benchmarks.live --hosts 1000 --seconds 60``.
 
 Plays a run on made-up hosts, eight slots each, at some events a second, into the view on a terminal of 200 × 50 that is
-drawn twice a second, and prints the processor time that this process took, less that of playing the same without a view.
+drawn twice a second, with forecasts from the store of a large run that is half done, and prints the processor time that this
+process took, less that of playing the same without a view.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import os
 import pty
 import resource
+import sqlite3
 import struct
+import tempfile
 import termios
 import threading
 import time
+from pathlib import Path
 
+from sshjobs.planning.expected import expected_of
+from sshjobs.store.rundir import RunPaths
 from sshjobs.views import live
 from sshjobs.views.base import Output, View
 from tests.cli import story
+from tests.web.scale import make_big
 
 
 class _Nothing(View):
@@ -61,11 +69,26 @@ def _terminal() -> int:
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
 
     def drain() -> None:
-        while os.read(master, 1 << 20):
-            pass
+        with contextlib.suppress(OSError):
+            while os.read(master, 1 << 20):
+                pass
 
     threading.Thread(target=drain, daemon=True).start()
     return slave
+
+
+def half_done(results: Path, jobs: int) -> RunPaths:
+    """Make a run of so many jobs of which half have ended."""
+    paths = make_big(results, jobs)
+    connection = sqlite3.connect(paths.store)
+    with connection:
+        connection.execute("DELETE FROM attempts WHERE job > ?", (jobs // 2,))
+        connection.execute("UPDATE jobs SET state = 'free', outcome = NULL, exit_status = NULL, host = NULL WHERE number > ?", (jobs // 2,))
+        connection.execute("DELETE FROM counts")
+        connection.execute("INSERT INTO counts SELECT state, coalesce(outcome, ''), count(*) FROM jobs GROUP BY 1, 2")
+        connection.execute("UPDATE run SET state = 'running'")
+    connection.close()
+    return paths
 
 
 def main() -> None:
@@ -73,16 +96,26 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--ends", type=int, default=50, help="jobs that end in a second")
+    parser.add_argument("--jobs", type=int, default=1_000_000, help="of the store that forecasts are made from")
     given = parser.parse_args()
     os.environ["TERM"] = "xterm-256color"
     plain = play(_Nothing(), given.hosts, given.seconds / 4, given.ends) * 4
-    with open(_terminal(), "w", encoding="utf-8") as stream:
-        view = live.LiveView(Output(stream, print), handle=lambda paths: paths.name)
+    forecasts: list[object] = []
+    with tempfile.TemporaryDirectory() as work, open(_terminal(), "w", encoding="utf-8") as stream:
+        store = half_done(Path(work), given.jobs)
+
+        def expect(paths: RunPaths) -> tuple[float, float]:
+            told = expected_of(store)
+            assert told is not None
+            forecasts.append(told)
+            return told.p50, told.p90
+
+        view = live.LiveView(Output(stream, print), handle=lambda paths: paths.name, expect=expect)
         live.SLOWEST = live.FASTEST
         seen = play(view, given.hosts, given.seconds, given.ends)
         view.close()
-    print(f"{given.hosts} hosts, {given.ends} ends a second, twice drawn a second for {given.seconds:.0f} s: {seen - plain:.2f} s of "
-          f"processor, {100 * (seen - plain) / given.seconds:.2f} % of a core (the play itself: {plain:.2f} s)")
+    print(f"{given.hosts} hosts, {given.ends} ends a second, twice drawn a second for {given.seconds:.0f} s, {len(forecasts)} forecasts of "
+          f"{given.jobs:,} jobs: {seen - plain:.2f} s of processor, {100 * (seen - plain) / given.seconds:.2f} % of a core (the play itself: {plain:.2f} s)")
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def _runs(told: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> Iterator
         others = f"{_others(one):.0%}" if one["others"] else "not asked: CPU counts, not time"
         yield f"| `{one['module']}` | {one['rounds']} | {about['when']} | {about['commit']} | {others} |"
     for name in missing:
-        yield f"| `{name}` | – | not measured: it did not come to its end | – | – |"
+        yield f"| `{name}` | – | not measured | – | – |"
 
 
 def _others(one: Mapping[str, Any]) -> float:

@@ -65,8 +65,7 @@ def test_every_host_is_logged_in_to_once_however_many_jobs_there_are(many: Count
 
 
 def test_the_manager_starts_one_ssh_for_each_host_and_nothing_for_a_job(many: Counted) -> None:
-    # And one for the whole run, which says what version it is.
-    assert many.counts["processes"] == HOSTS + 1
+    assert many.counts["processes"] == HOSTS
 
 
 def test_many_launches_and_ends_share_a_commit(many: Counted) -> None:
@@ -84,8 +83,9 @@ def test_no_job_waits_for_an_answer_so_many_launches_leave_in_one_piece(many: Co
 
 
 def test_a_job_without_output_takes_few_bytes_on_the_line(many: Counted) -> None:
-    # The agent itself takes about 80 kB a host, and 250 kB more where it is sent compiled as well.
-    assert many.counts["bytes_out"] < HOSTS * 350_000 + 400 * JOBS
+    # The agent itself takes about 80 kB a host far away. To one near by it is sent compiled as well, and all of it is
+    # compressed with less effort: about 470 kB.
+    assert many.counts["bytes_out"] < HOSTS * 490_000 + 400 * JOBS
     assert many.counts["bytes_in"] < 400 * JOBS
 
 
@@ -95,4 +95,4 @@ def test_an_input_that_a_host_has_is_not_sent_again(lab: Any, tmp_path: Path) ->
     run = Counted(lab, tmp_path, "jobs: [{name: a, argv: [cmp, input, input], repeat: 20, files: [input]}]\n",
                   "--hosts", lab.names[0], "-j", "2")
     assert run.outcomes == {"succeeded": 20}
-    assert size < run.counts["bytes_out"] < size * 1.05 + 200_000
+    assert size < run.counts["bytes_out"] < size * 1.05 + 300_000
