@@ -79,10 +79,10 @@ mutants: system dev ## Put 500 small faults into the code, one at a time, for ho
 	$(BIN)/python -m tests.mutation --mutants 500 --seed 1
 
 .PHONY: web
-web: system dev ## Measure the pages: a run of a million jobs, fifty browsers, half an hour of changes
+web: system dev ## Measure the pages: a run of a million jobs, fifty browsers, a change a second for half an hour
 	$(BIN)/python -m tests.web.scale
 	$(BIN)/python -m tests.web.load
-	$(BIN)/python -m tests.web.test_tab
+	$(BIN)/python -m tests.web.test_tab clock
 
 .PHONY: api
 api: dev ## Write down the public API as it is now (tests/house/public_api.txt)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import itertools
 import os
 import shutil
 import signal
@@ -17,7 +19,7 @@ from tests.lab import BaseLab, Lab, LabHost, LoopbackLab, open_lab
 from tests.lab.needed import needed_lab
 
 #: Variables of the user who runs the tests that would change what a command does or prints.
-PERSONAL = ("SSH_AUTH_SOCK", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
+PERSONAL = ("SSH_AUTH_SOCK", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 #: Variables that have Python do otherwise than at a user's: what is never buffered cannot be flushed too late.
 OF_PYTHON = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
 REPOSITORY = Path(__file__).parents[1]
@@ -31,6 +33,7 @@ os.environ["SSHJOBS_CONFIG"] = os.devnull
 #: Where runs agree on what each holds of a host. Each process that runs tests is a machine by itself.
 SHARED = f"/tmp/sshjobs-test-shared-{os.getpid()}"
 os.environ["SSHJOBS_SHARED"] = SHARED
+_numbers = itertools.count(1)
 
 # Under env -i there is none. What tests start would look in two directories only.
 os.environ.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -60,7 +63,8 @@ class SshjobsCli(Protocol):
 def _nothing_left_of_sharing() -> Iterator[None]:
     """What tests that kill agents leave where runs agree is removed."""
     yield
-    shutil.rmtree(SHARED, ignore_errors=True)
+    for left in (SHARED, *glob.glob(f"{SHARED}-*")):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -112,16 +116,19 @@ def loopback_lab() -> Iterator[Callable[..., LoopbackLab]]:
 
 
 @pytest.fixture
-def clean_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home, which HOME names; no setting of the user who runs the tests is seen."""
+def clean_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home, which HOME names; no setting of the user who runs the tests is seen, and no run of another test.
+    """
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     for name in list(os.environ):
         if name.startswith(("XDG_", "SSHJOBS_")) or name in PERSONAL:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("SSHJOBS_SHARED", SHARED)
-    return home
+    shared = f"{SHARED}-{next(_numbers)}"
+    monkeypatch.setenv("SSHJOBS_SHARED", shared)
+    yield home
+    shutil.rmtree(shared, ignore_errors=True)
 
 
 @pytest.fixture

@@ -71,12 +71,22 @@ def gpu(number: int) -> str:
 
 
 def cards(count: int, *, memory: int = 40960, name: str = "NVIDIA A100-SXM4-40GB", used: Mapping[int, int] | None = None,
-          ) -> dict[str, str]:
-    """Return what a new nvidia-smi says of so many cards alike."""
+          first: int = 0) -> dict[str, str]:
+    """Return what a new nvidia-smi says of so many cards alike.
+
+    :param first: number of the first UUID
+    """
     return {
-        "list": "".join(f"GPU {n}: {name} (UUID: {gpu(n)})\n" for n in range(count)),
-        "mig": "".join(f"{n}, {gpu(n)}, {name}, {memory}, {(used or {}).get(n, 0)}, [N/A]\n" for n in range(count)),
+        "list": "".join(f"GPU {n}: {name} (UUID: {gpu(first + n)})\n" for n in range(count)),
+        "mig": "".join(f"{n}, {gpu(first + n)}, {name}, {memory}, {(used or {}).get(n, 0)}, [N/A]\n" for n in range(count)),
         "apps": "", "use": "".join("0, 0\n" for _ in range(count))}
+
+
+def program(files: Mapping[str, str]) -> str:
+    """Return an nvidia-smi in one piece, for hosts that have no place for what it says."""
+    text = _NVIDIA.partition("case ")
+    said = "".join(f"{name}) cat <<'END'\n{files[name]}END\n;;\n" for name in files)
+    return "#!/bin/sh\n" + text[1] + text[2].partition("cat $d")[0].replace("[ -e $d/mig ]", "true") + f'case "$f" in\n{said}esac\n'
 
 
 class Told(NamedTuple):

@@ -17,8 +17,8 @@ from sshjobs.store import RunReader, Summary
 from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
 
-#: How often a run that a manager works on is looked at, and the pause between, in seconds: what it is just about to
-#: write down is different the next time.
+#: How often a run that a manager works on is looked at, and the pause between the looks, in seconds: what the manager
+#: is just about to store agrees at the next look.
 LOOKS, PAUSE = 3, 0.5
 
 
@@ -27,10 +27,11 @@ class Report:
     """What an audit of a run has found.
 
     :ivar hosts: how many hosts were asked
-    :ivar files: how many outputs were compared, ``unsummed`` of them by their size only
+    :ivar files: how many outputs were compared
+    :ivar unsummed: how many of them were compared by their size only
     :ivar attended: a manager works on the run
-    :ivar kept: directories of jobs that stay on hosts on purpose
-    :ivar moving: jobs that are on hosts, and therefore not compared as a whole
+    :ivar kept: how many directories jobs keep on hosts on purpose
+    :ivar moving: how many jobs are on hosts, and therefore were not compared completely
     """
 
     run: str
@@ -48,9 +49,9 @@ def verify(paths: RunPaths, word: str, *, ask_hosts: bool = True,
            pause: Callable[[float], None] = time.sleep) -> Report:
     """Compare the store of a run with itself, with the files of the run directory, and with what hosts tell.
 
-    Where a manager works on the run, only what does not pass is a disagreement: it is found in each of several looks.
+    Where a manager works on the run, a disagreement counts only if it is found in each of several looks.
 
-    :param word: what to type for the run
+    :param word: what to type for the run in the commands of the hints
     :raises StoreError: the store cannot be read
     :raises NotYoursError: the run belongs to another user
     """
@@ -72,7 +73,7 @@ def _look(reader: RunReader, word: str, ask_hosts: bool) -> tuple[Report, dict[D
     summary = reader.summary()
     told: dict[str, HostTraces] = {}
     if ask_hosts:
-        # Before the store is read: whatever a host has was in the store before.
+        # Hosts are asked before the store is read: whatever a host has was in the store before.
         told = _ask(reader, summary, found)
     with reader.snapshot():
         summary = reader.summary()
@@ -99,7 +100,7 @@ def _note(found: dict[Disagreement, None], *sources: Iterable[Disagreement]) -> 
 
 
 def _survivors(reader: RunReader, hosts: HostCheck) -> Iterator[Disagreement]:
-    """Yield what still runs, but for what its job keeps alive on purpose."""
+    """Yield the processes that outlived their jobs, except those that a job keeps on purpose."""
     for job in reader.load(hosts.survivors):
         if job.spec.leftovers != "keep":
             yield from hosts.survivors[job.name]
@@ -121,8 +122,8 @@ def _ask(reader: RunReader, summary: Summary, found: dict[Disagreement, None]) -
 
 
 def hosts_of_run(reader: RunReader) -> list[Host]:
-    """Return the hosts on which something of a run may be, and that can be asked: nodes of an allocation are reached by
-    their run alone, and what ran there ended with it."""
+    """Return the hosts that may have something of a run and that can be asked. Nodes of an allocation are left out:
+    only their run can reach them, and what ran there ended with it."""
     in_use = reader.hosts_in_use()
     return [row.host for row in reader.hosts()
             if not row.host.slurm and (not row.host.removed or row.host.name in in_use)]

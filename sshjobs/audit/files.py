@@ -1,4 +1,4 @@
-"""Compares the files of a run directory with its store. Only reads."""
+"""Compares the files of a run directory with its store. Changes nothing."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from sshjobs.store.rundir import RunPaths
 from sshjobs.store.setups import SetupRow, setup_name
 
 _PIECE = 1 << 20
-#: Jobs that are asked about at a time.
+#: For how many jobs the files that were brought are looked up at a time.
 _PAGE = 1000
 _STREAMS = ("stdout", "stderr")
-#: Where files that were brought are, and where such are on their way.
+#: The names of the directories of files that were brought, and of files that are on their way.
 _BROUGHT = ("files", "files.part", "files.old", "files.fetch")
 _NOT_OURS = "it is none of the run's"
 _MOVE_AWAY = "move it elsewhere"
@@ -28,12 +28,12 @@ _NO_COPY = "bring it back from a copy; nothing else has it"
 
 
 class FileCheck:
-    """Compares job by job.
+    """Compares the files of a run directory with its store, job by job.
 
     :ivar files: how many outputs were compared
-    :ivar unsummed: how many of them by their size only, because the store has no checksum of them
-    :param word: what to type for the run
-    :param brought: tells which files were brought of the attempts of a range of jobs, by number of job and attempt
+    :ivar unsummed: how many of them were compared by their size only, because the store has no checksum of them
+    :param word: what to type for the run in the commands of the hints
+    :param brought: returns the files that were brought of the attempts of a range of jobs, by number of job and attempt
     """
 
     def __init__(self, paths: RunPaths, word: str, brought: Callable[[int, int], Mapping[tuple[int, int], Brought]]):
@@ -45,7 +45,7 @@ class FileCheck:
         self.files = self.unsummed = 0
 
     def job(self, job: JobRow, attempts: list[AttemptRow]) -> Iterator[Disagreement]:
-        """Compare the files of a job. What belongs to an attempt that has not ended is left alone."""
+        """Compare the files of a job, except those of an attempt that has not ended."""
         self._names.add(job.name)
         if job.number > self._until:
             self._until = job.number + _PAGE
@@ -55,7 +55,7 @@ class FileCheck:
         for attempt in attempts:
             aside = self._paths.attempt(job.name, attempt.n)
             newest = attempt is attempts[-1]
-            # What was about to be launched next may have put the newest one's output aside already.
+            # The next attempt, about to be launched, may already have put aside the output of the newest one.
             here = newest and (directory / "stdout").exists() or (newest and not aside.is_dir())
             allowed.update(_STREAMS if here else (aside.name,))
             if attempt.state in FINAL_STATES:
@@ -67,11 +67,11 @@ class FileCheck:
         yield from self._strangers(directory, allowed)
 
     def setups(self, rows: Iterable[SetupRow]) -> None:
-        """Take in how hosts were prepared: what that has written is no stranger."""
+        """Allow the outputs of the setups of hosts."""
         self._names.update(setup_name(row.host) for row in rows)
 
     def rest(self) -> Iterator[Disagreement]:
-        """Name what lies where only jobs should. To be called after all jobs were."""
+        """Yield files that belong to no job. To be called after :meth:`job` was called for every job."""
         if not self._paths.marker.is_file():
             yield Disagreement(str(self._paths.marker), "is missing", "every run directory has one", _NO_COPY)
         yield from self._strangers(self._paths.jobs, self._names)
@@ -79,7 +79,7 @@ class FileCheck:
     def _attempt(self, attempt: AttemptRow, directory: Path) -> Iterator[Disagreement]:
         sizes = zip(_STREAMS, (attempt.out_size, attempt.err_size), (attempt.out_crc, attempt.err_crc), strict=True)
         for name, size, crc in sizes:
-            # Files are made with the launch; of what never left, and of what was empty and put aside, there are none.
+            # Files are made at the launch. There are none for what was never launched or was put aside empty.
             may_lack = not size and (attempt.outcome in (Outcome.NEVER_STARTED, Outcome.CANCELLED, Outcome.LOST)
                                      or directory.name == f"attempt-{attempt.n}")
             trouble = self._stream(directory / name, size, crc, may_lack)
@@ -141,7 +141,7 @@ class FileCheck:
 
 def _checksum(path: Path) -> int:
     crc = 0
-    # Opened as it was looked at: no link.
+    # Opened without following links, as it was looked at.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with open(descriptor, "rb", buffering=0) as file:
         while data := file.read(_PIECE):

@@ -10,7 +10,7 @@ from sshjobs.errors import printable
 
 @dataclass(frozen=True, order=True)
 class Disagreement:
-    """Two that do not agree: what is so, where, why that is wrong, and what to do about it."""
+    """A disagreement between two of store, files and hosts: what is wrong, where, why, and what to do about it."""
 
     where: str
     what: str
@@ -21,5 +21,5 @@ class Disagreement:
         return printable(f"{self.where}: {self.what}: {self.why}; {self.hint}")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return it as data that can be written as JSON."""
         return asdict(self)

@@ -1,7 +1,7 @@
-"""``sshjobs gc``: what earlier runs left on hosts. Whatever may still be needed is kept, and named.
+"""``sshjobs gc``: removes what earlier runs left on hosts. Whatever may still be needed is kept, and named.
 
-A directory on a host is removed when nothing in it can be missed: its run is over and all outputs are here, or, of a
-run that is not among those here, nothing is in it but what was released long ago.
+A directory on a host is removed when nothing in it can be missed: its run is over and all outputs are here. For a run
+that is not among those here: everything in it was released long ago.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
 from sshjobs.views.wording import only_some
 
-#: Seconds that a directory of an unknown run was left alone before nobody is thought to be about to use it; the same
-#: for one with directories that jobs keep, where its run is not named.
+#: After how many seconds without a change a directory of an unknown run is taken to be out of use; the same for one
+#: in which jobs keep directories and whose run is not named.
 QUIET = 3600.0
 
 
 @dataclass(frozen=True)
 class Way:
-    """How hosts are reached."""
+    """How a host is reached."""
 
     transport: str | None = None
     ssh_config: str | None = None
@@ -41,7 +41,7 @@ class Way:
 class KnownRun:
     """A run that is here.
 
-    :ivar reason: why nothing of it may be touched, ``None`` where it is over
+    :ivar reason: why nothing of it may be touched; ``None`` where it is over
     """
 
     paths: RunPaths
@@ -55,9 +55,9 @@ class KnownRun:
 class Plan:
     """What is to be done on one host.
 
-    :ivar runs: uids of the runs here that it is about
-    :ivar inputs: how many files kept for later runs are to go
-    :ivar kept: what is left there, in words, one line each
+    :ivar runs: the uids of the runs here that it concerns
+    :ivar inputs: how many of the files kept for later runs are to be removed
+    :ivar kept: what stays there, in words, one line each
     :ivar error: why the host could not be asked
     """
 
@@ -72,12 +72,12 @@ class Plan:
 
     @property
     def files(self) -> int:
-        """How many files are to be removed."""
+        """The number of files to be removed."""
         return self.inputs + sum(directory.files for directory, _ in self.broom.directories)
 
 
 def known_run(paths: RunPaths) -> KnownRun:
-    """Return what is to be known of a run that is here.
+    """Read what has to be known about a run that is here.
 
     :raises StoreError: its store cannot be read
     :raises NotYoursError: it belongs to another user
@@ -106,10 +106,10 @@ def _left(summary: Summary) -> int:
 
 
 def look(hosts: Sequence[tuple[Host, Way]], runs: Sequence[KnownRun], *, only: bool, force: bool) -> list[Plan]:
-    """Ask hosts what is there, and decide about each thing. Changes nothing.
+    """Ask hosts what they have, and decide what is to be removed. Changes nothing.
 
-    :param only: nothing of other runs than these is to be touched
-    :param force: also outputs that were not collected, and processes that jobs have kept on purpose
+    :param only: touch nothing of other runs than these
+    :param force: also remove outputs that were not collected, and end processes that jobs keep on purpose
     """
     by_way: dict[Way, list[Host]] = {}
     for host, way in hosts:
@@ -129,7 +129,7 @@ def look(hosts: Sequence[tuple[Host, Way]], runs: Sequence[KnownRun], *, only: b
 
 
 class _Decision:
-    """Decides what becomes of what one host told."""
+    """Decides what is to be removed on one host."""
 
     def __init__(self, plan: Plan, told: HostTraces, runs: Sequence[KnownRun], *, only: bool, force: bool):
         self._plan, self._told, self._only, self._force = plan, told, only, force
@@ -170,7 +170,7 @@ class _Decision:
         self._plan.processes += sum(process.base == directory.base for process in self._told.processes)
 
     def _uncollected(self, known: KnownRun, directory: DirectoryTrace) -> list[str]:
-        """Return the attempts there of which something would be lost."""
+        """Return the attempts there whose outputs or files would be lost."""
         missing = []
         with RunReader.open(known.paths) as reader:
             numbers = {int(attempt.uid.partition(".")[0]) for attempt in directory.attempts}
@@ -185,7 +185,7 @@ class _Decision:
         return missing
 
     def _unknown(self, directory: DirectoryTrace) -> None:
-        """Decide about a run that is not here: it may be another machine's, and under way."""
+        """Decide about a run that is not here: it may belong to another machine, and be under way."""
         busy = directory.agent or any(process.base == directory.base for process in self._told.processes)
         if busy:
             return
@@ -204,7 +204,7 @@ class _Decision:
             self._keep(f"{directory.base}, of a run that is not here: {why}")
 
     def _processes(self, known: KnownRun) -> None:
-        """End what lives of attempts that the store says are over."""
+        """Plan to end the processes of attempts that have ended according to the store."""
         tokens = {process.token for process in self._told.processes if process.token}
         if not tokens:
             return
@@ -230,9 +230,9 @@ def _keeps(job: Job) -> bool:
 
 
 def clean(plans: Sequence[Plan], runs: Sequence[KnownRun]) -> Iterator[tuple[Plan, int, int, int]]:
-    """Do what was planned; yield for each host how many directories, files and processes were removed.
+    """Do what was planned. Yield for each host how many directories, files and processes were removed.
 
-    No manager can take one of the runs meanwhile.
+    Meanwhile no manager can take one of the runs.
     """
     with contextlib.ExitStack() as held:
         touched = set[str]().union(*(plan.runs for plan in plans))
@@ -240,7 +240,7 @@ def clean(plans: Sequence[Plan], runs: Sequence[KnownRun]) -> Iterator[tuple[Pla
         by_way: dict[Way, list[Plan]] = {}
         for plan in plans:
             if plan.runs & lost:
-                # Somebody has come to work on one of them: nothing is certain any more.
+                # A manager has come to work on one of the runs: nothing is certain any more.
                 plan.broom = Broom()
             if plan.error is None:
                 by_way.setdefault(plan.way, []).append(plan)
@@ -255,7 +255,8 @@ def clean(plans: Sequence[Plan], runs: Sequence[KnownRun]) -> Iterator[tuple[Pla
 
 
 def _hold(paths: RunPaths, held: contextlib.ExitStack) -> bool:
-    """Keep managers away from a run until the end; False where one has come, or has been there."""
+    """Keep managers away from a run until ``held`` is closed. Return False where one works on it, or jobs are open
+    again."""
     try:
         store = RunStore.open(paths)
     except StoreError:

@@ -1,4 +1,4 @@
-"""Compares what hosts tell of a run with its store. Only looks."""
+"""Compares what hosts tell of a run with its store. Changes nothing."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _AGAIN = "look again when the run is over: sshjobs verify {word}"
 
 
 class HostCheck:
-    """Takes the jobs of a run one by one; what can only be told at the end comes from :meth:`rest`.
+    """Compares the jobs of a run one by one; what is known only after all jobs comes from :meth:`rest`.
 
     :param traces: what each host told, by its name
-    :param attended: a manager works on the run, so that an end which it will hear of is nothing wrong
+    :param attended: a manager works on the run, so an end that it has yet to hear of is no disagreement
     :param over: the run has ended
-    :param word: what to type for the run
+    :param word: what to type for the run in the commands of the hints
     :ivar kept: how many directories jobs keep on hosts on purpose; known at the end
-    :ivar moving: attempts about which host and store will agree when the manager has heard of it
+    :ivar moving: how many attempts host and store will agree about when the manager has heard from the host
     """
 
     def __init__(self, uid: str, traces: Mapping[str, HostTraces], *, attended: bool, over: bool, word: str):
@@ -39,10 +39,10 @@ class HostCheck:
                 if process.token:
                     self._alive.setdefault(process.token, []).append((host, process))
         self._asked = set(traces)
-        #: How many processes were named of each host.
+        #: How many processes were reported for each host.
         self._named = Counter[str]()
         self.moving = self.kept = 0
-        #: Jobs with processes of ended attempts: those that keep them on purpose are told apart by their specs.
+        #: Jobs with processes of ended attempts. Their specs tell which of them keep these on purpose.
         self.survivors: dict[str, list[Disagreement]] = {}
 
     def job(self, job: JobRow, attempts: Iterable[AttemptRow]) -> Iterator[Disagreement]:
@@ -102,12 +102,12 @@ class HostCheck:
             self.survivors.setdefault(job.name, []).append(found)
 
     def setups(self, rows: Iterable[SetupRow]) -> None:
-        """Take in how hosts were prepared: they may have that still."""
+        """Allow the setups of hosts: hosts may still have traces of them."""
         for row in rows:
             self._there.pop((row.host, row.attempt.uid), None)
 
     def rest(self) -> Iterator[Disagreement]:
-        """Name what hosts have of the run that the store knows nothing about."""
+        """Yield what hosts have of the run that the store knows nothing about."""
         named = Counter[str]()
         for host, uid in self._there:
             named[host] += 1

@@ -1,4 +1,4 @@
-"""What runs that were cut short left on this machine: sockets that nobody answers at, half-made directories."""
+"""What interrupted runs left on this machine: sockets at which nobody answers, half-made directories."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from sshjobs.network.transport.sshlog import NAME
 from sshjobs.running.control import CONTROL_SOCKET, is_kept, socket_directories
 from sshjobs.store.rundir import MARKER
 
-#: Seconds that something must have been left alone before it counts as left behind.
+#: After how many seconds without a change something counts as left behind.
 QUIET = 3600.0
-#: The same for a socket: its manager makes it and listens at once.
+#: The same for a socket: its manager listens right after making it.
 SOCKET_QUIET = 60.0
 _ASIDE = re.compile(r"\..+\.[0-9a-f]{8}\Z")
 _SCRATCH = re.compile(r"sshjobs-(?:check|simulate)-\w+\Z")
 
 
 def litter(results: Path) -> Iterator[tuple[Path, str]]:
-    """Yield what can go, each with what it is. Only looks.
+    """Yield each path that can be removed, with what it is. Changes nothing.
 
-    :param results: directory that runs are in
+    :param results: the directory of the runs
     """
     for directory in socket_directories():
         for path in _listed(directory):
@@ -49,7 +49,7 @@ def litter(results: Path) -> Iterator[tuple[Path, str]]:
 
 
 def remove(path: Path) -> int:
-    """Remove it and return how many files that were; 0 where it could not be."""
+    """Remove a path and return how many files that were; 0 where it could not be removed."""
     if not path.is_dir():
         with contextlib.suppress(OSError):
             path.unlink()
@@ -86,7 +86,7 @@ def _is_ours(path: Path, kind: Callable[[int], bool] = stat.S_ISDIR) -> bool:
 
 
 def _idle(path: Path, seconds: float) -> bool:
-    """Tell whether a path, and what is right below it, was left alone for so long."""
+    """Tell whether neither a path nor an entry of that directory has changed for so many seconds."""
     times = []
     for one in (path, *(_listed(path) if path.is_dir() else ())):
         with contextlib.suppress(OSError):

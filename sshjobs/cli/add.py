@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sshjobs.cli.answers import answer, json_option
 from sshjobs.cli.options import max_jobs_option, results_option
 from sshjobs.cli.words import handle, open_run
-from sshjobs.errors import EXIT_OK, UsageError, printable
+from sshjobs.errors import EXIT_OK, UsageError
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rundir import RunPaths, find_run
 from sshjobs.views.acts import span
@@ -35,9 +36,11 @@ class _Split(click.Command):
 @click.argument("words", metavar="[RUN] JOBFILE | [RUN] -- COMMAND...", nargs=-1)
 @click.option("--name", metavar="NAME", help="Name of the job that runs COMMAND.  [default: job]")
 @max_jobs_option
+@json_option
 @results_option
 @click.pass_context
-def command(ctx: click.Context, words: tuple[str, ...], name: str | None, max_jobs: int, results: Path) -> int:
+def command(ctx: click.Context, words: tuple[str, ...], name: str | None, max_jobs: int, as_json: bool,
+            results: Path) -> int:
     """Put further jobs into RUN; into the newest run that is not over if it is left out.
 
     They are those of JOBFILE (- is standard input), or one that runs COMMAND: one word is a line of shell, several
@@ -60,11 +63,12 @@ def command(ctx: click.Context, words: tuple[str, ...], name: str | None, max_jo
     from sshjobs.model.template import packed
     from sshjobs.running.unattended import carry_out
 
-    answer, live = carry_out(paths, {"do": "add", "specs": packed(specs)})
-    added = answer["jobs"]
+    told, live = carry_out(paths, {"do": "add", "specs": packed(specs)})
+    added = told["jobs"]
     names = f": {span(added[0], added[-1], len(added))}" if added else ""
-    click.echo(printable(f"added {count(len(added), 'job')} to {paths.name}{names}"))
-    if not live:
+    answer(f"added {count(len(added), 'job')} to {paths.name}{names}",
+           {"run": paths.name, "attended": live, "jobs": added}, as_json=as_json)
+    if not live and not as_json:
         click.echo(f"nobody manages {paths.name} at present; to run them: sshjobs resume {handle(paths)}")
     return EXIT_OK
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import cast
 
@@ -16,6 +15,7 @@ from sshjobs.cli.examples import FIRST, with_examples
 from sshjobs.cli.failures import complain, explain_unexpected, hush_pipe, watch_threads
 from sshjobs.cli.streams import CannotPrintError, code_of
 from sshjobs.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, InputError, LocalError, SshjobsError, UsageError
+from sshjobs.model.similar import similar
 
 #: Commands in the order of the help: (short help, module). A module is only imported for its command.
 COMMANDS = {
@@ -78,7 +78,7 @@ class Commands(click.Group):
         word = args[0]
         if word in COMMANDS or word.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        near = get_close_matches(word, COMMANDS, 1, 0.5)
+        near = similar(word, COMMANDS, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
         if word.endswith((".yaml", ".yml", ".json", ".jsonl")):
             hint = f"did you mean: sshjobs run {word}"
@@ -134,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(str(error))
         return error.exit_code
     except BrokenPipeError:
-        # The reader of our output has enough of it, as with `| head`.
+        # The reader of our output has closed it, as with `| head`.
         return hush_pipe()
     except OSError as error:
         # Where nobody expected it, too: it is this machine, and no mistake of sshjobs.
@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _be_tolerant() -> None:
-    """Let a name that the terminal's encoding lacks be printed escaped, not end the command."""
+    """Have characters that the terminal's encoding lacks printed escaped, so that they do not end the command."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sshjobs.cli import candidates
+from sshjobs.cli.answers import answer, json_option
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import results_option
@@ -24,6 +26,9 @@ from sshjobs.store.rundir import RunPaths
 from sshjobs.views import wording
 from sshjobs.views.base import Event
 from sshjobs.views.wording import count
+
+if TYPE_CHECKING:
+    from sshjobs.running.receipts import Receipt
 
 #: Seconds between two looks at the run.
 INTERVAL = 0.1
@@ -42,8 +47,9 @@ _UNFINISHED = (STATE_BUSY, STATE_UNKNOWN, STATE_FREE)
 @click.argument("words", metavar="[RUN] [JOB...]", shell_complete=candidates.jobs, nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All jobs that are not over; the run ends then.")
 @click.option("-v", "--verbose", count=True, help="Say more.")
+@json_option
 @results_option
-def command(words: tuple[str, ...], everything: bool, verbose: int, results: Path) -> int:
+def command(words: tuple[str, ...], everything: bool, verbose: int, as_json: bool, results: Path) -> int:
     """End jobs of RUN; of the newest run if it is left out. A JOB is a name, a pattern
     such as 'fit-*', or parameters as in 'train[lr=0.1]'.
 
@@ -64,9 +70,16 @@ def command(words: tuple[str, ...], everything: bool, verbose: int, results: Pat
         if acts:
             _cancel(paths, names or None)
             _wait(reader, names)
-        click.echo(_told(reader, names, ended, before))
-        if acts:
-            _tell_what_is_left(reader, names)
+        done = _done(reader, names, ended, before)
+        if not as_json:
+            click.echo(_told(reader, names, done))
+        left = _what_is_left(reader, names) if acts else None
+        if as_json:
+            answer("", {"run": paths.name, "jobs": names or None, **done, "receipt": left and left.as_dict()},
+                   as_json=True)
+        elif left is not None and (left.hosts or left.unasked):
+            for line in wording.receipt(left.as_dict()):
+                click.echo(printable(line))
     return EXIT_OK
 
 
@@ -109,8 +122,8 @@ def _wait(reader: RunReader, names: Sequence[str]) -> None:
             _cancel(reader.paths, names or None)
 
 
-def _tell_what_is_left(reader: RunReader, names: Sequence[str]) -> None:
-    """Print what the hosts say is left of the jobs (none named: of the run, once its manager has cleaned up)."""
+def _what_is_left(reader: RunReader, names: Sequence[str]) -> Receipt:
+    """Return what the hosts say is left of the jobs (none named: of the run, once its manager has cleaned up)."""
     from sshjobs.running.receipts import receipt
 
     deadline = time.monotonic() + PARTING
@@ -119,9 +132,7 @@ def _tell_what_is_left(reader: RunReader, names: Sequence[str]) -> None:
         if summary.manager is None or summary.until is not None or not summary.manager.is_alive():
             break
         time.sleep(INTERVAL)
-    made = receipt(reader.paths, names or None)
-    for line in wording.receipt(made.as_dict()) if made.hosts or made.unasked else ():
-        click.echo(printable(line))
+    return receipt(reader.paths, names or None)
 
 
 def _tell_stuck(reader: RunReader, names: Sequence[str]) -> None:
@@ -156,17 +167,27 @@ def _waiting_for(reader: RunReader, names: Sequence[str]) -> str:
     return f"waiting for {'; '.join(found[:MAX_NAMES])}{more}" if found else ""
 
 
-def _told(reader: RunReader, names: Sequence[str], ended: Sequence[str], before: int) -> str:
-    """Return in a line what came of it.
+def _done(reader: RunReader, names: Sequence[str], ended: Sequence[str], before: int) -> dict[str, Any]:
+    """Return what came of it: how many jobs were cancelled, how many had another outcome first, by that, and how many
+    were over before.
 
     :param ended: those of the jobs that were over already
     :param before: how many jobs of the run had been cancelled before
     """
     if not names:
         cancelled = reader.summary().outcomes.get("cancelled", 0) - before
-        return f"{count(cancelled, 'job')} cancelled; nothing of {reader.paths.name} runs any more"
+        return {"cancelled": cancelled, "ended_first": {}, "ended_before": 0}
     ours = [job for job in map(reader.job, names) if job is not None and job.name not in set(ended)]
-    text = f"{count(sum(job.outcome == 'cancelled' for job in ours), 'job')} cancelled"
-    for outcome, number in Counter(job.outcome for job in ours if job.outcome != "cancelled").items():
+    others = Counter(job.outcome for job in ours if job.outcome != "cancelled")
+    first = {str(outcome): number for outcome, number in others.items()}
+    return {"cancelled": len(ours) - others.total(), "ended_first": first, "ended_before": len(ended)}
+
+
+def _told(reader: RunReader, names: Sequence[str], done: Mapping[str, Any]) -> str:
+    """Return that in a line."""
+    text = f"{count(done['cancelled'], 'job')} cancelled"
+    if not names:
+        return f"{text}; nothing of {reader.paths.name} runs any more"
+    for outcome, number in done["ended_first"].items():
         text += f"; {count(number, 'job')} {outcome} first"
-    return f"{text}; {count(len(ended), 'job')} had ended before" if ended else text
+    return f"{text}; {count(done['ended_before'], 'job')} had ended before" if done["ended_before"] else text

@@ -1,4 +1,4 @@
-"""What may stand for RUN, JOB or HOST of a command line: for shells that complete it. Never an error, and few."""
+"""Completes RUN, JOB and HOST on a command line. It offers few candidates and never fails."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sshjobs.errors import HIDDEN, SshjobsError
+from sshjobs.errors import SshjobsError, hidden_in
 from sshjobs.store.rundir import RunPaths, find_run, list_runs, names_run
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-#: Most names that are offered.
+#: How many names are offered at most.
 MOST = 200
-#: Largest file that hosts are looked for in, in bytes.
+#: How many bytes a file may have in which hosts are looked for.
 _MOST_BYTES = 1 << 20
-_HOST_LINE = re.compile(r"^\s*host[\s=]+(.+)$", re.IGNORECASE | re.MULTILINE)
+_HOST_LINE = r"(?im)^\s*host[\s=]+(.+)$"
 
 
 def runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -54,7 +54,7 @@ def hosts(context: click.Context, parameter: click.Parameter, incomplete: str) -
     text = _text(Path(usual)) if usual else ""
     found += [(words[0], "") for line in text.splitlines() if (words := line.split()) and words[0][0] not in "#["]
     with contextlib.suppress(RuntimeError):
-        for line in _HOST_LINE.findall(_text(Path.home() / ".ssh" / "config")):
+        for line in re.findall(_HOST_LINE, _text(Path.home() / ".ssh" / "config")):
             found += [(word, "") for word in line.split() if not set(word) & set("*?!\"")]
     if not comma and incomplete and (os.path.exists(incomplete) or not any(name.startswith(last) for name, _ in found)):
         return []
@@ -75,8 +75,8 @@ def _in_run(context: click.Context, incomplete: str,
 def _items(names: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    # What a terminal could obey is in no name of ours; a store from elsewhere may say otherwise.
-    found = {name: about for name, about in names if name.startswith(incomplete) and not HIDDEN.search(name)}
+    # Our names have no control characters; a store from elsewhere may have such names.
+    found = {name: about for name, about in names if name.startswith(incomplete) and not hidden_in(name)}
     return [CompletionItem(name, help=about or None) for name, about in list(found.items())[:MOST]]
 
 

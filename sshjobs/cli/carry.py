@@ -5,34 +5,51 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
+
+import click
 
 from sshjobs.cli.failures import complain
 from sshjobs.cli.screen import redraws, still
 from sshjobs.cli.words import handle
-from sshjobs.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, EXIT_OK
+from sshjobs.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, EXIT_OK, SshjobsError, printable
 from sshjobs.views.base import Output, View
-from sshjobs.views.jsonlines import JsonLines
 
 if TYPE_CHECKING:
     from sshjobs.cli.printing import Tags
     from sshjobs.running.run import Run
+    from sshjobs.store.rundir import RunPaths
 
 
 def make_view(*, quiet: bool, as_json: bool, verbose: int) -> View:
     """Return the view that fits where standard output goes: JSON if wanted, live on a terminal, else lines."""
     output = Output(sys.stdout, complain)
     if as_json:
+        from sshjobs.views.jsonlines import JsonLines
+
         return JsonLines(output)
     if not quiet and redraws(sys.stdout):
         from sshjobs.views.live import LiveView
 
-        return LiveView(output, handle=handle)
+        return LiveView(output, handle=handle, expect=_expected)
     from sshjobs.views.lines import Lines
 
     return Lines(output, handle=handle, quiet=quiet, verbose=bool(verbose), still=None if quiet else still())
+
+
+def _expected(paths: RunPaths) -> tuple[float, float] | None:
+    """Return in how many seconds a run is expected to end, half the time and nine times in ten."""
+    from sshjobs.planning.expected import expected_of
+
+    try:
+        found = expected_of(paths)
+    except SshjobsError:
+        # Who watches hears of a store that cannot be read from whom it keeps from going on.
+        return None
+    return None if found is None else (found.p50, found.p90)
 
 
 def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: int, output: str = "none",
@@ -59,7 +76,7 @@ def carry(start: Callable[[View], Run], *, quiet: bool, as_json: bool, verbose: 
     try:
         run = start(view)
         view.steer(run.request, partial(_leave, run), paused=run.manager.schedule.paused)
-        with contextlib.nullcontext() if web is None else shown_in_browsers(run, web):
+        with contextlib.nullcontext() if web is None else shown_in_browsers(run, web, view):
             code = run.process()
     finally:
         view.close()
@@ -79,20 +96,46 @@ def _leave(run: Run) -> None:
 
 
 def _goes_on(run: Run) -> bool:
-    from sshjobs.running.run import summary_of
+    from sshjobs.store.reader import summary_of
 
     return summary_of(run.paths).state not in ("done", "failed", "cancelled")
 
 
 @contextlib.contextmanager
-def shown_in_browsers(run: Run, options: Sequence[str]) -> Iterator[None]:
-    """Serve the pages of a run during the block, by a process that the run does not depend on."""
-    results = run.paths.root.parent
-    # Its address goes to standard error: standard output may be what a program reads.
-    with subprocess.Popen([sys.executable, "-m", "sshjobs", "serve", "--results", str(results), "--port", "0",
-                           *options],
-                          stdin=subprocess.DEVNULL, stdout=2, start_new_session=True) as server:
+def shown_in_browsers(run: Run, options: Sequence[str], view: View) -> Iterator[None]:
+    """Serve the pages of a run during the block, by a process that the run does not depend on.
+
+    :param view: is told the address, and what else the server says
+    """
+    command = [sys.executable, "-m", "sshjobs", "serve", "--results", str(run.paths.root.parent), "--port", "0"]
+    with subprocess.Popen([*command, *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, start_new_session=True, encoding="utf-8",
+                          errors="replace") as server:
+        assert server.stdout is not None
+        over = threading.Event()
+        teller = threading.Thread(target=_pass_on, args=(server.stdout, view, over), name="sshjobs-web", daemon=True)
+        teller.start()
         try:
             yield
         finally:
+            over.set()
             server.terminate()
+            teller.join()
+
+
+def _pass_on(said: Iterable[str], view: View, over: threading.Event) -> None:
+    """Print what a server says, and its end before that of the run.
+
+    :param over: the run has ended
+    """
+    for line in said:
+        _say(line.rstrip("\n"), view)
+    if not over.is_set():
+        _say("the pages of the run have ended, and the run goes on; to show them again: sshjobs serve", view)
+
+
+def _say(line: str, view: View) -> None:
+    """Print a line to standard error: standard output may be what a program reads."""
+    if not view.say(line):
+        with contextlib.suppress(OSError, ValueError):
+            click.echo(printable(line), err=True)

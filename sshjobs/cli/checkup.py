@@ -1,4 +1,4 @@
-"""Asks hosts how they are, the way a run would: what ``sshjobs hosts check`` does."""
+"""Checks hosts the way a run would use them: ``sshjobs hosts check``."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from sshjobs.store.rundir import RunPaths, create_run
 from sshjobs.views.hostnews import describe
 from sshjobs.views.wording import count, duration, size
 
-#: Seconds without an answer of any host after which those that are left count as silent.
+#: After how many seconds without an answer of any host the remaining hosts count as silent.
 PATIENCE = 45.0
-#: Causes that go away when sshd is less busy: the first refusal is not the answer yet.
+#: Causes that may go away when sshd is less busy, so that a first refusal is not final.
 PASSING = ("throttled",)
-#: Seconds of clock skew that are not told; the time of a round trip to the host is in them.
+#: Up to how many seconds clock skew is not reported; it contains the time of a round trip to the host.
 SKEW = 2.0
-#: So much is noted of what a host says besides.
+#: How many warnings of a host are noted.
 MOST_NOTES = 5
-#: Free disk below which it is said that there is little.
+#: Below how much free disk space a note is made.
 LITTLE_DISK = 1 << 30
 
 
 @dataclass
 class Finding:
-    """What came of asking a host.
+    """The result of checking a host.
 
-    :ivar facts: what it said of itself, ``None`` where it cannot be used
+    :ivar facts: its facts; ``None`` where it cannot be used
     :ivar skew: by how many seconds its clock is ahead of ours
-    :ivar slots: how many jobs it would be given at a time
-    :ivar gpus: its GPUs, a line each, where a tool of their driver is there
-    :ivar notes: what a person should know besides
+    :ivar slots: how many jobs it would get at a time
+    :ivar gpus: its GPUs, one line each, where a tool of their driver is installed
+    :ivar notes: what else the user should know
     """
 
     host: str
@@ -54,7 +54,7 @@ class Finding:
     gpus: list[dict[str, Any]] = field(default_factory=list)
 
     def note_gpus(self, report: GpuReport, host: Host) -> None:
-        """Note what the host has told of its GPUs."""
+        """Note what the host has reported about its GPUs."""
         given = {gpu.uuid for gpu in selected(report.gpus, host.gpus)}
         busy_from = BUSY_FROM if host.gpu_busy is None else host.gpu_busy
         self.gpus = [{"label": gpu.label, "uuid": gpu.uuid, "name": gpu.name, "memory": gpu.memory, "used": gpu.used,
@@ -71,7 +71,7 @@ class Finding:
         return self.facts is not None and self.error is None
 
     def text(self) -> str:
-        """Return what was found, in a line."""
+        """Return the result in one line."""
         if self.error is not None or self.facts is None:
             text = str(self.error).removeprefix(f"{self.host}: ")
         else:
@@ -87,7 +87,7 @@ class Finding:
         return "; ".join([text, *self.notes])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return the result as data for JSON."""
         facts = self.facts or {}
         return {
             "host": self.host, "usable": self.usable,
@@ -102,7 +102,7 @@ class Finding:
 def examine(hosts: Sequence[Host], *, ssh_config: str | None = None, transport: str | None = None,
             slots: int | None = None, accept_new_host_keys: bool = False,
             setup: Sequence[str] = ()) -> Iterator[Finding]:
-    """Ask all hosts at once, and yield what each said in their order, as soon as those before it are done.
+    """Check all hosts at once. Yield the results in the order of the hosts, each as early as that allows.
 
     :param setup: lines of a script to run on each host that can be used
     :raises UsageError: the ssh configuration cannot be read
@@ -123,7 +123,7 @@ def examine(hosts: Sequence[Host], *, ssh_config: str | None = None, transport: 
 class _Setups:
     """Tries the setup of a run on each host.
 
-    :param script: none: there is nothing to try
+    :param script: the lines of the setup; none where there is nothing to try
     """
 
     def __init__(self, network: Network, paths: RunPaths, script: Sequence[str]):
@@ -134,7 +134,7 @@ class _Setups:
         return bool(self._of)
 
     def begin(self, found: Finding) -> bool:
-        """Have a host run it; tell whether there is anything to wait for."""
+        """Have a host run the setup; tell whether there is anything to wait for."""
         if not self._script or not found.usable:
             return False
         if any(one.host == found.host for one in self._of.values()):
@@ -146,7 +146,7 @@ class _Setups:
         return True
 
     def ended(self, jobs: Iterable[Job]) -> Iterator[Finding]:
-        """Yield what was found where it has ended."""
+        """Yield the results of hosts whose setup has ended."""
         for job in jobs:
             attempt = job.attempts[-1]
             if attempt.state not in FINAL_STATES or job not in self._of:

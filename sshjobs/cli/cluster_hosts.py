@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 @click.command("up")
 @click.argument("words", metavar="[HOST...]", nargs=-1)
 @which_options
-@click.option("--hostfile", metavar="FILE", help="A hosts file: the same as --hosts FILE.")
+@click.option("--hostfile", metavar="FILE", type=click.Path(exists=True, dir_okay=False),
+              help="A hosts file: the same as --hosts FILE.")
 @hosts_option()
 @click.option("--nworkers", type=click.IntRange(1, 512), default=1, show_default=True, metavar="N",
               help="Worker processes on each host.")
@@ -55,11 +56,14 @@ def up(words: tuple[str, ...], kind: str | None, name: str | None, hostfile: str
     """
     configure(verbose)
     from sshjobs.cluster.enginecluster import EngineCluster
+    from sshjobs.cluster.signals import as_ctrl_c
 
     script = None if setup is None else setup_of(setup)
     cluster = EngineCluster(kind_of({"kind": kind, "config_file": ""}), _hosts(words, hostfile, hosts), name=name,
                             setup=script, log_directory=log_directory, accept_new_host_keys=accepts_new_keys(),
-                            say=complain, **options).up()
+                            say=complain, **options)
+    with as_ctrl_c():
+        cluster.up()
     for worker in sorted(cluster.jobs()):
         click.echo(f"{printable(worker)} registered")
     for what, why in cluster.failures.items():

@@ -109,7 +109,7 @@ class _Ours(ShellComplete):
     def format_completion(self, item: CompletionItem) -> str:
         if item.type != "plain":
             return f"{item.type}\t"
-        return f"word\t{self.before}{item.value}\t{HIDDEN.sub(' ', item.help or '')}"
+        return f"word\t{self.before}{item.value}\t{re.sub(HIDDEN, ' ', item.help or '')}"
 
     def complete(self) -> str:
         args, incomplete = self.get_completion_args()

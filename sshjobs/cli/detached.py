@@ -16,11 +16,14 @@ detach_option = click.option("-d", "--detach", is_flag=True,
                              help="Return at once; the run goes on, also when the terminal is closed.")
 
 
-def check_detach(*, output: str = "none") -> None:
+def check_detach(*, output: str = "none", web: bool = False) -> None:
     """Refuse what makes no sense for a run that nobody watches.
 
-    :raises UsageError: outputs would be printed
+    :raises UsageError: outputs would be printed, or pages served for as long as somebody watches
     """
+    if web:
+        raise UsageError("with -d nobody is there for as long as --web shows the run",
+                         hint="leave out --web, and show it by: sshjobs serve")
     if output != "none":
         raise UsageError("-d returns before there is any output to print", hint="leave out --output, or -d")
 

@@ -82,6 +82,9 @@ class _Exec(click.Command):
 @click.option("--lease", metavar="TIME",
               help="How long a job may run on while no manager is heard of, before it may run elsewhere: 30m.  "
                    "[default: it waits for its host]")
+@click.option("--output-limit", metavar="SIZE",
+              help="How much of each output is kept, half from its beginning and half from its end: 64K, 10M.  "
+                   "[default: all]")
 @click.option("--retries", type=int, default=0, metavar="N", help="How often a job that failed is tried again.")
 @click.option("--nice", type=int, default=0, metavar="N", help="What to add to the niceness of the jobs, 0 to 19.")
 @click.option("--strict", is_flag=True, help="End a line at the first command that fails (bash -e -o pipefail).")
@@ -104,7 +107,6 @@ def command(words: tuple[str, ...], hosts: tuple[str, ...], **options: Any) -> i
     """
     configure(options["verbose"])
     from sshjobs.running.forms import EMBEDDED
-    from sshjobs.running.run import Run
 
     output, tagged = _printing(options)
     chosen = hosts_of(hosts) or EMBEDDED
@@ -128,15 +130,20 @@ def command(words: tuple[str, ...], hosts: tuple[str, ...], **options: Any) -> i
     if not specs:
         complain("there are no values, so nothing was run")
         return EXIT_OK
-    from sshjobs.cli.carry import carry
+    from sshjobs.network.transport.early import connecting
 
-    code = carry(lambda view: Run.create(specs, chosen, stem=STEM, slots=options["slots"],
-                                         fail_fast=options["fail_fast"], stdin=standard_input.for_jobs(),
-                                         accept_new_host_keys=accepts_new_keys(),
-                                         telling=telling(), listener=view, **settings),
-                 quiet=options["quiet"], as_json=options["as_json"], verbose=options["verbose"], output=output,
-                 raw=options["raw"], tags=_tags(tags, options), folded=_is_folded(options),
-                 host_of=_host_of if options["per_host"] else None)
+    with connecting(chosen, options["transport"], options["ssh_config"], accept_new=accepts_new_keys()):
+        # To load these takes as long as a quick login.
+        from sshjobs.cli.carry import carry
+        from sshjobs.running.run import Run
+
+        code = carry(lambda view: Run.create(specs, chosen, stem=STEM, slots=options["slots"],
+                                             fail_fast=options["fail_fast"], stdin=standard_input.for_jobs(),
+                                             accept_new_host_keys=accepts_new_keys(),
+                                             telling=telling(), listener=view, **settings),
+                     quiet=options["quiet"], as_json=options["as_json"], verbose=options["verbose"], output=output,
+                     raw=options["raw"], tags=_tags(tags, options), folded=_is_folded(options),
+                     host_of=_host_of if options["per_host"] else None)
     if code == EXIT_JOBS_FAILED and not options["as_json"]:
         _tell_what_was_not_sent(specs[0])
     return code
@@ -228,8 +235,9 @@ def _environment(given: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
 
 def _prototype(env: Mapping[str, str], options: dict[str, Any]) -> JobSpec:
     """Return what all jobs have in common."""
-    common = {key: options[key] for key in ("cwd", "timeout", "lease", "retries", "nice", "strict", "per_host")}
-    if not env and all(options[key] in (None, 0) for key in ("cwd", "timeout", "lease", "retries", "nice")):
+    checked = ("cwd", "timeout", "lease", "output_limit", "retries", "nice")
+    common = {key: options[key] for key in (*checked, "strict", "per_host")}
+    if not env and all(options[key] in (None, 0) for key in checked):
         # Nothing that needs a check: what checks it takes as long to load as all else.
         return JobSpec(argv=["true"], strict=options["strict"], per_host=options["per_host"], base_dir=os.getcwd())
     from sshjobs.inputs.builder import Builder

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import signal
 import sys
-import tempfile
 import threading
-import traceback
 
 from sshjobs import __version__
 from sshjobs.errors import brief, printable
@@ -63,6 +60,11 @@ def watch_threads() -> None:
 
 
 def _kept(error: BaseException) -> str:
+    # Loaded for a failure that nobody foresaw: every command would pay for them.
+    import platform
+    import tempfile
+    import traceback
+
     about = f"sshjobs {__version__}, Python {platform.python_version()}, {platform.platform()}\n\n"
     text = about + "".join(traceback.format_exception(error))
     try:

@@ -40,18 +40,23 @@ def command(pattern: str, words: tuple[str, ...], regex: bool, ignore_case: bool
     expression (-E) that works on a piece of output without end is given up. The exit code is 1 where nothing is found.
     """
     from sshjobs.cli.words import jobs_of_some_run, named_jobs, say_owner
-    from sshjobs.store.reader import RunReader
+    from sshjobs.store.leftout import LeftOutReader
     from sshjobs.views.found import Search
+    from sshjobs.views.wording import count
 
     search = Search(pattern, regex=regex, ignore_case=ignore_case)
     paths, names = jobs_of_some_run(results, words)
     say_owner(paths)
     found = trouble = False
-    with RunReader.open(paths) as reader:
+    with LeftOutReader.open(paths) as reader:
+        left_out = {one.job: one.left_out for one in reader.left_out() if one.newest}
+        shortened = 0
         for name in ((job.name for job in named_jobs(reader, names)) if names else _everything(reader)):
+            cut = left_out.get(name)
+            shortened += cut is not None
             for stream, words_before in STREAMS:
                 try:
-                    lines = search.lines(paths.job(name) / stream)
+                    lines = search.lines(paths.job(name) / stream, cut.at if cut and cut.of(stream) else None)
                     for line in lines:
                         found = True
                         _print(name, stream, words_before, line, as_json=as_json, jobs_only=jobs_only)
@@ -63,6 +68,9 @@ def command(pattern: str, words: tuple[str, ...], regex: bool, ignore_case: bool
                 except OSError as error:
                     trouble = True
                     complain(str(LocalError.of(error, "an output cannot be searched")))
+    if shortened:
+        complain(f"of {count(shortened, 'job')} only the beginning and the end of the output are there to be searched "
+                 "(output_limit)")
     return EXIT_OK if found and not trouble else EXIT_JOBS_FAILED
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 import click
 
 from sshjobs.cli.skill import text as skill
 from sshjobs.cli.topics import TOPICS
 from sshjobs.errors import EXIT_OK, UsageError
+from sshjobs.model.similar import similar
 
 #: What is explained: in a few words, and the text.
 ALL = {**TOPICS, "agents": ("what a coding agent needs to know: SKILL.md", skill)}
@@ -39,7 +38,7 @@ def command(words: tuple[str, ...]) -> int:
     elif words[0] in COMMANDS:
         root.main([*words, "--help"], "sshjobs", standalone_mode=False)
     else:
-        near = get_close_matches(words[0], [*ALL, *COMMANDS], 1, 0.5)
+        near = similar(words[0], [*ALL, *COMMANDS], 1, 0.5)
         raise UsageError(f"there is no help on '{' '.join(words)}'",
                          hint=f"did you mean: sshjobs help {near[0]}" if near else f"topics are {', '.join(ALL)}")
     return EXIT_OK

@@ -45,23 +45,29 @@ _OUTCOME = _maybe(_one_of(*OUTCOMES))
 _ENDS = {"outcome": _OUTCOME, "exit_status": _maybe(_WHOLE), "signal": _maybe(_WHOLE)}
 _JOB = {"job": _TEXT, "host": _maybe(_TEXT), "state": _one_of(*STATES), **_ENDS, "attempts": _WHOLE,
         "seconds": _maybe(_NUMBER), "reason": _maybe(_TEXT)}
-_ATTEMPT = _object({"from": _TEXT}, n=_WHOLE, host=_TEXT, state=_one_of(*STATES), **_ENDS, started=_maybe(_NUMBER),
-                   ended=_maybe(_NUMBER))
+_LEFT_OUT = _object(at=_WHOLE, out=_WHOLE, err=_WHOLE)
+_ATTEMPT = _object({"from": _TEXT, "left_out": _LEFT_OUT}, n=_WHOLE, host=_TEXT, state=_one_of(*STATES), **_ENDS,
+                   started=_maybe(_NUMBER), ended=_maybe(_NUMBER))
+
+_RECEIPT = {"hosts": _WHOLE, "processes": _WHOLE, "files": _WHOLE, "left": _list(_TEXT), "unasked": _list(_TEXT)}
+#: What commands say that change a run: of which one, and whether a manager does it now.
+_ACT = {"run": _TEXT, "attended": _FLAG}
 
 _EVENTS = [
     _event("run", run=_TEXT, directory=_TEXT, jobs=_WHOLE, counts=_COUNTS, hosts=_list(_TEXT)),
     _event("host", {"facts": {"type": "object"}, "slots": _maybe(_WHOLE), "kind": _maybe(_TEXT),
                     "reason": _maybe(_TEXT)}, host=_TEXT, state=_TEXT),
     _event("silent", host=_TEXT, seconds=_maybe(_NUMBER)), _event("warning", host=_TEXT, reason=_TEXT),
-    _event("launch", {"memory": _WHOLE}, job=_TEXT, host=_TEXT, attempt=_WHOLE),
+    _event("launch", {"memory": _WHOLE, "output_limit": _WHOLE}, job=_TEXT, host=_TEXT, attempt=_WHOLE),
     _event("setup", host=_TEXT, attempt=_WHOLE, **_ENDS, reason=_maybe(_TEXT), seconds=_maybe(_NUMBER)),
-    *(_event(word, {"not_before": _NUMBER}, **_JOB) for word in ("started", "unknown", "retry", "done", "error")),
+    *(_event(word, {"not_before": _NUMBER, "left_out": _LEFT_OUT}, **_JOB)
+      for word in ("started", "unknown", "retry", "done", "error")),
     _event("resumed", **dict.fromkeys(("adopted", "collected", "to_run", "re_run", "lost", "unknown"), _WHOLE)),
     _event("wait"), _event("interrupt", reason=_TEXT), _event("carried", jobs=_WHOLE, runs=_each(_WHOLE)),
     _event("added", jobs=_WHOLE, first=_TEXT, last=_TEXT), _event("withdrawn", jobs=_WHOLE, counts=_COUNTS),
     _event("again", jobs=_list(_TEXT)), _event("pause", paused=_FLAG, jobs=_maybe(_list(_TEXT))),
     _event("hosts", change=_TEXT, hosts=_list(_TEXT), slots=_maybe(_WHOLE)),
-    _event("receipt", hosts=_WHOLE, processes=_WHOLE, files=_WHOLE, left=_list(_TEXT), unasked=_list(_TEXT)),
+    _event("receipt", **_RECEIPT),
     _event("end", {"rule": {"type": "object"}}, run=_TEXT, directory=_TEXT, state=_one_of(*RUN_STATES), counts=_COUNTS,
            outcomes=_each(_WHOLE), exit_code=_WHOLE),
     _event("detached", run=_TEXT, directory=_TEXT, pid=_WHOLE),
@@ -89,6 +95,8 @@ FORMS: dict[str, dict[str, Any]] = {
             job=_TEXT, state=_one_of(*STATES), outcome=_OUTCOME, attempts=_list({"type": "object"}))),
             more=_WHOLE, setups=_list({"type": "object"}))]},
     "grep": _object({"stream": _one_of("stdout", "stderr"), "text": _TEXT}, job=_TEXT),
+    "logs": _object({"text": _TEXT, "continues": _FLAG, "left_out": _object(at=_WHOLE, bytes=_WHOLE)}, job=_TEXT,
+                    stream=_one_of("stdout", "stderr")),
     "fetch": _object(job=_TEXT, host=_maybe(_TEXT), files=_WHOLE, size=_WHOLE, directory=_maybe(_TEXT),
                      trouble=_maybe(_TEXT)),
     "table": _list({"type": "object"}),
@@ -99,6 +107,25 @@ FORMS: dict[str, dict[str, Any]] = {
     "verify": _object(run=_TEXT, agree=_FLAG, attended=_FLAG, jobs=_WHOLE, files=_WHOLE, by_size_only=_WHOLE,
                       hosts=_WHOLE, in_motion=_WHOLE, kept=_WHOLE, disagreements=_list(_object(
                           where=_TEXT, what=_TEXT, why=_TEXT, hint=_TEXT))),
+    "gc": _object(
+        dry_run=_FLAG, hosts=_list(_object(
+            host=_TEXT, reason=_maybe(_TEXT), directories=_list(_object(directory=_TEXT, files=_WHOLE)), inputs=_WHOLE,
+            processes=_WHOLE, kept=_list(_TEXT))), here=_list(_object(path=_TEXT, what=_TEXT)),
+        removed=_maybe(_object(runs=_WHOLE, files=_WHOLE, processes=_WHOLE)),
+        left=_maybe(_object(processes=_WHOLE, files=_WHOLE, hosts=_WHOLE))),
+    "rm": _object(run=_TEXT, directory=_TEXT, removed=_FLAG, would_remove=_FLAG, reason=_maybe(_TEXT)),
+    "cancel": _object(run=_TEXT, jobs=_maybe(_list(_TEXT)), cancelled=_WHOLE, ended_first=_each(_WHOLE),
+                      ended_before=_WHOLE, receipt=_maybe(_object(**_RECEIPT))),
+    "wait": _object(run=_TEXT, state=_one_of(*RUN_STATES), exit_code=_WHOLE),
+    "add": _object(**_ACT, jobs=_list(_TEXT)),
+    **dict.fromkeys(("pause", "unpause"), _object(**_ACT, jobs=_maybe(_list(_TEXT)), named=_WHOLE,
+                                                  ended_before=_WHOLE)),
+    "withdraw": _object(**_ACT, jobs=_list(_TEXT), state=_one_of(*RUN_STATES)),
+    "queue finish": _object(**_ACT),
+    **dict.fromkeys(("hosts add", "hosts drain", "hosts undrain", "hosts remove"),
+                    _object(**_ACT, hosts=_list(_TEXT))),
+    "hosts lost": _object(**_ACT, hosts=_list(_TEXT), jobs=_list(_TEXT)),
+    "hosts set": _object(**_ACT, hosts=_list(_TEXT), slots=_WHOLE),
     "notices": _object(id=_TEXT, event=_one_of(*EVENTS), to=_TEXT, made=_NUMBER, tries=_WHOLE,
                        delivered=_maybe(_NUMBER), error=_maybe(_TEXT), about={"type": "object"}),
     "simulate": _object({"with": _list({"type": "object"})}, version={"const": 1}, jobs=_WHOLE, hosts=_WHOLE,

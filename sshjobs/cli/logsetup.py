@@ -1,4 +1,4 @@
-"""Where the log goes: standard error, a line each. Nothing else in sshjobs configures logging."""
+"""Sends the log to standard error, one line for each record. Nothing else in sshjobs configures logging."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 class _Lines(logging.Handler):
-    """Writes records as ``sshjobs: warning: text`` on what standard error is at that moment."""
+    """Writes records as ``sshjobs: warning: text`` to the standard error of that moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -19,12 +19,12 @@ class _Lines(logging.Handler):
             sys.stderr.write(f"sshjobs: {word}{printable(record.getMessage())}\n")
             sys.stderr.flush()
         except (OSError, ValueError):
-            # Nobody reads it any more; that is no reason to stop a run.
+            # Nobody reads the log any more; that is no reason to stop a run.
             return
 
 
 def configure(verbosity: int) -> None:
-    """Let our log be seen: warnings; with 1 also what is done, with 2 everything.
+    """Show our log: warnings; with 1 also what is done, with 2 everything.
 
     :param verbosity: how often ``-v`` was given
     """
@@ -32,6 +32,6 @@ def configure(verbosity: int) -> None:
     ours.handlers[:] = [_Lines()]
     ours.propagate = False
     ours.setLevel(_LEVELS[min(verbosity, 2)])
-    # Libraries only when they warn.
+    # Of libraries only warnings.
     logging.getLogger().handlers[:] = [_Lines()]
     logging.getLogger().setLevel(logging.WARNING)

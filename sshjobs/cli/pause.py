@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
 from sshjobs.cli import candidates
+from sshjobs.cli.answers import answer, json_option
 from sshjobs.cli.failures import complain
 from sshjobs.cli.options import results_option
 from sshjobs.cli.words import handle, named_jobs, open_run, run_and_jobs
@@ -21,20 +22,20 @@ from sshjobs.views.wording import count
 
 @click.command("pause")
 @click.argument("words", metavar="[RUN] [JOB...]", shell_complete=candidates.jobs, nargs=-1)
+@json_option
 @results_option
-def command(words: tuple[str, ...], results: Path) -> int:
+def command(words: tuple[str, ...], as_json: bool, results: Path) -> int:
     """Launch nothing more in RUN, or stop jobs of it where they are.
 
     Without a JOB what runs goes on, and nothing new is started. A JOB that runs is stopped with all of its processes,
     one that waits is not launched. RUN is the newest run that is not over if it is left out.
     """
     paths, names = run_and_jobs(results, words, newest=open_run)
-    changed, named, ended, live = change(paths, names, "pause")
-    if names:
-        click.echo(f"{count(changed, 'job')} paused{rest(named - changed, ended)}{later(paths, changed, live)}")
-    else:
-        click.echo(f"{paths.name} launches nothing more; what runs goes on; to launch again: "
-                   f"sshjobs unpause {handle(paths)}")
+    done = change(paths, names, "pause")
+    number = len(done.changed)
+    text = f"{count(number, 'job')} paused{rest(done)}{later(paths, done)}" if names else (
+        f"{paths.name} launches nothing more; what runs goes on; to launch again: sshjobs unpause {handle(paths)}")
+    answer(text, document(paths, names, done), as_json=as_json)
     return EXIT_OK
 
 
@@ -45,7 +46,7 @@ class Change(NamedTuple):
     :ivar live: a manager did it
     """
 
-    changed: int
+    changed: Sequence[str]
     named: int
     ended: int
     live: bool
@@ -62,20 +63,29 @@ def change(paths: RunPaths, names: Sequence[str], verb: str) -> Change:
     with RunReader.open(paths) as reader:
         jobs = named_jobs(reader, names)
     ended = sum(job.state in FINAL_STATES for job in jobs)
-    answer, live = carry_out(paths, {"do": verb, "jobs": [job.name for job in jobs] or None})
-    if "unwritten" in answer:
+    told, live = carry_out(paths, {"do": verb, "jobs": [job.name for job in jobs] or None})
+    if "unwritten" in told:
         fate = (f"; should the manager end before, what was stopped stands until: sshjobs unpause {handle(paths)} JOB"
                 if names and verb == "pause" else ", and is forgotten if the manager ends before")
-        complain(f"{paths.name}: this cannot be written down yet{fate}: {answer['unwritten']}")
-    return Change(len(answer["jobs"] or ()), len(jobs), ended, live)
+        complain(f"{paths.name}: this cannot be written down yet{fate}: {told['unwritten']}")
+    return Change(told["jobs"] or (), len(jobs), ended, live)
 
 
-def later(paths: RunPaths, changed: int, live: bool) -> str:
+def document(paths: RunPaths, names: Sequence[str], done: Change) -> dict[str, Any]:
+    """Return what came of it as plain data: ``jobs`` are those that were changed, ``None`` where launching was."""
+    return {"run": paths.name, "attended": done.live, "jobs": list(done.changed) if names else None,
+            "named": done.named, "ended_before": done.ended}
+
+
+def later(paths: RunPaths, done: Change) -> str:
     """Return what is to be said where nobody manages the run."""
-    return "" if live or not changed else f"; nobody manages it at present; to go on: sshjobs resume {handle(paths)}"
+    if done.live or not done.changed:
+        return ""
+    return f"; nobody manages it at present; to go on: sshjobs resume {handle(paths)}"
 
 
-def rest(others: int, ended: int) -> str:
+def rest(done: Change) -> str:
     """Return what is to be said of named jobs that were not changed, some of which had ended."""
+    others, ended = done.named - len(done.changed), done.ended
     text = f"; {count(ended, 'job')} had ended" if ended else ""
     return f"{text}; {count(others - ended, 'job')} had been so before" if others > ended else text

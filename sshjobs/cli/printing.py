@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
@@ -93,6 +92,8 @@ def _ticker() -> Ticker | None:
     """Return a ticker where standard error is a terminal on which a line can be written over."""
     if not redraws(sys.stderr):
         return None
+    import shutil
+
     from sshjobs.views.ticker import Ticker
 
     output = Output(sys.stderr, complain)

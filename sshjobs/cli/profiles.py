@@ -136,14 +136,14 @@ def _option(setting: Setting) -> tuple[str, Any]:
 
     :raises UsageError: there is no such option, or its value cannot be that
     """
-    from difflib import get_close_matches
+    from sshjobs.model.similar import similar
 
     command = _command(setting.command)
     options = {name[2:]: param for param in command.params if isinstance(param, click.Option)
                for name in (*param.opts, *param.secondary_opts) if name.startswith("--")}
     param = options.get(setting.name)
     if param is None or param.name is None:
-        near = get_close_matches(setting.name, options, 1, 0.6)
+        near = similar(setting.name, options, 1, 0.6)
         hint = f"did you mean {near[0]}?" if near else f"they are {', '.join(options)}"
         raise UsageError(f"{setting.command} has no option --{setting.name:.60}", hint=hint)
     value = _value(setting, param)

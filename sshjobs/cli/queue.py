@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sshjobs.cli import candidates
+from sshjobs.cli.answers import answer, json_option
 from sshjobs.cli.detached import detach_option, hand_over
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import (
@@ -68,13 +69,15 @@ def start(hosts: tuple[str, ...], results: Path, name: str | None, ssh_config: s
 
 @command.command("finish")
 @click.argument("run", metavar="[RUN]", shell_complete=candidates.one_run, required=False)
+@json_option
 @results_option
-def finish(run: str | None, results: Path) -> int:
+def finish(run: str | None, as_json: bool, results: Path) -> int:
     """Let RUN end with the last of its jobs; the newest run that is not over if it is left out."""
     from sshjobs.running.unattended import carry_out
 
     paths = open_run(results) if run is None else find_run(results, run)
     _, live = carry_out(paths, {"do": "finish"})
-    click.echo(f"{paths.name} ends with the last of its jobs"
-               + ("" if live else f"; where any is left: sshjobs resume {handle(paths)}"))
+    later = "" if live else f"; where any is left: sshjobs resume {handle(paths)}"
+    answer(f"{paths.name} ends with the last of its jobs{later}", {"run": paths.name, "attended": live},
+           as_json=as_json)
     return EXIT_OK

@@ -7,15 +7,17 @@ import secrets
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from sshjobs.cli import candidates
+from sshjobs.cli.answers import answer
 from sshjobs.cli.failures import complain
 from sshjobs.cli.options import results_option
 from sshjobs.cli.options import seconds_of as _seconds
 from sshjobs.cli.words import handle, named_runs
-from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, RunBusyError, SshjobsError, StoreError, UsageError, printable
+from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, RunBusyError, SshjobsError, StoreError, UsageError
 from sshjobs.model.states import STATE_BUSY, STATE_UNKNOWN
 from sshjobs.store.identity import ManagerIdentity
 from sshjobs.store.ownership import owner_of
@@ -31,8 +33,10 @@ from sshjobs.store.writer import RunStore
               help="Those of them, or of all runs, that were over that long ago, such as 7d.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @click.option("--force", is_flag=True, help="Also where jobs may still run, or the store cannot be read.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per run, and nothing else.")
 @results_option
-def command(runs: tuple[str, ...], older: float | None, dry_run: bool, force: bool, results: Path) -> int:
+def command(runs: tuple[str, ...], older: float | None, dry_run: bool, force: bool, as_json: bool,
+            results: Path) -> int:
     """Remove runs from the disk: what they say of their jobs, and all outputs.
 
     RUN is a name, a path or a pattern: sshjobs rm 'exec-*'.
@@ -53,11 +57,21 @@ def command(runs: tuple[str, ...], older: float | None, dry_run: bool, force: bo
                 _refuse_live(paths, force=force)
             else:
                 _remove(paths, force=force)
-            click.echo(printable(f"{'would remove' if dry_run else 'removed'} {paths.root}"))
+            answer(f"{'would remove' if dry_run else 'removed'} {paths.root}",
+                   _document(paths, dry_run=dry_run, reason=None), as_json=as_json)
         except SshjobsError as error:
-            complain(str(error))
+            if as_json:
+                answer("", _document(paths, dry_run=dry_run, reason=str(error)), as_json=True)
+            else:
+                complain(str(error))
             code = max(code, error.exit_code, EXIT_JOBS_FAILED)
     return code
+
+
+def _document(paths: RunPaths, *, dry_run: bool, reason: str | None) -> dict[str, Any]:
+    """Return what became of a run as plain data: whether it was removed or, with ``--dry-run``, would be."""
+    return {"run": paths.name, "directory": str(paths.root), "removed": reason is None and not dry_run,
+            "would_remove": reason is None and dry_run, "reason": reason}
 
 
 def _over_for(paths: RunPaths, seconds: float) -> bool:

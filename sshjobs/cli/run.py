@@ -29,6 +29,8 @@ from sshjobs.errors import EXIT_OK, InputError, Problem
 
 if TYPE_CHECKING:
     from sshjobs.running.forms import GivenJobs
+    from sshjobs.running.run import Run
+    from sshjobs.views.base import View
 
 
 def _limit(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -77,8 +79,6 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
 
         check_installed()
     from sshjobs.running.forms import EMBEDDED, options_of, runs_from
-    from sshjobs.running.run import Run
-    from sshjobs.views.base import View
 
     data, given, chosen = read(jobfile, hosts, max_jobs)
     specs, runs = given.specs, runs_from(results, earlier)
@@ -94,24 +94,28 @@ def command(jobfile: str, hosts: tuple[str, ...], results: Path, name: str | Non
     if detach:
         from sshjobs.running.detach import prepare
 
-        check_detach(output=output)
+        check_detach(output=output, web=web)
         options = options_of(ssh_config=ssh_config, transport=transport, slots=slots, fail_fast=fail_fast,
                              stays_open=False, give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys(),
                              max_failures=max_failures, setup=given.run_keys.get("setup"),
                              telling=telling(given.run_keys))
         return hand_over(prepare(specs, chosen or EMBEDDED, results=results, name=name, stem=stem, jobfile=data,
                                  options=options, earlier=runs), quiet=quiet, as_json=as_json)
-    from sshjobs.cli.carry import carry
+    from sshjobs.network.transport.early import connecting
 
-    def start(view: View) -> Run:
-        return Run.create(specs, chosen or EMBEDDED, stem=stem, jobfile=data, slots=slots, fail_fast=fail_fast,
-                          give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys(), continue_from=runs,
-                          max_failures=max_failures, setup=given.run_keys.get("setup"),
-                          telling=telling(given.run_keys), listener=view, **settings)
+    with connecting(chosen, transport, ssh_config, accept_new=accepts_new_keys()):
+        # To load these takes as long as a quick login.
+        from sshjobs.cli.carry import carry
+        from sshjobs.running.run import Run
 
-    return carry(start, web=_serve_options(hosts) if web else None, quiet=quiet, as_json=as_json, verbose=verbose,
-                 output=output,
-                 tags=Tags(str) if tag else None, raw=raw)
+        def start(view: View) -> Run:
+            return Run.create(specs, chosen or EMBEDDED, stem=stem, jobfile=data, slots=slots, fail_fast=fail_fast,
+                              give_up_host=give_up_host, accept_new_host_keys=accepts_new_keys(), continue_from=runs,
+                              max_failures=max_failures, setup=given.run_keys.get("setup"),
+                              telling=telling(given.run_keys), listener=view, **settings)
+
+        return carry(start, web=_serve_options(hosts) if web else None, quiet=quiet, as_json=as_json, verbose=verbose,
+                     output=output, tags=Tags(str) if tag else None, raw=raw)
 
 
 def read(jobfile: str, hosts: tuple[str, ...], max_jobs: int) -> tuple[bytes, GivenJobs, list[Any]]:

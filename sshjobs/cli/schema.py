@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
 from typing import Any
 
 import click
 
 from sshjobs.errors import EXIT_OK, UsageError
+from sshjobs.model.similar import similar
 
 
 @click.command("schema")
@@ -32,7 +32,7 @@ def _output(name: str) -> dict[str, Any]:
     from sshjobs.cli.jsonforms import FORMS, schema_of
 
     if name not in FORMS:
-        near = get_close_matches(name, FORMS, 1, 0.6)
+        near = similar(name, FORMS, 1, 0.6)
         raise UsageError(f"'{name}' prints no JSON", hint=f"did you mean {near[0]}?" if near else
                          f"these do: {', '.join(FORMS)}")
     return schema_of(name)

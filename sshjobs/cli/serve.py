@@ -12,7 +12,7 @@ from sshjobs.cli import candidates
 from sshjobs.cli.failures import complain
 from sshjobs.cli.logsetup import configure
 from sshjobs.cli.options import results_option
-from sshjobs.errors import EXIT_OK
+from sshjobs.errors import EXIT_OK, UsageError
 from sshjobs.store.rundir import find_run
 
 
@@ -48,6 +48,8 @@ def command(runs: tuple[str, ...], results: Path, host: str, port: int, base_pat
     from sshjobs.web.server import Settings, WebServer
     from sshjobs.web.sources import Sources
 
+    if not runs and results.exists() and not results.is_dir():
+        raise UsageError("it is no directory of runs", where=str(results))
     named = [find_run(results, run) for run in runs]
     sources = Sources(None if named else results, named)
     server = WebServer(sources, Settings(host=host, port=port, base=base_path, allowed_hosts=allowed_hosts,

@@ -95,8 +95,6 @@ def _expected(reader: RunReader) -> Forecast | None:
     """Return when a run that is under way is expected to end, in seconds from now."""
     if reader.summary().state not in ("running", "unattended"):
         return None
-    from sshjobs.planning.expected import expected_end
-    from sshjobs.store.lengths import LengthReader
+    from sshjobs.planning.expected import expected_of
 
-    with LengthReader.open(reader.paths) as lengths:
-        return expected_end(lengths)
+    return expected_of(reader.paths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -36,5 +37,8 @@ def command(run: str | None, results: Path) -> int:
     with RunReader.open(paths):
         # What cannot be read is told before the screen is taken.
         pass
+    for size in ("COLUMNS", "LINES"):
+        # The terminal itself knows, also when it changes; exported, these would be its size for good.
+        os.environ.pop(size, None)
     app = Top(paths, lambda request: carry_out(paths, request).answer, lambda names: cancel(paths, names))
     return app.run() or 0

@@ -26,7 +26,8 @@ OUTCOMES = {
     "never_started": "it was launched, and it is proved that it did not start and never will",
     "lost": "it had started, no process of it is alive, and how it ended can no longer be known",
     "cancelled": "a person, or --fail-fast, ended it",
-    "skipped": "it was not launched, because no host that it may run on can be used",
+    "skipped": "it was not launched, because no host that it may run on can be used, or what it waits for did not "
+               "succeed",
 }
 #: Where a run stands.
 RUN_STATES = {

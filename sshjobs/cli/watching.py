@@ -1,4 +1,4 @@
-"""Tells a view what happens to a run that another process manages: reads it off the run's store."""
+"""Follows a run that another process manages: reads the run's store and passes events to a view."""
 
 from __future__ import annotations
 
@@ -14,42 +14,43 @@ from sshjobs.store.summary import Summary
 
 Event = dict[str, Any]
 
-#: Seconds between two looks whether anything was committed.
+#: How often, in seconds, the store is checked for a commit.
 INTERVAL = 0.1
-#: Seconds between two looks at hosts, at the manager and at the clock.
+#: How often, in seconds, hosts, manager and clock are checked.
 SLOW_INTERVAL = 1.0
-#: Jobs whose attempts are read at a time.
+#: For how many jobs attempts are read at a time.
 _PAGE = 1_000
 
 
 def code_of(state: str) -> int:
-    """Return the exit code of a run that came to a stop in a state."""
+    """Return the exit code of a run that ended in a state."""
     return {"done": EXIT_OK, "failed": EXIT_JOBS_FAILED, "cancelled": EXIT_JOBS_FAILED}.get(state, EXIT_INTERRUPTED)
 
 
 class Watcher:
-    """Follows a run. What happened between two looks is told in the order in which it must have happened; a state that
-    lasted shorter than that may go untold.
+    """Follows a run. Events between two looks are passed on in the order in which they must have happened; a state that
+    lasted for less than that may be missed.
 
-    :param tell: takes each event, as a run's own manager tells them
+    :param tell: called with each event, in the form of the run's own manager
     """
 
     def __init__(self, reader: RunReader, tell: Callable[[Event], None]):
         self._reader, self._tell = reader, tell
         self._commit = self._last = 0
-        #: Jobs that are on a host, by number, with the number of the attempt.
+        #: The jobs that are on a host, by number, with the number of the attempt.
         self._live: dict[int, int] = {}
         self._failed: set[int] = set()
         self._hosts: dict[str, tuple[Any, ...]] = {}
-        #: Since when hosts do not answer, by their names.
+        #: By host, since when it does not answer.
         self._silent: dict[str, float | None] = {}
-        #: What a person wants of the run and of its hosts, as far as it was told.
+        #: What people have asked of the run and its hosts, as far as events were passed on.
         self._paused, self._drained = False, set[str]()
-        #: How many jobs a host takes at a time that does not say so itself.
+        #: How many slots hosts have that have no number of their own.
         self._slots: int | None = None
 
     def follow(self) -> int:
-        """Return the exit code of the run when it is over or its manager gone; tells the end too."""
+        """Wait until the run is over or its manager gone; return its exit code. The end is passed on as an event, too.
+        """
         self._begin()
         slow = time.monotonic()
         while True:
@@ -118,9 +119,9 @@ class Watcher:
         return found
 
     def _take(self, job: JobRow, attempts: list[AttemptRow]) -> None:
-        """Tell what must have happened to a job since the last look."""
+        """Pass on what must have happened to a job since the last look."""
         if job.number in self._failed:
-            # Nothing else changes a job that has failed, also where it has failed once more already.
+            # Only a retry changes a job that has failed, even where it has failed again since.
             self._failed.discard(job.number)
             self._tell({"event": "again", "jobs": [job.name]})
         known = self._live.pop(job.number, 0)
@@ -171,5 +172,5 @@ class Watcher:
 def _host_event(row: HostRow, slots: int | None) -> Event:
     if row.state == "up":
         return {"event": "host", "host": row.host.name, "state": "up", "facts": row.facts or {}, "slots": slots}
-    # The store keeps the reason in words only.
+    # The store keeps the reason only in words.
     return {"event": "host", "host": row.host.name, "state": row.state, "kind": None, "reason": row.reason}

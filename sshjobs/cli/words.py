@@ -1,4 +1,4 @@
-"""The words RUN and JOB of a command line: which of them is which."""
+"""Tells which words of a command line are RUN and which are JOB."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
 from sshjobs.store.rundir import RunPaths, find_run, list_runs, names_run
 
-#: Where ``--results`` points when it is left out.
+#: The value of ``--results`` when it is left out.
 DEFAULT_RESULTS = "results"
 
 
 def say_owner(paths: RunPaths) -> None:
-    """Say whose a run is where that is somebody else."""
+    """Warn where a run belongs to another user."""
     owner = owner_of(paths)
     if owner is not None:
         complain(f"{paths.name} belongs to user {owner}: what it says is theirs, and it can be looked at only")
@@ -31,14 +31,14 @@ def say_owner(paths: RunPaths) -> None:
 def run_and_job(results: Path, words: Sequence[str]) -> tuple[RunPaths, str]:
     """Return the run and the name of the job that ``[RUN] JOB`` mean.
 
-    :raises UsageError: there are too many words, the job is missing, or a word means two things
+    :raises UsageError: there are too many words, the job is missing, or a word can mean two things
     """
     paths, jobs = run_and_jobs(results, words, one=True)
     if not jobs:
         raise UsageError(f"{paths.name} is a run, and no job of it was named",
                          hint=f"write: sshjobs logs {handle(paths)} JOB")
     if len(jobs) > 1:
-        # The first word was taken for a job because it names no run.
+        # The first word was taken for a job, because no run has that name.
         find_run(results, words[0])
         raise UsageError("one job at a time, please", why=f"got {', '.join(jobs)}")
     return paths, jobs[0]
@@ -46,21 +46,21 @@ def run_and_job(results: Path, words: Sequence[str]) -> tuple[RunPaths, str]:
 
 def run_and_jobs(results: Path, words: Sequence[str], *, one: bool = False,
                  newest: Callable[[Path], RunPaths] = find_run) -> tuple[RunPaths, list[str]]:
-    """Return the run and the names that ``[RUN] [JOB…]`` mean. Whether there are such jobs is not looked up.
+    """Return the run and the names that ``[RUN] [JOB…]`` mean. Whether such jobs exist is not checked.
 
     The first word is a run if it names one or holds a ``/``, else a job of the newest run.
 
-    :param one: at most one job can follow, so that the first of two words is a run beyond doubt
-    :param newest: which run is meant when none is named
-    :raises UsageError: the first word means a run as well as a job
+    :param one: at most one job can follow, so that the first of two words is certainly a run
+    :param newest: returns the run that is meant when none is named
+    :raises UsageError: the first word can mean a run as well as a job
     :raises RunNotFoundError: there is no such run, or none at all
     """
     return _split(results, words, "job", lambda reader, word: reader.job(word) is not None, one=one, newest=newest)
 
 
 def jobs_of_some_run(results: Path, words: Sequence[str]) -> tuple[RunPaths, list[str]]:
-    """Return what ``[RUN] [JOB…]`` mean where a run alone is what is mostly named: a word that names neither a run nor
-    a job is told to be no run.
+    """Return what ``[RUN] [JOB…]`` mean for a command that mostly gets a run alone: for a word that is neither a run
+    nor a job, the error says that there is no such run.
 
     :raises RunNotFoundError: there is no such run, or none at all
     """
@@ -81,7 +81,7 @@ def run_and_hosts(results: Path, words: Sequence[str], *,
 
 def _split(results: Path, words: Sequence[str], noun: str, known: Callable[[RunReader, str], bool], *,
            one: bool = False, newest: Callable[[Path], RunPaths]) -> tuple[RunPaths, list[str]]:
-    # A value may hold a slash; the name of a run holds no bracket.
+    # A value of a parameter may contain a slash; the name of a run contains no bracket.
     if not words or selection_of(words[0]) is not None or not names_run(results, words[0]):
         return newest(results), list(words)
     paths, names = find_run(results, words[0]), list(words[1:])
@@ -98,8 +98,8 @@ def _split(results: Path, words: Sequence[str], noun: str, known: Callable[[RunR
 
 
 def open_run(results: Path) -> RunPaths:
-    """Return the newest run that is not over, or the newest of all where each is over: what people mean who act on a
-    run without naming it.
+    """Return the newest run that is not over, or the newest of all where all are over: the run that people mean who act
+    on a run without naming it.
 
     :raises RunNotFoundError: there is none
     """
@@ -113,7 +113,7 @@ def open_run(results: Path) -> RunPaths:
 def named_jobs(reader: RunReader, words: Sequence[str]) -> list[JobRow]:
     """Return the jobs that words of a command line mean, see :func:`sshjobs.store.named.named_jobs`.
 
-    :raises UsageError: a name is of no job, or nothing has these parameters or matches a pattern
+    :raises UsageError: no job has such a name or such parameters, or matches a pattern
     """
     return named.named_jobs(reader, words, handle(reader.paths))
 
@@ -121,7 +121,7 @@ def named_jobs(reader: RunReader, words: Sequence[str]) -> list[JobRow]:
 def named_runs(results: Path, words: Sequence[str]) -> list[RunPaths]:
     """Return the runs that words of a command line mean, each once: names, paths, and patterns such as ``exec-*``.
 
-    :raises RunNotFoundError: a name is of no run, or a pattern matches none
+    :raises RunNotFoundError: no run has such a name, or a pattern matches none
     """
     found: dict[Path, RunPaths] = {}
     for word in words:

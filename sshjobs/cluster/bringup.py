@@ -1,4 +1,4 @@
-"""Bringing an engine cluster up over ssh: hosts are asked, the broker is launched, then the workers."""
+"""Brings an engine cluster up over ssh: probes the hosts, launches the broker, then the workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sshjobs.cluster.probe import Probed, probe_spec, python_of, unfit
 from sshjobs.cluster.record import Record
 from sshjobs.cluster.shipment import NAME as SHIPMENT
 from sshjobs.cluster.shipment import write_shipment
-from sshjobs.errors import NoHostError, SshjobsError
+from sshjobs.errors import NoHostError, SshjobsError, printable
 from sshjobs.model.given import MAX_SLOTS
 from sshjobs.model.host import Host
 from sshjobs.model.spec import JobSpec
@@ -24,7 +24,8 @@ from sshjobs.pools.config import INI_NAME
 from sshjobs.pools.facts import WorkerFacts
 from sshjobs.store import JobRow
 
-#: How long hosts get to answer, or to carry out a setup first; the broker to listen; workers to register. In seconds.
+#: How many seconds hosts get to answer, or with a setup to carry it out first; the broker to listen; workers to
+#: register.
 PROBE_S, SETUP_S, BROKER_S, WORKERS_S = 60.0, 3600.0, 30.0, 60.0
 LOCALHOST = "127.0.0.1"
 _LOOK_S = 0.2
@@ -32,14 +33,15 @@ _LOOK_S = 0.2
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an engine cluster is to be.
+    """The engine cluster that is wanted.
 
-    :ivar threads: calls that a worker works on at a time; ``None``: the slots of its host, or its cores, shared
-    :ivar workers: worker processes on each host
-    :ivar memory_limit: of each worker, as dask takes it
-    :ivar python: interpreter on hosts that name none
-    :ivar names_hosts: workers listen at the address by which their host was reached; else where the engine likes
-    :ivar address: the broker's, where it is not the one that its host was reached by
+    :ivar threads: how many calls a worker works on at a time; ``None``: the slots of its host, or its cores, divided
+        among the workers there
+    :ivar workers: how many worker processes each host has
+    :ivar memory_limit: the memory limit of each worker, as dask takes it
+    :ivar python: the interpreter on hosts that name none
+    :ivar names_hosts: workers listen at the address by which their host was reached; else where the engine chooses
+    :ivar address: the broker's address, where it is not the one by which its host was reached
     :ivar run: options of the run, from :func:`sshjobs.running.forms.options_of`
     """
 
@@ -55,10 +57,10 @@ class Wanted:
 
 @dataclass
 class Arrivals:
-    """What came of bringing a cluster up, or of changing it.
+    """The result of bringing a cluster up, or of changing it.
 
-    :ivar workers: job names of the workers that registered
-    :ivar failures: hosts or jobs that did not come up, each with the reason
+    :ivar workers: the job names of the workers that registered
+    :ivar failures: the hosts or jobs that did not come up, each with the reason
     """
 
     workers: list[str] = field(default_factory=list)
@@ -66,15 +68,15 @@ class Arrivals:
 
 
 class BringUp:
-    """One cluster that comes up.
+    """Brings one cluster up.
 
-    :param say: told in one line of each step
+    :param say: called with one line for each step
     """
 
     def __init__(self, engine: type[Engine], hosts: Sequence[Host], wanted: Wanted, record: Record,
                  say: Callable[[str], None]):
         self.engine, self.wanted, self.record, self.say = engine, wanted, record, say
-        # As many of our jobs run on a host at a time as are added; its slots say what a worker is given.
+        # Any number of our jobs may run on a host at a time; its slots say how many threads a worker gets.
         self.hosts = {host.name: replace(host, slots=MAX_SLOTS) for host in hosts}
         self.slots = {host.name: host.slots for host in hosts}
         self.pythons = {host.name: python_of(host, wanted.python) for host in hosts}
@@ -91,7 +93,7 @@ class BringUp:
             specs = [self._probe_spec(name, PROBE) for name in self.hosts]
             fleet = Fleet.prepare(specs, list(self.hosts.values()), results=self.wanted.results.absolute(),
                                   stem=f"cluster-{self.record.name}", options=self.wanted.run)
-            # Whatever becomes of this process from now on, `down` finds what runs.
+            # From now on `down` finds what runs, whatever becomes of this process.
             self.record.run = str(fleet.paths.root)
             self.record.save()
             fleet.launch()
@@ -128,7 +130,7 @@ class BringUp:
         return probe_spec(f"{stem}@{host}", host, self.pythons[host], list(self.engine.libraries), self.engine.ports)
 
     def _probe(self, fleet: Fleet, stem: str, hosts: Sequence[str], seconds: float) -> dict[str, Probed]:
-        """Return the hosts that can take part, with what they told in jobs of a stem."""
+        """Probe hosts; return those that can take part, with what they told. Names of the jobs begin with ``stem``."""
         names = {f"{stem}@{name}": name for name in hosts}
         found: dict[str, Probed] = {}
         for job, why in fleet.settled(names, seconds).items():
@@ -147,7 +149,7 @@ class BringUp:
                              (told.here or LOCALHOST) if self.wanted.names_hosts else None)
 
     def _launch_broker(self, fleet: Fleet, probed: Mapping[str, Probed]) -> Engine:
-        """Return what speaks to it.
+        """Launch the broker, and return the engine that talks to it.
 
         :raises SshjobsError: it does not answer
         """
@@ -156,7 +158,7 @@ class BringUp:
         engine = self._lay_out(address, ports)
         ended = self._try_broker(fleet, engine, host, f"broker@{host}")
         if ended is not None:
-            # Another program may have taken a port since it was found to be free.
+            # Another program may have taken a port since the host found it free.
             fleet.add([self._probe_spec(host, f"{PROBE}-2")])
             told = self._probe(fleet, f"{PROBE}-2", [host], PROBE_S)
             if host in told:
@@ -167,7 +169,7 @@ class BringUp:
         return engine
 
     def _lay_out(self, address: str, ports: Sequence[int]) -> Engine:
-        """Write the configuration of the cluster, in the place of an earlier one, and return what speaks to it."""
+        """Write the cluster's configuration, over an earlier one, and return the engine that talks to the cluster."""
         directory = self.record.directory
         for name in self.record.options.get("files", ())[1:]:
             (directory / name).unlink()
@@ -178,7 +180,7 @@ class BringUp:
         return engine
 
     def _try_broker(self, fleet: Fleet, engine: Engine, host: str, name: str) -> JobRow | None:
-        """Launch the broker, and return when it answers; its job where that has ended.
+        """Launch the broker and wait until it answers. Return its job where that has ended instead.
 
         :raises SshjobsError: it does not answer
         """
@@ -201,12 +203,12 @@ class BringUp:
 
 
 def engine_of(engine: type[Engine], record: Record) -> Engine:
-    """Return the engine of a cluster that is written down."""
+    """Return the engine of a recorded cluster."""
     return engine(Call("PingWorkers", config_file=str(record.ini)))
 
 
 def worker_spec(engine: type[Engine], record: Record, name: str) -> JobSpec:
-    """Return the job of a worker, whose name ends in its host."""
+    """Return the job of a worker. Its name ends in its host."""
     options = WorkerOptions(**record.options["per_host"][name.partition("@")[2]])
     return _spec(engine, record, name, ["LaunchWorker", *engine.worker_words(options)])
 
@@ -218,9 +220,9 @@ def _spec(engine: type[Engine], record: Record, name: str, words: Sequence[str])
 
 
 def await_workers(fleet: Fleet, engine: Engine, names: Sequence[str], seconds: float) -> Arrivals:
-    """Wait until workers have registered or failed; those that have not registered in time are ended.
+    """Wait until workers have registered or failed. End those that have not registered in time.
 
-    :param names: their jobs
+    :param names: the names of their jobs
     """
     made, left = Arrivals(), set(names)
     deadline = time.monotonic() + seconds
@@ -234,7 +236,8 @@ def await_workers(fleet: Fleet, engine: Engine, names: Sequence[str], seconds: f
         left -= here
     if left:
         fleet.cancel(sorted(left))
-        made.failures.update((name, f"it has not registered in {seconds:g} s") for name in left)
+        made.failures.update((name, f"it has not registered in {seconds:g} s; what it wrote is in "
+                                    f"{printable(str(fleet.paths.stderr(name)))}") for name in left)
     made.workers.sort(key=list(names).index)
     return made
 
@@ -243,12 +246,12 @@ def _asked(engine: Engine, wanted: set[str]) -> list[WorkerFacts]:
     try:
         return engine.ask_workers(1.0, lambda found: {one.name for one in found} >= wanted)
     except SshjobsError:
-        # The broker may come back: its job is started again where its host was at fault.
+        # The broker may come back: its job is started again where its host was to blame.
         return []
 
 
 def address_of(host: str, probed: Mapping[str, Probed]) -> str:
-    """Return the address at which the others find a host: the one by which it was reached. This machine is found at the
-    one that the others were reached from."""
+    """Return the address at which other hosts find a host: the one by which it was reached. For this machine it is the
+    one that the other hosts were reached from."""
     told = probed[host]
     return told.here or next((one.there for one in probed.values() if one.there is not None), LOCALHOST)

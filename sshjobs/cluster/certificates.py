@@ -1,4 +1,4 @@
-"""The TLS key of an engine cluster of dask: one certificate, which all parties have and which signs itself."""
+"""The TLS key of an engine cluster of dask: one self-signed certificate that all parties have."""
 
 from __future__ import annotations
 

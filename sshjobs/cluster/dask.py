@@ -1,4 +1,4 @@
-"""Engine clusters of dask: its own scheduler and workers, which talk TLS with a certificate that they share."""
+"""Engine clusters of dask: dask's scheduler and workers, which use TLS with a shared certificate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sshjobs.cluster import daskfacts
 from sshjobs.cluster.certificates import make_certificate
-from sshjobs.cluster.engine import Engine, WorkerOptions
+from sshjobs.cluster.engine import PING_S, Engine, WorkerOptions
 from sshjobs.cluster.launching import engine_env
 from sshjobs.cluster.supervisor import RESTART_STATUS
 from sshjobs.errors import SshjobsError, UsageError
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ENGINE", "Dask", "MakePool", "RunMain"]
 
-#: Where a scheduler listens that no configuration speaks of: dask's port, for this machine alone.
+#: Where a scheduler without a configuration listens: dask's port, reachable from this machine only.
 DEFAULT_URL = "tcp://127.0.0.1:8786"
 #: The file of the key that ``up`` makes.
 KEY_NAME = "dask.pem"
-#: How long a worker looks for its scheduler before it fails, in seconds.
+#: For how many seconds a worker tries to reach its scheduler before it fails.
 DEATH_TIMEOUT_S = 60
 _PAUSE_S = 0.1
 _WORKER_CLASS = "sshjobs.cluster.daskworker.SupervisedWorker"
@@ -69,7 +69,7 @@ class Dask(Engine):
         url = self._url(settings, *given)
         of_job = ["--name", os.environ["SSHJOBS_JOB"], "--local-directory", os.getcwd()] if (
             "SSHJOBS_JOB" in os.environ) else []
-        # By itself it would listen on every address of this machine.
+        # Without this option it would listen on every address of this machine.
         here = [] if any(word.partition("=")[0] in _SAYS_WHERE for word in arguments) else ["--host", _address_to(url)]
         return [sys.executable, "-m", "distributed.cli.dask_worker", url, "--dashboard-address", "127.0.0.1:0",
                 "--death-timeout", str(DEATH_TIMEOUT_S), "--worker-class", _WORKER_CLASS, *here, *of_job,
@@ -89,11 +89,22 @@ class Dask(Engine):
         host = [] if options.address is None else ["--host", options.address]
         return ["--nthreads", str(options.threads), *memory, *host]
 
+    @classmethod
+    def check_memory_limit(cls, limit: str) -> None:
+        from dask.utils import parse_bytes
+
+        try:
+            fits = limit == "auto" or parse_bytes(limit) >= 0
+        except (ValueError, OverflowError):
+            fits = False
+        if not fits:
+            raise UsageError(f"dask cannot limit memory to {limit!r:.80}", hint="write 4GB, 0.5 or auto")
+
     def address(self) -> str:
         return self._url(self._settings(recorded=True))
 
     def connect(self) -> Client:
-        # What it would say, we say in one line. How versions differ in the third place is no concern of commands.
+        # We report in one line what its logger would say. Patch versions that differ do not matter to commands.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", "Mismatched versions found")
         settings = self._settings(recorded=True)
@@ -113,12 +124,14 @@ class Dask(Engine):
 
     def ask_workers(self, wait: float, enough: Callable[[Collection[WorkerFacts]], bool] | None = None
                     ) -> list[WorkerFacts]:
-        deadline = time.monotonic() + wait
+        deadline, pause = time.monotonic() + wait, PING_S
         with self.client() as client:
             while True:
-                # The scheduler knows whom to ask: the wait is only for those that hang.
+                # The scheduler knows all workers, so only one that hangs uses up the wait. While workers come and go it
+                # knows some that have gone, and soon others: those are asked again before all of the wait is over.
                 left = max(deadline - time.monotonic(), ANSWER_S)
-                answers = client.sync(_ask_each, client, daskfacts.facts_of, left)
+                patience, pause = left if enough is None else min(pause, left), 2 * pause
+                answers = client.sync(_ask_each, client, daskfacts.facts_of, patience)
                 found = [facts for one in answers.values() if (facts := WorkerFacts.from_message(one)) is not None]
                 if (found if enough is None else enough(found)) or time.monotonic() >= deadline:
                     return sorted(found, key=lambda facts: (facts.host, facts.pid))
@@ -128,14 +141,14 @@ class Dask(Engine):
         addresses = [facts.worker for facts in workers]
         with self.client() as client:
             if do == COMMAND_RESTART:
-                # dask's own way fails where a worker has no nanny, or goes meanwhile.
+                # dask's own command fails where a worker has no nanny, or leaves meanwhile.
                 return list(client.sync(_ask_each, client, daskfacts.leave_soon, ANSWER_S, addresses, RESTART_STATUS))
             return list(client.retire_workers(addresses, close_workers=True))
 
     def _settings(self, *, recorded: bool) -> Settings | None:
-        """Return the configuration, ``None`` where there is none: dask's own defaults do without.
+        """Return the configuration; ``None`` where there is none, as dask's own defaults need none.
 
-        :param recorded: what ``up`` brought up last counts too
+        :param recorded: also look for the cluster that ``up`` brought up last
         """
         given = self.call.config_file or self.call.name or any(os.environ.get(name) for name in FILES_FROM)
         if not given and not recorded:
@@ -150,7 +163,7 @@ class Dask(Engine):
     def _url(self, settings: Settings | None, given: str | None = None) -> str:
         """Return the scheduler's address.
 
-        :raises UsageError: it is none, or of another machine, and there is no key
+        :raises UsageError: it is no address, or it belongs to another machine and there is no key
         """
         url = given or (DEFAULT_URL if settings is None else settings.text("client", "scheduler_url"))
         key = None if settings is None else settings.path("client", "key_file")
@@ -178,10 +191,10 @@ RunMain = Dask.run_main
 
 async def _ask_each(client: Client, question: Callable[..., Any], wait: float, only: Collection[str] | None = None,
                     *arguments: Any) -> dict[str, dict[str, Any]]:
-    """Ask every worker by itself, so that one that hangs, or goes, keeps no other's answer back. Return what came in
+    """Ask every worker separately, so that one that hangs or leaves holds up no other. Return the answers that came in
     time, by the addresses of the workers.
 
-    :param only: addresses of those that are asked; ``None`` for all
+    :param only: the addresses of the workers to ask; ``None`` for all
     """
     from cloudpickle import register_pickle_by_value
 
@@ -203,9 +216,9 @@ def _parts(url: str) -> tuple[str, str, str]:
 
 
 def _address_to(url: str) -> str:
-    """Return the address of this machine by which a scheduler finds it.
+    """Return the address of this machine from which a scheduler is reached.
 
-    :raises UsageError: there is no way to the scheduler
+    :raises UsageError: there is no route to the scheduler
     """
     host, port = _parts(url)[1:]
     if is_local(url):
@@ -220,7 +233,7 @@ def _address_to(url: str) -> str:
 
 
 def _become(module: str, *words: str) -> int:
-    """Go on as a module of the engine, in this process. Returns only where that is impossible."""
+    """Replace this process by a module of the engine. Return only where that is impossible."""
     sys.stderr.flush()
     try:
         os.execve(sys.executable, [sys.executable, "-m", module, *words], engine_env())

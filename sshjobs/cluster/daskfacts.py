@@ -1,4 +1,4 @@
-"""What runs within a worker of dask to tell about it. It travels by value: workers need not have sshjobs."""
+"""Functions that run within a dask worker and tell about it. They travel by value: workers need not have sshjobs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def facts_of(dask_worker: Any) -> dict[str, Any]:
-    """Return what a worker says of itself (see :class:`sshjobs.pools.commands.WorkerFacts`)."""
+    """Return the facts of a worker (see :class:`sshjobs.pools.facts.WorkerFacts`)."""
     import os
     import platform
     import socket

@@ -1,4 +1,4 @@
-"""dask's worker, for those who start workers again: where it has lost its scheduler it fails."""
+"""dask's worker for supervisors, which start a worker again when it fails: it fails when it has lost its scheduler."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ LOST_STATUS = 1
 class SupervisedWorker(Worker):  # type: ignore[misc]
     """A worker that ends with 0 only when it was told to.
 
-    dask's own ends with 0, with its nanny, as soon as the connection to the scheduler breaks: so a network that was cut
-    for half a minute would end all workers for good.
+    dask's own worker and its nanny end with 0 as soon as the connection to the scheduler breaks, so a network that was
+    cut for half a minute would end all workers for good.
     """
 
     async def handle_scheduler(self, comm: Any) -> None:
@@ -25,6 +25,6 @@ class SupervisedWorker(Worker):  # type: ignore[misc]
             await self.handle_stream(comm)
         finally:
             if self.status in (Status.running, Status.paused):
-                # Its nanny or its supervisor starts another one; for what this one computes nobody waits any more.
+                # Its nanny or its supervisor starts another one; nobody waits any more for what this one computes.
                 os._exit(LOST_STATUS)
             await self.close(reason="the scheduler has ended it")

@@ -1,7 +1,6 @@
-"""What every engine has: its commands, and what is behind them.
+"""The base class of engines, with the commands that all of them have.
 
-An engine is one file beside this one. It says how its broker and its workers are started, and how workers are asked;
-everything that is the same for all of them is here.
+Each engine is one file beside this one. It says how its broker and its workers are started, and how workers are asked.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,15 +20,16 @@ from sshjobs.cluster.launching import engine_env
 from sshjobs.cluster.pingtable import ping_rows, ping_table
 from sshjobs.cluster.supervisor import Supervisor
 from sshjobs.errors import EXIT_JOBS_FAILED, EXIT_OK, SshjobsError, UsageError
+from sshjobs.model.similar import similar
 from sshjobs.pools.config import Settings, find_config, read_ini
 from sshjobs.pools.facts import COMMAND_QUIT, COMMAND_RESTART, WorkerFacts
 from sshjobs.pools.keys import Key
 
-#: How long a ping waits for answers, in seconds.
+#: How many seconds a ping waits for answers.
 PING_S = 1.0
-#: How long workers that restart are waited for, in seconds.
+#: How many seconds a restart waits for workers to come back.
 BACK_S = 30.0
-#: How often workers are told, those included that come meanwhile.
+#: How many rounds of quit or restart are sent, to reach workers that come meanwhile.
 _ROUNDS = 3
 
 
@@ -53,8 +52,7 @@ class Call:
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> Call:
-        """Return what a command line says. Options stand before the command or after it; those that are not ours
-        belong to the command.
+        """Parse a command line. Our options stand before the command or after it; all others belong to the command.
 
         :raises UsageError: a value is missing, or there is no command
         """
@@ -83,9 +81,9 @@ class Call:
 class WorkerOptions:
     """How the workers of a host are started.
 
-    :ivar threads: how many calls each works on at a time
-    :ivar memory_limit: what dask takes for one
-    :ivar address: the host's address among the hosts, ``None`` where the engine is to find it out
+    :ivar threads: how many calls each worker works on at a time
+    :ivar memory_limit: the memory limit of each worker, as dask takes it
+    :ivar address: the address at which other hosts find this one; ``None`` where the engine is to find it out
     """
 
     threads: int
@@ -96,9 +94,9 @@ class WorkerOptions:
 class Engine(ABC):
     """One type of engine cluster.
 
-    :cvar kind: its type
-    :cvar libraries: modules that it needs, each with what ``pip install`` calls it
-    :cvar commands: names of its commands, each with the method that carries it out
+    :cvar kind: the name of its type
+    :cvar libraries: the modules that it needs, each with its name for ``pip install``
+    :cvar commands: the names of its commands, each with the method that carries it out
     """
 
     kind: ClassVar[str]
@@ -107,10 +105,10 @@ class Engine(ABC):
     #: The command that launches the broker, and how many ports it needs.
     broker_command: ClassVar[str] = "LaunchBroker"
     ports: ClassVar[int] = 1
-    #: Commands that only sshjobs itself gives.
+    #: Commands that only sshjobs itself uses.
     hidden: ClassVar[Mapping[str, str]] = {}
 
-    #: What all have.
+    #: Commands that all engines have.
     COMMON: ClassVar[Mapping[str, str]] = {
         "LaunchWorker": "launch_worker", "KillWorkers": "kill_workers", "RestartWorkers": "restart_workers",
         "PingWorkers": "ping_workers",
@@ -119,33 +117,33 @@ class Engine(ABC):
     def __init__(self, call: Call):
         self.call = call
 
-    # -- what an engine says of itself ---------------------------------------------------------------------------
+    # -- what each engine defines --------------------------------------------------------------------------------
 
     @abstractmethod
     def launch_broker(self) -> int:
-        """Be the broker or scheduler, in the foreground, until a signal ends it; return the exit code."""
+        """Run the broker or scheduler in the foreground until a signal ends it; return the exit code."""
 
     @abstractmethod
     def worker_argv(self, arguments: Sequence[str]) -> list[str]:
-        """Return what starts one worker process in the foreground.
+        """Return the command that runs one worker process in the foreground.
 
-        :param arguments: what stands after ``LaunchWorker``
-        :raises UsageError: they cannot be used
+        :param arguments: the arguments after ``LaunchWorker``
+        :raises UsageError: the arguments cannot be used
         """
 
     @abstractmethod
     def ask_workers(self, wait: float, enough: Callable[[Collection[WorkerFacts]], bool] | None = None
                     ) -> list[WorkerFacts]:
-        """Return what the workers say of themselves.
+        """Return the facts of the workers.
 
-        :param wait: seconds for which answers are waited for
-        :param enough: ends the wait earlier, once it is true of the answers so far
+        :param wait: for how many seconds to wait for answers
+        :param enough: ends the wait early, once it returns true for the answers so far
         :raises SshjobsError: the broker does not answer
         """
 
     @abstractmethod
     def tell_workers(self, do: str, workers: Collection[WorkerFacts]) -> Collection[str]:
-        """Have workers quit or restart; return which have confirmed it (:attr:`WorkerFacts.worker`)."""
+        """Have workers quit or restart; return those that have confirmed it (:attr:`WorkerFacts.worker`)."""
 
     @classmethod
     @abstractmethod
@@ -153,26 +151,31 @@ class Engine(ABC):
         """Write ``cluster.ini`` and a new key for a cluster into a directory; return the names of both.
 
         :param address: the address of the broker's host
-        :param ports: free ones there, as many as :attr:`ports`
+        :param ports: free ports there, as many as :attr:`ports`
         """
 
     @classmethod
     @abstractmethod
     def worker_words(cls, options: WorkerOptions) -> list[str]:
-        """Return what stands after ``LaunchWorker`` on a host."""
+        """Return the arguments after ``LaunchWorker`` on a host."""
+
+    @classmethod
+    def check_memory_limit(cls, limit: str) -> None:
+        """:raises UsageError: workers cannot be limited so"""
+        raise UsageError(f"{cls.kind} has no limit for the memory of a worker", hint="only dask has one; leave it out")
 
     @abstractmethod
     def address(self) -> str:
-        """Return the address by which people know the cluster."""
+        """Return the address that is shown to users."""
 
     @abstractmethod
     def connect(self) -> Any:
-        """Return what programs use it by: the engine's own client, or a pool.
+        """Return the engine's own client, or a pool, for programs that use the cluster.
 
-        :raises SshjobsError: it does not answer
+        :raises SshjobsError: the cluster does not answer
         """
 
-    # -- what is the same for all --------------------------------------------------------------------------------
+    # -- the same for all engines --------------------------------------------------------------------------------
 
     @cached_property
     def settings(self) -> Settings:
@@ -190,7 +193,7 @@ class Engine(ABC):
     def broker_key(self, section: str) -> Key | None:
         """Return the cluster's key. Where the named file is not there yet, the broker makes it.
 
-        :raises ConfigException: none is named, and an address is of another machine; or it cannot be used
+        :raises ConfigException: no key is named and an address belongs to another machine; or the key cannot be used
         """
         file = self.settings.path(section, "key_file")
         if file is not None:
@@ -219,7 +222,7 @@ class Engine(ABC):
         return code
 
     def _tell(self, do: str, does: str) -> tuple[int, set[str], int]:
-        """Tell all workers, print who confirms, and say who does not.
+        """Send quit or restart to all workers; print those that confirm it, and say which do not.
 
         :return: the exit code, the workers that were found, and how many of them leave
         """
@@ -233,8 +236,8 @@ class Engine(ABC):
                 if facts.worker in confirmed:
                     told.add(facts.worker)
                     print(f"{facts.host} {facts.pid} {does}", flush=True)
-            # One that was leaving when it was found has gone since, and cannot confirm. What has come in its place is
-            # to quit as well. It need not restart: it has just started.
+            # A worker that was leaving when it was found has gone since, and cannot confirm. The one that has come in
+            # its place is to quit as well. It need not restart: it has just started.
             again = self.ask_workers(PING_S) if any(facts.worker not in told for facts in found) else []
             found = [facts for facts in again
                      if facts.worker not in told and (do == COMMAND_QUIT or facts.worker in seen)]
@@ -267,7 +270,7 @@ class Engine(ABC):
 
     @staticmethod
     def say(line: str) -> None:
-        """Tell the user what is no result."""
+        """Print a line for the user that is no result."""
         print(f"sshjobs: {line}", file=sys.stderr, flush=True)
 
     @classmethod
@@ -291,7 +294,7 @@ class Engine(ABC):
         """
         methods = self.all_commands()
         if self.call.command not in methods and self.call.command not in self.hidden:
-            near = get_close_matches(self.call.command, methods, 1, 0.5)
+            near = similar(self.call.command, methods, 1, 0.5)
             raise UsageError(f"{self.kind} has no command '{self.call.command}'",
                              hint=f"did you mean {near[0]}?" if near else f"the commands are {', '.join(methods)}")
         check_libraries(self.kind, self.libraries)

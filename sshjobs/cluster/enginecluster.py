@@ -1,4 +1,4 @@
-"""EngineCluster: an engine cluster that was brought up over ssh, for programs and for the command."""
+"""EngineCluster: an engine cluster brought up over ssh, for programs and for the command line."""
 
 from __future__ import annotations
 
@@ -28,30 +28,31 @@ from sshjobs.pools.facts import WorkerFacts
 from sshjobs.running.forms import hosts_from, options_of
 from sshjobs.running.receipts import Receipt
 
-#: Most workers on one host.
+#: How many workers a host may have.
 MAX_WORKERS = 512
-#: How long workers that are asked where they stand get, in seconds.
+#: How many seconds workers get to answer.
 STATUS_S = 2.0
 
 
 class EngineCluster:
-    """Workers of an engine on hosts that you can ssh to, each a job of a run of its own.
+    """Workers of an engine on hosts that you can ssh to. Each worker is a job; the cluster has a run of its own.
 
     As a context manager it is brought up at the beginning of the block and taken down at its end.
 
     :param type: ``gearman``, ``ipython``, ``zmq`` or ``dask``
     :param hosts: as for :class:`sshjobs.Network`; the first that can be used has the broker or scheduler
-    :param name: how to call it, for :meth:`attach`; ``None`` for its type, with a number where that is taken
-    :param nworkers: worker processes on each host
-    :param nthreads: calls that each works on at a time; ``None``: the slots or cores of its host, shared
-    :param memory_limit: of each worker, as dask takes it
+    :param name: its name, for :meth:`attach`; ``None`` for its type, with a number where that is taken
+    :param nworkers: how many worker processes each host has
+    :param nthreads: how many calls each worker works on at a time; ``None``: the slots or cores of its host, divided
+        among the workers there
+    :param memory_limit: the memory limit of each worker, as dask takes it
     :param remote_python: the interpreter on hosts whose line names none; ``None`` for ``python3``
     :param nohost: let the engine find out at which address a worker listens
-    :param address: the first host's address, where hosts and you reach it by another than ssh does
-    :param setup: a script that each host runs first, as that of a jobfile
-    :param log_directory: where what they write comes to, in a directory of its own for each
-    :ivar failures: hosts and workers that did not come up, each with the reason
-    :raises UsageError: one of them cannot be
+    :param address: the first host's address, where hosts and you reach it by another one than ssh does
+    :param setup: a script that each host runs first, like ``setup`` in a jobfile
+    :param log_directory: where the logs of broker and workers go, each in a directory of its own
+    :ivar failures: the hosts and workers that did not come up, each with the reason
+    :raises UsageError: an argument cannot be used
     """
 
     def __init__(self, type: str, hosts: str | Path | Sequence[str | Host] | None = None, *, name: str | None = None,
@@ -75,8 +76,8 @@ class EngineCluster:
     def attach(cls, type: str | None = None, name: str | None = None) -> EngineCluster:
         """Return the engine cluster that was brought up last, by this program or another.
 
-        :param type: only of this type
-        :param name: only the one of this name
+        :param type: only a cluster of this type
+        :param name: only the cluster of this name
         :raises UsageError: there is none
         """
         return cls._of(Record.find(type, name))
@@ -90,22 +91,24 @@ class EngineCluster:
     # -- up and down ---------------------------------------------------------------------------------------------
 
     def up(self) -> EngineCluster:
-        """Bring it up. Returns when every worker has registered or failed; :attr:`failures` tells which.
+        """Bring it up. Return when every worker has registered or failed; :attr:`failures` has those that failed.
 
-        :raises SshjobsError: not one did, or there is no host; nothing of it is left but its logs
+        :raises SshjobsError: no worker registered, or there is no host; nothing is left but the logs
         """
         if self._record is not None:
             raise UsageError(f"the engine cluster '{self._record.name}' is up already")
         check_libraries(self._engine.kind, self._engine.libraries)
+        if self._wanted.memory_limit is not None:
+            self._engine.check_memory_limit(self._wanted.memory_limit)
         record = Record.create(self._engine.kind, self._name)
         arrivals = BringUp(self._engine, self._hosts, self._wanted, record, self._say).carry_out()
         self._record, self.failures = record, arrivals.failures
         return self
 
     def down(self) -> Receipt:
-        """Take it down, and return what its hosts say is left of it there. Its logs stay.
+        """Take it down, and return what its hosts report as left over. Its logs stay.
 
-        :raises SshjobsError: something of it could not be ended, or its run was removed; that is only told once
+        :raises SshjobsError: something could not be ended, or its run was removed; reported only once
         """
         record = self._up
         gone = bool(record.run) and not record.paths.store.is_file()
@@ -129,7 +132,7 @@ class EngineCluster:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name."""
         return self._up.name
 
     @property
@@ -148,14 +151,14 @@ class EngineCluster:
         return self._up.paths.jobs
 
     def client(self) -> Any:
-        """Return what programs use it by: dask's or ipyparallel's client, or for gearman and zmq a pool.
+        """Return dask's or ipyparallel's client, or for gearman and zmq a pool.
 
-        :raises SshjobsError: it does not answer
+        :raises SshjobsError: the cluster does not answer
         """
         return self._asked.connect()
 
     def workers(self, wait: float = STATUS_S) -> list[WorkerFacts]:
-        """Return what the workers that answer say of themselves.
+        """Return the facts of the workers that answer.
 
         :raises SshjobsError: the broker does not answer
         """
@@ -168,14 +171,15 @@ class EngineCluster:
 
     @property
     def attended(self) -> bool:
-        """Whether somebody here looks after its jobs: else a host that restarts gets none again."""
+        """Whether its run has a manager. Without one a host that restarts does not get its workers back."""
         return Fleet(self._up.paths).attended
 
     def scale(self, number: int) -> Arrivals:
-        """Have so many workers in all, spread evenly over the hosts. Returns when new ones have registered or failed.
+        """Change the number of workers in all, spread evenly over the hosts. Return when new ones have registered or
+        failed.
 
-        :raises UsageError: it is no such number
-        :raises SshjobsError: it could not be done
+        :raises UsageError: the number is not possible
+        :raises SshjobsError: the change failed
         """
         record = self._up
         check_number("the number of workers", number, 0, MAX_WORKERS * len(record.hosts), whole=True)

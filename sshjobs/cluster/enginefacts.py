@@ -1,4 +1,4 @@
-"""What runs within an engine of ipyparallel. It is sent as it stands here: engines need not have sshjobs."""
+"""Functions that run within an engine of ipyparallel. They are sent as source: engines need not have sshjobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ipyparallel import interactive
 
 @interactive  # type: ignore[untyped-decorator]
 def of_engine() -> dict[str, Any]:
-    """Return what an engine says of itself; for the time that it spent, its processor time."""
+    """Return the facts of an engine; the elapsed time is its processor time."""
     import os
     import platform
     import socket

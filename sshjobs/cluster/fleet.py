@@ -1,4 +1,4 @@
-"""The jobs of an engine cluster: a run that stays open, with a manager of its own, seen from outside."""
+"""The jobs of an engine cluster: a run that stays open and is managed by a process of its own."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sshjobs.running.unattended import carry_out
 from sshjobs.store import JobRow, RunReader
 from sshjobs.store.rundir import RunPaths
 
-#: Seconds between two looks at the run.
+#: How often, in seconds, the run is looked at.
 LOOK_S = 0.1
-#: How long a host that cannot be reached is waited for while the cluster comes up, in seconds.
+#: For how many seconds a host that cannot be reached is waited for while the cluster comes up.
 PATIENCE_S = 15.0
-#: How long the manager gets to clean up on the hosts after the last job has ended, in seconds.
+#: How many seconds the manager gets to clean up on the hosts after the last job has ended.
 PARTING_S = 60.0
 
 
@@ -35,15 +35,15 @@ class Fleet:
     @classmethod
     def prepare(cls, specs: Sequence[JobSpec], hosts: Sequence[Host], *, results: Path, stem: str,
                 options: dict[str, Any]) -> Fleet:
-        """Make a run with first jobs. Nothing is started.
+        """Make a run with its first jobs. Nothing is started.
 
         :param options: from :func:`sshjobs.running.forms.options_of`
-        :raises SshjobsError: it cannot be made
+        :raises SshjobsError: the run cannot be made
         """
         return cls(prepare(specs, hosts, results=results, stem=stem, options=options))
 
     def launch(self) -> None:
-        """Start it. It goes on when this process ends.
+        """Start the run. It goes on when this process ends.
 
         :raises SshjobsError: it cannot be started
         """
@@ -51,7 +51,7 @@ class Fleet:
 
     @property
     def attended(self) -> bool:
-        """Whether it has a manager: without one no job is started, and none again."""
+        """Whether the run has a manager: without one no job is started or restarted."""
         with RunReader.open(self.paths) as reader:
             manager = reader.summary().manager
         return manager is not None and manager.is_alive()
@@ -64,22 +64,22 @@ class Fleet:
         carry_out(self.paths, {"do": "add", "specs": [spec.as_dict() for spec in specs]})
 
     def remove_hosts(self, names: Sequence[str]) -> None:
-        """Have hosts leave the run, so that they are tried no more."""
+        """Remove hosts from the run, so that they are no longer tried."""
         if names:
             carry_out(self.paths, {"do": "hosts-remove", "hosts": list(names)})
 
     def cancel(self, names: Sequence[str]) -> None:
-        """End jobs. They may take a moment yet."""
+        """Ask for jobs to be ended. They may still be running when this returns."""
         if names:
             carry_out(self.paths, {"do": "cancel", "jobs": list(names)})
 
     def jobs(self) -> list[JobRow]:
-        """Return all jobs as they stand."""
+        """Return all jobs with their present states."""
         with RunReader.open(self.paths) as reader:
             return list(reader.jobs())
 
     def wait(self, until: Callable[[list[JobRow]], bool], seconds: float) -> bool:
-        """Wait until something is true of the jobs; tell whether it is.
+        """Wait until a condition is true for the jobs; tell whether it is.
 
         :raises SshjobsError: the manager is gone
         """
@@ -95,9 +95,9 @@ class Fleet:
         return True
 
     def settled(self, names: Collection[str], seconds: float) -> dict[str, str | None]:
-        """Wait until jobs have ended or cannot start; return each with why it did not succeed, ``None`` where it did.
+        """Wait until jobs have ended or cannot start. Return for each why it did not succeed, ``None`` where it did.
 
-        A job cannot start whose host has been away for :data:`PATIENCE_S` seconds, or cannot be used before a person
+        A job cannot start when its host has been away for :data:`PATIENCE_S` seconds, or cannot be used until a person
         acts.
         """
         fates: dict[str, str | None] = {}
@@ -120,21 +120,21 @@ class Fleet:
         """Return the hosts that cannot be used, each with the reason."""
         with RunReader.open(self.paths) as reader:
             now = time.time()
-            return {row.host.name: printable(row.reason) for row in reader.hosts() if row.reason and (
+            return {row.host.name: _about(row.host.name, row.reason) for row in reader.hosts() if row.reason and (
                 row.state == "blocked" or (row.state == "away" and now - (row.since or now) >= PATIENCE_S))}
 
     def why(self, row: JobRow) -> str:
-        """Return in a line why a job ended: the last thing it said, or its outcome."""
+        """Return in one line why a job ended: the last line that it wrote, or its outcome."""
         said = last_words(self.paths.stderr(row.name))
         if row.outcome == "failed" and said:
             return printable(said)[:500]
         status = f", exit status {row.exit_status}" if row.exit_status is not None else ""
-        return printable(row.reason or f"it has {row.outcome}{status}")
+        return _about(_host_of(row.name), row.reason or f"it has {row.outcome}{status}")
 
     def end(self, again: str) -> Receipt:
-        """End all jobs and the run, and ask the hosts what is left of it.
+        """End all jobs and the run, and ask the hosts what is left over.
 
-        :param again: the command that does so once more
+        :param again: the command with which the user can try again
         :raises SshjobsError: it could not be ended
         """
         cancel(self.paths, None)
@@ -153,3 +153,8 @@ class Fleet:
 
 def _host_of(job: str) -> str:
     return job.partition("@")[2]
+
+
+def _about(host: str, text: str) -> str:
+    """Return what is told of a host without its name, which stands before it anyway."""
+    return printable(text.removeprefix(f"{host}: "))

@@ -1,4 +1,4 @@
-"""Brokers of ZeroMQ: each takes in messages at one address and hands them out at another."""
+"""ZeroMQ brokers: each receives messages at one address and hands them out at another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sshjobs.pools.channels import Channels
 from sshjobs.pools.config import Settings
 from sshjobs.pools.keys import Key
 
-#: Frontend and backend of the two kinds: every message to every receiver, or to one of them.
+#: The socket types of frontend and backend: each message to every receiver, or to one of them.
 FORWARDER = (zmq.XSUB, zmq.XPUB)
 STREAMER = (zmq.PULL, zmq.PUSH)
 
@@ -19,7 +19,7 @@ STREAMER = (zmq.PULL, zmq.PUSH)
 class Forwarding:
     """Any number of brokers, each in a thread of its own.
 
-    :param key: the key of the cluster, ``None`` where it is all on this machine
+    :param key: the key of the cluster; ``None`` where all of it is on this machine
     """
 
     def __init__(self, key: Key | None):
@@ -27,7 +27,7 @@ class Forwarding:
         self._threads: list[threading.Thread] = []
 
     def add(self, settings: Settings, section: str, name: str, kind: tuple[int, int]) -> None:
-        """Begin to forward from ``NAME_frontend_url`` to ``NAME_backend_url``, at both of which this process listens.
+        """Start forwarding from ``NAME_frontend_url`` to ``NAME_backend_url``. This process listens at both.
 
         :raises ConfigException: an address is missing, or is no single address
         :raises SshjobsError: an address is in use
@@ -59,14 +59,14 @@ class Forwarding:
 
 
 def _forward(frontend: zmq.Socket[bytes], backend: zmq.Socket[bytes]) -> None:
-    # Two threads may not use a socket: where another one closes it, ZeroMQ aborts the process.
+    # This thread closes its sockets itself: where another thread does, ZeroMQ aborts the process.
     with frontend, backend:
         while True:
             try:
                 zmq.proxy(frontend, backend)
             except zmq.Again:
-                # A peer was killed between the announcement of its message and the message: nothing is lost, go on.
+                # A peer was killed between announcing a message and sending it: nothing is lost.
                 continue
             except zmq.ZMQError:
-                # The end of the context is the end of the broker.
+                # The context was ended, and so the broker ends.
                 return

@@ -1,4 +1,4 @@
-"""Engine clusters of gearman: Debian's gearmand hands out requests, ZeroMQ carries commands and what workers say."""
+"""Engine clusters of gearman: Debian's gearmand hands out requests, ZeroMQ carries commands and workers' answers."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from sshjobs.pools.keys import KEY_NAME, Key, write_private
 
 __all__ = ["ENGINE", "Gearman", "MakePool", "RunMain"]
 
-#: Where Debian puts gearmand, which is on nobody's PATH.
+#: Where Debian puts gearmand; the directory is rarely on a user's PATH.
 _SBIN = "/usr/sbin"
-#: How often it is looked whether gearmand lives, and before that whether it listens, in seconds.
+#: How often, in seconds, gearmand is checked: whether it lives, and before that whether it listens.
 _LOOK_S, _PAUSE_S = 0.5, 0.05
-#: A worker that was cut off is found out after half a minute: others get what it had.
+#: gearmand's options that detect a worker which was cut off within half a minute; others then get its requests.
 _KEEPALIVE = ("--keepalive", "--keepalive-idle=10", "--keepalive-interval=5", "--keepalive-count=4")
 
 
@@ -76,7 +76,7 @@ class Gearman(Engine):
         return own_argv(self.kind, [*self.config_words(), "Work", *arguments])
 
     def work(self) -> int:
-        """Be one worker, without anybody who starts it again."""
+        """Run one worker, without a supervisor that starts it again."""
         settings, number = self.settings, self.call.arguments
         server = settings.text("client", "job_server_url")
         return RunWorker(server, settings.url("client", "command_backend_url"),
@@ -107,7 +107,7 @@ class Gearman(Engine):
         return MakePool(self.call.config_file)
 
     def commander(self) -> Commander:
-        """Return what speaks to the workers.
+        """Return the commander that talks to the workers.
 
         :raises BrokerError: the broker does not answer, or the key does not fit
         """
@@ -117,7 +117,7 @@ class Gearman(Engine):
 
     def ask_workers(self, wait: float, enough: Callable[[Collection[WorkerFacts]], bool] | None = None
                     ) -> list[WorkerFacts]:
-        # Answers to pings come by way of the forwarders: they tell nothing of gearmand.
+        # Answers to pings come through the forwarders, so they tell nothing about gearmand.
         host, port = self.settings.address("client", "job_server_url")
         with self.commander() as commander:
             if not _answers(host, port):
@@ -135,7 +135,7 @@ RunMain = Gearman.run_main
 
 
 def _answers(host: str, port: int) -> bool:
-    """Tell whether it is a gearmand that listens at an address."""
+    """Tell whether a gearmand listens at an address."""
     try:
         with socket.create_connection((host, port), ANSWER_S) as line:
             line.settimeout(ANSWER_S)

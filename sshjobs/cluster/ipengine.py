@@ -1,4 +1,6 @@
-"""ipyparallel's engine, for those who start engines again: where it has lost its controller it fails."""
+"""ipyparallel's engine for supervisors, which start an engine again when it fails: it fails when it has lost its
+controller.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +15,20 @@ from zmq.utils.monitor import recv_monitor_message
 
 #: Exit status of an engine that has lost its controller.
 LOST_STATUS = 1
-#: How often the controller is asked for a sign of life, and how long its silence is suffered: after 30 s it takes an
-#: engine off its list for good. In milliseconds.
+#: How often the controller is probed, and after how long a silence it counts as lost, in milliseconds. The controller
+#: takes a silent engine off its list for good after 30 s.
 _HEARTBEAT_MS, _SILENCE_MS = 5_000, 15_000
 
 
 class SupervisedEngine(IPEngine):  # type: ignore[misc]
     """An engine that ends with 0 only when it was told to.
 
-    ipyparallel's own never registers again: after a network that was cut for half a minute, or a controller that was
-    started anew, it would live on for nobody.
+    ipyparallel's own engine never registers again. After a network was cut for half a minute, or the controller was
+    restarted, it would go on running without ever getting work.
     """
 
     def start_heartbeat(self, *of: Any) -> None:
-        """Begin to live, once registered."""
+        """Start the heartbeat, once the engine is registered."""
         super().start_heartbeat(*of)
         threading.Thread(target=self._fail_without_controller, daemon=True).start()
 

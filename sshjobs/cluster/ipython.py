@@ -1,4 +1,4 @@
-"""Engine clusters of ipython: ipyparallel's controller and engines, which sign messages with a key of their own."""
+"""Engine clusters of ipython: ipyparallel's controller and engines, which sign messages with their own key."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sshjobs.pools.keys import check_private, write_private
 
 __all__ = ["ENGINE", "IPython", "MakePool", "RunMain"]
 
-#: What ipyparallel calls the files by which clients and engines find the controller.
+#: ipyparallel's names of the files by which clients and engines find the controller.
 CLIENT_FILE, ENGINE_FILE = "ipcontroller-client.json", "ipcontroller-engine.json"
 #: Ports by which the controller listens to engines and to clients; ``broadcast`` takes two more for engines.
 _ENGINE_PORTS = ("control", "mux", "task", "iopub", "hb_ping", "hb_pong")
@@ -108,7 +108,7 @@ class IPython(Engine):
         try:
             if file is not None:
                 check_private(file)
-            # It writes to standard output what it waits for.
+            # ipyparallel reports on standard output what it waits for.
             with contextlib.redirect_stdout(io.StringIO()):
                 return Client(None if file is None else str(file), timeout=ANSWER_S, profile=self.call.profile)
         except (OSError, Silent):
@@ -130,8 +130,8 @@ class IPython(Engine):
         with self._client() as client:
             asked: dict[int, Any] = {}
             while True:
-                # Those that register meanwhile are asked too; one that works answers when it is through.
-                # Looked at once each time: the client hears of engines in a thread of its own.
+                # Engines that register meanwhile are asked too; a busy one answers when it has finished.
+                # The list of engines is read once per round: the client changes it in a thread of its own.
                 there = list(client.ids)
                 asked.update(_asked(client, [number for number in there if number not in asked], of_engine))
                 client.wait([asked[number] for number in there if number in asked], timeout=_PAUSE_S)
@@ -145,13 +145,13 @@ class IPython(Engine):
         status = RESTART_STATUS if do == COMMAND_RESTART else EXIT_OK
         with self._client() as client:
             targets = [number for number in client.ids if str(number) in {facts.worker for facts in workers}]
-            # ipyparallel cannot restart engines, and one that it shuts down fails: they end themselves.
+            # ipyparallel cannot restart engines, and an engine that it shuts down fails: so engines end themselves.
             told = _asked(client, targets, leave_soon, status)
             client.wait(list(told.values()), timeout=ANSWER_S)
             return [str(number) for number, answer in told.items() if answer.ready() and answer.successful()]
 
     def _client_file(self) -> Path | None:
-        """Return the file by which clients find the controller, ``None`` where a profile of ipython's says it."""
+        """Return the file by which clients find the controller; ``None`` where an IPython profile says it."""
         import os
 
         given = self.call.config_file or self.call.name or any(os.environ.get(name) for name in FILES_FROM)
@@ -173,8 +173,8 @@ RunMain = IPython.run_main
 
 
 def _asked(client: Any, numbers: Collection[int], function: Callable[..., Any], *arguments: Any) -> dict[int, Any]:
-    """Have engines call a function; return what they will have answered. One that goes just now is left out: the client
-    hears of it in a thread of its own."""
+    """Have engines call a function; return their future answers. An engine that leaves just now is left out: the client
+    learns of it in a thread of its own."""
     from ipyparallel.error import NoEnginesRegistered
 
     asked = {}
@@ -192,16 +192,16 @@ def _answers(client: Any, asked: Mapping[int, Any]) -> list[WorkerFacts]:
     try:
         counts = client.queue_status(list(done)) if done else {}
     except (LookupError, IPythonError):
-        return []  # one has gone just now: the next look is without it
+        return []  # an engine has left just now: the next round is without it
     told = ({**answer.get(), "worker": str(number), "requests": counts.get(number, {}).get("completed", 0)}
             for number, answer in done.items())
     return [facts for one in told if (facts := WorkerFacts.from_message(one)) is not None]
 
 
 def write_connections(client: Path, engine: Path, address: str, ports: Sequence[int]) -> None:
-    """Write the files by which clients and engines find a controller, with a new key, before there is one.
+    """Write the files by which clients and engines find a controller, with a new key, before the controller runs.
 
-    :raises OSError: one cannot be written, or is there already
+    :raises OSError: a file cannot be written, or is there already
     """
     left = iter(ports)
     shared = {"ssh": "", "interface": f"tcp://{address}", "location": address, "registration": next(left),

@@ -11,10 +11,10 @@ from sshjobs.errors import EXIT_INTERRUPTED, SshjobsError
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Carry out a command of an engine and return the exit code. What goes wrong is said in one line."""
+    """Carry out a command of an engine and return the exit code. Errors are reported in one line."""
     kind, *rest = sys.argv[1:] if words is None else words
     if "SSHJOBS_JOB" in os.environ:
-        # What engines keep for a while stays in the directory of the job, which goes with it.
+        # Temporary files of engines stay in the job's directory, which is removed with the job.
         os.environ.update(dict.fromkeys(("TMPDIR", "DASK_TEMPORARY_DIRECTORY", "IPYTHONDIR"), os.getcwd()))
     try:
         return int(import_module(f"sshjobs.cluster.{kind}").RunMain(rest))

@@ -1,4 +1,4 @@
-"""Types of engine clusters: entry points, so that a package from outside can bring one of its own.
+"""Types of engine clusters are entry points, so that other packages can bring their own.
 
 An entry point of the group ``sshjobs.cluster`` has the name of the type and leads to a module (or anything else) with
 glimpse-cluster's two functions: ``MakePool(config_file=None, chunksize=None)`` returns a pool, and ``RunMain(words)``
@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
 from sshjobs.errors import SshjobsError, UsageError
+from sshjobs.model.similar import similar
 
 GROUP = "sshjobs.cluster"
-#: Variables that name the type where ``-t`` does not, the first one first.
+#: Environment variables that name the type where ``-t`` does not; the first that is set counts.
 KIND_FROM = ("SSHJOBS_CLUSTER_TYPE", "GLIMPSE_CLUSTER_TYPE")
 
 
 class Plugin(Protocol):
-    """What the entry point of a type leads to."""
+    """What the entry point of a type refers to."""
 
     def MakePool(self, config_file: str | None = None, chunksize: int | None = None) -> Any:
         """Return a pool that maps functions over the workers."""
@@ -41,10 +41,10 @@ def kind_from_environment() -> str | None:
 
 
 def plugin_of(kind: str) -> Plugin:
-    """Return what a type is carried out by.
+    """Return the plugin of a type.
 
     :raises UsageError: there is no such type
-    :raises SshjobsError: what it needs is not installed, or it cannot be loaded
+    :raises SshjobsError: a library that it needs is not installed, or it cannot be loaded
     """
     for point in entry_points(group=GROUP):
         if point.name == kind:
@@ -56,6 +56,6 @@ def plugin_of(kind: str) -> Plugin:
             if not callable(getattr(found, "MakePool", None)) or not callable(getattr(found, "RunMain", None)):
                 raise SshjobsError(f"the type {kind} has no MakePool and RunMain", where=point.value)
             return cast(Plugin, found)
-    near = get_close_matches(kind, kinds(), 1, 0.5)
+    near = similar(kind, kinds(), 1, 0.5)
     raise UsageError(f"no type of engine cluster is called '{kind:.60}'",
                      hint=f"did you mean {near[0]}?" if near else f"the types are {', '.join(kinds())}")

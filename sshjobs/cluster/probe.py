@@ -1,4 +1,4 @@
-"""What is asked of a host before anything of an engine cluster is started there."""
+"""The probe of a host before anything of an engine cluster is started there."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ipaddress import ip_address
 from sshjobs.model.host import Host
 from sshjobs.model.spec import JobSpec
 
-#: Job names begin with it.
+#: Names of probe jobs begin with this.
 STEM = "probe"
-#: Runs on any Python 3, so that one that is too old is told of by its version. Says nothing else on standard output.
+#: Runs on any Python 3, so that a Python that is too old can be reported with its version. Nothing else may be written
+#: to standard output.
 _CODE = """
 import json, os, sys, socket
 from importlib.util import find_spec
@@ -35,9 +36,9 @@ print(json.dumps({
 class Probed:
     """What a host told.
 
-    :ivar here: its address on the connection that we came in by, ``None`` where it is this machine
-    :ivar there: the address that we had on it
-    :ivar ports: ports that were free
+    :ivar here: its address on the connection by which we reached it; ``None`` where it is this machine
+    :ivar there: our address on that connection
+    :ivar ports: ports that were free on it
     """
 
     python: str
@@ -49,7 +50,7 @@ class Probed:
 
     @classmethod
     def read(cls, text: str) -> Probed | None:
-        """Return what a host has written, ``None`` where it is none of that."""
+        """Parse what a probe has written; ``None`` where it is something else."""
         try:
             told = json.loads(text.strip().splitlines()[-1])
             connection = str(told["connection"]).split()
@@ -63,13 +64,13 @@ class Probed:
 def python_of(host: Host, given: str | None) -> str:
     """Return the interpreter that an engine cluster uses on a host.
 
-    :param given: what ``--remote-python`` says; the host's own line counts more
+    :param given: the value of ``--remote-python``; the host's own line takes precedence
     """
     return host.python or given or (sys.executable if host.local else "python3")
 
 
 def probe_spec(name: str, host: str, python: str, modules: Sequence[str], ports: int) -> JobSpec:
-    """Return the job that asks a host."""
+    """Return the job that probes a host."""
     return JobSpec(argv=[python, "-c", _CODE, json.dumps([list(modules), ports])], name=name, hosts=[host])
 
 
@@ -87,5 +88,5 @@ def unfit(told: Probed, python: str, libraries: Mapping[str, str]) -> str | None
 
 
 def _address(connection: Sequence[str], place: int) -> str | None:
-    """Return an address from what sshd says of a connection; ``None`` where there was none."""
+    """Return an address from the words of ``SSH_CONNECTION``; ``None`` where there was no connection."""
     return str(ip_address(connection[place].partition("%")[0])) if connection else None

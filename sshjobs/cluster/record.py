@@ -1,6 +1,6 @@
-"""What is written down of an engine cluster that was brought up: a directory that only its user may read.
+"""The record of an engine cluster that was brought up: a directory that only its user may read.
 
-It holds ``cluster.ini`` and the key, as hosts have them, ``record.json``, and ``type`` once the cluster stands.
+It holds ``cluster.ini`` and the key, as hosts have them, ``record.json``, and ``type`` once the cluster is up.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 @dataclass
 class Record:
-    """One engine cluster.
+    """The record of one engine cluster.
 
-    :ivar directory: where its files are
-    :ivar run: directory of the run whose jobs its broker and its workers are
-    :ivar hosts: hosts that can have workers, in their order; the first has the broker
+    :ivar directory: the directory of its files
+    :ivar run: the directory of the run whose jobs its broker and workers are
+    :ivar hosts: the hosts that can have workers, in order; the first has the broker
     :ivar address: where the broker or scheduler listens
     :ivar pythons: the interpreter on each host
     :ivar options: how workers are started
@@ -48,8 +48,8 @@ class Record:
         """Make the directory of a new engine cluster.
 
         :param name: ``None`` for the type, with a number where that is taken
-        :raises UsageError: there is one of that name, or none can be called so
-        :raises SshjobsError: it cannot be made
+        :raises UsageError: the name is taken or not allowed
+        :raises SshjobsError: the directory cannot be made
         """
         if name is not None and not _NAME.fullmatch(name):
             raise UsageError(f"no engine cluster can be called {name!r:.80}", hint="use letters, digits, _ and -")
@@ -66,8 +66,8 @@ class Record:
                          hint=f"first: sshjobs cluster down --name {name}")
 
     def _claim(self) -> bool:
-        """Make the directory, with all that :meth:`load` needs in it from the first moment on; False where there is one
-        of that name."""
+        """Make the directory, which from its first moment has all that :meth:`load` needs; False where the name is
+        taken."""
         new = Path(tempfile.mkdtemp(prefix=".new-", dir=self.directory.parent))
         try:
             self._write_into(new)
@@ -89,8 +89,11 @@ class Record:
         if found is None or not _NAME.fullmatch(found.name) or not (found / "record.json").is_file():
             of = f" of type {kind}" if kind else ""
             called = f" called '{name:.64}'" if name else ""
-            raise UsageError(f"no engine cluster{of}{called} is up",
-                             hint="bring one up: sshjobs cluster up -t TYPE HOST…")
+            begun = [] if name else [one.name for one in sorted(records_directory().glob("*"))
+                                     if (one / "record.json").exists() and not (one / "type").exists()]
+            raise UsageError(f"no engine cluster{of}{called} is up", hint=(
+                f"'{begun[0]}' has not come up yet, or never will; to end it: sshjobs cluster down --name {begun[0]}"
+                if begun else "bring one up: sshjobs cluster up -t TYPE HOST…"))
         return cls.load(found)
 
     @classmethod
@@ -107,7 +110,7 @@ class Record:
                                why=str(error)) from None
 
     def save(self) -> None:
-        """Write it down.
+        """Write the record.
 
         :raises OSError: it cannot be written
         """
@@ -121,16 +124,16 @@ class Record:
         new.replace(directory / "record.json")
 
     def stands(self) -> None:
-        """Note that it is up, and the last that was brought up."""
+        """Note that the cluster is up, as the one that was brought up last."""
         write_private(self.directory / "type", f"{self.kind}\n".encode())
 
     def discard(self) -> None:
-        """Remove all that is written down of it."""
+        """Remove the record."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
     def paths(self) -> RunPaths:
-        """The run."""
+        """The paths of its run."""
         run = Path(self.run)
         return RunPaths(run.parent, run.name)
 

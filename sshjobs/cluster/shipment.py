@@ -1,4 +1,4 @@
-"""sshjobs as one file that a host's python3 runs: what workers and brokers need of it, and no library."""
+"""sshjobs as one file that a host's python3 runs: what workers and brokers need of it, without libraries."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import sshjobs
 
 NAME = "sshjobs.pyz"
-#: Modules and rooms that go along.
-_PARTS = ("__init__.py", "errors.py", "pools", "cluster")
+#: The modules and packages in the file.
+_PARTS = ("__init__.py", "errors.py", "model/__init__.py", "model/similar.py", "pools", "cluster")
 _MAIN = "import sys\nfrom sshjobs.cluster.onhost import main\nsys.exit(main())\n"
 
 

@@ -1,4 +1,4 @@
-"""How a broker in the foreground is told to end."""
+"""How a broker in the foreground, and what brings a cluster up, are told to end."""
 
 from __future__ import annotations
 
@@ -20,6 +20,18 @@ def until_signalled() -> Iterator[threading.Event]:
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def as_ctrl_c() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end the block as Ctrl-C does, so that it can clean up. In the main thread."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)
+              if signal.getsignal(number) is not signal.SIG_IGN}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,5 +1,5 @@
-"""Keeps a worker running: a worker that exits with 0 stays away, every other end starts it again. Only one that says
-from the first that it was asked for something that cannot be is not tried again."""
+"""Keeps a worker running: a worker that exits with 0 is not started again; after every other end it is. A worker whose
+first end is a usage error is not started again either."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from types import FrameType
 
 from sshjobs.errors import EXIT_USAGE
 
-#: Exit status of a worker that was told to restart: the seed's -1. It is started again at once.
+#: Exit status of a worker that was told to restart, glimpse-cluster's -1. It is started again at once.
 RESTART_STATUS = 255
-#: Pauses before a worker that has failed is started again, in seconds: the first, and the longest.
+#: Pauses before a failed worker is started again, in seconds: the first, and the longest.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
-#: A worker that has lived so long begins anew with the first pause, in seconds.
+#: After how many seconds of life a worker's next failure gets the first pause again.
 STEADY_S = 60.0
 #: How often in a row a worker may fail before it is given up.
 MAX_FAILURES = 10
-#: How long a worker gets to end after it was asked to, in seconds.
+#: How many seconds a worker gets to end after it was asked to.
 GRACE_S = 10.0
 
 _PR_SET_PDEATHSIG = 1
 
 
 class Supervisor:
-    """One worker process and those that follow it.
+    """One worker process and its successors.
 
-    :param argv: what starts the worker
-    :param say: told in one line of each end that is not final
+    :param argv: the command that starts the worker
+    :param say: called with one line for each end after which the worker is started again
     """
 
     def __init__(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None,
@@ -44,7 +44,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Keep the worker running and return the exit code: 0 once it has quit, or was ended by a signal to this
-        process; the last worker's where it is given up, or cannot be. No worker is left. To be called in the main
+        process; the last worker's status where it is given up. No worker is left running. To be called in the main
         thread.
         """
         before = {number: signal.signal(number, self._end) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}

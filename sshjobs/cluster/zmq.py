@@ -25,9 +25,9 @@ from sshjobs.pools.zmq import MakePool, RunWorker
 __all__ = ["ENGINE", "MakePool", "RunMain", "Zmq"]
 
 _BROKERS = {"request": STREAMER, "result": STREAMER, "command": FORWARDER, "command_response": FORWARDER}
-#: Sections that say how a channel is used by those who take from it, and by those who put into it.
+#: The sections of the configuration for those who read from a channel, and for those who write to it.
 READER, WRITER = "READER", "WRITER"
-#: How long FlushCluster waits for a further message, in seconds.
+#: How many seconds FlushCluster waits for a further message.
 FLUSH_S = 1.0
 
 
@@ -57,7 +57,7 @@ class Zmq(Engine):
         return own_argv(self.kind, [*self.config_words(), "Work", *arguments])
 
     def work(self) -> int:
-        """Be one worker, without anybody who starts it again."""
+        """Run one worker, without a supervisor that starts it again."""
         number = self.call.arguments
         where = self.settings.url(READER, "request_url")
         return RunWorker(self.settings, int(number[0]) if number else None,
@@ -90,7 +90,7 @@ class Zmq(Engine):
         return MakePool(self.call.config_file)
 
     def commander(self) -> Commander:
-        """Return what speaks to the workers.
+        """Return the commander that talks to the workers.
 
         :raises BrokerError: the broker does not answer, or the key does not fit
         """
@@ -110,7 +110,7 @@ class Zmq(Engine):
         """``FlushCluster``: take away all requests and results that wait, and say how many there were."""
         self._check_arguments(0)
         with Channels(self.settings.cluster_key("DEFAULT")) as channels:
-            # By its other end: what is connected here may be given a message.
+            # Checked at its other end: a socket that connects here could be given a message.
             channels.check(zmq.PUSH, self.settings.endpoint(WRITER, "request"))
             counts = {name: _drain(channels, self.settings.endpoint(READER, name)) for name in ("request", "result")}
         print(f"{counts['request']} requests and {counts['result']} messages of results drained")

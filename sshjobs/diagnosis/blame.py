@@ -90,10 +90,12 @@ class _Passed:
         return sorted(found, key=lambda one: not one.is_to_blame(self.kind.number))
 
 
-def in_common(reader: FailureReader, kinds: Iterable[Kind]) -> list[list[Common]]:
+def in_common(reader: FailureReader, kinds: Iterable[Kind], most: int | None = None) -> list[list[Common]]:
     """Return for each kind what its failures have in common. It reads the jobs of the run that passed once.
 
     What no job differs in is left out: where a run has one host, all is there.
+
+    :param most: of the jobs that passed about so many at most are read, from all parts of the run
     """
     entries = reader.entries_by_spec()
     counted = [_Passed(kind, entries) for kind in kinds]
@@ -104,7 +106,7 @@ def in_common(reader: FailureReader, kinds: Iterable[Kind]) -> list[list[Common]
         for spec in one.kind.specs if one.host is not None or one.values else ():
             by_spec.setdefault(spec, []).append(one)
     with_values = {spec for spec, several in by_spec.items() if spec in entries and any(one.values for one in several)}
-    for spec, params, host in reader.passed() if by_spec else ():
+    for spec, params, host in reader.passed(most) if by_spec else ():
         for one in of_all:
             one.take_host(host)
         if spec not in by_spec:

@@ -1,4 +1,4 @@
-"""The cause of an end, with what shows it: proved where a host or we know it, else read from what the job wrote."""
+"""Why something ended, with the evidence: certain where a host or we know it, else read from what the job wrote."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sshjobs.model.causes import Cause, EndCause, explain
 from sshjobs.model.states import Outcome
 from sshjobs.views.wording import ending, signal_name
 
-#: How causes are said.
+#: The words for each cause.
 WORDS = {
     EndCause.EXIT: "failed by itself", EndCause.SIGNAL: "ended by a signal", EndCause.OUT_OF_MEMORY: "out of memory",
     EndCause.TIMEOUT: "timed out", EndCause.DISK_FULL: "disk full", EndCause.NOT_EXECUTABLE: "program not executable",
@@ -27,7 +27,7 @@ class End(NamedTuple):
     """How something ended, as stored.
 
     :ivar cause: the stored cause of the attempt
-    :ivar reason: what was said about it: by the host or by us of an attempt, in whole words of a job
+    :ivar reason: what was said about it: for an attempt by the host or by us, for a job in whole words
     """
 
     outcome: str | None
@@ -38,16 +38,16 @@ class End(NamedTuple):
 
     @property
     def explained(self) -> str | None:
-        """What was said about it, in whole words; ``None`` where its outcome says it all."""
+        """The reason in whole words; ``None`` where the outcome says it all."""
         return explain(None if self.cause is None else _CAUSES.get(self.cause), self.reason)
 
 
 class Diagnosis(NamedTuple):
-    """Why it ended so.
+    """Why something ended as it did.
 
     :ivar proved: whether that is known for certain; else it is probable
-    :ivar evidence: what shows it, in a line; not cleaned of what a job may have put into it
-    :ivar line: the line of an output in it
+    :ivar evidence: what shows it, in one line; may hold control characters that a job wrote
+    :ivar line: the line of a job's output that the evidence quotes
     """
 
     cause: EndCause
@@ -61,12 +61,12 @@ class Diagnosis(NamedTuple):
         return f"{'' if self.proved else 'probably '}{WORDS[self.cause]}"
 
 
-#: Ends that are certain by their outcome alone.
+#: Outcomes that say for certain why something ended.
 _BY_OUTCOME = {Outcome.TIMED_OUT.value: (EndCause.TIMEOUT, "its timeout passed"),
                Outcome.OUT_OF_MEMORY.value: (EndCause.OUT_OF_MEMORY, "the kernel killed for want of memory"),
                Outcome.SKIPPED.value: (EndCause.SKIPPED, "no host that it may run on could be used"),
                Outcome.CANCELLED.value: (EndCause.CANCELLED, "by a person")}
-#: The same by their stored cause.
+#: Stored causes that say so for certain.
 _BY_CAUSE = {Cause.REBOOT.value: EndCause.HOST_REBOOTED, Cause.STATUS_UNKNOWN.value: EndCause.RUNNER_LOST,
              Cause.LEASE.value: EndCause.LEASE, Cause.DECLARED_LOST.value: EndCause.HOST_LOST,
              Cause.FORGOTTEN.value: EndCause.HOST_LOST, Cause.MAY_HAVE_RUN.value: EndCause.HOST_LOST,
@@ -77,7 +77,7 @@ _OF_A_SHELL = {signs.NOT_EXECUTABLE: (EndCause.NOT_EXECUTABLE, "what a shell ret
                signs.NOT_FOUND: (EndCause.NO_SUCH_PROGRAM, "what a shell returns where it finds no program")}
 _CAUSES = {cause.value: cause for cause in Cause}
 _SIGNALS = frozenset(int(one) for one in signals.Signals)
-#: Signals by which a program ends itself when something goes wrong in it: what it wrote says more.
+#: Signals by which a program ends itself when something goes wrong in it; its output says more about the cause.
 _OWN_SIGNALS = frozenset((signals.SIGABRT, signals.SIGBUS, signals.SIGFPE, signals.SIGILL, signals.SIGSEGV,
                           signals.SIGTRAP))
 
@@ -85,7 +85,7 @@ _OWN_SIGNALS = frozenset((signals.SIGABRT, signals.SIGBUS, signals.SIGFPE, signa
 def diagnose(end: End, lines: Sequence[str] = ()) -> Diagnosis:
     """Return why something ended without success.
 
-    :param lines: the last that it wrote, in their order
+    :param lines: the last lines that it wrote, in their order
     """
     if (certain := _certain(end)) is not None:
         return certain
@@ -104,7 +104,7 @@ def diagnose(end: End, lines: Sequence[str] = ()) -> Diagnosis:
     if status is not None and status - signs.SIGNALLED in _SIGNALS:
         name = signal_name(status - signs.SIGNALLED)
         return Diagnosis(EndCause.SIGNAL, False, f"{said} is what a shell returns for a command that {name} ended")
-    # Of a failed one without a status nothing is known but what was said of it.
+    # It failed without an exit status: nothing is known but the reason that was given.
     return Diagnosis(EndCause.EXIT, status is not None, end.reason or said)
 
 

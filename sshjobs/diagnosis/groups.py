@@ -184,14 +184,15 @@ def _has_words(row: FailedRow) -> bool:
     return row.n > 0 and not (row.out_size == 0 and row.err_size == 0)
 
 
-def kinds_of(reader: FailureReader, *, everything: bool = False) -> Kinds:
+def kinds_of(reader: FailureReader, *, everything: bool = False, most: int | None = None) -> Kinds:
     """Return the failures of a run by kind: of its jobs, and of attempts whose jobs went on.
 
     :param everything: read the last words of all, however many there are
+    :param most: look at so many failures only, the first of the run
     """
     found, entries = Kinds(reader.paths, FailedSetups(reader)), reader.entries_by_spec()
     left = MOST_READ
-    for row in _all(reader):
+    for row in islice(_all(reader), most):
         entry = entries.get(row.spec)
         found.add(row, () if entry is None else entry.values(row.params), read=everything or left > 0)
         left -= 1

@@ -13,11 +13,12 @@ from sshjobs.diagnosis.groups import Kind
 from sshjobs.diagnosis.setups import FailedSetups, end_of_setup
 from sshjobs.diagnosis.signs import MOST_LINES
 from sshjobs.diagnosis.waiting import Wait, WaitsFor, wants_index, why_it_waits
+from sshjobs.model.attempt import LeftOut
 from sshjobs.model.causes import Cause
-from sshjobs.model.states import FINAL_STATES, STATE_DONE, STATE_ERROR, STATE_FREE, Outcome
+from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, Outcome
 from sshjobs.store.failed import FailureReader, outputs_of
 from sshjobs.store.index import JobIndex
-from sshjobs.store.rows import AttemptRow, JobRow
+from sshjobs.store.rows import AttemptRow, JobRow, left_out_of
 from sshjobs.store.setups import SetupRow, setup_name
 from sshjobs.views.wording import told_lines
 
@@ -32,6 +33,7 @@ class AttemptTold(NamedTuple):
     :ivar diagnosis: ``None`` where it has not ended, and where it succeeded
     :ivar blamed: the host was found to be at fault, not the job
     :ivar lines: the last that it wrote, not cleaned; ``file``: where they stand
+    :ivar left_out: what was left out of its outputs
     """
 
     what: str
@@ -45,6 +47,7 @@ class AttemptTold(NamedTuple):
     blamed: bool
     lines: list[str]
     file: Path | None
+    left_out: LeftOut | None = None
 
 
 class JobTold(NamedTuple):
@@ -71,9 +74,9 @@ def told_of(reader: FailureReader, row: JobRow) -> JobTold:
     rows = reader.attempts_of([row.number])[row.number]
     attempts = [_attempt(reader, row, one, rows[-1].n) for one in rows[-MOST_ATTEMPTS:]]
     spec, waits, setups = reader.spec_of(row.number), None, list[SetupRow]()
-    if row.state == STATE_FREE:
+    if row.state in (STATE_FREE, STATE_BUSY):
         index = JobIndex()
-        if wants_index(spec):
+        if row.state == STATE_FREE and wants_index(spec):
             index.follow(reader)
         waits = why_it_waits(row, spec, reader, index)
     failed = FailedSetups(reader)
@@ -100,7 +103,7 @@ def _attempt(reader: FailureReader, row: JobRow, one: AttemptRow, newest: int) -
     failed = one.state in FINAL_STATES and one.state != STATE_DONE
     return AttemptTold(f"attempt {one.n}", one.n, one.host, one.state, end, one.started, one.ended,
                        diagnose(end, lines) if failed else None, one.cause == Cause.HOSTS_FAULT.value, lines,
-                       file if lines else None)
+                       file if lines else None, left_out_of(one))
 
 
 def _common(reader: FailureReader, row: JobRow) -> list[Common]:

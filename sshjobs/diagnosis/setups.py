@@ -1,4 +1,4 @@
-"""Setups of hosts that failed, and the jobs that have no host because of that."""
+"""Failed setups of hosts, and the jobs that have no host because of them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sshjobs.store.failed import FailedRow, FailureReader
 from sshjobs.store.setups import SetupRow, setup_name
 from sshjobs.views.wording import told_lines
 
-#: Answers that are remembered.
+#: How many answers are remembered.
 _REMEMBERED = 10_000
 
 
 class FailedSetups:
-    """The newest setup of each host, where that has failed."""
+    """The newest setup of each host, where it failed."""
 
     def __init__(self, reader: FailureReader):
         newest = {one.host: one for one in reader.setups()}
@@ -25,8 +25,8 @@ class FailedSetups:
         self._known: dict[tuple[int, str | None, str | None], Diagnosis | None] = {}
 
     def of(self, number: int, only_host: str | None) -> list[SetupRow]:
-        """Return the failed setups of the hosts that a job may run on; none where one of these has not failed, and for
-        a job that may have been skipped because of others."""
+        """Return the failed setups of the hosts that a job may run on. Return none where one of these hosts has not
+        failed, or where the job may have been skipped because of other jobs."""
         if not self.rows:
             return []
         spec = self._reader.spec_of(number)
@@ -36,7 +36,7 @@ class FailedSetups:
         return [self.rows[name] for name in names] if all(name in self.rows for name in names) else []
 
     def why_skipped(self, row: FailedRow) -> Diagnosis | None:
-        """Return that a job was skipped because of failed setups; ``None`` where it was not."""
+        """Return the diagnosis of a job that was skipped because of failed setups; ``None`` for another job."""
         if not self.rows or row.outcome != Outcome.SKIPPED.value:
             return None
         key = row.spec, row.params, row.only_host
@@ -47,7 +47,7 @@ class FailedSetups:
         return self._known[key]
 
     def why(self, setups: list[SetupRow]) -> Diagnosis | None:
-        """Return why a job has no host whose setups failed so."""
+        """Return why a job has no host, given the failed setups of all its hosts."""
         if not setups:
             return None
         found = diagnose(end_of_setup(setups[0]), self._lines(setups[0]))

@@ -1,6 +1,6 @@
-"""What programs say when they end for a well-known reason: one table, looked at in the last lines that a job wrote.
+"""What programs write when they end for a well-known reason: one table, applied to the last lines of a job's output.
 
-What is found here is probable, and never proved: a program may write anything.
+What it finds is probable and never certain: a program may write anything.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import NamedTuple
 
 from sshjobs.model.causes import EndCause
 
-#: Last lines of an output that are looked at.
+#: How many of the last lines of an output are looked at.
 MOST_LINES = 20
-#: What a shell returns where it cannot run a program, and where it finds none; what it adds to the number of a signal.
+#: A shell's exit status where it cannot run a program, and where it finds none; what it adds to a signal's number.
 NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 126, 127, 128
 
 
 class Sign(NamedTuple):
     """A line that tells a cause.
 
-    :ivar within: it counts in so many of the last lines; what is common in any log counts in few
-    :ivar status: it counts beside this exit status only
+    :ivar within: how many of the last lines it is looked for in; few for a line that is common in any log
+    :ivar status: it counts only together with this exit status
     """
 
     cause: EndCause
@@ -34,7 +34,7 @@ def _sign(cause: EndCause, *patterns: str, within: int = MOST_LINES, status: int
     return Sign(cause, re.compile("|".join(patterns)), within, status)
 
 
-#: In one line the first of them counts: what is special stands before what is general.
+#: Where several match a line, the first counts: special signs come before general ones.
 SIGNS = (
     _sign(EndCause.GPU_ERROR,
           r"CUDA[ _](?:out of memory|error|driver|runtime|kernel|exception|initiali[sz]ation)", r"\bCUDA_ERROR_[A-Z]",
@@ -61,7 +61,7 @@ SIGNS = (
           r"\bNoSuchKey\b", r"[Ff]ile not found", r"[Cc]annot (?:open|find|access) (?:input )?file", r"does not exist",
           within=3),
 )
-#: What our own agent says of what cannot be started, by which that is known for certain.
+#: What our own agent says when it cannot start a program: certain, unlike the signs above.
 _OWN = (
     _sign(EndCause.NO_SUCH_PROGRAM, r"\Ano such program: "),
     _sign(EndCause.MISSING_LIBRARY, r"the loader that it asks for is not on this host"),
@@ -72,10 +72,10 @@ _OWN = (
 
 
 def read(lines: Sequence[str], status: int | None) -> tuple[EndCause, str] | None:
-    """Return what the last lines of an output tell, and the line that tells it; ``None`` where none does. The last line
-    that tells anything counts.
+    """Return the cause that the last lines of an output tell, and the line that tells it; ``None`` where none does.
+    Of several such lines the last one counts.
 
-    :param lines: in their order
+    :param lines: the lines in their order
     :param status: the exit status; ``None`` where there is none
     """
     for back, line in enumerate(reversed(lines)):
@@ -86,5 +86,5 @@ def read(lines: Sequence[str], status: int | None) -> tuple[EndCause, str] | Non
 
 
 def of_start(said: str | None) -> EndCause | None:
-    """Return why a program could not be started, by what our agent said of it."""
+    """Return why a program could not be started, from what our agent said about it."""
     return next((sign.cause for sign in _OWN if sign.pattern.search(said or "")), None)

@@ -16,7 +16,7 @@ from sshjobs.scheduling.room import Free, Room
 from sshjobs.store import JobRow, RunReader, Summary
 from sshjobs.store.index import MOST_CHECKED, JobIndex
 from sshjobs.store.rows import HostRow
-from sshjobs.views.wording import clock
+from sshjobs.views.wording import clock, count, of_host
 
 #: Jobs that are named as awaited; hosts whose reasons are told.
 NAMED = 3
@@ -42,11 +42,25 @@ class WaitsFor(str, Enum):
         return self.value
 
 
+class HostTold(NamedTuple):
+    """A host that a job may run on and that does not simply take it: ``state`` and ``reason`` as the run's store has
+    them; ``drained``: a person wants nothing more to start there."""
+
+    host: str
+    state: str
+    reason: str | None
+    drained: bool = False
+
+
 class Wait(NamedTuple):
-    """What a job waits for, and that in words."""
+    """What a job waits for, and that in words.
+
+    :ivar hosts: those that it may run on and that are closed, drained, away, or wait for what others hold there
+    """
 
     what: WaitsFor
     words: str
+    hosts: tuple[HostTold, ...] = ()
 
 
 def why_it_waits(row: JobRow, spec: JobSpec, reader: RunReader, index: JobIndex) -> Wait | None:
@@ -54,11 +68,59 @@ def why_it_waits(row: JobRow, spec: JobSpec, reader: RunReader, index: JobIndex)
 
     :param index: of the run; empty where :func:`wants_index` says that it is not needed
     """
+    if row.state == STATE_BUSY:
+        return _not_started(row, reader)
     if row.state != STATE_FREE:
         return None
     summary = reader.summary()
-    return (_what_is_asked_of_it(row, summary) or _awaited(spec, index) or _hosts(row, spec, reader, summary, index)
-            or _slots(spec, summary, index))
+    found = _what_is_asked_of_it(row, summary) or _awaited(spec, index)
+    if found is not None:
+        return found
+    hosts = [host for host in reader.hosts() if not host.host.removed
+             and (row.only_host is None or host.host.name == row.only_host)
+             and host.host.matches(spec.hosts)]
+    # Where it can run on none of them, that is told of each already.
+    told = [one for one in map(_told, hosts) if one is not None]
+    found = _hosts(row, spec, hosts, reader, summary, index)
+    if found is None or found.what is WaitsFor.NEEDS:
+        found = found or _slots(spec, summary, index)
+        found = found._replace(words=found.words + "".join(f"; {_with_reason(one)}" for one in told[:NAMED])
+                               + _more(len(told)))
+    return found._replace(hosts=tuple(told))
+
+
+def _not_started(row: JobRow, reader: RunReader) -> Wait | None:
+    """Return what a job waits for that was launched and that its host has not started yet."""
+    attempts = reader.attempts_of([row.number])[row.number]
+    if not attempts or attempts[-1].started is not None:
+        return None
+    told = next((_told(host) for host in reader.hosts() if host.host.name == row.host), None)
+    sent = f"it was sent to {row.host} and has not started there"
+    if row.paused:
+        return Wait(WaitsFor.PERSON, f"{sent}: it is paused by a person")
+    if told is None:
+        return Wait(WaitsFor.SLOT, f"{sent}: it is the next for a slot that falls free")
+    return Wait(WaitsFor.HOST, f"{sent}: {_with_reason(told)}", (told,))
+
+
+def _told(host: HostRow) -> HostTold | None:
+    """Return a host that is not simply there to be used; ``None`` for one that is."""
+    if host.state == "up" and not host.reason and not host.host.drained:
+        return None
+    return HostTold(host.host.name, host.state or "connecting", host.reason, host.host.drained)
+
+
+def _with_reason(one: HostTold) -> str:
+    """Return a host with why, as one phrase."""
+    if one.drained:
+        return f"{one.host} is drained"
+    if one.reason is None:
+        return f"{one.host} is not heard of yet"
+    return of_host(one.host, one.reason)
+
+
+def _more(number: int) -> str:
+    return f"; and {count(number - NAMED, 'more host')}" if number > NAMED else ""
 
 
 def wants_index(spec: JobSpec) -> bool:
@@ -95,20 +157,16 @@ def _awaited(spec: JobSpec, index: JobIndex) -> Wait | None:
     return None
 
 
-def _hosts(row: JobRow, spec: JobSpec, reader: RunReader, summary: Summary, index: JobIndex) -> Wait | None:
-    hosts = [host for host in reader.hosts() if not host.host.removed
-             and (row.only_host is None or host.host.name == row.only_host)
-             and host.host.matches(spec.hosts)]
+def _hosts(row: JobRow, spec: JobSpec, hosts: Sequence[HostRow], reader: RunReader, summary: Summary,
+           index: JobIndex) -> Wait | None:
     if not hosts:
         return Wait(WaitsFor.HOST, "the run has no host that it may run on")
     usable = [host for host in hosts if host.state == "up" and not host.host.drained]
     # By their manners: closed, or open for less time than jobs that wait are likely to take.
-    closed = {host.host.name: host.reason for host in hosts if host.state in ("up", "closed") and host.reason}
+    closed = [HostTold(host.host.name, host.state, host.reason) for host in hosts
+              if host.state in ("up", "closed") and host.reason]
     if len(closed) == len(hosts):
-        more = f"; and {len(closed) - NAMED:,} more hosts" if len(closed) > NAMED else ""
-        told = [str(reason) if str(reason).startswith(name) else f"{name}: {reason}"
-                for name, reason in list(closed.items())[:NAMED]]
-        return Wait(WaitsFor.HOST, "; ".join(told) + more)
+        return Wait(WaitsFor.HOST, "; ".join(map(_with_reason, closed[:NAMED])) + _more(len(closed)))
     if not usable:
         return Wait(WaitsFor.HOST,
                     "all hosts that it may run on are drained" if all(host.host.drained for host in hosts) else
@@ -151,10 +209,22 @@ def _needs(row: JobRow, spec: JobSpec, usable: Sequence[HostRow], reader: RunRea
     missing = {name: _missing(needs, _free(name, rooms[name], slots[name], reader, index)) for name in able}
     if not all(missing.values()):
         return None if not needs.gpus.number else Wait(
-            WaitsFor.NEEDS, f"what it needs ({needs}) is not free: the GPUs have other jobs, or are being looked at")
+            WaitsFor.NEEDS, f"what it needs ({needs}) is not free: {_gpus_of(able, reader, index)}")
     told = "; ".join(f"{name} has {' and '.join(map(_left, missing[name]))} left" for name in able[:NAMED])
-    more = f"; and {len(able) - NAMED:,} more hosts" if len(able) > NAMED else ""
-    return Wait(WaitsFor.NEEDS, f"what it needs ({needs}) is not free: {told}{more}")
+    return Wait(WaitsFor.NEEDS, f"what it needs ({needs}) is not free: {told}{_more(len(able))}")
+
+
+def _gpus_of(hosts: Sequence[str], reader: RunReader, index: JobIndex) -> str:
+    """Return which jobs of the run have the GPUs of some hosts."""
+    told = []
+    for name in hosts:
+        there = index.select(states=[STATE_BUSY, STATE_UNKNOWN], host=name, limit=MOST_ON_A_HOST)[2]
+        having = [index.name(number) for number, attempts in reader.attempts_of(there).items()
+                  if attempts and attempts[-1].gpus]
+        if having:
+            more = f" and {len(having) - NAMED:,} more" if len(having) > NAMED else ""
+            told.append(f"on {name} {', '.join(having[:NAMED])}{more} {'has' if len(having) == 1 else 'have'} GPUs")
+    return "; ".join(told[:NAMED]) + _more(len(told)) if told else "the GPUs are being looked at"
 
 
 def _slots_of(host: HostRow, summary: Summary) -> int:

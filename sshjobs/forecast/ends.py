@@ -73,7 +73,8 @@ def forecast(lengths: Lengths, hosts: Sequence[Slots], running: Sequence[Running
     order = sorted(waiting, key=lambda one: -lengths.usual(one.kind))
     each = min(jobs, max(LAST, LAST_OF_A_SLOT * slots)) + len(running) + _SAMPLE
     draws = max(FEWEST_DRAWS, min(MOST_DRAWS, MOST_LENGTHS // max(1, each)))
-    return Forecast.of(_end(lengths.draw(rng), hosts, running, order, jobs, rng) for _ in range(draws))
+    numbers = {one.kind: one.number for one in waiting}
+    return Forecast.of(_end(lengths.draw(rng, numbers), hosts, running, order, jobs, rng) for _ in range(draws))
 
 
 def _end(draw: Draw, hosts: Sequence[Slots], running: Sequence[Running], order: Sequence[Waiting], jobs: int,

@@ -3,7 +3,8 @@
 A length is taken apart in logarithms: what is usual for its kind, how slow its host is, and a rest. Of the rests the
 body is as observed; jobs that still run say that theirs is longer (Kaplan and Meier); and beyond the longest few the
 tail goes on as those suggest, so that jobs longer than any that was seen can come. What few observations leave open is
-drawn as well, anew for each draw of everything: a forecast from ten jobs is wide.
+drawn as well, anew for each draw of everything: a forecast from ten jobs is wide. And jobs that stand near each other
+may be alike, as where somebody has written the quick ones first: then what is to come may differ from what was.
 """
 
 from __future__ import annotations
@@ -28,11 +29,21 @@ HOSTS_DIFFER, JOBS_DIFFER = 0.3, 0.7
 USUAL = 6.0
 #: How much longer than its beginning a tail usually is, for a spread of 1.
 USUAL_TAIL = 0.6
+#: No tail is longer: in one that is, half of the jobs take 1.8 times as long as its beginning, and one in ten seven
+#: times. What looks longer is of two sorts of jobs, or has a limit that nobody has reached yet.
+MOST_TAIL = 0.85
+#: Jobs near the beginning of a tail that are needed to say how much they differ.
+NEAR = 4
 #: A gap among the longest is no part of a tail from so many (in logarithms, times the number above it) on.
 GAP = 1.0
 #: A job that runs is far beyond those that have ended when it has taken so much longer (twice as long); by how much the
 #: length of its sort is usually longer than the longest so far; how much jobs of a sort differ.
 FAR, UNSEEN, ALIKE = 0.7, 0.5, 0.1
+#: Jobs that make a stretch of those that stand near each other, and stretches that tell whether they differ.
+STRETCH, FEWEST_STRETCHES = 5, 3
+#: By how much stretches differ at least (a standard deviation of logarithms), where jobs differ by so much; and by how
+#: much more those to come may differ than those before did among each other, as a variance: what changes goes on to.
+DIFFER, VARIED, GROWS = 0.25, 0.3, 4.0
 #: Rounds in which kinds and hosts are told apart.
 _ROUNDS = 4
 #: No length is greater, in logarithms of seconds: some three thousand years.
@@ -129,9 +140,12 @@ class Lengths:
         """Return about how many seconds jobs of a kind take."""
         return exp(min(self._kinds[kind].mean if kind in self._kinds else self._middle, _LARGEST))
 
-    def draw(self, rng: random.Random) -> Draw:
-        """Draw one of the worlds that what is known leaves possible."""
-        return Draw(self, rng)
+    def draw(self, rng: random.Random, waiting: Mapping[Hashable, int] | None = None) -> Draw:
+        """Draw one of the worlds that what is known leaves possible.
+
+        :param waiting: how many jobs of each kind are still to come: the fewer, the less they need be like those before
+        """
+        return Draw(self, rng, waiting or {})
 
 
 _NO_EFFECT = Effect(0.0, 0.0)
@@ -140,9 +154,11 @@ _NO_EFFECT = Effect(0.0, 0.0)
 class Draw:
     """One world: how long jobs take in it. Its lengths are drawn one by one."""
 
-    def __init__(self, lengths: Lengths, rng: random.Random):
-        self._lengths, self._rng = lengths, rng
+    def __init__(self, lengths: Lengths, rng: random.Random, waiting: Mapping[Hashable, int]):
+        self._lengths, self._rng, self._waiting = lengths, rng, waiting
         self._kinds: dict[Hashable, tuple[float, _World]] = {}
+        #: By kind how much longer those to come are than those before, in logarithms.
+        self._shifts: dict[Hashable, float] = {}
         self._slow: dict[Hashable, float] = {}
         self._shared: _World | None = None
         self._any: _World | None = None
@@ -170,9 +186,17 @@ class Draw:
         return known
 
     def seconds(self, kind: Hashable) -> float:
-        """Draw how long a job takes on a host of usual speed."""
+        """Draw how long a job that is still to come takes on a host of usual speed."""
         usual, world = self._kind(kind)
-        return exp(min(usual + world.quantile(self._rng.random()), _LARGEST))
+        return exp(min(usual + self._shift(kind) + world.quantile(self._rng.random()), _LARGEST))
+
+    def _shift(self, kind: Hashable) -> float:
+        known = self._shifts.get(kind)
+        if known is None:
+            of = self._lengths
+            rests = of._own.get(kind, of._shared if kind in of._kinds else of._any)
+            known = self._shifts[kind] = rests.shift(self._waiting.get(kind, 0), self._rng)
+        return known
 
     def seconds_left(self, kind: Hashable, host: Hashable, so_far: float) -> float:
         """Draw how much longer a job takes that has run for so many seconds on a host."""
@@ -183,20 +207,33 @@ class Draw:
 
 
 class _Rests:
-    """Rests of lengths, those of jobs that are over and of jobs that run, rising."""
+    """Rests of lengths, those of jobs that are over and of jobs that run.
+
+    :param rests: in the order of the jobs
+    """
 
     def __init__(self, rests: Sequence[tuple[float, bool]]):
+        self._stretches = _Stretches([rest for rest, is_over in rests if is_over])
         # Of equal ones those that are over come first: the others are longer.
         self._rests = sorted(rests, key=lambda rest: (rest[0], not rest[1]))
         over = [rest for rest, is_over in self._rests if is_over]
         self._spread = _scale(over) if len(over) > 2 else JOBS_DIFFER
         size = max(FEWEST_IN_TAIL, min(len(over) // TAIL, MOST_IN_TAIL))
         self._begin = _above_gap(over[-size - 1:]) if len(over) > size else over[0] if over else 0.0
+        # How far jobs beyond the beginning usually lie apart: as those near it do, where these are alike.
+        is_whole = len(over) <= size or self._begin == over[-size - 1]
+        near = over[-2 * size:] if is_whole else over[bisect_left(over, self._begin):]
+        spread = min(self._spread, 2.0 * _deviation(near)) if len(near) >= NEAR else self._spread
+        self._usual_tail = USUAL_TAIL * spread
         self._shape = _shape([rest - self._begin for rest in over if rest > self._begin])
         #: Jobs that run for far longer than any that is over; and the longest so far.
         self._last = over[-1] if over else 0.0
         self._longest = self._rests[-1][0] if self._rests else 0.0
         self._far = sum(rest > self._last + FAR for rest, _ in self._rests)
+
+    def shift(self, number: int, rng: random.Random) -> float:
+        """Draw how much longer so many jobs to come are than those before."""
+        return self._stretches.shift(number, rng)
 
     def world(self, rng: random.Random) -> _World:
         """Draw one of the distributions that these may be of: each counts more or less by chance (a Bayesian
@@ -221,8 +258,35 @@ class _Rests:
         if of_a_sort:
             return _World(values, shares, self._longest + rng.expovariate(1.0 / UNSEEN), alive, ALIKE, 0.0)
         # One more of the usual size: few ends beyond the beginning say little of the size of the tail.
-        size = (time_beyond + USUAL_TAIL * self._spread) / (ends_beyond + 1.0)
-        return _World(values, shares, begin, alive, max(size, 1e-6), self._shape)
+        size = (time_beyond + self._usual_tail) / (ends_beyond + 1.0)
+        # How a tail ends is hardly known: anything from not at all to twice as soon.
+        shape = max(-1.0, self._shape * 2.0 * rng.random())
+        return _World(values, shares, begin, alive, min(max(size, 1e-6), MOST_TAIL), shape)
+
+
+class _Stretches:
+    """How much jobs that stand near each other are alike: by how much stretches of them differ beyond what chance does.
+
+    :param rests: in the order of the jobs
+    """
+
+    def __init__(self, rests: Sequence[float]):
+        self._size = max(STRETCH, round(sqrt(len(rests))))
+        self._number = len(rests) // self._size
+        self._beyond = (DIFFER * min(1.0, _deviation(rests) / VARIED)) ** 2
+        if self._number >= FEWEST_STRETCHES:
+            parts = [rests[at * self._size:(at + 1) * self._size] for at in range(self._number)]
+            means = [sum(part) / self._size for part in parts]
+            within = sum(_deviation(part) ** 2 for part in parts) / self._number
+            self._beyond += GROWS * max(0.0, _deviation(means) ** 2 - within / self._size)
+
+    def shift(self, number: int, rng: random.Random) -> float:
+        """Draw how much longer so many jobs to come are than these."""
+        free = max(self._number, FEWEST_STRETCHES) - 1
+        # As uncertain as a mean of so few is (Student).
+        spread = sqrt(self._beyond * (1.0 / max(1, self._number) + 1.0 / max(1.0, number / self._size))
+                      * free / rng.gammavariate(free / 2.0, 2.0))
+        return rng.gauss(0.0, spread)
 
 
 class _World:

@@ -23,16 +23,16 @@ MYPY = False
 if MYPY:
     from typing import Callable
 
-#: Seconds that a fork server gets to answer: it may be loading what a call needs. And between two looks whether
-#: somebody still waits for it.
+#: Seconds that a fork server gets to answer (it may be loading what a call needs), and between two looks whether the
+#: answer is still wanted.
 PATIENCE, LOOK_INTERVAL = 60.0, 0.2
-#: Room in the socket for a request, so that nobody waits to send one to a fork server that was stopped.
+#: Room in the socket for a whole request, so that sending does not block if the fork server was stopped.
 _ROOM = 4 << 20
-#: What differs from one job of a run to the next in what we put into the environment.
+#: Variables of ours that differ from job to job.
 _EACH = (b"SSHJOBS_JOB", b"SSHJOBS_ATTEMPT", b"SSHJOBS_INDEX", b"SSHJOBS_TOKEN", b"SSHJOBS_RESULT_FILE")
-#: In the environment of a fork server: room for the token of a call, by which its processes are recognised.
+#: A placeholder in the environment of a fork server. Each call writes its token there, which marks its processes.
 _ROOM_FOR_TOKEN = b"0" * 64
-#: A fork server whose calls are to be loaded by each call itself: loading them has ended or stopped the one before.
+#: Whether the fork server loads the calls' functions itself. After one has died of that, each call loads its own.
 _LOADS, _LOADS_NOT = b"load", b"bare"
 
 
@@ -42,10 +42,10 @@ def python() -> str:
 
 
 class ForkServer:
-    """One runner's.
+    """The fork server of one runner.
 
     :param null: descriptor of ``/dev/null``
-    :param hurried: tells whether nobody wants to wait for it any longer
+    :param hurried: true once its answer is not worth waiting for: the job was cancelled, or its time is over
     :ivar pid: of the fork server; 0 where there is none
     """
 
@@ -139,11 +139,11 @@ class ForkServer:
             rights = struct.pack("4i", fds[0], fds[1], fds[2], wait_for)
             sent = self._sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
             while sent < len(data):
-                sent += self._sock.send(data[sent:])  # it reads at once what it has begun to read
+                sent += self._sock.send(data[sent:])  # the fork server reads each request to its end
             pid = self._number(self._sock)
             self._see_that_it_is_ours(pid)
         except (OSError, ValueError):
-            # Should it have been forked: it ends now, and has done nothing.
+            # If the call was forked after all, closing this ends it before it has done anything.
             files.close_quietly(go)
             raise
         finally:
@@ -152,9 +152,9 @@ class ForkServer:
         return pid
 
     def _number(self, sock: "socket.socket") -> int:
-        """Return the number that comes as a line.
+        """Return the number that the fork server sends as a line.
 
-        :raises ValueError: it does not come, or something else does
+        :raises ValueError: it sends none, or something else
         """
         line, deadline, poll = b"", system.monotonic() + PATIENCE, system.poll()
         poll.register(sock, select.POLLIN)

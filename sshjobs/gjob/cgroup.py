@@ -1,12 +1,13 @@
 """A delegated cgroup (version 2): one more way to find all processes of a job, which none of them can leave unseen.
 
-Where our own cgroup was given to us (``Delegate=`` of a unit, or a directory that we own), each runner moves into a
-child of it, and so its jobs are born there: no job costs anything more. It counts once agent and runner are both dead,
-when a process that wiped its environment and left its parents could be found by nothing else. Outside our own
-cgroup nothing is written, no controller is switched on, and where anything is in the way there is none of this.
+Where our own cgroup was delegated to us (``Delegate=`` of a unit, or a directory that we own), each runner moves into a
+child of it. Its jobs start there, at no extra cost. This matters once agent and runner are both dead: nothing else
+would find a process that wiped its environment and left its parents. Outside our own cgroup nothing is written, no
+controller is switched on, and where anything fails, sshjobs does without.
 
-Where a cgroup that was given to us, ours or one above it, hands the memory controller on, the cgroups of runners are
-made there, and beside each one in which the runner starts jobs that say how much memory they need: see :mod:`memory`.
+Where a delegated cgroup, ours or one above it, has the memory controller enabled for its children, the cgroups of
+runners are made there. Beside each there is a second one, for jobs that say how much memory they need: see
+:mod:`memory`.
 """
 
 import os
@@ -19,9 +20,9 @@ if MYPY:
 
 _PREFIX = "sshjobs-"
 _XATTRS = ("user.delegate", "trusted.delegate")
-#: What stands behind the name of a runner's cgroup in that of the one for its jobs with a limit.
+#: The cgroup for a runner's jobs with a memory limit has the name of the runner's own and this suffix.
 _LIMITED = "-m"
-#: So many cgroups above ours are looked at.
+#: At most so many cgroups above ours are looked at.
 _MOST_ABOVE = 16
 
 
@@ -37,11 +38,6 @@ def own() -> "str | None":
         return None
 
 
-def delegated() -> "str | None":
-    """Return the directory of our own cgroup, if it was given to us; ``None`` where not, or where it cannot be told."""
-    directory = own()
-    return directory if directory is not None and _is_given(directory) else None
-
 
 def _is_given(directory: str) -> bool:
     try:
@@ -50,9 +46,9 @@ def _is_given(directory: str) -> bool:
         return False
 
 
-def _home() -> "str | None":
-    """Return the directory in which cgroups of runners are made: the nearest of ours and those above it that was given
-    to us and hands the memory controller on; else our own, if it was given to us."""
+def home() -> "str | None":
+    """Return the directory in which cgroups of runners are made: going up from our own, the first delegated one with
+    the memory controller for its children; else our own, if it was delegated to us."""
     mine = directory = own()
     for _ in range(_MOST_ABOVE):
         if directory is None or len(directory) <= 1:
@@ -71,7 +67,7 @@ def _hands_memory_on(directory: str) -> bool:
 
 
 def _directory(path: str) -> "str | None":
-    """Return where a cgroup is mounted. Only the part below what the mount shows can be seen."""
+    """Return the directory of a cgroup by its path, ``None`` where no mount shows it."""
     for line in os.fsdecode(files.contents("/proc/self/mountinfo")).splitlines():
         fields, _, kind = line.partition(" - ")
         root, place = fields.split()[3:5]
@@ -81,7 +77,7 @@ def _directory(path: str) -> "str | None":
 
 
 def _is_ours(directory: str) -> bool:
-    """True where the cgroup was given away for the likes of us. Everything is root's: there only its mark counts."""
+    """True where the cgroup was delegated to this user. Root owns every cgroup: for root only systemd's mark counts."""
     if system.getuid():
         return system.stat(directory).st_uid == system.getuid()
     for name in _XATTRS:
@@ -102,7 +98,7 @@ def enter(places: "Places", start: int) -> "str | None":
 
     :param start: when this process started: with its pid it is a name that is never used again
     """
-    parent = _home()
+    parent = home()
     if parent is None:
         return None
     path = "%s/%s%d-%d" % (parent, _tag(places), system.getpid(), start)
@@ -119,7 +115,7 @@ def enter(places: "Places", start: int) -> "str | None":
 
 
 def _is_child(path: str) -> bool:
-    """True for what a runner of ours has made: its record may be older than what is there now."""
+    """True if a runner of ours made that cgroup. A record may be so old that something else has the path now."""
     try:
         found = system.stat(path + "/cgroup.procs")
         return os.path.basename(path).startswith(_PREFIX) and found.st_uid == system.getuid()
@@ -148,7 +144,7 @@ def pids(path: "str | None") -> "list[int]":
 
 
 def kill(path: "str | None") -> None:
-    """End at once all that is in the cgroup of a runner that is dead; where the kernel is too old for that, nothing."""
+    """Kill all processes in the cgroup of a dead runner in one stroke. Does nothing where the kernel is too old."""
     for one in (path, path + _LIMITED) if path is not None and _is_child(path) else ():
         try:
             _write(one + "/cgroup.kill", b"1")
@@ -174,22 +170,23 @@ def remove(path: "str | None") -> None:
     for one in (path, path + _LIMITED) if path is not None else ():
         try:
             system.rmdir(one)
-        except OSError:  # what a job was allowed to leave is still there, or it never was
+        except OSError:  # a job was allowed to leave processes in it, or it does not exist
             pass
 
 
 def limited(path: str, size: int) -> int:
-    """Have a cgroup beside that of a runner in which no more than so many bytes of memory can be taken; return a
-    descriptor: a process that writes 0 to it is in there.
+    """Make a cgroup with a memory limit beside that of a runner. A process joins it by writing 0 to the descriptor
+    that is returned.
 
-    :raises OSError: it cannot be had
+    :param size: the limit in bytes
+    :raises OSError: it cannot be made
     """
     one = path + _LIMITED
     try:
         system.mkdir(one, 0o755)
-    except FileExistsError:  # of the job before
+    except FileExistsError:  # from an earlier job
         pass
-    # What is left over is not swapped out: it would be slow, and never end.
+    # No swap: a job over its limit would only become endlessly slow.
     for name, data, must in (("memory.swap.max", b"0", False), ("memory.oom.group", b"1", False),
                              ("memory.max", b"%d" % size, True)):
         try:
@@ -213,8 +210,8 @@ def kills(path: str) -> int:
 
 
 def clean_up(places: "Places") -> None:
-    """Remove what runners of this run have left of theirs in our own cgroup."""
-    parent = _home()
+    """Remove the empty cgroups that runners of this run have left."""
+    parent = home()
     if parent is not None:
         try:
             names = system.listdir(parent)
@@ -224,7 +221,7 @@ def clean_up(places: "Places") -> None:
             if name.startswith(_tag(places)):
                 try:
                     system.rmdir(parent + "/" + name)
-                except OSError:  # what a job was allowed to leave is still there
+                except OSError:  # a job was allowed to leave processes in it
                     pass
 
 

@@ -3,10 +3,9 @@
 import errno
 import os
 import select
-import struct
 
 from . import files, room, system, wire
-from .light import socket
+from .light import socket, struct
 from .places import Unusable, is_own, own_directory, usual_roots
 
 MYPY = False
@@ -23,10 +22,10 @@ TAKEN = b"T"
 
 
 def runtime_directory() -> "tuple[str, str | None]":
-    """Return the directory of sockets, made where it is missing, and what a person is to know of it.
+    """Return the directory of sockets, made if it is missing, and a notice for the user or None.
 
-    Where everybody may make files somebody else may have been first. Nobody is locked out by that: in the home nobody
-    else can be.
+    In /tmp another user may have taken our directory's name. That locks nobody out: there is a last choice below the
+    home, where only we can make files.
 
     :raises Unusable: there is none that only we can enter
     """
@@ -49,13 +48,13 @@ def runtime_directory() -> "tuple[str, str | None]":
 
 
 def runtime_directories() -> "list[str]":
-    """Return where the directory of sockets may be; the first that can be used is."""
+    """Return where the directory of sockets may be: the first usable one counts."""
     shared = ["%s/sshjobs-%d" % (parent, system.getuid()) for parent in ("/tmp", "/dev/shm")]
     return shared + [os.path.join(usual_roots()[0], "doors")]
 
 
 def own_directories() -> "list[str]":
-    """Return the directories of sockets that are there and nobody's but ours."""
+    """Return the directories of sockets that exist and that only we can write to."""
     return [path for path in runtime_directories() if is_own(path)]
 
 
@@ -94,7 +93,7 @@ class Address:
             return None
 
     def _by_a_short_name(self, act: "Callable[[str], socket.socket]") -> "socket.socket":
-        """Call something with a name of the socket that is short enough for the system, however long its path is."""
+        """Call ``act`` with a name for the socket that is short enough for the kernel, however long its path is."""
         if len(os.fsencode(self.socket)) <= _LONGEST_PATH:
             return act(self.socket)
         fd = system.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -104,7 +103,7 @@ class Address:
             files.close_quietly(fd)
 
     def listen(self) -> "Door":
-        """Return a new door in place of one whose agent is dead. The lock must be held."""
+        """Return a new door, in place of a dead agent's. The lock must be held."""
         try:
             system.unlink(self.socket)
         except FileNotFoundError:
@@ -124,7 +123,7 @@ def hand_over(sock: socket.socket, line: bytes, fds: "tuple[int, int]") -> bool:
 class Door:
     """The agent's end of the socket.
 
-    :ivar notice: what a person is to know of where it is
+    :ivar notice: something that the user should know about the directories used here
     """
 
     def __init__(self, address: Address, sock: socket.socket):
@@ -136,12 +135,13 @@ class Door:
         return self._sock.fileno()
 
     def accept(self) -> "tuple[dict[str, Any], int, int, socket.socket] | None":
-        """Return who came, as (hello, to read from, to write to, the front); ``None`` if it was nobody proper."""
+        """Return a connection that a front brings, as (hello, to read from, to write to, the front); ``None`` if nobody
+        came, or somebody else than a front of ours."""
         try:
             front = system.accept(self._sock)
         except OSError as error:
             if room.passes(error) and error.errno != errno.EAGAIN:
-                raise  # the caller stays where it is
+                raise  # the front stays in the queue and is accepted later
             return None
         front.settimeout(PATIENCE)
         fds: "list[int]" = []
@@ -171,36 +171,45 @@ class Door:
         self._sock.close()
 
     def try_close(self) -> bool:
-        """Remove the socket unless somebody is coming; True when it is removed. The lock stays until we exit."""
+        """Remove the socket unless a front is waiting; True when it is removed. The lock is held until we exit."""
         lock = self._address.take_lock(0.0)
         if lock is None:
             return False
-        coming = system.poll()
-        coming.register(self._sock, select.POLLIN)
-        if coming.poll(0):
-            files.close_quietly(lock)
-            return False
-        self._remove()
-        return True
+        leaves = False
+        try:
+            coming = system.poll()
+            coming.register(self._sock, select.POLLIN)
+            leaves = not coming.poll(0)
+        finally:
+            if not leaves:  # we go on, and nobody could come to us while we have it
+                files.close_quietly(lock)
+        if leaves:
+            self._remove()
+        return leaves
 
     def close_and(self, clean: "Callable[[], int]") -> int:
-        """Remove the socket and clean up while nobody can start another agent; return what ``clean`` does."""
-        self._address.take_lock(PATIENCE)
-        left = clean()
+        """Remove the socket and clean up while nobody can start another agent; return what ``clean`` does.
+
+        Where that fails the door is as it was.
+        """
+        lock = self._address.take_lock(PATIENCE)
+        try:
+            left = clean()
+        except BaseException:
+            if lock is not None:
+                files.close_quietly(lock)
+            raise
         self._remove()
         return left
 
     def _remove(self) -> None:
         for path in (self._address.socket, self._address.lock):
-            try:
-                system.unlink(path)
-            except OSError:
-                pass
+            files.unlink_quietly(path)
         leave(self._address.directory)
 
 
 def leave(directory: str) -> None:
-    """Remove a directory of sockets where no other agent has its own in it, and below the home what it is in."""
+    """Remove a directory of sockets if it is empty; below the home its parent, too."""
     for path in (directory, *([os.path.dirname(directory)] if directory == runtime_directories()[-1] else [])):
         try:
             system.rmdir(path)

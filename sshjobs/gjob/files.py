@@ -1,4 +1,4 @@
-"""Files, a little more safely than the kernel has them."""
+"""Reading and writing files safely: regular ones only, and whole."""
 
 import errno
 import os
@@ -10,12 +10,12 @@ MYPY = False
 if MYPY:
     from typing import AnyStr
 
-#: What an error says that proves something is not there. All others only say that we cannot see it.
+#: Errors that prove that something is not there. Any other only says that we cannot see it.
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
 
 
 def close_quietly(fd: int) -> None:
-    """Close what was only read: the descriptor is gone, whatever is said of it."""
+    """Close a descriptor for reading. It is gone even if the kernel reports an error."""
     try:
         system.close(fd)
     except OSError:
@@ -23,7 +23,7 @@ def close_quietly(fd: int) -> None:
 
 
 def unlink_quietly(path: str) -> None:
-    """Remove a file, as far as that is possible."""
+    """Delete a file if that is possible."""
     try:
         system.unlink(path)
     except OSError:
@@ -33,7 +33,7 @@ def unlink_quietly(path: str) -> None:
 def contents(path: str, follow: bool = False) -> bytes:
     """Return what is in a regular file, or in one of /proc or /sys.
 
-    :raises OSError: it cannot be read, or is not regular: nobody waits at a pipe that stands in a file's place
+    :raises OSError: it cannot be read, or is not regular (opening a pipe could wait for ever)
     """
     fd = open_regular(path, follow)
     try:
@@ -107,7 +107,7 @@ def close_all_but(keep: "list[int]") -> None:
     """Close every file descriptor above 2 that is not to be kept."""
     try:
         fds = [int(name) for name in system.listdir("/proc/self/fd")]
-    except OSError:  # not one is left for that
+    except OSError:  # no descriptor is left for reading the directory
         fds = list(range(system.open_limit()))
     for fd in fds:
         if fd > 2 and fd not in keep:

@@ -1,4 +1,4 @@
-"""Which tool of this host tells of its GPUs."""
+"""Finds the program of this host that lists its GPUs."""
 
 import os
 
@@ -9,12 +9,12 @@ TOOLS = ("nvidia-smi", "amd-smi", "rocm-smi")
 
 
 def nvidia_smi() -> "str | None":
-    """Return where nvidia-smi is; None where it is not."""
+    """Return the path of nvidia-smi, None where there is none."""
     return _found("nvidia-smi")
 
 
 def gpu_tool() -> "str | None":
-    """Return where the first tool is that tells of GPUs; None where there is none."""
+    """Return the path of the best tool that is installed, None where there is none."""
     return next(filter(None, map(_found, TOOLS)), None)
 
 

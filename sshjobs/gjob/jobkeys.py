@@ -1,5 +1,5 @@
-"""What a launch says of its job, key by key: what each may be, and what those that are about the start of its program
-change there. What other keys mean is the runner's business, and the agent's."""
+"""The keys of a launch's job: a check for each, and, for those that change how the program is started, the change. What
+the other keys mean is decided in runner and agent."""
 
 from .values import MAX_PATH, is_blob, is_bool, is_files, is_seconds, is_text, to_bytes
 
@@ -8,12 +8,12 @@ if MYPY:
     from typing import Any, Callable
 
 
-#: What libraries look at to learn how many threads they may use.
+#: Variables that tell libraries how many threads to use.
 THREADS = (b"OMP_NUM_THREADS", b"MKL_NUM_THREADS", b"OPENBLAS_NUM_THREADS", b"BLIS_NUM_THREADS",
            b"NUMEXPR_NUM_THREADS")
 
 
-#: Of what a UUID consists.
+#: The characters of a GPU's UUID.
 _UUID = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./-"
 
 
@@ -77,6 +77,10 @@ def _is_output(value: "Any") -> bool:
     return value in ("file", "pipe")
 
 
+def _is_output_limit(value: "Any") -> bool:
+    return type(value) is int and 0 <= value <= 1 << 50
+
+
 def _is_python(value: "Any") -> bool:
     return is_text(value) and 0 < len(value) <= 16
 
@@ -87,12 +91,13 @@ def _is_gpus(value: "Any") -> bool:
             and all(type(uuid) is str and 0 < len(uuid) <= 100 and not uuid.strip(_UUID) for uuid in value["uuids"]))
 
 
-#: What a launch may say, and what is to be true of it.
+#: By key: whether a value is allowed.
 CHECKS: "dict[str, Callable[[Any], bool]]" = {
     "argv": _is_argv, "script": is_text, "strict": is_bool, "login": is_bool, "env": _is_env,
     "cwd": _is_cwd, "timeout": _is_timeout, "lease": _is_lease, "nice": _is_nice, "leftovers": _is_leftovers,
-    "stdin": is_blob, "files": is_files, "listing": is_blob, "output": _is_output, "call": _is_python,
-    "memory": _is_memory, "wrap": _is_argv, "cpus": _is_cpus, "needs": _is_needs, "gpus": _is_gpus,
+    "stdin": is_blob, "files": is_files, "listing": is_blob, "output": _is_output, "output_limit": _is_output_limit,
+    "call": _is_python, "memory": _is_memory, "scratch": _is_memory, "wrap": _is_argv, "cpus": _is_cpus,
+    "needs": _is_needs, "gpus": _is_gpus,
 }
 
 
@@ -123,6 +128,6 @@ def _wrap(start: Start, words: "list[str]") -> None:
     start.argv[:0] = [to_bytes(word) for word in words]
 
 
-#: What a key changes in the start of its job's program.
+#: By key: what it changes in the start of the program.
 CHANGES: "dict[str, Callable[[Start, Any], None]]" = {
     "nice": _nice, "cpus": _cpus, "memory": _memory, "wrap": _wrap, "gpus": _gpus}

@@ -1,6 +1,7 @@
-"""Journals: what is to be known after any crash. Append only, one writer each, a crc32 and a JSON object a line.
+"""Journals: what must be known after a crash of agent or runner. Append only, with one writer each; a line is a crc32
+and a JSON object.
 
-Nothing is synced: after the host itself went down, whatever had begun counts as ended by that.
+Nothing is synced: after a reboot of the host, everything that had begun counts as ended by the reboot.
 """
 
 import errno
@@ -31,7 +32,7 @@ class Journal:
     def __init__(self, fd: int):
         self.fd = fd
         self._unwritten = b""
-        #: Why the last record that could not be written could not.
+        #: The error of the last write that failed.
         self.trouble = OSError(errno.EIO, "nothing was written")
 
     def append(self, text: bytes) -> bool:
@@ -52,7 +53,7 @@ class Journal:
         if written == len(data):
             self._unwritten = b""
             return True
-        # Torn in the middle of a line: what follows starts on a line of its own, and the torn one is written again.
+        # The write ended within a line: start a new line next time, and write the torn record again.
         self.trouble = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._unwritten = b"\n" + data[data.rfind(b"\n", 0, written) + 1:]
         return False
@@ -68,7 +69,8 @@ class Reader:
     def read(self) -> "Iterator[dict[str, Any]]":
         """Yield the records that came since the last call. Torn and damaged lines are passed over.
 
-        :raises OSError: it is there and cannot be read now: who takes that for silence takes what runs for dead
+        :raises OSError: it exists and cannot be read now. That must not be taken for an empty journal: running jobs
+            would be taken for dead
         """
         try:
             fd = files.open_regular(self.path)

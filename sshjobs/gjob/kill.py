@@ -9,8 +9,9 @@ if MYPY:
 
     Members = Callable[[], "list[procs.Proc]"]
 
-#: Seconds of KILL after which processes are told of as stuck.
+#: Processes that are alive so many seconds after the first KILL are reported as stuck.
 STUCK_AFTER = 5.0
+#: Seconds between two rounds of KILL: doubled each time. After _CALM_ROUNDS the tree is stopped before it is killed.
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.5
 _CALM_ROUNDS = 2
 _MOST_SCANS = 50
@@ -20,10 +21,10 @@ _CHASES = 200
 class Killer:
     """Does what is due now and says when it wants to be called again; it never waits itself.
 
-    :param members: scans for the living processes that are to end, those of other users among them
+    :param members: scans for the living processes that are to end, including those of other users
     :param grace: seconds between TERM and KILL
     :param now: by the monotonic clock
-    :param children: returns the children of this process, all of which are to end, without a scan
+    :param children: returns the children of this process without a scan; all of them are to end
     :param gently: with TERM first
     :param at_once: called before each round of KILL: ends what it can in one stroke
     """
@@ -47,7 +48,7 @@ class Killer:
             self._next = self._kill_at
 
     def act(self, now: float) -> float:
-        """Send what is due and return when to call again. Whether anything lives is for the caller to see."""
+        """Send the signals that are due and return when to call again. The caller finds out whether anything lives."""
         if now < self._next:
             return self._next
         if not self._asked:
@@ -70,7 +71,7 @@ class Killer:
         if self._at_once is not None:
             self._at_once()
         if self._rounds > _CALM_ROUNDS:
-            # It multiplies faster than it dies: what is stopped does not fork.
+            # It forks faster than it is killed: stop it first, for a stopped process does not fork.
             halt(self._members)
         members = self._members()
         for proc in members:
@@ -79,9 +80,9 @@ class Killer:
             self._chase({proc.pid for proc in members})
 
     def _chase(self, hit: "set[int]") -> None:
-        """Kill what has forked and exited before a scan could name it: by then its child is ours.
+        """Kill our children again and again: a process that forked and exited between two scans leaves us its child.
 
-        A child that was not waited for keeps its pid, so there is nobody else to hit.
+        A child that was not waited for keeps its pid, so no other process can be hit.
         """
         if self._children is None:
             return
@@ -95,7 +96,7 @@ class Killer:
 
 
 def halt(members: "Members") -> None:
-    """Stop a whole tree, also one that forks meanwhile."""
+    """Stop a whole tree, even one that forks meanwhile."""
     stopped: "set[tuple[int, int]]" = set()
     for _ in range(_MOST_SCANS):
         new = [proc for proc in members() if (proc.pid, proc.start) not in stopped]

@@ -1,8 +1,8 @@
 """Leases: how long an attempt may run on while no manager is heard of.
 
-The agent asks the manager from time to time, and the manager gives back what it was asked: the time of the question by
-this host's clock. So an answer counts from its question on, however long either was on its way, and a manager that
-reckons from its last answer never takes a lease for over before it is.
+From time to time the agent sends the manager the time by this host's clock, and the manager sends it back. A lease is
+renewed from the time of the question, however long question and answer took. So a manager that counts from its last
+answer never takes a lease for over while it still runs here.
 """
 
 import os
@@ -10,11 +10,11 @@ import os
 from . import files, journal, procs, system
 
 NEVER = float("-inf")
-#: Seconds between two looks at a lease. Timers stand still while the machine sleeps; a look in time ends what woke up.
+#: Seconds between two looks at a lease. Timers stand still while a machine sleeps, so a single long one would be late.
 LOOK_INTERVAL = 1.0
 #: Seconds between TERM and KILL for an attempt whose lease has run out.
 GRACE = 5.0
-#: The manager is asked so often in the time of the shortest lease, and after so many seconds at the latest.
+#: The manager is asked so often within the shortest lease, and at least every so many seconds.
 _ASKED_IN_A_LEASE, _LONGEST_PAUSE = 8.0, 20.0
 
 
@@ -41,9 +41,9 @@ def _duration(seconds: float) -> str:
 
 
 class Heard:
-    """When a manager was last heard of, in a file: runners outlive their agent, and agents follow each other.
+    """When a manager was last heard of. It is kept in a file, for the runners and for the next agent.
 
-    :ivar at: by :func:`clock`; endlessly long ago where none was since the machine was booted
+    :ivar at: by :func:`clock`; minus infinity where no manager was heard of since the host was booted
     """
 
     def __init__(self, path: str):
@@ -64,7 +64,7 @@ class Heard:
             self.at = max(self.at, record["at"])
 
     def note(self, at: float) -> "OSError | None":
-        """Write down a later time, for the runners; return what is in the way of that."""
+        """Write down a later time, for the runners; return the error if that fails."""
         if at <= self.at:
             return None
         self.at = at
@@ -72,7 +72,7 @@ class Heard:
         try:
             fd = system.open(self._path, os.O_CREAT | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
             try:
-                # In place and of one length, so that a full disk is no hindrance once the file is there.
+                # Overwritten in place with a record of the same length: once the file exists, a full disk does no harm.
                 system.pwrite(fd, journal.record(line), 0)
             finally:
                 files.close_quietly(fd)
@@ -88,12 +88,12 @@ class Heard:
         return clock() < self.at + lease
 
     def now(self) -> float:
-        """Return what a manager is to give back, should it hear this."""
+        """Return the time to send to the manager."""
         return clock()
 
 
 class Leases:
-    """The agent's: which attempts have a lease and have not ended.
+    """The leases of all attempts that have not ended, kept by the agent.
 
     :ivar ask_at: when to ask the manager, by the monotonic clock
     """
@@ -101,7 +101,7 @@ class Leases:
     def __init__(self, heard: Heard):
         self._heard = heard
         self._of: "dict[str, float]" = {}
-        #: Attempts from before this link: a manager may have given them to other hosts since, if their lease is over.
+        #: Attempts from before this link. If their lease ran out, the manager may have started them elsewhere.
         self._before: "set[str]" = set()
         self.ask_at = 0.0
 
@@ -130,20 +130,20 @@ class Leases:
         return lease is None or self._heard.covers(lease)
 
     def new_link(self) -> None:
-        """Note that what was launched so far came over earlier links."""
+        """Note a new link: all attempts so far came over earlier ones."""
         self._before = set(self._of)
         self.ask_at = 0.0
 
     def ask(self, now: float) -> "float | None":
-        """Return what to ask the manager with, where it is time for that."""
+        """Return the time to send to the manager, ``None`` while that is not due."""
         if not self._of or now < self.ask_at:
             return None
         self.ask_at = now + min(min(self._of.values()) / _ASKED_IN_A_LEASE, _LONGEST_PAUSE)
         return self._heard.now()
 
     def renew(self, at: float) -> "tuple[list[str], OSError | None]":
-        """A manager has answered what it was asked at a time. Returns the attempts whose lease was over by now, which
-        this cannot undo, and what kept the runners from being told."""
+        """Renew all leases by the manager's answer to a question of that time. Return the attempts whose lease had
+        already run out, which are not renewed, and the error if the runners could not be told."""
         over = sorted(uid for uid in self._before if not self.covers(uid))
         self._before = set()
         return over, self._heard.note(at)

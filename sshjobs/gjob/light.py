@@ -1,33 +1,39 @@
-"""Large standard modules, the small parts of them that an agent needs.
+"""The few parts of ``json``, ``socket``, ``struct``, ``signal``, ``hashlib`` and ``ctypes`` that an agent needs.
 
-An agent starts on many hosts at once, often on machines that share their cores; ``json``, ``socket``, ``signal`` and
-``hashlib`` with all that they import would be a third of its start. What Python keeps in C behind them is the same;
-where a Python has it under another name, the whole module is taken.
+Agents start on many hosts at once, often on machines that share their cores, and importing those modules would take a
+third of the start. The C modules behind them do the same; where a Python has those under other names, the whole module
+is imported.
 """
+
+import gc
 
 MYPY = False
 if MYPY:
     import signal as signal
     import socket as socket
+    import struct as struct
     from collections import deque as deque
     from typing import Any, Callable
 else:
     try:
         import _signal as signal
         import _socket as socket
+        import _struct as struct
         from _collections import deque
     except ImportError:
         import signal
         import socket
+        import struct
         from collections import deque
 
-__all__ = ["accept", "deque", "dumps", "loads", "make_dumps", "make_loads", "new_sha256", "sha256", "signal", "socket"]
+__all__ = ["accept", "c_function", "collect_garbage", "deque", "dumps", "loads", "make_dumps", "make_loads",
+           "new_sha256", "sha256", "signal", "socket", "struct"]
 
 
 def accept(listening: "socket.socket") -> "socket.socket":
-    """Return the connection of the next that knocks at a unix socket of packets.
+    """Return the next connection of a listening unix socket of packets.
 
-    :raises OSError: there is none any more
+    :raises OSError: nobody is waiting any more
     """
     fd, _ = listening._accept()  # type: ignore[attr-defined]  # what socket.socket.accept calls
     return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fd)
@@ -44,10 +50,42 @@ def sha256(data: bytes) -> str:
 
 
 def new_sha256() -> "Any":
-    """Return what makes a digest of much, piece by piece: by hashlib, which is the fastest."""
+    """Return a sha256 for large files, to be fed piece by piece: hashlib's is the fastest."""
     import hashlib
 
     return hashlib.sha256()
+
+
+def c_function(name: str) -> "Callable[..., int]":
+    """Return a function of the C library that takes ints and returns one.
+
+    :raises ImportError: this Python calls no such functions
+    :raises AttributeError: there is none of that name
+    """
+    try:
+        from _ctypes import FUNCFLAG_CDECL, CFuncPtr, dlopen, dlsym
+    except ImportError:
+        import ctypes
+
+        return getattr(ctypes.CDLL(None), name)  # type: ignore[no-any-return]
+
+    class Function(CFuncPtr):
+        _flags_ = FUNCFLAG_CDECL
+
+    try:
+        return Function(dlsym(dlopen(None, 0), name))  # type: ignore[arg-type]
+    except OSError as error:
+        raise AttributeError(str(error))
+
+
+def collect_garbage(does: bool) -> None:
+    """Have Python look for garbage, or not. What is there when that begins stays out of it: to look at all that is
+    loaded takes a millisecond when an agent starts, and processes then copy what they share."""
+    if does:
+        getattr(gc, "freeze", gc.collect)()  # Python 3.6 cannot leave anything out
+        gc.enable()
+    else:
+        gc.disable()
 
 
 class _Rules:
@@ -87,7 +125,7 @@ def make_loads(parse_int: "Callable[[str], int]",
             found, end = scan(text, 0)
         except StopIteration as stop:
             raise ValueError("nothing that JSON knows at %s" % stop.value)
-        except SystemError:  # it says where by the module that is not loaded here
+        except SystemError:  # the scanner raises its error by the json module, which is not loaded here
             raise ValueError("a text, a list or an object is not ended, or a comma or a colon is missing")
         if end != len(text):
             raise ValueError("more than one JSON value")

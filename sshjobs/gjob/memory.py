@@ -13,7 +13,7 @@ _UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"))
 
 
 class Limit:
-    """A runner's: what its present job may take.
+    """The memory that a runner's present job may take.
 
     :param path: the cgroup of the runner; ``None`` where it has none
     :param watch: sees what the kernel kills near us
@@ -28,9 +28,9 @@ class Limit:
         self.enforced = False
 
     def begin(self, spec: "dict[str, Any]") -> "list[tuple[str, Any]]":
-        """Note what a job is about to start; return what its process is to do first."""
+        """Prepare for the start of a job; return what its process must do first, as in :attr:`Start.before`."""
         self._size, self.enforced = spec.get("memory") or 0, False
-        # A call is forked from a process that is elsewhere.
+        # A call is forked by the fork server, which cannot do that.
         if not self._size or self._path is None or "call" in spec:
             return []
         try:
@@ -52,7 +52,7 @@ class Limit:
             return near
 
     def words(self, why: str, number: "int | None", rss: int) -> "str | None":
-        """Say of an end what there is to say about memory.
+        """Return what memory had to do with an end, in words; ``None`` where it had nothing.
 
         :param number: the signal that ended it
         :param rss: KiB of its largest process

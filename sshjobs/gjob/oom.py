@@ -8,16 +8,16 @@ if MYPY:
 
 
 class Watch:
-    """Compares the kernel's counters of such kills between two looks."""
+    """Compares the kernel's counter of such kills between two looks."""
 
     def __init__(self) -> None:
-        self._sources = [source for source in _sources() if _count(*source) is not None][:1]
+        self._source = next((path for path in _sources() if _count(path) is not None), None)
         self._last = self._now()
 
     @property
     def tells(self) -> bool:
         """Whether there is a counter that would tell."""
-        return bool(self._sources)
+        return self._source is not None
 
     def struck(self) -> bool:
         """True when something near us was killed for want of memory since the last look."""
@@ -25,19 +25,20 @@ class Watch:
         return self._last > before
 
     def _now(self) -> int:
-        return sum(_count(path, word) or 0 for path, word in self._sources)
+        return 0 if self._source is None else _count(self._source) or 0
 
 
-def _sources() -> "Iterator[tuple[str, str]]":
+def _sources() -> "Iterator[str]":
+    """Yield the files that may have a counter ``oom_kill``, the closest to us first."""
     for number, controllers, path in _memberships():
         if number == "0":
-            yield "/sys/fs/cgroup%s/memory.events" % path, "oom_kill"
+            yield "/sys/fs/cgroup%s/memory.events" % path
         elif "memory" in controllers.split(","):
-            yield "/sys/fs/cgroup/memory%s/memory.oom_control" % path, "oom_kill"
+            yield "/sys/fs/cgroup/memory%s/memory.oom_control" % path
     # In a container the path may be the host's, and what is mounted is our own part.
-    yield "/sys/fs/cgroup/memory.events", "oom_kill"
-    yield "/sys/fs/cgroup/memory/memory.oom_control", "oom_kill"
-    yield "/proc/vmstat", "oom_kill"
+    yield "/sys/fs/cgroup/memory.events"
+    yield "/sys/fs/cgroup/memory/memory.oom_control"
+    yield "/proc/vmstat"
 
 
 def _memberships() -> "Iterator[tuple[str, str, str]]":
@@ -50,11 +51,11 @@ def _memberships() -> "Iterator[tuple[str, str, str]]":
         yield number, controllers, path.rstrip("/")
 
 
-def _count(path: str, word: str) -> "int | None":
+def _count(path: str) -> "int | None":
     try:
         for line in files.contents(path).decode("ascii").splitlines():
             name, _, value = line.partition(" ")
-            if name == word:
+            if name == "oom_kill":
                 return int(value)
     except (OSError, ValueError):
         pass

@@ -9,9 +9,9 @@ import re
 
 MYPY = False
 if MYPY:
-    from typing import Callable, FrozenSet, Sequence, Tuple
+    from typing import Callable, FrozenSet, Iterable, Sequence, Tuple
 
-    #: How far patterns are fitted by a path: the number of each and how many of its parts are used up.
+    #: How far a path matches some patterns: of each its number and how many of its parts are matched.
     State = FrozenSet[Tuple[int, int]]
 
 #: Any number of directories.
@@ -19,16 +19,16 @@ DEEP = "**"
 
 
 def _fits(part: str) -> "Callable[[str], object]":
-    """Return what tells whether a name fits a part of a pattern."""
+    """Return a function that tells whether a name matches a part of a pattern."""
     if not any(sign in part for sign in "*?["):
         return part.__eq__
     return re.compile(fnmatch.translate(part)).match
 
 
 class Patterns:
-    """Some patterns, which are fitted name by name on the way down.
+    """Some patterns, matched name by name on the way down a tree.
 
-    :ivar start: where nothing of a path is known yet
+    :ivar start: the state before the first name
     """
 
     def __init__(self, patterns: "Sequence[str]"):
@@ -37,9 +37,9 @@ class Patterns:
         self._directories_only = [pattern.endswith("/") for pattern in patterns]
         self.start = self._closed((number, 0) for number in range(len(patterns)))
 
-    def _closed(self, found: "object") -> "State":
+    def _closed(self, found: "Iterable[Tuple[int, int]]") -> "State":
         states = set()
-        for number, used in found:  # type: ignore[attr-defined]
+        for number, used in found:
             states.add((number, used))
             # ``**`` may stand for no directory.
             while used < len(self._parts[number]) and self._parts[number][used] == DEEP:
@@ -48,7 +48,7 @@ class Patterns:
         return frozenset(states)
 
     def enter(self, state: "State", name: str) -> "State":
-        """Return how far patterns are fitted with one more name; empty where no pattern leads there."""
+        """Return the state after one more name; empty where no pattern leads there."""
         found = set()
         for number, used in state:
             if used == len(self._parts[number]):
@@ -64,8 +64,8 @@ class Patterns:
     def named(self, state: "State", directory: "State") -> "list[int]":
         """Return the numbers of the patterns that name a file.
 
-        :param state: with the file's name
-        :param directory: how far they were fitted by the directory that it is in
+        :param state: after the file's name
+        :param directory: the state of the directory that it is in
         """
         return sorted({number for number, used in state if used == len(self._parts[number])
                        and not (self._directories_only[number] and (number, used) not in directory)})

@@ -12,39 +12,48 @@ from .places import NEW
 
 MYPY = False
 if MYPY:
-    from typing import Any
+    from typing import Any, Iterator, Union
 
+    from .headtail import Kept
     from .places import Places
 
-#: What a job's text has in it that opens its own outputs anew.
-_NAMES = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/self/fd", "/proc/$")
-_MOST = 1 << 20
+#: Bytes that are moved in one go, and how often in a row.
+_MOST, _AT_ONCE = 1 << 20, 64
 
 
-def are_wanted(spec: "dict[str, Any]") -> bool:
-    """True where a job is to have pipes: it asks for them, or its text names its own outputs. What is left running at
-    its end (``leftovers: keep``) may not: nobody would read any more."""
-    if spec.get("leftovers") == "keep":
-        return False
-    if spec.get("output") == "pipe":
-        return True
-    texts = [spec["script"]] if "script" in spec else spec["argv"]
-    return any(("/dev/" in text or "/proc/" in text) and any(name in text for name in _NAMES) for text in texts)
+class _Whole:
+    """A file that takes all that comes."""
+
+    def __init__(self, path: str):
+        self._path, self.fd = path, -1
+
+    def open(self, flags: int) -> None:
+        # At the end of what is there: moved to, it is not opened for appending, which the kernel does not move to.
+        self.fd = system.open(self._path, flags, 0o600)
+        system.seek_end(self.fd)
+
+    def room(self) -> int:
+        return _MOST
+
+    def took(self, count: int) -> None:
+        pass
 
 
 class Pipes:
     """Moves what comes through the pipes of one attempt into its files. Only one process at a time may do that.
 
+    :param limit: most bytes that are kept of each output, see :mod:`gjob.headtail`; ``None`` for all
     :ivar fds: the ends to read from, as long as something may come
     """
 
-    def __init__(self, places: "Places", uid: str):
+    def __init__(self, places: "Places", uid: str, limit: "int | None" = None):
+        self._places, self._uid, self.limit = places, uid, limit
         self._paths = [places.stream(uid, number) + ".pipe" for number in (1, 2)]
-        self._outputs = [places.stream(uid, number) for number in (1, 2)]
-        self._targets: "dict[int, int]" = {}
+        self._targets: "dict[int, Union[_Whole, Kept]]" = {}
 
     @property
     def fds(self) -> "list[int]":
+        """The ends to read from, as long as something may come."""
         return list(self._targets)
 
     def make(self) -> "list[int]":
@@ -54,7 +63,7 @@ class Pipes:
         """
         given: "list[int]" = []
         try:
-            for path, output in zip(self._paths, self._outputs):
+            for path, output in zip(self._paths, self._files()):
                 system.mkfifo(path, 0o600)
                 given.append(system.open(path, os.O_RDWR | os.O_NOFOLLOW))
                 system.widen(given[-1])
@@ -71,48 +80,98 @@ class Pipes:
 
         :raises OSError: they cannot be opened now
         """
-        for path, output in zip(self._paths, self._outputs):
+        for path, output in zip(self._paths, self._files()):
             try:
                 self._open(path, output, os.O_WRONLY | os.O_NOFOLLOW | os.O_CREAT)
             except FileNotFoundError:
                 continue
         return bool(self._targets)
 
-    def _open(self, path: str, output: str, flags: int) -> None:
+    def _files(self) -> "Iterator[Union[_Whole, Kept]]":
+        """Yield what takes stdout, and what takes stderr."""
+        if self.limit is None:
+            for number in (1, 2):
+                yield _Whole(self._places.stream(self._uid, number))
+            return
+        from . import headtail  # only where there is a limit
+
+        for kept in headtail.both(self._places, self._uid, self.limit):
+            yield kept
+
+    def _open(self, path: str, output: "Union[_Whole, Kept]", flags: int) -> None:
         reading = system.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         try:
-            # At the end of what is there: moved to, it is not opened for appending, which the kernel does not move to.
-            writing = system.open(output, flags, 0o600)
-            system.seek_end(writing)
+            output.open(flags)
         except OSError:
             files.close_quietly(reading)
             raise
-        self._targets[reading] = writing
+        self._targets[reading] = output
 
-    def move(self) -> None:
-        """Move all that waits.
+    def move(self) -> bool:
+        """Move what waits; True where there may be more: a job that never stops writing is not to keep who moves it
+        from all else.
 
         :raises OSError: there is no room for it; it waits on
         """
-        for reading, writing in list(self._targets.items()):
+        more = False
+        for reading, output in list(self._targets.items()):
             try:
-                while system.splice(reading, writing, _MOST):
-                    pass
+                for _ in range(_AT_ONCE):
+                    room = min(_MOST, output.room())  # before its descriptor is looked at: it may go on to another file
+                    moved = system.splice(reading, output.fd, room)
+                    output.took(moved)
+                    if not moved:
+                        break
+                else:
+                    more = True
+                    continue
             except BlockingIOError:
                 continue
             # Nobody can write to it any more.
             del self._targets[reading]
             files.close_quietly(reading)
-            files.close_quietly(writing)
+            files.close_quietly(output.fd)
+        return more
+
+    @property
+    def record(self) -> str:
+        """What a claim says of it."""
+        return ',"pipes":true' if self.limit is None else ',"pipes":true,"limit":%d' % self.limit
+
+    def settle(self) -> bool:
+        """Put the last bytes of outputs with a limit in their place, once the pipes are closed; False: that is all.
+
+        :raises OSError: there is no room for it
+        """
+        if self.limit is not None:
+            from . import headtail  # only where there is a limit
+
+            headtail.settle(self._places, self._uid, self.limit)
+        return False
+
+    def told(self) -> "dict[str, Any]":
+        """Return what the end says of what was left out.
+
+        :raises OSError: that cannot be seen now
+        """
+        if self.limit is None:
+            return {}
+        from . import headtail  # only where there is a limit
+
+        return headtail.told(self._places, self._uid, self.limit)
+
+    def forget(self) -> None:
+        """Delete what was kept apart of outputs with a limit: the end is written down."""
+        if self.limit is not None:
+            from . import headtail  # only where there is a limit
+
+            headtail.forget(self._places, self._uid)
 
     def close(self) -> None:
         """Close all descriptors and remove the pipes; the files stay."""
-        for reading, writing in self._targets.items():
+        for reading, output in self._targets.items():
             files.close_quietly(reading)
-            files.close_quietly(writing)
+            files.close_quietly(output.fd)
         self._targets.clear()
         for path in self._paths:
-            try:
-                system.unlink(path)
-            except OSError:
-                pass
+            files.unlink_quietly(path)

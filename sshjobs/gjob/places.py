@@ -5,7 +5,7 @@ import os
 import stat
 
 from . import files, system
-from .trees import removing
+from .trees import remove_tree, removing
 
 MYPY = False
 if MYPY:
@@ -15,7 +15,11 @@ if MYPY:
 _OTHERS_WRITE = 0o022
 #: Flags of every file that is made: it must be new, and no link can lead elsewhere.
 NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY
+#: Mode of a directory in which no job is ever started. It comes with the directory, so no kill can part the two.
+_FENCED = 0o500
 
+#: How names of files begin that are made to see whether that is possible.
+_TRY = ".try-"
 #: How many directories are made above one that is wanted: no path is longer.
 _DEEPEST = 2048
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
@@ -67,6 +71,20 @@ class Places:
             except FileExistsError:
                 pass
 
+    def is_used(self) -> bool:
+        """Return whether something of the run was here before. What only its owner may list, was.
+
+        :raises OSError: that cannot be seen now
+        """
+        try:
+            return any(not name.startswith(_TRY) for name in system.listdir(self.journals))
+        except OSError as error:
+            if error.errno in files.GONE:
+                return False
+            if isinstance(error, PermissionError):
+                return True
+            raise
+
     def unmake(self) -> None:
         """Remove what was made in vain."""
         for path in (self.work, self.outputs, self.blobs, self.journals, self.base):
@@ -92,9 +110,34 @@ class Places:
         """The working directory of an attempt. Making it is the claim."""
         return self.work + "/" + uid
 
+    def fence(self, uid: str) -> None:
+        """Make the directory of an attempt, so that nobody else can, and so that it shows why.
+
+        :raises OSError: it cannot be made; a :class:`FileExistsError`: it is there
+        """
+        system.mkdir(self.cwd(uid), _FENCED)
+
+    def is_fenced(self, uid: str) -> bool:
+        """Return whether the directory of an attempt is there because of a fence.
+
+        :raises OSError: that cannot be seen now
+        """
+        try:
+            found = system.stat(self.cwd(uid), follow_symlinks=False)
+        except OSError as error:
+            if error.errno in files.GONE:
+                return False
+            raise
+        # A directory may have other bits from the one that it is in.
+        return stat.S_ISDIR(found.st_mode) and found.st_mode & 0o777 == _FENCED
+
     def stream(self, uid: str, number: int) -> str:
         """The file of an attempt's stdout (1) or stderr (2)."""
         return self.outputs + "/" + uid + (".out" if number == 1 else ".err")
+
+    def rest(self, uid: str) -> str:
+        """The directory of what came behind the first half of an output with a limit, see :mod:`gjob.headtail`."""
+        return self.outputs + "/" + uid + ".rest"
 
     def script(self, uid: str) -> str:
         """The file of an attempt's script."""
@@ -153,7 +196,11 @@ class Places:
                 system.unlink(path)
             except OSError:
                 pass
-
+        try:
+            system.rmdir(self.rest(uid))
+        except OSError as error:
+            if error.errno not in files.GONE:
+                remove_tree(self.rest(uid))
 
     def clearing(self, kept: "set[str]") -> "Iterator[int]":
         """Delete everything but the directories of some attempts, and the journals where there are such: a piece at a
@@ -178,8 +225,10 @@ def find(root: "str | None", run: str, host: str) -> Places:
     """
     shared = usual_roots()[-1]
     candidates = [root] if root is not None else usual_roots()
-    # What is there already knows what has run here: while it cannot be written, nothing else takes its place.
-    candidates = [path for path in candidates if _is_directory(Places(path, run, host).base)] or candidates
+    # What is there already knows what has run here: while it cannot be written, nothing else takes its place. What
+    # was once made in vain, and could not be removed, knows nothing.
+    there = [path for path in candidates if _is_directory(Places(path, run, host).base)]
+    candidates = [path for path in there if Places(path, run, host).is_used()] or there or candidates
     trouble = None
     for path in candidates:
         places = Places(path, run, host)
@@ -210,6 +259,11 @@ def usual_roots() -> "list[str]":
     """Return where a root is when nobody says where: in the home, else where everybody may write."""
     home = os.fsdecode(system.environ().get(b"HOME", b"")) or _home()
     return [os.path.join(home, ".sshjobs"), "/var/tmp/sshjobs-%d" % system.getuid()]
+
+
+def is_in_home(root: str) -> bool:
+    """Tell whether a root is the usual one in the home."""
+    return root == usual_roots()[0]
 
 
 def _is_directory(path: str) -> bool:
@@ -243,7 +297,7 @@ def _hint(error: OSError) -> str:
 
 def _try_writing(directory: str) -> None:
     """Write a few bytes: a full disk still lets directories be found, and some let empty files be made."""
-    path = "%s/.try-%d" % (directory, system.getpid())
+    path = "%s/%s%d" % (directory, _TRY, system.getpid())
     fd = system.open(path, NEW, 0o600)
     try:
         system.write(fd, b"room?")

@@ -31,7 +31,7 @@ class Proc:
 def look(pid: int) -> "Proc | None":
     """Return the process of that pid, None where there is none.
 
-    :raises OSError: that cannot be seen now: it may well live
+    :raises OSError: that cannot be seen now: the process may be alive
     """
     try:
         text = system.stat_of(pid)
@@ -45,7 +45,7 @@ def look(pid: int) -> "Proc | None":
 
 
 def lives(pid: int, start: int) -> bool:
-    """True while that very process runs; a zombie does not."""
+    """True while that very process runs. A zombie does not run."""
     proc = look(pid)
     return proc is not None and proc.start == start and not proc.dead
 
@@ -67,7 +67,7 @@ def table() -> "dict[int, Proc]":
 
 
 def children() -> "list[int]":
-    """Return the pids of our own children, those not waited for included; quick on most kernels."""
+    """Return the pids of our children, including those not waited for. Fast on most kernels."""
     pid = system.getpid()
     try:
         return system.children_of(pid)
@@ -76,7 +76,7 @@ def children() -> "list[int]":
 
 
 def descendants(found: "dict[int, Proc]", roots: "Iterable[int]") -> "list[Proc]":
-    """Return all below the roots in a scan, the roots themselves not, parents before their children."""
+    """Return all descendants of the roots in a scan, without the roots, parents before their children."""
     children: "dict[int, list[Proc]]" = {}
     for proc in found.values():
         children.setdefault(proc.ppid, []).append(proc)
@@ -123,7 +123,7 @@ def _same(proc: Proc) -> bool:
 
 
 def identity() -> str:
-    """Return what changes with every boot and every restart of a container."""
+    """Return a text that changes with every boot and every restart of a container."""
     first = look(1)
     return "%s:%d:%d" % (boot_id(), pid_namespace(), first.start if first else 0)
 
@@ -151,7 +151,7 @@ def pid_namespace() -> int:
 
 
 def reaped(pid: int) -> "int | None":
-    """Reap a child; return its wait status when it has ended."""
+    """Reap a child if it has ended, and return its wait status; None while it runs, 0 if it is no child of ours."""
     try:
         found, status, _ = system.wait4(pid, os.WNOHANG)
         return status if found == pid else None

@@ -52,17 +52,19 @@ def path(directory: str) -> str:
     return directory + "/" + NAME
 
 
-def take(places: "Places", uid: str, tries: int = _TRIES) -> "tuple[dict[str, Any], str | None]":
+def take(places: "Places", uid: str, tries: int = _TRIES,
+         limit: "int | None" = None) -> "tuple[dict[str, Any], str | None]":
     """Return what an attempt left, empty where that is nothing, and in words what of it cannot be used. Of a name that
     is in both places the file's value counts.
 
     :param tries: how often to look where there is no descriptor or no memory for it now, in which case this sleeps
+    :param limit: of what is kept of its standard output; what it wrote last counts, kept or not
     """
     result: "dict[str, Any]" = {}
     complaint: "str | None" = None
     for number in range(tries):
         try:
-            result = from_output(_tail(places.stream(uid, 1)))
+            result = from_output(_tail(places.stream(uid, 1)) if limit is None else _limited(places, uid, limit))
             text = _contents(path(places.cwd(uid)))
             if text is not None:
                 result.update(from_file(text))
@@ -87,6 +89,8 @@ def _contents(name: str) -> "bytes | None":
     :raises OSError: it cannot be read
     :raises Broken: it is no file, or too large
     """
+    if not files.exists(name):  # most jobs leave none, and this is asked for each
+        return None
     try:
         fd = files.open_regular(name)
     except FileNotFoundError:
@@ -118,6 +122,14 @@ def _tail(name: str) -> bytes:
     finally:
         files.close_quietly(fd)
     return data if size <= LONGEST else data[data.find(b"\n") + 1:]
+
+
+def _limited(places: "Places", uid: str, limit: int) -> bytes:
+    """Return the whole lines at the end of an output with a limit."""
+    from . import headtail  # only where there is a limit
+
+    data, whole = headtail.Kept(places, uid, 1, limit).last(LONGEST)
+    return data if whole else data[data.find(b"\n") + 1:]
 
 
 def _read(fd: int, offset: int, most: int) -> bytes:
@@ -218,9 +230,9 @@ def _value(text: str) -> "Any":
         return text
 
 
-def fields(places: "Places", uid: str, tries: int = _TRIES) -> "dict[str, Any]":
+def fields(places: "Places", uid: str, tries: int = _TRIES, limit: "int | None" = None) -> "dict[str, Any]":
     """Return what an attempt's end says of its result: nothing where there is none."""
-    result, complaint = take(places, uid, tries)
+    result, complaint = take(places, uid, tries, limit)
     told: "dict[str, Any]" = {}
     if result:
         told["result"] = result

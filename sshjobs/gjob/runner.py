@@ -8,8 +8,7 @@ import select
 
 from . import cgroup, files, lease, memory, oom, procs, result, room, start, system
 from . import journal as journal_
-from . import pipes as pipes_
-from .job import Job
+from .job import Job, wants_pipes
 from .kill import Killer, go_on, halt
 from .light import dumps, loads, signal
 from .places import NEW, Unusable
@@ -18,8 +17,9 @@ from .sharing import board
 MYPY = False
 if MYPY:
     import socket
-    from typing import Any
+    from typing import Any, Callable
 
+    from .pipes import Pipes
     from .places import Places
 
 #: Seconds between TERM and KILL for what a job left running, and for a job that ran out of time.
@@ -28,8 +28,7 @@ TIMEOUT_GRACE = 5.0
 #: A job that ends within so many seconds is told of by its end alone.
 QUIET_START = 0.02
 #: Seconds between two looks for processes where the kernel does not make orphans ours, and how many must be empty.
-SCAN_INTERVAL = 0.05
-CLEAR_LOOKS = 2
+SCAN_INTERVAL, CLEAR_LOOKS = 0.05, 2
 #: Bytes taken at a time from the agent; for more, memory would be mapped and unmapped with every launch.
 _PIECE = 1 << 16
 #: What is in the way of a record is tried again after so many seconds.
@@ -48,11 +47,8 @@ class Runner:
 
     def __init__(self, sock: "socket.socket", journal: journal_.Journal, places: "Places", starter: start.Starter,
                  hold: "tuple[int, str] | None" = None):
-        self._hold = hold
-        self._sock = sock
-        self._journal = journal
-        self._places = places
-        self._starter = starter
+        self._sock, self._journal, self._hold = sock, journal, hold
+        self._places, self._starter = places, starter
         self._pid = system.getpid()
         me = procs.look(self._pid)
         self._claim = ',"runner":%d,"rstart":%d,"boot":"%s"' % (self._pid, me.start if me else 0, procs.identity())
@@ -70,7 +66,7 @@ class Runner:
         self._input = b""
         self._orders: "list[dict[str, Any]]" = []
         self._connected = True
-        self._pipes: "pipes_.Pipes | None" = None
+        self._pipes: "Pipes | None" = None
         self._wake, wake_in = system.pipe()
         for fd in (self._wake, wake_in):
             system.set_blocking(fd, False)
@@ -91,6 +87,18 @@ class Runner:
                 self._run(job)
                 if job.keep:
                     break
+        self._leave()
+
+    def carry_out(self, launch: "dict[str, Any]") -> None:
+        """Run one job and be done: where no agent is there to give any."""
+        self._run(Job(launch))
+        self._leave()
+
+    def end_soon(self, uid: str, grace: float, why: str) -> None:
+        """Have the job ended, as an agent would; may be called by a signal."""
+        self._orders.append({"t": "cancel", "id": uid, "grace": grace, "why": why})
+
+    def _leave(self) -> None:
         while not self._journal.retry():
             system.sleep(RETRY_INTERVAL)
         self._starter.end()
@@ -135,14 +143,15 @@ class Runner:
                 job.pipes.close()
 
     def _open_outputs(self, job: Job, outputs: "list[int]") -> None:
-        if pipes_.are_wanted(job.launch["spec"]):
-            job.pipes = pipes_.Pipes(self._places, job.uid)
+        if wants_pipes(job.launch["spec"]):
+            from .pipes import Pipes  # few jobs have any
+            job.pipes = Pipes(self._places, job.uid, job.limit)
             outputs += job.pipes.make()
             return
         for number in (1, 2):
             outputs.append(system.open(self._places.stream(job.uid, number), NEW | os.O_APPEND, 0o600))
 
-    def _watch_pipes(self, pipes: "pipes_.Pipes", outputs: "list[int]") -> None:
+    def _watch_pipes(self, pipes: "Pipes", outputs: "list[int]") -> None:
         """Move what comes from now on. The ends to write to are the job's alone."""
         self._pipes = pipes
         while outputs:
@@ -150,36 +159,44 @@ class Runner:
         for fd in pipes.fds:
             self._poll.register(fd, select.POLLIN)
 
-    def _move(self) -> None:
+    def _move(self) -> bool:
         assert self._pipes is not None
         before = self._pipes.fds
         try:
-            self._pipes.move()
+            return self._pipes.move()
         finally:
             for fd in set(before) - set(self._pipes.fds):
                 self._poll.unregister(fd)
 
-    def _empty(self, job: Job, pipes: "pipes_.Pipes") -> None:
-        """Move what still waits. Without room for it that takes until there is some, or until a cancel."""
-        while True:
-            try:
-                self._move()
-                break
-            except OSError:
-                if any(order["t"] == "cancel" and order["id"] == job.uid for order in self._orders):
-                    break
-                self._wait(RETRY_INTERVAL)
+    def _empty(self, job: Job, pipes: "Pipes") -> None:
+        """Move what still waits, and have the last bytes of outputs with a limit in their place."""
+        self._insist(job, self._move)
         for fd in pipes.fds:
             self._poll.unregister(fd)
         self._pipes = None
         pipes.close()
+        self._insist(job, pipes.settle)
+
+    def _insist(self, job: Job, act: "Callable[[], bool]") -> None:
+        """Do something until there is no more of it; without room that takes until there is some, or a cancel."""
+        more = True
+        while more:
+            try:
+                more = act()
+            except OSError:
+                if any(order["t"] == "cancel" and order["id"] == job.uid for order in self._orders):
+                    return
+                self._wait(RETRY_INTERVAL)
 
     def _size(self, job: Job, number: int, outputs: "list[int]") -> int:
+        return int(self._sure(lambda: system.fstat(outputs[number - 1]).st_size if job.pipes is None else
+                              self._places.size(job.uid, number)))
+
+    def _sure(self, look: "Callable[[], Any]") -> "Any":
+        """Return what can be seen, once it can."""
         while True:
             try:
-                if job.pipes is not None:
-                    return self._places.size(job.uid, number)
-                return system.fstat(outputs[number - 1]).st_size
+                return look()
             except OSError:
                 system.sleep(RETRY_INTERVAL)
 
@@ -208,7 +225,7 @@ class Runner:
         claim = '{"k":"claim","id":"%s","token":"%s"%s,"keep":%s,"until":%s%s%s}' % (
             job.uid, job.launch["token"], self._claim, "true" if job.keep else "false",
             "null" if job.deadline is None else "%.3f" % job.deadline,
-            "" if job.lease is None else ',"lease":%.3f' % job.lease, "" if job.pipes is None else ',"pipes":true')
+            "" if job.lease is None else ',"lease":%.3f' % job.lease, "" if job.pipes is None else job.pipes.record)
         if not self._journal.append(claim.encode("ascii")):
             raise start.StartError(room.words(self._journal.trouble, self._places.root), start.NO_ROOM)
         self._starter.hurried = lambda: self._is_to_end(job)
@@ -228,8 +245,7 @@ class Runner:
             job.deadline is not None and system.monotonic() >= job.deadline)
 
     def _note_start(self, job: Job, start: str, tell: bool = False) -> None:
-        line = '{"k":"start","id":"%s","pid":%d,"start":%s,"at":%.6f}' % (
-            job.uid, job.pid, start, job.started_at or 0.0)
+        line = '{"k":"start","id":"%s","pid":%d,"start":%s,"at":%.6f}' % (job.uid, job.pid, start, job.started_at or 0)
         if not self._journal.append(line.encode("ascii")) or tell:  # else it may look as if it had never started
             self._tell(b'{"t":"started","id":"%s","pid":%d,"at":%.6f}' % (
                 job.uid.encode("ascii"), job.pid, job.started_at or 0.0))
@@ -365,9 +381,12 @@ class Runner:
                    "null" if job.signal is None else job.signal,
                    "null" if job.started_at is None else "%.6f" % job.started_at, job.ended_at or system.time(),
                    out, err, "null" if msg is None else dumps([msg])[1:-1], job.cpu, job.rss)
-        left = result.fields(self._places, job.uid) if job.pid else {}
+        left = result.fields(self._places, job.uid, limit=job.limit) if job.pid else {}
+        if job.pid and job.pipes is not None:
+            left.update(self._sure(job.pipes.told))
         text = (body + "," + dumps(left)[1:] if left else body + "}").encode("ascii")
-        self._journal.append(b'{"k":"end",' + text)
+        if self._journal.append(b'{"k":"end",' + text) and job.pipes is not None:
+            job.pipes.forget()
         self._tell(b'{"t":"ended",' + text)
 
     # -- the agent -------------------------------------------------------------------------------------------------

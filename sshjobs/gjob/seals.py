@@ -1,16 +1,13 @@
-"""Seals: how a runner sees at a glance that an input of the run is as it came, however many jobs use it.
+"""Seals: how a runner sees at a glance that an input file was not changed since it came, however many jobs use it.
 
-Each input has a time of last change that its digest gives, long past. Writing to it moves that to now. Then,
-and only then, its content is read and compared; it may have been somebody's ``touch``.
+An input's time of last change is set to a value in the past that is made from its digest. Writing to the file changes
+that time. Only then is the content read and compared: it may have been a mere ``touch``.
 """
 
 import errno
 
 from . import files, system
-
-MYPY = False
-if MYPY:
-    from typing import Any
+from .light import new_sha256
 
 _PIECE = 1 << 20
 
@@ -21,14 +18,14 @@ def seal(sha: str) -> float:
 
 
 def put(fd: int, sha: str) -> None:
-    """Seal an open file that holds what its name says."""
+    """Seal an open file whose content has this digest."""
     system.utime(fd, (system.time(), seal(sha)))
 
 
 def open_whole(path: str, sha: str) -> int:
-    """Open an input for reading that is as it came.
+    """Open an input for reading, if nobody has changed it.
 
-    :raises FileNotFoundError: it is not there, or is another by now; then it is removed, and can be sent again
+    :raises FileNotFoundError: it is not there, or was changed; then it is deleted, and can be sent again
     :raises OSError: it cannot be read
     """
     fd = files.open_regular(path)
@@ -42,7 +39,7 @@ def open_whole(path: str, sha: str) -> int:
 
 
 def _compare(fd: int, path: str, sha: str) -> None:
-    digest, offset = new_digest(), 0
+    digest, offset = new_sha256(), 0
     while True:
         data = system.pread(fd, _PIECE, offset)
         if not data:
@@ -54,12 +51,6 @@ def _compare(fd: int, path: str, sha: str) -> None:
         raise FileNotFoundError(errno.ENOENT, "somebody has changed it on this host")
     try:
         put(fd, sha)
-    except OSError:  # it is compared again, then
+    except OSError:  # without its seal it is compared again the next time
         pass
 
-
-def new_digest() -> "Any":
-    """Return a sha256 that takes large files, by OpenSSL where Python has it."""
-    import hashlib
-
-    return hashlib.sha256()

@@ -3,26 +3,24 @@
 Nothing is written to the host's disk. ``docs/protocol.md``, "Getting there", says what goes over the wire.
 """
 
-import ast
 import importlib.util
 import io
-import zipfile
 import zlib
 
 MYPY = False
 if MYPY:
     from typing import Mapping, Sequence
 
-#: How much of what came before the first word of ours is kept, in bytes: it tells why that word did not come.
+#: So many bytes of what came before our marker are kept: they may tell why the marker did not come.
 NOISE_KEPT = 1 << 16
-#: An exit status and what comes behind it.
+#: An exit status with the NUL behind it has at most so many bytes.
 _LONGEST_END = 4
-#: What the front is given beside the hello where it is not to wait for a first word.
+#: An argument for the front: do not wait for the manager's first frame.
 HURRY = "hurry"
 _PACKAGE = __name__.rpartition(".")[0]
-#: The packages below this one.
+#: The subpackages of this package.
 ROOMS = ("agent", "sharing", "verbs")
-#: Where a host starts that carries out one verb, and where the command starts.
+#: The entry modules: for one verb on a host, and for the command.
 FAR_MODULE, COMMAND_MODULE = "verbs.far", "verbs.main"
 
 # Runs on every Python that knows -I (3.4), so that an older one than ours can still say so by itself.
@@ -59,7 +57,7 @@ class Memory:
         if compiled:
             import marshal
             self.load = marshal.loads
-            self.codes = marshal.loads(zlib.decompress(compiled))
+            self.codes = marshal.loads(compiled)
 
     def find_spec(self, name, path=None, target=None):
         if not name.startswith("sshjobs") or (name not in self.codes and name not in self.get_sources()):
@@ -77,7 +75,7 @@ class Memory:
     def exec_module(self, module):
         name = module.__name__
         if name in self.codes:
-            code = self.load(self.codes[name])
+            code = self.load(self.unpack(self.codes[name]))
         else:
             code = compile(self.get_source(name), self.origin(name), "exec", dont_inherit=True)
         exec(code, module.__dict__)
@@ -108,21 +106,24 @@ def bootstrap_code() -> str:
     return "import sys;exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
 
 
-def pack(modules: "Mapping[str, str]") -> bytes:
-    """Return modules in the form in which the first stage takes them."""
+def pack(modules: "Mapping[str, str]", level: int = 6) -> bytes:
+    """Return modules in the form in which the first stage takes them.
+
+    :param level: how hard they are compressed, from 1 to 9
+    """
     text = "\0".join(part for name in sorted(modules) for part in (name, modules[name]))
-    return zlib.compress(text.encode("utf-8"), 6)
+    return zlib.compress(text.encode("utf-8"), level)
 
 
 def first_stage(nonce: str, entry: str, packed: bytes, given: "Sequence[str]" = (), python: str = "",
                 compiled: bytes = b"") -> bytes:
-    """Return everything that is written to the far Python's input before it is ours.
+    """Return everything that is written to the far Python's standard input before the first frame.
 
-    :param nonce: 32 hex digits; what the far side says first carries them
+    :param nonce: 32 hex digits, which the far side repeats in its marker
     :param entry: the module whose ``main(nonce, *given)`` is then called
     :param packed: modules, from :func:`pack`
-    :param python: names a Python that takes ``compiled`` instead, as the first stage's ``this_python`` does
-    :param compiled: the same modules for it; may lack some
+    :param python: for which Python ``compiled`` is, as the first stage's ``this_python`` names it
+    :param compiled: compiled code of the same modules, or of some of them
     """
     known = (nonce, entry, tuple(given), (len(packed), len(compiled)), python)
     stage = ("NONCE, ENTRY, GIVEN, SIZES, PYTHON = %a\n%s" % (known, _STAGE)).encode("ascii")
@@ -154,6 +155,8 @@ def _room_of(name: str) -> "list[str]":
 
 def _imports(text: str, room: "list[str]") -> "set[str]":
     """Return the modules and packages of this package that one of them imports, and the package that it lies in."""
+    import ast  # slow to load, as zipfile below, and of use for verbs and gjob in one file only
+
     found = set(room)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -165,34 +168,35 @@ def _imports(text: str, room: "list[str]") -> "set[str]":
 
 def one_file(version: str) -> bytes:
     """Return ``gjob`` as one program but for the ``#!`` line: a zip of its modules that Python runs as it is."""
+    import zipfile
+
     modules = sources(COMMAND_MODULE, FAR_MODULE)
     modules["sshjobs"] = '__version__ = "%s"\n' % version
     packages = ["sshjobs", _PACKAGE] + [_PACKAGE + "." + room for room in ROOMS]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(_entry("__main__.py"), _MAIN)
+        def add(name: str, text: str) -> None:
+            # A fixed time: the same version gives the same bytes everywhere.
+            info = zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, text)
+
+        add("__main__.py", _MAIN)
         for name in sorted(modules):
             suffix = "/__init__.py" if name in packages else ".py"
-            archive.writestr(_entry(name.replace(".", "/") + suffix), modules[name])
+            add(name.replace(".", "/") + suffix, modules[name])
     return buffer.getvalue()
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
-    # A fixed time: the same version gives the same bytes everywhere.
-    info = zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0))
-    info.compress_type = zipfile.ZIP_DEFLATED
-    return info
-
-
 class Garbled(ValueError):
-    """The far side ended what it said with something else than an exit status."""
+    """The far side sent something else than an exit status at its end."""
 
 
 class Answer:
-    """Takes apart what one stream of a verb brings: noise, the marker, what is for the user, the end. No I/O.
+    """Parses one output stream of a verb: noise, the marker, what is for the user, the end. No I/O.
 
-    :ivar ready: the far side has spoken
-    :ivar noise: the end of what came before that
+    :ivar ready: the marker has come
+    :ivar noise: the last bytes of what came before the marker
     :ivar status: the verb's exit status, once it is known
     """
 
@@ -205,9 +209,10 @@ class Answer:
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take what came and return what of it is the user's. What could be the beginning of the end is held back.
+        """Take what came and return the part of it for the user. Bytes that may be the beginning of the end are kept
+        until the rest comes.
 
-        :raises Garbled: what ends it is no exit status; the answer is of no further use
+        :raises Garbled: the end has no exit status; the answer is of no further use
         """
         if self.status is not None:
             return b""

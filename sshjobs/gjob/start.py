@@ -1,4 +1,4 @@
-"""Starting a job: its directory filled, its environment, its program; what is in the way said in words."""
+"""Starting a job: its input files, its environment, its program; and in words why it cannot be started."""
 
 import errno
 import os
@@ -19,13 +19,12 @@ if MYPY:
 _DEFAULT_PATH = os.fsencode(os.defpath)
 
 
-#: Whose fault it is that a job was not started: its host's, which has no room for it now; its own, so that it cannot be
-#: started as it is; its host's in another way.
+#: Why a job was not started: its host has no room now; the job itself is wrong; something else is wrong with the host.
 NO_ROOM, CANNOT_START, START_FAILED = "no_room", "cannot_start", "start_failed"
 
 
 class StartError(Exception):
-    """No process came to be. The message says why.
+    """No process was started. The message says why.
 
     :ivar kind: the ``why`` of the attempt's end: one of the three above
     :ivar missing: there is no such program
@@ -39,7 +38,6 @@ class StartError(Exception):
 class Starter:
     """Starts jobs in one slot.
 
-    :param places: where things are
     :param environ: the login's environment, as bytes
     :param run: name of the run
     :param host: the host's name, as the manager knows it
@@ -52,12 +50,12 @@ class Starter:
         self._environ.update({b"SSHJOBS_RUN": to_bytes(run), b"SSHJOBS_HOST": to_bytes(host),
                               b"SSHJOBS_SLOT": b"%d" % slot})
         self._null = system.open(os.devnull, os.O_RDWR)
-        #: Whether what is forked twice becomes our child, so that calls may be forked from a fork server; and that one.
+        #: Whether orphans become our children, which a fork server needs; the fork server, once there is one.
         self.forks_calls = False
         self._server: "ForkServer | None" = None
-        #: What the process of the next job does before all else, as in :attr:`Start.before`.
+        #: What the process of the next job does first, as in :attr:`Start.before`.
         self.first: "list[tuple[str, Any]]" = []
-        #: Tells whether what takes long is not to be waited for any longer.
+        #: True when the start is not worth waiting for any longer: the job was cancelled, or its time is over.
         self.hurried: "Callable[[], bool]" = lambda: False
         #: Where programs were found, by name and PATH.
         self._found: "dict[tuple[bytes, bytes], bytes]" = {}
@@ -109,26 +107,26 @@ class Starter:
         return self._server is not None and self._server.alone()
 
     def reaped(self, pid: int) -> None:
-        """Note that a child that was no main process has ended."""
+        """Note that a child other than a main process has ended."""
         if self._server is not None:
             self._server.reaped(pid)
 
     def end(self) -> None:
-        """No more is started here."""
+        """End the fork server: no more jobs are started here."""
         if self._server is not None:
             self._server.end()
 
-    def _spawn(self, start: Start, cwd: bytes, files: "tuple[int, int, int]") -> int:
+    def _spawn(self, start: Start, cwd: bytes, stdio: "tuple[int, int, int]") -> int:
         argv, env = start.argv, start.env
         try:
-            # Relative to it the program is looked for as well; the child inherits it.
+            # The child inherits it, and a relative path of the program counts from there.
             system.chdir(cwd)
         except OSError as error:
             if room.passes(error):
                 raise StartError(room.words(error, self._places.root), NO_ROOM)
             raise StartError("cannot work in %s: %s" % (os.fsdecode(cwd), error.strerror), CANNOT_START)
         try:
-            return system.spawn(self._program(argv[0], env), argv, env, files, start.before)
+            return system.spawn(self._program(argv[0], env), argv, env, stdio, start.before)
         except ValueError as error:
             raise StartError(str(error), CANNOT_START)
         except OSError as error:
@@ -141,8 +139,11 @@ class Starter:
         finally:
             _leave()
 
-    def _call(self, wanted: str, home: str, start: Start, cwd: bytes, files: "tuple[int, int, int]") -> int:
-        """Have a call forked from the fork server, or start it as any program where that cannot be."""
+    def _call(self, wanted: str, home: str, start: Start, cwd: bytes, stdio: "tuple[int, int, int]") -> int:
+        """Have the fork server fork a call; where that fails, start it like any program.
+
+        :param wanted: the Python version that the call needs
+        """
         from . import calls  # only where there are calls
 
         if wanted != calls.python() or not sys.executable:
@@ -152,15 +153,15 @@ class Starter:
         if self.forks_calls:
             if self._server is None:
                 self._server = calls.ForkServer(self._null, lambda: self.hurried())
-            pid = self._server.start(start, cwd, files)
+            pid = self._server.start(start, cwd, stdio)
             if pid:
                 return pid
         start.argv.insert(0, os.fsencode(sys.executable))
-        return self._spawn(start, cwd, files)
+        return self._spawn(start, cwd, stdio)
 
     def _program(self, program: bytes, env: "dict[bytes, bytes]") -> bytes:
-        """Return the path of a program. It is looked for before, not by trying: a process that cannot load its program
-        looks like a job for a moment."""
+        """Return the path of a program. It is looked up before the fork: a process that fails to load its program looks
+        like a running job for a moment."""
         if b"/" in program:
             return program
         path = env.get(b"PATH", _DEFAULT_PATH)
@@ -186,7 +187,7 @@ class Starter:
     def _argv(self, uid: str, spec: "dict[str, Any]", env: "dict[bytes, bytes]") -> "list[bytes]":
         if "argv" in spec:
             return [to_bytes(word) for word in spec["argv"]]
-        # What it is wrapped in may have a bash of its own.
+        # A wrapper, such as a container, may have a bash of its own.
         bash = b"bash" if "wrap" in spec else _find(b"bash", env)
         if bash is None:
             raise StartError("no such program: bash (a script needs it); PATH is %s"
@@ -237,8 +238,8 @@ class Starter:
             raise self._not_placed("its standard input is not here", error, sha)
 
     def _not_placed(self, what: str, error: OSError, sha: "str | None" = None) -> StartError:
-        """Return what is in the way of a file of ours. An input that is not here was not kept (a full disk), or was
-        deleted since: it can be sent again."""
+        """Return the error of a file that could not be placed. Where the input itself is missing (the disk was full, or
+        somebody deleted it), the kind is NO_ROOM: it is sent again, and the job started again."""
         if room.passes(error):
             return StartError(room.words(error, self._places.root), NO_ROOM)
         gone = sha is not None and not files.exists(self._places.blob(sha))
@@ -259,11 +260,11 @@ class Starter:
         except wire.WireError as error:
             raise StartError("the list of its input files cannot be read: %s" % error)
 
-    def _place_files(self, files: "list[list[Any]]", home: str) -> None:
-        """Copy input files in. Links come after all files, which must not get into what they lead to, and modes of
-        directories last: files must get into read-only ones."""
+    def _place_files(self, inputs: "list[list[Any]]", home: str) -> None:
+        """Place the input files. Links come after all files, so that no file is written through a link; modes of
+        directories come last, so that files can be placed in read-only ones."""
         directories, made = [], {os.fsencode(home)}
-        for path, sha, mode in sorted(files, key=_is_link):
+        for path, sha, mode in sorted(inputs, key=_is_link):
             target = os.path.join(os.fsencode(home), to_bytes(path))
             directory = target if sha is None else os.path.dirname(target)
             try:
@@ -286,11 +287,11 @@ class Starter:
                 system.chmod(target, mode)
             except OSError as error:
                 raise self._not_placed("the directory %s cannot be placed" % os.fsdecode(target), error)
-        if any(path.partition("/")[0] == result.NAME for path, _, _ in files):
+        if any(path.partition("/")[0] == result.NAME for path, _, _ in inputs):
             self._mark_result(home)
 
     def _mark_result(self, home: str) -> None:
-        """Mark what is placed where a job leaves its result: it is none, unless the job writes to it."""
+        """Mark an input file that has the name of the result: it counts as a result only if the job writes to it."""
         target = result.path(home)
         try:
             if files.kind(target, follow=False) == files.LINK:
@@ -306,7 +307,7 @@ def _is_link(item: "list[Any]") -> bool:
 
 
 def _leave() -> None:
-    """Go where we are in nobody's way. A job's directory is no hindrance either, and a process may have come to be."""
+    """Leave the job's directory, so that it can be deleted. No error: the job may run already."""
     try:
         system.chdir("/")
     except OSError:
@@ -327,7 +328,7 @@ def _copy(source: str, sha: str, target: bytes, mode: int) -> None:
 
 
 def _link(source: str, sha: str, target: bytes) -> None:
-    """Place an input under a second name, which takes no room; a copy that refuses writing where that cannot be."""
+    """Place an input as a hard link, which takes no room; where that is impossible, as a read-only copy."""
     files.close_quietly(seals.open_whole(source, sha))
     try:
         system.link(source, target, follow_symlinks=False)

@@ -1,8 +1,7 @@
 """The door to the operating system: all that the far side does to files, processes, sockets and clocks.
 
-Every other module calls these names as ``system.NAME``, each time anew, and decides on data. So a simulation, or a test
-in which one call fails, replaces names of this module and nothing else. ``CALLS`` lists them; what else stands here
-is made of those.
+Every other module calls these names as ``system.NAME`` and never keeps them. So a simulation, or a test in which one
+call fails, replaces names of this module and nothing else. ``CALLS`` lists them; the other functions use those.
 
 | files | |
 |---|---|
@@ -14,7 +13,7 @@ is made of those.
 | stat fstat access listdir statvfs getxattr | as in ``os``, by path, below an open directory, or of a descriptor |
 | entries | the first names in a directory, however many there are |
 | mkdir mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir | as in ``os`` |
-| lock unlock | takes the lock of a file, without waiting; gives it back for all who have the file open by us |
+| lock unlock | takes the lock of a file, without waiting; releases it for all processes that share the open file |
 
 | processes | |
 |---|---|
@@ -28,6 +27,7 @@ is made of those.
 | adopt_orphans | orphaned descendants become our children |
 | open_limit set_open_limit | how many files may be open |
 | heed_children, signals_as_usual | a byte into a pipe for each SIGCHLD; signals as a login has them |
+| collect_garbage | whether Python looks for objects that only name each other |
 
 | streams and clocks | |
 |---|---|
@@ -41,6 +41,7 @@ Whatever fails raises OSError, or MemoryError, which is ENOMEM before the kernel
 import errno
 import fcntl
 import os
+import posix
 import select
 import sys
 import time as time_
@@ -57,8 +58,8 @@ CALLS = tuple(
     " getxattr mkdir mkfifo rmdir unlink rename link symlink readlink chmod fchmod utime chdir lock unlock entries"
     " getpid getppid getuid environ hostname cores fork exit setsid umask kill kill_exactly waitid wait4 spawn ask pids"
     " stat_of environ_of children_of owner_of adopt_orphans open_limit set_open_limit heed_children signals_as_usual"
-    " pipe socketpair listen connect accept poll epoll widen set_blocking set_inheritable dup2 monotonic time"
-    " localtime boottime sleep".split())
+    " collect_garbage pipe socketpair listen connect accept poll epoll widen set_blocking set_inheritable dup2"
+    " monotonic time localtime boottime sleep".split())
 
 open = os.open
 close, read, pread, readv, write, writev, pwrite = (
@@ -96,8 +97,8 @@ _splice: "Any" = getattr(os, "splice", None)
 
 def splice(reading: int, writing: int, most: int) -> int:
     """Move what waits in a pipe to a file, at its own offset; return how many bytes that were, 0 at the pipe's end.
-    What cannot be written stays in the pipe. So it does when this process is killed; where Python has no splice, what
-    is just in our hands then is lost.
+    What cannot be written stays in the pipe, even if this process is killed. Only where Python has no splice, bytes
+    that were read and not yet written are lost then.
 
     :raises BlockingIOError: nothing waits
     """
@@ -118,12 +119,12 @@ def splice(reading: int, writing: int, most: int) -> int:
 
 
 def seek_end(fd: int) -> None:
-    """Have what is written next come behind all that is in an open file."""
+    """Move to the end of an open file, so that the next write appends."""
     os.lseek(fd, 0, os.SEEK_END)
 
 
 def seek_data(fd: int, offset: int) -> int:
-    """Return where the next bytes are in an open file that somebody wrote; its end where no more were, and the offset
+    """Return where the next data is in an open file with holes: the end of the file if there is none, the offset
     itself where the file system does not tell."""
     try:
         return os.lseek(fd, offset, os.SEEK_DATA)
@@ -140,7 +141,7 @@ def lock(fd: int) -> None:
 
 
 def unlock(fd: int) -> None:
-    """Give the lock of an open file back, also for those who have it open because we were forked, or forked them."""
+    """Release the lock of an open file, also for parents and children that share the open file."""
     fcntl.flock(fd, fcntl.LOCK_UN)
 
 
@@ -168,7 +169,7 @@ _SUBREAPER = 36
 
 def environ() -> "dict[bytes, bytes]":
     """Return the environment of this process."""
-    return dict(os.environb)
+    return dict(posix.environ)  # what os.environb shows, which takes each name and value apart
 
 
 def hostname() -> str:
@@ -191,8 +192,8 @@ def exit(status: int) -> "NoReturn":
 
 
 def fork(child: "Callable[[], int]") -> int:
-    """Run a function in a child process and return its pid here. The child ends with what the function returns, or
-    with 1: it never comes back to where it was forked, whatever fails in it, its own last words included.
+    """Run a function in a child process and return its pid here. The child exits with what the function returns, or
+    with 1. It never returns from here, whatever fails in it.
 
     :raises OSError: no process can be made
     """
@@ -203,7 +204,7 @@ def fork(child: "Callable[[], int]") -> int:
     try:
         try:
             status = child()
-        except BaseException:  # noqa: BLE001  (nothing may leave)
+        except BaseException:  # noqa: BLE001  (no exception may leave the child)
             note_failure()
     except BaseException:  # noqa: BLE001, S110  (a signal's exception, while the log was written: it ends with 1 anyway)
         pass
@@ -212,7 +213,7 @@ def fork(child: "Callable[[], int]") -> int:
 
 
 def note_failure() -> None:
-    """Write the exception that is being handled into the log, which is standard error; where that cannot be, go on."""
+    """Write the exception that is being handled into the log (standard error). Never raises."""
     try:
         import traceback
 
@@ -254,7 +255,7 @@ def _popen(program: bytes, argv: "list[bytes]", env: "dict[bytes, bytes]", files
                                    preexec_fn=(lambda: _prepare(before)) if before else None)
     except subprocess.SubprocessError as error:
         raise ValueError(str(error))
-    # We wait for it ourselves; Popen is to leave the pid alone, which may be another's by then.
+    # We wait for it ourselves. Popen must not: by then the pid may be another process's.
     process.returncode = 0
     return process.pid
 
@@ -268,8 +269,8 @@ def _prepare(before: "list[tuple[str, Any]]") -> None:
 
 
 def ask(argv: "list[str]", patience: float) -> bytes:
-    """Return what a program prints, or a beginning of that where it has no end; nothing where it cannot be run or takes
-    longer than so many seconds. Neither what it has started itself nor a driver that it hangs in is waited for."""
+    """Return what a program prints, cut at 1 MiB; nothing where it cannot be run or takes longer than ``patience``
+    seconds. Never waits longer, even if the program hangs in a driver or has started others."""
     import subprocess
 
     said, piece, deadline, poller = b"", b" ", monotonic() + patience, select.poll()
@@ -293,7 +294,7 @@ def ask(argv: "list[str]", patience: float) -> bytes:
 def kill_exactly(pid: int, number: int, same: "Callable[[], bool]") -> None:
     """Send a signal to a process unless it is another by now.
 
-    :param same: whether the pid is still that of who is meant
+    :param same: whether the pid is still that of the process that is meant
     :raises OSError: it is gone, or not ours to signal
     """
     pidfd_open = getattr(os, "pidfd_open", None)
@@ -322,7 +323,7 @@ def pids() -> "list[int]":
 
 def stat_of(pid: int) -> bytes:
     """Return a process's /proc/PID/stat."""
-    return _proc("/proc/%d/stat" % pid)
+    return _proc("/proc/%d/stat" % pid, one_line=True)
 
 
 def environ_of(pid: int) -> bytes:
@@ -331,7 +332,7 @@ def environ_of(pid: int) -> bytes:
 
 
 def children_of(pid: int) -> "list[int]":
-    """Return the children of a process with one thread, those not waited for included.
+    """Return the children of a process with one thread, including those not waited for.
 
     :raises FileNotFoundError: this kernel does not tell
     """
@@ -339,15 +340,15 @@ def children_of(pid: int) -> "list[int]":
 
 
 def owner_of(pid: int) -> int:
-    """Return the user whose a process is, by uid; root's are those that nobody may look into."""
+    """Return the uid of a process's user; root's for processes that nobody may look into."""
     return os.stat("/proc/%d" % pid).st_uid
 
 
-def _proc(path: str) -> bytes:
+def _proc(path: str, one_line: bool = False) -> bytes:
     fd = os.open(path, os.O_RDONLY)
     try:
         data = piece = os.read(fd, 1 << 16)
-        while piece:
+        while piece and not one_line:  # which comes whole
             piece = os.read(fd, 1 << 16)
             data += piece
         return data
@@ -358,10 +359,7 @@ def _proc(path: str) -> bytes:
 def adopt_orphans() -> bool:
     """Have orphaned descendants become children of this process; False where that cannot be had."""
     try:
-        import ctypes
-
-        prctl = ctypes.CDLL(None, use_errno=True).prctl
-        return bool(prctl(_SUBREAPER, 1, 0, 0, 0) == 0)
+        return light.c_function("prctl")(_SUBREAPER, 1, 0, 0, 0) == 0
     except (ImportError, OSError, AttributeError, MemoryError):  # Python without ctypes, or libffi without memory
         return False
 
@@ -372,7 +370,7 @@ def open_limit() -> int:
 
 
 def set_open_limit(soft: "int | None") -> None:
-    """Have as many files open as ``soft``, ``None`` for as many as we may. Where that cannot be, all stays as it is."""
+    """Set the limit of open files, ``None`` for the highest that is allowed. Where that fails, nothing changes."""
     try:
         import resource
 
@@ -383,21 +381,21 @@ def set_open_limit(soft: "int | None") -> None:
 
 
 def heed_children(wake: int) -> None:
-    """Have a byte written into a pipe whenever a child may have ended; -1 for no longer."""
+    """Have a byte written into a pipe whenever a child may have ended; -1 ends that."""
     signal.set_wakeup_fd(wake)
     if wake >= 0:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
 
 def signals_as_usual() -> None:
-    """Have signals do what they do to a process that has said nothing about them."""
+    """Give all signals their default effect, and block none."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
-accept = light.accept
+accept, collect_garbage = light.accept, light.collect_garbage
 pipe, set_blocking, set_inheritable, dup2, poll, epoll = (
     os.pipe, os.set_blocking, os.set_inheritable, os.dup2, select.poll, select.epoll)
 
@@ -407,7 +405,7 @@ _BACKLOG = 16
 
 
 def widen(fd: int) -> bool:
-    """Let more wait in a pipe; False where it is none, or the user's pipes have all that they may have."""
+    """Give a pipe a larger buffer; False where it is no pipe, or the user's limit for pipes is reached."""
     try:
         fcntl.fcntl(fd, _SET_SIZE, _WIDE)
     except OSError:
@@ -421,7 +419,7 @@ def socketpair() -> "tuple[socket.socket, socket.socket]":
 
 
 def listen(path: str) -> "socket.socket":
-    """Return a socket of packets that others find under a path."""
+    """Return a listening unix socket of packets at a path."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         sock.bind(path)

@@ -1,7 +1,7 @@
-"""Directory trees that a job may have made, of any depth and width: counted and deleted with two open directories.
+"""Counts and deletes directory trees that a job may have made, of any depth and width, with two open directories.
 
-Names are looked up in open directories only, so no link leads out. The way back up is ``..``, and is taken only if it
-leads to where we came from.
+Names are looked up in open directories only, so no link leads out of the tree. The way back up is ``..``, which must
+lead to the directory that we came from.
 """
 
 import os
@@ -14,12 +14,12 @@ if MYPY:
     from typing import Callable, Iterator
 
 _ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-#: A walk says after so many things that it is still at it.
+#: A removal yields after so many steps.
 _OFTEN = 256
 
 
 class _Level:
-    """A directory on the way down: who it is, what in it is still to do, and its own name above."""
+    """A directory on the way down: its identity, the names in it that are still to do, and its own name."""
 
     __slots__ = ("identity", "name", "todo")
 
@@ -39,8 +39,8 @@ def remove_tree(path: str) -> int:
 
 
 def removing(path: str) -> "Iterator[int]":
-    """Do what :func:`remove_tree` does, a piece at a time; yield how many things could not be deleted so far, at the
-    end once more."""
+    """Do what :func:`remove_tree` does, a piece at a time. Yield after each, and at the end, how many things could not
+    be deleted so far."""
     left = 0
     try:
         for left in _Removal(path).steps():
@@ -51,7 +51,7 @@ def removing(path: str) -> "Iterator[int]":
 
 
 class _Removal:
-    """One way down and up again."""
+    """The removal of one tree."""
 
     def __init__(self, path: str):
         self._path = path
@@ -135,11 +135,11 @@ class _Removal:
 
 
 def _enter(name: str, parent: int) -> int:
-    """Open a directory below an open one, and see that we may change it."""
+    """Open a directory below an open one, and make it writable for us."""
     try:
         fd = system.open(name, _ENTER, dir_fd=parent)
     except PermissionError:
-        # Not a link: what is no directory any more fails in the open below.
+        # A directory that was replaced by a link meanwhile makes the next open fail.
         system.chmod(name, 0o700, dir_fd=parent)
         fd = system.open(name, _ENTER, dir_fd=parent)
     try:

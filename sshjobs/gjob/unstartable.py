@@ -1,4 +1,4 @@
-"""Why a program cannot be started, in words: what it is, and what to do. Looked at only when it could not."""
+"""Why a program could not be started, in words, with what to do. Imported only after a failure."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ if MYPY:
 
 _HEAD = 4096
 _SHOWN = 300
-#: What bash knows and no file is called, or only for show.
+#: Words that bash itself carries out: programs of these names do not exist, or are of no use.
 _SHELL_WORDS = frozenset((b". : [[ alias bg bind break builtin caller case cd command compgen complete continue "
                           b"declare dirs disown do done elif else esac eval exec exit export fc fg fi for function "
                           b"getopts hash history if jobs let local logout mapfile popd pushd read readarray readonly "
@@ -106,7 +106,7 @@ def _not_allowed(name: bytes, shown: str) -> str:
 
 
 def _no_interpreter(name: bytes, shown: str) -> str:
-    """Say why a file that is there is not found: what is to run it is missing."""
+    """Say why a file that exists cannot be run: its interpreter or loader is missing."""
     first = _first_line(name)
     if first[:2] != b"#!":
         return "%s cannot be executed: the loader that it asks for is not on this host" % shown

@@ -1,13 +1,13 @@
-"""What a value from the link may be, type by type, whatever frame or key it belongs to."""
+"""Checks for values from the link, by type. They are used for frames and for the keys of jobs."""
 
 MYPY = False
 if MYPY:
     from typing import Any
 
 MAX_PATH = 4096
-#: The mode of what is a link.
+#: In a list of files, the mode of a symbolic link.
 LINK = -1
-#: The mode of a file that is placed by link and not by copy, and that nobody may write to.
+#: The mode of a read-only file that is placed as a hard link and not copied.
 FIXED = -2
 
 _DIGITS = "0123456789"

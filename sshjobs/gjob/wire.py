@@ -34,7 +34,7 @@ VERSION = 1
 
 
 class WireError(ValueError):
-    """What was received is not a frame that may come here and now. The message says why."""
+    """What was received is no frame, or one that is not allowed now. The message says why."""
 
 
 def encode(frame: "dict[str, Any]", body: bytes = b"") -> bytes:
@@ -76,18 +76,18 @@ class Decoder:
 
     def __init__(self) -> None:
         self._rest = b""
-        #: The frame whose body is not complete, with its line and the size of its body; and what of that has come.
+        #: The frame whose body is not complete: (frame, line, size of its body). How much of the body has come.
         self._head: "tuple[dict[str, Any], bytes, int] | None" = None
         self._body = bytearray()
         self._have = 0
 
     def space(self) -> "memoryview | None":
-        """Return room for the rest of a body, to be read into and told of by :meth:`filled`; ``None``: there is none
-        that has begun."""
+        """Return the buffer for the rest of an unfinished body, ``None`` where there is none. After reading into it,
+        call :meth:`filled`."""
         return None if self._head is None else memoryview(self._body)[self._have:self._head[2]]
 
     def filled(self, size: int) -> "Iterator[tuple[dict[str, Any], bytes, Body]]":
-        """Note that so much was read into the space, and yield the frame that it completes."""
+        """Note that so many bytes were read into the space; yield the frame if it is complete now."""
         self._have += size
         if self._head is not None and self._have == self._head[2]:
             frame, line, size = self._head
@@ -129,7 +129,7 @@ class Decoder:
 
     def _begin(self, frame: "dict[str, Any]", line: bytes, size: int, data: bytes) -> None:
         if not self._body:
-            # Made once: what is as large as that is dear to make.
+            # Made once and kept: a buffer of that size is expensive to make.
             self._body = bytearray(MAX_BODY)
         self._head, self._have = (frame, line, size), len(data)
         self._body[:len(data)] = data
@@ -175,9 +175,9 @@ def _is_body_size(value: "Any") -> bool:
 
 
 def parse_listing(text: bytes) -> "list[list[Any]]":
-    """Return what a file with the ``files`` of a launch says, where they are too many for the launch itself.
+    """Return the list in a file with the ``files`` of a launch, which is used where they are too many for the frame.
 
-    :raises WireError: it is none
+    :raises WireError: it is no such list
     """
     files: "Any" = parse(text).get("files")
     if not is_files(files):
@@ -244,6 +244,20 @@ def _is_left(value: "Any") -> bool:
     return value is None or is_seconds(value)
 
 
+def _is_words(value: "Any") -> bool:
+    return type(value) is list and 0 < len(value) <= 100 and all(
+        is_text(word) and len(word) <= 10000 and "\0" not in word for word in value)
+
+
+def _is_batch(value: "Any") -> bool:
+    """What a scheduler is told, and how: see ``agent/scheduler.py``."""
+    return type(value) is dict and sorted(value) == ["ask", "end", "kind", "limit", "python", "size", "submit"] and (
+        value["kind"] in ("slurm", "own") and all(_is_words(value[verb]) for verb in ("submit", "ask", "end"))
+        and type(value["size"]) is int and 0 < value["size"] <= 100000
+        and (value["limit"] is None or is_seconds(value["limit"]))
+        and (value["python"] is None or (is_text(value["python"]) and 0 < len(value["python"]) <= 1000)))
+
+
 _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
     "hello": {"v": is_int, "run": _is_run, "name": _is_name, "host": _is_name, "epoch": is_count,
               "slots": _is_slots, "root": _is_root},
@@ -269,6 +283,7 @@ _KEYS: "dict[str, dict[str, Callable[[Any], bool]]]" = {
 }
 #: Keys that may be missing.
 _MORE: "dict[str, dict[str, Callable[[Any], bool]]]" = {
+    "hello": {"batch": _is_batch},
     "fence": {"token": _is_token}, "pull": {"keep": is_bool}, "release": {"keep": _is_ids}}
 
 

@@ -1,13 +1,12 @@
 """The values that a command is run for: from the command line (``:::``), from files (``::::``), from standard input.
 
-Several sources are multiplied, the last one changing fastest; ``:::+`` and ``::::+`` pair a source with the one
-before it, value by value. A single file is read while jobs are made; nothing is multiplied before it is counted.
+Several sources are combined, the last one changing fastest; ``:::+`` and ``::::+`` pair a source with the one before
+it, value by value. A single file is read while jobs are made; with several sources the jobs are counted first.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import itertools
 import logging
 import math
@@ -15,8 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from sshjobs.errors import UsageError, printable
 
@@ -24,19 +22,18 @@ _LOG = logging.getLogger(__name__)
 
 #: How many jobs one command may make.
 MAX_JOBS = 10_000_000
-#: The most bytes of one value: a job with a larger one could not be sent to a host.
+#: The most bytes of a value: a job with a larger one could not be sent to a host.
 MAX_VALUE = 900_000
-#: What stands before values, and before files of values; with ``+``: each belongs to one of the source before.
+#: The markers of a source with values and of one with files; with ``+`` it is paired with the source before.
 VALUES, FILES = ":::", "::::"
 SEPARATORS = (VALUES, f"{VALUES}+", FILES, f"{FILES}+")
 _CHUNK = 1 << 16
 
 
-@dataclass
-class Source:
+class Source(NamedTuple):
     """Where values come from.
 
-    :ivar values: the values themselves; ``None`` where they stand in ``file``
+    :ivar values: the values themselves; ``None`` if they are in ``file``
     :ivar file: path of a file of values, ``-`` for standard input
     :ivar linked: paired with the source before it
     """
@@ -47,7 +44,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """Its name for messages."""
         return "standard input" if self.file == "-" else self.file or VALUES
 
 
@@ -55,7 +52,7 @@ def split_words(words: Sequence[str], before: Sequence[Source] = ()) -> tuple[li
     """Return the command and the sources that the words of a command line mean.
 
     :param before: sources that come before theirs
-    :raises UsageError: a source is paired with nothing, or no file is named
+    :raises UsageError: a source has no source before it to be paired with, or no file is named
     """
     at = next((n for n, word in enumerate(words) if word in SEPARATORS), len(words))
     command, sources = list(words[:at]), list(before)
@@ -82,7 +79,7 @@ class Arguments:
     :param nul: values in files end with a NUL byte, not with the line
     :param columns: splits each value into several; a regular expression, or with ``quoted`` one character
     :param quoted: each value is a row of CSV, in which ``"`` may keep a separator or a line end within a column
-    :param header: the first row of each source names its columns, and is no job's
+    :param header: the first row of each source has the names of its columns
     :param hosts: how often each job is run, for the limit
     :ivar count: how many rows there are; ``None`` while nobody knows
     :ivar names: of the columns, where the first row says them
@@ -117,9 +114,9 @@ class Arguments:
         return ", ".join(source.name for source in self._sources)
 
     def rows(self) -> Iterator[tuple[str, ...]]:
-        """Yield the values of each job in order. What comes from a stream can be had once.
+        """Yield the values of each job in order. Values from a stream can be read only once.
 
-        :raises UsageError: as at the beginning, where that could not be known yet
+        :raises UsageError: a mistake that could not be found in the constructor
         """
         if self.count is not None:
             for parts in itertools.product(*self._groups):
@@ -130,7 +127,7 @@ class Arguments:
             yield row
 
     def _rows_of(self, source: Source) -> Iterator[tuple[str, ...]]:
-        """Return the rows of one source, behind that which names its columns."""
+        """Return the rows of one source, without its header."""
         values = iter(source.values) if source.values is not None else self._read(source)
         rows = self._splitter(values, source.name) if self._splitter else ((value,) for value in values)
         if self._header:
@@ -179,11 +176,12 @@ class Arguments:
                 yield value.decode("utf-8", "surrogateescape")
 
     def _pieces(self, file: BinaryIO, source: Source) -> Iterator[bytes]:
-        """Yield what stands between separators (the last one may be missing), or the beginning of what is too long."""
+        """Yield the pieces between separators (the last separator may be missing); of a piece that is too long, only
+        its beginning."""
         rest = b""
         while len(rest) <= MAX_VALUE:
             try:
-                # What is there already: a pipe may stay open for long.
+                # Read what is there already: a pipe may stay open for long.
                 chunk = os.read(file.fileno(), _CHUNK)
             except OSError as error:
                 raise UsageError("the file of values cannot be read", where=source.name, why=error.strerror) from None
@@ -199,7 +197,7 @@ Splitter = Callable[[Iterable[str], str], Iterator[tuple[str, ...]]]
 
 
 def _splitter(columns: str | None, quoted: bool) -> Splitter | None:
-    """Return what makes rows of values; ``None`` where each value is a row of its own."""
+    """Return a function that makes rows of values; ``None`` if each value is a row of its own."""
     if quoted:
         delimiter = "," if columns is None else {"\\t": "\t"}.get(columns, columns)
         if len(delimiter) != 1 or delimiter in '"\r\n':
@@ -214,6 +212,8 @@ def _splitter(columns: str | None, quoted: bool) -> Splitter | None:
 
 def _csv_rows(values: Iterable[str], delimiter: str, name: str) -> Iterator[tuple[str, ...]]:
     """Yield the rows of a CSV file, given its lines; blank ones are none."""
+    import csv  # few commands read any
+
     reader = csv.reader((f"{value}\n" for value in values), delimiter=delimiter, strict=True)
     while True:
         try:
@@ -228,7 +228,7 @@ def _csv_rows(values: Iterable[str], delimiter: str, name: str) -> Iterator[tupl
 
 
 def _watched(rows: Iterator[tuple[str, ...]], name: str) -> Iterator[tuple[str, ...]]:
-    """Yield rows, and say where the first looks like the names of the columns: it would be run like any other."""
+    """Yield rows. Warn if the first one looks like a header, which would become a job like any other row."""
     first, second = next(rows, None), next(rows, None)
     if first and second and not any(map(_is_number, first)) and any(map(_is_number, second[: len(first)])):
         _LOG.warning("%s: the first row looks like the names of its columns, and is run like the others; "

@@ -1,8 +1,8 @@
-"""Finds the placeholders of a line of shell whose values bash would work out as arithmetic.
+"""Finds the placeholders of a line of shell whose values bash would evaluate as arithmetic.
 
-There a value such as ``a[$(touch x)]`` is obeyed, however it is quoted: between ``((`` and ``))``, but also as an
+There a value such as ``a[$(touch x)]`` is executed, however it is quoted: between ``((`` and ``))``, but also as an
 operand of ``-eq`` in ``[[ … ]]``, for ``let`` and ``declare -i``, as a subscript, where the name of a variable is
-expected (``unset``, ``read``, ``printf -v``), and by way of a variable that one of these mentions.
+expected (``unset``, ``read``, ``printf -v``), and through a variable that one of these mentions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[([^]]*)\])?\+?=(.*)", re.DOTALL)
 _ELEMENT = re.compile(r"\[([^]]*)\]\+?=")
 _USED = re.compile(r"\$\{?[!#]?([A-Za-z_][A-Za-z0-9_]*|[0-9@*])")
-#: What is worked out, in a line in which quotes do not matter any more.
+#: What is evaluated, in a line without its quotes.
 _SPANS = (re.compile(r"\(\((.*?)\)\)", re.DOTALL), re.compile(r"\$\[(.*?)\]", re.DOTALL),
           re.compile(r"\$\{[A-Za-z_]\w*\[([^]]*)\]"), re.compile(r"\$\{[\w@*]+(?:\[[^]]*\])?:(?![-=?+])([^}]*)\}"),
           re.compile(r"\$\{!([A-Za-z_]\w*)\}"), re.compile(r"\$\{([A-Za-z_]\w*)@P\}"))
@@ -33,7 +33,7 @@ _Command = list[str]
 
 
 def worked_out(pieces: Sequence[str | Hole[P]]) -> set[int]:
-    """Return the places in ``pieces`` of the placeholders whose values bash would work out."""
+    """Return the indexes in ``pieces`` of the placeholders whose values bash would evaluate."""
     quotings = {n: piece.quoting for n, piece in enumerate(pieces) if isinstance(piece, Hole)}
     if all(quoting is Quoting.COMMENT for quoting in quotings.values()):
         return set()
@@ -44,7 +44,7 @@ def worked_out(pieces: Sequence[str | Hole[P]]) -> set[int]:
 
 
 class _Flow:
-    """What of a line is worked out, and which values come there by variables.
+    """Follows which parts of a line are evaluated, and which values get there through variables.
 
     :param read: placeholders in here-documents, which any command may read
     """
@@ -52,7 +52,7 @@ class _Flow:
     def __init__(self, text: str, read: Sequence[int] = ()):
         self._read = [f"\0{n}\0" for n in (*read, *(hole for _, hole in _HERE_STRING.findall(text)))]
         self._holes: set[int] = set()
-        #: Variables whose values are worked out. A digit, ``@`` or ``*`` stands for what a function is given.
+        #: Variables whose values are evaluated. A digit, ``@`` or ``*`` stands for the arguments of a function.
         self._mentioned: set[str] = set()
         self._assigned: list[tuple[str, str]] = []
         self._keyed: set[str] = set()
@@ -76,7 +76,7 @@ class _Flow:
         return self._holes
 
     def _work_out(self, text: str, *, names: bool = True) -> None:
-        """Note that a text is worked out; ``names``: as it stands, so that a bare name is a variable."""
+        """Note that a text is evaluated; ``names``: a bare name in it is a variable."""
         self._holes.update(int(number) for number in _HOLE.findall(text))
         self._mentioned.update(_USED.findall(text))
         if names:
@@ -121,7 +121,7 @@ class _Flow:
             if "A" in options:
                 self._keyed.add(name)
             if "i" in options or "n" in options:
-                # From here on whatever it is given.
+                # From here on every value that it gets is evaluated.
                 self._mentioned.add(name)
             self._assignment(word)
             self._assigned.append((name, value))
@@ -147,7 +147,7 @@ class _Flow:
 
 
 def _commands(text: str) -> Iterator[_Command]:
-    """Yield the words of each command, without their quotes; roughly: what is nested counts as one after the other."""
+    """Yield the words of each command, without their quotes. Roughly: nested commands count as following ones."""
     words: _Command = []
     word: str | None = None
     quotes: list[str] = []
@@ -165,7 +165,7 @@ def _commands(text: str) -> Iterator[_Command]:
         elif quote == "'":
             word = (word or "") + char
         elif text.startswith("$(", at - 1) and not text.startswith("$((", at - 1):
-            # A substitution is a word of what it stands in, and holds commands of its own.
+            # A substitution is a word of its command, and contains commands of its own.
             outside.append((words, word or ""))
             words, word, at = [], None, at + 1
             quotes.append("(")

@@ -1,4 +1,4 @@
-"""A jobfile to begin with: what it says runs as it is, and every key of a job stands in its comments."""
+"""A jobfile to begin with: it runs as it is, and its comments show every key of a job."""
 
 from __future__ import annotations
 

@@ -20,14 +20,14 @@ from sshjobs.model.spec import JobSpec
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-#: What a job without a name is called; the manager tells those of one name apart.
+#: The name of a job without one; the manager makes names unique.
 NAMELESS = "job"
 
 
 class Builder:
     """Provides a builder syntax for lists of job specs.
 
-    :ivar repeat: how many jobs a later :meth:`AddJob` makes that does not say so itself
+    :ivar repeat: how many jobs a later :meth:`AddJob` without ``repeat`` makes
     :ivar job_specs: the specs made so far, one a job
     :ivar run_keys: what jobfiles have said of the run as a whole, such as ``max_failures``
     """
@@ -47,20 +47,20 @@ class Builder:
         """Add a job; with ``repeat`` above 1, as many jobs called ``name-1``, ``name-2`` and so on. With ``matrix`` or
         ``rows``, a job for each combination of parameters; ``${{ lr }}`` in a text stands for the value of ``lr``.
 
-        What is given is copied. Files are not looked at before they are sent.
+        Arguments are copied. Files are not looked at before they are sent.
 
         :param commands: lines of a script; a string is one line
         :param files: files and directories to send, relative to ``base_dir``
         :param repeat: how many jobs to make, 0 included; ``None`` for what :meth:`SetRepeat` said
-        :param argv: a program and its arguments, in the place of ``commands``
+        :param argv: a program and its arguments, instead of ``commands``
         :param base_dir: what relative paths are relative to; ``None`` is the current directory
         :param matrix: lists of values, by the names of parameters, as in a jobfile (docs/jobfile.md, "Parameters")
         :param rows: the path of a table, or mappings of parameters to values, one a combination
         :param keys: what a jobfile says under the same names (docs/jobfile.md). Times are seconds, or text such as
-            ``2h30m``; ``env`` takes numbers too; ``None`` is as if nothing had been given
+            ``2h30m``; ``env`` takes numbers, too; ``None`` means the default
         :return: the builder itself
-        :raises UsageError: nothing to run, a value of the wrong type or out of its limits, or too many jobs.
-            Nothing was added then.
+        :raises UsageError: nothing to run, a value of the wrong type or out of its limits, or too many jobs;
+            nothing was added
         """
         given: dict[str, Any] = {
             "commands": commands, "files": files, "name": name, "repeat": self.repeat if repeat is None else repeat,
@@ -79,7 +79,7 @@ class Builder:
         return self
 
     def SetRepeat(self, repeat: int) -> Builder:
-        """Set how many jobs each later :meth:`AddJob` makes that does not say so itself.
+        """Set how many jobs each later :meth:`AddJob` without ``repeat`` makes.
 
         :return: the builder itself
         :raises UsageError: not a whole number from 0 up
@@ -89,14 +89,14 @@ class Builder:
 
     def AddJobFile(self, path: str | Path, *, data: bytes | None = None, known: Collection[str] = (),
                    max_jobs: int = MAX_JOBS) -> Builder:
-        """Add the jobs of a YAML jobfile. It says itself what is repeated: :meth:`SetRepeat` has no say in it.
+        """Add the jobs of a YAML jobfile. :meth:`SetRepeat` has no effect on them.
 
         :param path: the jobfile; ``-`` for standard input
-        :param data: its content, where it was read already
-        :param known: names of entries that its jobs may wait for, beside its own and those that were added before
-        :param max_jobs: how many jobs there may be, with those that were added before
+        :param data: its content, if it was read already
+        :param known: names of further entries for which its jobs may wait, beside its own and those added before
+        :param max_jobs: how many jobs are allowed, with those added before
         :return: the builder itself
-        :raises InputError: every mistake in the file, all at once; nothing was added then
+        :raises InputError: every mistake in the file, all at once; nothing was added
         """
         check_path("the jobfile", path)
         check("data", data, bytes, none=True)
@@ -109,7 +109,7 @@ class Builder:
         return self
 
     def MakeJobSpecs(self) -> list[JobSpec]:
-        """Return a new list of the specs described by the calls before, one a job, in their order."""
+        """Return a new list of the specs of all calls before, one for each job, in order."""
         return list(self.job_specs)
 
     def _make_room(self, count: int, most: int = MAX_JOBS) -> None:
@@ -119,7 +119,7 @@ class Builder:
 
 
 def _entry(values: dict[str, Any], base_dir: str, where: str | None) -> Entry:
-    """Return an entry of its values, after looking at each of its jobs.
+    """Return an entry with these values, after checking each of its jobs.
 
     :raises UsageError: a mistake, the first of them
     """
@@ -135,7 +135,7 @@ def _entry(values: dict[str, Any], base_dir: str, where: str | None) -> Entry:
     spec = template.spec(sweep, base_dir)
     entry = Entry(spec, repeat, 0, None if sweep is None else SweptJobs(sweep, repeat, template.name))
     if entry.swept is not None:
-        # Files are looked at when they are sent.
+        # Files are checked when they are sent.
         JobChecker(template, entry.swept, None, told).check(spec)
         _raise_first(told, where)
     check_repeated(spec.entry_name, entry.count if template.name is None else 1)
@@ -150,7 +150,7 @@ def _raise_first(told: Mistakes, where: str | None) -> None:
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return copies of what was given in the types that a jobfile has, without what was left out."""
+    """Return copies of the arguments with the types that a jobfile has, without those that are ``None``."""
     plain: dict[str, Any] = {}
     for key, value in given.items():
         if value is None or (key == "commands" and given["argv"] is not None and not value):

@@ -1,4 +1,4 @@
-"""Clusters as people name them: ``{management host: [workers]}``, or files whose first line is the management host."""
+"""Reads clusters: ``{management host: [workers]}``, or files whose first line is the management host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sshjobs.model.host import Cluster, Host
 def load_clusterfile(path: str | Path) -> Cluster:
     """Return the cluster that a file describes: the management host on the first line, then the workers.
 
-    Blank lines and comments are passed over; lines of workers are those of a hosts file.
+    Blank lines and comments are ignored; lines of workers are those of a hosts file.
 
     :raises InputError: not readable, or the mistakes in it
     """
@@ -25,7 +25,7 @@ def load_clusterfile(path: str | Path) -> Cluster:
     first = next((n for n, line in enumerate(lines) if line.partition("#")[0].strip()), None)
     if first is None:
         raise InputError([Problem(str(path), 0, 0, "it names no host; the first line is the management host")])
-    # Blank lines in the place of the others, so that every mistake has the number of its line.
+    # The lines of the management host become blank, so that mistakes have the right line numbers.
     managers = read_host_lines([""] * first + [lines[first]], str(path))
     rest = [""] * (first + 1) + lines[first + 1:]
     if not any(line.partition("#")[0].strip() for line in rest):
@@ -41,8 +41,8 @@ def load_clusterfile(path: str | Path) -> Cluster:
 def clusters_from(clusters: Mapping[str, Sequence[str | Host]]) -> list[Cluster]:
     """Return the clusters that ``{management host: [workers]}`` means; a worker is a host line or a :class:`Host`.
 
-    :raises InputError: a name that cannot be used
-    :raises UsageError: what it must not be
+    :raises InputError: a name is not allowed
+    :raises UsageError: it is no such mapping
     """
     found = []
     for manager, workers in clusters.items():

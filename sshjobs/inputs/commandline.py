@@ -1,7 +1,7 @@
-"""A command with placeholders, as a shell line or as words, and what a job runs for its values.
+"""A command with placeholders, as a line of shell or as words, and what a job runs for its values.
 
-No shell ever parses a value. Words are given to the program as they are; for a line the script of a job first sets
-variables, and the line uses those where its placeholders stood::
+No shell ever parses a value. Words are passed to the program as they are; for a line, the script of a job first sets
+variables, and the line uses those in place of its placeholders::
 
     sshjobs_1='it'"'"'s; rm -rf ~'
     gzip -9 "${sshjobs_1}"
@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sshjobs.errors import UsageError
-from sshjobs.inputs.arithmetic import worked_out
 from sshjobs.inputs.limits import INTEGER
 from sshjobs.inputs.placeholders import SLOT, Placeholder, TextTemplate, braces, value_of
 from sshjobs.inputs.shelltext import Hole, P, Quoting, holes
@@ -24,36 +23,37 @@ from sshjobs.model.spec import JobSpec
 #: Beginning of the variables that hold the values; shells know them, programs do not.
 VARIABLE = "sshjobs_"
 
-# Shown without quotes only where they mean the same: no blank, no character of the shell, no word of its grammar.
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+-]+")
-_PLAIN_SO_FAR = re.compile(r"[A-Za-z0-9_./:@%+=-]*")
+# What only --dry-run needs is not compiled here.
+# Shown without quotes only if that means the same: no blank, no special character, no reserved word of the shell.
+_PLAIN = r"[A-Za-z0-9_./:@%+-]+"
+_PLAIN_SO_FAR = r"[A-Za-z0-9_./:@%+=-]*"
 _GRAMMAR = frozenset("case coproc do done elif else esac fi for function if in select then time until while".split())
-# What a value within "…" could be glued to: the name of a variable, or a backslash.
-_GLUE = re.compile(r"(?:\$[A-Za-z0-9_]*|\\)\Z")
+# Within "…" a value could be joined with these: the name of a variable, or a backslash.
+_GLUE = r"(?:\$[A-Za-z0-9_]*|\\)\Z"
 
 
 class Command(Protocol):
     """What jobs run."""
 
     def fill(self, spec: JobSpec, values: Sequence[str], number: int) -> None:
-        """Put into a spec what it is to run.
+        """Set what a spec runs.
 
-        :param values: of the job, one a source
-        :param number: of the job, from 1
-        :raises UsageError: a value cannot stand where it would
+        :param values: the job's values, one for each source
+        :param number: the job's number, from 1
+        :raises UsageError: a value is not allowed in its place
         """
 
     def shown(self, values: Sequence[str], number: int) -> str:
-        """Return a line of shell that does what :meth:`fill` puts there, for people."""
+        """Return a line of shell that does the same as :meth:`fill`, for people."""
 
 
 class Line:
     """A line of shell.
 
-    :param text: the line; without any placeholder the values follow it
+    :param text: the line
     :param arity: how many values each job has
-    :param appends: whether they do
-    :raises UsageError: a placeholder asks for more values, or stands where no value can
+    :param appends: without any placeholder, the values are appended to the line
+    :raises UsageError: a placeholder asks for more values, or stands where no value is allowed
     """
 
     def __init__(self, text: str, arity: int, *, appends: bool = True):
@@ -64,10 +64,10 @@ class Line:
                 raise UsageError("the command ends within quotes or a comment, so no value can follow it",
                                  hint="write {} where values go")
         self._pieces, self._arity = pieces, arity
-        #: Number of the variable of each value that the line uses.
+        #: The number of the variable for each value that the line uses.
         self._variables: dict[tuple[int, str], int] = {}
         self._numbers: set[tuple[int, str]] = set()
-        numbers = worked_out(pieces)
+        numbers = _worked_out(pieces)
         for n, piece in enumerate(pieces):
             if isinstance(piece, Hole):
                 piece.placeholder.check(arity)
@@ -114,10 +114,10 @@ class Line:
 
 
 class Words:
-    """A program and its arguments; no shell.
+    """A program and its arguments, without a shell.
 
-    :param words: the words; without any placeholder the values follow as further words
-    :param appends: whether they do
+    :param words: the words
+    :param appends: without any placeholder, the values are appended as further words
     :raises UsageError: a placeholder asks for more values than jobs have, or for a slot
     """
 
@@ -152,9 +152,17 @@ class Words:
         return shlex.join(self._fill(values, number))
 
 
+def _worked_out(pieces: Sequence[str | Hole[Placeholder]]) -> set[int]:
+    if all(isinstance(piece, str) for piece in pieces):
+        return set()
+    from sshjobs.inputs.arithmetic import worked_out  # without a value nothing is worked out
+
+    return worked_out(pieces)
+
+
 def reference(hole: Hole[P], names: Sequence[str]) -> str:
-    """Return what stands in a line of shell in the place of a placeholder: the variables that hold its values, so that
-    each of them is one word."""
+    """Return the text that replaces a placeholder in a line of shell: the variables with its values, quoted so that
+    each value is one word."""
     texts = [f"${{{name}}}" for name in names]
     if hole.quoting is Quoting.WORD:
         return " ".join(f'"{text}"' for text in texts)
@@ -178,14 +186,14 @@ def _shown(hole: Hole[Placeholder], values: Sequence[str], number: int, before: 
         return text.replace("'", "'\"'\"'")
     if quoting is Quoting.ANSI:
         return text.replace("\\", "\\\\").replace("'", "\\'")
-    if quoting is Quoting.DOUBLE and (_GLUE.search(before[-200:]) or re.search(r'[$`"\\!]', text)):
+    if quoting is Quoting.DOUBLE and (re.search(_GLUE, before[-200:]) or re.search(r'[$`"\\!]', text)):
         return f'"{_quoted(text)}"'
     return text
 
 
 def _shown_word(value: str, before: str, after: str) -> str:
     start = max(before.rfind(char) for char in " \t\n;|&(") + 1
-    plain = (_PLAIN.fullmatch(value) and value not in _GRAMMAR and _PLAIN_SO_FAR.fullmatch(before, start)
+    plain = (re.fullmatch(_PLAIN, value) and value not in _GRAMMAR and re.fullmatch(_PLAIN_SO_FAR, before[start:])
              and (not after or after in " \t\n;|&)./:-"))
     return value if plain else _quoted(value)
 

@@ -1,9 +1,9 @@
-"""The user's own file of settings, ``~/.config/sshjobs/config.toml``: what holds unless a command line says otherwise.
+"""The user's file of settings, ``~/.config/sshjobs/config.toml``: defaults for the command line.
 
-It has settings for all commands (:data:`GENERAL`), options of single commands below ``commands``, and named profiles,
-which say the same once more for one purpose::
+It has settings for all commands (:data:`GENERAL`), options of single commands below ``commands``, and named profiles
+with settings for one purpose::
 
-    profile = "lab"                     # the one that holds where none is named
+    profile = "lab"                     # the default profile
     results = "/data/results"
 
     [commands.run]
@@ -22,11 +22,11 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from sshjobs.errors import InputError, Problem, UsageError
 from sshjobs.inputs.source import check_text, read_input
+from sshjobs.model.similar import similar
 from sshjobs.model.telling import KEYS, telling_of
 
 if sys.version_info >= (3, 11):
@@ -36,9 +36,9 @@ else:
 
 #: The largest file, in bytes.
 MAX_BYTES = 2**18
-#: The longest line, in characters: the reader of TOML takes long for keys of thousands of parts.
+#: The longest line, in characters: the TOML parser takes long for keys of thousands of parts.
 LONGEST = 2000
-#: Settings for all commands, with what each may be.
+#: Settings for all commands, with their types.
 GENERAL: dict[str, type] = {"hosts": str, "results": str, "accessible": bool, **dict.fromkeys(KEYS, object)}
 _KINDS: dict[type, str] = {str: "a text", bool: "true or false"}
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -50,7 +50,7 @@ class Setting:
 
     :ivar command: the words of the command whose option it is; empty for a setting of all commands
     :ivar name: of the setting or, without dashes, of the option
-    :ivar profile: the profile that says it; ``None`` where it holds for all
+    :ivar profile: the profile that it is in; ``None``: none
     """
 
     command: str
@@ -61,7 +61,7 @@ class Setting:
 
 
 class ConfigFile:
-    """A file of settings that was read and makes sense as far as that can be told without the commands.
+    """A file of settings that was read and checked, as far as that is possible without the commands.
 
     :ivar profiles: the names of its profiles
     """
@@ -89,16 +89,16 @@ class ConfigFile:
         return Problem(self.path, self.line(keys), 1, message)
 
     def line(self, keys: Sequence[str]) -> int:
-        """Return the line of a key, or of what it is in where it has none of its own."""
+        """Return the line of a key, or of the value that contains it."""
         for n in range(len(keys), 0, -1):
             if (found := self._lines.get(tuple(keys[:n]))) is not None:
                 return found
         return 1
 
     def chosen(self, profile: str | None) -> str | None:
-        """Return the profile that holds: the one that is named, or that of the file.
+        """Return the profile to use: the one that is named, or the default of the file.
 
-        :raises InputError: there is none of that name
+        :raises InputError: there is no such profile
         """
         name = self._tree.get("profile") if profile is None else profile
         if name is not None and name not in self.profiles:
@@ -108,7 +108,7 @@ class ConfigFile:
         return name
 
     def settings(self, profile: str | None) -> list[Setting]:
-        """Return what the file says; a profile counts before what holds for all."""
+        """Return all settings of the file; those of the profile take precedence."""
         found: dict[tuple[str, str], Setting] = {}
         for prefix, name in (((), None), *([(("profiles", profile), profile)] if profile is not None else [])):
             for command, key, value, line in self._said(prefix):
@@ -185,12 +185,12 @@ def load_config(path: str, commands: Sequence[str]) -> ConfigFile:
 
 
 def _near(word: str, known: Sequence[str], otherwise: str) -> str:
-    near = get_close_matches(str(word), known, 1, 0.6)
+    near = similar(str(word), known, 1, 0.6)
     return f"did you mean {near[0]}?" if near else f"{otherwise} {', '.join(known)}" if known else "there are none"
 
 
 def _lines_of(text: str) -> dict[tuple[str, ...], int]:
-    """Return where keys stand. What is written in one line within another value counts with that."""
+    """Return the lines of keys. A key within an inline value has the line of that value."""
     found: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
@@ -206,7 +206,7 @@ def _lines_of(text: str) -> dict[tuple[str, ...], int]:
 
 
 def _equals(words: str) -> int:
-    """Return where the first equals sign stands that is not quoted."""
+    """Return the position of the first equals sign outside quotes."""
     quote = ""
     for n, letter in enumerate(words):
         if quote:
@@ -219,7 +219,7 @@ def _equals(words: str) -> int:
 
 
 def _path(line: str) -> tuple[str, ...]:
-    """Return the names that a header, or a key with a value, is made of; none where it is neither."""
+    """Return the parts of the name in a header, or in a key with a value; none for other lines."""
     try:
         tree: Any = tomllib.loads(line)
     except (tomllib.TOMLDecodeError, RecursionError):

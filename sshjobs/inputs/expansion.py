@@ -1,4 +1,4 @@
-"""Job specs from a command and the values that it is run for."""
+"""Makes job specs from a command and the values for which it is run."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from sshjobs.inputs.notsent import check_program
 from sshjobs.inputs.placeholders import TextTemplate
 from sshjobs.model.spec import JobSpec
 
-#: The most characters of a job's values that its name shows.
+#: The name of a job shows at most so many characters of its values.
 _IN_NAME = 40
-#: Names of columns that placeholders have already.
-_NO_NAME = re.compile(r"[0-9#%]*(?://|/\.|\.|/)?")
-_NOT_IN_NAME = re.compile(rf"(?:[^\w.+=,-]|{HIDDEN.pattern})+")
+#: Names that columns cannot have, because they are placeholders already.
+_NO_NAME = r"[0-9#%]*(?://|/\.|\.|/)?"
+#: Not compiled here: plain words hold none.
+_NOT_IN_NAME = rf"(?:[^\w.+=,-]|{HIDDEN})+"
 
 
 class Expansion:
     """Makes a job for each row of values.
 
     :param command: one word is a line of shell, several are a program and its arguments
-    :param prototype: what all jobs have in common; its command does not matter
+    :param prototype: a spec with everything that the jobs have in common; its command does not matter
     :param files: paths to send, with placeholders; ``stdin``, ``cwd`` and the values of ``env`` the same
     :param stdin: path of what a job reads as standard input
     :param cwd: directory on the host to run in
@@ -48,7 +49,7 @@ class Expansion:
             prototype.env = {**prototype.env, **{name: template.fill((), 0) for name, template in self._env.items()
                                                  if not template.placeholders}}
         found = [placeholder for template in self._options() for placeholder in template.placeholders]
-        #: Whether values go to the end of the command where it has no placeholder: not if an option has used them.
+        #: Whether values are appended to a command without placeholders: not if an option uses them.
         self._appends = not found
         self._most = max((placeholder.source for placeholder in [
             *found, *(one for word in self._command for one in TextTemplate(word).placeholders)]), default=0)
@@ -58,7 +59,7 @@ class Expansion:
             self._command_for(arguments.width)
 
     def _options(self) -> list[TextTemplate]:
-        """Return what options say that may hold placeholders."""
+        """Return the options that may hold placeholders."""
         return [*self._files, *self._env.values(), *(one for one in (self._stdin, self._cwd) if one is not None)]
 
     def specs(self, taken: Callable[[Sequence[str]], None] | None = None) -> Iterator[JobSpec]:
@@ -86,7 +87,7 @@ class Expansion:
             yield spec
 
     def lines(self) -> Iterator[str]:
-        """Yield for each job in order a line of shell that does what it would do, checked as by :meth:`specs`."""
+        """Yield for each job in order a line of shell that does the same, after the checks of :meth:`specs`."""
         rows: list[Sequence[str]] = []
         for number, _ in enumerate(self.specs(rows.append), 1):
             values = rows.pop()
@@ -110,7 +111,7 @@ class Expansion:
                           where=self._arguments.name, hint="complete the row, or see how --colsep splits it")
 
     def _name(self, number: int, values: Sequence[str]) -> str:
-        """Return ``3-access.log``: unique by the number, and readable."""
+        """Return a name such as ``3-access.log``: unique by its number, and readable."""
         if not values:
             return _readable(os.path.basename(self._command[0].split()[0])) or "job"
         return f"{number}-{_readable(' '.join(values))}".rstrip("-")
@@ -131,7 +132,7 @@ class Expansion:
 
 
     def _place(self, spec: JobSpec, values: Sequence[str], number: int) -> None:
-        """Put in what differs from job to job of where and with what environment it runs."""
+        """Set the working directory and the environment of a job."""
         if self._cwd is not None and self._cwd.placeholders:
             spec.cwd = self._cwd.fill(values, number)
             if not spec.cwd.strip():
@@ -144,9 +145,9 @@ class Expansion:
 
 
 def by_number(text: str, names: Sequence[str]) -> str:
-    """Return a text in which ``{name}`` of a column is ``{2}``; parts of paths, as ``{name/}``, the same."""
+    """Replace names of columns by their numbers: ``{name}`` becomes ``{2}``, and ``{name/}`` becomes ``{2/}``."""
     for number, name in enumerate(names, 1):
-        if name and not _NO_NAME.fullmatch(name):
+        if name and not re.fullmatch(_NO_NAME, name):
             text = re.sub(r"(?<![\\$])\{" + re.escape(name) + r"(//|/\.|\.|/)?\}",
                           lambda match, number=number: f"{{{number}{match[1] or ''}}}", text)  # type: ignore[misc]
     return text
@@ -161,7 +162,10 @@ def _option(text: str) -> TextTemplate:
 
 
 def _readable(text: str) -> str:
-    return _NOT_IN_NAME.sub("_", text[:_IN_NAME]).strip("_-.")
+    text = text[:_IN_NAME]
+    if not (text.isascii() and text.isalnum()):
+        text = re.sub(_NOT_IN_NAME, "_", text)
+    return text.strip("_-.")
 
 
 def _check_size(spec: JobSpec) -> None:

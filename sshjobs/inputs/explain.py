@@ -1,9 +1,8 @@
-"""Turns what pydantic found into lines for people: where exactly, what, and what to do."""
+"""Turns errors of pydantic into lines for people: where exactly, what, and what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +13,7 @@ from sshjobs.inputs.foreignjobs import pointer
 from sshjobs.inputs.jobmodel import JOB_KEYS, RunKeys, Settings
 from sshjobs.inputs.scalars import describe
 from sshjobs.inputs.yamltree import Map, Place, Seq
+from sshjobs.model.similar import similar
 
 _KINDS = {
     "string_type": "text", "string_unicode": "valid Unicode",
@@ -22,7 +22,7 @@ _KINDS = {
 }
 _HINTS = {"list_type": "write [one, two]", "dict_type": "write {NAME: text}"}
 
-#: Path of a value, whether its key itself is meant, and what to tell.
+#: The path of a value, whether its key itself is meant, and the message.
 Complaint = tuple[Sequence[int | str], bool, str]
 
 
@@ -30,8 +30,8 @@ def complaints(error: ValidationError, data: Mapping[str, Any], keys: Sequence[s
                quote: bool = True) -> list[Complaint]:
     """Return the mistakes in ``data``.
 
-    :param keys: the keys that there are
-    :param quote: ``data`` came from YAML, where quotes make text of a value
+    :param keys: the known keys
+    :param quote: ``data`` came from YAML, where quotes turn a value into text
     """
     found: list[Complaint] = []
     for one in error.errors(include_url=False):
@@ -43,7 +43,7 @@ def complaints(error: ValidationError, data: Mapping[str, Any], keys: Sequence[s
 
 
 def place_in(data: Map, path: Sequence[int | str], of_key: bool) -> Place:
-    """Return where the value (or the key) at the end of a path stands."""
+    """Return the place of the value (or the key) at the end of a path."""
     place, here = data.place, data
     for n, step in enumerate(path):
         if isinstance(here, Map) and isinstance(step, str):
@@ -72,7 +72,7 @@ def suggestion(key: str, keys: Sequence[str]) -> str:
         return "it belongs to the top of the jobfile, beside jobs"
     if (way := pointer(key)) is not None:
         return way
-    near = get_close_matches(key.lower(), keys, 1, 0.6)
+    near = similar(key.lower(), keys, 1, 0.6)
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(keys)}"
 
 
@@ -82,12 +82,12 @@ def _unknown(key: str, keys: Sequence[str]) -> str:
 
 
 def _message(one: ErrorDetails, path: Sequence[int | str], data: Mapping[str, Any], quote: bool) -> str:
-    name = shown_path(path)
+    kind, context = one["type"], one.get("ctx", {})
+    name = shown_path(path[:max(1, len(one["loc"]) - context.get("inside", 0))])
     value, source = _found(data, path)
-    kind, got = one["type"], describe(value, source)
-    context = one.get("ctx", {})
+    got = describe(value, source)
     if kind == "mistake":
-        text = f"{name} {context['text']}".replace(" :", ":", 1)
+        text = f"{name} {context['text']}".replace(", :", ":", 1).replace(" :", ":", 1)
     elif value is None:
         text = f"{name} has no value; give it one, or take the key out"
         text = f"{name} has no value; write '' for empty text" if len(path) > 1 else text
@@ -113,7 +113,7 @@ def _message(one: ErrorDetails, path: Sequence[int | str], data: Mapping[str, An
 
 
 def _path(loc: Sequence[int | str], data: Any) -> list[int | str]:
-    """The part of pydantic's path that leads through the data."""
+    """Return the part of pydantic's path that leads through the data."""
     path: list[int | str] = []
     for step in loc:
         if path and not _has(data, step):
@@ -134,7 +134,7 @@ def _step(data: Any, step: int | str) -> Any:
 
 
 def _found(data: Any, path: Sequence[int | str]) -> tuple[Any, str | None]:
-    """The value at the end of a path, and how it was written where it was a plain scalar and no text."""
+    """Return the value at the end of a path, and how it was written if it was a plain scalar and no text."""
     for step in path[:-1]:
         data = _step(data, step)
     sources: Mapping[Any, str] | None = getattr(data, "sources", None)
@@ -142,7 +142,7 @@ def _found(data: Any, path: Sequence[int | str]) -> tuple[Any, str | None]:
 
 
 def shown_path(path: Sequence[int | str]) -> str:
-    """A path for people: ``env.NAME``, ``argv, item 2``."""
+    """Return a path for people: ``env.NAME``, ``argv, item 2``."""
     text = str(path[0])
     for step in path[1:]:
         text += f", item {step + 1}," if isinstance(step, int) else f".{step[:60]}"

@@ -1,6 +1,6 @@
-"""Placeholders of GNU parallel that are none of ours, and what to write in their place.
+"""Placeholders of GNU parallel that sshjobs does not have, and what to write instead.
 
-Each comes with a command that does the same here; a test runs all of them, and docs/parallel.md shows them.
+Each has a command that does the same here. A test runs all of them, and docs/parallel.md shows them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ class Foreign(NamedTuple):
     """One such placeholder.
 
     :ivar example: as it is written
-    :ivar meaning: what it stands for there
-    :ivar instead: a command line of ours that says the same of the values ``a/b.tar.gz``; ``None`` where there is none
+    :ivar meaning: its meaning in GNU parallel
+    :ivar instead: a command line of ours that does the same for the value ``a/b.tar.gz``; ``None`` if there is none
     """
 
     example: str
@@ -27,7 +27,7 @@ def _foreign(example: str, pattern: str, meaning: str, instead: str | None = Non
     return Foreign(example, meaning, instead, re.compile(pattern))
 
 
-#: Of several that match, the first counts.
+#: The first match counts.
 FOREIGN = (
     _foreign("{= … =}", r"\{-?[0-9]*=[^\n]*?=\}", "perl code", """'echo {} | sed s/a/b/'"""),
     _foreign("{##}", r"\{##\}", "the number of jobs", """'echo {#} of 3'"""),

@@ -1,4 +1,4 @@
-"""What people bring who know other tools: keys of their jobfiles, and files that are no jobfiles at all."""
+"""Help for people who know other tools: keys of other tools' jobfiles, and files that are no jobfiles at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ORDER = "write after: [NAME, …]"
 _VALUES = "write repeat: N, or matrix: {lr: [0.1, 1]} and ${{ lr }} in the commands"
 _RESULTS = "what a job prints comes back by itself, in results/RUN/jobs"
 
-#: By what other tools call it: what to do here.
+#: By the key of another tool: what to write here.
 FOREIGN_KEYS: dict[str, str] = {
     **dict.fromkeys("script run cmd cmds command exec shell steps task tasks before_script after_script".split(),
                     _COMMANDS),
@@ -54,20 +54,20 @@ _BATCH = re.compile(r"^#(SBATCH|PBS|BSUB|\$ )", re.MULTILINE)
 _BATCH_SYSTEMS = {"SBATCH": "Slurm", "PBS": "PBS", "BSUB": "LSF", "$ ": "Grid Engine"}
 _OF_A_JOBFILE = re.compile(r"^\s*-?\s*(jobs|defaults|commands|argv)\s*:", re.MULTILINE)
 _KEYS = re.compile(r"^[A-Za-z_][A-Za-z0-9_-]*:(\s|$)", re.MULTILINE)
-#: How much of a file is looked at, in characters.
+#: So many characters of a file are looked at.
 _HEAD = 20_000
 
 
 def pointer(key: str) -> str | None:
-    """Return what to write for a key of another tool."""
+    """Return what to write for a key of another tool, ``None`` if the key is unknown."""
     return FOREIGN_KEYS.get(key.lower())
 
 
 def recognise(text: str, file: str) -> str | None:
-    """Return what a file is that is no jobfile, and the command that runs it; ``None`` where nobody knows.
+    """Return what kind of file this is, if it is no jobfile, and the command that runs it; ``None`` if it is unknown.
 
     :param text: its content
-    :param file: what to call it
+    :param file: its name for the message
     """
     head, name = text[:_HEAD], shlex.quote("FILE" if file == "<stdin>" else file)
     lines = [line for line in head.splitlines() if line.strip()]

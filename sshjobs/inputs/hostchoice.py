@@ -1,7 +1,7 @@
-"""The hosts that a command line means: files and lists of them, ``@NAME`` for some, and those that are left out.
+"""The hosts of a command line: files and lists of hosts, ``@NAME`` for a group, and ``-x`` for hosts to leave out.
 
-``@NAME`` stands for the hosts with that tag among those that hosts files beside it name; where none has it, for
-ClusterShell's group of that name.
+``@NAME`` means the hosts with that tag among those in the hosts files of the same command line; if none has it, the
+ClusterShell group of that name.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def choose_hosts(values: Sequence[str], more: Callable[[], Sequence[Host]] = lam
     """Return the hosts that all ``--hosts`` mean, in their order.
 
     :param values: each a hosts file or a list such as ``h1,node[01-16],@gpu``
-    :param more: returns further hosts, from which ``@NAME`` chooses as from those of a file
+    :param more: returns further hosts among which ``@NAME`` is looked up
     :raises InputError: every mistake in all of them
-    :raises UsageError: a host is named twice, or nothing is called ``@NAME``
+    :raises UsageError: a host is named twice, or there is no group ``@NAME``
     """
     pool, listed, groups = dict[str, Host](), set[str](), list[str]()
     problems: list[Problem] = []
@@ -56,9 +56,9 @@ def choose_hosts(values: Sequence[str], more: Callable[[], Sequence[Host]] = lam
 
 
 def leave_out(hosts: Iterable[Host], unwanted: Sequence[str]) -> list[Host]:
-    """Return hosts but for those that ``-x`` means: names, ranges, globs, tags and ``@NAME``.
+    """Return hosts without those that ``-x`` names: by names, ranges, globs, tags and ``@NAME``.
 
-    :raises UsageError: one means none of them, as a misspelt name does; or no host is left
+    :raises UsageError: one matches no host (such as a misspelt name), or no host is left
     """
     left = list(hosts)
     for _, text in (item for value in unwanted for item in split_list(value)):
@@ -81,7 +81,8 @@ def _is_there(value: str) -> bool:
 
 
 def _without_groups(value: str, groups: list[str]) -> str | None:
-    """Return what a list of hosts says besides ``@NAME``, ``None`` for nothing; those are put into ``groups``."""
+    """Return a list of hosts without its ``@NAME`` words, ``None`` if nothing else is in it; append these to
+    ``groups``."""
     items = [text.strip() for _, text in split_list(value)]
     named = [text for text in items if text.startswith("@")]
     if wrong := next((text for text in named if not _GROUP.fullmatch(text)), None):
@@ -108,13 +109,13 @@ def _group(group: str, among: Iterable[Host]) -> list[Host]:
 
 
 def _clustershell(group: str) -> list[str]:
-    """Return the names that the user's or this machine's ClusterShell has for a group."""
-    # Here, because they take long to load.
+    """Return the names of a group in the user's or this machine's configuration of ClusterShell."""
+    # Imported here, because it takes long to load.
     from ClusterShell.Defaults import config_paths
     from ClusterShell.NodeSet import NodeSet, NodeSetException
     from ClusterShell.NodeUtils import GroupResolverConfig, GroupResolverError
 
-    # Not the examples that come with the library.
+    # Without the examples that come with the library.
     files = [path for path in config_paths("groups.conf") if not path.startswith(os.path.join(sys.prefix, "etc", ""))
              or sys.prefix == "/usr"]
     if not any(map(os.path.exists, files)):

@@ -1,12 +1,11 @@
-"""Hosts as people name them: a file of lines, a specification such as ``h1,node[01-16]``, or a list of lines.
+"""Reads hosts: from a file of lines, a specification such as ``h1,node[01-16]``, or a list of lines.
 
-A hosts file decides where code runs and what ssh is given, so every word of it is held against an allow-list
-before any process starts.
+A hosts file decides where code runs and which arguments ssh gets, so every word is checked against an allow-list before
+any process starts.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import re
@@ -17,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from sshjobs.errors import InputError, Problem, UsageError, printable
-from sshjobs.inputs.hostformats import odd_port, odd_word, recognise
 from sshjobs.inputs.hostranges import MAX_HOSTS, expand, split_list
 from sshjobs.inputs.hostsettings import ALLOWED, Settings, number_from, short, words_of
-from sshjobs.inputs.slurmword import PREFIX, nodes_of, read_slurm, settings_of, whole_words
+from sshjobs.inputs.slurmword import PREFIX, PREFIXES, nodes_of, read_slurm, settings_of, whole_words
 from sshjobs.inputs.source import check_text, read_input
 from sshjobs.model.allocation import host_name
 from sshjobs.model.given import MAX_SLOTS
@@ -35,8 +33,9 @@ _COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)
 _WORD = re.compile(r"[^ \t]+")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
 _PATTERN = re.compile(r"[A-Za-z0-9._,\[\]{}/-]+")
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,254}")
-_ZONE = re.compile(r"[A-Za-z0-9._-]{1,32}")
+# Not compiled here: few lists hold such a part.
+_USER = r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,254}"
+_ZONE = r"[A-Za-z0-9._-]{1,32}"
 _RANGE = re.compile(r"[{]|\[[^:\]]*\]")
 _BRACKET = re.compile(r"\[[^\]]*\]")
 _LIKE_A_FILE = re.compile(r"^[.~]|/|\.(txt|hosts|list|conf|ya?ml)$")
@@ -49,13 +48,14 @@ def load_hosts(spec_or_path: str | Sequence[str]) -> list[Host]:
 
     :return: hosts in their order, each name once, at least one
     :raises InputError: every mistake, all at once
-    :raises UsageError: a list that holds something else than text
+    :raises UsageError: a list with something else than text
     """
     if isinstance(spec_or_path, str):
-        # Not a directory: one that is called like a host has nothing to do with it.
+        # A directory with the name of a host does not count.
         if "\0" not in spec_or_path and os.path.exists(spec_or_path) and not os.path.isdir(spec_or_path):
             return load_hostfile(spec_or_path)
-        if PREFIX not in spec_or_path and _LIKE_A_FILE.search(_BRACKET.sub("", spec_or_path.partition(" ")[0])):
+        odd = not any(prefix in spec_or_path for prefix in PREFIXES)
+        if odd and _LIKE_A_FILE.search(_BRACKET.sub("", spec_or_path.partition(" ")[0])):
             raise InputError([Problem(spec_or_path, 0, 0, "there is no such hosts file; check the path")])
         return _Reader("hosts", spec=True).read([spec_or_path])
     lines = list(spec_or_path)
@@ -78,7 +78,7 @@ def load_hostfile(path: str | Path) -> list[Host]:
 def read_host_lines(lines: Sequence[str], file: str) -> list[Host]:
     """Return the hosts that lines of a hosts file name.
 
-    :param file: what to call the input in messages
+    :param file: the name of the input for messages
     :raises InputError: every mistake, all at once
     """
     return _Reader(file).read(lines)
@@ -87,9 +87,9 @@ def read_host_lines(lines: Sequence[str], file: str) -> list[Host]:
 class _Reader:
     """Reads lines and collects hosts and mistakes.
 
-    :param file: what to call the input in messages
-    :param spec: lines are specifications: commas part whole hosts, and a further word is no tag
-    :param repeats: a host may be named again, for a further slot
+    :param file: the name of the input for messages
+    :param spec: lines are specifications: hosts are separated by commas, and further words are no tags
+    :param repeats: a host may be named again, for one more slot
     """
 
     def __init__(self, file: str, *, spec: bool = False, repeats: bool = False) -> None:
@@ -97,10 +97,10 @@ class _Reader:
         self.problems: list[Problem] = []
         self.hosts: dict[str, Host] = {}
         self.places: dict[str, tuple[int, int]] = {}
-        #: Hosts that a range has named, and how often each was named.
+        #: Hosts that came from a range; how often each host was named.
         self.ranged: set[str] = set()
         self.times: dict[str, int] = {}
-        #: The first words of all lines.
+        #: The first word of each line.
         self.named: set[str] = set()
         #: How many allocations of Slurm were named.
         self.allocations = 0
@@ -116,15 +116,18 @@ class _Reader:
                 break
         if not self.problems and not self.hosts:
             self._problem(0, 0, "no hosts; name one a line, or write localhost")
-        if self.problems and not self.spec and (found := recognise(bare)) is not None:
-            raise InputError([Problem(self.file, found[0], 1, f"this is {found[1].tool}; {found[1].way}")])
+        if self.problems and not self.spec:
+            from sshjobs.inputs.hostformats import recognise
+
+            if (found := recognise(bare)) is not None:
+                raise InputError([Problem(self.file, found[0], 1, f"this is {found[1].tool}; {found[1].way}")])
         if self.problems:
             raise InputError(self.problems)
         self._tell_repeats()
         return list(self.hosts.values())
 
     def _tell_repeats(self) -> None:
-        """Say that hosts which are named more often than others have as many slots: it may be a mistake."""
+        """Warn that hosts which are named several times get as many slots: that may be a mistake."""
         if len({self.times[host] for host in self.hosts}) > 1:
             host, times = max(self.times.items(), key=lambda item: item[1])
             _LOG.warning("%s: %s is named %d times, so it gets %d slots; to leave that to its cores name it once",
@@ -152,7 +155,7 @@ class _Reader:
                 self._problem(number, start + 1, "a host is missing here; write h1,h2 or node[01-16]")
 
     def _words(self, number: int, words: list[tuple[int, str]]) -> None:
-        """Read one host, or a range of them, and what is said about it."""
+        """Read one host, or a range of hosts, with its settings."""
         settings = Settings()
         column, names = words[0]
         for at, word in words[1:]:
@@ -161,12 +164,12 @@ class _Reader:
             except UsageError as error:
                 self._problem(number, at, str(error))
             else:
-                odd = None if "=" in word else odd_word(names, word, self.named.__contains__)
+                odd = None if "=" in word else self._odd_word(names, word)
                 if odd is not None:
                     self._problem(number, at, odd)
                     return
         for offset, name in whole_words(split_list(names)):
-            if name.startswith(PREFIX):
+            if name.startswith(PREFIXES):
                 self._allocation(name, settings, number, column + offset)
                 continue
             try:
@@ -175,20 +178,32 @@ class _Reader:
             except UsageError as error:
                 self._problem(number, column + offset, str(error))
 
+    def _odd_word(self, host: str, word: str) -> str | None:
+        from sshjobs.inputs.hostformats import odd_word  # most lists name hosts alone
+
+        return odd_word(host, word, self.named.__contains__)
+
     def _allocation(self, word: str, settings: Settings, line: int, column: int) -> None:
-        """Add the nodes that a ``slurm:`` word asks for."""
-        asked, problems = read_slurm(word)
+        """Add the nodes that a ``slurm:`` word asks for, or the scheduler of a ``batch:`` word."""
+        if word.startswith(PREFIX):
+            asked, problems = read_slurm(word)
+            nodes, told = nodes_of(asked) if not problems else 0, settings_of(asked)
+        else:
+            from sshjobs.inputs.batchword import read_batch  # only where there is such a word
+
+            told, problems = read_batch(word)
+            nodes = 1
         for at, message in problems:
             self._problem(line, column + at, message)
         if problems:
             return
         self.allocations += 1
-        for node in range(1, nodes_of(asked) + 1):
-            host = _host(host_name(self.allocations, node), settings, slurm=settings_of(asked))
-            self._keep(host, line, column, ranged=True)
+        for node in range(1, nodes + 1):
+            name = host_name(self.allocations, node, own=not word.startswith(PREFIX))
+            self._keep(_host(name, settings, slurm=told), line, column, ranged=True)
 
     def _keep(self, host: Host, line: int, column: int, *, ranged: bool) -> None:
-        """Add a host. One that is named again has a slot more, as in the lists of PBS, LSF and Open MPI."""
+        """Add a host. A host that is named again gets one more slot, as in the lists of PBS, LSF and Open MPI."""
         before = self.hosts.get(host.name)
         self.times[host.name] = self.times.get(host.name, 0) + 1
         if before is None:
@@ -196,8 +211,11 @@ class _Reader:
             self.places[host.name] = (line, column)
             if ranged:
                 self.ranged.add(host.name)
-            if odd := odd_port(host.name, host.port):
-                self._problem(line, column, odd)
+            if host.port is not None:
+                from sshjobs.inputs.hostformats import odd_port
+
+                if odd := odd_port(host.name, host.port):
+                    self._problem(line, column, odd)
             return
         slots = (before.slots or 1) + (host.slots or 1)
         if not self.repeats or ranged or host.name in self.ranged or slots > MAX_SLOTS or (
@@ -214,7 +232,7 @@ class _Reader:
 def _hosts(word: str, settings: Settings) -> list[Host]:
     """Return the hosts that ``[user@]host[:port]`` means.
 
-    :raises UsageError: it could be taken for something else by ssh or a shell, or is no host
+    :raises UsageError: it is no host, or ssh or a shell could take it for something else
     """
     user, at, rest = word.rpartition("@")
     if at:
@@ -266,7 +284,7 @@ def _names(pattern: str) -> list[str]:
 
 
 def _alias(user: str) -> str:
-    """Return how a login name is given that cannot stand before '@'."""
+    """Return advice for a login name that cannot stand before '@'."""
     return ("write an alias into ~/.ssh/config, and name that here: "
             f"Host NAME, below it HostName HOST and User {short(user)}")
 
@@ -275,17 +293,19 @@ def _check_user(user: str) -> None:
     if not user:
         raise UsageError("the login name before '@' is missing",
                          hint="a group is named on the command line: --hosts @NAME")
-    if not _USER.fullmatch(user):
+    if not re.fullmatch(_USER, user):
         raise UsageError(f"'{short(user)}' is not a login name", why=ALLOWED, hint=_alias(user))
 
 
 def _check_ipv6(text: str) -> None:
+    import ipaddress
+
     address, zone, interface = text.partition("%")
     try:
         ipaddress.IPv6Address(address)
     except ValueError:
         raise UsageError(f"'[{short(text)}]' is not an IPv6 address", hint="write [fe80::1]:22") from None
-    if zone and not _ZONE.fullmatch(interface):
+    if zone and not re.fullmatch(_ZONE, interface):
         raise UsageError(f"'%{short(interface)}' names no interface", hint="write [fe80::1%eth0]")
 
 

@@ -1,4 +1,4 @@
-"""Lists of hosts that other tools read: recognised as a whole, so that one line can say what each says here."""
+"""Recognises hosts files of other tools as a whole, so that one message can tell how to write them here."""
 
 from __future__ import annotations
 
@@ -13,53 +13,49 @@ _NODES = r"[A-Za-z0-9_@*][A-Za-z0-9_.,@*\[\]-]*"
 class HostFormat(NamedTuple):
     """One format.
 
-    :ivar tool: who reads it
-    :ivar line: a line that shows it; matched against the beginning of a line without its comment
+    :ivar tool: the tool that reads it
+    :ivar line: a pattern for a typical line, matched at the beginning of a line without its comment
     :ivar way: what to do with it
-    :ivar every: every line must match, or else one
+    :ivar every: every line must match; otherwise one is enough
     """
 
     tool: str
-    line: re.Pattern[str]
+    line: str
     way: str
     every: bool = False
 
 
-def _format(tool: str, line: str, way: str, *, every: bool = False) -> HostFormat:
-    return HostFormat(tool, re.compile(line), way, every)
-
-
 _ANSIBLE = "write a host a line, and its groups behind it as tags: h1 web"
 
-#: Of several that match, the first counts.
+#: The first match counts.
 FORMATS = (
-    _format("an Ansible inventory", r"\[[A-Za-z0-9_.-]+(?::(?:vars|children))?\]\s*$|\S+\s.*\bansible_[a-z_]+=",
+    HostFormat("an Ansible inventory", r"\[[A-Za-z0-9_.-]+(?::(?:vars|children))?\]\s*$|\S+\s.*\bansible_[a-z_]+=",
             _ANSIBLE),
-    _format("an Ansible inventory", r"[A-Za-z0-9_-]+:\s*$",
+    HostFormat("an Ansible inventory", r"[A-Za-z0-9_-]+:\s*$",
             _ANSIBLE),
-    _format("an ssh_config", r"(?i)(?:host|match|hostname|identityfile|proxyjump|include)[ \t=]+\S",
+    HostFormat("an ssh_config", r"(?i)(?:host|match|hostname|identityfile|proxyjump|include)[ \t=]+\S",
             "write the names behind Host, one a line; ssh reads that file itself: --ssh-config FILE"),
-    _format("an sshlogin file of GNU parallel",
+    HostFormat("an sshlogin file of GNU parallel",
             rf"(?:\d+%?/)(?:{_HOST}|:|/?\S*ssh\b.*)\s*$|:\s*$|@[\w+.-]+/|\d*/+\S*ssh\s",
             "write HOST slots=N for N/HOST, and localhost for :"),
-    _format("groups of clush", rf"[A-Za-z0-9_.-]+:\s+{_NODES}\s*$",
+    HostFormat("groups of clush", rf"[A-Za-z0-9_.-]+:\s+{_NODES}\s*$",
             "name a group on the command line: --hosts @GROUP; or write its hosts, one a line, with the group as tag"),
-    _format("a YAML list", r"-\s+\S", "write a host a line, without the dash"),
-    _format("/etc/hosts", r"(?:\d{1,3}\.){3}\d{1,3}\s+[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*(?:\s|$)",
+    HostFormat("a YAML list", r"-\s+\S", "write a host a line, without the dash"),
+    HostFormat("/etc/hosts", r"(?:\d{1,3}\.){3}\d{1,3}\s+[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*(?:\s|$)",
             "write a host a line, its name or its address", every=True),
-    _format("LSF's LSB_MCPU_HOSTS", rf"{_HOST}\s+\d+(?:\s+{_HOST}\s+\d+)*\s*$",
+    HostFormat("LSF's LSB_MCPU_HOSTS", rf"{_HOST}\s+\d+(?:\s+{_HOST}\s+\d+)*\s*$",
             "write HOST slots=N, one a line", every=True),
-    _format("JSON", r"\s*[\[{]\s*(?:\"|$)", "write a host a line"),
+    HostFormat("JSON", r"\s*[\[{]\s*(?:\"|$)", "write a host a line"),
 )
 
 
 def recognise(lines: Sequence[str]) -> tuple[int, HostFormat] | None:
-    """Return the format that lines are in, and the number of the line that shows it, from 1.
+    """Return the format of these lines, and the number of the line that shows it, from 1.
 
-    :param lines: without comments; blank ones count as none
+    :param lines: without comments; blank lines are ignored
     """
     for one in FORMATS:
-        found = [n for n, line in enumerate(lines, 1) if line.strip() and one.line.match(line.rstrip())]
+        found = [n for n, line in enumerate(lines, 1) if line.strip() and re.match(one.line, line.rstrip())]
         if found and (not one.every or len(found) == sum(1 for line in lines if line.strip())):
             return found[0], one
     return None
@@ -69,7 +65,7 @@ def recognise(lines: Sequence[str]) -> tuple[int, HostFormat] | None:
 
 _DIGITS = re.compile(r"[0-9]+")
 _ADDRESS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
-#: What people call an option of ours in other tools. ``cpu`` by itself, or ``cpu2``, is an honest tag.
+#: Names that other tools have for options of ours. ``cpu`` alone, or ``cpu2``, is a proper tag.
 _SLOTS = frozenset("slot slots ncpus np ppn max_slots max-slots maxslots".split())
 _COUNTS = frozenset("cpu cpus core cores jobs weight threads".split())
 _OTHERS = frozenset("port user username login python identity key password".split())
@@ -77,10 +73,10 @@ _SETTING = re.compile(r"([A-Za-z_-]+)[:=]?([0-9]*)(.*)")
 
 
 def odd_word(host: str, word: str, known: Callable[[str], bool]) -> str | None:
-    """Return what is odd about a word behind a host, which would be a tag, ``None`` for nothing.
+    """Return what is odd about a word behind a host that would be a tag, ``None`` for nothing.
 
-    :param host: as the line names it
-    :param known: tells whether a host is called so
+    :param host: the host, as the line names it
+    :param known: returns whether there is a host with such a name
     """
     name = host.rpartition("@")[2]
     if word.isdigit():
@@ -102,7 +98,7 @@ def odd_word(host: str, word: str, known: Callable[[str], bool]) -> str | None:
     return None
 
 
-#: Ports that an sshd may really have, of those that are as small as numbers of processors.
+#: Small ports that an sshd may really have. Other small numbers are probably numbers of processors.
 _PORTS = frozenset((22, 53, 80, 222))
 _MOST_PROCESSORS = 256
 _LOOPBACK = re.compile(r"(?:^|@)(?:127\.[0-9.]+|localhost|\[::1\])$")

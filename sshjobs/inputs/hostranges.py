@@ -1,4 +1,4 @@
-"""Expands host patterns, ``node[01-16]`` and ``10.0.0.{1,2}``, after making sure that they stay small."""
+"""Expands host patterns, ``node[01-16]`` and ``10.0.0.{1,2}``, after checking that the result is small enough."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from collections.abc import Iterator, Sequence
 
 from sshjobs.errors import UsageError
 
-#: How many hosts one hosts file or specification may name.
+#: A hosts file or specification may name at most so many hosts.
 MAX_HOSTS = 10_000
 
-_BRACE = re.compile(r"\{([^{}]*)\}")
-_SPAN = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})")
-_BRACKET = re.compile(r"\[([^\[\]]*)\]")
-_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?:/([0-9]{1,9}))?)?")
+# Not compiled here: most hosts are named one by one.
+_BRACE = r"\{([^{}]*)\}"
+_SPAN = r"([0-9]{1,9})\.\.([0-9]{1,9})"
+_BRACKET = r"\[([^\[\]]*)\]"
+_RANGE = r"([0-9]{1,9})(?:-([0-9]{1,9})(?:/([0-9]{1,9}))?)?"
 
 
 def split_list(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the items of ``h1,node[1,3],10.0.0.{1,2}`` with their offsets; commas in brackets do not part."""
+    """Yield the items of ``h1,node[1,3],10.0.0.{1,2}`` with their offsets; commas in brackets do not separate."""
     depth = start = 0
     for place, letter in enumerate(text):
         depth += (letter in "[{") - (letter in "]}" and depth > 0)
@@ -33,6 +34,8 @@ def expand(pattern: str) -> list[str]:
 
     :raises UsageError: not a pattern, or it means more than :data:`MAX_HOSTS` hosts
     """
+    if not any(letter in pattern for letter in "[]{}"):
+        return [pattern]
     names: list[str] = []
     for text in _braces(pattern):
         names += _ranges(text)
@@ -43,20 +46,20 @@ def expand(pattern: str) -> list[str]:
 
 def fold(hosts: Sequence[str]) -> str:
     """Return names of hosts as ``node[01-16],gpu1``."""
-    # Here, because it takes long to load. Without groups: names are what they are.
+    # Imported here, because it takes long to load. Without groups: nothing but names is read.
     from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 
     try:
         nodes = NodeSet.fromlist(hosts, resolver=RESOLVER_NOGROUP)
     except NodeSetException:
         return ",".join(hosts)
-    # It reads some names as patterns.
+    # NodeSet takes some names for patterns.
     return str(nodes) if sorted(nodes) == sorted(hosts) else ",".join(hosts)
 
 
 def _braces(pattern: str) -> Iterator[str]:
-    """Return the pattern once for every choice of its braces."""
-    parts = _BRACE.split(pattern)
+    """Yield the pattern once for every choice in its braces."""
+    parts = re.split(_BRACE, pattern)
     if any(letter in part for part in parts[::2] for letter in "{}"):
         raise UsageError(f"braces do not match in '{pattern}'", hint="write 10.0.0.{1,2} or node{1..4}")
     choices = [_choices(part) if n % 2 else [part] for n, part in enumerate(parts)]
@@ -69,8 +72,8 @@ def _braces(pattern: str) -> Iterator[str]:
 
 
 def _choices(inner: str) -> list[str]:
-    """What stands between two braces: ``1,2`` or ``01..16``."""
-    span = _SPAN.fullmatch(inner)
+    """Return the choices between two braces: ``1,2`` or ``01..16``."""
+    span = re.fullmatch(_SPAN, inner)
     if span is None:
         words = inner.split(",")
         if len(words) < 2 or "" in words:
@@ -86,7 +89,7 @@ def _choices(inner: str) -> list[str]:
 
 
 def _ranges(text: str) -> list[str]:
-    parts = _BRACKET.split(text)
+    parts = re.split(_BRACKET, text)
     if any(letter in part for part in parts[::2] for letter in "[]"):
         raise UsageError(f"brackets do not match in '{text}'", hint="write node[01-16]; IPv6 is [fe80::1]")
     count = 1
@@ -99,15 +102,15 @@ def _ranges(text: str) -> list[str]:
 
 
 def _numbers(inner: str) -> list[str]:
-    """What stands between two brackets, each number once."""
-    # Here, because it takes long to load, and most hosts are not named by ranges.
+    """Return the numbers between two brackets, each once."""
+    # Imported here, because it takes long to load, and most hosts are not named by ranges.
     from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 
     found: dict[str, None] = {}
     for part in inner.split(","):
         try:
-            # By itself: NodeSet takes digits beside the bracket into the range, and n1[8-11] for n[18-111].
-            # Without groups: neither a file in /etc nor a program decides what a name means.
+            # The range alone: NodeSet would join digits beside the bracket with it, and take n1[8-11] for n[18-111].
+            # Without groups: no file in /etc and no program decides what a name means.
             found.update((name[1:], None) for name in NodeSet(f"n[{part}]", resolver=RESOLVER_NOGROUP))
         except NodeSetException as error:
             raise UsageError(f"'{part}' is not a range", why=str(error), hint="write [01-16]") from None
@@ -115,7 +118,7 @@ def _numbers(inner: str) -> list[str]:
 
 
 def _count(part: str) -> int:
-    match = _RANGE.fullmatch(part)
+    match = re.fullmatch(_RANGE, part)
     if match is None or match[3] and not int(match[3]):
         raise UsageError(f"'{part}' is not a range", hint="write [01-16], [1,4] or [0-8/2]")
     first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)

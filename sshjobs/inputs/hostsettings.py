@@ -1,11 +1,10 @@
-"""What stands behind a host in a hosts file: ``slots=4 memory=64G env.CUDA_HOME=/opt/cuda count.license=2 gpu``."""
+"""The settings behind a host in a hosts file: ``slots=4 memory=64G env.CUDA_HOME=/opt/cuda count.license=2 gpu``."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Any
 
 from sshjobs.errors import UsageError
@@ -14,29 +13,31 @@ from sshjobs.inputs.manners import MANNERS, read_manner
 from sshjobs.model.given import MAX_SLOTS
 from sshjobs.model.gpus import checked_selection
 from sshjobs.model.needs import COUNTER, MAX_COUNT, MAX_COUNTERS, OWN_KEYS
+from sshjobs.model.similar import similar
 from sshjobs.model.sizes import parse_memory
 
 ALLOWED = "letters, digits, '.', '_' and '-' are allowed"
 
-#: A word, in which blanks may stand within quotes as in a shell.
+#: A word, which may contain blanks within quotes, as in a shell.
 _WORD = re.compile(r"""(?:[^ \t"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+""")
 _BLANKS = re.compile(r"[ \t]*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}")
-_PYTHON = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9._/+-]{0,999}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+# Those below are not compiled here: most lists name hosts alone.
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9._:+-]{0,99}"
+_PYTHON = r"[A-Za-z0-9_/][A-Za-z0-9._/+-]{0,999}"
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]{0,254}"
 _OPTIONS = ("slots", "memory", "scratch", "gpus", "gpu_busy", "count.NAME", "share", "python", "wrap", "env.NAME",
             *MANNERS)
 _ALL = ("there are slots=N, memory=SIZE, scratch=SIZE, gpus=0,1, gpu_busy=SIZE, count.NAME=N, share=0.5, python=PATH, "
         "wrap=… and env.NAME=…, and for manners max_load=N, min_free=SIZE, only=HH:MM-HH:MM, at_end=WORD, until=DATE "
         "and nice=N")
-_SHARE = re.compile(r"[01](\.[0-9]{1,6})?|\.[0-9]{1,6}")
-#: Environment variables of this beginning are ours.
+_SHARE = r"[01](\.[0-9]{1,6})?|\.[0-9]{1,6}"
+#: Environment variables with this prefix are ours.
 _RESERVED = "SSHJOBS_"
 
 
 def words_of(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the words of a line as they are written, quotes included, each with its column from 1, up to a word that
-    begins with ``#``.
+    """Yield the words of a line as written, with quotes, each with its column from 1, up to a word that begins with
+    ``#``.
 
     :raises UsageError: a quote is not closed
     """
@@ -50,7 +51,7 @@ def words_of(text: str) -> Iterator[tuple[int, str]]:
 
 
 class Settings:
-    """What the words after a host say."""
+    """The settings of a host."""
 
     def __init__(self) -> None:
         self.slots: int | None = None
@@ -64,11 +65,11 @@ class Settings:
         self.wrap: list[str] | None = None
         self.env: dict[str, str] = {}
         self.tags: list[str] = []
-        #: How the host wants to be treated: fields of :class:`Host` by name.
+        #: Its manners: fields of :class:`Host` by name.
         self.manners: dict[str, Any] = {}
 
     def take(self, word: str, *, tags: bool) -> None:
-        """Take one word, as it is written: ``slots=N``, ``memory=SIZE``, ``scratch=SIZE``, ``gpus=0,1``,
+        """Read one word, as written: ``slots=N``, ``memory=SIZE``, ``scratch=SIZE``, ``gpus=0,1``,
         ``gpu_busy=SIZE``, ``count.NAME=N``, ``share=0.5``, ``python=PATH``, ``wrap="PROGRAM …"``, ``env.NAME=VALUE``, a
         manner such as ``max_load=N``, or a tag.
 
@@ -82,7 +83,7 @@ class Settings:
             self._counter(key[6:], _unquoted(value))
             return
         if is_option and key not in _OPTIONS:
-            near = get_close_matches(key, _OPTIONS, 1)
+            near = similar(key, _OPTIONS, 1)
             hint = f"did you mean {near[0]}=?" if near else _ALL
             raise UsageError(f"unknown option '{short(key)}='", hint=hint)
         if is_option and (key in self.manners or getattr(self, key, None) is not None):
@@ -105,7 +106,7 @@ class Settings:
         elif not tags:
             hint = "part hosts by commas; tags go in a hosts file"
             raise UsageError(f"'{short(word)}' is no option", hint=hint)
-        elif not _TAG.fullmatch(word):
+        elif not re.fullmatch(_TAG, word):
             raise UsageError(f"'{short(word)}' is not a tag", hint=ALLOWED)
         else:
             self.tags.append(word)
@@ -123,7 +124,7 @@ class Settings:
         self.counts[name] = number_from(value, f"count.{name}", MAX_COUNT)
 
     def _variable(self, name: str, value: str) -> None:
-        if not _VARIABLE.fullmatch(name):
+        if not re.fullmatch(_VARIABLE, name):
             raise UsageError(f"'{short(name)}' is no name of a variable", hint="write env.NAME=VALUE")
         if name.startswith(_RESERVED):
             raise UsageError(f"{_RESERVED}… are set by sshjobs", hint="choose another name")
@@ -135,7 +136,7 @@ class Settings:
 
 
 def _unquoted(text: str) -> str:
-    """Return a value as a shell would take it."""
+    """Return a value without its quotes, as a shell would read it."""
     if not any(letter in text for letter in "\"'\\"):
         return text
     return "".join(shlex.split(text, comments=False, posix=True))
@@ -152,9 +153,9 @@ def _wrap(text: str) -> list[str]:
 
 
 def number_from(text: str, what: str, most: int) -> int:
-    """Return the number from 1 to ``most`` that a text means.
+    """Parse a number from 1 to ``most``.
 
-    :raises UsageError: it means none
+    :raises UsageError: it is no such number
     """
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
         raise UsageError(f"{what} must be a number from 1 to {most}, got '{short(text)}'")
@@ -162,7 +163,7 @@ def number_from(text: str, what: str, most: int) -> int:
 
 
 def _share(text: str) -> float:
-    if _SHARE.fullmatch(text) and 0 < float(text) <= 1:
+    if re.fullmatch(_SHARE, text) and 0 < float(text) <= 1:
         return float(text)
     raise UsageError(f"share must be above 0 and at most 1, which is an equal share, got '{short(text)}'",
                      hint="write share=0.5")
@@ -183,7 +184,7 @@ def _gpus(text: str) -> tuple[str, ...]:
 
 
 def _python(text: str) -> str:
-    if not _PYTHON.fullmatch(text):
+    if not re.fullmatch(_PYTHON, text):
         raise UsageError(f"python= cannot be '{short(text)}'", hint="write python3.11 or /opt/bin/python3")
     if "/" in text and not text.startswith("/"):
         raise UsageError(f"python= cannot be the relative path '{short(text)}'", hint="write the whole path")
@@ -191,6 +192,6 @@ def _python(text: str) -> str:
 
 
 def short(text: str) -> str:
-    """Return a text for a message, in ASCII: letters that only look like a host's name are seen for what they are."""
+    """Return a text for a message, in ASCII, so that letters which only look like ASCII become visible."""
     shown = text.encode("ascii", "backslashreplace").decode("ascii")
     return shown if len(shown) <= 60 else shown[:57] + "..."

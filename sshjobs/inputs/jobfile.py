@@ -1,4 +1,4 @@
-"""Reads a jobfile: YAML or JSON in, job specs out, and every mistake at once, with its line and column."""
+"""Reads a jobfile: YAML or JSON in, job specs out, and all mistakes at once, each with line and column."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from sshjobs.inputs.foreignjobs import recognise
 from sshjobs.inputs.jobmodel import JOB_KEYS, JobEntry, Jobfile, RunKeys, Settings, jobfile_schema
 from sshjobs.inputs.jobnames import Register, check_repeated, repeated
 from sshjobs.inputs.jobpaths import PathChecker, same_place, sent_item
-from sshjobs.inputs.jobstages import Given, stage_mistakes
+from sshjobs.inputs.jobstages import Given, awaited_of, not_awaited, not_awaited_files, stage_mistakes, unknown_names
 from sshjobs.inputs.limits import MAX_JOB, too_large
 from sshjobs.inputs.scalars import describe, is_plain_decimal
 from sshjobs.inputs.source import read_input
 from sshjobs.inputs.sweep import Mistakes, Sweep, read_sweep
 from sshjobs.inputs.sweepentry import JobChecker, SweptJobs, look_at_placeholders, template_of
+from sshjobs.inputs.validation import valid
 from sshjobs.inputs.yamltree import Document, Map, Place, Seq
 from sshjobs.model.fill import OPEN
 from sshjobs.model.keys import KEYS, Tries, Variables, Whole
@@ -33,19 +34,19 @@ from sshjobs.model.spec import JobSpec
 
 __all__ = ["MAX_JOBS", "Entry", "checked_values", "jobfile_schema", "load_jobfile"]
 
-#: How many jobs one run may have.
+#: A run may have at most so many jobs.
 MAX_JOBS = 1_000_000
-#: What reads each kind of jobfile.
+#: The reader for each kind of jobfile.
 _LOADERS = {"yaml": yamlevents.load, "json": jsontree.load, "jsonl": jsontree.load_lines}
-#: How many mistakes are shown one by one.
+#: At most so many mistakes are shown one by one.
 MAX_PROBLEMS = 1000
 
 _SETTING_KEYS, _JOB_KEYS, _TOP_KEYS = (list(model.model_fields) for model in (Settings, JobEntry, Jobfile))
 _JOB_KEYS = sorted(JOB_KEYS) + _SETTING_KEYS
-#: Where a number is meant as the text that was written, and where as the number that everybody reads.
+#: Keys where a number means the text as written; keys where it means the number, which must be unambiguous.
 _AS_WRITTEN = ("commands", "argv", "setup", *(name for name, key in KEYS.items() if key.kind.as_written))
 _COUNTS = ("repeat", *(name for name, key in KEYS.items() if isinstance(key.kind, (Whole, Tries))))
-#: What a job adds to the defaults, where any other key takes their place.
+#: Keys of a job that are merged with the defaults; any other key replaces them.
 _MERGED = tuple(name for name, key in KEYS.items() if isinstance(key.kind, Variables))
 
 
@@ -54,9 +55,9 @@ class Entry:
     """One entry of a jobfile.
 
     :ivar spec: what to run; its name is the entry's own or ``job-<place in the list>``
-    :ivar repeat: how often it, or each combination of its parameters, is run, 0 included
-    :ivar line: where it stands in the file, from 1
-    :ivar swept: its jobs, where it has parameters
+    :ivar repeat: how often it, or each combination of its parameters, is run; may be 0
+    :ivar line: its line in the file, from 1
+    :ivar swept: its jobs, if it has parameters
     """
 
     spec: JobSpec
@@ -70,7 +71,7 @@ class Entry:
         return self.repeat if self.swept is None else self.swept.count()
 
     def specs(self) -> Iterator[JobSpec]:
-        """Yield the spec of each job; they share what they hold."""
+        """Yield the spec of each job; the specs share their content."""
         if self.swept is not None:
             yield from self.swept.specs(self.spec)
             return
@@ -82,10 +83,10 @@ class Entry:
 
 @dataclass(slots=True)
 class _Named:
-    """What an entry calls its jobs.
+    """The names of an entry's jobs.
 
     :ivar name: of the entry
-    :ivar repeats: their names, where these are not just ``name``: each with how often it is repeated
+    :ivar repeats: names of the jobs, if they differ from ``name``, each with its number of repeats
     """
 
     name: str
@@ -97,7 +98,7 @@ class _Named:
 class Entries(list[Entry]):
     """The entries of a jobfile.
 
-    :ivar run: what it says of the run as a whole, by key
+    :ivar run: the keys for the run as a whole
     """
 
     def __init__(self) -> None:
@@ -107,15 +108,15 @@ class Entries(list[Entry]):
 
 def load_jobfile(path: str | Path, data: bytes | None = None, known: Collection[str] = (), *,
                  most: int = MAX_JOBS) -> Entries:
-    """Return the entries of a jobfile in their order, at least one job among them.
+    """Return the entries of a jobfile in order, with at least one job.
 
-    Relative ``files`` and ``stdin`` belong to the directory of the jobfile, or to the current one where it comes
-    from standard input. Looks at these files, and starts nothing.
+    Relative ``files`` and ``stdin`` are relative to the directory of the jobfile, or to the current one for standard
+    input. Checks these files, and starts nothing.
 
-    :param path: the jobfile; ``-`` for standard input. ``.json`` is JSON, ``.jsonl`` a job of JSON on each line
-    :param data: its content, where it was read already
-    :param known: names of further entries that jobs may wait for
-    :param most: how many jobs there may be
+    :param path: the jobfile; ``-`` for standard input. ``.json`` is JSON, ``.jsonl`` has a job in JSON on each line
+    :param data: its content, if it was read already
+    :param known: names of further entries for which jobs may wait
+    :param most: how many jobs are allowed
     :raises InputError: every mistake, all at once
     """
     file = "<stdin>" if str(path) == "-" else str(path)
@@ -136,10 +137,12 @@ class _Reader:
         self.entries = Entries()
         self.names: list[_Named] = []
         self.total = 0
-        #: Where each entry says what it waits for, by its place in the list of entries.
+        #: The place of ``after`` in each entry that has it, by its index in the list of entries.
         self.waiting: dict[int, Place] = {}
-        #: Files of other entries that entries are given.
+        #: Files of other entries among the ``files`` of entries.
         self.given: list[Given] = []
+        #: What entries with mistakes wait for, and where they say so.
+        self.broken: list[tuple[list[str], Place]] = []
 
     def read(self, data: bytes) -> Entries:
         self.kind = jsontree.kind_of(self.file, data)
@@ -152,7 +155,7 @@ class _Reader:
             jobs = self._top(document)
             for n, item in enumerate(jobs or ()):
                 self._item(item, jobs, n)
-                jobs[n] = None  # two copies of a large file need not be in memory at once
+                jobs[n] = None  # free it: two copies of a large file need not be in memory
             self._names()
             self._stages()
             if jobs and not self.total and not self.problems:
@@ -164,7 +167,7 @@ class _Reader:
         self.problems.append(Problem(self.file, *place, message))
 
     def _raise(self) -> None:
-        found = sorted(self.problems, key=lambda problem: (problem.file != self.file, problem.line, problem.column))
+        found = sorted(self.problems, key=lambda one: (one.file != self.file, one.file, one.line, one.column))
         if len(found) > MAX_PROBLEMS:
             more = Problem(self.file, 0, 0, f"{len(found) - MAX_PROBLEMS:,} more mistakes; correct these first")
             found = [*found[:MAX_PROBLEMS], more]
@@ -187,7 +190,8 @@ class _Reader:
         for key in top:
             if key not in _TOP_KEYS:
                 self._problem(top.key_place(key), f"unknown key '{key[:60]}'; {suggestion(key, _TOP_KEYS)}")
-        self.entries.run = self._validated(RunKeys, top, _TOP_KEYS) or {}
+        if not top.keys().isdisjoint(RunKeys.model_fields):  # else the model need not even be built
+            self.entries.run = self._validated(RunKeys, top, _TOP_KEYS) or {}
         if "defaults" in top:
             self._change_defaults(top)
         jobs = top.get("jobs")
@@ -227,17 +231,17 @@ class _Reader:
             self.defaults = _merged(self.defaults, settings)
 
     def _validated(self, model: type[Settings | RunKeys], data: Map, keys: Sequence[str]) -> dict[str, Any] | None:
-        """Return what was given, with the right types; ``None`` after mistakes."""
+        """Return the values with the right types; ``None`` after mistakes."""
         try:
-            valid = model.model_validate(_as_written(data))
+            made = valid(model, _as_written(data))
         except ValidationError as error:
             self.problems += problems_of(error, self.file, data, keys)
             return None
-        values = valid.__dict__
-        return {key: values[key] for key in valid.model_fields_set}
+        values = made.__dict__
+        return {key: values[key] for key in made.model_fields_set}
 
     def _look_at_files(self, data: Map) -> None:
-        """Look at what an entry wants to be sent, whatever else is wrong with it."""
+        """Check the files that an entry sends, whatever else is wrong with it."""
         files, stdin = data.get("files"), data.get("stdin")
         if isinstance(files, Seq):
             for n, file in enumerate(files):
@@ -260,7 +264,7 @@ class _Reader:
     def _job(self, data: Map) -> None:
         own, told = self._validated(JobEntry, data, _JOB_KEYS), Mistakes()
         self._look_at_files(data)
-        # Of what is wrong with the parameters as much as can be told is told, whatever else is.
+        # Mistakes in the parameters are reported, too, whatever else is wrong.
         sweep, sweeps = None, "matrix" in data or "rows" in data
         if isinstance(data.get("rows"), Seq):
             told.say(["rows"], "rows must be the path of a table, got a list; write rows: params.csv")
@@ -277,10 +281,9 @@ class _Reader:
         if own is not None and (sweep is not None or not sweeps):
             self._entry(data, own, sweep, told)
         else:
-            if sweep is not None or not sweeps:
-                look_at_placeholders(data, sweep.names if sweep else (), told)
-            if isinstance(name := data.get("name"), str):
-                self.names.append(_Named(name, data.value_place("name"), lambda: () if sweeps else [(name, 1)]))
+            if (names := told.names if sweeps else ()) is not None:
+                look_at_placeholders(data, names, told)
+            self._broken(data, sweeps)
         self.problems += told.problems
         for path, of_key, message in told.told:
             self._problem(place_in(data, path, of_key) if path[0] in data else data.place, message)
@@ -290,11 +293,13 @@ class _Reader:
         repeat = values.pop("repeat", 1)
         template = template_of(values, sweep.names if sweep else (), told)
         if not self._look_at_taken(data, values):
+            self._broken(data, sweep is not None, values.get("after", {}))
             return
         try:
             spec = template.spec(sweep, self.base_dir)
-        except UsageError as error:  # Keys that do not go together.
+        except UsageError as error:  # keys that do not go together
             self._problem(data.place, str(error))
+            self._broken(data, sweep is not None, values.get("after", {}))
             return
         if spec.timeout is None and grows(spec.retries, "timeout"):
             place = data.value_place("retries") if "retries" in data else data.place
@@ -319,20 +324,32 @@ class _Reader:
         self.entries.append(entry)
 
     def _look_at_taken(self, data: Map, values: Mapping[str, Any]) -> bool:
-        """Look at what an entry is given that others have left; tell whether it waits for all of these."""
+        """Check the files that an entry gets from other entries; return whether it waits for all of those."""
         right, files = True, data.get("files")
         items = [item for item in files if isinstance(item, Map) and "from" in item] if isinstance(files, Seq) else []
         for n, one in enumerate(taken(values.get("files", ()))):
             place = items[n].value_place("from") if n < len(items) else data.place
             if one.entry not in values.get("after", {}):
                 right = False
-                self._problem(place, f"files: from: '{one.entry}' is not named by after; "
-                                     f"write after: {one.entry}, or correct it")
+                self._problem(place, not_awaited(one.entry))
             self.given.append(Given(one.entry, one.path, place))
         return right
 
+    def _broken(self, data: Map, swept: bool, after: Mapping[str, Any] | None = None) -> None:
+        """Note the name of an entry that has mistakes, and look at which other entries it names.
+
+        :param after: those that it waits for, where its files were looked at
+        """
+        if after is None:
+            after = awaited_of(data.get("after", self.defaults.get("after", {})))
+            for place, text in not_awaited_files(data.get("files"), after):
+                self._problem(place, text)
+        self.broken.append((list(after or ()), data.value_place("after") if "after" in data else data.place))
+        if isinstance(name := data.get("name"), str):
+            self.names.append(_Named(name, data.value_place("name"), lambda: () if swept else [(name, 1)]))
+
     def _count(self, entry: Entry, data: Map) -> None:
-        """Count before anything is multiplied."""
+        """Count the jobs before any are made."""
         before, self.total = self.total, self.total + entry.count
         if before <= self.most < self.total:
             message = f"this would make {self.total:,} jobs, the limit is {self.most:,}; lower repeat, or use more runs"
@@ -340,7 +357,7 @@ class _Reader:
             self._problem(data.value_place(key), message)
 
     def _names(self) -> None:
-        """Find names that are taken twice, and name what has none."""
+        """Report names that occur twice, and give names to entries without one."""
         if self.total > self.most:
             return
         register = Register()
@@ -361,19 +378,20 @@ class _Reader:
                 entry.spec.name = register.free_name(n + 1, entry.count)
 
     def _stages(self) -> None:
-        """Find entries that wait for what is not there, or for each other, or are given what nobody leaves."""
+        """Report entries that wait for unknown entries or in a circle, or get files that no job leaves."""
         names = [named.name for named in self.names]
-        for place, text in stage_mistakes(self.entries, self.waiting, self.given, names, self.known):
+        for place, text in (*stage_mistakes(self.entries, self.waiting, self.given, names, self.known),
+                            *unknown_names(self.broken, {*names, *self.known})):
             self._problem(place, text)
 
 
 def _is_path(value: Any) -> TypeGuard[str]:
-    """Tell whether a value is a path that is known already: none with placeholders."""
+    """Return whether a value is a path without placeholders, which can be checked now."""
     return isinstance(value, str) and value != "" and OPEN not in value
 
 
 def _named(entry: Entry, place: Place) -> _Named:
-    """Return what an entry that has a name calls its jobs."""
+    """Return the names of the jobs of an entry that has a name."""
     name, swept, repeat = entry.spec.entry_name, entry.swept, entry.repeat
     if swept is None or (swept.name is None and swept.count() > 1):
         return _Named(name, place, lambda: [(name, entry.count)], swept is not None)
@@ -383,19 +401,19 @@ def _named(entry: Entry, place: Place) -> _Named:
 
 
 def checked_values(values: Mapping[str, Any], where: str | None = None) -> dict[str, Any]:
-    """Return the values of one job that a program gave, with the right types; paths are not looked at.
+    """Return the values of one job that a program passed, with the right types; files are not looked at.
 
-    :param where: what to call the job in the message
+    :param where: the name of the job for the message
     :raises UsageError: a mistake, the first of them
     """
     try:
-        valid = JobEntry.model_validate(values)
+        made = valid(JobEntry, values)
     except ValidationError as error:
         raise UsageError(complaints(error, values, _JOB_KEYS, quote=False)[0][2], where=where) from None
     for key, value in values.items():
         if any("\0" in text for text in _texts(value)):
             raise UsageError(f"{key} cannot hold a NUL byte", where=where, hint="take it out")
-    return {key: valid.__dict__[key] for key in valid.model_fields_set}
+    return {key: made.__dict__[key] for key in made.model_fields_set}
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -408,7 +426,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _merged(defaults: Mapping[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """What stands at last: what a job says itself before the defaults, ``env`` variable by variable."""
+    """Return the job's own values with the defaults for the others; ``env`` is merged variable by variable."""
     values = {**defaults, **own}
     for key in _MERGED:
         if key in own and key in defaults:
@@ -417,10 +435,10 @@ def _merged(defaults: Mapping[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_written(data: Map) -> Mapping[str, Any]:
-    """Return an entry in which numbers are the text that was written, where that is what is meant.
+    """Return an entry in which numbers are replaced by the text that was written, where that is meant.
 
-    ``0755``, ``1:30`` and ``1e3`` are numbers to YAML; in a command, an argument or a variable they are text. As a
-    count they are made text as well, and so refused: 0755 is 493 to YAML.
+    ``0755``, ``1:30`` and ``1e3`` are numbers in YAML; in a command, an argument or a variable they are meant as text.
+    As a count they become text, too, and are so refused: 0755 is 493 in YAML.
     """
     changed: dict[str, Any] = {}
     for key, source in (data.sources or {}).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -17,7 +18,6 @@ from pydantic import (
     WrapValidator,
     create_model,
 )
-from pydantic_core import PydanticCustomError
 
 from sshjobs.errors import UsageError
 from sshjobs.inputs.jobnames import check_name
@@ -25,6 +25,7 @@ from sshjobs.inputs.limits import MAX_WORD
 from sshjobs.inputs.manners import read_manners
 from sshjobs.inputs.scalars import describe
 from sshjobs.inputs.timespans import format_duration, parse_duration
+from sshjobs.inputs.validation import mistake, taken_by
 from sshjobs.model import after, outputs, retrying, sent
 from sshjobs.model.gpus import MAX_GPUS, checked_need
 from sshjobs.model.keys import (
@@ -51,7 +52,6 @@ from sshjobs.model.keys import (
     Words,
 )
 from sshjobs.model.needs import COUNTER, MAX_COUNT, checked_counters
-from sshjobs.model.sizes import parse_memory
 from sshjobs.model.telling import telling_of
 from sshjobs.scheduling.failures import FailureLimit
 
@@ -61,11 +61,6 @@ MIN_LEASE = 30.0
 RESERVED = "SSHJOBS_"
 
 _TEXT_OR_NUMBER = {"type": ["string", "number"]}
-
-
-def mistake(text: str | UsageError) -> PydanticCustomError:
-    """Return an error for a validator to raise. The text is shown as it is, after the key's name."""
-    return PydanticCustomError("mistake", "{text}", {"text": text if isinstance(text, str) else f": {text}"})
 
 
 def _script(value: Any) -> Any:
@@ -119,14 +114,6 @@ def _seconds(value: Any) -> float:
         raise mistake(error) from None
 
 
-def _told(read: Callable[[Any], Any], value: Any) -> Any:
-    """Return what a function reads from a value; what it raises is a mistake of the jobfile's."""
-    try:
-        return read(value)
-    except ValueError as error:
-        raise mistake(str(error).removeprefix(" ")) from None
-
-
 def _limit(value: Any) -> str:
     return str(FailureLimit.of(value))
 
@@ -137,7 +124,7 @@ def _manners(value: Any) -> str:
 
 
 def _tries(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    return _told(retrying.spelt_out, value) if isinstance(value, Mapping) else check(value)
+    return taken_by(retrying.spelt_out, value) if isinstance(value, Mapping) else check(value)
 
 
 def _one_status(value: Any) -> Any:
@@ -169,21 +156,18 @@ def _table(value: Any) -> Any:
 
 def _outputs(value: Any) -> dict[str, dict[str, Any]]:
     """Return what was said of outputs spelt out, with times as seconds."""
-    def timed(pattern: object, how: Any) -> Any:
-        if not isinstance(how, Mapping) or not isinstance(how.get("every"), str):
-            return how
-        return {**how, "every": _every(pattern, how["every"])}
-
     if isinstance(value, Mapping):
-        value = {pattern: timed(pattern, how) for pattern, how in value.items()}
+        value = {pattern: _timed(how) for pattern, how in value.items()}
     return outputs.spelt_out(value)
 
 
-def _every(pattern: object, text: str) -> float:
-    try:
-        return parse_duration(text)
-    except UsageError as error:
-        raise ValueError(f" '{pattern!s:.100}': every: {error}") from None
+def _timed(how: Any) -> Any:
+    if not isinstance(how, Mapping) or not isinstance(how.get("every"), str):
+        return how
+    # What is no time is left as it is, and refused with all else that is wrong.
+    with contextlib.suppress(UsageError):
+        how = {**how, "every": parse_duration(how["every"])}
+    return how
 
 
 def _lease(seconds: float) -> float:
@@ -232,7 +216,7 @@ Timeout = Annotated[
 _HOW = {"type": ["object", "null"], "additionalProperties": False,
         "properties": {key: {"enum": [word.value for word in words]} for key, words in after.CHOICES.items()}}
 After = Annotated[
-    dict[str, dict[str, str]], BeforeValidator(partial(_told, after.spelt_out)),
+    dict[str, dict[str, str]], BeforeValidator(partial(taken_by, after.spelt_out)),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}},
                               {"type": "object", "additionalProperties": _HOW}]}),
 ]
@@ -244,22 +228,20 @@ Again = Annotated[
     WithJsonSchema({"anyOf": [_TIMES, {"type": "object", "additionalProperties": False,
                                        "properties": dict.fromkeys(retrying.WORDS, _AGAIN)}]}),
 ]
+_SIZE: dict[str, Any] = {"type": ["string", "integer"]}
 _STATUS = {"type": "integer", "minimum": 0, "maximum": MAX_STATUS}
 OkExit = Annotated[
     list[Annotated[int, Field(ge=0, le=MAX_STATUS)]], BeforeValidator(_one_status),
     WithJsonSchema({"anyOf": [_STATUS, {"type": "array", "items": _STATUS, "minItems": 1}]}),
 ]
-Bytes = Annotated[
-    int, BeforeValidator(partial(_told, parse_memory)), WithJsonSchema({"type": ["string", "integer"]}),
-]
 Counted = Annotated[
-    dict[str, int], BeforeValidator(partial(_told, checked_counters)),
+    dict[str, int], BeforeValidator(partial(taken_by, checked_counters)),
     WithJsonSchema({"type": "object", "propertyNames": {"pattern": f"^{COUNTER.pattern}$"},
                     "additionalProperties": {"type": "integer", "minimum": 1, "maximum": MAX_COUNT}}),
 ]
 _GPUS = {"type": "integer", "minimum": 1, "maximum": MAX_GPUS}
 GivenGpus = Annotated[
-    dict[str, Any], BeforeValidator(partial(_told, checked_need)),
+    dict[str, Any], BeforeValidator(partial(taken_by, checked_need)),
     WithJsonSchema({"anyOf": [_GPUS, {"type": "object", "additionalProperties": False, "properties": {
         "count": _GPUS, "memory": {"type": ["string", "integer"]}, "type": {"type": "string"}}}]}),
 ]
@@ -288,7 +270,7 @@ Matrix = Annotated[
 Table = Annotated[Any, AfterValidator(_table), WithJsonSchema({"type": "string", "pattern": r"\.(csv|tsv|jsonl)$"})]
 _PATH = {"type": "string", "minLength": 1}
 SentItem = Annotated[
-    Any, BeforeValidator(partial(_told, sent.item)),
+    Any, BeforeValidator(partial(taken_by, sent.item)),
     WithJsonSchema({"anyOf": [_PATH, {
         "type": "object", "additionalProperties": False, "required": ["path"], "properties": {
             "path": _PATH, "to": _PATH, "exclude": {"anyOf": [_PATH, {"type": "array", "items": _PATH}]},
@@ -300,7 +282,7 @@ _BROUGHT = {"type": ["object", "null"], "additionalProperties": False,
             "properties": {"when": {"enum": [word.value for word in outputs.When]}, "required": {"type": "boolean"},
                            "every": {"type": ["string", "number"]}, "carry": {"type": "boolean"}}}
 Outputs = Annotated[
-    dict[str, dict[str, Any]], BeforeValidator(partial(_told, _outputs)),
+    dict[str, dict[str, Any]], BeforeValidator(partial(taken_by, _outputs)),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}},
                               {"type": "object", "additionalProperties": _BROUGHT}]}),
 ]
@@ -338,7 +320,7 @@ def _type(name: str, key: Key) -> Any:
         case Statuses():
             kind = OkExit
         case Memory():
-            kind = Bytes
+            kind = Annotated[int, BeforeValidator(partial(taken_by, key.kind.parse)), WithJsonSchema(_SIZE)]
         case Counters():
             kind = Counted
         case Gpus():
@@ -392,7 +374,7 @@ class DefaultsEntry(BaseModel):
 
 
 MaxFailures = Annotated[
-    Any, BeforeValidator(partial(_told, _limit)), WithJsonSchema({"anyOf": [
+    Any, BeforeValidator(partial(taken_by, _limit)), WithJsonSchema({"anyOf": [
         {"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9.]+%?$"}]}),
 ]
 
@@ -414,7 +396,7 @@ OnFailure = Annotated[Any, BeforeValidator(partial(_wanted, "on_failure")), _COM
 OnHostLost = Annotated[Any, BeforeValidator(partial(_wanted, "on_host_lost")), _COMMANDS_SCHEMA]
 Notify = Annotated[Any, BeforeValidator(partial(_wanted, "notify")), _ADDRESSES_SCHEMA]
 NotifyText = Annotated[Any, BeforeValidator(partial(_wanted, "notify_text")), WithJsonSchema({"type": "string"})]
-Manners = Annotated[Any, BeforeValidator(partial(_told, _manners)), WithJsonSchema({"type": "string"})]
+Manners = Annotated[Any, BeforeValidator(partial(taken_by, _manners)), WithJsonSchema({"type": "string"})]
 
 
 class RunKeys(BaseModel):

@@ -1,11 +1,11 @@
-"""Names of jobs: what they may hold, what repeats and nameless jobs are called, and which are taken twice."""
+"""Names of jobs: which are allowed, names of repeats and of entries without a name, and duplicates."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from sshjobs.errors import HIDDEN, UsageError
+from sshjobs.errors import UsageError, hidden_in
 
 #: The longest name in bytes of UTF-8, the number of the repeat included: it becomes a directory's name.
 MAX_BYTES = 200
@@ -14,16 +14,16 @@ _NUMBERED = re.compile(r"(.+)-([1-9][0-9]*)", re.DOTALL)
 
 
 def check_name(name: str, what: str = "a name") -> None:
-    """Make sure that a name can be the name of a directory and is what it looks like.
+    """Check that a name can be the name of a directory and has no invisible characters.
 
     Anything else is allowed: spaces, quotes, ``$`` and letters of every language.
 
-    :param what: what it is the name of, for the message
-    :raises UsageError: it cannot be used
+    :param what: what is named, for the message
+    :raises UsageError: it is not allowed
     """
     if not name.strip():
         raise UsageError(f"{what} cannot be empty", hint="give it at least one letter or digit")
-    if bad := HIDDEN.search(name):
+    if bad := hidden_in(name):
         raise UsageError(f"{what} cannot hold U+{ord(bad[0]):04X}, a control or invisible character",
                          hint="take it out")
     if "/" in name:
@@ -44,9 +44,9 @@ def repeated(name: str, repeat: int) -> Iterator[tuple[str, int]]:
 
 
 def check_repeated(name: str, repeat: int) -> None:
-    """Make sure that a name stays short enough with the numbers of its repeats.
+    """Check that a name is short enough even with the numbers of its repeats.
 
-    :raises UsageError: it does not
+    :raises UsageError: it is not
     """
     longest = f"{name}-{repeat}" if repeat > 1 else name
     if len(longest.encode("utf-8")) > MAX_BYTES:
@@ -55,7 +55,7 @@ def check_repeated(name: str, repeat: int) -> None:
 
 
 class Register:
-    """The names of all entries of a jobfile. Counts with numbers instead of spelling out the repeats."""
+    """The names of all entries of a jobfile. Repeats are compared by ranges of numbers, not one by one."""
 
     def __init__(self) -> None:
         self._single: dict[str, int] = {}
@@ -63,7 +63,7 @@ class Register:
         self._twice: list[tuple[int, int, str]] = []
 
     def add(self, name: str, repeat: int, place: int) -> None:
-        """Take down an entry: its name, number of repeats and place in the list."""
+        """Add an entry: its name, number of repeats and place in the list."""
         if repeat == 1:
             first = self._single.setdefault(name, place)
         elif repeat:
@@ -74,7 +74,7 @@ class Register:
             self._twice.append((place, first, name if repeat == 1 else f"{name}-1"))
 
     def clashes(self) -> list[tuple[int, int, str]]:
-        """Return each entry that brings a name that an earlier one has: its place, the earlier one's, the name."""
+        """Return each entry with a name that an earlier one has: its place, the earlier one's place, the name."""
         found = list(self._twice)
         for name, place in self._single.items():
             other = self._numbered(name)
@@ -94,7 +94,7 @@ class Register:
         return name in self._single or self._numbered(name) is not None
 
     def _numbered(self, name: str) -> int | None:
-        """The place of the entry one of whose repeats has this name."""
+        """Return the place of the entry that has a repeat with this name."""
         parts = _NUMBERED.fullmatch(name) if self._many else None
         place, repeat = self._many.get(parts[1], (0, 0)) if parts else (0, 0)
         if parts is None or not repeat or len(parts[2]) > 12 or int(parts[2]) > repeat:

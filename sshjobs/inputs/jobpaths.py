@@ -1,4 +1,4 @@
-"""Makes sure, before anything starts, that the files that jobs want to be sent are there."""
+"""Checks, before anything starts, that the files to be sent exist and can be sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sshjobs.model.sent import Sent, item, sent
 
 
 class PathChecker:
-    """Looks at each local path once, however many jobs name it.
+    """Checks each local path once, however many jobs name it.
 
     :param base_dir: what relative paths are relative to
     """
@@ -33,7 +33,7 @@ class PathChecker:
         return self._known[key]
 
     def complaint_of_used(self, path: str) -> str | None:
-        """Return what is wrong with a file or directory that a job uses without its being sent, ``None``: nothing."""
+        """Return what is wrong with a file or directory in ``uses``, ``None`` for nothing."""
         full = os.path.join(self._base_dir, path)
         try:
             mode = os.stat(full).st_mode
@@ -48,8 +48,8 @@ class PathChecker:
         return None if readable else f"'{path}' cannot be read: no permission; see chmod"
 
     def complaint_of(self, item: Sent) -> str | None:
-        """Return what is wrong with what is sent, ``None`` if it can be."""
-        # Where it is placed elsewhere it needs no name of its own, and what is left out may be anything.
+        """Return what is wrong with an item of ``files``, ``None`` if it can be sent."""
+        # With ``to`` it needs no name of its own, and excluded files may be anything.
         if item.to is None and not item.exclude:
             return self.complaint(item.path, directories=True)
         if item.place is None:
@@ -82,9 +82,9 @@ class PathChecker:
 
 
     def _look_into(self, path: str, full: str, left_out: Patterns | None = None) -> str | None:
-        """Return what is wrong with a directory or with anything in it, the first thing found.
+        """Return the first thing that is wrong with a directory or anything in it.
 
-        :param left_out: names what is not sent
+        :param left_out: patterns of files that are not sent
         """
         root, waiting = os.path.realpath(full), [full]
         while waiting:
@@ -104,7 +104,7 @@ class PathChecker:
 
 
 def _expanded_elsewhere(path: str) -> str | None:
-    """Return what to do about a path that a shell would have made another one of."""
+    """Return what to do about a path that only a shell would expand."""
     if path.startswith("~"):
         return "~ is not expanded: write the whole path"
     if "$" in path:
@@ -115,12 +115,12 @@ def _expanded_elsewhere(path: str) -> str | None:
 
 
 def _within(path: str, full: str, inner: str) -> str:
-    """Return what to call something in a directory that was named as ``path``."""
+    """Return the name, for messages, of something in a directory that was named as ``path``."""
     return path + inner[len(full):]
 
 
 def _complaint_about(entry: os.DirEntry[str], inner: str, root: str) -> str | None:
-    """Return what is wrong with what is no directory, at ``inner`` in the directory that is sent: ``root``."""
+    """Return what is wrong with an entry that is no directory, at ``inner`` in the sent directory ``root``."""
     if entry.is_symlink():
         target = os.readlink(entry.path)
         if not os.path.exists(entry.path):
@@ -136,9 +136,9 @@ def _complaint_about(entry: os.DirEntry[str], inner: str, root: str) -> str | No
 
 
 def placed_as(path: str) -> str | None:
-    """Return where a file lands in the working directory, ``None`` where it has no name to land under.
+    """Return the path of a file in the working directory, ``None`` if it has no name there.
 
-    Its own relative path, or its last name where that is absolute or leads out (``..``).
+    That is its own relative path, or its last name if that path is absolute or leads out (``..``).
     """
     pure = PurePath(path)
     if pure.is_absolute() or ".." in pure.parts:
@@ -147,7 +147,7 @@ def placed_as(path: str) -> str | None:
 
 
 def same_place(items: Sequence[object]) -> tuple[int, str] | None:
-    """Return one of what is sent, by number, that would land where another does, and what is wrong with that."""
+    """Return the number of an item that has the same place as another, and the message; ``None`` if there is none."""
     seen: dict[str, tuple[int, str]] = {}
     for n, value in enumerate(items):
         one = sent_item(value)
@@ -160,7 +160,7 @@ def same_place(items: Sequence[object]) -> tuple[int, str] | None:
 
 
 def sent_item(value: object) -> Sent | None:
-    """Return what an item of ``files`` sends of this machine; ``None`` where it is none, or wrong."""
+    """Return an item of ``files`` that is on this machine; ``None`` for other items, and wrong ones."""
     try:
         found = sent([item(value)])
     except ValueError:

@@ -1,5 +1,5 @@
-"""Loads a JSON document, or JSON Lines, as :mod:`sshjobs.inputs.yamlevents` loads YAML: plain data in which every key
-and item knows its line and column, with every mistake that does not hide the rest.
+"""Loads JSON, or JSON Lines, in the way that :mod:`sshjobs.inputs.yamlevents` loads YAML: plain data in which every key
+and item has its line and column, and all mistakes that can be found at once.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from sshjobs.inputs.source import check_size, check_text
 from sshjobs.inputs.yamlevents import MAX_BYTES, MAX_DEPTH, MAX_NODES, collector_paused
 from sshjobs.inputs.yamltree import Document, Map, Seq, unpack
 
-#: What stands between two tokens, and the tokens.
+#: White space between two tokens; the tokens.
 _SPACE = re.compile(r"[ \t\r\n]*")
 _TOKEN = re.compile(r'"(?P<text>[^"\\\n]*(?:\\.[^"\\\n]*)*)"|(?P<number>-?[0-9][-+.0-9eE]*)'
                     r"|(?P<word>[A-Za-z_]\w*)|(?P<sign>[][{},:])")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-#: A backslash that begins no escape; the others, two by two, are passed over.
+#: A backslash that begins no escape. (Valid escapes are skipped as pairs.)
 _BAD_ESCAPE = re.compile(r'(?:^|[^\\])(?:\\\\)*\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})(.)')
 _WORDS = {"true": True, "false": False, "null": None}
-#: Numbers of more characters are none to anybody.
+#: Numbers of more characters are refused.
 _LONGEST_NUMBER = 400
 
 
 class _Stop(Exception):
-    """Reading any further makes no sense; the problem is recorded."""
+    """Nothing more can be read; the problem is recorded."""
 
 
 def load(data: bytes, file: str) -> Document:
@@ -50,8 +50,8 @@ def load(data: bytes, file: str) -> Document:
 
 
 def load_lines(data: bytes, file: str) -> Document:
-    """Return what a file of JSON Lines means, each of whose lines is an item of a jobfile's list of jobs, as the whole
-    jobfile. A line that cannot be read does not hide the others."""
+    """Return the jobfile that a file of JSON Lines means, in which each line is one item of the list of jobs. A line
+    that cannot be read does not hide the others."""
     check_size(data, file, MAX_BYTES)
     document, jobs, top = Document(), Seq(_pack(1, 1)), Map(_pack(1, 1))
     with collector_paused():
@@ -65,14 +65,14 @@ def load_lines(data: bytes, file: str) -> Document:
     if jobs:
         top.put("jobs", jobs, None, jobs.start, jobs.start)
         document.root = top
-    # With nothing but mistakes there is nothing to say of what is there.
+    # If all lines are wrong, there is nothing to check.
     document.broken = not jobs and bool(document.problems)
     return document
 
 
 def kind_of(file: str, data: bytes) -> str:
-    """Return what a jobfile is: ``json``, ``jsonl`` or ``yaml``, by its name; where that says nothing, as of standard
-    input, by its first line, which is JSON to nobody who writes YAML."""
+    """Return the kind of a jobfile, ``json``, ``jsonl`` or ``yaml``: by its name, or, for example for standard input,
+    by its first line, if nobody would write that in YAML."""
     name = file.lower()
     for kind, endings in (("yaml", (".yaml", ".yml")), ("json", (".json",)), ("jsonl", (".jsonl", ".ndjson"))):
         if name.endswith(endings):
@@ -112,7 +112,7 @@ class _Reader:
         self.words: dict[str, str] = {}
 
     def whole(self) -> tuple[Any, str | None, int]:
-        """Return the value, how it was written where it is no text, and its place.
+        """Return the value, how it was written if it is no text, and its place.
 
         :raises _Stop: it is no JSON
         """
@@ -126,7 +126,7 @@ class _Reader:
         self.document.problems.append(Problem(self.file, *unpack(place), message))
 
     def stop(self, message: str) -> NoReturn:
-        """Record a mistake behind which nothing can be read.
+        """Record a mistake after which nothing can be read.
 
         :raises _Stop: always
         """
@@ -147,12 +147,12 @@ class _Reader:
         self.at = found.end()
 
     def sign(self) -> str:
-        """Return the next letter, which is the token where it is a sign."""
+        """Return the next character, which is the whole token if it is punctuation."""
         self.skip()
         return self.text[self.at:self.at + 1]
 
     def value(self, depth: int) -> tuple[Any, str | None, int]:
-        """Read a value, with all that is in it."""
+        """Read a value with everything in it."""
         sign, place = self.sign(), self.place()
         self.nodes += 1
         if self.nodes > MAX_NODES:
@@ -243,7 +243,7 @@ class _Reader:
             found.put(self.words.setdefault(key, key), value, source, place, value_place)
 
     def more(self, end: str) -> bool:
-        """Tell whether a comma follows, and go behind it; False at the end of the list or mapping."""
+        """Read a comma; return False at the end of the list or mapping."""
         sign = self.sign()
         if sign == end:
             return False
@@ -255,7 +255,7 @@ class _Reader:
         return True
 
     def wrong(self, wanted: str) -> NoReturn:
-        """Record that something else stands where the reader is.
+        """Record that something else was expected here.
 
         :raises _Stop: always
         """

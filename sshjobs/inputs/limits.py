@@ -1,4 +1,4 @@
-"""What text a job may have, and how much, wherever it is made. Loads nothing: models of jobfiles take long to load."""
+"""Limits of the text of a job, however it is made. Imports little: the models of jobfiles take long to load."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import re
 
 from sshjobs.model.spec import JobSpec
 
-#: The longest word, environment variable (with its name) in bytes: Linux takes no more.
+#: The longest word, and the longest environment variable with its name, in bytes: Linux allows no more.
 MAX_WORD = 131_071
-#: The most bytes of one job, as JSON: it travels to its host in one frame of 1 MiB, with the names of its files.
+#: The most bytes of one job as JSON: it is sent to its host in one frame of 1 MiB, with the names of its files.
 MAX_JOB = 900_000
-#: What may stand where a shell does arithmetic.
+#: A value that may stand where a shell does arithmetic.
 INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 #: The most jobs that a run can be allowed to have.
 MOST_JOBS = 10_000_000
 
 
 def too_large(spec: JobSpec) -> bool:
-    """Tell whether a job has more text than is sent to a host, or any program can be given."""
+    """Return whether a job has more text than can be sent to a host or passed to a program."""
     texts = [*spec.cmds, *(spec.argv or ()), *spec.env, *spec.env.values()]
-    # No letter takes more than twelve bytes of JSON: most jobs need not be spelled out to know.
+    # A character takes at most twelve bytes of JSON, so most jobs need not be encoded to find out.
     return sum(map(len, texts)) * 12 > MAX_JOB and len(json.dumps(texts)) > MAX_JOB

@@ -1,4 +1,4 @@
-"""How a host wants to be treated, as people write it: ``max_load=8 min_free=8G only=20:00-08:00 at_end=stop``."""
+"""Reads manners of hosts: ``max_load=8 min_free=8G only=20:00-08:00 at_end=stop``."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from sshjobs.errors import UsageError
 from sshjobs.model.host import AT_END, Host
 from sshjobs.model.sizes import parse_memory
 
-#: The most that a load can be, and be asked for; the most that is added to the niceness of jobs.
+#: The highest load that may be asked for; the highest niceness.
 MAX_LOAD, MAX_NICE = 100_000.0, 19
 
-_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2})?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?")
-_NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
+#: Not compiled here: few hosts have manners.
+_DAY = r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})"
+_MOMENT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2})?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?"
+_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,6})?"
 _MINUTES = 24 * 60
 
 
 def _load(text: str) -> float:
-    if not _NUMBER.fullmatch(text) or not 0 < float(text) <= MAX_LOAD:
+    if not re.fullmatch(_NUMBER, text) or not 0 < float(text) <= MAX_LOAD:
         raise ValueError(f" must be a load above 0, got {text!r:.60}; write max_load=8")
     return float(text)
 
@@ -33,7 +33,7 @@ def _free(text: str) -> int:
 
 
 def _only(text: str) -> tuple[int, int]:
-    found = _DAY.fullmatch(text)
+    found = re.fullmatch(_DAY, text)
     if found is None:
         raise ValueError(f" must be a time of the day, got {text!r:.60}; write only=20:00-08:00")
     first, last = (int(hour) * 60 + int(minute) for hour, minute in ((found[1], found[2]), (found[3], found[4])))
@@ -52,9 +52,11 @@ def _at_end(text: str) -> str:
 
 
 def _until(text: str) -> float:
-    """Return seconds since the epoch; without a zone it is this machine's."""
+    """Return seconds since the epoch; a time without a zone is in this machine's."""
+    from datetime import datetime
+
     moment = None
-    if _MOMENT.fullmatch(text):
+    if re.fullmatch(_MOMENT, text):
         try:
             moment = datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
         except (ValueError, OverflowError, OSError):
@@ -73,7 +75,7 @@ def _nice(text: str) -> int:
     return int(text)
 
 
-#: Each option with what reads its value. What that refuses is a ValueError, whose text stands behind the option's name.
+#: Each option with the parser of its value, which raises ValueError with a message that follows the option's name.
 MANNERS: dict[str, Callable[[str], Any]] = {
     "max_load": _load, "min_free": _free, "only": _only, "at_end": _at_end, "until": _until, "nice": _nice}
 
@@ -82,7 +84,7 @@ def read_manner(key: str, text: str) -> Any:
     """Return the value of an option.
 
     :param key: one of :data:`MANNERS`
-    :raises UsageError: it cannot be that
+    :raises UsageError: the value is wrong
     """
     try:
         return MANNERS[key](text)
@@ -91,9 +93,9 @@ def read_manner(key: str, text: str) -> Any:
 
 
 def read_manners(text: str) -> dict[str, Any]:
-    """Return the manners that a text names, for all hosts of a run: ``max_load=8 only=20:00-08:00``.
+    """Parse manners for all hosts of a run: ``max_load=8 only=20:00-08:00``.
 
-    :raises ValueError: it names something else; the text stands behind what the manners are called where they are given
+    :raises ValueError: something in it is wrong; the message follows the name of the key or option
     """
     found: dict[str, Any] = {}
     if not isinstance(text, str) or not text.split():
@@ -112,6 +114,6 @@ def read_manners(text: str) -> dict[str, Any]:
 
 
 def with_manners(hosts: Sequence[Host], manners: Mapping[str, Any]) -> list[Host]:
-    """Return hosts with these manners where they say nothing about them."""
+    """Return hosts with these manners as defaults."""
     return [replace(host, **{key: value for key, value in manners.items() if getattr(host, key) is None})
             for host in hosts]

@@ -1,4 +1,4 @@
-"""Files that a command names, that lie here, and that were not sent: a job runs in a directory of its own."""
+"""Finds files on this machine that a command names and that are not sent: a job runs in a directory of its own."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from sshjobs.model.sent import sent
 from sshjobs.model.spec import JobSpec
 
 #: A program in a directory, at the beginning of a line of shell.
-_PROGRAM = re.compile(r"\s*((?:\./)?[A-Za-z0-9_+-][\w.+-]*(?:/[\w.+-]+)*)(?=\s|;|\Z)")
-_VALUE = re.compile(r"sshjobs_[0-9]+=")
+_PROGRAM = r"\s*((?:\./)?[A-Za-z0-9_+-][\w.+-]*(?:/[\w.+-]+)*)(?=\s|;|\Z)"
+_VALUE = r"sshjobs_[0-9]+="
 
 
 def check_program(spec: JobSpec) -> None:
-    """Make sure that a job does not name a program that lies here only.
+    """Check that a job does not run a program that exists only here.
 
     :raises UsageError: it does
     """
     if spec.argv is not None:
         program = spec.argv[0]
     else:
-        found = _PROGRAM.match(spec.cmds[-1])
+        line = spec.cmds[-1]
+        found = re.match(_PROGRAM, line) if "/" in line else None
         program = found[1] if found else ""
     if "/" in program and _lies_here_only(program, spec):
         raise UsageError(f"{program} lies here and is not sent, so the job would not find it",
@@ -32,7 +33,7 @@ def check_program(spec: JobSpec) -> None:
 
 
 def named_and_not_sent(spec: JobSpec) -> list[str]:
-    """Return what the command of a job names that lies here only, in order: perhaps it failed for that."""
+    """Return the files that a job's command names and that exist only here, in order: a possible cause of a failure."""
     words = spec.argv or [word for line in spec.cmds for word in _words(line)]
     return [word for word in dict.fromkeys(words) if _lies_here_only(word, spec)]
 
@@ -44,7 +45,7 @@ def _words(line: str) -> list[str]:
         words = list(reader)
     except ValueError:
         return []
-    return [_VALUE.sub("", word, count=1) for word in words]
+    return [re.sub(_VALUE, "", word, count=1) for word in words]
 
 
 def _plain(word: str) -> str:

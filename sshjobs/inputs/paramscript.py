@@ -1,6 +1,5 @@
-"""Parameters in a script. Bash itself puts the value in the place of ``${{ lr }}``, from a variable of the job's
-environment. So a value is one word wherever it stands and never becomes part of the script, and all jobs of an entry
-have one script.
+"""Parameters in a script: ``${{ lr }}`` is replaced by a variable of the job's environment, so that bash inserts the
+value. So a value is always one word and never part of the script, and all jobs of an entry have the same script.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ class Script(NamedTuple):
     """A script that reads its parameters from variables.
 
     :ivar lines: as many texts as were given
-    :ivar numbers: names of the parameters that bash would work out, so that they have to be whole numbers
-    :ivar raw: that placeholders are left in it (``${{ raw:x }}``), and ``$${{`` for the text ``${{``
+    :ivar numbers: names of the parameters that bash would evaluate, so that they have to be whole numbers
+    :ivar raw: it still contains placeholders (``${{ raw:x }}``), and ``$${{`` for the text ``${{``
     """
 
     lines: list[str]
@@ -29,9 +28,9 @@ class Script(NamedTuple):
 
 
 def with_variables(lines: Sequence[str]) -> Script:
-    """Return the lines of a script with variables in the place of its placeholders.
+    """Return the lines of a script with variables in place of its placeholders.
 
-    :raises UsageError: a placeholder is none, or stands where no value can
+    :raises UsageError: a placeholder is malformed, or stands where no value is allowed
     """
     found = holes("\n".join(lines), _find)
     raw = any(isinstance(piece, Parameter) and piece.raw for line in lines for piece in pieces(line))
@@ -50,7 +49,7 @@ def with_variables(lines: Sequence[str]) -> Script:
 
 
 def _find(text: str, at: int, _: Quoting | None) -> tuple[int, str | Parameter] | None:
-    """Find the placeholders; those that are text, and what stands for the beginning of one, stay as they are."""
+    """Find the placeholders to be replaced; raw ones, and ``$${{``, stay as they are."""
     if text.startswith(ESCAPED, at):
         return len(ESCAPED), ESCAPED
     found = parameter_at(text, at)
@@ -58,7 +57,7 @@ def _find(text: str, at: int, _: Quoting | None) -> tuple[int, str | Parameter] 
 
 
 def _apart(texts: list[str], lines: Sequence[str]) -> list[str]:
-    """Return the lines of a text as many items as they came from."""
+    """Split a text into as many items as it was joined from."""
     found, at = [], 0
     for line in lines:
         until = at + line.count("\n") + 1

@@ -1,4 +1,4 @@
-"""Placeholders: what stands in a command for values, and what each of them becomes.
+"""Placeholders of ``exec``: they stand for values in a command.
 
 - ``{}``: the value, or all values of the job, as words; ``{2}``: the value from the second source
 - of a path such as ``a/b.txt``: ``{.}`` is ``a/b``, ``{/}`` is ``b.txt``, ``{//}`` is ``a``, ``{/.}`` is ``b``;
@@ -13,16 +13,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sshjobs.errors import UsageError
-from sshjobs.inputs.foreign import advice, foreign_at
 from sshjobs.inputs.shelltext import Quoting
 
 #: The variable that tells a job its slot.
 SLOT = "SSHJOBS_SLOT"
 
 _PLACEHOLDER = re.compile(r"\{(?:([0-9]{0,6})(//|/\.|\.|/)?|([#%]))\}")
-#: The part of a placeholder that is one of GNU parallel's and none of ours.
+#: The part of a placeholder that only GNU parallel has.
 _FOREIGN = "foreign"
-_EXTENSION = re.compile(r"\.[^/.]*\Z")
+_EXTENSION = r"\.[^/.]*\Z"
 
 
 def _last_name(value: str) -> str:
@@ -30,7 +29,7 @@ def _last_name(value: str) -> str:
 
 
 def _directory(value: str) -> str:
-    """As dirname(1)."""
+    """Return the same as dirname(1)."""
     path = value.rstrip("/")
     if not path:
         return "/" if value else "."
@@ -38,7 +37,7 @@ def _directory(value: str) -> str:
 
 
 def _without_extension(value: str) -> str:
-    return _EXTENSION.sub("", value)
+    return re.sub(_EXTENSION, "", value)
 
 
 _PARTS: dict[str, Callable[[str], str]] = {
@@ -54,9 +53,9 @@ class Placeholder(NamedTuple):
     """One placeholder.
 
     :ivar text: as it was written
-    :ivar source: which source it takes its value from, from 1; 0 for all of them
-    :ivar part: what of the value it takes; ``#`` for the number of the job, ``%`` for its slot; ``foreign`` for one
-        that only GNU parallel knows, which :meth:`check` refuses
+    :ivar source: the number of its source, from 1; 0 for all sources
+    :ivar part: which part of the value it means; ``#``: the number of the job; ``%``: its slot; ``foreign``: only GNU
+        parallel knows it, so :meth:`check` refuses it
     """
 
     text: str
@@ -64,27 +63,30 @@ class Placeholder(NamedTuple):
     part: str
 
     def check(self, arity: int) -> None:
-        """Make sure that a job has what this asks for.
+        """Check that a job has the value that this asks for.
 
         :param arity: how many values a job has
-        :raises UsageError: it has not, or nothing stands for this here
+        :raises UsageError: it has not, or there is no such placeholder here
         """
-        if self.part == _FOREIGN and (found := foreign_at(self.text, 0)) is not None:
-            raise UsageError(f"{self.text} is a placeholder of GNU parallel ({found[0].meaning}), and none here",
-                             hint=advice(found[0], self.text))
+        if self.part == _FOREIGN:
+            from sshjobs.inputs.foreign import advice, foreign_at
+
+            if (found := foreign_at(self.text, 0)) is not None:
+                raise UsageError(f"{self.text} is a placeholder of GNU parallel ({found[0].meaning}), and none here",
+                                 hint=advice(found[0], self.text))
         if self.source > arity:
             have = f"a job has {arity} value{'' if arity == 1 else 's'}" if arity else "there are no values"
             raise UsageError(f"{self.text} asks for value {self.source}, and {have}",
                              hint=f"add a source, or write \\{self.text} for the text itself")
 
     def keys(self, arity: int) -> list[tuple[int, str]]:
-        """Return the source and part of each value that it stands for, in order."""
+        """Return source and part of each value that it means, in order."""
         if self.source or self.part in "#%" and self.part:
             return [(self.source, self.part)]
         return [(source, self.part) for source in range(1, arity + 1)]
 
     def values(self, values: Sequence[str], number: int) -> list[str]:
-        """Return what it stands for in one job.
+        """Return its values in one job.
 
         :param number: of the job, from 1
         """
@@ -98,9 +100,14 @@ def value_of(key: tuple[int, str], values: Sequence[str], number: int) -> str:
 
 
 def placeholder_at(text: str, at: int) -> Placeholder | None:
-    """Return the placeholder that begins there, if one does."""
+    """Return the placeholder that begins at a place of a text, if there is one."""
     found = _PLACEHOLDER.match(text, at)
     if found is None:
+        if not text.startswith("{", at):
+            return None
+        # Only few commands hold a brace that begins none of ours.
+        from sshjobs.inputs.foreign import foreign_at
+
         foreign = foreign_at(text, at)
         return None if foreign is None else Placeholder(text[at : at + foreign[1]], 0, _FOREIGN)
     digits, part, word = found.groups()
@@ -115,7 +122,7 @@ def braces(text: str, at: int, quoting: Quoting | None) -> tuple[int, str | Plac
     found = placeholder_at(text, at + escaped)
     if found is None:
         return None
-    # Between no quotes the shell itself takes the backslash away.
+    # Outside quotes the shell itself removes the backslash.
     plain = ("\\" if quoting is Quoting.WORD else "") + found.text
     return len(found.text) + escaped, plain if escaped else found
 

@@ -1,4 +1,4 @@
-"""What a plain (unquoted) YAML scalar means: text, or what YAML 1.1 takes it for."""
+"""The meaning of a plain (unquoted) YAML scalar: text, or another type by the rules of YAML 1.1."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _CONSTRUCT = {
 
 
 def resolve(text: str) -> Any:
-    """Return what YAML 1.1 takes a plain scalar for; the very same object where it is text.
+    """Return the value of a plain scalar in YAML 1.1; the same object if it is text.
 
-    :raises ValueError: it looks like a number or a date and is none
+    :raises ValueError: it looks like a number or a date, and is none
     """
     for tag, pattern in _RESOLVERS.get(text[:1], ()):
         if pattern.match(text):
@@ -45,15 +45,15 @@ def resolve(text: str) -> Any:
 
 
 def is_plain_decimal(text: str) -> bool:
-    """Tell whether everybody reads this number alike: not octal, hexadecimal, base 60 or with underscores."""
+    """Return whether a number is unambiguous: not octal, hexadecimal, base 60 or with underscores."""
     digits = text[1:] if text[:1] in "+-" else text
     return digits == "0" or (bool(digits) and digits[0] != "0" and _DIGITS.issuperset(digits))
 
 
 def describe(value: Any, source: str | None) -> str:
-    """Return what a value is, in words for a message: ``the boolean no``, ``the number 5``, ``a list``.
+    """Describe a value for a message: ``the boolean no``, ``the number 5``, ``a list``.
 
-    :param source: how it was written, where it was a plain scalar
+    :param source: how it was written, if it was a plain scalar
     """
     if value is None:
         return "nothing"

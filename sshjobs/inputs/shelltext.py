@@ -1,24 +1,23 @@
 """Finds out how the placeholders in a line of shell are quoted.
 
-Only for the form in which a value is put there. No value ever becomes part of the line (see
-:mod:`sshjobs.inputs.commandline`), so that where this is mistaken, a value may be split, and never obeyed.
+This decides only in which form a value is inserted. No value ever becomes part of the line (see
+:mod:`sshjobs.inputs.commandline`): if this module is wrong, a value may be split into words, but is never executed.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from sshjobs.errors import UsageError
 
-_HERE_DOCUMENT = re.compile(r"""<<(?!<)(-?)[ \t]*((?:'[^'\n]*'|"[^"\n]*"|\\.|[^\s;|&<>()'"\\])+)""")
-_CASE = re.compile(r"case(?=[ \t])")
-_ESAC = re.compile(r"esac(?![\w-])")
-# Where the shell takes a word for one of its grammar.
-_BEGINS_COMMAND = re.compile(r"(?:^|[;|&(`{\n]|\b(?:then|do|else|elif|if|while|until|!))[ \t]*\Z")
+# Not compiled here: few lines hold one of them.
+_HERE_DOCUMENT = r"""<<(?!<)(-?)[ \t]*((?:'[^'\n]*'|"[^"\n]*"|\\.|[^\s;|&<>()'"\\])+)"""
+_ESAC = r"esac(?![\w-])"
+# Where the shell recognises reserved words.
+_BEGINS_COMMAND = r"(?:^|[;|&(`{\n]|\b(?:then|do|else|elif|if|while|until|!))[ \t]*\Z"
 
 
 class Quoting(Enum):
@@ -42,21 +41,21 @@ class Written(Protocol):
 
 
 P = TypeVar("P", bound=Written)
-#: What stands at a place of a text that is quoted so: the length of it, and the placeholder or the text that it means;
-#: ``None`` where there is nothing but itself.
+#: Looks for a placeholder at a place of a text with this quoting: returns its length, and the placeholder or the text
+#: that it means; ``None`` if there is none.
 Finder = Callable[[str, int, Quoting | None], "tuple[int, str | P] | None"]
 
 
-@dataclass(frozen=True)
 class Hole(Generic[P]):
     """A placeholder in a line of shell.
 
-    :ivar odd: within what has rules of its own for quoting: `…`, case, here-documents
+    :ivar odd: it is within a construct that has quoting rules of its own: `…`, case, a here-document
     """
 
-    placeholder: P
-    quoting: Quoting
-    odd: bool
+    __slots__ = ("odd", "placeholder", "quoting")
+
+    def __init__(self, placeholder: P, quoting: Quoting, odd: bool):
+        self.placeholder, self.quoting, self.odd = placeholder, quoting, odd
 
 
 class Prose(str):
@@ -69,7 +68,7 @@ class _HereDocument(NamedTuple):
     quoted: bool
 
 
-# What a part of the line that may hold others is: how a placeholder in it is quoted; None where none can stand.
+# The constructs that may contain others, with the quoting of a placeholder in each; None: none is allowed there.
 _INSIDE: dict[str, Quoting | None] = {
     "line": Quoting.WORD, "(": Quoting.WORD, "case": Quoting.WORD, "`": Quoting.WORD, '"': Quoting.DOUBLE,
     "((": Quoting.NUMBER, "((…(": Quoting.NUMBER, "here": Quoting.HERE, "${": None,
@@ -78,10 +77,10 @@ _ODD = frozenset(("`", "case", "here"))
 
 
 def holes(text: str, find: Finder[P]) -> list[str | Hole[P]]:
-    """Return lines of shell as text and the placeholders between. Text without commands is :class:`Prose`.
+    """Split lines of shell into text and placeholders. Text without commands is :class:`Prose`.
 
     :param find: finds the placeholders
-    :raises UsageError: a placeholder stands where no value can
+    :raises UsageError: a placeholder stands where no value is allowed
     """
     return _Scanner(text, find).scan()
 
@@ -90,7 +89,7 @@ class _Scanner(Generic[P]):
     def __init__(self, text: str, find: Finder[P]):
         self.text, self.at, self.find = text, 0, find
         self.inside = ["line"]
-        #: Here-documents whose lines have not begun, and those that are being read.
+        #: Here-documents whose lines have not begun yet; those that are being read.
         self.announced: list[_HereDocument] = []
         self.here: list[_HereDocument] = []
         self.found: list[str | Hole[P]] = []
@@ -120,8 +119,11 @@ class _Scanner(Generic[P]):
     def _next(self, *words: str) -> bool:
         return self.text.startswith(words, self.at)
 
+    def _matches(self, pattern: str) -> re.Match[str] | None:
+        return re.compile(pattern).match(self.text, self.at)
+
     def _placeholder(self, quoting: Quoting | None) -> bool:
-        """Take a placeholder, or what stands for the text of one, if it stands here."""
+        """Read a placeholder, or an escaped one, if it is here."""
         found = self.find(self.text, self.at, quoting)
         if found is None:
             return False
@@ -172,19 +174,19 @@ class _Scanner(Generic[P]):
             self._take(1)
 
     def _word(self, char: str) -> None:
-        """Take what means something only between no quotes."""
+        """Read what is special only outside quotes."""
         if char == "(":
             self._open("((", 2) if self._next("((") else self._open("(", 1)
         elif char == ")" and self.inside[-1] == "(":
             self._close(1)
-        elif _CASE.match(self.text, self.at) and _BEGINS_COMMAND.search(self.text[: self.at][-200:]):
-            # Up to its esac a closing parenthesis ends a pattern.
+        elif self._next("case ", "case\t") and re.search(_BEGINS_COMMAND, self.text[: self.at][-200:]):
+            # Until esac, a closing parenthesis ends a pattern.
             self._open("case", 4)
-        elif self.inside[-1] == "case" and _ESAC.match(self.text, self.at) and not self.text[self.at - 1].isalnum():
+        elif self.inside[-1] == "case" and self._matches(_ESAC) and not self.text[self.at - 1].isalnum():
             self._close(4)
         elif char == "#" and (self.at == 0 or self.text[self.at - 1] in " \t\n;|&()"):
             self._comment()
-        elif (found := _HERE_DOCUMENT.match(self.text, self.at)) and self.text[self.at - 1 : self.at] != "<":
+        elif char == "<" and (found := self._matches(_HERE_DOCUMENT)) and self.text[self.at - 1 : self.at] != "<":
             end = re.sub(r"""['"\\]""", "", found[2])
             self.announced.append(_HereDocument(end, bool(found[1]), end != found[2]))
             self._take(len(found[0]))
@@ -197,7 +199,7 @@ class _Scanner(Generic[P]):
             self._take(1)
 
     def _here_line(self) -> None:
-        """Take what begins a line of a here-document: its end, or all of a line in which nothing is expanded."""
+        """Read the beginning of a line of a here-document: its end, or a whole line without expansion."""
         while self.here and self.at < len(self.text):
             document = self.here[0]
             end = self.text.find("\n", self.at)
@@ -246,7 +248,7 @@ class _Scanner(Generic[P]):
             self._take(1)
 
     def _single(self, quoting: Quoting) -> None:
-        """Take '…' to its end: nothing in it means anything, but for backslashes in $'…'."""
+        """Read '…' to its end: nothing in it is special, except backslashes in $'…'."""
         self._take(1)
         while self.at < len(self.text) and not self._next("'"):
             if not self._placeholder(quoting):

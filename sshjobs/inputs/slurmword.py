@@ -8,44 +8,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
 
 from sshjobs.errors import UsageError
 from sshjobs.inputs.hostranges import split_list
 from sshjobs.inputs.hostsettings import number_from, short
-from sshjobs.inputs.timespans import parse_duration
 from sshjobs.model.allocation import KEYS
+from sshjobs.model.similar import similar
 
 #: How the word begins.
 PREFIX = "slurm:"
+#: How words begin that stand for what a scheduler gives.
+PREFIXES = (PREFIX, "batch:")
 #: Nodes of one allocation, at most.
 MAX_NODES = 1_000
 #: The longest time that may be asked for, in seconds: a year.
 LONGEST_TIME = 365 * 86_400.0
 
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,99}")
+# Not compiled here: few lists of hosts hold such a word.
+_PLAIN = r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,99}"
 #: ``intel&gpu``, ``[rack1|rack2]``, ``gpu*2``, ``(a|b)&c``. Within the quotes of a shell all of it is plain.
-_CONSTRAINT = re.compile(r"[A-Za-z0-9_(\[][A-Za-z0-9_.&|*()\[\]:-]{0,199}")
+_CONSTRAINT = r"[A-Za-z0-9_(\[][A-Za-z0-9_.&|*()\[\]:-]{0,199}"
 #: ``gpu``, ``gpu:2``, ``gpu:a100:2``.
-_GRES = re.compile(r"[A-Za-z0-9_]{1,60}(:[A-Za-z0-9_.-]{1,60}){0,2}")
-_LOGIN = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._+-]{0,99}@)?[A-Za-z0-9_][A-Za-z0-9._-]{0,252}(:[0-9]{1,5})?")
+_GRES = r"[A-Za-z0-9_]{1,60}(:[A-Za-z0-9_.-]{1,60}){0,2}"
+_LOGIN = r"([A-Za-z0-9_][A-Za-z0-9._+-]{0,99}@)?[A-Za-z0-9_][A-Za-z0-9._-]{0,252}(:[0-9]{1,5})?"
 #: Days, hours, minutes and seconds as Slurm writes them.
-_SLURM_TIME = re.compile(r"(?:([0-9]{1,3})-)?([0-9]{1,4}):([0-9]{2}):([0-9]{2})")
+_SLURM_TIME = r"(?:([0-9]{1,3})-)?([0-9]{1,4}):([0-9]{2}):([0-9]{2})"
 
 
 def whole_words(parts: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Yield the items of a list with their offsets, those that belong to one ``slurm:`` word in one piece: behind it,
-    items whose first word has a ``=``."""
+    """Yield the items of a list with their offsets, those that belong to one such word in one piece:
+    behind it, items whose first word has a ``=``."""
     held: tuple[int, str] | None = None
     for at, part in parts:
         first = (part.split() or [""])[0]
-        if held is not None and "=" in first and not first.startswith(PREFIX):
+        if held is not None and "=" in first and not first.startswith(PREFIXES):
             held = held[0], f"{held[1]},{part}"
             continue
         if held is not None:
             yield held
         held = None
-        if first.startswith(PREFIX):
+        if first.startswith(PREFIXES):
             held = at, part
         else:
             yield at, part
@@ -61,12 +63,14 @@ def read_slurm(word: str) -> tuple[dict[str, str], list[tuple[int, str]]]:
         key, equals, value = piece.partition("=")
         try:
             if key not in KEYS or not equals:
-                near = get_close_matches(key, KEYS, 1)
+                near = similar(key, KEYS, 1)
                 raise UsageError(f"'{short(key)}' is nothing that slurm: knows" + (f"; did you mean {near[0]}=?" if near
                                  else f"; there are {'=, '.join(KEYS)}="))
             if key in found:
                 raise UsageError(f"{key}= is given twice; keep one of them")
             found[key] = _CHECKS[key](value)
+            if "mode" in found and "nodes" in found:
+                raise UsageError("nodes= is for an allocation, and with mode=array each job has a node by itself")
         except UsageError as error:
             problems.append((len(PREFIX) + at, str(error)))
     return found, problems
@@ -83,9 +87,9 @@ def settings_of(keys: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((key, asked[key]) for key in KEYS if key in asked)
 
 
-def _matching(key: str, pattern: re.Pattern[str], example: str) -> Callable[[str], str]:
+def _matching(key: str, pattern: str, example: str) -> Callable[[str], str]:
     def check(value: str) -> str:
-        if not pattern.fullmatch(value):
+        if not re.fullmatch(pattern, value):
             raise UsageError(f"{key}= cannot be '{short(value)}'; write {key}={example}")
         return value
 
@@ -96,9 +100,11 @@ def _nodes(value: str) -> str:
     return str(number_from(value, "nodes", MAX_NODES))
 
 
-def _time(value: str) -> str:
+def time_from(value: str) -> str:
     """Return seconds."""
-    match = _SLURM_TIME.fullmatch(value)
+    from sshjobs.inputs.timespans import parse_duration
+
+    match = re.fullmatch(_SLURM_TIME, value)
     if match is not None:
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         found = float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
@@ -109,9 +115,23 @@ def _time(value: str) -> str:
     return str(int(found))
 
 
+def login_from(value: str) -> str:
+    """Return a login node as it is written.
+
+    :raises UsageError: it could be taken for something else by ssh or a shell
+    """
+    return _CHECKS["login"](value)
+
+
+def _mode(value: str) -> str:
+    if value != "array":
+        raise UsageError(f"mode= cannot be '{short(value)}'; write mode=array, or leave it out for an allocation")
+    return value
+
+
 _CHECKS: dict[str, Callable[[str], str]] = {
-    "partition": _matching("partition", _PLAIN, "gpu"), "nodes": _nodes, "time": _time,
+    "partition": _matching("partition", _PLAIN, "gpu"), "nodes": _nodes, "time": time_from,
     "login": _matching("login", _LOGIN, "cluster.example.org"), "account": _matching("account", _PLAIN, "project1"),
     "qos": _matching("qos", _PLAIN, "normal"), "constraint": _matching("constraint", _CONSTRAINT, "intel"),
-    "gres": _matching("gres", _GRES, "gpu:2"),
+    "gres": _matching("gres", _GRES, "gpu:2"), "mode": _mode,
 }

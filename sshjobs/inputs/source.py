@@ -1,4 +1,4 @@
-"""Reads an input file with a limit on its size, and tells bytes that are not text by their place."""
+"""Reads an input file with a limit on its size, and reports bytes that are no text with their place."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from sshjobs.errors import InputError, Problem
 
 _BOM = b"\xef\xbb\xbf"
-#: What YAML itself does not allow, and a carriage return that editors and YAML count differently.
-_BAD = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]|\r(?!\n)")
+#: Characters that YAML does not allow, and carriage returns that editors and YAML count differently.
+_BAD = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]|\r(?!\n)"
 _NAMES = {"\0": "a NUL byte", "\r": "a carriage return that ends no line"}
 
 
@@ -47,9 +47,9 @@ def check_size(data: bytes, file: str, limit: int) -> None:
 
 
 def check_text(data: bytes, file: str) -> bytes:
-    """Return the bytes without their byte order mark, after making sure that they are UTF-8 text.
+    """Return the bytes without their byte order mark, after checking that they are UTF-8 text.
 
-    :param file: what to call it in messages
+    :param file: its name for messages
     :raises InputError: not UTF-8, a control character, or a carriage return that ends no line
     """
     body = data[len(_BOM):] if data.startswith(_BOM) else data
@@ -62,7 +62,7 @@ def check_text(data: bytes, file: str) -> bytes:
         hint = "it is UTF-16; save it as UTF-8" if utf16 else "save it as UTF-8"
         message = f"not valid UTF-8 at byte {at + skipped} (0x{body[at]:02x}); {hint}"
         raise InputError([Problem(file, *place_of(body, at), message)]) from None
-    if bad := _BAD.search(text):
+    if bad := re.search(_BAD, text):
         at = len(text[: bad.start()].encode("utf-8"))
         what = _NAMES.get(bad[0], f"control character U+{ord(bad[0]):04X}")
         message = f"{what} at byte {at + skipped} is not allowed; take it out"

@@ -1,11 +1,10 @@
-"""A sweep: the combinations of parameters that an entry is run for."""
+"""A sweep: the combinations of parameters for which an entry is run."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import chain, product
 from math import prod
 from typing import Any
@@ -14,8 +13,9 @@ from sshjobs.errors import InputError, Problem
 from sshjobs.inputs.scalars import describe
 from sshjobs.inputs.sweeplists import Rows, lines_of, paths_of, range_of, rows_of, scalar_text, tables_of
 from sshjobs.model.params import NAME, value_key
+from sshjobs.model.similar import similar
 
-#: Keys of ``matrix`` that are no parameters.
+#: The keys of ``matrix`` that are no parameters.
 ZIP, EXCLUDE, INCLUDE = "zip", "exclude", "include"
 _WRITE_LIST = "write [a, b], 1..100, {glob: 'data/*.csv'} or {lines: list.txt}"
 
@@ -25,15 +25,17 @@ Path = Sequence[int | str]
 
 
 class Mistakes:
-    """What is wrong with an entry.
+    """The mistakes in an entry.
 
-    :ivar told: where in the entry (whether its key itself is meant), and what
+    :ivar told: path in the entry, whether the key itself is meant, and message
     :ivar problems: mistakes in other files
+    :ivar names: of the parameters that the entry has, whatever is wrong with their values; ``None``: nobody knows
     """
 
     def __init__(self) -> None:
         self.told: list[tuple[Path, bool, str]] = []
         self.problems: list[Problem] = []
+        self.names: list[str] | None = None
 
     def __bool__(self) -> bool:
         return bool(self.told or self.problems)
@@ -53,14 +55,14 @@ class Axis:
 
 
 class Sweep:
-    """The combinations of some axes, without those that are excluded, and with what is included.
+    """The combinations of some axes, without excluded ones, and with included values.
 
-    Nothing is expanded before it is asked for.
+    Nothing is expanded before it is needed.
 
     :param axes: the last of them changes fastest
-    :param excluded: values of some parameters; a combination that has all of one of these is left out
-    :param included: each is added to every combination that it changes no value of an axis in; one that can be added to
-        none is a combination of its own
+    :param excluded: each has values of some parameters; a combination with all of these values is left out
+    :param included: each is added to every combination in which it changes no value of an axis; one that cannot be
+        added to any is a combination of its own
     :ivar names: of the parameters, in their order
     """
 
@@ -70,7 +72,7 @@ class Sweep:
         own = [name for axis in axes for name in axis.names]
         self.names = tuple(dict.fromkeys(chain(own, *included)))
         self._places = {name: n for n, name in enumerate(self.names)}
-        #: By places of parameters: the values that are looked for there; and which of the included ones they are of.
+        #: By places of parameters: the excluded values there; the included ones, by number.
         self._excluded = defaultdict[tuple[int, ...], set[tuple[Hashable, ...]]](set)
         self._adds = defaultdict[tuple[int, ...], dict[tuple[Hashable, ...], list[int]]](dict)
         for one in excluded:
@@ -123,7 +125,7 @@ class Sweep:
         return tuple(whole)
 
     def _probe(self, values: Sequence[str], places: tuple[int, ...]) -> tuple[Hashable, ...]:
-        # What a text is as a number is looked up: each stands in many combinations.
+        # The key of each text is looked up, because each stands in many combinations.
         numbers = self._numbers
         for place in places:
             if values[place] not in numbers:
@@ -134,10 +136,10 @@ class Sweep:
 def read_sweep(matrix: Any, rows: Any, base_dir: str, most: int, mistakes: Mistakes) -> Sweep | None:
     """Return what the keys ``matrix`` and ``rows`` of an entry mean, ``None`` after mistakes.
 
-    :param matrix: a mapping that holds something; one of a jobfile knows how its numbers were written
+    :param matrix: a mapping that is not empty; one from a jobfile knows how its numbers were written
     :param rows: the path of a table; or mappings, one a row
     :param base_dir: what relative paths are relative to
-    :param most: how many combinations there may be
+    :param most: how many combinations are allowed
     """
     return _Reader(base_dir, most, mistakes).read(matrix, rows)
 
@@ -149,8 +151,11 @@ class _Reader:
     def read(self, matrix: Any, rows: Any) -> Sweep | None:
         before = len(self.mistakes.told) + len(self.mistakes.problems)
         axes = []
-        if rows is not None and (table := self._rows(rows)) is not None:
+        table = None if rows is None else self._rows(rows)
+        if table is not None:
             axes.append(Axis(table.names, table.rows))
+        if table is not None or rows is None:
+            self.mistakes.names = list(dict.fromkeys([*(table.names if table else ()), *_names_of(matrix or {})]))
         excluded: list[dict[str, str]] = []
         included: list[dict[str, str]] = []
         if matrix is not None:
@@ -178,14 +183,14 @@ class _Reader:
         return number > self.most
 
     def _try(self, path: Path, what: Callable[[], Any]) -> Any:
-        """Return what a function does, ``None`` where it complains."""
+        """Return the result of a function; after an error, record that and return ``None``."""
         try:
             return what()
         except InputError as error:
             for problem in error.problems:
                 if problem.line:
                     self.mistakes.problems.append(problem)
-                else:  # The file as a whole: what is to be corrected may well be its name.
+                else:  # the file as a whole: perhaps its name is the mistake
                     told = f"{'.'.join(map(str, path))}: '{problem.file}' {problem.message}"
                     self._say(path, told if ";" in told else f"{told}; correct the path, or make the file first")
         except ValueError as error:
@@ -246,7 +251,7 @@ class _Reader:
         return self._try([*path, kind], lambda: read(text, self.base_dir))  # type: ignore[no-any-return]
 
     def _text(self, holder: Any, key: Any, path: Path, name: str) -> str | None:
-        """Return a value as it was written, ``None`` where it is no text."""
+        """Return a value as it was written, ``None`` if it is no text."""
         value = holder[key]
         source = (getattr(holder, "sources", None) or {}).get(key)
         if value is not None and not isinstance(value, (list, tuple, dict)) and source is not None:
@@ -298,7 +303,7 @@ class _Reader:
     def _known(self, name: str, names: Any, path: Path, what: str, *, of_key: bool = False) -> bool:
         if name in names:
             return True
-        hint = similar(name, names) if names else "give it values beside that, as lr: [0.1, 1]"
+        hint = misspelt(name, names) if names else "give it values beside that, as lr: [0.1, 1]"
         self._say(path, f"{what}: there is no parameter '{name[:60]}'; {hint}", of_key=of_key)
         return False
 
@@ -361,6 +366,14 @@ class _Together(Sequence[tuple[str, ...]]):
         return tuple([values[index] for values in self._lists])
 
 
+def _names_of(matrix: Mapping[str, Any]) -> list[str]:
+    """Return what parameters of a matrix are called, right or wrong."""
+    included = matrix.get(INCLUDE)
+    added = included if isinstance(included, Sequence) and not isinstance(included, str) else ()
+    return [str(name) for one in (matrix, *(item for item in added if isinstance(item, Mapping))) for name in one
+            if one is not matrix or name not in (ZIP, EXCLUDE, INCLUDE)]
+
+
 def _no_name(name: object) -> str:
     return (f"a parameter cannot be called '{str(name)[:60]}'; use letters, digits and _, and begin with no digit")
 
@@ -370,9 +383,9 @@ def _are_names(group: Any) -> bool:
         isinstance(group, Sequence) and len(group) > 0 and all(isinstance(name, str) for name in group))
 
 
-def similar(name: str, names: Any) -> str:
+def misspelt(name: str, names: Any) -> str:
     """Return what to do about the name of a parameter that there is not."""
-    near = get_close_matches(name, list(names), 1, 0.5)
+    near = similar(name, list(names), 1, 0.5)
     if near:
         return f"did you mean {near[0]}?"
     return f"there are {', '.join(names)[:200]}" if names else "the entry has no matrix; write $${{ for the text ${{"

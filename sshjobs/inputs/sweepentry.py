@@ -15,7 +15,8 @@ from sshjobs.inputs.jobmodel import JobEntry
 from sshjobs.inputs.jobnames import check_name, repeated
 from sshjobs.inputs.jobpaths import PathChecker, same_place
 from sshjobs.inputs.limits import INTEGER, MAX_JOB, MAX_WORD, too_large
-from sshjobs.inputs.sweep import Mistakes, Path, Sweep, Values, similar
+from sshjobs.inputs.sweep import Mistakes, Path, Sweep, Values, misspelt
+from sshjobs.inputs.validation import valid
 from sshjobs.model.fill import OPEN, filled, holds_any, names_in, texts
 from sshjobs.model.keys import KEYS, Variables
 from sshjobs.model.params import ALL, VARIABLE, variables
@@ -118,7 +119,7 @@ def _all_known(key: str, value: Any, names: Sequence[str], mistakes: Mistakes) -
             complaint = f"{shown}: {error}"
         else:
             if unknown:
-                complaint = f"{shown}: there is no parameter '{unknown[0][:60]}'; {similar(unknown[0], names)}"
+                complaint = f"{shown}: there is no parameter '{unknown[0][:60]}'; {misspelt(unknown[0], names)}"
         if complaint is not None:
             mistakes.say(path, complaint)
             right = False
@@ -236,7 +237,7 @@ class JobChecker:
         value = filled(self._template.values[key], self._jobs.params(values))
         data = {key: value}
         try:
-            JobEntry.model_validate(data)
+            valid(JobEntry, data)
         except ValidationError as error:
             for _, _, message in complaints(error, data, list(KEYS)):
                 self._say(key, message, values)

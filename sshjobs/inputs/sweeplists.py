@@ -12,7 +12,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, overload
 
-from sshjobs.errors import HIDDEN, InputError, Problem
+from sshjobs.errors import InputError, Problem, hidden_in
 from sshjobs.inputs.limits import MOST_JOBS
 from sshjobs.inputs.source import check_text, read_input
 from sshjobs.model.params import NAME
@@ -92,7 +92,7 @@ def paths_of(pattern: str, base_dir: str) -> list[str]:
     if len(found) > MAX_VALUES:
         raise ValueError(f"more than {MAX_VALUES:,} paths fit '{pattern}'; narrow it")
     for path in found:
-        if hidden := HIDDEN.search(path):
+        if hidden := hidden_in(path):
             raise ValueError(f"'{path}' has U+{ord(hidden[0]):04X} in its name, a control or invisible character; "
                              "rename it")
     return sorted(found, key=_natural)
@@ -188,8 +188,7 @@ class _Table:
         for line, cells in self._cells(text, delimiter):
             if not self.names:
                 self.names = cells
-                if not self._check_names(line):
-                    return
+                self._check_names(line)
             elif len(cells) != len(self.names):
                 columns = f"{len(cells)} column{'' if len(cells) == 1 else 's'}"
                 if not self.say(line, f"{columns}, and the first row has {len(self.names)}; complete the row"):
@@ -212,7 +211,7 @@ class _Table:
             if cells:
                 yield line, cells
 
-    def _check_names(self, line: int) -> bool:
+    def _check_names(self, line: int) -> None:
         seen = set[str]()
         for name in self.names:
             if not NAME.fullmatch(name):
@@ -221,7 +220,6 @@ class _Table:
             elif name in seen:
                 self.say(line, f"two columns are called '{name}'; rename one")
             seen.add(name)
-        return not self.problems
 
     def read_objects(self, text: str) -> None:
         for number, line in enumerate(_lines(text), 1):
@@ -241,8 +239,7 @@ class _Table:
             self.names = names
             if not names:
                 return self.say(number, "an object without names; write one parameter at least")
-            if not self._check_names(number):
-                return False
+            self._check_names(number)
         if sorted(names) != sorted(self.names):
             return self.say(number, f"the names are {', '.join(names)[:80]}, and in the first line "
                                     f"{', '.join(self.names)[:80]}; give each line the same")

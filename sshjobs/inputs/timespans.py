@@ -11,9 +11,10 @@ from sshjobs.model.given import LONGEST_S
 UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 _HINT = "write seconds (90) or units (1s, 2h30m, 1d)"
-_NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}")
-_PARTS = re.compile(rf"\s*({_NUMBER.pattern})\s*(ms|[wdhms])")
-_CLOCK = re.compile(r"([0-9]{1,6}):([0-9]{1,2})(?::([0-9]{1,2}))?")
+# Not compiled here: who only writes durations needs none of them.
+_NUMBER = r"[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}"
+_PARTS = rf"\s*({_NUMBER})\s*(ms|[wdhms])"
+_CLOCK = r"([0-9]{1,6}):([0-9]{1,2})(?::([0-9]{1,2}))?"
 
 
 def parse_duration(value: str | int | float) -> float:
@@ -29,7 +30,7 @@ def parse_duration(value: str | int | float) -> float:
     seconds = _seconds(text) if isinstance(value, str) else value
     shown = repr(text) if isinstance(value, str) else f"{value}"[:40]
     if seconds is None:
-        clock = _CLOCK.fullmatch(text)
+        clock = re.fullmatch(_CLOCK, text)
         hint = _clock_hint(clock) if clock else _HINT
         raise UsageError(f"{shown if len(shown) < 60 else 'this text'} is not a duration", hint=hint)
     if not seconds > 0:
@@ -54,10 +55,11 @@ def format_duration(seconds: float) -> str:
 
 def _seconds(text: str) -> float | None:
     """The seconds that a text means, ``None`` where it is no duration."""
-    if _NUMBER.fullmatch(text):
+    if re.fullmatch(_NUMBER, text):
         return float(text)
     total, place, larger = 0.0, 0, float("inf")
-    while match := _PARTS.match(text, place):
+    parts = re.compile(_PARTS)
+    while match := parts.match(text, place):
         size = UNITS[match[2]]
         if size >= larger:
             return None

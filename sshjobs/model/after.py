@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
+from sshjobs.model.several import KEY, Gathering
 from sshjobs.model.states import Outcome
 
 
 class When(str, Enum):
-    """What an awaited job has to come to."""
+    """How an awaited job has to end."""
 
-    #: Success; any other end of it skips the job that waits.
+    #: It succeeded; after any other end the waiting job is skipped.
     SUCCEEDED = "succeeded"
     #: Any end.
     ENDED = "ended"
@@ -24,7 +25,7 @@ class When(str, Enum):
 class Which(str, Enum):
     """Which jobs of an entry are awaited."""
 
-    #: Those whose shared parameters are equal; all of them where no parameter is shared.
+    #: Those with equal values of the shared parameters; all of them where no parameter is shared.
     MATCHING = "matching"
     ALL = "all"
 
@@ -44,7 +45,7 @@ class After(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A job of an entry, as those see it that wait for it.
+    """A job of an entry, as jobs see it that wait for it.
 
     :ivar params: its parameters
     :ivar outcome: how it ended; ``None`` before its end
@@ -59,14 +60,14 @@ class Awaited(NamedTuple):
     """An entry that jobs wait for.
 
     :ivar names: of the parameters of its jobs
-    :ivar members: all its jobs, also those that ended before
+    :ivar members: all its jobs, including those that ended before
     """
 
     names: Sequence[str]
     members: Iterable[Member]
 
 
-#: What may be said of an awaited entry, with the words for it; the first of them where nothing is said.
+#: The keys of an awaited entry, with their allowed values; the first value is the default.
 CHOICES: Mapping[str, type[When] | type[Which]] = {"when": When, "jobs": Which}
 
 
@@ -76,24 +77,28 @@ def afters_of(said: Mapping[str, Mapping[str, str]]) -> list[After]:
 
 
 def spelt_out(said: Any) -> dict[str, dict[str, str]]:
-    """Return what was said with the key ``after``, a name, a list of names or a mapping, as a mapping of every name to
-    what is awaited of it.
+    """Return the value of the key ``after``, which is a name, a list of names or a mapping, as a full mapping: each
+    name with ``when`` and ``jobs``.
 
-    :raises ValueError: it cannot be that; the text says what is wrong, to stand behind the name of the key
+    :raises ValueError: it is no such value; the message follows the name of the key
     """
     if isinstance(said, str):
         said = [said]
     if isinstance(said, Mapping):
-        entries = dict(said)
+        entries = [(name, name, how) for name, how in said.items()]
     elif isinstance(said, Iterable):
-        entries = {}
-        for name in said:
-            if _name(name) in entries:
-                raise ValueError(f" names '{name}' twice; name it once")
-            entries[name] = None
+        entries = [(place, name, None) for place, name in enumerate(said)]
     else:
         raise ValueError(" must be the name of an entry, a list of names, or a mapping of names; write after: prep")
-    return {_name(entry): _how(entry, how) for entry, how in entries.items()}
+    found: dict[str, dict[str, str]] = {}
+    told = Gathering()
+    for place, name, how in entries:
+        with told.at(place):
+            if _name(name) in found:
+                raise ValueError(f" names '{name}' twice; name it once")
+            found[name] = _how(name, how)
+    told.end()
+    return found
 
 
 def _name(entry: Any) -> str:
@@ -108,46 +113,50 @@ def _how(entry: str, how: Any) -> dict[str, str]:
     if not isinstance(how, Mapping):
         raise ValueError(f" {entry} takes when and jobs, got {how!r:.40}; write {entry}: {{when: ended}}")
     found = {}
+    told = Gathering()
     for key, words in CHOICES.items():
         allowed = [word.value for word in words]
         found[key] = str(how.get(key, allowed[0]))
-        if found[key] not in allowed:
-            raise ValueError(f" {entry}: {key} cannot be {found[key]!r:.40}; use {' or '.join(allowed)}")
+        with told.at(key):
+            if found[key] not in allowed:
+                raise ValueError(f" {entry}: {key} cannot be {found[key]!r:.40}; use {' or '.join(allowed)}")
     for key in how:
-        if key not in CHOICES:
-            raise ValueError(f" {entry} has no {key!r:.40}; it takes {' and '.join(CHOICES)}")
+        with told.at(key, KEY):
+            if key not in CHOICES:
+                raise ValueError(f" {entry} has no {key!r:.40}; it takes {' and '.join(CHOICES)}")
+    told.end()
     return found
 
 
 class Mistake(NamedTuple):
-    """An entry cannot wait as it says. ``text`` says why, to stand behind the name of the key."""
+    """An entry cannot wait for what it names. ``text`` says why; it follows the name of the key."""
 
     entry: str
     text: str
 
 
 def mistakes(waits: Mapping[str, Iterable[str]], known: Iterable[str] = ()) -> list[Mistake]:
-    """Return what is wrong with who waits for whom: names that no entry has, and circles.
+    """Return what is wrong with the dependencies of entries: unknown names, and circles.
 
-    :param waits: by the name of each entry: the names of those that it waits for
+    :param waits: by entry: the names of the entries that it waits for
     :param known: the names of further entries, which wait for none of these
     """
     found, names = [], {*waits, *known}
     for entry, awaited in waits.items():
         found += [Mistake(entry, f" names '{one}', and no entry is called that{_similar(one, names)}")
                   for one in awaited if one not in names]
-    return found or _circles(waits)
+    return found + _circles(waits)
 
 
 def _similar(name: str, names: Iterable[str]) -> str:
-    import difflib
+    from sshjobs.model.similar import similar
 
-    close = difflib.get_close_matches(name, names, 1)
+    close = similar(name, names, 1)
     return f"; did you mean '{close[0]}'?" if close else "; write the name of an entry"
 
 
 def _circles(waits: Mapping[str, Iterable[str]]) -> list[Mistake]:
-    """Return one mistake for each circle, at the entry of it that stands first."""
+    """Return one mistake for each circle, at its first entry."""
     found, done = [], set[str]()
     for first in waits:
         # Depth first, without recursion: a chain may be as long as the file.

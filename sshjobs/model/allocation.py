@@ -13,14 +13,22 @@ from dataclasses import replace
 from sshjobs.model.host import Host
 
 #: What a ``slurm:`` word may ask for.
-KEYS = ("partition", "nodes", "time", "login", "account", "qos", "constraint", "gres")
+KEYS = ("partition", "nodes", "time", "login", "account", "qos", "constraint", "gres", "mode")
 
-_NAME = re.compile(r"slurm([1-9][0-9]{0,5})-([1-9][0-9]{0,5})")
+_NAME = r"(?:slurm|batch)([1-9][0-9]{0,5})-([1-9][0-9]{0,5})"
 
 
-def host_name(number: int, node: int) -> str:
-    """Return how the host is called that is a node of an allocation; both count from 1."""
-    return f"slurm{number}-{node}"
+def host_name(number: int, node: int, *, own: bool = False) -> str:
+    """Return how the host is called that is a node of an allocation; both count from 1.
+
+    :param own: it stands for a scheduler of the user's own
+    """
+    return f"{'batch' if own else 'slurm'}{number}-{node}"
+
+
+def in_batches(host: Host) -> bool:
+    """Tell whether a scheduler carries out each job of a host by itself: it is no machine."""
+    return any(key == "mode" for key, _ in host.slurm)
 
 
 def allocation_of(host: Host) -> str:
@@ -35,11 +43,11 @@ def node_of(host: Host) -> int:
 
 def renumbered(hosts: Iterable[Host], taken: Collection[str]) -> list[Host]:
     """Return hosts, their allocations with numbers that no name of ``taken`` has, in the same order."""
-    last = max((int(match[1]) for name in taken if (match := _NAME.fullmatch(name))), default=0)
+    last = max((int(match[1]) for name in taken if (match := re.fullmatch(_NAME, name))), default=0)
     numbers, found = dict[str, int](), list[Host]()
     for host in hosts:
         if host.slurm and last:
             number = numbers.setdefault(allocation_of(host), last + len(numbers) + 1)
-            host = replace(host, name=host_name(number, node_of(host) + 1))
+            host = replace(host, name=host_name(number, node_of(host) + 1, own=host.name.startswith("batch")))
         found.append(host)
     return found

@@ -28,10 +28,32 @@ class Inputs(NamedTuple):
     listing: tuple[tuple[str, str, str], ...] | None = None
 
 
+class LeftOut(NamedTuple):
+    """What was left out of the outputs of an attempt with a limit (``output_limit``).
+
+    :ivar at: where: behind so many bytes of each output
+    :ivar out: how many bytes of standard output, ``err`` of standard error
+    """
+
+    at: int
+    out: int
+    err: int
+
+    def of(self, stream: str) -> int:
+        """Return how many bytes of ``stdout`` or of ``stderr``."""
+        return self.out if stream == "stdout" else self.err
+
+
+def first_half(limit: int) -> int:
+    """Return how many bytes are kept of the beginning of an output with a limit; the rest of it is for its end."""
+    return (limit + 1) // 2
+
+
 class _Seldom:
     """What most attempts do not have. To change it, make a copy first: many have the one without anything."""
 
-    __slots__ = ("brought", "cause", "gpus", "inputs", "origin", "reason", "result_json", "signal", "stored_result")
+    __slots__ = ("brought", "cause", "gpus", "inputs", "left_out", "origin", "reason", "result_json", "signal",
+                 "stored_result")
 
     def __init__(self) -> None:
         for name in self.__slots__:
@@ -61,6 +83,7 @@ class Attempt:
     :ivar result_json: what it left as its result, as a line of JSON; ``None`` where that is nothing, or was put aside
     :ivar stored_result: returns that for its uid, where it was put aside as too large to be kept here
     :ivar inputs: what it was given to read; ``None`` where that is nothing, and until it is known
+    :ivar left_out: what was left out of its outputs; ``None``: nothing, and until it ended
     :ivar gpus: the UUIDs of the GPUs that it was given; ``None``: none
     :ivar origin: name of the run that it was made in and is carried over from; ``None``: the run that it is in
     """
@@ -73,6 +96,7 @@ class Attempt:
     cause: Cause | None
     gpus: tuple[str, ...] | None
     inputs: Inputs | None
+    left_out: LeftOut | None
     origin: str | None
     reason: str | None
     result_json: str | None

@@ -1,5 +1,5 @@
-"""Why an attempt ended as it did, where its outcome alone does not tell. What follows from an end is decided by these
-values; the words for them are made here, and compared nowhere.
+"""Causes: why an attempt ended as it did, where its outcome alone does not tell. Decisions are made by these values;
+the words for them are made here and never compared.
 """
 
 from __future__ import annotations
@@ -10,39 +10,39 @@ from enum import Enum
 class Cause(str, Enum):
     """Why an attempt ended so. Most ends need none: ``None``."""
 
-    #: It was taken back before it had started, so that its job may run elsewhere, or later.
+    #: It was taken back before it started, so that its job can run elsewhere or later.
     TAKEN_BACK = "taken_back"
-    #: It did not start, because its host has no room for any: no disk, no processes.
+    #: It did not start, because its host has no room for any job: a full disk, a full table of processes.
     NO_ROOM = "no_room"
-    #: It did not start, because a GPU that it was to have is somebody else's for now.
+    #: It did not start, because somebody else uses one of its GPUs.
     GPU_TAKEN = "gpu_taken"
     #: It failed on a GPU that does not work any more.
     GPU_FAILED = "gpu_failed"
     #: It cannot be started as it is: no such program, no execute bit, no such directory.
     CANNOT_START = "cannot_start"
-    #: It was not sent, for a reason that lies on this machine: a file of it is missing here.
+    #: It was not sent, for a reason on this machine: one of its files is missing here.
     NOT_SENT = "not_sent"
-    #: It succeeded, and a file that it has to leave was not there, or could not be brought.
+    #: It succeeded, but a required output was missing, or could not be fetched.
     OUTPUT_MISSING = "output_missing"
-    #: The same jobs pass on other hosts: the host has failed, not the job.
+    #: The same jobs pass on other hosts: the host is to blame, not the job.
     HOSTS_FAULT = "hosts_fault"
-    #: Its host went down after it was launched. Known before its end.
+    #: Its host was restarted after the launch. Known before its end.
     MAY_HAVE_RUN = "may_have_run"
     #: Its host knows nothing of it any more, and it may have run.
     FORGOTTEN = "forgotten"
-    #: The process that was to write down its exit status died.
+    #: Its runner and agent died, so its exit status is unknown.
     STATUS_UNKNOWN = "status_unknown"
     #: Its host has booted since.
     REBOOT = "reboot"
-    #: The allocation is over that its host was a node of.
+    #: The Slurm allocation of its host is over.
     ALLOCATION = "allocation"
     #: Its lease ran out.
     LEASE = "lease"
-    #: Its host takes jobs at certain times only, and what runs there at their end is stopped.
+    #: Its host closed by its manners, which end what runs then.
     CLOSED = "closed"
-    #: A person said that its host will not come back.
+    #: A person has declared that its host will not come back.
     DECLARED_LOST = "declared_lost"
-    #: It was ended because a rule of the run, such as fail_fast, ended that.
+    #: A rule of the run, such as fail_fast, ended the run, and the attempt with it.
     ENDED_BY_RULE = "ended_by_rule"
 
     def __str__(self) -> str:
@@ -50,8 +50,8 @@ class Cause(str, Enum):
 
 
 class EndCause(str, Enum):
-    """Why an attempt or a job ended without success, as people are told and may ask for it. Each end has one: it
-    follows from outcome, cause, status and last lines (:mod:`sshjobs.diagnosis.ends`), and is stored nowhere."""
+    """Why an attempt or a job ended without success, in the words of commands and messages. Each such end has one: it
+    follows from outcome, cause, status and last lines (:mod:`sshjobs.diagnosis.ends`), and is not stored."""
 
     EXIT = "exit"
     SIGNAL = "signal"
@@ -77,10 +77,10 @@ class EndCause(str, Enum):
         return self.value
 
 
-#: What ended so counts against no job, no host and no number of retries.
+#: An end with such a cause counts against no job, no host and no number of retries.
 GIVEN_BACK = frozenset((Cause.TAKEN_BACK, Cause.NO_ROOM, Cause.GPU_TAKEN, Cause.CLOSED))
 
-#: What does not get better by itself, and says nothing against any host: it is not tried again before a person acts.
+#: A trouble that does not pass by itself, and is not the host's fault: no retry before a person acts.
 LASTING = frozenset((Cause.CANNOT_START, Cause.NOT_SENT))
 
 _WORDS = {
@@ -102,7 +102,7 @@ _WORDS = {
     Cause.DECLARED_LOST: "its host was declared lost by a person",
     Cause.ENDED_BY_RULE: "by a rule of the run",
 }
-#: Where what a host said adds to the words; elsewhere it stands in their place.
+#: For these causes the host's text is added to our words; for others it replaces them.
 _WITH_DETAIL = frozenset((Cause.NO_ROOM, Cause.GPU_TAKEN, Cause.GPU_FAILED, Cause.HOSTS_FAULT, Cause.OUTPUT_MISSING,
                           Cause.ENDED_BY_RULE))
 
@@ -110,7 +110,7 @@ _WITH_DETAIL = frozenset((Cause.NO_ROOM, Cause.GPU_TAKEN, Cause.GPU_FAILED, Caus
 def explain(cause: Cause | None, detail: str | None) -> str | None:
     """Return in words why an attempt ended; ``None`` where its outcome says it all.
 
-    :param detail: what was said about it, by its host or by us
+    :param detail: what its host, or sshjobs, said about it
     """
     if cause is None or (detail and cause not in _WITH_DETAIL):
         return detail

@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 from sshjobs.errors import UsageError
 from sshjobs.model.params import NAME
 
-#: What begins a placeholder, and what stands for that text.
+#: The beginning of a placeholder, and how that text itself is written.
 OPEN, ESCAPED = "${{", "$${{"
 
-_PLACEHOLDER = re.compile(r"\$\$\{\{|\$\{\{[ \t]*(raw:)?[ \t]*([^}\n]*?)[ \t]*\}\}")
+_PLACEHOLDER = r"\$\$\{\{|\$\{\{[ \t]*(raw:)?[ \t]*([^}\n]*?)[ \t]*\}\}"
 
 
 class Parameter(NamedTuple):
     """A placeholder.
 
     :ivar text: as it was written
-    :ivar raw: that it is text also where a script would have it as one word
+    :ivar raw: in a script its value becomes part of the text, not one word
     """
 
     text: str
@@ -33,13 +33,13 @@ class Parameter(NamedTuple):
 
 
 def parameter_at(text: str, at: int) -> Parameter | None:
-    """Return the placeholder that begins there, ``None`` where none does (``$${{`` is none).
+    """Return the placeholder that begins at a place of a text, ``None`` if there is none (``$${{`` is none).
 
-    :raises UsageError: what begins there is not closed, or holds no name
+    :raises UsageError: it is not closed, or holds no name
     """
     if not text.startswith(OPEN, at):
         return None
-    found = _PLACEHOLDER.match(text, at)
+    found = re.compile(_PLACEHOLDER).match(text, at)
     if found is None:
         raise UsageError(f"'{text[at:at + 20].splitlines()[0]}' is not closed",
                          hint=f"write {OPEN} NAME }}}}, or {ESCAPED} for the text {OPEN}")
@@ -51,7 +51,7 @@ def parameter_at(text: str, at: int) -> Parameter | None:
 
 @lru_cache(4096)
 def pieces(text: str) -> tuple[str | Parameter, ...]:
-    """Return a text as plain text and the placeholders between.
+    """Split a text into plain text and placeholders.
 
     :raises UsageError: a placeholder is not closed, or holds no name
     """
@@ -67,7 +67,7 @@ def pieces(text: str) -> tuple[str | Parameter, ...]:
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Yield every text in a value: in lists and mappings too, and their keys."""
+    """Yield every text in a value, including those in lists and mappings, and keys of mappings."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (list, dict)):
@@ -76,12 +76,12 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def holds_any(value: Any) -> bool:
-    """Tell whether a placeholder or ``$${{`` is in any text of a value."""
+    """Return whether a placeholder or ``$${{`` is in any text of a value."""
     return any(OPEN in text for text in texts(value))
 
 
 def names_in(value: Any) -> list[str]:
-    """Return the names of the parameters that stand in a value, each once.
+    """Return the names of the parameters in a value, each once.
 
     :raises UsageError: a placeholder is not closed, or holds no name
     """
@@ -90,8 +90,8 @@ def names_in(value: Any) -> list[str]:
 
 
 def filled(value: Any, params: Mapping[str, str]) -> Any:
-    """Return a value with the values of parameters in the place of their placeholders, in every text of it. A parameter
-    that is missing is empty text."""
+    """Return a value in which all placeholders are replaced by values of parameters. A missing parameter is empty
+    text."""
     if isinstance(value, str):
         return value if OPEN not in value else "".join([
             piece if isinstance(piece, str) else params.get(piece.name, "") for piece in pieces(value)])

@@ -1,4 +1,4 @@
-"""What a program gives us is checked by the call that it is given to, before anything is made or started."""
+"""Checks of arguments that a program passes to the API: made at once, before anything is created or started."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 
 from sshjobs.errors import UsageError
 
-#: The longest time that can be asked for, in seconds: ten years. More is a mistake, and a timer overflows
-#: somewhere.
+#: The longest time that can be asked for, in seconds: ten years. More is a mistake, and would overflow some timer.
 LONGEST_S = 3650 * 86400.0
-#: The most jobs that a host takes at a time.
+#: The most slots of a host.
 MAX_SLOTS = 4096
-#: The longest path, in characters: what Linux takes.
+#: The longest path in characters: Linux allows no more.
 LONGEST_PATH = 4096
 
 _NOUNS: dict[Any, str] = {str: "text", bytes: "bytes", bool: "True or False", int: "a whole number", dict: "a mapping",
@@ -21,15 +20,15 @@ _NOUNS: dict[Any, str] = {str: "text", bytes: "bytes", bool: "True or False", in
 
 
 def wrong(name: str, value: object, wanted: str, *, where: str | None = None, hint: str | None = None) -> UsageError:
-    """Return the error that says what a parameter must be."""
+    """Return the error for a parameter with a wrong value."""
     shown = f"{value!r:.60}" if isinstance(value, (str, bytes, int, float, list, tuple, dict)) else type(value).__name__
     return UsageError(f"{name} must be {wanted}, got {shown}", where=where, hint=hint)
 
 
 def check(name: str, value: object, *kinds: Any, none: bool = False, where: str | None = None) -> None:
-    """Make sure that a value is of one of these types.
+    """Check that a value has one of these types.
 
-    :param none: ``None`` will do too
+    :param none: ``None`` is allowed, too
     :raises UsageError: it is not
     """
     if type(value) in kinds or (none and value is None):
@@ -40,7 +39,7 @@ def check(name: str, value: object, *kinds: Any, none: bool = False, where: str 
 
 
 def check_path(name: str, value: object, *, none: bool = False) -> None:
-    """Make sure that a value can be a path.
+    """Check that a value can be a path.
 
     :raises UsageError: it cannot
     """
@@ -53,11 +52,11 @@ def check_path(name: str, value: object, *, none: bool = False) -> None:
 
 def check_number(name: str, value: object, least: float, most: float, *, whole: bool = False, above: bool = False,
                  none: bool = False, where: str | None = None) -> None:
-    """Make sure that a value is a number between two others, these included.
+    """Check that a value is a number from ``least`` to ``most``.
 
-    :param whole: a whole number
-    :param above: more than ``least``
-    :param none: ``None`` will do too
+    :param whole: only whole numbers
+    :param above: ``least`` itself is not allowed
+    :param none: ``None`` is allowed, too
     :raises UsageError: it is not
     """
     if none and value is None:
@@ -70,7 +69,7 @@ def check_number(name: str, value: object, least: float, most: float, *, whole: 
 
 
 def check_texts(name: str, value: object, *, where: str | None = None) -> list[str]:
-    """Return a list of texts that was given; a text alone is none.
+    """Return a list of texts that was passed; a single text is no list.
 
     :raises UsageError: it is something else
     """
@@ -85,7 +84,7 @@ def check_texts(name: str, value: object, *, where: str | None = None) -> list[s
 
 
 def check_each(name: str, value: object, kind: type) -> list[Any]:
-    """Return a list of objects of one type that was given.
+    """Return a list of objects of one type that was passed.
 
     :raises UsageError: it is something else
     """

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from sshjobs.model.several import KEY, Gathering
 from sshjobs.model.sizes import format_memory, parse_memory
 
 #: The most GPUs that a job can need, and that are counted of a host.
@@ -14,8 +15,9 @@ MAX_GPUS = 256
 #: Bytes of a GPU's memory that may be in use while it still counts as free: a desktop's, say, or a driver's own.
 BUSY_FROM = 500 << 20
 #: What a GPU of a host may be called: by its number (of a MIG instance ``0:1``), or by its UUID.
-SELECTOR = re.compile(r"(?:gpu)?([0-9]{1,3}(?::[0-9]{1,2})?)|((?:GPU|MIG)-[A-Za-z0-9./-]{1,90})", re.IGNORECASE)
-_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+-]{0,63}")
+#: Not compiled here: few jobs need one.
+SELECTOR = r"(?i)(?:gpu)?([0-9]{1,3}(?::[0-9]{1,2})?)|((?:GPU|MIG)-[A-Za-z0-9./-]{1,90})"
+_TYPE = r"[A-Za-z0-9][A-Za-z0-9 ._+-]{0,63}"
 _PIECE = re.compile(r"[a-z0-9]+")
 _KEYS = ("count", "memory", "type")
 
@@ -50,6 +52,7 @@ class Gpu(NamedTuple):
     :ivar whole: it is no instance
     :ivar by: who uses it, in words: somebody's processes; ``None``: nobody
     :ivar trouble: why it cannot be used, in words; ``None``: it can
+    :ivar held: a job of another run has it, and nobody else is on it: jobs wait for it on the host, as for slots
     """
 
     uuid: str
@@ -60,6 +63,7 @@ class Gpu(NamedTuple):
     whole: bool = True
     by: str | None = None
     trouble: str | None = None
+    held: bool = False
 
     def fits(self, need: GpuNeed) -> bool:
         """Tell whether it is one that a job needs."""
@@ -72,6 +76,8 @@ class Gpu(NamedTuple):
 
         :param busy_from: bytes in use from which on it is not free
         """
+        if self.held:
+            return None
         if self.by is None and self.used is not None and self.used > busy_from:
             return f"{self.used >> 20} MiB of its memory, and no process is shown"
         return self.by
@@ -90,8 +96,9 @@ class GpuReport(NamedTuple):
 
 def chosen(need: GpuNeed, free: Sequence[Gpu]) -> tuple[Gpu, ...] | None:
     """Return the GPUs that a job is given of those that are free, ``None`` where they do not suffice: those with least
-    memory that do, so that larger ones stay for who needs them, and all of one name where that can be."""
-    fitting = sorted((gpu for gpu in free if gpu.fits(need)), key=lambda gpu: gpu.memory or 0)
+    memory that do, so that larger ones stay for who needs them, and all of one name where that can be. What jobs of
+    other runs have comes last."""
+    fitting = sorted((gpu for gpu in free if gpu.fits(need)), key=lambda gpu: (gpu.held, gpu.memory or 0))
     if len(fitting) < need.number:
         return None
     if need.number > 1:
@@ -127,19 +134,26 @@ def checked_need(value: Any) -> dict[str, Any]:
         return {"count": _count(value, "")}
     if not value:
         raise ValueError(" is an empty mapping; write gpus: 1, or {count: 1, memory: 20G, type: a100}")
+    told = Gathering()
     for key in value:
-        if key not in _KEYS:
-            raise ValueError(f" has no {key!r:.40}; there are count, memory and type")
-    found: dict[str, Any] = {"count": _count(value.get("count", 1), " count")}
+        with told.at(key, KEY):
+            if key not in _KEYS:
+                raise ValueError(f" has no {key!r:.40}; there are count, memory and type")
+    found: dict[str, Any] = {}
+    with told.at("count"):
+        found["count"] = _count(value.get("count", 1), " count")
     if (memory := value.get("memory")) is not None:
-        try:
-            found["memory"] = parse_memory(memory)
-        except ValueError as error:
-            raise ValueError(f" memory{error}") from None
+        with told.at("memory"):
+            try:
+                found["memory"] = parse_memory(memory)
+            except ValueError as error:
+                raise ValueError(f" memory{error}") from None
     if (kind := value.get("type")) is not None:
-        if not isinstance(kind, (str, int)) or isinstance(kind, bool) or not _TYPE.fullmatch(str(kind)):
-            raise ValueError(f" type cannot be {kind!r:.40}; write words of the GPU's name: a100, rtx 3090")
-        found["type"] = str(kind)
+        with told.at("type"):
+            if not isinstance(kind, (str, int)) or isinstance(kind, bool) or not re.fullmatch(_TYPE, str(kind)):
+                raise ValueError(f" type cannot be {kind!r:.40}; write words of the GPU's name: a100, rtx 3090")
+            found["type"] = str(kind)
+    told.end()
     return found
 
 
@@ -171,7 +185,7 @@ def checked_selection(text: str) -> tuple[str, ...]:
     words = [word for word in text.split(",") if word]
     found: list[str] = []
     for word in words:
-        match = SELECTOR.fullmatch(word)
+        match = re.fullmatch(SELECTOR, word)
         if match is None:
             raise ValueError(f" cannot be '{word:.40}'; write gpus=0,1 (numbers), UUIDs, or gpus=0 for none")
         found.append(match[1] or match[2])

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-#: What may become of jobs that run when their host's time is over.
+#: What can be done to jobs that run when their host closes by the clock.
 AT_END = ("finish", "stop", "pause")
 
 
 class Login(NamedTuple):
-    """Where to log in, as ``[user@]address[:port]`` says it."""
+    """Where to log in: the parts of ``[user@]address[:port]``."""
 
     user: str | None
     address: str
@@ -23,7 +23,7 @@ class Login(NamedTuple):
 class Host:
     """One machine, as its user named it.
 
-    :ivar name: how it is called everywhere, unique within a run; an ssh_config alias, say
+    :ivar name: its name everywhere, unique within a run; for example an ssh_config alias
     :ivar user: login name, ``None`` where ssh decides
     :ivar port: TCP port, ``None`` where ssh decides
     :ivar slots: how many jobs may run there at a time, ``None`` for as many as it has cores
@@ -32,23 +32,24 @@ class Host:
     :ivar local: true for this machine, reached without ssh
     :ivar drained: a person wants nothing more launched there
     :ivar removed: a person has taken it out of the run
-    :ivar env: environment variables of jobs there, with their values; what a job says itself counts more
-    :ivar wrap: words that are put before the program of a job there that says nothing about that itself
-    :ivar memory: bytes of memory that jobs there may need together, ``None`` for what it has; ``scratch``: the same of
+    :ivar env: environment variables for jobs there; those of the job itself take precedence
+    :ivar wrap: words that are put before the program of a job there, unless the job has its own
+    :ivar memory: bytes of memory that jobs there may need together, ``None`` for all it has; ``scratch``: the same for
         its free disk
-    :ivar gpus: which of its GPUs jobs may be given, by number or UUID, ``None`` for all of them
-    :ivar gpu_busy: bytes of a GPU's memory in use from which on it is not free, ``None`` for the default
-    :ivar counts: counters of it that jobs may need, with how much there is of each
-    :ivar slurm: what is asked of Slurm for the allocation that this host is a node of, by its keys
-        (:data:`sshjobs.model.allocation.KEYS`); empty for a host that is none
-    :ivar share: of what each person has a right to there while others want it too, how much is enough; 1 is all of it
+    :ivar gpus: which of its GPUs jobs may use, by number or UUID, ``None`` for all of them
+    :ivar gpu_busy: a GPU with at least so many bytes in use is not free, ``None`` for the default
+    :ivar counts: its counters, with the amount of each
+    :ivar slurm: the request for the Slurm allocation that this host is a node of, by its keys
+        (:data:`sshjobs.model.allocation.KEYS`); empty for other hosts
+    :ivar share: how much of their equal part this run's user wants there while others want it, too; 1 is all of it
     :ivar max_load: no job is started while the load of the last minute is above that, ``None`` for whatever it is
     :ivar min_free: no job is started while fewer bytes of memory are free
-    :ivar only: the minutes of its day, by its own clock, from and until which jobs are started; the second may be less
-    :ivar at_end: what becomes of jobs that run when that time is over: one of :data:`AT_END`; ``None`` is the first
-    :ivar until: seconds since the epoch after which nothing is started there any more, by this machine's clock
-    :ivar nice: what is added to the niceness of jobs there that say nothing about that
-    :ivar via: name of the management host that it is reached through, ``None`` for directly
+    :ivar only: jobs are started between these two minutes of the day, by the host's clock; over midnight the second is
+        less than the first
+    :ivar at_end: what is done to running jobs when that time is over: one of :data:`AT_END`; ``None`` is the first
+    :ivar until: nothing is started there after that time: seconds since the epoch, by this machine's clock
+    :ivar nice: the niceness of jobs there that have none of their own
+    :ivar via: name of the management host through which it is reached, ``None``: directly
     """
 
     name: str
@@ -79,7 +80,7 @@ class Host:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Host:
-        """Return the host that ``dataclasses.asdict`` described, and JSON has kept.
+        """Return the host that ``dataclasses.asdict`` described, after a round trip through JSON.
 
         :raises TypeError: it describes none
         """
@@ -92,15 +93,14 @@ class Host:
                       "only": None if only is None else (int(only[0]), int(only[1]))})
 
     def matches(self, selectors: Sequence[str]) -> bool:
-        """Tell whether one of the selectors (a name, a glob or a tag) means this host; none means every host."""
+        """Return whether one of the selectors (a name, a glob or a tag) matches this host; without any, all match."""
         return not selectors or any(
             selector in self.tags or selector == self.name or fnmatchcase(self.name, selector)
             for selector in selectors
         )
 
 
-@dataclass(frozen=True)
-class Cluster:
+class Cluster(NamedTuple):
     """Hosts behind one management host.
 
     :ivar manager: the management host, ``None`` where the workers are contacted directly
@@ -108,11 +108,11 @@ class Cluster:
     """
 
     manager: Host | None
-    workers: tuple[Host, ...] = field(default=())
+    workers: tuple[Host, ...] = ()
 
 
 def split_login(name: str) -> Login:
-    """Return the parts of ``[user@]host[:port]``; an IPv6 address with a port stands in brackets, which go."""
+    """Return the parts of ``[user@]host[:port]``. Brackets around an IPv6 address with a port are removed."""
     user, _, rest = name.rpartition("@")
     if rest.startswith("["):
         address, _, port = rest[1:].partition("]")
@@ -125,5 +125,5 @@ def split_login(name: str) -> Login:
 
 
 def login_of(host: Host) -> Login:
-    """Return where to log in to reach a host; what its fields say counts more than its name."""
+    """Return where to log in to reach a host. Its fields take precedence over its name."""
     return Login(host.user, split_login(host.name).address, host.port)

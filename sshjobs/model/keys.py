@@ -1,7 +1,7 @@
-"""The keys of a job, one entry each: what it may be, what it is where nothing is said, and what it means.
+"""The keys of a job, one entry each: its allowed values, its default, and its meaning.
 
-All that knows every key reads this table: what a JobSpec takes, checks and holds; what the store keeps and a launch
-carries; what ``Builder.AddJob`` takes; what a jobfile may say, and the JSON Schema of that.
+Everything that needs all keys reads this table: what a JobSpec takes, checks and holds; what the store keeps and a
+launch carries; what ``Builder.AddJob`` takes; what a jobfile may say, and its JSON Schema.
 
 A key stands here three times: in :data:`KEYS`; in :class:`KeysGiven` with the types that a program may give; in
 :class:`KeysHeld` with the type that a spec holds. What to run (commands, argv) and the name are not keys in this sense.
@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any, TypedDict, TypeVar
+from typing import Any, NamedTuple, TypedDict, TypeVar
 
 from sshjobs.errors import UsageError
 from sshjobs.model import after, outputs, retrying, sent
@@ -21,13 +20,13 @@ from sshjobs.model.given import LONGEST_S, MAX_SLOTS, check, check_number, check
 from sshjobs.model.gpus import checked_need
 from sshjobs.model.needs import checked_counters
 from sshjobs.model.retrying import MAX_RETRIES, Retries
-from sshjobs.model.sizes import parse_memory
+from sshjobs.model.sizes import parse_kept, parse_memory
 
-#: How often an end that is nobody's fault (lost, never started, reboot) is retried without being asked.
+#: How often an end that is nobody's fault (lost, never started, reboot) is retried by default.
 DEFAULT_HOST_RETRIES = 3
 #: The highest exit status that there is.
 MAX_STATUS = 255
-#: The highest priority, and the greatest number of jobs that anybody limits an entry to.
+#: The highest priority, and the highest ``max_parallel``.
 MAX_PRIORITY, MAX_PARALLEL = 1000, 1_000_000
 
 #: What an item of ``uses`` may be.
@@ -35,18 +34,18 @@ USES = ("path", "text")
 
 
 class Kind:
-    """What a key may be.
+    """The allowed values of a key.
 
-    :cvar as_written: a number in a jobfile is meant as the text that was written: ``027``, ``1e3``
+    :cvar as_written: a number in a jobfile counts as the text that was written: ``027``, ``1e3``
     """
 
     as_written = False
 
     def checked(self, name: str, value: Any, where: str | None) -> Any:
-        """Return a value as a spec holds it.
+        """Return a value in the form that a spec holds.
 
         :param where: the name of the job, for the message
-        :raises UsageError: the key cannot be that
+        :raises UsageError: the value is not allowed
         """
         raise NotImplementedError
 
@@ -60,12 +59,13 @@ class Flag(Kind):
         return bool(value)
 
 
-@dataclass(frozen=True)
 class Whole(Kind):
     """A whole number from ``least`` to ``most``."""
 
-    least: int
-    most: int
+    __match_args__ = ("least", "most")
+
+    def __init__(self, least: int, most: int):
+        self.least, self.most = least, most
 
     def checked(self, name: str, value: Any, where: str | None) -> int:
         check_number(name, value, self.least, self.most, whole=True, where=where)
@@ -82,11 +82,13 @@ class Seconds(Kind):
         return value  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True)
 class Choice(Kind):
     """One of some words."""
 
-    words: tuple[str, ...]
+    __match_args__ = ("words",)
+
+    def __init__(self, words: tuple[str, ...]):
+        self.words = words
 
     def checked(self, name: str, value: Any, where: str | None) -> str:
         if value not in self.words:
@@ -94,11 +96,13 @@ class Choice(Kind):
         return str(value)
 
 
-@dataclass(frozen=True)
 class Text(Kind):
     """Text, or ``None``."""
 
-    as_written: bool = False
+    __match_args__ = ("as_written",)
+
+    def __init__(self, as_written: bool = False):
+        self.as_written = as_written
 
     def checked(self, name: str, value: Any, where: str | None) -> str | None:
         check(name, value, str, none=True, where=where)
@@ -120,7 +124,7 @@ class Words(Kind):
 
 
 class Sending(Kind):
-    """What is sent: a list of paths, and of mappings that say more (see :mod:`sshjobs.model.sent`)."""
+    """Files to send: a list of paths, and of mappings with options (see :mod:`sshjobs.model.sent`)."""
 
     def checked(self, name: str, value: Any, where: str | None) -> list[sent.Item]:
         if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
@@ -135,7 +139,7 @@ class Sending(Kind):
 
 
 class Variables(Kind):
-    """Environment variables; a number is the text that shows it. A jobfile merges them with its defaults one by one."""
+    """Environment variables; numbers become text. A jobfile merges them with its defaults one by one."""
 
     as_written = True
 
@@ -151,7 +155,7 @@ class Variables(Kind):
 
 
 class Awaited(Kind):
-    """What a job waits for: names of entries, each with what is awaited of it. A spec holds it spelt out."""
+    """The entries that a job waits for, each with options. A spec holds the full mapping."""
 
     def checked(self, name: str, value: Any, where: str | None) -> dict[str, dict[str, str]]:
         try:
@@ -161,7 +165,7 @@ class Awaited(Kind):
 
 
 class Tries(Kind):
-    """How often a job is tried again: a number, or a mapping of its own ends. A spec holds the mapping spelt out."""
+    """How often a job is tried again: a number, or a mapping by outcome. A spec holds the full mapping."""
 
     def checked(self, name: str, value: Any, where: str | None) -> Retries:
         try:
@@ -185,15 +189,30 @@ class Statuses(Kind):
 class Memory(Kind):
     """A size in bytes, or ``None``; as text with units (``4G``)."""
 
+    def parse(self, value: str | int) -> int:
+        """Return the bytes that a value means.
+
+        :raises ValueError: it means none; the text stands behind the name of the key
+        """
+        return parse_memory(value)
+
     def checked(self, name: str, value: Any, where: str | None) -> int:
         try:
-            return parse_memory(value)
+            return self.parse(value)
         except ValueError as error:
             raise UsageError(f"{name}{error}", where=where) from None
 
 
+class Kept(Memory):
+    """A number of bytes from 0 on, or ``None``."""
+
+    def parse(self, value: str | int) -> int:
+        """See :meth:`Memory.parse`."""
+        return parse_kept(value)
+
+
 class Counters(Kind):
-    """How much of which counters of a host."""
+    """Amounts of counters of a host, by name."""
 
     def checked(self, name: str, value: Any, where: str | None) -> dict[str, int]:
         try:
@@ -203,7 +222,7 @@ class Counters(Kind):
 
 
 class Gpus(Kind):
-    """How many GPUs, or a mapping that says which; ``None``. A spec holds the mapping."""
+    """A number of GPUs, or a mapping with options, or ``None``. A spec holds the mapping."""
 
     def checked(self, name: str, value: Any, where: str | None) -> dict[str, Any]:
         try:
@@ -213,7 +232,8 @@ class Gpus(Kind):
 
 
 class Uses(Kind):
-    """What a job reads and is not sent: a list of ``{"path": …}``, a file or directory here, and of ``{"text": …}``."""
+    """What a job depends on without its being sent: a list of ``{"path": …}``, for a file or directory here, and of
+    ``{"text": …}``."""
 
     def checked(self, name: str, value: Any, where: str | None) -> list[dict[str, str]]:
         if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
@@ -227,7 +247,7 @@ class Uses(Kind):
 
 
 class Brought(Kind):
-    """Which files are brought home: patterns, each with how. A spec holds it spelt out."""
+    """Which files are fetched: patterns with options. A spec holds the full mapping."""
 
     def checked(self, name: str, value: Any, where: str | None) -> dict[str, dict[str, Any]]:
         try:
@@ -236,25 +256,24 @@ class Brought(Kind):
             raise UsageError(f"{name}{error}", where=where) from None
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """One key.
 
-    :ivar default: what it is where nothing is said; each spec gets a list or a mapping of its own
-    :ivar about: what it means, in one sentence for an editor to show
-    :ivar far: hosts are told of it, in each launch of a job in which it is not the default. The far side has its own
-        check of it (``gjob/jobkeys.py``)
-    :ivar identity: two jobs that differ in it are not the same work, so that what one has done does not count for the
-        other (docs/continue.md). How a key is compared is said in ``planning/identity.py``
+    :ivar default: its default; each spec gets its own copy of a list or mapping
+    :ivar about: its meaning, in one sentence, which editors show
+    :ivar far: a launch tells it to the host, unless it is the default. The far side has its own check of it
+        (``gjob/jobkeys.py``)
+    :ivar identity: jobs that differ in it are different work, so that what one has done does not count for the other
+        (docs/continue.md). ``planning/identity.py`` says how it is compared
     :ivar fills: its texts may hold placeholders of parameters, ``${{ lr }}`` (see :mod:`sshjobs.model.fill`)
-    :ivar rule: what must be true beside its kind: says what is wrong with a value of that kind, in words to stand
-        behind the name of the key, or ``None``
+    :ivar rule: a check beyond its kind: returns what is wrong with a value, in words that follow the name of the key,
+        or ``None``
     """
 
     kind: Kind
     default: Any
     about: str
-    identity: bool = field(kw_only=True)
+    identity: bool
     far: bool = False
     rule: Callable[[Any], str | None] | None = None
     fills: bool = False
@@ -298,7 +317,7 @@ KEYS: Mapping[str, Key] = {
                  identity=False, far=True),
     "cpus": Key(Whole(1, MAX_SLOTS), None, "How many slots it takes; 1 if left out.", identity=False, far=True),
     "memory": Key(Memory(), None, "How much memory the job needs: 512M, 4G.", identity=False, far=True),
-    "scratch": Key(Memory(), None, "How much free disk the job needs on its host: 50G.", identity=False),
+    "scratch": Key(Memory(), None, "How much free disk the job needs on its host: 50G.", identity=False, far=True),
     "gpus": Key(Gpus(), None, "GPUs that it has for itself: 1, or {count: 1, memory: 20G, type: a100}.",
                 identity=False),
     "needs": Key(Counters(), {}, "How much it needs of counters that hosts have: {license: 1}.", identity=False,
@@ -326,6 +345,8 @@ KEYS: Mapping[str, Key] = {
                      identity=False, far=True),
     "output": Key(Choice(("file", "pipe")), "file", "Whether it writes into files or pipes.",
                   identity=False, far=True),
+    "output_limit": Key(Kept(), None, "How much of each output is kept, half from its beginning and half from its end: "
+                                      "64K, 10M.", identity=False, far=True),
     "hosts": Key(Texts(), [], "Names, globs or tags of hosts that it may run on.", identity=False, fills=True),
     "per_host": Key(Flag(), False, "Run it once on every host.", identity=True),
     "after": Key(Awaited(), {}, "Entries whose jobs have to succeed first: names, or names with {when, jobs}.",
@@ -339,8 +360,8 @@ KEYS: Mapping[str, Key] = {
 
 
 class KeysGiven(TypedDict, total=False):
-    """The keys as a program may give them. Durations as text and paths that are no text are for ``Builder.AddJob``,
-    which makes of them what a spec holds. ``files`` is a parameter of its own."""
+    """The keys with the types that a program may pass. Durations as text, and path objects, are for ``Builder.AddJob``
+    only, which converts them. ``files`` is a parameter of its own."""
 
     outputs: str | Sequence[str] | Mapping[str, Mapping[str, Any] | None]
     keep_directory: str
@@ -366,6 +387,7 @@ class KeysGiven(TypedDict, total=False):
     strict: bool
     leftovers: str
     output: str
+    output_limit: int | str | None
     hosts: Sequence[str]
     per_host: bool
     after: str | Sequence[str] | Mapping[str, Mapping[str, str] | None]
@@ -375,7 +397,7 @@ class KeysGiven(TypedDict, total=False):
 
 
 class KeysHeld:
-    """The keys as a spec holds them."""
+    """The keys with the types that a spec holds."""
 
     __slots__ = ()
 
@@ -404,6 +426,7 @@ class KeysHeld:
     strict: bool
     leftovers: str
     output: str
+    output_limit: int | None
     hosts: list[str]
     per_host: bool
     after: dict[str, dict[str, str]]
@@ -416,7 +439,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def spelled_out(function: _Function) -> _Function:
-    """Have ``help`` and ``inspect`` show the keys themselves where a function takes ``**keys``."""
+    """Let ``help`` and ``inspect`` show the keys themselves where a function takes ``**keys``."""
     signature = inspect.signature(function)
     given = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
     keys = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=KEYS[name].default,

@@ -1,4 +1,4 @@
-"""What a job needs of its host for as long as it is there, and what a host lacks of it."""
+"""What a job needs of its host while it is there, and what a host lacks of that."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sshjobs.model.gpus import GpuNeed, need_of
+from sshjobs.model.several import KEY, Gathering
 from sshjobs.model.sizes import format_memory
 
 if TYPE_CHECKING:
     from sshjobs.model.spec import JobSpec
 
-#: The most that a counter can have, and that a job can need of it; the most counters that a job or a host names.
+#: The highest amount of a counter; the most counters of a job or a host.
 MAX_COUNT, MAX_COUNTERS = 1_000_000, 32
-#: What a counter may be called, and what it may not, as it has a key or an option of its own.
+#: The names of counters; names that are not allowed, because they have a key or an option of their own.
 COUNTER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 OWN_KEYS = ("cpus", "memory", "scratch", "slots", "gpus")
 
 
 class Needs(NamedTuple):
-    """What a job takes.
+    """What a job needs of its host.
 
     :ivar cpus: slots
     :ivar memory: bytes; ``scratch``: bytes of free disk
-    :ivar counters: how much of each counter of the host, in the order of their names
-    :ivar gpus: GPUs, which it has for itself
+    :ivar counters: the amount of each counter, in the order of their names
+    :ivar gpus: GPUs, for this job alone
     """
 
     cpus: int = 1
@@ -35,7 +36,7 @@ class Needs(NamedTuple):
     gpus: GpuNeed = GpuNeed()
 
     def size(self) -> tuple[GpuNeed, int, int, int, tuple[tuple[str, int], ...]]:
-        """Return what orders needs: the larger comes first. GPUs are what there is least of."""
+        """Return the sort key of needs: the largest come first. GPUs count most, as there are fewest of them."""
         return self.gpus, self.cpus, self.memory, self.scratch, self.counters
 
     def __str__(self) -> str:
@@ -48,10 +49,10 @@ class Needs(NamedTuple):
 
 
 class Lack(NamedTuple):
-    """One thing of which a host has less than a job needs.
+    """A resource of which a host has less than a job needs.
 
     :ivar what: ``cpus``, ``memory``, ``scratch``, ``gpus`` or the name of a counter
-    :ivar words: what more there is to say of it
+    :ivar words: further explanation
     """
 
     what: str
@@ -60,7 +61,7 @@ class Lack(NamedTuple):
     words: str = ""
 
     def __str__(self) -> str:
-        """What the host has of it, in words."""
+        """How much the host has, in words."""
         if self.what == "cpus":
             return f"{self.has} slot{'s' * (self.has != 1)}"
         if self.what == "memory":
@@ -75,15 +76,15 @@ class Lack(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """How many times as much is needed as is there."""
+        """The needed amount divided by the one that is there."""
         return self.needs / self.has if self.has else float("inf")
 
 
 def no_host_has(needs: Needs | None, host: str, lacks: Sequence[Lack]) -> str:
-    """Say that no host has what a job needs.
+    """Return the message that no host has what a job needs.
 
-    :param host: the one that comes nearest to it
-    :param lacks: what that lacks
+    :param host: the host that comes nearest
+    :param lacks: what that host lacks
     """
     return f"no host has what it needs ({needs}): {host}, the nearest, has {' and '.join(map(str, lacks))}"
 
@@ -97,8 +98,8 @@ def shown_size(size: int) -> str:
 
 
 def needs_of(spec: JobSpec) -> Needs | None:
-    """Return what a job needs; ``None`` for a slot and nothing else."""
-    # Asked for every job: most say nothing of all this.
+    """Return what a job needs; ``None`` for one slot and nothing else."""
+    # Called for every job, so the usual case, without needs, is quick.
     cpus, memory, scratch, counters, gpus = spec.cpus, spec.memory, spec.scratch, spec.needs, spec.gpus
     if (cpus is None or cpus == 1) and memory is None and scratch is None and not counters and gpus is None:
         return None
@@ -106,23 +107,28 @@ def needs_of(spec: JobSpec) -> Needs | None:
 
 
 def checked_counters(value: Any) -> dict[str, int]:
-    """Return counters by their names, with how much of each is needed.
+    """Return the value of the key ``needs``: amounts of counters by name.
 
-    :raises ValueError: they cannot be that; the text says what is wrong, to stand behind the name of the key
+    :raises ValueError: it is no such value; the message follows the name of the key
     """
     if not isinstance(value, Mapping):
-        # Other tools name here what a job waits for.
+        # In other tools ``needs`` is what a job waits for.
         waits = ", or after: NAME where it waits for another job" if isinstance(value, (str, list)) else ""
         raise ValueError(f" must be a mapping of counters to numbers, got {value!r:.40}; "
                          f"write needs: {{license: 1}}{waits}")
     if len(value) > MAX_COUNTERS:
         raise ValueError(f" names {len(value):,} counters, the limit is {MAX_COUNTERS}; name fewer")
+    told = Gathering()
     for name, number in value.items():
-        if name in OWN_KEYS:
-            raise ValueError(f" cannot count {name}" + ("" if name == "slots" else
-                             f", which is a key of its own; write {name}: beside needs:"))
-        if not isinstance(name, str) or not COUNTER.fullmatch(name):
-            raise ValueError(f" cannot count {name!r:.40}; use letters, digits, '_' and '-', and begin with a letter")
-        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MAX_COUNT:
-            raise ValueError(f" {name} must be a whole number from 1 to {MAX_COUNT:,}, got {number!r:.40}")
+        with told.at(name, KEY):
+            if name in OWN_KEYS:
+                raise ValueError(f" cannot count {name}" + ("" if name == "slots" else
+                                 f", which is a key of its own; write {name}: beside needs:"))
+            if not isinstance(name, str) or not COUNTER.fullmatch(name):
+                raise ValueError(f" cannot count {name!r:.40}; "
+                                 "use letters, digits, '_' and '-', and begin with a letter")
+        with told.at(name):
+            if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MAX_COUNT:
+                raise ValueError(f" {name!s:.40} must be a whole number from 1 to {MAX_COUNT:,}, got {number!r:.40}")
+    told.end()
     return dict(value)

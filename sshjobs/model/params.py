@@ -1,4 +1,4 @@
-"""Parameters of jobs: when two values are equal, and how a job sees them."""
+"""Parameters of jobs: when two values are equal, and the environment variables that tell them to a job."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import json
 import re
 from collections.abc import Hashable, Mapping
 
-#: What a parameter may be called.
+#: The names that a parameter may have.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
-#: Beginning of the variables that tell a job its parameters, and the one that tells all of them as JSON.
+#: The prefix of the variables that tell a job its parameters, and the variable with all of them as JSON.
 VARIABLE, ALL = "SSHJOBS_PARAM_", "SSHJOBS_PARAMS"
 
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
-#: Longer ones are text: nobody means a number by them, and they take long to read.
+#: Longer values are text: nobody means a number by them, and they would take long to parse.
 _LONGEST_NUMBER = 40
 
 
 def number(text: str) -> float | int | None:
-    """Return the number that a value is, ``None`` for one that is none. There is no ``nan`` and no ``inf``."""
+    """Return a value as a number, ``None`` if it is no number. ``nan`` and ``inf`` are none."""
     if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
         return None
     try:
@@ -28,13 +28,13 @@ def number(text: str) -> float | int | None:
 
 
 def value_key(text: str) -> Hashable:
-    """Return what is equal for equal values: by number where both are numbers (``0.10`` and ``1e-1``), else by text."""
+    """Return a key that is equal for equal values: numbers by their value (``0.10`` and ``1e-1``), others by text."""
     found = number(text)
     return text if found is None else found
 
 
 def same_value(one: str, other: str) -> bool:
-    """Tell whether two values are equal."""
+    """Return whether two values are equal."""
     return value_key(one) == value_key(other)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from sshjobs.model.several import KEY, Gathering
+from sshjobs.model.similar import similar
 from sshjobs.model.states import HOST_OUTCOMES, JOB_OUTCOMES, Outcome
 
 #: How often one job may be tried again.
@@ -23,7 +24,7 @@ WORDS = tuple(outcome.value for outcome in Outcome if outcome in JOB_OUTCOMES)
 _ALIASES = {"oom": "out_of_memory", "timeout": "timed_out", "killed": "signalled", "signal": "signalled",
             "error": "failed", "exit": "failed"}
 
-_FACTOR = re.compile(r"\s*x\s*([0-9]{1,3}(?:\.[0-9]{1,3})?)\s*", re.IGNORECASE)
+_FACTOR = r"(?i)\s*x\s*([0-9]{1,3}(?:\.[0-9]{1,3})?)\s*"
 _EXAMPLE = "write retries: 2, or retries: {failed: 1, out_of_memory: {times: 2, memory: x2}}"
 
 #: As a spec holds it: one number for all of a job's own ends together, or by outcome how often, and by how much what
@@ -53,11 +54,6 @@ def again_after(said: Retries, outcome: Outcome) -> Again | None:
     return Again(int(how[TIMES]), how.get("memory", 1.0), how.get("timeout", 1.0))
 
 
-def most_tries(said: Retries) -> int:
-    """Return how often a job may be tried again at most, whatever its ends are."""
-    return said if isinstance(said, int) else int(sum(how[TIMES] for how in said.values()))
-
-
 def grows(said: Retries, key: str) -> bool:
     """Tell whether a key of the job grows after any end."""
     return not isinstance(said, int) and any(key in how for how in said.values())
@@ -68,18 +64,26 @@ def spelt_out(said: Any) -> Retries:
 
     :raises ValueError: it cannot be that; the text says what is wrong, to stand behind the name of the key
     """
-    if isinstance(said, Mapping):
-        return {_outcome(word): _how(str(word), how) for word, how in said.items()}
-    return _times("", said)
+    if not isinstance(said, Mapping):
+        return _times("", said)
+    found = {}
+    told = Gathering()
+    for word, how in said.items():
+        with told.at(word, KEY):
+            _outcome(word)
+        with told.at(word):
+            found[str(word)] = _how(str(word), how)
+    told.end()
+    return found
 
 
-def _outcome(word: Any) -> str:
+def _outcome(word: Any) -> None:
     if word in WORDS:
-        return str(word)
+        return
     if word in {outcome.value for outcome in HOST_OUTCOMES}:
         raise ValueError(f" cannot count {word}: that is the host's fault; write host_retries: N")
     plain = str(word).replace("-", "_").lower()
-    close = [_ALIASES[plain]] if plain in _ALIASES else difflib.get_close_matches(plain, WORDS, 1, 0.5)
+    close = [_ALIASES[plain]] if plain in _ALIASES else similar(plain, WORDS, 1, 0.5)
     raise ValueError(f" cannot count {word!r:.40}; " + (f"did you mean {close[0]}?" if close else
                                                        f"the outcomes are {', '.join(WORDS)}"))
 
@@ -87,11 +91,19 @@ def _outcome(word: Any) -> str:
 def _how(word: str, how: Any) -> dict[str, float]:
     if not isinstance(how, Mapping):
         return {TIMES: _times(f" {word}", how)}
+    told = Gathering()
     for key in how:
-        if key not in (TIMES, *GROWING):
-            raise ValueError(f" {word} has no {key!r:.40}; it takes {', '.join((TIMES, *GROWING))}")
-    found: dict[str, float] = {TIMES: _times(f" {word}: {TIMES}", how.get(TIMES, 1))}
-    found.update((key, _factor(f" {word}: {key}", how[key])) for key in GROWING if key in how)
+        with told.at(key, KEY):
+            if key not in (TIMES, *GROWING):
+                raise ValueError(f" {word} has no {key!r:.40}; it takes {', '.join((TIMES, *GROWING))}")
+    found: dict[str, float] = {}
+    with told.at(TIMES):
+        found[TIMES] = _times(f" {word}: {TIMES}", how.get(TIMES, 1))
+    for key in GROWING:
+        if key in how:
+            with told.at(key):
+                found[key] = _factor(f" {word}: {key}", how[key])
+    told.end()
     return found
 
 
@@ -103,7 +115,7 @@ def _times(name: str, value: Any) -> int:
 
 
 def _factor(name: str, value: Any) -> float:
-    found = _FACTOR.fullmatch(value) if isinstance(value, str) else None
+    found = re.fullmatch(_FACTOR, value) if isinstance(value, str) else None
     # A spec that was kept has numbers.
     factor = float(found[1]) if found else value
     if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 1 <= factor <= MAX_FACTOR:

@@ -10,27 +10,27 @@ from sshjobs.errors import UsageError
 from sshjobs.model.params import NAME, same_value
 
 _SELECTION = re.compile(rf"([^\[]+)\[\s*({NAME.pattern}\s*=.*)\]", re.DOTALL | re.ASCII)
-#: A comma that no name follows belongs to a value.
+#: A comma without a name behind it belongs to a value.
 _NEXT = re.compile(rf",\s*(?={NAME.pattern}\s*=)", re.ASCII)
 
 
 class Selection(NamedTuple):
-    """Jobs of an entry that have some values.
+    """Selects the jobs of an entry with certain values.
 
-    :ivar entry: its name; empty: jobs of any entry
-    :ivar values: by the names of parameters
+    :ivar entry: its name; empty: any entry
+    :ivar values: values by the names of parameters
     """
 
     entry: str
     values: Mapping[str, str]
 
     def selects(self, params: Mapping[str, str]) -> bool:
-        """Tell whether a job with these parameters is one of them."""
+        """Return whether a job with these parameters is selected."""
         return all(name in params and same_value(params[name], value) for name, value in self.values.items())
 
 
 def selection_of(word: str) -> Selection | None:
-    """Return what a word selects, ``None`` where it is no selection."""
+    """Return the selection that a word means, ``None`` if it is none."""
     found = _SELECTION.fullmatch(word)
     if found is None:
         return None
@@ -39,11 +39,11 @@ def selection_of(word: str) -> Selection | None:
 
 
 def values_wanted(text: str) -> Selection:
-    """Return what ``lr=0.1, seed=3``, of any entry, or ``train[lr=0.1]`` selects.
+    """Parse ``lr=0.1, seed=3``, for any entry, or ``train[lr=0.1]``.
 
     :raises UsageError: it is neither
     """
-    # As if it were in the brackets first: a value may end with one.
+    # First as if it stood in brackets: a value may end with a bracket.
     found = selection_of(f"*[{text.strip()}]")
     if found is not None:
         return found._replace(entry="")

@@ -1,4 +1,4 @@
-"""Files that are sent to a job: files and directories of this machine, and files that other jobs of its run left."""
+"""The files that a job gets: files and directories of this machine, and files that other jobs of its run have left."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from sshjobs.model import outputs
+from sshjobs.model.several import KEY, Gathering
 
-#: What may be said of something that is sent: as text it is the path alone.
+#: The keys of something that is sent; a text alone is the path.
 Item = str | dict[str, Any]
 
 
@@ -28,8 +29,8 @@ class Sent(NamedTuple):
 
     @property
     def place(self) -> str | None:
-        """Where it lands in the job's directory: by default under its own relative path, or its last name where that is
-        absolute or leads out. ``None``: it has no name to land under."""
+        """Its path in the job's directory: by default its own relative path, or its last name if that path is absolute
+        or leads out (``..``). ``None``: it has no such name."""
         pure = PurePath(self.path)
         own = pure.name if pure.name not in ("", "..") else None
         if self.to is not None:
@@ -43,7 +44,7 @@ class Taken(NamedTuple):
     """Files that jobs of another entry have left.
 
     :ivar entry: its name; the jobs are those that ``after`` selects
-    :ivar path: a pattern of what was brought of these
+    :ivar path: a pattern for their fetched files
     :ivar to: where it is placed, as with :class:`Sent`
     """
 
@@ -52,9 +53,9 @@ class Taken(NamedTuple):
     to: str | None = None
 
     def place(self, path: str, job: str | None) -> str:
-        """Return where a file lands that was brought.
+        """Return the path of such a file in the job's directory.
 
-        :param path: as it was brought
+        :param path: its path among the fetched files
         :param job: the name of its job, where there are several
         """
         names, literal = path.split("/"), 0
@@ -65,7 +66,7 @@ class Taken(NamedTuple):
         if self.to is None:
             below = path
         elif self.to.endswith("/"):
-            # As cp does it: under the last name that is written out, or under what the pattern stands for.
+            # As cp does it: from the last name without wildcards on, or what the pattern matches.
             whole = literal == len([part for part in self.path.split("/") if part])
             below = "/".join(names[literal - whole:])
         else:
@@ -75,21 +76,21 @@ class Taken(NamedTuple):
 
 
 def sent(files: Iterable[Item]) -> list[Sent]:
-    """Return what of the value of the key ``files`` is on this machine."""
+    """Return the items of the key ``files`` that are on this machine."""
     return [Sent(one) if isinstance(one, str) else
             Sent(one["path"], one.get("to"), tuple(one.get("exclude", ())), one.get("readonly", False))
             for one in files if isinstance(one, str) or "from" not in one]
 
 
 def taken(files: Iterable[Item]) -> list[Taken]:
-    """Return what of the value of the key ``files`` other jobs have left."""
+    """Return the items of the key ``files`` that other jobs leave."""
     return [Taken(one["from"], one["path"], one.get("to")) for one in files if isinstance(one, dict) and "from" in one]
 
 
 def item(said: Any) -> Item:
-    """Return one item of the key ``files`` as a spec holds it.
+    """Return one item of the key ``files`` in the form that a spec holds.
 
-    :raises ValueError: it cannot be that; the text says what is wrong, to stand behind the name of the item
+    :raises ValueError: it is no such item; the message follows the name of the item
     """
     if isinstance(said, str):
         if not said.strip():
@@ -98,24 +99,37 @@ def item(said: Any) -> Item:
     if not isinstance(said, Mapping):
         raise ValueError(f" must be a path or a mapping, got {said!r:.40}; write {{path: data, to: in/}}")
     keys = ("from", "path", "to") if "from" in said else ("path", "to", "exclude", "readonly")
+    told = Gathering()
     for key in said:
-        if key not in keys:
-            raise ValueError(f" has no {key!r:.40}; it takes {', '.join(keys)}")
+        with told.at(key, KEY):
+            if key not in keys:
+                raise ValueError(f" has no {key!r:.40}; it takes {', '.join(keys)}")
     found = {key: said[key] for key in keys if said.get(key) is not None}
-    for key in ("path", "from", "to"):
-        if key in found and (not isinstance(found[key], str) or not found[key].strip()):
-            raise ValueError(f": {key} must be text, got {found[key]!r:.40}; quote it")
     if "path" not in found:
-        raise ValueError(" needs a path; write {path: data, to: in/}")
-    if "from" in found and (wrong := outputs.complaint(found["path"])) is not None:
-        raise ValueError(f": {wrong}")
-    if "to" in found and found["to"] != "./" and (wrong := outputs.complaint(found["to"])) is not None:
-        raise ValueError(f": to: {wrong}")
-    if "exclude" in found:
-        found["exclude"] = _patterns(found["exclude"])
-    if not isinstance(found.get("readonly", False), bool):
-        raise ValueError(f": readonly cannot be {found['readonly']!r:.40}; use true or false")
+        with told.at():
+            raise ValueError(" needs a path; write {path: data, to: in/}")
+    for key in ("path", "from", "to"):
+        with told.at(key):
+            if key in found:
+                _check_text(key, found)
+    with told.at("exclude"):
+        if "exclude" in found:
+            found["exclude"] = _patterns(found["exclude"])
+    with told.at("readonly"):
+        if not isinstance(found.get("readonly", False), bool):
+            raise ValueError(f": readonly cannot be {found['readonly']!r:.40}; use true or false")
+    told.end()
     return found
+
+
+def _check_text(key: str, found: Mapping[str, Any]) -> None:
+    text = found[key]
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f": {key} must be text, got {text!r:.40}; quote it")
+    # What an earlier job left is looked for in its directory.
+    below = key == "to" and text != "./" or key == "path" and "from" in found
+    if below and (wrong := outputs.complaint(text)) is not None:
+        raise ValueError(f": to: {wrong}" if key == "to" else f": {wrong}")
 
 
 def _patterns(said: Any) -> list[str]:

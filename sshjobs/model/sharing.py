@@ -51,3 +51,14 @@ def waits_for(holders: Sequence[Holder]) -> str:
         return "waits for a share of it"
     more = f" and {len(holders) - _NAMED} more" if len(holders) > _NAMED else ""
     return f"waits for a share of it: {'; '.join(map(str, holders[:_NAMED]))}{more}"
+
+
+class Part(NamedTuple):
+    """How much of something a host gives a run while others hold the rest.
+
+    :ivar has: all that the run may have, with what it has
+    :ivar stalled: how much of it those of its jobs want that wait there
+    """
+
+    has: int
+    stalled: int

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sshjobs.errors import UsageError
-from sshjobs.model.attempt import Attempt, standing
+from sshjobs.model.attempt import Attempt, LeftOut, standing
 from sshjobs.model.given import check, check_number, check_texts
 from sshjobs.model.keys import KEYS, KeysGiven, KeysHeld, spelled_out
 from sshjobs.model.params import NAME
@@ -39,9 +39,9 @@ class JobPaths(Protocol):
 
 
 class _Common:
-    """What the repeats of an entry have in common. To change it, make a copy first.
+    """The part of a spec that all jobs of an entry share. Copy it before a change.
 
-    A key of which nothing was said is not held: it is found here, in the class.
+    A key that was not given has no attribute of its own: the class has its default.
     """
 
     argv: list[str] | None
@@ -53,7 +53,7 @@ class _Common:
     templates: Sequence[str] = ()
 
 
-#: What all repeats of an entry share, and of that what is never one object for several entries, as it may be changed.
+#: The attributes that all jobs of an entry share; those of them that several entries never share, as they are mutable.
 _SHARED = ("argv", "base_dir", "call", "cmds", "entry", "param_names", "templates", *KEYS)
 _OWN = tuple((name, type(key.default)) for name, key in KEYS.items() if isinstance(key.default, (list, dict)))
 
@@ -67,21 +67,21 @@ class JobSpec(KeysHeld):
     :param files: paths of files and directories to place in the attempt's working directory, relative to ``base_dir``
     :param name: name of the job; ``None`` leaves it to the code that builds the jobs (``job``)
     :param argv: a program and its arguments, run without a shell
-    :param call: a Python such as ``3.11``, which the host must have. ``argv`` is then a Python program among ``files``
-        and its arguments, which a process on the host has loaded already (see ``sshjobs.gjob.calls``)
+    :param call: the version of Python, such as ``3.11``, that the host must have. ``argv`` is then a Python program
+        among ``files`` and its arguments, run by a fork server on the host (see ``sshjobs.gjob.calls``)
     :param index: which of the repeats of its entry it is, from 1
-    :param entry: the name of the entry that it is one of; ``None``: it has one of its own, of its own name
+    :param entry: the name of its entry; ``None``: the same as its own
     :param params: its parameters, text by their names
     :param base_dir: directory that ``files`` and ``stdin`` are relative to; ``None`` is the current one
     :param keys: what a jobfile says under the same names (docs/jobfile.md); times are seconds, ``env`` takes numbers
         too
-    :raises UsageError: nothing to run, both ``cmds`` and ``argv``, or a value that cannot be
+    :raises UsageError: nothing to run, both ``cmds`` and ``argv``, or a value that is not allowed
     """
 
-    #: What :meth:`as_dict` tells.
+    #: The attributes in :meth:`as_dict`.
     _KEYS = tuple(sorted({"name", "index", "params", *_SHARED} - {"param_names", "templates"}))
 
-    #: Not written out, as attributes that are shared may be set, too: they are properties, made below.
+    #: Annotations only: shared attributes are properties, which are made below.
     __slots__ = tuple("_common _mine index name values".split())
 
     argv: list[str] | None
@@ -112,7 +112,7 @@ class JobSpec(KeysHeld):
         check("base_dir", base_dir, str, PathLike, none=True, where=name)
         self.name, self.index = name, index
         common = _Common()
-        #: What all repeats share, one object for all of them; and whether nobody shares it yet.
+        #: The shared part, one object for all jobs of the entry; whether no other spec shares it yet.
         self._common, self._mine = common, True
         common.call = call
         common.cmds, common.argv, common.base_dir = lines, words or None, None if base_dir is None else str(base_dir)
@@ -142,6 +142,13 @@ class JobSpec(KeysHeld):
             raise UsageError(
                 "output: pipe and leftovers: keep exclude each other", where=name,
                 hint="what is left running has nobody to read its pipe: have it write to a file of its own")
+        if self.output_limit is not None and self.leftovers == "keep":
+            raise UsageError(
+                "output_limit and leftovers: keep exclude each other", where=name,
+                hint="what is left running has nobody to keep its output short: have it write to a file of its own")
+        if self.output_limit is not None and call is not None:
+            raise UsageError("a call takes no output_limit: its answer comes as its output", where=name,
+                             hint="leave output_limit out")
         if self.memory is None and grows(self.retries, "memory"):
             raise UsageError("retries would raise memory, and the job says no memory", where=name,
                              hint="say how much it needs at first: memory: 4G")
@@ -151,7 +158,7 @@ class JobSpec(KeysHeld):
 
         :param values: those of its parameters, in the order of ``param_names``; ``None``: the same
         """
-        # A run of a million repeats makes a million: little time, and little memory.
+        # A run may make a million of these copies, so they take little time and memory.
         other = object.__new__(type(self))
         other.name, other.index, other._common = name, index, self._common
         other.values = self.values if values is None else values
@@ -170,29 +177,29 @@ class JobSpec(KeysHeld):
 
     @property
     def kind(self) -> int:
-        """What all jobs of its entry have in common, and others have not: they share the text of what they run."""
+        """A number that all jobs of its entry have in common, and no others: they share the text of what they run."""
         return id(self._common.argv or self._common.cmds)
 
     def shared(self) -> dict[str, Any]:
-        """Return what the jobs of its entry share as plain data: what they run, its keys, the names of the parameters,
-        and which of these texts hold placeholders. :func:`sshjobs.model.template.from_shared` turns it back."""
+        """Return the shared part as plain data: what to run, the keys, the names of the parameters, and which texts
+        hold placeholders. The inverse is :func:`sshjobs.model.template.from_shared`."""
         return {key: getattr(self._common, key) for key in _SHARED}
 
     def repeats(self, other: JobSpec) -> bool:
-        """Tell whether this and another come from one entry: they differ in name and number only."""
+        """Return whether this spec and another are jobs of one entry."""
         return self._common is other._common
 
     def __copy__(self) -> JobSpec:
         return self.named(self.name, self.index)
 
     def _change(self, key: str, value: Any) -> None:
-        """Set what is shared, for this spec alone."""
+        """Set a shared attribute, for this spec alone."""
         if not self._mine:
             self._common, self._mine = copy(self._common), True
         setattr(self._common, key, value)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the spec as plain data; :meth:`from_dict` turns it back."""
+        """Return the spec as plain data. The inverse is :meth:`from_dict`."""
         return {key: getattr(self, key) for key in self._KEYS}
 
     @classmethod
@@ -227,8 +234,8 @@ def _no_such_key(key: object) -> UsageError:
 
 
 def _shared(key: str) -> property:
-    """Return the attribute of a spec that its repeats share."""
-    # By attrgetter, which takes half as long as a function of Python's.
+    """Return a property for an attribute that the jobs of an entry share."""
+    # By attrgetter, which takes half as long as a Python function.
     return property(attrgetter(f"_common.{key}"), lambda spec, value: spec._change(key, value))
 
 
@@ -244,11 +251,11 @@ class Job:
     :ivar id_: what ``Network.LaunchJob`` answered for the newest attempt
     :ivar host: the host of the newest attempt
     :ivar index: place in the run, from 0; the job's number is ``index + 1``
-    :ivar sources: the names of the jobs whose files its next attempt is given, by the name of their entry
-    :ivar paused: a person has paused it; ``False``: it was paused, and its host may not have heard yet that it goes on;
+    :ivar sources: by entry: the names of the jobs whose files are inputs of its next attempt
+    :ivar paused: ``True``: a person has paused it; ``False``: it goes on again, which its host may not know yet;
         ``None``: neither
     :ivar not_before: it is not tried again before that time, seconds since the epoch by the manager's clock
-    :ivar reason: in words, why it is where it is
+    :ivar reason: why it is in its state, in words
     :raises UsageError: no :class:`JobSpec`
     """
 
@@ -275,12 +282,12 @@ class Job:
         self.reason: str | None = None
         self.attempts: list[Attempt] = []
         self.sources: Mapping[str, Sequence[str]] | None = None
-        #: Where the run that it belongs to keeps what jobs write.
+        #: Where its run keeps the output of jobs.
         self.paths: JobPaths | None = None
 
     @property
     def stdout(self) -> Path:
-        """The file of its standard output (its newest attempt's); there once it was launched.
+        """The file of its standard output (its newest attempt's); it exists once the job was launched.
 
         :raises UsageError: the job belongs to no run yet
         """
@@ -288,7 +295,7 @@ class Job:
 
     @property
     def stderr(self) -> Path:
-        """The file of its standard error (its newest attempt's); there once it was launched.
+        """The file of its standard error (its newest attempt's); it exists once the job was launched.
 
         :raises UsageError: the job belongs to no run yet
         """
@@ -296,15 +303,19 @@ class Job:
 
     @property
     def seconds(self) -> float | None:
-        """For how long its newest attempt ran, by its host's clock; ``None`` until it ended, and where it did not
-        start."""
+        """How long its newest attempt ran, by its host's clock; ``None`` until it ended, and if it did not start."""
         return self.attempts[-1].seconds if self.attempts else None
 
     @property
     def result(self) -> dict[str, Any]:
-        """What its newest attempt left as its result: a new mapping each time, empty until it ended, and where it left
-        nothing."""
+        """The result of its newest attempt: a new mapping each time; empty until it ended, and if it left none."""
         return self.attempts[-1].result if self.attempts else {}
+
+    @property
+    def left_out(self) -> LeftOut | None:
+        """What was left out of the outputs of its newest attempt, as ``output_limit`` wants it: ``at``, behind how many
+        bytes, and how many, ``out`` of standard output and ``err`` of standard error. ``None``: nothing."""
+        return self.attempts[-1].left_out if self.attempts else None
 
     def _here(self) -> JobPaths:
         if self.paths is None:
@@ -317,13 +328,13 @@ class Job:
         return self.attempts[-1] if self.attempts else None
 
     def new_attempt(self, host: str, token: str) -> Attempt:
-        """Add the record of a further attempt and return it. Its number is one more than any before."""
+        """Add a further attempt and return it. Its number is one more than any before."""
         n = self.attempts[-1].n + 1 if self.attempts else 1
         attempt = Attempt(n, f"{self.index + 1}.{n}", host, token)
         if self.attempts:
             self.attempts.append(attempt)
         else:
-            # Most jobs have one, and a list that grows takes room for four.
+            # Most jobs have one attempt, and a list that grows takes room for four.
             self.attempts = [attempt]
         self.host = host
         return attempt
@@ -340,12 +351,13 @@ def start_over(job: Job) -> None:
 
 
 def may_start_over(job: Job) -> bool:
-    """Tell whether a person may have a job tried again: not after success, nor after a start of one with ``once``."""
+    """Return whether a person may have a job tried again: not after success, and not after a start if it has
+    ``once``."""
     if job.outcome in (None, Outcome.SUCCEEDED):
         return False
     return not job.spec.once or never_started(job)
 
 
 def never_started(job: Job) -> bool:
-    """Tell whether no attempt of a job has started, for certain."""
+    """Return whether it is certain that no attempt of a job has started."""
     return all(attempt.outcome is Outcome.NEVER_STARTED for attempt in job.attempts)

@@ -1,6 +1,6 @@
-"""The words for where a job stands: five states, the outcomes, and the lawful moves between states.
+"""The five states of a job, the outcomes, and the allowed moves between states.
 
-Lowest floor: imports nothing of ours. The store, the link and every view use these very strings.
+Imports nothing of ours. The store, the link and every view use these very strings.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Outcome(str, Enum):
         return self.value
 
 
-#: Ends that are nobody's fault: retried by default, up to ``host_retries`` times.
+#: Outcomes that are nobody's fault: retried by default, up to ``host_retries`` times.
 HOST_OUTCOMES = frozenset((Outcome.LOST, Outcome.NEVER_STARTED))
 
-#: Ends that the job itself is the cause of: retried only by its ``retries``.
+#: A job's own outcomes: retried only by its ``retries``.
 JOB_OUTCOMES = frozenset((Outcome.FAILED, Outcome.SIGNALLED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY))
 
-#: Lawful moves of a job: from a state to the states that may follow it.
+#: The allowed moves of a job: by state, the states that may follow it.
 MOVES: dict[str, frozenset[str]] = {
     STATE_FREE: frozenset((STATE_BUSY, STATE_ERROR)),
     STATE_BUSY: frozenset((STATE_FREE, STATE_DONE, STATE_UNKNOWN, STATE_ERROR)),

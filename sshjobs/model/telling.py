@@ -1,39 +1,38 @@
-"""What people want to be told of a run, and by what: commands on the manager's machine, and messages.
+"""What people want to be told of a run, and how: by commands on the manager's machine, or by messages.
 
-Pure data. A notice is one thing that one of them is told; it has an id by which one that comes twice can be known.
+Pure data. A notice is one thing that one recipient is told; its id shows when one comes twice.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from sshjobs.errors import UsageError
 from sshjobs.model.fill import filled, names_in
 
-#: What can be told, with the key that says to whom.
+#: What can be told, each with the key that names its recipients.
 EVENTS = {"done": "on_done", "failure": "on_failure", "host_lost": "on_host_lost"}
-#: Keys of a jobfile, and settings, that say so.
+#: All these keys, for jobfiles and settings.
 KEYS = (*EVENTS.values(), "notify", "notify_text")
-#: What a text may say of what is told, as ``${{ run }}``.
+#: The placeholders that a text may hold, such as ``${{ run }}``.
 FIELDS = ("id", "event", "run", "directory", "state", "message", "job", "jobs", "count", "host", "reason", "done",
           "failed", "total")
-#: Most commands and addresses of one key, and the longest text of one.
+#: At most so many commands and addresses of one key, each of at most so many characters.
 MOST, LONGEST = 20, 10_000
 #: Jobs that a notice names.
 MOST_NAMES = 100
 
-_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S+")
+_ADDRESS = r"[a-zA-Z][a-zA-Z0-9+.-]*://\S+"
 
 
-@dataclass(frozen=True)
-class Recipient:
+class Recipient(NamedTuple):
     """Who is told: a command, or an address.
 
     :ivar key: the key that names it
-    :ivar line: a line of shell, which finds in its environment what there is to tell
+    :ivar line: a line of shell, which gets the fields in its environment
     :ivar argv: a program and its arguments, with placeholders; instead of a line
     :ivar address: a URL as apprise takes it; instead of both
     :ivar text: of a message, with placeholders
@@ -46,7 +45,7 @@ class Recipient:
     text: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return the recipient as plain data."""
         return {"key": self.key, "line": self.line, "argv": list(self.argv), "address": self.address, "text": self.text}
 
     @classmethod
@@ -64,21 +63,20 @@ class Recipient:
         return cls(key, line, tuple(argv), address, text)
 
     def shown(self) -> str:
-        """Return it in a few words. Addresses hold passwords: only what kind they are is shown."""
+        """Return the recipient in a few words. Of an address, which may hold a password, only the kind is shown."""
         if self.address:
             return f"{self.key} {self.address.partition(':')[0]}"
         return f"{self.key}: {self.line or ' '.join(self.argv)}"[:80].splitlines()[0]
 
 
-@dataclass(frozen=True)
-class Notice:
+class Notice(NamedTuple):
     """One thing that one recipient is to be told, at least once.
 
-    :ivar id: the same however often it is tried
-    :ivar about: what there is to tell, by :data:`FIELDS`; texts and numbers
-    :ivar made: when, seconds since the epoch
-    :ivar tries: how often it was tried
-    :ivar delivered: when it was told, ``None`` before
+    :ivar id: the same for every try
+    :ivar about: the content, by :data:`FIELDS`; texts and numbers
+    :ivar made: when it was made, seconds since the epoch
+    :ivar tries: how often delivery was tried
+    :ivar delivered: when it was delivered, ``None`` before
     :ivar error: why the newest try failed
     """
 
@@ -92,16 +90,16 @@ class Notice:
     error: str | None = None
 
     def tried(self, error: str | None, now: float) -> Notice:
-        """Return it after one more try."""
-        return replace(self, tries=self.tries + 1, error=error, delivered=now if error is None else None)
+        """Return the notice after one more try."""
+        return self._replace(tries=self.tries + 1, error=error, delivered=now if error is None else None)
 
     def fields(self) -> dict[str, str]:
-        """Return what there is to tell as texts."""
+        """Return the content as texts."""
         told = {"id": self.id, "event": self.event, **self.about}
         return {**dict.fromkeys(FIELDS, ""), **{name: _as_text(value) for name, value in told.items()}}
 
     def words(self) -> list[str]:
-        """Return the program that tells it, and its arguments."""
+        """Return the program that delivers it, and its arguments."""
         if self.recipient.line:
             return ["/bin/sh", "-c", self.recipient.line]
         return [str(word) for word in filled(list(self.recipient.argv), self.fields())]
@@ -111,40 +109,39 @@ class Notice:
         return str(filled(self.recipient.text or "${{ message }}", self.fields()))
 
 
-@dataclass(frozen=True)
-class Telling:
+class Telling(NamedTuple):
     """Who is told what of a run.
 
-    :ivar recipients: by what they are told of
+    :ivar recipients: recipients by what they are told
     """
 
-    recipients: Mapping[str, tuple[Recipient, ...]] = field(default_factory=dict)
+    recipients: Mapping[str, tuple[Recipient, ...]] = MappingProxyType({})
 
     def __bool__(self) -> bool:
         return any(self.recipients.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data, as the store keeps it."""
+        """Return it as plain data, for the store."""
         return {event: [one.as_dict() for one in told] for event, told in self.recipients.items() if told}
 
     @classmethod
     def from_dict(cls, data: Any) -> Telling:
-        """Return what :meth:`as_dict` described; of anything else nobody is told.
+        """Return what :meth:`as_dict` described; for anything that is no mapping, without recipients.
 
-        :raises UsageError: it describes nothing that can be told
+        :raises UsageError: it is no such description
         """
         if not isinstance(data, Mapping):
             return cls()
         return cls({event: tuple(Recipient.from_dict(one) for one in data[event]) for event in EVENTS if event in data})
 
     def and_also(self, other: Telling) -> Telling:
-        """Return that both tell; who is named by both is told once."""
+        """Return the recipients of both; one that is in both is told once."""
         return Telling({event: tuple(dict.fromkeys((*self.recipients.get(event, ()), *other.recipients.get(event, ()))))
                         for event in EVENTS})
 
     @property
     def needs_apprise(self) -> bool:
-        """Whether anything goes to an address."""
+        """Whether any recipient is an address, which needs apprise."""
         return any(one.address for told in self.recipients.values() for one in told)
 
 
@@ -155,21 +152,22 @@ def _as_text(value: Any) -> str:
 
 
 def telling_of(given: Mapping[str, Any]) -> Telling:
-    """Return what keys of a jobfile, or settings, want told; other keys are left alone.
+    """Return the recipients that keys of a jobfile, or settings, name; other keys are ignored.
 
-    :raises UsageError: one of them cannot be that
+    :raises UsageError: a value is not allowed
     """
     text = given.get("notify_text") or ""
     _check_text("notify_text", text)
     addresses = [Recipient("notify", address=one, text=text) for one in _list("notify", given.get("notify"))]
     for one in addresses:
-        if not _ADDRESS.fullmatch(one.address):
+        if not re.fullmatch(_ADDRESS, one.address):
             raise UsageError(f"notify cannot be {one.address!r:.60}", hint="write a URL of apprise: mailto://user:password@host")
     return Telling({event: (*_commands(key, given.get(key)), *addresses) for event, key in EVENTS.items()})
 
 
 def _commands(key: str, value: Any) -> list[Recipient]:
-    """A text is a line of shell; a list of texts a program and its arguments; a list of both, several of them."""
+    """Parse commands: a text is a line of shell; a list of texts is a program and its arguments; a list of such lists
+    and texts is several commands."""
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         _check_text(key, value)
         return [Recipient(key, argv=tuple(value))]
@@ -197,7 +195,7 @@ def _list(key: str, value: Any) -> list[str]:
 
 
 def _check_text(key: str, value: Any) -> None:
-    """Make sure that every placeholder is one that there is.
+    """Check that all placeholders of a text are known.
 
     :raises UsageError: one is not
     """

@@ -1,4 +1,4 @@
-"""Specs of which one text serves many jobs: each job has its own values of parameters, and nothing else."""
+"""Specs with placeholders: all jobs of an entry share the texts, and each has only its own values of parameters."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sshjobs.model.given import check, check_texts
 from sshjobs.model.keys import KEYS
 from sshjobs.model.spec import MAX_INDEX, JobSpec
 
-#: What may hold placeholders of parameters.
+#: The attributes that may hold placeholders.
 FILLED = ("argv", "cmds", *(name for name, key in KEYS.items() if key.fills))
 
 
 class TemplateSpec(JobSpec):
-    """A spec that shares texts with placeholders, and tells them with its own values in their place.
+    """A spec that shares texts with placeholders, and returns them with its own values filled in.
 
-    What it tells is made anew each time, so that changing that changes nothing; what is set holds for this spec alone,
-    and its placeholders are plain text.
+    A returned list or mapping is new each time, so changing it has no effect. An attribute that is set holds for this
+    spec alone, and placeholders in it are plain text.
     """
 
     __slots__ = ()
@@ -44,9 +44,9 @@ for _name in FILLED:
 
 
 def with_parameters(spec: JobSpec, names: Sequence[str], templates: Sequence[str] = ()) -> JobSpec:
-    """Return a spec with parameters, of which :meth:`JobSpec.named` makes those of jobs.
+    """Return a spec with parameters, from which :meth:`JobSpec.named` makes those of the jobs.
 
-    :param names: of the parameters
+    :param names: names of the parameters
     :param templates: which of :data:`FILLED` hold placeholders
     """
     made = spec if not templates else object.__new__(TemplateSpec)
@@ -60,7 +60,7 @@ def with_parameters(spec: JobSpec, names: Sequence[str], templates: Sequence[str
 def from_shared(data: Mapping[str, Any]) -> JobSpec:
     """Return the spec that :meth:`JobSpec.shared` described, without name and values.
 
-    :raises UsageError: it describes none
+    :raises UsageError: it is no such description
     """
     check("the description of a job", data, Mapping)
     rest = {key: value for key, value in data.items() if key not in ("param_names", "templates")}
@@ -73,7 +73,7 @@ def from_shared(data: Mapping[str, Any]) -> JobSpec:
 
 
 def packed(specs: Iterable[JobSpec]) -> list[dict[str, Any]]:
-    """Return specs as plain data; what jobs of one entry share, once. :func:`unpacked` turns it back."""
+    """Return specs as plain data, with the shared part of each entry once. The inverse is :func:`unpacked`."""
     found: list[dict[str, Any]] = []
     before: JobSpec | None = None
     for spec in specs:
@@ -85,9 +85,9 @@ def packed(specs: Iterable[JobSpec]) -> list[dict[str, Any]]:
 
 
 def unpacked(data: Any) -> list[JobSpec]:
-    """Return the specs that :func:`packed` described, or that :meth:`JobSpec.as_dict` did, one each.
+    """Return the specs that :func:`packed` described; a list of :meth:`JobSpec.as_dict` is allowed, too.
 
-    :raises UsageError: they describe none
+    :raises UsageError: it is no such description
     """
     check("a list of descriptions of jobs", data, list)
     specs: list[JobSpec] = []

@@ -1,6 +1,6 @@
-"""The network: carries launches to hosts, and what became of them back. One contract, several ways.
+"""The network carries launches to hosts and brings back what became of them. One contract, several implementations.
 
-What is named here is loaded when first used: to know the names of the transports takes nothing else.
+The names here are imported when they are first used: most commands need only the names of the transports.
 """
 
 from __future__ import annotations

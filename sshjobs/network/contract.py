@@ -8,20 +8,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sshjobs.errors import HostError
 from sshjobs.model.attempt import Attempt
 from sshjobs.model.gpus import GpuReport
 from sshjobs.model.host import Host
-from sshjobs.model.sharing import Holder
+from sshjobs.model.sharing import Holder, Part
 from sshjobs.model.spec import Job
 from sshjobs.network.clock import SYSTEM, Clock
 from sshjobs.store.rundir import RunPaths
 
 
-@dataclass(frozen=True)
-class RunIdentity:
+class RunIdentity(NamedTuple):
     """Which run a network works for.
 
     :ivar uid: 32 hex digits, made with the run, never reused
@@ -90,13 +90,17 @@ class Pulse(NamedTuple):
 class Shared(NamedTuple):
     """Jobs of the run wait on a host for what others hold there.
 
-    :ivar slots: how many slots the run has there at present; ``None``: nothing waits any more
+    :ivar slots: how many slots the run may have there at present; ``None``: nothing waits any more
     :ivar holders: who hold something there, those with most first, a few of them
+    :ivar stalled: how many slots those of its jobs want which wait there
+    :ivar parts: the same of what else others hold or these lack: ``memory``, ``scratch``, ``gpus``, ``count.NAME``
     """
 
     host: str
     slots: int | None
     holders: tuple[Holder, ...]
+    stalled: int = 0
+    parts: Mapping[str, Part] = MappingProxyType({})
 
 
 class GpusTold(NamedTuple):
@@ -134,7 +138,7 @@ class Released(NamedTuple):
     uids: list[str]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class News:
     """What has happened since the last look.
 
@@ -216,10 +220,12 @@ class NetworkContract(ABC):
         """
 
     @abstractmethod
-    def adopt(self, jobs: Iterable[Job], boots: Mapping[str, str]) -> None:
+    def adopt(self, jobs: Iterable[Job], boots: Mapping[str, str],
+              told: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         """Take over attempts of an earlier manager: ask their hosts what became of them. Before :meth:`open`.
 
         :param boots: by host, the boot id that it had when that manager last heard of it
+        :param told: by host, all that was known of it then (the facts of :class:`HostUp`)
         """
 
     @abstractmethod
@@ -286,10 +292,6 @@ class NetworkContract(ABC):
     @abstractmethod
     def ask_gpus(self, host: str) -> None:
         """Ask a host how its GPUs are, if it can be reached; the answer comes as news within seconds."""
-
-    @abstractmethod
-    def set_manners(self, host: Host) -> None:
-        """Have a host start and end jobs as its fields say from now on."""
 
     @abstractmethod
     def release(self, attempts: Sequence[Attempt]) -> None:

@@ -135,10 +135,6 @@ class Engine:
         """Ask a host how its GPUs are."""
         self._call(lambda: self._sessions[host].ask_gpus())
 
-    def set_manners(self, host: Host) -> None:
-        """Have a host start and end jobs as it is described from now on."""
-        self._call(lambda: self._sessions[host.name].set_manners(host))
-
     def release(self, attempts: Sequence[tuple[str, str]]) -> None:
         """Sync what has come of these (host, uid), then let the hosts forget them."""
         def begin() -> None:

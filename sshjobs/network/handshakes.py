@@ -1,4 +1,4 @@
-"""Admits a few connections at a time to each sshd, so that none begins to refuse some."""
+"""Limits how many connections are made at a time to each sshd, so that none refuses any."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sshjobs.network.transport.base import Transport
 #: Connections that are being made at a time at one sshd: below the 10 at which a stock one (MaxStartups 10:30:100)
 #: begins to refuse some.
 AT_ONE_SSHD = 8
-#: The same over all of them: what this machine can do at once without any of them running out of time.
+#: At most so many over all sshds: this machine can make them at once without any timing out.
 IN_ALL = 64
 
 
@@ -30,7 +30,7 @@ class Handshakes:
 
     @asynccontextmanager
     async def __call__(self, host: Host) -> AsyncIterator[None]:
-        """Hold a place at every machine that a connection to the host logs in at, waiting for it."""
+        """Wait for a free place at every machine where a connection to the host logs in, and hold those places."""
         if self._hosts() <= AT_ONE_SSHD:
             yield
             return

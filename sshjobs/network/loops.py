@@ -20,7 +20,7 @@ _Result = TypeVar("_Result")
 class LoopRunner(Protocol):
     """Runs one event loop beside the manager, and hands events over to it. Methods belong to the manager's thread.
 
-    :ivar chance: draws what is left to chance there
+    :ivar chance: the source of random numbers in the loop
     """
 
     chance: random.Random

@@ -13,6 +13,7 @@ from typing import Any
 from sshjobs.errors import UsageError
 from sshjobs.inputs.clusterfile import clusters_from, hosts_of_clusters
 from sshjobs.inputs.hostfile import load_hosts
+from sshjobs.model.allocation import in_batches
 from sshjobs.model.attempt import Attempt
 from sshjobs.model.given import MAX_SLOTS, check, check_each, check_number, check_path, wrong
 from sshjobs.model.host import Cluster, Host
@@ -77,12 +78,16 @@ class Network(NetworkContract):
         self._accept_new, self._ssh_config = accept_new_host_keys, ssh_config
         #: What leads to nodes of allocations of Slurm, where there are such.
         self._slurm: Transport | None = None
+        #: What leads to where jobs are submitted to a scheduler, each by itself.
+        self._arrays: Transport | None = None
         self._engine: Engine | None = None
         self._paths: RunPaths | None = None
         self._run: RunIdentity | None = None
         self._adopted: list[tuple[str, LiveAttempt]] = []
         self._adopted_jobs: list[Job] = []
         self._boots: dict[str, str] = {}
+        #: What an earlier manager knew of hosts that have something of the run.
+        self._told: dict[str, Mapping[str, Any]] = {}
         #: Entries whose files other jobs are given; the engine's thread looks at it.
         self._given = set[str]()
         #: By host: the boot that launches are for, where that matters.
@@ -153,9 +158,13 @@ class Network(NetworkContract):
         self._engine = engine
         self._adopted_jobs, self._adopted = [], []
 
-    def adopt(self, jobs: Iterable[Job], boots: Mapping[str, str]) -> None:
+    def adopt(self, jobs: Iterable[Job], boots: Mapping[str, str],
+              told: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self._adopted_jobs.extend(jobs)
         self._boots = dict(boots)
+        at_work = {attempt.host for job in self._adopted_jobs for attempt in job.attempts
+                   if attempt.state not in FINAL_STATES}
+        self._told = {host: (told or {}).get(host, {}) for host in boots if host in at_work}
 
     def launch_for_boot(self, host: str, boot: str) -> None:
         self._prepared[host] = boot
@@ -235,10 +244,6 @@ class Network(NetworkContract):
     def ask_gpus(self, host: str) -> None:
         self._opened()[0].ask_gpus(host)
 
-    def set_manners(self, host: Host) -> None:
-        self.hosts[host.name] = host
-        self._opened()[0].set_manners(host)
-
     def release(self, attempts: Sequence[Attempt]) -> None:
         failpoints.reach("before_release")
         self._opened()[0].release([(attempt.host, attempt.uid) for attempt in attempts])
@@ -277,12 +282,17 @@ class Network(NetworkContract):
     def _transport_of(self, host: Host) -> Transport:
         if not host.slurm:
             return self._transports[host.local]
+        if in_batches(host):
+            from sshjobs.network.slurm.arrays import ArrayTransport
+
+            self._arrays = self._arrays or ArrayTransport(self._ssh_config, accept_new=self._accept_new)
+            return self._arrays
         if self._slurm is None:
             # Here, because only those need it who have such hosts.
             from sshjobs.network.slurm.transport import SlurmTransport
 
             assert self._run is not None
-            self._slurm = SlurmTransport(self._run, self._boots, self._ssh_config, accept_new=self._accept_new)
+            self._slurm = SlurmTransport(self._run, self._told, self._ssh_config, accept_new=self._accept_new)
         return self._slurm
 
     def _slots_of(self, host: Host) -> int | None:

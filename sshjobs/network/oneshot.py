@@ -1,4 +1,4 @@
-"""One question to many hosts, each over a stream of its own, without an agent: see ``sshjobs/gjob/verbs/far.py``."""
+"""Sends one request to many hosts, over a stream to each, without an agent: see ``sshjobs/gjob/verbs/far.py``."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sshjobs.network.transport import make_transport
 from sshjobs.network.transport.base import Stream, Transport
 from sshjobs.network.transport.causes import asked_once, only_in_run
 
-#: Longest answer in bytes, and the lists and objects, and values, that may be in it: some ten thousand processes or
-#: attempts. Read, it takes less than 32 MiB.
+#: The longest answer in bytes, and the most lists, objects and values in it: room for some ten thousand processes or
+#: attempts. Parsed, it takes less than 32 MiB.
 MOST_ANSWER, MOST_PARTS, MOST_VALUES = 4 << 20, 20_000, 150_000
 
 _LOG = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ async def _converse(stream: Stream, answer: ship.Answer, data: bytes) -> bytes:
 
 
 def nonsense(host: Host, why: str) -> HostError:
-    """Return the error for a host that says what it must not say."""
+    """Return the error for a host that sends something that it must not send."""
     return HostError("nonsense", host.name, "the host said what it must not say", why=why[:300],
                      hint="see what runs there, and whether a start-up file (~/.bashrc) prints in the background")
 
@@ -128,7 +128,7 @@ def read_answer(host: Host, out: bytes, taken: Callable[[Any], _T]) -> _T:
     :raises HostError: it is not what it should be
     """
     try:
-        # Each comma is a value: what becomes of so much text must not be many times as much.
+        # Each comma is a value: parsed, the text must not take many times its own size.
         if is_heavy(out, MOST_PARTS) or out.count(b",") > MOST_VALUES:
             raise ValueError("an answer of too many parts")
         return taken(read_json(out.decode("ascii")))

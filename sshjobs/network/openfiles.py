@@ -7,9 +7,9 @@ import resource
 from sshjobs.errors import UsageError
 from sshjobs.network.session.output_files import MAX_OPEN
 
-#: Files for a host: three pipes of its ssh, or the sockets of a connection of fabric's.
+#: Files for a host: three pipes of its ssh, or the sockets of a fabric connection.
 _FOR_A_HOST = 3
-#: What there is besides: store, log, sockets, libraries, and a child process that is just being started.
+#: Other files: store, log, sockets, libraries, and a child process that is just being started.
 _BESIDES = 64
 
 #: The soft limit as it was before this process raised it, ``None`` where it has not.
@@ -19,14 +19,14 @@ _before: int | None = None
 def make_room(hosts: int) -> None:
     """Raise the soft limit of this process as far as is needed for sessions with so many hosts.
 
-    A limit that does is left alone: whatever else this process starts inherits it.
+    A limit that is high enough is left alone: other child processes inherit it.
 
     :raises UsageError: the hard limit, which only an administrator can raise, is too low for them
     """
     global _before
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = hosts * _FOR_A_HOST + _BESIDES
-    # Output files close each other where there is no room, and are written none the less: only slower.
+    # Output files are not counted: near the limit some are closed for others, which is only slower.
     wanted = needed + hosts + MAX_OPEN
     if resource.RLIM_INFINITY not in (soft, hard):
         wanted = min(wanted, hard)

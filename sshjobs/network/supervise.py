@@ -1,4 +1,4 @@
-"""Watches what works in the background: no task and no thread ends by an unexpected exception without being heard."""
+"""Supervises background tasks and threads: an unexpected exception in one is always reported."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 class Failed(NamedTuple):
-    """Something that works in the background has died: the run cannot go on with this manager."""
+    """A background task or thread has died: the run cannot go on with this manager."""
 
     error: BaseException
 
 
-#: Takes what a task or a thread died of.
+#: Called with the exception that a task or thread died of.
 Failure = Callable[[BaseException], object]
 
 
@@ -48,7 +48,7 @@ class Supervisor:
 
     def _on_callback(self, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        # The reader of a pipe that breaks is told, too.
+        # A broken pipe is no failure here: the reader of the pipe gets the error, too.
         if error is not None and not isinstance(error, OSError):
             self._failed(error)
 
@@ -75,9 +75,9 @@ def start_thread(name: str, work: Callable[[], object], failed: Failure) -> thre
 
 
 class Threads:
-    """Does what blocks in threads, so many at a time, for one event loop.
+    """Runs blocking calls in threads, so many at a time, for one event loop.
 
-    Unlike those of the loop's executor they do not keep the process from its end: a disk may never answer.
+    Unlike the threads of the loop's executor, these do not keep the process from exiting: a disk may never answer.
     """
 
     def __init__(self, most: int):

@@ -1,4 +1,4 @@
-"""Trouble of this machine during sessions with hosts: told once, waited for, never blamed on a host."""
+"""Trouble of this machine during sessions with hosts: reported once, waited for, and never blamed on a host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Aside(Protocol):
-    """Returns what a function returns that may block, while the loop goes on."""
+    """Calls a function that may block, while the loop goes on, and returns its result."""
 
     def __call__(self, act: Callable[[], T]) -> Awaitable[T]: ...
 
@@ -24,16 +24,17 @@ class Aside(Protocol):
 RETRY_S = 1.0
 #: What is said of a full disk.
 DISK_FULL = "the disk of this machine is full"
-#: Different words of trouble that are told while it lasts, at most: each of a thousand jobs may have a file of its own.
+#: At most so many different messages while trouble lasts: each of a thousand jobs may have a file of its own.
 MOST_TOLD = 5
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _GONE = (errno.ENOENT,)
 
 
 def cannot_write(error: OSError, where: str | None = None) -> LocalError:
-    """Return what it means that output cannot be written.
+    """Return the error for output that cannot be written.
 
-    What vanished does not come back by itself, and what would be made anew in its place is not the run's directory.
+    Waiting does not help where the run's directory has vanished: it does not come back by itself, and a new one would
+    not be the run's.
     """
     if error.errno in _NO_ROOM:
         return LocalError(DISK_FULL, hint="make room")
@@ -43,20 +44,20 @@ def cannot_write(error: OSError, where: str | None = None) -> LocalError:
 
 
 class NearlyFull(OSError):
-    """What is left on the disk is kept for what is small."""
+    """The last room on the disk is kept for small files."""
 
     def __init__(self) -> None:
         super().__init__(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def nearly_full(job: str) -> LocalError:
-    """Return what it means that the output of a job would take the last room."""
+    """Return the error for output of a job that would take the last room on the disk."""
     return LocalError("the disk of this machine is nearly full, and the output of this job is large", where=job,
                       why="it stays on its host until there is room", hint="make room")
 
 
 class LocalTrouble:
-    """What this machine cannot do at present, as the sessions with all hosts meet it. Belongs to the event loop.
+    """Waits for trouble of this machine to pass, for the sessions with all hosts. Belongs to the event loop.
 
     :param emit: takes each event for the manager
     :param aside: does what may block while the loop goes on (see :class:`sshjobs.network.loops.LoopRunner`)
@@ -68,7 +69,7 @@ class LocalTrouble:
         self._waiting = 0
 
     async def outwait(self, act: Callable[[], Awaitable[T]], meanwhile: Callable[[], None] = lambda: None) -> T:
-        """Do something until this machine lets it be done; tell what is waited for.
+        """Try something until this machine can do it; report what is waited for.
 
         :param meanwhile: called before each further try
         :raises LocalError: waiting cannot help

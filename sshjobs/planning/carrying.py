@@ -1,4 +1,4 @@
-"""What earlier runs have done, carried over into a new run: the records of its jobs, and all that they brought home."""
+"""Carries over into a new run what earlier runs have done: the records of jobs, their outputs and their files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from sshjobs.planning.earlier import Earlier
 from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
 
-#: Bytes that are copied at a time.
+#: How many bytes are copied at a time.
 _PIECE = 1 << 20
-#: Jobs that are loaded at a time.
+#: How many jobs are loaded at a time.
 _PAGE = 1_000
-#: What says that a file cannot have a second name there, so that it is copied.
+#: The errors that say that a file cannot be hard-linked there; it is copied instead.
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EACCES, errno.ENOTSUP, errno.ENOSYS)
 
 
@@ -32,17 +32,17 @@ _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EACCES, errno.ENOTSUP,
 class Carried:
     """What a new run takes over.
 
-    :ivar counts: how many jobs, by the name of the run
+    :ivar counts: how many jobs, by the name of the earlier run
     """
 
     comparison: Comparison
     counts: dict[str, int]
 
     def bring_files(self, paths: RunPaths) -> None:
-        """Give the new run all that its jobs have brought home: by a second name for each file, or a copy where that
-        cannot be. It is on the disk when this returns.
+        """Give the new run the outputs and files of its jobs, as hard links, or as copies where links are impossible.
+        They are on the disk when this returns.
 
-        :raises SshjobsError: it cannot be written, or is not there any more
+        :raises SshjobsError: they cannot be written, or are not there any more
         """
         for place in self.comparison.standing(Standing.DONE):
             job, source = self.comparison.jobs[place], self.comparison.sources[place]
@@ -62,11 +62,11 @@ class Carried:
 
 @contextmanager
 def carried_over(jobs: Sequence[Job], earlier: Sequence[RunPaths], staging: Staging) -> Iterator[Carried]:
-    """Let jobs of a new run count as done that are done in earlier runs. Nothing is written yet.
+    """Mark the jobs of a new run that earlier runs have done as done. Nothing is written yet.
 
-    In the body the earlier runs are open.
+    The earlier runs are open while the block lasts.
 
-    :raises UsageError: a job that is to run here is at work there
+    :raises UsageError: a job that is to run here is running there
     :raises StoreError: an earlier run cannot be read
     """
     for paths in earlier:
@@ -79,7 +79,7 @@ def carried_over(jobs: Sequence[Job], earlier: Sequence[RunPaths], staging: Stag
 
 
 def _refuse_running(comparison: Comparison) -> None:
-    """Make sure that nothing is started twice.
+    """Make sure that no job is started a second time.
 
     :raises UsageError: a job of the file runs in an earlier run, or may do so
     """
@@ -97,7 +97,7 @@ def _refuse_running(comparison: Comparison) -> None:
 
 
 def _take_records(comparison: Comparison) -> dict[str, int]:
-    """Give jobs the records of those that they are; return how many, by the name of the run."""
+    """Give jobs the records of the earlier jobs that they are equal to; return how many, by the name of the run."""
     counts: dict[str, int] = {}
     for number, run in enumerate(comparison.runs):
         places = [place for place in comparison.standing(Standing.DONE) if comparison.sources[place].run == number]
@@ -122,7 +122,7 @@ def _copied(then: Attempt, job: Job, run: Earlier) -> Attempt:
     for name in Attempt.__slots__:
         if name not in ("n", "uid", "host", "token"):
             setattr(attempt, name, getattr(then, name))
-    # Whatever its host still keeps of it belongs to the other run.
+    # What its host still keeps of it belongs to the earlier run.
     attempt.released, attempt.origin = True, then.origin or run.name
     if then.inputs is not None:
         attempt.inputs = run.inputs(then.inputs.digest)
@@ -130,7 +130,7 @@ def _copied(then: Attempt, job: Job, run: Earlier) -> Attempt:
 
 
 def _bring(old: Path, new: Path) -> None:
-    """Make a directory like another, with the same files in it. What is neither file nor directory is left out."""
+    """Make a copy of a directory, with hard links to its files. What is neither file nor directory is left out."""
     waiting = [(old, new)]
     while waiting:
         source, target = waiting.pop()
@@ -159,7 +159,7 @@ def _link(source: str, target: Path) -> None:
 
 
 def _copy(source: int, target: int) -> None:
-    """Copy the bytes of a file, and leave its holes as they are: a file of terabytes may be nearly all hole."""
+    """Copy the bytes of a file and keep its holes: a file of terabytes may be nearly all hole."""
     size, at = os.fstat(source).st_size, 0
     while at < size:
         try:

@@ -19,7 +19,7 @@ from sshjobs.store.works import WorkRow
 
 
 class Standing(str, Enum):
-    """Where a job of a jobfile stands towards earlier runs. All but those that are done and running are to run."""
+    """What earlier runs say about a job of a jobfile. All jobs but those that are done or running are to run."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -38,8 +38,8 @@ _STANDINGS = {DONE: Standing.DONE, RUNNING: Standing.RUNNING, FAILED: Standing.F
 class Source(NamedTuple):
     """A job of an earlier run.
 
-    :ivar run: which of the runs, the newest first
-    :ivar number: its number there
+    :ivar run: the run, by its place among the runs (0 is the newest)
+    :ivar number: the job's number in that run
     """
 
     run: int
@@ -48,7 +48,7 @@ class Source(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A job of an earlier run that may be one of the file. ``rank``: what it is worth, :data:`DONE` and so on."""
+    """A job of an earlier run that may be equal to one of the file. ``rank`` is :data:`DONE` and so on."""
 
     rank: int
     run: int
@@ -57,20 +57,20 @@ class _Candidate(NamedTuple):
 
 
 class _Wanted:
-    """The jobs of the file that have one identity, by their places, and those of earlier runs that have it too."""
+    """The jobs of the file that have one identity, by their places, and the jobs of earlier runs that have it."""
 
     __slots__ = ("found", "places")
 
     def __init__(self, place: int):
-        # Most identities are of one job here and of one there, and a list takes room for four.
+        # Most identities have one job here and one there, and a list that grows takes room for four.
         self.places: tuple[int, ...] = (place,)
         self.found: tuple[_Candidate, ...] = ()
 
 
 class _Left(NamedTuple):
-    """A job of an earlier run that is none of the file's as it is, by what it may be found under.
+    """A job of an earlier run that is equal to none of the file, with what it may be paired by.
 
-    :ivar entry: its entry, where it is one of several of that, and its number within the repeat
+    :ivar entry: its entry, where that has several jobs, and its number within the repeat
     """
 
     source: Source
@@ -79,15 +79,16 @@ class _Left(NamedTuple):
 
 @dataclass
 class Comparison:
-    """What a jobfile asks for, compared with earlier runs.
+    """What a jobfile asks for, compared with earlier runs. A job's place is its position in the file.
 
     :ivar jobs: all jobs of the file
-    :ivar runs: the earlier runs, the newest first; open as long as this is used
-    :ivar standings: of each job, by its place in the file
-    :ivar sources: by the same place, the job of an earlier run that it is, or that it was before it changed
-    :ivar inputs: digests of what the jobs read, by what that is called
+    :ivar runs: the earlier runs, the newest first; they have to be open as long as this is used
+    :ivar standings: the standing of each job, by its place
+    :ivar sources: by place, the job of an earlier run that the job is equal to, or that it was before it changed
+    :ivar inputs: the digests of what the jobs read, by the paths that they give
     :ivar orphans: jobs of the runs that the file does not ask for
-    :ivar follows: of jobs that ran and count as changed only because one that they wait for is to run: its name
+    :ivar follows: for jobs that ran and count as changed only because a job that they wait for is to run: that job's
+        name, by place
     :ivar broken: by run, how many jobs do not count because their output is not whole
     """
 
@@ -101,26 +102,26 @@ class Comparison:
     broken: Counter[int] = field(default_factory=Counter)
 
     def counts(self) -> dict[Standing, int]:
-        """Return how many jobs stand where, every standing included."""
+        """Return how many jobs have each standing, 0 included."""
         found = Counter(self.standings)
         return {standing: found[standing] for standing in Standing}
 
     def standing(self, *which: Standing) -> Iterator[int]:
-        """Yield the places of the jobs that stand so, in the order of the file."""
+        """Yield the places of the jobs with one of these standings, in the order of the file."""
         return (place for place, standing in enumerate(self.standings) if standing in which)
 
 
 class InputsHere:
-    """What jobs of a jobfile are given to read, as it is on this machine now."""
+    """The inputs of the jobs of a jobfile, as they are on this machine now."""
 
     def __init__(self, staging: Staging):
         self._staging = staging
         self._digests: dict[object, str | None] = {}
 
     def work(self, job: Job) -> Work:
-        """Return a job as its identity needs it.
+        """Return what a job's identity is computed from.
 
-        :raises SshjobsError: what it reads cannot be read
+        :raises SshjobsError: an input cannot be read
         """
         if not reads(job.spec):
             return Work(job.spec, job.only_host, "")
@@ -138,8 +139,8 @@ class InputsHere:
 def compare(jobs: Sequence[Job], runs: Sequence[Earlier], staging: Staging) -> Comparison:
     """Compare jobs with those of earlier runs.
 
-    :param runs: in any order; what is the same in several counts in the newest
-    :raises SshjobsError: what a job reads cannot be read here, or a run cannot be read
+    :param runs: in any order; of equal jobs in several runs the one in the newest run counts
+    :raises SshjobsError: an input of a job cannot be read here, or a run cannot be read
     """
     newest_first = sorted(runs, key=lambda run: (run.created, run.name), reverse=True)
     return _Comparer(Comparison(jobs, newest_first, InputsHere(staging))).compare()
@@ -149,9 +150,9 @@ class _Comparer:
     def __init__(self, result: Comparison):
         self._result = result
         self._wanted: dict[bytes, _Wanted] = {}
-        #: How many pieces of work of an identity are known of those that were made in a run.
+        #: By the run in which a job was executed and its identity: how many such jobs were seen.
         self._known = Counter[tuple[str, bytes]]()
-        #: Jobs of the runs that are none of the file's as they are.
+        #: Jobs of the runs that are equal to no job of the file.
         self._left: list[_Left] = []
 
     def compare(self) -> Comparison:
@@ -178,7 +179,7 @@ class _Comparer:
                 wanted.places += (place,)
 
     def _read(self, number: int, run: Earlier) -> None:
-        """Take in the jobs of a run. What is in a newer one too, because it was carried over, is one piece of work."""
+        """Read the jobs of a run. A job that was carried over into a newer run is counted once."""
         here, several = Counter[tuple[str, bytes]](), len(self._result.runs) > 1
         for row, identity in run.jobs():
             wanted = None if identity is None else self._wanted.get(identity)
@@ -204,7 +205,7 @@ class _Comparer:
         self._known |= here
 
     def _was_brought(self, row: WorkRow, wanted: _Wanted) -> bool:
-        """Tell whether all that the file wants to have brought was wanted then, too."""
+        """Tell whether the earlier job was to bring all the files that the jobs of the file are to bring."""
         return all(row.spec.outputs.keys() >= self._result.jobs[place].spec.outputs.keys() for place in wanted.places)
 
     def _is_success(self, status: int, wanted: _Wanted) -> bool:
@@ -216,8 +217,8 @@ class _Comparer:
         self._left.append(_Left(Source(run, row.number, row.name), entry))
 
     def _match(self) -> None:
-        """Give each job of the file one of the same identity, as far as there are so many: the best first, and of equal
-        ones that of the same name."""
+        """Match each job of the file with an earlier one of the same identity, as far as there are enough: the best
+        first, and of equally good ones that of the same name."""
         for wanted in self._wanted.values():
             if len(wanted.found) == len(wanted.places) == 1:
                 self._give(wanted.places[0], wanted.found[0])
@@ -245,7 +246,7 @@ class _Comparer:
         self._result.sources[place] = Source(*found[1:])
 
     def _follow(self) -> None:
-        """Let no job count as done that waits for one which is to run."""
+        """Let no job count as done that waits for a job which is to run."""
         result = self._result
         awaits = awaited_by_entry(job.spec for job in result.jobs)
         if not awaits:
@@ -262,7 +263,7 @@ class _Comparer:
 
     def _runs_before(self, place: int, places: dict[str, list[int]],
                      to_run: dict[tuple[str, tuple[str, ...]], dict[object, str]]) -> str | None:
-        """Return the name of a job that one waits for and that is not done."""
+        """Return the name of a job that the given one waits for and that is to run; ``None`` where there is none."""
         spec = self._result.jobs[place].spec
         for after in afters_of(spec.after):
             members = places[after.entry]
@@ -277,7 +278,7 @@ class _Comparer:
         return None
 
     def _pair(self) -> None:
-        """See what new jobs were before they were changed: jobs of the same name, else the next of the same entry."""
+        """Find what new jobs were before they were changed: a job of the same name, else the next of the same entry."""
         result, left = self._result, self._left
         new = {job.name: place for place, job in enumerate(result.jobs) if result.standings[place] is Standing.NEW}
         in_file, newer = {job.name for job in result.jobs} if len(result.runs) > 1 else set(), set[str]()

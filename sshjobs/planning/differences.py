@@ -1,4 +1,4 @@
-"""What differs between a job and what it was in an earlier run, in words for one line."""
+"""Describes in a few words how a job differs from what it was in an earlier run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sshjobs.planning.earlier import Earlier
 from sshjobs.planning.identity import AS_WRITTEN, reads
 from sshjobs.store.works import WorkRow
 
-#: Differences that are told of a job, and characters of a value.
+#: How many differences of a job are shown, and how many characters of a value.
 MOST, LONGEST = 4, 40
 
 _Listing = Sequence[tuple[str, str, str]]
@@ -21,7 +21,7 @@ _Listing = Sequence[tuple[str, str, str]]
 def differences(comparison: Comparison, place: int, staging: Staging) -> list[str]:
     """Return what has changed about a job, the most telling first, a few words each.
 
-    :param place: that of a job that has changed
+    :param place: the place of a job that has changed
     """
     job, source = comparison.jobs[place], comparison.sources[place]
     if place in comparison.follows:
@@ -62,7 +62,7 @@ def _between(then: WorkRow, spec: JobSpec, only_host: str | None) -> Iterator[st
 
 
 def _by_values(then: JobSpec, now: JobSpec, *keys: str) -> bool:
-    """Tell whether keys are the same text with placeholders, so that they differ by the values of parameters only."""
+    """Tell whether keys are the same template, so that only values of parameters differ."""
     before, after = then.shared(), now.shared()
     return any(key in now.templates for key in keys) and all(before[key] == after[key] for key in keys)
 
@@ -85,7 +85,7 @@ def _of_lines(old: Sequence[str], new: Sequence[str], noun: str) -> str:
 
 
 def _where_they_part(old: str, new: str) -> tuple[str, str]:
-    """Return two texts from shortly before the place on at which they differ, where they are long."""
+    """Cut two long texts so that they begin shortly before the place at which they differ."""
     if max(len(old), len(new)) <= LONGEST:
         return old, new
     at = next((n for n, (one, other) in enumerate(zip(old, new, strict=False)) if one != other),
@@ -102,7 +102,8 @@ def _of_inputs(run: Earlier, then: WorkRow, spec: JobSpec, staging: Staging) -> 
     if then.spec.params != spec.params and _by_values(then.spec, spec, "files", "stdin"):
         return
     if known is None:
-        yield "what it read then was not noted, and has changed since or cannot be read"
+        yield ("what it read then was not noted, and has changed since or cannot be read" if then.n is not None else
+               "it was not launched then, so what it was to read is not known")
     elif known != (now.digest if now is not None else ""):
         old: _Listing | None = () if not known else run.reader.inputs(known)
         new: _Listing | None = () if now is None else now.listing

@@ -1,4 +1,4 @@
-"""An earlier run, as a jobfile is compared with it."""
+"""An earlier run that a jobfile is compared with."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from sshjobs.planning.identity import Identities, Work, reads
 from sshjobs.store.rundir import RunPaths
 from sshjobs.store.works import WorkReader, WorkRow
 
-#: Seconds by which the clocks of a disk and of this machine may differ.
+#: By how many seconds the clocks of a file server and of this machine may differ.
 _CLOCKS = 2.0
 
 
-#: What a job is worth to another of its identity: that it is done counts more than that it runs, and so on.
+#: How good a match an earlier job is: one that is done is better than one that runs, and so on.
 DONE, RUNNING, FAILED, WAITING = range(4)
 
 
 class Earlier:
-    """A run that is open for comparison; it is looked at as it is at one moment.
+    """A run that is open for comparison. All is read as it was at one moment.
 
     :param staging: looks at inputs on this machine
-    :ivar live: a manager is at work on it
+    :ivar live: a manager is working on it
     :raises StoreError: it cannot be read
     """
 
@@ -49,23 +49,23 @@ class Earlier:
     def jobs(self) -> Iterator[tuple[WorkRow, bytes | None]]:
         """Yield every job with its identity, ``None`` where that is not known."""
         with self.reader.snapshot():
-            # Without any that waits for others one look at the jobs is enough.
+            # Where no job waits for others, one pass over the jobs is enough.
             identities = Identities(lambda: map(self.work, self.reader.works()) if self.reader.has_followers() else ())
             for row in self.reader.works():
                 yield row, identities.identity(self.work(row))
 
     def work(self, row: WorkRow) -> Work:
-        """Return a job as its identity needs it."""
+        """Return what a job's identity is computed from."""
         inputs = row.inputs
         if not reads(row.spec):
             inputs = ""
         elif inputs is None:
-            # Its manager died before it had noted that, or was older than the notes, or it has not started.
+            # The digest was not stored: the run has not started, its manager died before, or was an older release.
             inputs = self._as_they_are(row.spec)
         return Work(row.spec, row.only_host, inputs)
 
     def _as_they_are(self, spec: JobSpec) -> str | None:
-        """Return the digest of inputs as they are now, where nothing of them has changed since the run began."""
+        """Return the digest of the inputs as they are now; ``None`` where one has changed since the run began."""
         key = self._staging.key(spec)
         if key not in self._unchanged:
             self._unchanged[key] = self._staging.unchanged_since(spec, self.created - _CLOCKS)
@@ -96,7 +96,7 @@ class Earlier:
         return (files, size) == (brought.files, brought.size)
 
     def rank(self, row: WorkRow) -> int:
-        """Return how much a job is worth to another of its identity: one of :data:`DONE` to :data:`WAITING`."""
+        """Return how good a match a job is for one of its identity: one of :data:`DONE` to :data:`WAITING`."""
         if row.state == STATE_DONE:
             return DONE
         if row.state in (STATE_BUSY, STATE_UNKNOWN) or (row.state == STATE_FREE and self.live):
@@ -104,7 +104,7 @@ class Earlier:
         return FAILED if row.state in FINAL_STATES else WAITING
 
     def inputs(self, digest: str) -> Inputs:
-        """Return what inputs of a digest consist of, one object for all that ask."""
+        """Return what the inputs of a digest consist of; always the same object for a digest."""
         if digest not in self._inputs:
             listing = self.reader.inputs(digest)
             self._inputs[digest] = Inputs(digest, None if listing is None else tuple(listing))

@@ -14,9 +14,9 @@ from sshjobs.scheduling.durations import Durations
 class Estimate(NamedTuple):
     """How long jobs are likely to take.
 
-    :ivar work: seconds of all of them, one after the other
-    :ivar seconds: until the last of them has ended; ``None`` where nobody knows how many run at a time
-    :ivar known: how many of them earlier runs tell anything of; the others are taken to be as long as these
+    :ivar work: seconds of all jobs together
+    :ivar seconds: seconds until the last job has ended; ``None`` where it is not known how many run at a time
+    :ivar known: for how many jobs earlier runs tell a duration; the others are taken to be as long as these
     """
 
     work: float
@@ -27,8 +27,8 @@ class Estimate(NamedTuple):
 def estimate(jobs: Iterable[Job], runs: Sequence[Earlier], slots: int | None) -> Estimate | None:
     """Return how long jobs are likely to take; ``None`` where no earlier run tells anything.
 
-    :param runs: the newest first; what it tells counts most
-    :param slots: how many run at a time
+    :param runs: the newest first; what a newer run tells counts more
+    :param slots: how many jobs run at a time
     """
     durations, learnt_from = _learnt(runs)
     found: list[tuple[Job, float | None]] = []
@@ -47,10 +47,10 @@ def estimate(jobs: Iterable[Job], runs: Sequence[Earlier], slots: int | None) ->
 
 
 def _usual(spec: JobSpec, earlier: JobSpec, durations: Durations) -> float | None:
-    """Return the seconds that a job is likely to take: as those with its value of the parameter that explains how long
-    they take, or as the jobs of its entry where there is none.
+    """Return the seconds that a job is likely to take: as the jobs with the same value of the parameter that explains
+    durations, or as all jobs of its entry where no parameter does.
 
-    :param earlier: the spec of a job of the same entry that the durations are of
+    :param earlier: the spec of an earlier job of the same entry
     """
     params = spec.params if spec.values else {}
     refined = durations.kind_with(earlier.kind, [params.get(name) for name in earlier.param_names])
@@ -59,7 +59,7 @@ def _usual(spec: JobSpec, earlier: JobSpec, durations: Durations) -> float | Non
 
 
 def _learnt(runs: Sequence[Earlier]) -> tuple[Durations, dict[str, JobSpec]]:
-    """Return what the ends of earlier runs tell, and the spec of a job of each entry that they are of."""
+    """Return the durations of jobs of earlier runs, and for each entry the spec of one of its jobs."""
     durations, learnt_from = Durations(), dict[str, JobSpec]()
     keep: list[JobSpec] = []
     for run in reversed(runs):
@@ -68,7 +68,7 @@ def _learnt(runs: Sequence[Earlier]) -> tuple[Durations, dict[str, JobSpec]]:
                 durations.note(row.spec, row.host, max(0.0, row.ended - row.started))
                 before = learnt_from.get(row.spec.entry_name)
                 if before is None or before.kind != row.spec.kind:
-                    # A kind is known by an object that has to stay.
+                    # A kind is keyed by the identity of an object, which therefore has to stay alive.
                     learnt_from[row.spec.entry_name] = row.spec
                     keep.append(row.spec)
     return durations, learnt_from

@@ -14,14 +14,15 @@ from sshjobs.model.states import FINAL_STATES, STATE_FREE
 from sshjobs.store.failed import Entry
 from sshjobs.store.lengths import LengthReader, LengthRow
 from sshjobs.store.rows import HostRow
+from sshjobs.store.rundir import RunPaths
 
-#: Ends below which nothing is said: they would tell of the shortest jobs alone.
+#: How many jobs must have ended before an estimate is made: the first to end are the shortest.
 FEWEST_ENDED = 3
 
 
 def expected_end(reader: LengthReader, now: float | None = None) -> Forecast | None:
-    """Return in how many seconds a run is expected to end; ``None`` where nobody can know: it is not under way or
-    paused, too little has ended, or jobs wait and no host can be used.
+    """Return in how many seconds a run is expected to end. Return ``None`` where that cannot be known: the run is not
+    under way or is paused, too few jobs have ended, or jobs wait and no host can be used.
 
     It takes less than half a second for a run of any size. The same state of a run gives the same answer.
     """
@@ -48,7 +49,7 @@ def expected_end(reader: LengthReader, now: float | None = None) -> Forecast | N
     for row in sample:
         cpus[kinds.of(row)] = specs[row.spec][1] if row.spec in specs else 1
         if row.state == STATE_FREE and not row.paused:
-            # A job for each of the sample, as many as there are in all; a rest is drawn.
+            # Each job of the sample stands for equally many; the remainder is drawn.
             waiting[kinds.of(row)] += int(stands_for) + (rng.random() < stands_for % 1)
     total = max(1, waiting.total())
     each = sum(number * cpus[kind] for kind, number in waiting.items()) / total if waiting else 1.0
@@ -56,6 +57,15 @@ def expected_end(reader: LengthReader, now: float | None = None) -> Forecast | N
              if _is_usable(row) and (number := _slots(row, summary.options.get("slots")))]
     lengths = Lengths([*over, *(Observation(one.kind, one.host, one.seconds, False) for one in running)])
     return forecast(lengths, slots, running, [Waiting(*one) for one in sorted(waiting.items(), key=str)], rng)
+
+
+def expected_of(paths: RunPaths) -> Forecast | None:
+    """Return what :func:`expected_end` tells of the run at some place.
+
+    :raises StoreError: its store cannot be read
+    """
+    with LengthReader.open(paths) as reader:
+        return expected_end(reader)
 
 
 class _Kinds:
@@ -74,7 +84,7 @@ class _Kinds:
         self._kinds.settle()
 
     def of(self, row: LengthRow) -> Hashable:
-        """Return the kind of a job."""
+        """Return the kind of the job of a row."""
         return self._kinds.of(*self._about(row))
 
     def _about(self, row: LengthRow) -> tuple[str, dict[str, str]]:

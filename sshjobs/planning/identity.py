@@ -1,4 +1,4 @@
-"""What a job is: two jobs of one identity are the same work, so that what one has done counts for the other."""
+"""The identity of a job: two jobs of one identity are the same work, so a result of one counts for the other."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from sshjobs.model.keys import KEYS
 from sshjobs.model.spec import JobSpec
 from sshjobs.scheduling.dependencies import group_key, matched_names
 
-#: Keys that are compared by what is on the disk under their names, or by the jobs that they select.
+#: Keys that are compared by the files that they name, or by the jobs that they select.
 BY_CONTENT, BY_JOBS, BY_HOST = frozenset(("files", "stdin", "uses")), frozenset(("after",)), frozenset(("per_host",))
 #: Keys that are compared as they are written.
 AS_WRITTEN = tuple(name for name, key in KEYS.items() if key.identity and name not in BY_CONTENT | BY_JOBS | BY_HOST)
-#: All that is digested as text.
+#: All keys that are digested as text.
 _TEXTS = ("cmds", "argv", "call", *AS_WRITTEN)
-#: Bytes of a digest.
+#: How many bytes a digest has.
 _SIZE = 16
 
 
 class Work(NamedTuple):
-    """A job, as far as its identity depends on it.
+    """What a job's identity is computed from.
 
     :ivar only_host: the host that a ``per_host`` job belongs to
-    :ivar inputs: digest of what it reads; empty where that is nothing, ``None`` where it is not known
+    :ivar inputs: the digest of its inputs; empty where it has none, ``None`` where the digest is not known
     """
 
     spec: JobSpec
@@ -37,20 +37,20 @@ class Work(NamedTuple):
 
 
 def reads(spec: JobSpec) -> bool:
-    """Tell whether a job is given anything to read."""
+    """Tell whether a job has inputs."""
     return bool(spec.files or spec.uses or spec.stdin is not None)
 
 
 class Identities:
     """The identities of the jobs of one jobfile or one run.
 
-    :param works: gives all of them; called more than once where jobs wait for others, and where none does it may give
+    :param works: returns all jobs; called more than once where jobs wait for others. Where none does, it may return
         none
     """
 
     def __init__(self, works: Callable[[], Iterable[Work]]):
         self._shared: tuple[JobSpec | None, list[bytes]] = (None, [])
-        #: Of each entry that others wait for: the names of its parameters, and its jobs with their identities.
+        #: For each entry that others wait for: the names of its parameters, and its jobs with their identities.
         self._names: dict[str, tuple[str, ...]] = {}
         self._members: dict[str, list[tuple[JobSpec, bytes | None]]] = {}
         self._groups: dict[tuple[str, tuple[str, ...]], Mapping[Hashable, int | None]] = {}
@@ -60,7 +60,7 @@ class Identities:
             self._resolve(works, awaits, entries)
 
     def identity(self, work: Work) -> bytes | None:
-        """Return the identity of a job; ``None`` where what it read, or a job that it waits for, is not known."""
+        """Return the identity of a job; ``None`` where its inputs, or a job that it waits for, are not known."""
         followed = self._followed(work.spec) if work.spec.after else 0
         if work.inputs is None or followed is None:
             return None
@@ -70,8 +70,8 @@ class Identities:
         return hashlib.blake2b(self._of_entry(spec) + own.encode(), digest_size=_SIZE).digest()
 
     def _of_entry(self, spec: JobSpec) -> bytes:
-        """Return the digests of what a job runs and of its keys. What the jobs of an entry share is digested once for
-        jobs that follow each other; what has placeholders of parameters, for each."""
+        """Return the digests of a job's command and keys. What consecutive jobs of an entry share is digested once;
+        what has placeholders of parameters is digested for each job."""
         last, digests = self._shared
         if last is None or not spec.repeats(last):
             digests = [_digest(getattr(spec, key)) for key in _TEXTS]
@@ -82,7 +82,7 @@ class Identities:
         return b"".join(digests)
 
     def _resolve(self, works: Callable[[], Iterable[Work]], awaits: Mapping[str, set[str]], entries: set[str]) -> None:
-        """Find the identities of the jobs that others wait for, those first that wait for none."""
+        """Find the identities of the jobs that others wait for, beginning with those that wait for none."""
         found: dict[str, list[Work]] = defaultdict(list)
         for work in works():
             if work.spec.entry_name in entries:
@@ -93,7 +93,7 @@ class Identities:
                 self._members[entry] = [(work.spec, self.identity(work)) for work in members]
 
     def _followed(self, spec: JobSpec) -> int | None:
-        """Return what stands for the identities of all jobs that a job waits for, in whatever order."""
+        """Return a number that stands for the identities of all jobs that a job waits for, whatever their order."""
         total = 0
         for after in afters_of(spec.after):
             names = tuple(name for name in matched_names(spec, after) if name in self._names.get(after.entry, ()))
@@ -107,8 +107,8 @@ class Identities:
         return total
 
     def _summed(self, entry: str, names: tuple[str, ...]) -> Mapping[Hashable, int | None]:
-        """Return the sums of the identities of the jobs of an entry, by the values of some parameters: of equal jobs
-        each counts."""
+        """Return the sums of the identities of an entry's jobs, by the values of some parameters. Equal jobs count as
+        often as there are."""
         sums: dict[Hashable, int | None] = {}
         for spec, identity in self._members.get(entry, ()):
             key = group_key(names, spec.params)
@@ -122,7 +122,7 @@ def _digest(value: object) -> bytes:
 
 
 def awaited_by_entry(specs: Iterable[JobSpec]) -> dict[str, set[str]]:
-    """Return the entries that the jobs of each entry wait for, of those that wait for any."""
+    """Return for each entry whose jobs wait for others the entries that they wait for."""
     awaits: dict[str, set[str]] = {}
     before: JobSpec | None = None
     for spec in specs:
@@ -133,9 +133,9 @@ def awaited_by_entry(specs: Iterable[JobSpec]) -> dict[str, set[str]]:
 
 
 def in_order(awaits: Mapping[str, set[str]]) -> Iterator[str]:
-    """Yield entries, those that others wait for before these."""
+    """Yield the entries, each after those that it waits for."""
     try:
         yield from TopologicalSorter(awaits).static_order()
     except CycleError:
-        # No start allows that; what a store says in which it stands is compared as far as it can be.
+        # A cycle. No run starts with one; a store that holds one anyway is compared as far as possible.
         yield from {*awaits, *(entry for awaited in awaits.values() for entry in awaited)}

@@ -1,4 +1,4 @@
-"""Jobs played on hosts: how long a run would take, what hosts are busy for, how long jobs wait; and with more hosts."""
+"""Simulates a run: how long it would take, how busy hosts would be, how long jobs would wait; also with more hosts."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from sshjobs.model.spec import JobSpec
 from sshjobs.scheduling.room import Room
 from sshjobs.store.works import WorkReader
 
-#: Draws the jobs of one play; ``None`` as draw: nothing is left to chance.
+#: Draws the jobs of one play of the simulation.
 Draws = Callable[[random.Random], list[PlayJob]]
 
 
 class Told(NamedTuple):
-    """What plays tell.
+    """What plays of the simulation tell.
 
-    :ivar use: by host, which part of the time of its slots was used, on average
-    :ivar waits: seconds that jobs waited for a host: half of them at most so long, nine in ten, and the longest
+    :ivar use: for each host, the part of the time of its slots that was used, on average
+    :ivar waits: seconds that jobs waited for a host: median, nine-in-ten, longest
     """
 
     end: Forecast
@@ -36,9 +36,9 @@ class Told(NamedTuple):
 
 def play_all(hosts: Sequence[PlayHost], draws: Draws, seeds: Sequence[str],
              plays: Callable[[Callable[[str], Played], Sequence[str]], list[Played]]) -> Told:
-    """Play jobs on hosts as often as there are seeds.
+    """Play jobs on hosts, once for each seed.
 
-    :param plays: carries out a play for each seed
+    :param plays: calls its function for each of the seeds
     """
     def once(seed: str) -> Played:
         rng = random.Random(seed)
@@ -56,13 +56,13 @@ def play_all(hosts: Sequence[PlayHost], draws: Draws, seeds: Sequence[str],
 def play_host(host: Host, slots: int, slowness: float) -> PlayHost:
     """Return a host to play on.
 
-    :param slots: how many it has where its line does not say
+    :param slots: how many slots it has where its line does not say
     """
     return PlayHost(host.name, host.slots or slots, slowness, host.memory, host.scratch, dict(host.counts))
 
 
 def jobs_like(specs: Sequence[JobSpec], lengths: Lengths, kinds: Kinds, hosts: Sequence[Host]) -> Draws:
-    """Return what draws the lengths of the jobs of a jobfile from what is known of such."""
+    """Return a function that draws the lengths of a jobfile's jobs from known lengths."""
     known = [(kind := kinds.of(spec.entry_name, spec.params if spec.values else {}), lengths.usual(kind))
              for spec in specs]
     where = [_hosts_of(spec, hosts) for spec in specs]
@@ -76,13 +76,13 @@ def jobs_like(specs: Sequence[JobSpec], lengths: Lengths, kinds: Kinds, hosts: S
 
 
 def jobs_by(specs: Sequence[JobSpec], seconds: Callable[[random.Random], float], hosts: Sequence[Host]) -> Draws:
-    """Return what draws them from a distribution that is given."""
+    """Return a function that draws the lengths of jobs from a given distribution."""
     where, needs = [_hosts_of(spec, hosts) for spec in specs], [needs_of(spec) for spec in specs]
     return lambda rng: [PlayJob(seconds(rng), 0.0, 0.0, need, only) for need, only in zip(needs, where, strict=True)]
 
 
 def jobs_of_trace(jobs: Sequence[TraceJob]) -> Draws:
-    """Return the jobs of a trace as they were: each takes as long as it took, and comes when it came."""
+    """Return a function that gives the jobs of a trace as they were: each takes as long, and comes when it came."""
     made = [PlayJob(job.seconds, 0.0, job.submit,
                     Needs(job.cpus, job.memory) if job.cpus > 1 or job.memory else None) for job in jobs]
     return lambda rng: made
@@ -93,9 +93,9 @@ def _hosts_of(spec: JobSpec, hosts: Sequence[Host]) -> frozenset[int] | None:
 
 
 def learnt(jobs: Iterable[TraceJob], slowness: Mapping[Hashable, float]) -> tuple[Lengths, Kinds]:
-    """Return what jobs that ran tell of the lengths of others.
+    """Return what jobs that ran tell about the lengths of others.
 
-    :param slowness: of hosts of which people say it
+    :param slowness: the slowness of hosts where the user has given it
     """
     kinds, seen = Kinds(), list(jobs)
     for job in seen:
@@ -116,7 +116,7 @@ def jobs_of_run(reader: WorkReader) -> Iterable[TraceJob]:
 def check_fits(hosts: Sequence[PlayHost], given: Sequence[Host], jobs: Sequence[PlayJob], names: Sequence[str]) -> None:
     """Make sure that every job can run somewhere.
 
-    :raises UsageError: one cannot
+    :raises UsageError: a job cannot run on any host
     """
     for job, name in zip(jobs, names, strict=True):
         able = [at for at in range(len(hosts)) if job.hosts is None or at in job.hosts]

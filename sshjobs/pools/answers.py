@@ -1,4 +1,4 @@
-"""What calls answered: the value that a function returned, or what it raised, read from the output of its job."""
+"""Reads the result of a call from the output of its job: the value that the function returned, or what it raised."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sshjobs.pools.chunks import RemoteTraceback
 
 
 def never_began(job: Job) -> bool:
-    """Tell whether a call has ended without having run: its runner was killed just when it was to begin."""
+    """Tell whether a call has ended without having begun: its runner was killed just before."""
     return job.outcome is Outcome.FAILED and job.exit_status == NEVER_BEGAN and not _size(job.stdout)
 
 
 def answer_of(job: Job, form: str) -> Any:
     """Return what a call that has ended returned.
 
-    :raises BaseException: what it raised, with the traceback there as its cause
+    :raises BaseException: what it raised, with the traceback on the host as its cause
     :raises CallError: it has no answer
     """
     if job.outcome not in (Outcome.SUCCEEDED, Outcome.FAILED) or job.exit_status not in (RETURNED, RAISED):
@@ -51,7 +51,7 @@ def _from_pickle(data: bytes, job: Job) -> Any:
     packed, line, text = told
     raised: BaseException = CallError(line, where=job.name)
     if packed is not None:
-        # It may be of a module that is not here: then its line tells.
+        # Its class may be of a module that is not here; then the line that describes it has to do.
         with contextlib.suppress(Exception):
             raised = pickle.loads(packed)
     raise raised from RemoteTraceback(text)

@@ -1,6 +1,7 @@
 """BasePool: maps a function over items on the workers of an engine. Each engine adds how a chunk travels.
 
-Chunks are numbered; each is sent up to ``max_retries`` times more when its worker fails, not when its function raises.
+Chunks are numbered. A chunk is sent up to ``max_retries`` times more when its worker fails, not when its function
+raises.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from sshjobs.pools.config import Settings
 
 Pool = TypeVar("Pool", bound="BasePool")
 
-#: Seconds until a chunk that a worker has declined is sent again: another one is to take it.
+#: After how many seconds a chunk that a worker has declined is sent again, for another worker to take.
 DECLINED_PAUSE = 0.05
-#: How often a chunk is declined until the worker that failed it may have it after all: there may be no other.
+#: After how many declines the worker that failed a chunk may have it after all: there may be no other worker.
 MOST_DECLINED = 20
 
 
 class Started(NamedTuple):
-    """A worker has begun with a chunk."""
+    """A worker has begun to work on a chunk."""
 
     key: int
 
@@ -43,7 +44,8 @@ class Came(NamedTuple):
 class Session(ABC):
     """One map on an engine.
 
-    :ivar tells_starts: it reports :class:`Started`; else the time of a chunk counts from the last news of any chunk
+    :ivar tells_starts: the engine reports :class:`Started`; else the time limit of a chunk counts from the last event
+        of any chunk
     """
 
     tells_starts: ClassVar[bool] = False
@@ -52,11 +54,11 @@ class Session(ABC):
 
     @abstractmethod
     def send(self, key: int, function: bytes, items: list[Any], avoid: list[str]) -> None:
-        """Have a chunk carried out.
+        """Send a chunk to a worker.
 
-        :param key: what :meth:`receive` calls it; never the same twice
-        :param function: a pickle
-        :param avoid: workers that are not to do it if there are others
+        :param key: identifies the chunk in what :meth:`receive` returns; never the same twice
+        :param function: the pickled function
+        :param avoid: workers that are not to take it if there are others
         :raises PoolError: it cannot be sent
         """
 
@@ -65,12 +67,12 @@ class Session(ABC):
         """Return the next event, ``None`` when there was none for so many seconds."""
 
     def forget(self, key: int) -> str:
-        """Wait no more for a chunk; return the worker that has it, where that is known."""
+        """Stop waiting for a chunk; return the worker that has it, where that is known."""
         return ""
 
     @abstractmethod
     def close(self) -> None:
-        """End what this map has used."""
+        """Free what this map has used."""
 
 
 @dataclass
@@ -96,7 +98,7 @@ class BasePool(ABC):
     max_retries: int = 3
     #: Seconds that a worker gets for a chunk.
     poll_timeout: float = 60.0
-    #: How many chunks are under way at a time; so far ahead items are taken from an iterable.
+    #: How many chunks are under way at a time; items are taken from an iterable only that far ahead.
     window: int = 64
 
     @abstractmethod
@@ -119,7 +121,7 @@ class BasePool(ABC):
         return pool
 
     def _configure(self, settings: Settings, section: str = "client") -> None:
-        """Take over what a configuration says of chunks."""
+        """Set what a configuration says about chunks."""
         self.chunksize = int(settings.number(section, "chunksize", self.chunksize))
         self.poll_timeout = settings.number(section, "poll_timeout", self.poll_timeout)
         self.max_retries = int(settings.number(section, "max_retries", self.max_retries))
@@ -161,14 +163,14 @@ class BasePool(ABC):
 
     @abstractmethod
     def _session(self) -> Session:
-        """Return what carries out one map.
+        """Return a session that carries out one map.
 
         :raises PoolError: the engine does not answer
         """
 
     @abstractmethod
     def _no_worker(self) -> str:
-        """Return what to do where no worker takes chunks."""
+        """Return the hint for the user where no worker takes chunks."""
 
     def _results(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None, *,
                  ordered: bool) -> Iterator[Any]:
@@ -189,7 +191,7 @@ class BasePool(ABC):
 
 
 class _Map:
-    """One map under way."""
+    """A map that is under way."""
 
     def __init__(self, pool: BasePool, function: bytes, chunks: Iterator[list[Any]], ordered: bool):
         self._pool, self._function, self._chunks, self._ordered = pool, function, chunks, ordered
@@ -199,11 +201,11 @@ class _Map:
         self._came: dict[int, Answer] = {}
         self._keys = count(1)
         self._news = time.monotonic()
-        #: Whether a worker has ever been heard of.
+        #: Whether any worker has ever answered or begun.
         self._anybody = False
 
     def results(self) -> Iterator[Any]:
-        """Yield the results."""
+        """Yield the results as they come, or in the order of the items."""
         session = self._pool._session()
         try:
             numbers, due, more = count(), 0, True
@@ -240,7 +242,7 @@ class _Map:
         session.send(key, self._function, chunk.items, chunk.avoid)
 
     def _turn(self, session: Session) -> None:
-        """Wait for the next event and take it in."""
+        """Wait for the next event and process it."""
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
             chunk = self._later.popleft()[1]
@@ -291,7 +293,7 @@ class _Map:
         if silent and (session.loses_chunks or not session.tells_starts):
             late = list(self._waiting.values())
         elif silent and not began:
-            # Of workers that were heard of, one may have been handed these and be cut off since.
+            # A worker that was heard of may have been handed these chunks and have been cut off since.
             if not self._anybody:
                 raise self._nobody()
             late = list(self._waiting.values())

@@ -1,4 +1,4 @@
-"""Sockets of ZeroMQ between the parties of an engine cluster, encrypted and admitted by the cluster's key."""
+"""ZeroMQ sockets between the parties of an engine cluster, encrypted and authenticated by the cluster's key."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sshjobs.pools.chunks import ANSWER_S, BrokerError
 from sshjobs.pools.config import Endpoint
 from sshjobs.pools.keys import Key
 
-#: How often a silent connection is tried, and how long its silence is suffered before it is made again.
+#: How often a silent connection is probed, and after how long a silence it is made again.
 _HEARTBEAT_MS, _SILENCE_MS = 5_000, 20_000
 
 _REFUSED = (zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
 
 
 class Channels:
-    """The sockets of one party. With a key every one is encrypted, and who connects must have the same key.
+    """The sockets of one party. With a key every socket is encrypted, and peers must have the same key.
 
-    :param key: the cluster's key; ``None`` only where every address is of this machine
+    :param key: the cluster's key; ``None`` only where every address belongs to this machine
     """
 
     def __init__(self, key: Key | None):
@@ -33,10 +33,10 @@ class Channels:
         self._authenticator: ThreadAuthenticator | None = None
 
     def open(self, kind: int, end: Endpoint, *, ahead: int | None = None) -> zmq.Socket[bytes]:
-        """Return a socket at an end of a channel. It is used in one thread, and closed by :meth:`close` at the latest.
+        """Return a socket at an end of a channel. Use it in one thread only. :meth:`close` closes it at the latest.
 
         :param kind: such as ``zmq.PUSH``
-        :param ahead: how many messages may wait in it each way; ``None`` for ZeroMQ's own limit
+        :param ahead: how many messages may queue in each direction; ``None`` for ZeroMQ's own limit
         :raises SshjobsError: it is to listen at an address and cannot
         """
         socket = self.context.socket(kind)
@@ -82,7 +82,7 @@ class Channels:
             if event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 return
             connected += event["event"] == zmq.EVENT_CONNECTED
-            # Who has another key closes the connection; once may be chance.
+            # A peer with another key closes the connection; a single disconnect may be chance.
             if event["event"] in _REFUSED or connected > 2:
                 break
         if connected:
@@ -110,9 +110,9 @@ class Channels:
         socket.curve_server = True
 
     def close(self) -> None:
-        """Close all sockets and end all that belongs to them. What was not sent yet is dropped.
+        """Close all sockets and what belongs to them. Messages that were not sent yet are dropped.
 
-        No other thread may be using one: see :meth:`end`.
+        No other thread may be using a socket: see :meth:`end`.
         """
         self._stop_authenticator()
         self.context.destroy(0)
@@ -135,7 +135,7 @@ class Channels:
 
 
 class _OnlyHolders:
-    """Admits those who have the cluster's key."""
+    """Admits peers that have the cluster's key."""
 
     def __init__(self, public: str):
         self._public = public.encode("ascii")

@@ -1,7 +1,8 @@
 """Chunks of a map as they travel to workers, and what workers answer.
 
-A request and an answer begin with a line that names the version of both and the Python that wrote them, as functions
-travel as code of one Python. With a key, an HMAC over what it is, which request it belongs to and the rest goes before.
+Requests and answers begin with a line that names the version of this format and the Python that wrote them, because
+functions travel as code of one Python version. With a key an HMAC comes first. It covers the rest, whether it is a
+request or an answer, and which request it belongs to.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from sshjobs.errors import SshjobsError, printable
 PYTHON = f"py{sys.version_info.major}.{sys.version_info.minor}"
 _LINE = b"sshjobs 1 %s\n" % PYTHON.encode()
 _MAC = 32
-#: No more of a traceback is shown, in characters.
+#: How many characters of a traceback are shown at most.
 MAX_TRACEBACK = 100_000
 
-#: What an answer tells: results; the exception of an item; the worker could not do it; it is for another worker; the
-#: worker has another Python.
+#: The kinds of answers: results; an exception that the function raised; the worker could not do it; another worker is
+#: to do it; the worker has another Python.
 VALUES, RAISED, FAILED, DECLINED, UNFIT = "values", "raised", "failed", "declined", "unfit"
-#: Why a worker declines a chunk: another one is to do it; it has something to do.
+#: Why a worker declines a chunk: another worker is to do it; it is busy.
 AVOIDED, BUSY = "avoided", "busy"
-#: How long a broker gets to answer before it is said that it does not, in seconds.
+#: How many seconds a broker gets to answer.
 ANSWER_S = 5.0
 
 
@@ -33,7 +34,7 @@ class PoolError(SshjobsError):
 
 
 class BrokerError(SshjobsError):
-    """The other end of a channel does not answer, or the key does not fit. ``refused`` tells which."""
+    """The other end of a channel does not answer, or the key does not fit (``refused``)."""
 
     def __init__(self, what: str, *, where: str, refused: bool, hint: str):
         self.refused = refused
@@ -44,7 +45,7 @@ class RemoteTraceback(Exception):
     """The traceback where a function ran, as the cause of the exception that it raised."""
 
     def __str__(self) -> str:
-        # A host has written it: it is only to be read.
+        # A host has written it, so control characters are taken out.
         return "\n" + "\n".join(map(printable, str(self.args[0])[:MAX_TRACEBACK].splitlines()))
 
 
@@ -67,9 +68,9 @@ class PickleDataEncoder:
 
     @classmethod
     def decode(cls, decodable_string: bytes) -> Any:
-        """Return the object that bytes stand for.
+        """Return the object that was encoded.
 
-        :raises PoolError: they are no pickle, or one that cannot be loaded here
+        :raises PoolError: the bytes are no pickle, or one that cannot be loaded here
         """
         import pickle
 
@@ -80,12 +81,12 @@ class PickleDataEncoder:
 
 
 class Answer(NamedTuple):
-    """What a worker says of a chunk.
+    """A worker's answer to a chunk.
 
     :ivar kind: one of the five above
-    :ivar value: the results; or a pickled exception, ``None`` where it cannot be pickled, a line and a traceback; or
-        why
-    :ivar worker: who says it
+    :ivar value: the results; or an exception as a pickle (``None`` where it cannot be pickled), a line and a traceback;
+        or the reason
+    :ivar worker: the worker that answers
     """
 
     kind: str
@@ -96,18 +97,18 @@ class Answer(NamedTuple):
 def seal(key: bytes | None, about: bytes, data: bytes) -> bytes:
     """Return data as it is sent.
 
-    :param key: for the HMAC; ``None``: only where nobody else can listen
-    :param about: what it is and which request it belongs to
+    :param key: for the HMAC; ``None`` only where nobody else has access to the channel
+    :param about: what the data is and which request it belongs to
     """
     data = _LINE + data
     return data if key is None else hmac.digest(key, about + b"\0" + data, "sha256") + data
 
 
 def unseal(key: bytes | None, about: bytes, data: bytes) -> bytes:
-    """Return what was sealed.
+    """Return the data that :func:`seal` was given.
 
-    :raises PoolError: it was not sealed by who has the key, or not for this
-    :raises OtherPythonError: by another Python
+    :raises PoolError: it was sealed without the key, or for another request
+    :raises OtherPythonError: it was sealed by another version of Python
     """
     if key is not None:
         mac, data = data[:_MAC], data[_MAC:]
@@ -124,7 +125,7 @@ def unseal(key: bytes | None, about: bytes, data: bytes) -> bytes:
 
 
 class OtherPythonError(PoolError):
-    """The two ends have different Pythons."""
+    """The two ends have different versions of Python."""
 
     def __init__(self, theirs: str):
         super().__init__(f"this is Python {PYTHON[2:]}, and the other end Python {theirs[2:]}",
@@ -132,7 +133,7 @@ class OtherPythonError(PoolError):
 
 
 def carry_out(function: Callable[[Any], Any], items: list[Any]) -> tuple[str, Any]:
-    """Call a function for each item; return what an answer says of it: kind and value."""
+    """Call a function for each item; return the kind and the value of the answer."""
     return portable()(function, items)
 
 
@@ -165,9 +166,9 @@ def portable() -> Callable[[Callable[[Any], Any], list[Any]], tuple[str, Any]]:
 
 
 def raise_again(value: Any) -> None:
-    """Raise what a function raised where it ran, with the traceback there as its cause.
+    """Raise what a function raised on a worker, with the traceback there as its cause.
 
-    :raises BaseException: that; or :class:`PoolError` with its line where it cannot be loaded here
+    :raises BaseException: what the function raised; :class:`PoolError` where that cannot be loaded here
     """
     import pickle
 

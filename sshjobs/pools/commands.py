@@ -1,8 +1,9 @@
 """The command channel of an engine cluster: ping, quit and restart, and what workers answer.
 
-A message is one frame of JSON, never a pickle. The user repeats a command until it is answered, because a channel that
-was just opened loses what is sent before the broker knows of it; a worker carries out each command once. Quit and
-restart name the workers that they are for, so a worker that was launched again is not restarted once more.
+A message is one frame of JSON, never a pickle. The user's side repeats a command until it is answered, because a
+channel that was just opened loses what is sent before the broker knows of it. A worker carries out each command once.
+Quit and restart name the workers that they are for, so a worker that has just been started again is not restarted once
+more.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from sshjobs.pools.config import Endpoint
 from sshjobs.pools.facts import COMMAND_PING, COMMAND_QUIT, COMMAND_RESTART, WorkerFacts
 from sshjobs.pools.keys import Key
 
-#: Seconds between two sendings of a command that is not answered yet.
+#: How many seconds pass before a command that was not answered is sent again.
 REPEAT_S = 0.1
-#: Longer messages are none of ours, in bytes.
+#: How many bytes a message has at most; longer ones are ignored.
 MAX_MESSAGE = 65536
-#: How long an answer may take to leave for a worker that ends, in milliseconds.
+#: How many milliseconds a worker that ends waits for its answer to be sent.
 LINGER_MS = 1000
-#: How often a listener looks whether it is to end, in milliseconds.
+#: How often, in milliseconds, a listener checks whether it is to end.
 _LOOK_MS = 200
 
 
@@ -37,7 +38,7 @@ _LOOK_MS = 200
 class CommandListener:
     """The worker's side: answers commands in a thread of its own.
 
-    :ivar stats: returns ``requests`` and ``elapsed`` as they are
+    :ivar stats: returns the present ``requests`` and ``elapsed``
     :ivar act: called in that thread, once for each ``quit`` or ``restart`` that is for this worker
     """
 
@@ -54,7 +55,7 @@ class CommandListener:
         self._thread = threading.Thread(target=self._listen, name="sshjobs-commands", daemon=True)
 
     def start(self) -> None:
-        """Begin to listen.
+        """Start listening.
 
         :raises BrokerError: the broker does not answer, or the key does not fit
         """
@@ -112,20 +113,19 @@ class Commander:
 
     def ping(self, wait: float = 1.0, enough: Callable[[Collection[WorkerFacts]], bool] | None = None
              ) -> list[WorkerFacts]:
-        """Return what all workers say that answer within ``wait`` seconds, in the order of their hosts.
+        """Return the facts of all workers that answer within ``wait`` seconds, in the order of their hosts.
 
-        :param enough: ends the wait earlier, once it is true of the answers so far
+        :param enough: ends the wait early, once it returns true for the answers so far
         """
         found = self._ask(COMMAND_PING, None, wait, enough or (lambda answers: False))
         return sorted(found.values(), key=lambda facts: (facts.host, facts.pid))
 
     def tell(self, do: str, workers: Collection[str], wait: float = ANSWER_S) -> set[str]:
-        """Have workers quit or restart. Returns those that have confirmed it; that they do it comes after their present
-        request.
+        """Have workers quit or restart. Return those that have confirmed it; they do it after their present request.
 
-        :param workers: what tells them apart, see :class:`WorkerFacts`
+        :param workers: their ids, see :class:`WorkerFacts`
         """
-        # One that quits answers once. So the way back has to be open before it is told, which a ping shows.
+        # A worker that quits answers once. So the way back has to be open before it is told, which a ping shows.
         there = self._ask(COMMAND_PING, sorted(workers), wait, lambda answers: len(answers) == len(set(workers)))
         return set(self._ask(do, sorted(there), wait, lambda answers: len(answers) == len(there))) if there else set()
 
@@ -158,7 +158,7 @@ class Commander:
 
 
 def _message(frames: list[bytes]) -> dict[str, Any]:
-    """Return what came in, empty where it is no message of ours."""
+    """Return a message that was received; empty where it is no message of ours."""
     if len(frames) != 1 or len(frames[0]) > MAX_MESSAGE:
         return {}
     try:

@@ -28,6 +28,7 @@ from sshjobs.running.requests import host_data
 from sshjobs.running.run import Run
 from sshjobs.store import RunReader
 from sshjobs.store.rundir import RunPaths, check_run_name
+from sshjobs.views.hostnews import HostNews
 
 #: How often a call is tried again that was launched and provably did not run.
 MOST_FALSE_STARTS = 3
@@ -107,6 +108,7 @@ class Executor(futures.Executor):
         self._false_starts: dict[str, int] = {}
         #: Of an earlier program, what became of its calls, by name.
         self._earlier: dict[str, str] = {}
+        self._news = HostNews()
         self._run = self._open(hosts, name, Path(results_dir), slots=slots, ssh_config=ssh_config, transport=transport,
                                accept_new_host_keys=accept_new_host_keys)
         self._calls = CallFiles(self._run.paths.root / "calls", results, check_texts("files", files), options)
@@ -213,6 +215,7 @@ class Executor(futures.Executor):
     def _hear(self, event: dict[str, Any]) -> None:
         """Take an event of the run, in its thread."""
         kind = event["event"]
+        news = self._news.line(event) if kind in ("host", "warning") else None
         if kind == "started":
             future = self._futures.get(event["job"])
             if future is not None:
@@ -223,10 +226,8 @@ class Executor(futures.Executor):
                 log.warning("%s: left out, as its python is %s, and this program's is %s; give python= in the hosts "
                             "file", event["host"], theirs or "not known", PYTHON)
                 self._request({"do": "hosts-remove", "hosts": [event["host"]]})
-        elif kind == "host":
-            log.warning("%s: %s", event["host"], event["reason"])
-        elif kind == "warning":
-            log.warning("%s: %s", event["host"], event["reason"])
+        elif news is not None:
+            log.warning("%s", news[1])
 
     # -- calls ---------------------------------------------------------------------------------------------------
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from sshjobs.diagnosis.blame import Common, in_common
 from sshjobs.diagnosis.groups import Kind, kinds_of
-from sshjobs.errors import StoreError, UsageError
 from sshjobs.model.states import STATE_BUSY, STATE_UNKNOWN
 from sshjobs.report.packing import Packed, pack_table, pack_timeline
 from sshjobs.store.damage import damage_told
 from sshjobs.store.failed import FailureReader
 from sshjobs.store.index import HostFigures, JobIndex
+from sshjobs.store.leftout import LeftOutReader, Shortened
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import HostRow, ResultRow
 from sshjobs.store.rundir import RunPaths
@@ -46,6 +46,7 @@ class Figures:
     :ivar made: when; seconds since the epoch
     :ivar kinds: of failures, each with what they have in common; ``unread``: how many were not looked at
     :ivar entries: all jobs of each entry
+    :ivar shortened: the newest attempts that wrote more than is kept of their outputs
     :ivar parameters: those that were worth it; ``parameters_left_out`` how many were not
     """
 
@@ -56,6 +57,7 @@ class Figures:
     kinds: Sequence[tuple[Kind, Sequence[Common]]]
     kinds_left_out: int
     unread: int
+    shortened: Sequence[Shortened]
     entries: dict[str, ValueFigures]
     parameters: list[Parameter]
     parameters_left_out: int
@@ -67,13 +69,10 @@ class Figures:
 def figures_of(paths: RunPaths) -> Figures:
     """Return what there is to say of a run.
 
-    :raises UsageError: its store is missing, damaged, or of a newer sshjobs
+    :raises StoreError: its store is missing, damaged, or of a newer sshjobs
     """
-    try:
-        with FailureReader.open(paths) as reader, reader.snapshot():
-            return _read(paths, reader)
-    except StoreError as error:
-        raise UsageError(error.what, where=error.where, why=error.why, hint=error.hint) from error
+    with FailureReader.open(paths) as reader, reader.snapshot():
+        return _read(paths, reader)
 
 
 def _read(paths: RunPaths, reader: FailureReader) -> Figures:
@@ -92,9 +91,14 @@ def _read(paths: RunPaths, reader: FailureReader) -> Figures:
         sheet = sheet_of([(paths.name, kept)], several=False)
     return Figures(
         paths, made, summary, _hosts(reader, index, summary, span, running), shown,
-        max(0, len(kinds) - MOST_KINDS), failures.unread.total(), values.entries, parameters, left_out,
-        pack_timeline(index, running),
+        max(0, len(kinds) - MOST_KINDS), failures.unread.total(), _shortened(paths), values.entries, parameters,
+        left_out, pack_timeline(index, running),
         pack_table(sheet, [row.state for row in kept], [row.number for row in kept], summary.total), span)
+
+
+def _shortened(paths: RunPaths) -> list[Shortened]:
+    with LeftOutReader.open(paths) as reader:
+        return [one for one in reader.left_out() if one.newest]
 
 
 def _running(reader: RunReader, index: JobIndex, now: float) -> list[Span]:

@@ -28,7 +28,7 @@ from sshjobs.views import wording
 
 #: What every report begins with, by which one is known.
 MARK = "<!doctype html>\n<!-- a report by sshjobs -->\n"
-#: Characters of the jobfile that are shown, and rows of the table of hosts.
+#: Characters of the jobfile that are shown, and rows of the tables of hosts and of outputs.
 MOST_JOBFILE, MOST_HOSTS = 200_000, 1_000
 #: Jobs of a kind of failures that are named.
 NAMED = 3
@@ -57,6 +57,7 @@ def page_of(figures: Figures) -> Iterator[str]:
     yield from _timeline(figures)
     yield from _hosts(figures)
     yield from _failures(figures)
+    yield from _shortened(figures)
     yield from _durations(figures)
     yield from _table(figures)
     yield from _jobfile(figures)
@@ -154,6 +155,19 @@ def _failures(figures: Figures) -> Iterator[str]:
     if figures.unread:
         told.append(f"{wording.count(figures.unread, 'more failure')}: the first are looked at.")
     yield from _left_out(" ".join(told))
+
+
+def _shortened(figures: Figures) -> Iterator[str]:
+    """Say of which jobs not all of the output is kept."""
+    if not figures.shortened:
+        return
+    yield "<h2>Outputs left out</h2>\n"
+    rows = [[text(one.job), f"{one.left_out.out:,}", f"{one.left_out.err:,}", f"{one.left_out.at:,}"]
+            for one in figures.shortened[:MOST_HOSTS]]
+    yield _html_table("shortened", ["job", "bytes of stdout left out", "bytes of stderr left out", "behind the first"],
+                      rows, numbers=(1, 2, 3))
+    if len(figures.shortened) > MOST_HOSTS:
+        yield from _left_out(f"Of {len(figures.shortened):,} jobs the first {MOST_HOSTS:,} are listed.")
 
 
 def _blamed(kind: Kind, common: Sequence[Common]) -> str:

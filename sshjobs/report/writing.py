@@ -17,7 +17,8 @@ def write_report(paths: RunPaths, where: Path) -> int:
     """Write the report of a run into a file that its owner alone can read, as all of a run; return its bytes. A report
     that is there is replaced.
 
-    :raises UsageError: the store of the run cannot be read, the file cannot be written, or something else is there
+    :raises StoreError: the store of the run cannot be read
+    :raises UsageError: the file cannot be written, or something else is there
     """
     _check(where)
     figures = figures_of(paths)

@@ -1,1 +1,1 @@
-"""One run carried out: its manager, what people ask of it, and the ways in which it starts, goes on and stops."""
+"""Carries out one run: its manager, requests of people, and how a run starts, resumes and stops."""

@@ -1,4 +1,4 @@
-"""An end for jobs of a run, whether a manager has it or nobody: then their hosts are asked from here."""
+"""Cancels jobs of a run, by its manager or, if it has none, by one in this process."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from sshjobs.errors import LocalError
 from sshjobs.model.states import FINAL_STATES, STATE_FREE
 from sshjobs.running.control import ask
 from sshjobs.running.requests import Target, carry_out
-from sshjobs.running.run import Run, summary_of
+from sshjobs.running.run import Run
 from sshjobs.running.runmanager import Listener, silent
 from sshjobs.running.unattended import change, check_names, patiently
 from sshjobs.store import RunReader
 from sshjobs.store.ownership import check_own
+from sshjobs.store.reader import summary_of
 from sshjobs.store.rundir import RunPaths
 
 
 def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener = silent) -> None:
-    """Have jobs of a run cancelled, by its manager or, where it has none, by us. Returns when it is under way or done.
+    """Cancel jobs of a run, by its manager or, if it has none, by one in this process. Returns when the request is
+    under way (with a manager) or done (without).
 
     :param names: names of jobs, ``None`` for all that have not ended
     :raises UsageError: a name is of no job of the run
-    :raises LocalError: it is under way, but its manager can write nothing down at present
+    :raises LocalError: it is under way, but the manager cannot write to the store now
     """
     check_own(paths)
     summary = summary_of(paths)
@@ -53,8 +55,8 @@ def cancel(paths: RunPaths, names: Sequence[str] | None, *, listener: Listener =
 
 
 def _only_wait(paths: RunPaths, names: Sequence[str] | None) -> bool:
-    """Tell whether jobs can be cancelled without a word to any host: none of them was launched, and the end of the run,
-    at which hosts clean up, does not come by that."""
+    """Return whether jobs can be cancelled without asking any host: none of them was launched, and the run is not over
+    after it (at the end of a run hosts have to clean up)."""
     with RunReader.open(paths) as reader:
         if all(row.facts is None for row in reader.hosts()):
             return True

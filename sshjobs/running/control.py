@@ -1,8 +1,8 @@
 """The control socket: how another process talks to the manager of a run. One JSON object a line, each way.
 
-A unix socket of mode 0600 in a directory that belongs to the user alone: what can open it may do what the user may.
-The manager speaks first. Who was greeted and sent a request has an answer, or cannot know whether it was carried out;
-who was not greeted has sent nothing.
+A unix socket of mode 0600 in a directory that belongs to the user alone: a process that can open it may do what the
+user may. The manager sends a greeting first. A client sends its request only after the greeting; if no answer comes
+then, the request may or may not have been carried out.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from sshjobs.errors import LocalError, SshjobsError, printable
 from sshjobs.network.supervise import Failure, start_thread
 
 Request = dict[str, Any]
-#: Longest request or answer, in bytes: the jobs of a large jobfile pass in one piece.
+#: The longest request or answer, in bytes: room for the jobs of a large jobfile.
 MAX_LINE = 256 << 20
-#: Seconds that either side waits for the other to go on.
+#: Seconds that either side waits for the next bytes of the other.
 TIMEOUT = 30.0
 #: Seconds that an answer may take.
 ANSWER_TIMEOUT = 120.0
@@ -36,10 +36,10 @@ LOOK_EVERY = 2.0
 CLOSING = 2.0
 #: Connections that may wait to be accepted.
 BACKLOG = 128
-#: What sockets are called, by the run's uid.
+#: The name of a run's socket, by its uid.
 CONTROL_SOCKET = re.compile(r"run-[0-9a-f]{32}\.sock")
-#: Bytes that the path of a runtime directory may have: with the names below it the path of a socket has 103, which is
-#: what every system takes.
+#: A runtime directory may have a path of so many bytes: with the names below it a socket's path has 103, which every
+#: system allows.
 LONGEST_RUNTIME = 103 - len(f"/sshjobs/run-{'0' * 32}.sock")
 _LOG = logging.getLogger(__name__)
 _GREETING = {"sshjobs": "run"}
@@ -47,15 +47,15 @@ _GONE = {"gone": True}
 
 
 class ManagerGoneError(SshjobsError):
-    """The manager is about to leave: the request was not carried out, and never will be by this manager."""
+    """The manager is about to leave: it has not carried out the request, and will not."""
 
 
 def socket_directory() -> Path:
-    """Return the directory for sockets, which exists and belongs to the user alone: the first that can be had.
+    """Return the directory for sockets, which exists and belongs to the user alone: the first possible one.
 
-    Not in the run directory: a home may be on NFS, and a socket's path has 108 bytes at most.
+    It is not in the run directory: a home may be on NFS, and a socket's path has at most 108 bytes.
 
-    :raises LocalError: there is none: somebody else has made each, or others may write into it, or it cannot be made
+    :raises LocalError: no directory is possible: another user owns it, others may write to it, or it cannot be made
     """
     why = ""
     for directory in _places():
@@ -66,20 +66,20 @@ def socket_directory() -> Path:
                 return directory
             why = "it is not yours alone"
         except OSError as error:
-            # Such as the runtime directory of the user who called su.
+            # For example the runtime directory of another user, after su.
             why = error.strerror or str(error)
     raise LocalError("there is no directory for sockets", where=str(directory), why=why,
                      hint="remove it, or set XDG_RUNTIME_DIR to a directory of yours with a short path", passing=False)
 
 
 def _places() -> Iterator[Path]:
-    """Yield where the directory for sockets may be: first where this process makes it, then where one with another
-    environment (cron, sudo, a session that has ended) may have made it."""
+    """Yield where the directory for sockets may be: first where this process would make it, then where a process with
+    another environment (cron, sudo, an ended login session) may have made it."""
     for runtime in (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{os.getuid()}"):
         if runtime and os.path.isdir(runtime) and len(os.fsencode(runtime)) <= LONGEST_RUNTIME:
             yield Path(runtime) / "sshjobs"
     yield Path(f"/tmp/sshjobs-{os.getuid()}")
-    # Where everybody may make files somebody else may have been first; here nobody else can be.
+    # In /tmp another user may have taken the name; below the home nobody else can.
     with contextlib.suppress(RuntimeError):
         last = Path.home() / ".sshjobs"
         if len(os.fsencode(last)) <= LONGEST_RUNTIME:
@@ -92,7 +92,7 @@ def _is_ours(directory: Path) -> bool:
 
 
 def socket_directories() -> list[Path]:
-    """Return where sockets of this user's managers may be: the directories that are there, and the user's alone."""
+    """Return the existing directories for sockets that belong to this user alone."""
     found = []
     for directory in dict.fromkeys(_places()):
         with contextlib.suppress(OSError):
@@ -113,8 +113,8 @@ def _name(uid: str) -> str:
 class ControlServer:
     """Answers requests in threads of its own.
 
-    :param handle: answers one request; what it raises as :class:`SshjobsError` goes to the asker
-    :param failed: called with what a thread died of, so that the run ends instead of hearing nobody any more
+    :param handle: answers one request; an :class:`SshjobsError` that it raises is sent to the client
+    :param failed: called with the exception that a thread died of, so that the run ends instead of going deaf
     :raises LocalError: the socket cannot be made
     """
 
@@ -132,13 +132,13 @@ class ControlServer:
                          printable(f"/tmp/sshjobs-{os.getuid()}"), printable(path.parent))
         try:
             with contextlib.suppress(FileNotFoundError):
-                # The store's record of the manager has decided already that no other one is alive.
+                # By the store no other manager is alive, so the socket there is stale.
                 path.unlink()
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         except OSError as error:
             raise LocalError.of(error, "the control socket cannot be made", where=str(path)) from error
         try:
-            # The directory keeps others out meanwhile; a umask would be that of all threads.
+            # Until then the directory keeps others out. A umask would apply to all threads.
             listener.bind(str(path))
             path.chmod(0o600)
             listener.listen(BACKLOG)
@@ -156,7 +156,7 @@ class ControlServer:
             except TimeoutError:
                 self._look_after()
             except OSError:
-                # Closed, or out of descriptors for the moment.
+                # The socket was closed, or descriptors are short for a moment.
                 self._closing.wait(0.1)
             else:
                 self._take_up(connection)
@@ -167,11 +167,11 @@ class ControlServer:
         try:
             start_thread("sshjobs-request", lambda: self._converse(connection), self._failed)
         except LocalError:
-            # A client that was not greeted has sent nothing, and asks again.
+            # A client without a greeting has sent nothing, and tries again.
             self._hang_up(connection)
 
     def _look_after(self) -> None:
-        """Make the socket again where it went away: the directory of a login session goes with that session."""
+        """Make the socket again if it was removed: a login session's runtime directory vanishes with the session."""
         if not self._is_there():
             old = self._socket
             with contextlib.suppress(LocalError):
@@ -217,7 +217,7 @@ class ControlServer:
             return {"error": str(error), "code": error.exit_code}
 
     def close(self) -> None:
-        """Accept no further connection, answer those that were greeted, and remove the socket."""
+        """Accept no more connections, answer the requests of clients that got a greeting, and remove the socket."""
         self._closing.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -225,13 +225,13 @@ class ControlServer:
         with self._changed:
             self._changed.wait_for(lambda: not self._open, CLOSING)
         if self._is_there():
-            # Not that of a manager who came after us.
+            # Unless it is a later manager's.
             with contextlib.suppress(FileNotFoundError):
                 self._path.unlink()
 
 
 def listens(uid: str) -> bool:
-    """Tell whether the manager of a run takes requests."""
+    """Return whether the manager of a run takes requests."""
     return any(_greeted(path) for path in _sockets(uid))
 
 
@@ -241,7 +241,7 @@ def _greeted(path: Path) -> bool:
 
 
 def is_kept(path: Path) -> bool:
-    """Tell whether a process has a socket open, though it may stand still and not answer."""
+    """Return whether a process has a socket open, even if it is stopped and does not answer."""
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as connection:
         try:
             return _connect(connection, path)
@@ -250,7 +250,8 @@ def is_kept(path: Path) -> bool:
 
 
 def ask(uid: str, request: Request) -> Request | None:
-    """Ask the manager of a run; ``None`` where there is none, or it leaves: then nothing was done.
+    """Send a request to the manager of a run and return its answer; ``None`` if there is none, or it is leaving: then
+    nothing was done.
 
     :raises SshjobsError: it refused, or did not answer in time
     """
@@ -274,7 +275,7 @@ def _connect(connection: socket.socket, path: Path) -> bool:
             connection.connect(str(path))
             return True
         except BlockingIOError:
-            # Linux says so when no further connection may wait to be accepted.
+            # Linux reports this when the queue of connections is full.
             if time.monotonic() > deadline:
                 raise SshjobsError("the run's manager did not answer", where=str(path), hint="try again") from None
             time.sleep(0.02)

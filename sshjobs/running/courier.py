@@ -1,4 +1,4 @@
-"""Tells people: runs their command, or sends their message, within bounds, whatever these do."""
+"""Delivers notices: runs the recipient's command, or sends the message, with a time limit."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if not sender.add(given["address"]):
     sys.exit(3)
 sys.exit(0 if sender.notify(body=given["text"], title=given["title"]) else 4)
 """
-#: What is read of what a command wrote, in bytes.
+#: So many bytes of a command's output are read.
 _TAIL = 2000
 
 
 def check_apprise() -> None:
-    """Make sure that messages can be sent.
+    """Check that messages can be sent.
 
     :raises UsageError: with the command that installs what is missing
     """
@@ -38,14 +38,14 @@ def check_apprise() -> None:
 
 
 def deliver(notice: Notice, limit: float | None = None) -> str | None:
-    """Tell it; return why that failed, in a line, or ``None``. Takes hardly longer than the limit.
+    """Deliver a notice; return why that failed, in a line, or ``None``. Takes hardly longer than the limit.
 
     :param limit: seconds; ``None``: :data:`LIMIT_S`
     """
     limit = LIMIT_S if limit is None else limit
     try:
         return _send(notice, limit) if notice.recipient.address else _run(notice, limit)
-    except Exception as error:  # noqa: BLE001 (a library of many services: none of what it raises touches the run)
+    except Exception as error:  # noqa: BLE001 (a library for many services: no exception of it may end the run)
         return printable(f"{type(error).__name__}: {error}")[:200]
 
 
@@ -76,12 +76,12 @@ def _run(notice: Notice, limit: float) -> str | None:
 
 
 def _word(value: str) -> str:
-    # An environment variable has its limit, and holds no NUL byte; all of it stands on standard input.
+    # Environment variables have a limit and hold no NUL byte. Standard input has the whole text.
     return value.replace("\0", "")[:10_000]
 
 
 def _send(notice: Notice, limit: float) -> str | None:
-    """Send a message in a process of its own: a service that never answers holds nobody up."""
+    """Send a message in a process of its own, which can be killed if the service never answers."""
     given = json.dumps({"address": notice.recipient.address, "text": notice.text(),
                         "title": f"sshjobs {notice.fields()['run']} [{notice.id[:8]}]"})
     try:
@@ -89,6 +89,6 @@ def _send(notice: Notice, limit: float) -> str | None:
                               timeout=limit, start_new_session=True, check=False)
     except subprocess.TimeoutExpired:
         return f"took longer than {limit:g} s, and was ended"
-    # What it says may hold the address, and with that a password.
+    # Its output is not shown: it may hold the address, and so a password.
     return {0: None, 3: "apprise does not know such an address", 4: "the service did not take it"}.get(
         done.returncode, "apprise failed")

@@ -1,4 +1,4 @@
-"""Runs whose manager is a process of its own, which no terminal takes with it when it closes."""
+"""Detached runs: the manager is a process of its own, which survives the terminal."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from sshjobs.store import RunReader
 from sshjobs.store.ownership import check_own
 from sshjobs.store.rundir import RunPaths
 
-#: File in the run directory that such a manager writes to.
+#: The file in the run directory to which such a manager writes.
 LOG = "manager.log"
-#: Seconds that it gets to take the run.
+#: Seconds that it gets to take the run over.
 PATIENCE = 60.0
-#: Seconds between two looks whether it has.
+#: Seconds between two looks at whether it has.
 PAUSE = 0.02
-# It imports what we import: from the same places, none of which is the present directory by accident.
+# It imports the same modules as we do: by the same path, which never contains the current directory by accident.
 _CODE = "import sys; sys.path[:] = {path!r}; from sshjobs.cli import main; sys.exit(main())"
 _TAIL = 4096
 
@@ -33,11 +33,11 @@ _TAIL = 4096
 def prepare(specs: Iterable[JobSpec], hosts: Sequence[Host], *, results: Path, options: dict[str, Any],
             name: str | None = None, stem: str = "run", jobfile: bytes | None = None,
             earlier: Sequence[RunPaths] = ()) -> RunPaths:
-    """Make a run that nobody manages yet. Nothing was started, and no host contacted.
+    """Make a run without a manager. Nothing is started, and no host is contacted.
 
-    :param options: from :func:`sshjobs.running.run.options_of`
-    :param earlier: runs in which what is done counts as done
-    :raises UsageError: something in it cannot be; there is no run then
+    :param options: from :func:`sshjobs.running.forms.options_of`
+    :param earlier: runs whose done jobs count as done
+    :raises UsageError: something is not allowed; no run was made
     """
     made = new_run(specs, hosts, results, name=name, stem=stem, jobfile=jobfile, options=options, earlier=earlier,
                    slots=options.get("slots"))
@@ -46,11 +46,11 @@ def prepare(specs: Iterable[JobSpec], hosts: Sequence[Host], *, results: Path, o
 
 
 def detach(paths: RunPaths) -> int:
-    """Have a process of its own carry a run on, in a session of its own; return its pid when it has taken the run.
+    """Start a manager for a run as a process in a session of its own; return its pid once it has taken the run over.
 
-    What it says goes into ``manager.log`` in the run directory. It goes on when this process ends.
+    It writes to ``manager.log`` in the run directory, and goes on when this process ends.
 
-    :raises SshjobsError: it ended before it had the run; the last thing it said is in the message
+    :raises SshjobsError: it ended before it had taken the run over; the message has the last line that it wrote
     """
     check_own(paths)
     with RunReader.open(paths) as reader:
@@ -80,13 +80,13 @@ def detach(paths: RunPaths) -> int:
                 raise SshjobsError("its manager did not take the run in time", where=paths.name,
                                    why=last_words(log, begin), hint=f"try: sshjobs resume {paths.name}")
             time.sleep(PAUSE)
-    # How it ends does not matter here; without this Python warns of a child that still runs.
+    # Its exit status does not matter here. Without this Python would warn of a child that still runs.
     process.returncode = 0
     return process.pid
 
 
 def _has_taken(reader: RunReader, before: int, process: subprocess.Popen[bytes]) -> bool:
-    """Tell whether the process is the run's manager and takes requests, or was and has carried it to its end."""
+    """Return whether the process is the run's manager and takes requests, or was that and has ended the run already."""
     summary = reader.summary()
     manager = summary.manager
     if summary.epoch <= before or manager is None or manager.pid != process.pid:
@@ -95,9 +95,9 @@ def _has_taken(reader: RunReader, before: int, process: subprocess.Popen[bytes])
 
 
 def last_words(log: Path, begin: int = 0) -> str | None:
-    """Return the last line of a log that is more than blanks; ``None`` where there is none.
+    """Return the last line of a log that is not blank; ``None`` if there is none.
 
-    :param begin: where in the file to begin, in bytes
+    :param begin: offset in the file at which to begin
     """
     try:
         with open(log, "rb") as file:

@@ -34,17 +34,34 @@ class DiskWatch:
         if now < self._next:
             return
         self._next = now + EVERY_S
-        try:
-            disk = os.statvfs(self._place)
-        except OSError:
-            # Whoever writes there says it better.
+        found = _room(self._place)
+        if found is None:
+            # The code that writes there gives the better message.
             return
-        free, whole = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
-        kept = min(RESERVE, whole // RESERVED_SHARE)
-        # Some file systems do not tell what they have.
-        if whole and free < TIMES * kept and not self._told:
+        free, kept = found
+        if free < TIMES * kept and not self._told:
             self._told = True
-            self._tell(f"the disk of the results is filling up: {size(free)} left; below {size(kept)} large outputs "
-                       "wait on their hosts; make room")
+            self._tell(_words(free, kept))
         elif free > TIMES * kept * 3 // 2:
             self._told = False
+
+
+def filling_up(place: Path) -> str | None:
+    """Return what is to be said of the disk of the results, ``None`` while there is room in plenty."""
+    found = _room(place)
+    return _words(*found) if found is not None and found[0] < TIMES * found[1] else None
+
+
+def _room(place: Path) -> tuple[int, int] | None:
+    """Return how many bytes are left, and how many are kept free; ``None`` where that cannot be seen."""
+    try:
+        disk = os.statvfs(place)
+    except OSError:
+        return None
+    # Some file systems do not tell what they have: nothing is kept free there.
+    return disk.f_bavail * disk.f_frsize, min(RESERVE, disk.f_blocks * disk.f_frsize // RESERVED_SHARE)
+
+
+def _words(free: int, kept: int) -> str:
+    return (f"the disk of the results is filling up: {size(free)} left; below {size(kept)} large outputs wait on their "
+            "hosts; make room")

@@ -1,4 +1,4 @@
-"""What the end of a job means for others of its run: those that wait for it, and all of them where the run ends."""
+"""What the end of a job means for other jobs: for those that wait for it, and for all of them if the run ends."""
 
 from __future__ import annotations
 
@@ -17,60 +17,63 @@ from sshjobs.scheduling.delays import delay_before
 from sshjobs.scheduling.failures import FAILURES, FailureLimit
 from sshjobs.store import Summary
 
-#: Reason of a job that a person cancelled while it waited.
+#: The reason of a job that a person cancelled while it waited.
 CANCELLED_BEFORE = "cancelled by a person before it was launched"
 
 
 class Endings(Housekeeping):
-    """Ends jobs, and lets others run, wait or end because of that."""
+    """Ends jobs, and lets others run, wait or be skipped as a consequence."""
 
     def __init__(self) -> None:
         super().__init__()
-        #: Go on without jobs, for those that will be added.
+        #: Go on without jobs: more may be added.
         self.stays_open = False
         self.fail_fast = False
         #: How many jobs may fail before the run ends.
         self.max_failures: FailureLimit | None = None
-        #: By which rule the run is ending, as it is kept in the store; nothing new starts from then on.
+        #: The rule that is ending the run, as it is stored. From then on nothing new is launched.
         self.ended_by: dict[str, Any] | None = None
-        #: How many jobs of the run have failed, of how many.
+        #: How many jobs of the run have failed; how many jobs it has.
         self._failed = self._total = 0
         self.stages = Stages()
         self._cancelled: set[Job] = set()
-        #: Those of them that a rule of the run ends, and no person.
+        #: Those of them that a rule of the run cancels, and no person.
         self._ended_by_rule: set[Job] = set()
-        #: Jobs that have ended; those that wait for them have not been looked at.
+        #: Ended jobs whose followers (jobs that wait for them) have not been looked at yet.
         self._ended: deque[Job] = deque()
 
     def line_up(self, job: Job) -> None:
-        """Let a job wait for a host, or for its time; not where it waits for a person or for other jobs."""
+        """Let a job wait for a host, or for the end of its delay, unless it is paused or waits for other jobs."""
         if not job.paused and self.stages.may_run(job):
             self.schedule.add(job, self._time_of(job), self.stages.near(job, self.paths))
 
     def _time_of(self, job: Job) -> float | None:
-        """Return from when on a job may run, by the clock of the schedule; ``None``: it may."""
+        """Return when the delay of a job ends, by the clock of the schedule; ``None``: it has none."""
         if job.not_before is None or (left := job.not_before - self.clock.time()) <= 0:
             return None
-        # The clock of this machine may have been set since another manager, or we, wrote that down.
+        # Limited, because this machine's clock may have been set since the time was stored.
         return self.clock.monotonic() + min(left, delay_before(job) or 0.0)
 
     def _recall_end(self, summary: Summary) -> None:
-        """Go on with what an earlier manager knew of the end of the run."""
+        """Continue with the rule by which an earlier manager was ending the run."""
         self._failed = sum(summary.outcomes.get(outcome.value, 0) for outcome in FAILURES)
         self._total = summary.total
         known = summary.options.get("ended_by")
         if known is not None and summary.counts[STATE_FREE]:
-            # It ended nothing but by leaving no job that waits: a person wants these to run.
+            # That manager had ended all waiting jobs, so a person has added or retried those that wait now.
             self.store.set_options(ended_by=None)
         else:
             self.ended_by = known
 
     def cancel(self, jobs: Iterable[Job]) -> None:
-        """End these jobs. A waiting one ends at once, a launched one when its host has proved it."""
+        """Cancel these jobs. A waiting one ends at once, a launched one when its host has reported its end."""
         self._cancel(check_each("jobs", jobs, Job))
 
     def _cancel(self, jobs: Iterable[Job], rule: str | None = None) -> None:
-        """Do that; where a rule of the run wants it, not a person, note that."""
+        """Cancel jobs.
+
+        :param rule: the rule of the run that asks for it; ``None``: a person does
+        """
         why = CANCELLED_BEFORE if rule is None else f"not started: {rule} ended the run"
         for job in jobs:
             if job.state in FINAL_STATES:
@@ -86,14 +89,14 @@ class Endings(Housekeeping):
         self._see_to_followers()
 
     def _note_rule(self, job: Job, attempt: Attempt) -> None:
-        """Note of an attempt that ended because a rule of the run wants it that no person does."""
+        """Set the cause of an attempt that was cancelled by a rule of the run, not by a person."""
         if job in self._ended_by_rule:
             self._ended_by_rule.discard(job)
             if attempt.outcome is Outcome.CANCELLED and self.ended_by is not None:
                 attempt.cause, attempt.reason = Cause.ENDED_BY_RULE, self.ended_by["rule"]
 
     def withdraw(self, names: Iterable[str]) -> None:
-        """Carry jobs no more that are not in the store any more. None of them is on a host."""
+        """Forget jobs that were removed from the store. None of them is on a host."""
         wanted = set(names)
         for job in [job for job in self.jobs.objects if job.name in wanted]:
             if job.state == STATE_FREE:
@@ -110,7 +113,10 @@ class Endings(Housekeeping):
         self._see_to_followers()
 
     def _see_to_followers(self, suspects: Iterable[Job] = ()) -> None:
-        """Let those run that waited for jobs which have ended by now; skip those that cannot, of these suspects too."""
+        """Let jobs run that waited for jobs which have ended; skip those that cannot run any more.
+
+        :param suspects: further jobs that may have to be skipped
+        """
         broken = list(suspects)
         while broken or self._ended:
             for job in broken:
@@ -122,7 +128,7 @@ class Endings(Housekeeping):
                 self.line_up(job)
 
     def _end(self, job: Job, outcome: Outcome, reason: str | None) -> None:
-        """Note the end of a job. :meth:`_see_to_followers` has to come next."""
+        """Note the end of a job. The caller must call :meth:`_see_to_followers` afterwards."""
         self._ended.append(job)
         job.outcome, job.reason, job.paused, job.not_before = outcome, reason, None, None
         if job in self._cancelled:
@@ -144,19 +150,19 @@ class Endings(Housekeeping):
             self._end_run({"rule": "max_failures", "limit": str(self.max_failures), "failed": self._failed})
 
     def _end_run(self, rule: dict[str, Any]) -> None:
-        """Start nothing more. What runs goes on to its end."""
+        """Launch nothing more, by a rule of the run. Running jobs go on to their ends."""
         self.ended_by = rule
         self.stays_open = False
         self.store.set_options(ended_by=rule, stays_open=False)
         self.ask_back_all()
 
     def ask_back_all(self) -> None:
-        """Take back what its host has not started yet."""
+        """Take back all launches that have not started on their hosts."""
         for job in self.placement.not_started():
             self.network.fence(job)
 
     def _end_waiting(self) -> None:
-        """End the jobs that wait, once a rule is about to end the run."""
+        """End the waiting jobs, if a rule is ending the run."""
         if self.ended_by is None or not self.jobs.AnyInState(STATE_FREE):
             return
         for job in self.jobs.InState(STATE_FREE):

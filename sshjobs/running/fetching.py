@@ -1,5 +1,5 @@
-"""Files of jobs fetched that were not brought: those of a failed job, those whose way home was cut, those of a run
-whose manager is gone. A manager that lives is not disturbed: hosts are asked beside it.
+"""Fetches files of jobs that the manager has not fetched: of failed jobs, after a broken transfer, or in a run without
+a manager. It asks the hosts itself, beside a manager that may be alive.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from sshjobs.model.given import check_path, check_texts
 from sshjobs.model.host import Host
 from sshjobs.model.outputs import Brought, keeps_directory, outputs_of, wanted_after
 from sshjobs.model.spec import Job
-from sshjobs.model.states import Outcome
+from sshjobs.model.states import FINAL_STATES, Outcome
 from sshjobs.network.fetching import Came, Wish, fetch
 from sshjobs.network.session.arrivals import FETCHED, FILES, OLD, ArrivingFiles, remove
 from sshjobs.network.session.attempts import LiveAttempt
@@ -32,19 +33,21 @@ from sshjobs.store.ownership import check_own
 from sshjobs.store.paging import pages
 from sshjobs.store.rundir import RunPaths, job_directory_name
 
-#: Jobs that are looked at at a time.
+#: So many jobs are looked at at a time.
 _PAGE = 1000
-#: Letters of a run's uid that tell it from others.
+#: Seconds that a manager gets to note that the hosts keep nothing of jobs that have ended. It takes a fraction of one.
+_ENDING_S = 5.0
+#: So many letters of a run's uid tell it from other runs.
 _MARK = 12
 
 
 class FetchedJob(NamedTuple):
-    """What came of fetching the files of a job.
+    """The result of fetching the files of a job.
 
-    :ivar host: where they were looked for; ``None`` where that was not needed
-    :ivar files: how many are here now, ``size`` how many bytes they have
-    :ivar directory: where they are; ``None`` where none are
-    :ivar trouble: what cannot be had and why, a line; ``None`` where all is here
+    :ivar host: the host that was asked; ``None`` if none had to be
+    :ivar files: how many files are here now; ``size``: their bytes
+    :ivar directory: where they are; ``None`` if there are none
+    :ivar trouble: what is missing and why, in a line; ``None`` if nothing is
     """
 
     job: str
@@ -61,13 +64,13 @@ class FetchedJob(NamedTuple):
 
 def fetch_files(paths: RunPaths, names: Sequence[str] | None = None, to: Path | None = None, *,
                 say: Callable[[str], None] = lambda _: None) -> Iterator[FetchedJob]:
-    """Fetch the files that the ``outputs`` of jobs name and that are not here, whatever their ``when`` says, and yield
-    what came of each job as soon as that is known. What is here is not fetched again; a file goes on at the byte where
-    it was cut. Of several calls for one run the later ones wait for the first.
+    """Fetch the files that the ``outputs`` of jobs name (whatever their ``when``) and that are not here. Yield the
+    result for each job as soon as it is known. Complete files are not fetched again; a partial one continues at its
+    end. Later calls for the same run wait for the first.
 
-    :param names: of jobs; ``None``: all that lack files
-    :param to: a directory of its own for each job is made in this one; ``None``: with the run
-    :param say: takes what is waited for
+    :param names: names of jobs; ``None``: all that lack files
+    :param to: put the files into a directory for each job in this one; ``None``: into the run
+    :param say: told what is waited for
     :raises NotYoursError: the run belongs to another user
     :raises UsageError: the directory cannot be used
     :raises LocalError: this machine's disk cannot take the files
@@ -76,18 +79,23 @@ def fetch_files(paths: RunPaths, names: Sequence[str] | None = None, to: Path | 
     with _alone(paths, say), RunReader.open(paths) as reader:
         plan = _Plan(paths, reader, to)
         wanted = (job.name for job in reader.jobs()) if names is None else iter(names)
+        ending: list[str] = []
         for page in pages(wanted, _PAGE):
             for job in reader.load(page):
-                told = plan.consider(job, named=names is not None)
-                if told is not None:
+                if plan.is_about_to_be_over(job):
+                    ending.append(job.name)
+                elif (told := plan.consider(job, named=names is not None)) is not None:
                     yield told
+        for job in plan.when_over(ending):
+            if (told := plan.consider(job, named=names is not None)) is not None:
+                yield told
         yield from plan.carry_out()
 
 
 def fetch_of(paths: RunPaths, names: Iterable[str] | None, to: str | Path | None) -> list[FetchedJob]:
-    """Do what :meth:`Run.fetch` says.
+    """Implements :meth:`Run.fetch`.
 
-    :raises UsageError: a parameter cannot be, or no job is called so
+    :raises UsageError: a parameter is wrong, or no job has such a name
     """
     check_path("to", to, none=True)
     wanted = None
@@ -99,7 +107,7 @@ def fetch_of(paths: RunPaths, names: Iterable[str] | None, to: str | Path | None
 
 @contextlib.contextmanager
 def _alone(paths: RunPaths, say: Callable[[str], None]) -> Iterator[None]:
-    """Keep others from fetching files of a run meanwhile; wait for one who does."""
+    """Hold a lock, so that one process at a time fetches files of a run; wait for it."""
     try:
         marker = os.open(paths.marker, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -116,7 +124,7 @@ def _alone(paths: RunPaths, say: Callable[[str], None]) -> Iterator[None]:
 
 
 class _Plan:
-    """What is to be fetched, by host, and where it goes."""
+    """The files to fetch, by host, and where they go."""
 
     def __init__(self, paths: RunPaths, reader: RunReader, to: Path | None):
         self._paths, self._reader = paths, reader
@@ -134,10 +142,25 @@ class _Plan:
 
     # -- what is to be fetched -----------------------------------------------------------------------------------
 
-    def consider(self, job: Job, *, named: bool) -> FetchedJob | None:
-        """Note a job whose files are to be fetched; else return what there is to say of it.
+    def is_about_to_be_over(self, job: Job) -> bool:
+        """Tell whether a job has ended whose manager is about to note that its host keeps nothing of it."""
+        return self._to is None and self._attended and job.state in FINAL_STATES and not is_over(job)
 
-        :param named: a person has named it, and is told also that nothing is to be done
+    def when_over(self, names: Sequence[str]) -> Iterator[Job]:
+        """Yield the jobs with these names once they are over; those that do not come to it as they are then."""
+        deadline = time.monotonic() + _ENDING_S
+        for page in pages(iter(names), _PAGE):
+            while True:
+                jobs = self._reader.load(page)
+                if time.monotonic() >= deadline or not any(map(self.is_about_to_be_over, jobs)):
+                    break
+                time.sleep(0.05)
+            yield from jobs
+
+    def consider(self, job: Job, *, named: bool) -> FetchedJob | None:
+        """Add a job to the plan, or return its result if nothing is to be fetched.
+
+        :param named: a person has named the job, and is told even that there is nothing to do
         """
         outputs = outputs_of(job.spec.outputs)
         attempt = job.attempts[-1] if job.attempts else None
@@ -166,7 +189,7 @@ class _Plan:
         return None
 
     def _is_complete(self, job: Job, attempt: Attempt) -> bool:
-        """Tell whether all that its host had is here, as far as the store knows."""
+        """Return whether all files of an attempt are here, as far as the store knows."""
         outputs = outputs_of(job.spec.outputs)
         if attempt.brought is None or attempt.outcome is None or attempt.reason is not None:
             return False
@@ -187,7 +210,7 @@ class _Plan:
     # -- what came -----------------------------------------------------------------------------------------------
 
     def carry_out(self) -> Iterator[FetchedJob]:
-        """Fetch all that was noted."""
+        """Fetch everything in the plan."""
         if not self._wishes:
             return
         options = self._summary.options
@@ -221,7 +244,7 @@ class _Plan:
         return FetchedJob(job.name, host, brought.files, brought.size, place / FILES, trouble)
 
     def _put_in_place(self, job: Job, place: str, brought: Brought) -> Brought:
-        """Make what came the files of a job, durably; return what these are then.
+        """Put the fetched files of a job in place, durably; return a description of its files then.
 
         :raises SshjobsError: the job was started again meanwhile
         """
@@ -238,12 +261,12 @@ class _Plan:
 
 
 def _has_own_directory(job: Job) -> bool:
-    """Tell whether a job runs in a directory that is made for it."""
+    """Return whether a job runs in a directory of its own."""
     return job.spec.cwd is None or not job.spec.cwd.startswith(("/", "~"))
 
 
 def _usable(directory: Path) -> Path:
-    """Return a directory of a person's, made where it is missing.
+    """Return a directory that a person named, after making it if it is missing.
 
     :raises UsageError: it cannot be used
     """

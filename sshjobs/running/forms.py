@@ -1,13 +1,13 @@
-"""The forms in which a program may give jobs, hosts and options, and in which it sees what went wrong."""
+"""Converts jobs, hosts and options from the forms in which a program may pass them, and errors to the ones it sees."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sshjobs.errors import SshjobsError, UsageError
 from sshjobs.inputs.hostfile import load_hosts
@@ -26,28 +26,27 @@ from sshjobs.store.rundir import RunPaths, find_run
 if TYPE_CHECKING:
     from sshjobs.inputs.builder import Builder
 
-#: Hosts that are looked at on behalf of a program: this machine, where it names none.
+#: The hosts for a program that names none: this machine.
 EMBEDDED = [Host("localhost", local=True)]
 
 
-@dataclass(frozen=True)
-class GivenJobs:
-    """Jobs in whatever form they were given.
+class GivenJobs(NamedTuple):
+    """Jobs that were passed in any form.
 
-    :ivar stem: what a run of them is called, with a number
-    :ivar jobfile: the bytes of the jobfile, ``None`` where there was none
-    :ivar run_keys: what the jobfile says of the run as a whole
+    :ivar stem: the name of a run of them, to which a number is added
+    :ivar jobfile: the bytes of the jobfile, ``None`` if there was none
+    :ivar run_keys: the keys of the jobfile for the run as a whole
     """
 
     specs: list[JobSpec]
     stem: str = "run"
     jobfile: bytes | None = None
-    run_keys: Mapping[str, Any] = field(default_factory=dict)
+    run_keys: Mapping[str, Any] = MappingProxyType({})
 
     def for_a_run_that_is_there(self) -> list[JobSpec]:
-        """Return the specs, for a run that has begun.
+        """Return the specs, for a run that exists already.
 
-        :raises UsageError: they come with words about a run as a whole
+        :raises UsageError: the jobfile has keys for the run as a whole
         """
         for key in self.run_keys:
             raise UsageError(f"{key} is about a whole run, and this one is there already",
@@ -56,11 +55,11 @@ class GivenJobs:
 
 
 def jobs_from(jobs: str | Path | Builder | Iterable[JobSpec]) -> GivenJobs:
-    """Return jobs that were given as the path of a jobfile, as a builder, or as specs. Files to send are looked at.
+    """Return jobs that were passed as the path of a jobfile, as a builder, or as specs. Checks the files to send.
 
-    :raises UsageError: they are something else, or a file that they want to be sent is not there
+    :raises UsageError: they are something else, or a file to be sent is missing
     """
-    # Here, because what reads jobfiles takes long to load, and `exec` needs none of it.
+    # Imported here: the reader of jobfiles takes long to load, and `exec` does not need it.
     from sshjobs.inputs.builder import Builder
     from sshjobs.inputs.yamlevents import MAX_BYTES
 
@@ -84,9 +83,9 @@ def _specs(jobs: Iterable[JobSpec]) -> list[JobSpec]:
 
 def hosts_from(hosts: str | Path | Sequence[str | Host] | None,
                run_keys: Mapping[str, Any] | None = None) -> list[Host]:
-    """Return hosts given in any of the forms that the API takes.
+    """Return hosts that were passed in any form of the API.
 
-    :param run_keys: what a jobfile says of the run as a whole: it may name manners of its hosts
+    :param run_keys: keys of a jobfile for the run as a whole, which may have manners for all hosts
     :raises UsageError: they cannot be understood
     """
     if run_keys:
@@ -101,13 +100,13 @@ def hosts_from(hosts: str | Path | Sequence[str | Host] | None,
 
 
 def with_manners_of(hosts: Sequence[Host], run_keys: Mapping[str, Any]) -> list[Host]:
-    """Return hosts with the manners that a jobfile names, where they say nothing about them."""
+    """Return hosts with the manners of a jobfile as defaults."""
     manners = run_keys.get("manners")
     return list(hosts) if manners is None else with_manners(hosts, read_manners(manners))
 
 
 def runs_from(results: Path, runs: Any) -> list[RunPaths]:
-    """Return runs that were given by name or path: one, or a list of them; each once.
+    """Return runs that were passed by name or path, one or a list of them; each once.
 
     :raises RunNotFoundError: there is no such run
     """
@@ -125,9 +124,9 @@ def check_options(*, results: Any, name: Any, ssh_config: Any, transport: Any, s
                   stem: Any = "run", jobfile: Any = None, fail_fast: Any = False, stays_open: Any = False,
                   give_up_host: Any = None, accept_new_host_keys: Any = False, max_failures: Any = None,
                   setup: Any = None) -> None:
-    """Make sure that all of them are of the right types and within their limits.
+    """Check types and limits of options.
 
-    :raises UsageError: one is not
+    :raises UsageError: one is wrong
     """
     check_path("results", results)
     for key, text in (("name", name), ("transport", transport)):
@@ -148,7 +147,7 @@ def check_options(*, results: Any, name: Any, ssh_config: Any, transport: Any, s
 
 
 def script_of(setup: Any) -> list[str]:
-    """Return the lines of a setup; none where there is none.
+    """Return the lines of a setup; an empty list if there is none.
 
     :raises UsageError: it is no script
     """
@@ -158,9 +157,9 @@ def script_of(setup: Any) -> list[str]:
 
 
 def limit_of(value: Any, name: str = "max_failures") -> FailureLimit | None:
-    """Return how many jobs may fail, as it was given.
+    """Return a limit of failed jobs that was passed in any form.
 
-    :raises UsageError: it cannot be that
+    :raises UsageError: it is no such limit
     """
     try:
         return None if value is None else FailureLimit.of(value)
@@ -169,9 +168,9 @@ def limit_of(value: Any, name: str = "max_failures") -> FailureLimit | None:
 
 
 def check_inputs(specs: Iterable[JobSpec]) -> None:
-    """Look at the files that jobs want to be sent, each once.
+    """Check the files that jobs need to be sent, each once.
 
-    :raises UsageError: one is not there, or cannot be sent
+    :raises UsageError: one is missing, or cannot be sent
     """
     checkers: dict[str, PathChecker] = {}
     before: JobSpec | None = None
@@ -200,9 +199,9 @@ def options_of(*, ssh_config: str | None, transport: str | None, slots: int | No
                stays_open: bool, give_up_host: float | None = None, accept_new_host_keys: bool = False,
                max_failures: str | int | None = None, setup: str | Sequence[str] | None = None,
                telling: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what a run is started with, as its store keeps it.
+    """Return the options of a run in the form that its store keeps.
 
-    :param telling: who is told what: :meth:`sshjobs.model.telling.Telling.as_dict`
+    :param telling: recipients of notices: :meth:`sshjobs.model.telling.Telling.as_dict`
     :raises UsageError: the ssh configuration cannot be read, or messages cannot be sent
     """
     if Telling.from_dict(telling).needs_apprise:
@@ -221,9 +220,9 @@ def jobs_of_file(jobfile: str, data: bytes | None, known: Collection[str] = (), 
                  max_jobs: int | None = None) -> GivenJobs:
     """Return the jobs of a jobfile.
 
-    :param data: its content where it was read already (standard input), else ``None``
-    :param known: names of entries that its jobs may wait for beside its own
-    :param max_jobs: how many jobs there may be; ``None``: as many as usual
+    :param data: its content if it was read already (standard input), else ``None``
+    :param known: names of further entries for which its jobs may wait
+    :param max_jobs: how many jobs are allowed; ``None``: the default
     :raises InputError: it has mistakes
     """
     from sshjobs.inputs.builder import Builder
@@ -234,7 +233,7 @@ def jobs_of_file(jobfile: str, data: bytes | None, known: Collection[str] = (), 
 
 
 def in_our_words(error: BaseException) -> BaseException:
-    """Return what a program is to see of an error: what the system refused is one of ours."""
+    """Return the error that a program sees: an OSError becomes one of ours."""
     if not isinstance(error, OSError) or isinstance(error, SshjobsError):
         return error
     ours = SshjobsError("the system refused", where=error.filename and str(error.filename), why=error.strerror)

@@ -11,9 +11,13 @@ from sshjobs.network.clock import Clock
 from sshjobs.network.contract import NetworkContract
 from sshjobs.scheduling.schedule import Schedule
 
-#: Seconds from an answer to the next question, while a job waits for GPUs that others use there; the same where the
-#: host could not find out; and after which an answer that has not come is asked for again.
+#: Seconds from an answer to the next question, while a job waits for GPUs that others use there, or as long as it is
+#: not known which there are; the same where the host could not find out; and after which an answer that has not come is
+#: asked for again.
 LOOK_AGAIN_S, AFTER_TROUBLE_S, UNANSWERED_S = 2.0, 15.0, 60.0
+#: Seconds from the beginning for which nothing is launched while nobody knows whether any host has what a job needs:
+#: what no host has is told before anything was started, where hosts answer that soon.
+FIRST_S = 10.0
 #: So many waiting jobs of each host are told for whom they wait.
 MOST_TOLD = 50
 
@@ -37,6 +41,9 @@ class GpuWatch:
         self._said: dict[str, str | None] = {}
         #: Nothing is due before.
         self._soonest = 0.0
+        #: Until when nothing is launched; it is never looked at again once jobs may start.
+        self._first_until: float | None = None
+        self._begun = False
 
     def up(self, host: str, facts: Mapping[str, Any]) -> None:
         """Note that a host can be reached."""
@@ -61,13 +68,26 @@ class GpuWatch:
                 self._network.ask_gpus(host)
                 self._due[host] = now + UNANSWERED_S
         # Of those of whom nobody wants anything now somebody may soon.
-        self._soonest = min(now + LOOK_AGAIN_S, *(due for due in self._due.values() if due > now))
+        self._soonest = min([now + LOOK_AGAIN_S, *(due for due in self._due.values() if due > now)])
 
     def within(self) -> float | None:
         """Return after how many seconds :meth:`ask` has something to do; ``None``: after the next event."""
-        if not self._schedule.gpus.wanted or not self._due:
+        if not self._schedule.gpus.wanted:
             return None
-        return max(0.0, self._soonest - self._clock.monotonic())
+        soonest = [self._soonest] if self._due else []
+        if self._schedule.gpus.awaited and self._first_until is not None:
+            soonest.append(self._first_until)
+        return max(0.0, min(soonest) - self._clock.monotonic()) if soonest else None
+
+    def look(self) -> None:
+        """Have nothing launched at the beginning while it may turn out that no host has what a job needs."""
+        gpus, now = self._schedule.gpus, self._clock.monotonic()
+        if self._begun or not gpus.wanted:
+            return
+        if self._first_until is None:
+            self._first_until = now + FIRST_S
+        gpus.awaited = now < self._first_until and self._schedule.doubts_gpus()
+        self._begun = not gpus.awaited
 
     def take(self, reports: Mapping[str, GpuReport]) -> dict[Job, str]:
         """Note what hosts have told of their GPUs. Returns for whom waiting jobs wait, where that is new."""
@@ -77,7 +97,8 @@ class GpuWatch:
                 continue
             self._schedule.gpus.note(host, report)
             self._answered.add(host)
-            pause = LOOK_AGAIN_S if report.trouble is None else AFTER_TROUBLE_S
+            soon = report.trouble is None or not self._schedule.gpus.are_known(host)
+            pause = LOOK_AGAIN_S if soon else AFTER_TROUBLE_S
             due = self._clock.monotonic() + pause
             if host in self._due:
                 self._due[host], self._soonest = due, min(self._soonest, due)

@@ -1,4 +1,4 @@
-"""The hooks of a manager: what a subclass overrides to hear of what happens."""
+"""The hooks of a manager, which subclasses override to follow a run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sshjobs.network.contract import HostClosed, HostDown, HostUp, Silent, Warne
 
 
 class Hooks:
-    """Each hook is called in the manager's thread, after what it tells has happened; here none does anything.
+    """Each hook is called in the manager's thread, after the event. By default none does anything.
 
-    A hook may look at everything and change nothing; it holds the run up as long as it takes.
+    A hook may read everything and must change nothing. The run waits for it to return.
     """
 
     def HandleJobLaunch(self, job: Job) -> None:
@@ -24,10 +24,11 @@ class Hooks:
         """Called each time ``sleep_time_in_secs`` passed with nothing finished."""
 
     def handle_change(self, job: Job) -> None:
-        """Called when a job changed without ending: it runs, its host went away or came back, it will be retried."""
+        """Called when a job has changed without ending: it runs, its host went away or came back, it will be
+        retried."""
 
     def handle_act(self, event: dict[str, Any]) -> None:
-        """Called for what a person had done to the run, with an event of docs/cli.md."""
+        """Called when a person has changed the run, with an event of docs/cli.md."""
 
     def handle_host(self, event: HostUp | HostDown | HostClosed | Warned | Silent) -> None:
-        """Called for whatever happens to a host."""
+        """Called for every event of a host."""

@@ -1,6 +1,6 @@
-"""Housekeeping: what a manager does for its hosts and its store, whatever becomes of the jobs.
+"""Housekeeping: what a manager does for its hosts and its store, independent of the jobs.
 
-The order is what keeps the promises: first the commit, then launches leave and hosts forget.
+The order keeps the promises: first the commit, then launches leave and hosts forget.
 """
 
 from __future__ import annotations
@@ -30,75 +30,75 @@ from sshjobs.store import ManagerIdentity, RunStore, StoreLockedError, Summary
 from sshjobs.store.rundir import RunPaths, discard_run
 from sshjobs.store.setups import SetupRow
 
-#: Seconds between attempts to commit while the disk of the store refuses.
+#: Seconds between two attempts to commit while the disk of the store refuses.
 COMMIT_RETRY = 1.0
-#: The same while another process holds the store; and after how many it is told, and requests are answered.
+#: The same while another process locks the store; after how many attempts that is reported, and requests are answered.
 LOCK_RETRY, LOCK_PATIENCE = 0.02, 1.0
-#: Seconds after which it is said that hosts are waited for at the end.
+#: Seconds after which a person is told that the manager waits for hosts at the end.
 CLOSING_PATIENCE = 5.0
-#: Seconds within which a person is heard while the manager waits for its own machine.
+#: While the manager waits for its own machine, it looks for requests every so many seconds.
 HEARD_WITHIN = 0.25
 
 
-#: What a manager has from its Setup or Resume on.
+#: The attributes that a manager has from Setup or Resume on.
 _LATER = ("network", "clock", "store", "paths", "books", "hosts", "schedule", "placement", "setups", "teller")
 
 
 class NoRunYetError(UsageError, AttributeError):
-    """The attribute is there from Setup or Resume on; until then ``hasattr`` tells that it is not."""
+    """The attribute exists only after Setup or Resume; before, ``hasattr`` is false."""
 
 
 class LeavesWaiting(Exception):
-    """A person has the manager leave while it waits for its own machine: what is not on the disk yet stays so."""
+    """A person made the manager leave while it waited for its own machine: uncommitted changes are lost."""
 
 
 class Housekeeping(Hooks):
-    """Keeps a run's store and the books about its hosts in step with what hosts report."""
+    """Keeps a run's store, its books and its hosts in step."""
 
     def __init__(self) -> None:
         self.network: NetworkContract
         self.clock: Clock
         self.store: RunStore
         self.paths: RunPaths
-        #: All jobs that this manager carries, by state.
+        #: All jobs of this manager, by state.
         self.jobs: Queue[Job] = Queue(STATES)
-        #: The parts that a manager is made of: the books of the run in the store, its hosts, and who runs where.
+        #: The parts of a manager: the books of the run, its hosts, and the schedule.
         self.books: Books
         self.hosts: RunHosts
         self.schedule: Schedule
         self.placement: Placement
         self.setups: Setups
-        #: Who tells people of the run.
+        #: Delivers notices to people.
         self.teller: Teller
         self.inbox = Inbox()
-        #: What this machine cannot do at present: the manager waits for that, and takes only requests that are urgent.
-        #: ``None``: nothing.
+        #: The trouble of this machine for which the manager waits, taking only urgent requests; ``None``: there is
+        #: none.
         self.trouble: LocalError | None = None
-        #: A person has the manager leave.
+        #: A person wants the manager to leave.
         self.leaves = False
-        #: The sessions with the hosts are being ended: nothing can be asked of them any more.
+        #: The sessions with the hosts are being ended: hosts cannot be asked any more.
         self.closing = False
-        #: Where the run stood at its end, ``None`` before.
+        #: The summary at the end of the run, ``None`` before.
         self.summary: Summary | None = None
-        #: 0 once every job of the run is done, else 1.
+        #: 0 if every job of the run is done, else 1.
         self.exit_code = EXIT_JOBS_FAILED
 
-    if not TYPE_CHECKING:  # Else no misspelt attribute would be found.
+    if not TYPE_CHECKING:  # otherwise mypy would not find misspelt attributes
         def __getattr__(self, name: str) -> Any:
-            # Only of what is not there: these are from Setup and Resume on.
+            # Called only for missing attributes: these exist from Setup or Resume on.
             if name in _LATER:
                 raise NoRunYetError("the manager has no run yet", hint="call Setup or Resume first")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _begin(self, network: NetworkContract, paths: RunPaths, store: RunStore, schedule: Schedule) -> int:
-        """Open the books and take the run over; returns our epoch."""
+        """Open the books and take the run over; return our epoch."""
         self.network, self.clock, self.paths, self.store, self.schedule = network, network.clock, paths, store, schedule
         self.books = Books(paths, store, self.jobs)
         self.hosts = RunHosts(network, schedule, store, self._hear_of_host)
         self.placement = self.hosts.placement
         self._disk = DiskWatch(paths.root, lambda text: self.handle_host(Warned(HERE, text)))
         try:
-            # A new store is made with its manager in it.
+            # A new store has its first manager in it already.
             epoch = store.epoch or store.take_over(ManagerIdentity.this_process())
             store.wait_for_locks(HEARD_WITHIN)
             return epoch
@@ -107,10 +107,10 @@ class Housekeeping(Hooks):
             raise
 
     def _tell_people(self, telling: Any, waiting: Sequence[Notice] = ()) -> None:
-        """Have people told what they want to hear of the run.
+        """Begin to deliver notices about the run.
 
-        :param telling: who is told what, as the run's options have it
-        :param waiting: what an earlier manager was to tell
+        :param telling: the recipients, as the run's options have them
+        :param waiting: undelivered notices of an earlier manager
         """
         self.teller = Teller(self.paths, self.store, self.clock, telling=Telling.from_dict(telling), waiting=waiting,
                              complain=lambda text: self.handle_host(Warned(HERE, text)), wake=self.network.wake)
@@ -120,9 +120,9 @@ class Housekeeping(Hooks):
         self.handle_host(event)
 
     def _set_up_hosts(self, script: Sequence[str], rows: Iterable[SetupRow] = ()) -> list[Job]:
-        """Have hosts prepared before their first job; return the setups that an earlier manager has begun.
+        """Let hosts run their setup before their first job; return the setups that an earlier manager has begun.
 
-        :param rows: what earlier managers did
+        :param rows: the setups of earlier managers
         """
         self.setups = self.hosts.setups = Setups(script, self.network, self.schedule, self.books,
                                                  lambda event: self.handle_act(event), self.hosts.block)
@@ -135,7 +135,7 @@ class Housekeeping(Hooks):
         return [job for state in (STATE_FREE, STATE_BUSY, STATE_UNKNOWN) for job in self.jobs.InState(state)]
 
     def note(self, job: Job, reason: str | None) -> None:
-        """Give a job a reason, which people see."""
+        """Set the reason of a job, which people see."""
         job.reason = reason
         self.store.touch(job)
 
@@ -153,7 +153,7 @@ class Housekeeping(Hooks):
     # -- for other threads and signals ---------------------------------------------------------------------------
 
     def post(self, request: Callable[[], None], *, signal: bool = False) -> None:
-        """Have something done in the manager's thread, between two events or while it waits for its own machine. May be
+        """Call a function in the manager's thread, between two events or while it waits for its own machine. May be
         called from any thread.
 
         :param signal: see :class:`sshjobs.running.inbox.Inbox`
@@ -164,21 +164,22 @@ class Housekeeping(Hooks):
         self.network.wake()
 
     def fail(self, error: BaseException) -> None:
-        """Have :meth:`ProcessJobs` end with what a thread died of that the run cannot do without. From any thread."""
+        """Let :meth:`ProcessJobs` raise the exception that an indispensable thread died of. From any thread."""
         def die() -> None:
             raise error
 
         self.post(die, signal=True)
 
     def leave(self) -> None:
-        """Have :meth:`ProcessJobs` return at once. What was launched goes on, and the next manager collects it. In the
+        """Let :meth:`ProcessJobs` return at once. Launched jobs go on, and the next manager collects them. In the
         manager's thread."""
         self.leaves = True
 
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _patiently(self, act: Callable[[], None]) -> None:
-        """Do what needs this machine's disk, waiting for that as long as it may help; a person is heard meanwhile.
+        """Call a function that needs this machine's disk. While that fails and waiting may help, wait and try again;
+        requests and signals are served meanwhile.
 
         :raises LocalError: waiting cannot help
         :raises LeavesWaiting: a person does not want to wait any longer
@@ -196,7 +197,7 @@ class Housekeeping(Hooks):
                 return
             locked = isinstance(trouble, StoreLockedError)
             if locked and self.clock.monotonic() - began < LOCK_PATIENCE:
-                # Usual on disks where a reader holds the writer up: it is not told, and requests can wait for it.
+                # Usual on disks where readers block the writer: it is not reported at first, and requests wait.
                 self._listen(LOCK_RETRY, signals_only=True)
                 continue
             self.trouble = trouble
@@ -205,7 +206,7 @@ class Housekeeping(Hooks):
             self._listen(LOCK_RETRY if locked else COMMIT_RETRY)
 
     def _listen(self, seconds: float, *, signals_only: bool = False) -> None:
-        """Let time pass and carry out what a person wants meanwhile."""
+        """Wait so many seconds, and serve requests and signals meanwhile."""
         until = self.clock.monotonic() + seconds
         while (left := until - self.clock.monotonic()) > 0:
             self.inbox.carry_out(signals_only=signals_only)
@@ -221,7 +222,7 @@ class Housekeeping(Hooks):
             self.handle_act({"event": "hosts", "change": "removed", "hosts": [host], "slots": None})
 
     def _open_new(self, run: RunIdentity, *, hurry: bool) -> None:
-        """Begin to contact the hosts of a new run. Where that cannot be, nothing of the run is left."""
+        """Begin to contact the hosts of a new run. If that fails, nothing of the run is left."""
         try:
             self.network.open(run, self.paths, hurry=hurry)
         except BaseException:
@@ -231,17 +232,17 @@ class Housekeeping(Hooks):
             raise
 
     def abandon(self) -> None:
-        """End the sessions with all hosts and close the store: instead of :meth:`ProcessJobs`, where that cannot
-        be called. What a run has launched goes on, and the run can be resumed."""
+        """End the sessions with all hosts and close the store, instead of calling :meth:`ProcessJobs`. Launched jobs go
+        on, and the run can be resumed."""
         self._close(finished=False, clean=not self.books.unreleased)
 
     def _close(self, *, finished: bool, clean: bool = False) -> None:
         """End the sessions and close the store.
 
         :param finished: the run is over
-        :param clean: hosts are to remove all that is left of it, also where more will be launched by another manager
+        :param clean: hosts are to remove everything of the run, even if another manager will launch more
         """
-        # The first request to leave is met by now; a second one means that nobody wants to wait for hosts.
+        # The manager is leaving; a further request to leave means that nobody wants to wait for hosts.
         self.closing, self.leaves = True, False
         told_at = self.clock.monotonic() + CLOSING_PATIENCE
 
@@ -256,14 +257,14 @@ class Housekeeping(Hooks):
             for line in self.network.close(finished=clean, hurried=is_hurried):
                 self.handle_host(Warned(line.partition(":")[0], line.partition(": ")[2]))
             if finished:
-                # Where that cannot be noted, the next manager finds nothing left to do, and notes it.
+                # If that cannot be written, the next manager finds nothing left to do, and writes it.
                 with contextlib.suppress(LeavesWaiting):
                     self._patiently(self._note_end)
-                    # Whatever becomes of that, the run is over.
+                    # Even if this fails, the run is over.
                     with contextlib.suppress(SshjobsError):
                         self.teller.finish(self.store.commit, self._is_hurried)
             else:
-                # A manager that cannot note that it left is taken for one that died, and a resume still works.
+                # A manager that cannot write that it left counts as one that died, and a resume still works.
                 with contextlib.suppress(LocalError):
                     self.store.set_run_state("interrupted")
                     self.store.commit(until=self.clock.time())

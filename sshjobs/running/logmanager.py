@@ -24,7 +24,7 @@ class LoggingManager(Manager):
         if not (callable(getattr(log, "write", None)) and callable(getattr(log, "flush", None))):
             raise wrong("log", log, "a text file that is open for writing")
         self.log = log
-        #: The last thing written was a sleep, its line is still open.
+        #: The last event was a sleep, whose line is not ended yet.
         self.last_was_sleep = False
 
     def HandleJobLaunch(self, job: Job) -> None:

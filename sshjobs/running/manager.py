@@ -1,7 +1,7 @@
 """Manager: the loop that carries N jobs to their ends on M hosts.
 
 The loop runs in the caller's thread, and so do all hooks. The intent to launch is committed to the run's store
-before the launch leaves; what became of it is committed before the host may forget it.
+before the launch leaves; the end of an attempt is committed before its host may forget it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from sshjobs.store.rundir import RunPaths
 
 #: Seconds that a turn of the loop waits for more events while every host has enough to do.
 LINGER = 0.01
-#: Seconds after which it is said that the last outputs are waited for; and those that they get when we are to leave.
+#: Seconds after which a person is told that the last outputs are waited for; seconds that these get when the manager is
+#: to leave.
 RELEASE_PATIENCE, LEAVE_TIMEOUT = 5.0, 0.25
 
 
@@ -49,17 +50,17 @@ class Manager(Endings):
         super().__init__()
         check_number("sleep_time_in_secs", sleep_time_in_secs, 0, LONGEST_S, above=True)
         self.sleep_time_in_secs = sleep_time_in_secs
-        #: Seconds after which hosts that are away are no longer waited for; their jobs stay unknown. None: no limit.
+        #: Seconds after which the run does not wait for away hosts any longer; their jobs stay unknown. None: no limit.
         self.give_up_after: float | None = None
         self._stopping = False
-        #: What :meth:`post` is given from now on is still carried out.
+        #: Functions that are posted now will still be called.
         self.accepting = True
-        #: Another end than that of the last job: asked between two events.
+        #: Ends the loop before the last job has ended, once it returns true; called between two events.
         self.until: Callable[[], bool] | None = None
         self._last_news = 0.0
-        #: How many jobs were done in earlier runs, by the names of these.
+        #: How many jobs were carried over, by the name of the earlier run.
         self.carried: Mapping[str, int] = {}
-        #: Jobs that wait because no host has what they need.
+        #: Jobs that are known to wait because no host has what they need.
         self._stuck: set[Job] = set()
         #: The job for a host in quarantine that is launched next.
         self._canary: tuple[Job, str] | None = None
@@ -74,8 +75,8 @@ class Manager(Endings):
         :param name: name of the run; ``None`` for ``<stem>-<n>``
         :param jobfile: a copy to keep with the run
         :param stdin: read to its end and kept with the run; every job reads it as its standard input
-        :param earlier: runs in which what is done counts as done
-        :raises UsageError: nothing to run on, ``hosts`` of a job that match no host, a name that is taken
+        :param earlier: runs whose done jobs count as done
+        :raises UsageError: no hosts, ``hosts`` of a job that match no host, or a name that is taken
         """
         check("network", network, NetworkContract)
         specs = check_each("job_specs", job_specs, JobSpec)
@@ -96,11 +97,11 @@ class Manager(Endings):
                 self.line_up(job)
         network.hold()
         self._open_new(RunIdentity(made.uid, self.paths.name, epoch), hurry=len(made.jobs) >= len(network.hosts))
-        # Something to commit while hosts are being contacted: the first commit takes longest, and launches wait for it.
+        # Commit something while hosts are being contacted: the first commit is the slowest, and launches wait for it.
         self.store.set_run_state("running")
 
     def Resume(self, paths: RunPaths, network: NetworkContract) -> None:
-        """Take a run over from a manager that is gone, and ask the hosts what became of what it had launched.
+        """Take a run over from a manager that is gone, and ask the hosts what became of its attempts.
 
         :raises RunBusyError: that manager is alive
         :raises StoreError: the store cannot be used
@@ -112,27 +113,28 @@ class Manager(Endings):
             self.stages.resume([job for job in unfinished if job.state not in FINAL_STATES], reader)
             network.keep_files_of(self.stages.given)
             begun = self._set_up_hosts(summary.options.get("setup") or (), reader.setups())
-            boots = {row.host.name: row.facts.get("boot", "") for row in reader.hosts() if row.facts}
+            told = {row.host.name: row.facts for row in reader.hosts() if row.facts}
             self._tell_people(summary.options.get("telling"), reader.notices())
         self._recall_end(summary)
         self.store.set_run_state("running")
         network.hold()
+        boots = {name: facts.get("boot", "") for name, facts in told.items()}
         self.hosts.watch.know(boots)
-        network.adopt([*(job for job in unfinished if job.attempts), *begun], boots)
+        network.adopt([*(job for job in unfinished if job.attempts), *begun], boots, told)
         network.open(RunIdentity(summary.uid, paths.name, epoch), paths)
         self.schedule.paused = bool(summary.options.get("paused"))
         for job in unfinished:
             self.books.unreleased.update((attempt, job) for attempt in job.attempts if not attempt.released)
             if job.state not in FINAL_STATES:
                 self._take_over(job)
-        # Their hosts may not have heard of it.
+        # Their hosts may not have got the cancel.
         self.cancel(job for job in unfinished if job.index + 1 in cancelled)
         self._see_to_followers(job for job in unfinished if job.state == STATE_FREE)
         self.hosts.take_over()
         network.release(self.books.owed())
 
     def _take_over(self, job: Job) -> None:
-        """Carry a job of an earlier manager, and what a person wanted of it."""
+        """Add a job of an earlier manager, with a pause or cancel of a person."""
         attempt = job.attempt
         if attempt is None or attempt.state in FINAL_STATES:
             self.take_in(job)
@@ -142,18 +144,18 @@ class Manager(Endings):
         self.schedule.occupy(attempt.host, job)
         self.books.move(job, STATE_UNKNOWN)
         if job.paused is not None:
-            # Its host may have been away when the person said so.
+            # Its host may have been away when the person paused it.
             self.network.pause(job, job.paused)
         if job.paused and attempt.started is None:
             self.hosts.ask_back([job])
 
     def take_in(self, job: Job) -> None:
-        """Carry a further job of the run, which waits for a host, or for a person to let it go on."""
+        """Add a waiting job of the run. It waits for a host, or is paused."""
         self.line_up(job)
         self.books.enlist(job)
 
     def add(self, jobs: list[Job]) -> None:
-        """Carry further jobs of the run, which are in the store."""
+        """Add further jobs of the run, which are in the store."""
         with RunReader.open(self.paths) as reader:
             self.stages.add(jobs, reader)
         self.network.keep_files_of(self.stages.given)
@@ -163,7 +165,7 @@ class Manager(Endings):
         self._see_to_followers(jobs)
 
     def try_again(self, job: Job) -> None:
-        """Let a job that ended without success wait for a host again, and those for it that it had skipped."""
+        """Let a job that ended without success wait for a host again, and jobs that were skipped because of it."""
         todo = [job]
         while todo:
             one = todo.pop()
@@ -194,7 +196,7 @@ class Manager(Endings):
                 while not self._is_over():
                     self.turn()
                 released = self._release_the_last()
-                if self._is_over():  # Meanwhile more jobs may have been asked for.
+                if self._is_over():  # more jobs may have been added meanwhile
                     break
             self.accepting = False
             finished = self.books.all_final() and not self.stays_open
@@ -202,19 +204,19 @@ class Manager(Endings):
         except LeavesWaiting:
             finished = clean = False
         except BaseException as error:
-            # Whatever happened here, hosts go on with what they have, and a resume finds it.
+            # Whatever happened here: hosts go on with their jobs, and a resume collects them.
             with contextlib.suppress(SshjobsError, OSError):
                 self._close(finished=False)
             if isinstance(error, LocalError) and not error.passing:
-                # Whichever file was missed first: where all of them vanished, that is what is told.
+                # If the whole directory has vanished, say that, and not which file was missed first.
                 self.store.check_place()
             raise
         self._close(finished=finished, clean=clean)
 
     def turn(self) -> None:
-        """Launch what fits, handle what happened and what follows from it: what ProcessJobs does until the end."""
+        """Launch what fits, and handle events and their consequences: one turn of the loop of :meth:`ProcessJobs`."""
         self._end_waiting()
-        self.hosts.manners.look()
+        self.hosts.look()
         while not self._stopping and self.LaunchJob() is not None:
             pass
         for canary in () if self._stopping else self.hosts.quarantine.canaries(self.clock.monotonic()):
@@ -234,7 +236,7 @@ class Manager(Endings):
             self.network.fence(job)
 
     def LaunchJob(self) -> Job | None:
-        """Launch the next job on a host with room; ``None`` where there is no such pair.
+        """Launch the next job on a host with room; ``None`` if there is no such pair.
 
         The launch leaves when its intent is committed.
         """
@@ -245,7 +247,7 @@ class Manager(Endings):
         job, host = match
         job.not_before = None
         if not job.attempts or job in self._stuck:
-            # Why it waited is over.
+            # The reason for which it waited is gone.
             job.reason = None
             self._stuck.discard(job)
         attempt = job.new_attempt(host, secrets.token_hex(16))
@@ -259,9 +261,9 @@ class Manager(Endings):
         return job
 
     def UpdateJobStatus(self) -> bool:
-        """Handle what hosts have reported, waiting for it up to ``sleep_time_in_secs``; tell whether any job ended.
+        """Handle what hosts have reported, waiting for it up to ``sleep_time_in_secs``; return whether any job ended.
 
-        Returns early when there is something to launch, or when :meth:`post` asks for attention.
+        Returns early when there is something to launch, or after :meth:`post`.
         """
         self.commit()
         left = max(0.0, self._last_news + self.sleep_time_in_secs - self.clock.monotonic())
@@ -273,7 +275,7 @@ class Manager(Endings):
             left = left if soon is None else min(left, soon)
         news = self.network.wait(left, linger)
         self.inbox.carry_out()
-        # Committed by the next turn, with what is launched in the place of what ended: one sync instead of two.
+        # Committed by the next turn, together with the launches into the free slots: one sync instead of two.
         return self._take_news(news)
 
     def _due_within(self) -> float | None:
@@ -283,17 +285,17 @@ class Manager(Endings):
     # -- for other threads and signals ---------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Launch nothing more and take back what has not started; :meth:`ProcessJobs` returns when the rest has
-        ended. In the manager's thread."""
+        """Launch nothing more and take back launches that have not started; :meth:`ProcessJobs` returns when the rest
+        has ended. In the manager's thread."""
         self._stopping = True
         self.ask_back_all()
 
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _take_news(self, news: News) -> bool:
-        """Handle what has happened; tell whether any job ended."""
+        """Handle news; return whether any job ended."""
         self.hosts.take(news)
-        for job, why in self.hosts.gpus.take(news.gpus).items() if news.gpus else ():
+        for job, why in self.hosts.take_gpus(news.gpus).items() if news.gpus else ():
             self.note(job, why)
         self.books.ended(news.fetched)
         for job in news.collected:
@@ -306,8 +308,8 @@ class Manager(Endings):
         return finished
 
     def _release_the_last(self) -> bool:
-        """Let hosts forget what has ended by now, and wait for that, but not long when we are to leave; tell whether
-        they have, as far as they can be reached."""
+        """Release all ended attempts and wait for that, but not long if the manager is to leave. Return whether all
+        hosts that can be reached have done it."""
         owed = self.books.owed()
         patience, deadline = self.clock.monotonic() + RELEASE_PATIENCE, float("inf")
         while True:
@@ -321,7 +323,7 @@ class Manager(Endings):
             if now >= patience:
                 patience = float("inf")
                 self.handle_host(Warned(HERE, "waiting until the last outputs are on the disk"))
-            # Others may end meanwhile: that is worth knowing, and nothing to wait for.
+            # Further attempts may end meanwhile: they are noted, but not waited for.
             self._take_news(self.network.wait(min(deadline - now, HEARD_WITHIN)))
             self.inbox.carry_out()
             if not self._is_over():
@@ -337,7 +339,7 @@ class Manager(Endings):
             self.handle_change(job)
             return False
         if job.state in FINAL_STATES or attempt.released:
-            # Over already: a person may have declared it lost since.
+            # It has ended already: a person may have declared it lost meanwhile.
             return False
         self._note_rule(job, attempt)
         self.placement.leave(job, attempt)
@@ -348,11 +350,11 @@ class Manager(Endings):
         return self._conclude(job, attempt)
 
     def give_up(self, job: Job, reason: str, *, cause: Cause = Cause.DECLARED_LOST) -> None:
-        """Take the newest attempt of a job for lost: a person says that its host will not come back, or its lease is
-        over."""
+        """Declare the newest attempt of a job lost: a person says that its host will not come back, or its lease has
+        run out."""
         attempt = job.attempts[-1]
         if attempt.state in FINAL_STATES:
-            # Its end has just arrived, and is handled next.
+            # Its end has just arrived, and will be handled next.
             return
         self.network.condemn(job, reason)
         attempt.cause = cause
@@ -361,10 +363,10 @@ class Manager(Endings):
         self._conclude(job, attempt)
 
     def _take_leases_back(self) -> None:
-        """Let jobs run elsewhere whose host is away, and has ended them by now because their lease is over.
+        """Declare attempts on away hosts lost whose lease has certainly run out, so that their jobs can run elsewhere.
 
-        What gains nothing by that is left alone: its host may come back and tell how it really ended. What is proved to
-        be over with its host ends in any case.
+        Only if the job would be tried again: otherwise its host may still come back and tell how it ended. Attempts
+        that are proved to be over because of their host end in any case.
         """
         for job, reason in self.hosts.proved_over():
             self.give_up(job, reason, cause=Cause.ALLOCATION)
@@ -375,7 +377,7 @@ class Manager(Endings):
                 self.give_up(job, f"its lease of {lease} ran out while its host was away", cause=Cause.LEASE)
 
     def _conclude(self, job: Job, attempt: Attempt) -> bool:
-        """Let a job end, or be tried again, after its newest attempt ended; tell whether it ended."""
+        """Let a job end, or be tried again, after its newest attempt has ended; return whether the job ended."""
         verdict = judge(job, cancelled=job in self._cancelled or self.ended_by is not None)
         near = self.schedule.nearest(job) if verdict.again and not self.stays_open else None
         if verdict.again and near is None:
@@ -394,7 +396,7 @@ class Manager(Endings):
         return True
 
     def _take_back_failures(self, job: Job, attempt: Attempt) -> None:
-        """Where an end shows that its host fails every job, undo what it has done to others."""
+        """If an end shows that its host fails its jobs, let other jobs that it has failed be tried again."""
         others = self.hosts.quarantine.note(job, attempt, self.clock.monotonic())
         for other in others:
             self.store.touch_attempt(other, other.attempts[-1])
@@ -426,7 +428,7 @@ class Manager(Endings):
             self._finish(job, Outcome.SKIPPED, why if near is None else no_host_has(needs_next(job), *near))
 
     def _tell_stuck(self, jobs: Sequence[Job]) -> None:
-        """Note why jobs wait, where no host has what they need and one may join; say it once, of the first."""
+        """Set the reason of jobs that wait because no host has what they need; warn once, of the first one."""
         new = [job for job in jobs if job not in self._stuck]
         self._stuck.update(new)
         for job in jobs:
@@ -454,5 +456,5 @@ class Manager(Endings):
         return all(one is not None and now - one >= seconds for one in since)
 
     def _left_nothing(self) -> bool:
-        """Whether all that was launched was carried to its end and released, so that hosts need remember nothing."""
+        """Whether all attempts have ended and were released, so that hosts need not remember anything."""
         return self._stopping and not any(self.hosts.watch.usable(attempt.host) for attempt in self.books.unreleased)

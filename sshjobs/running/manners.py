@@ -1,4 +1,4 @@
-"""The manners of a run's hosts: which of them take no jobs for the moment, until when, and what that means in words."""
+"""The manners of a run's hosts: which hosts are closed now, until when, and why, in words."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _NEVER = float("inf")
 
 
 class HostManners:
-    """Keeps schedule and store in step about what hosts say, and about those that are lent until some time.
+    """Keeps schedule and store informed about hosts that close and open, and about those with an end (``until``).
 
-    :param tell: hears of each host that closes or opens
-    :param take_back: takes back what has not started on a host
-    :param standing: returns why a host that is open gets no jobs all the same, in words
-    :ivar over: hosts that are not going to be used again, with a sentence about each
+    :param tell: told of each host that closes or opens
+    :param take_back: takes back launches that have not started on a host
+    :param standing: returns why an open host gets no jobs anyway, in words
+    :ivar over: hosts that will not be used again, with a sentence about each
     """
 
     def __init__(self, network: NetworkContract, schedule: Schedule, store: RunStore,
@@ -30,26 +30,26 @@ class HostManners:
         self._tell, self._take_back, self._standing = tell, take_back, standing
         self._clock = network.clock
         self.over: dict[str, str] = {}
-        #: Hosts that are closed for now; when open ones close, by the clock of this machine; hosts of which it was
-        #: noted that no job that waits would be over by then.
+        #: Hosts that are closed now; when open hosts close, by this machine's clock; hosts of which it was noted that
+        #: no waiting job would end before they close.
         self._closed: dict[str, str] = {}
         self._closing: dict[str, float] = {}
-        #: When hosts will be gone whose way there tells that.
+        #: When hosts will be gone, where their transport tells that.
         self._gone: dict[str, float] = {}
         self._late: set[str] = set()
-        #: When the next host is to be given back; 0 where that is to be found out.
+        #: When the next host is given back; 0: to be computed.
         self._next = 0.0
 
     def __contains__(self, host: str) -> bool:
-        """Whether a host takes no jobs."""
+        """Whether a host is closed."""
         return host in self._closed or host in self.over
 
     # -- what hosts say ------------------------------------------------------------------------------------------
 
     def up(self, name: str, until: float | None = None) -> None:
-        """Note that a host was reached anew. It says by itself if it takes no jobs.
+        """Note that a host was reached. It reports by itself if it is closed.
 
-        :param until: when it will be gone, in seconds since the epoch, where the way there tells that
+        :param until: when it will be gone, in seconds since the epoch, where its transport tells that
         """
         self._gone.pop(name, None)
         if until is not None:
@@ -59,13 +59,13 @@ class HostManners:
         self._set_closing(name, None)
 
     def stand(self, name: str) -> None:
-        """Note in the store that a host takes no jobs, if that is so, after it was noted that it can be used."""
+        """Write to the store that a host is closed, if it is, after the store was told that it can be used."""
         words = self.over[name].partition(": ")[2] if name in self.over else self._closed.get(name)
         if words is not None:
             self._note(name, words)
 
     def take(self, said: Manner) -> None:
-        """Note what a host says."""
+        """Note a report of a host."""
         if said.host not in self._network.hosts or said.host in self.over:
             return
         if said.why is None:
@@ -87,7 +87,8 @@ class HostManners:
     def _words(self, said: Manner) -> str:
         host, value = self._network.hosts[said.host], said.value
         if said.why == "away":
-            return "its owner wants it, by the file ~/.sshjobs/away there; it takes jobs again when that is gone"
+            return ("its owner wants it, by the file ~/.sshjobs/away or /etc/sshjobs/away there; it takes jobs again "
+                    "when that is gone")
         if said.why == "load":
             shown = "" if value is None else f" of {value:.1f}"
             return f"its load{shown} is above max_load={host.max_load:g}" if host.max_load else "its load is too high"
@@ -109,8 +110,8 @@ class HostManners:
     # -- the clock -----------------------------------------------------------------------------------------------
 
     def _set_closing(self, name: str, seconds: float | None) -> None:
-        """Note in how many seconds a host closes by its own clock; jobs that go on there when it opens again need not
-        be over by then."""
+        """Note in how many seconds a host closes by its own clock. That does not matter where jobs go on there after it
+        has opened again."""
         host, ends = self._network.hosts[name], list[float]()
         if seconds is not None and host.at_end != "pause":
             ends.append(seconds)
@@ -122,7 +123,7 @@ class HostManners:
             self._closing[name] = self._clock.time() + min(ends)
 
     def look(self) -> None:
-        """See which hosts are to be given back by now, and on which no job would be over in time."""
+        """Find out which hosts are to be given back now, and on which no waiting job would end in time."""
         late = self._schedule.closings.late
         for name in (late.keys() ^ self._late) - self._closed.keys() if late or self._late else ():
             self._note_late(name, name in late)
@@ -161,7 +162,7 @@ class HostManners:
     # -- hosts ---------------------------------------------------------------------------------------------------
 
     def lend(self, host: Host) -> None:
-        """Note that a host is lent for another time than before, or that there is a further one."""
+        """Note a further host, or one that comes back."""
         if self.over.pop(host.name, None) is not None:
             self._schedule.close(host.name, False)
             self._note(host.name, None)

@@ -1,22 +1,22 @@
-"""A new run: its directory and its store, before any host is contacted."""
+"""Makes a new run: its directory and its store, before any host is contacted."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from sshjobs.errors import NoHostError, SshjobsError
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_FREE
 from sshjobs.network.staging.inputs import Staging
-from sshjobs.planning.carrying import carried_over
 from sshjobs.running.setups import check_names
 from sshjobs.running.stages import check_stages
 from sshjobs.scheduling.naming import jobs_from
@@ -24,13 +24,15 @@ from sshjobs.scheduling.schedule import Schedule
 from sshjobs.store import ManagerIdentity, RunStore
 from sshjobs.store.rundir import RunPaths, create_run, discard_run, job_directory_name, write_private
 
+if TYPE_CHECKING:
+    from sshjobs.planning.carrying import Carried
 
-@dataclass
-class NewRun:
+
+class NewRun(NamedTuple):
     """A run that was just made.
 
-    :ivar jobs: all of its jobs; each waits in the schedule that is not done already
-    :ivar carried: how many are done in earlier runs, by the names of these
+    :ivar jobs: all of its jobs; those that are not done already wait in the schedule
+    :ivar carried: how many jobs were carried over, by the name of the earlier run
     :ivar store: open for writing
     """
 
@@ -49,12 +51,12 @@ def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, n
     """Make a run. It appears complete, or not at all.
 
     :param stdin: read to its end and kept with the run; every job reads it as its standard input
-    :param manager: who carries it out; ``None`` where another process takes it over
-    :param earlier: runs in which what is done counts as done
-    :param slots: how many slots hosts have whose user says nothing about it; ``None``: as many as they have cores
+    :param manager: its first manager; ``None``: another process will take it over
+    :param earlier: runs whose done jobs count as done
+    :param slots: how many slots a host has where its user does not say; ``None``: as many as it has cores
     :raises NoHostError: there is no host
-    :raises UsageError: ``hosts`` of a job match no host, no host has what a job needs and none may join, a job cannot
-        be called so, the run's name is taken, or a job is at work in an earlier run
+    :raises UsageError: ``hosts`` of a job match no host; no host has what a job needs and none may join; a job's name
+        is not allowed; the run's name is taken; or a job still runs in an earlier run
     :raises StoreError: it cannot be written
     """
     if not hosts:
@@ -66,7 +68,7 @@ def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, n
     for job in jobs:
         job_directory_name(job.name)
         schedule.check(job, patient=patient)
-    with carried_over(jobs, earlier, Staging()) as carried:
+    with _carried_over(jobs, earlier) as carried:
         for job in jobs:
             if job.state == STATE_FREE and not job.spec.after:
                 schedule.add(job)
@@ -80,15 +82,26 @@ def new_run(specs: Iterable[JobSpec], hosts: Sequence[Host], results: Path, *, n
                 for spec in {id(job.spec): job.spec for job in jobs}.values():
                     spec.stdin = str(paths.stdin.absolute())
             write_private(paths.hosts, "".join(f"{host.name}\n" for host in hosts))
-            carried.bring_files(paths)
-            # Last: a run is there when its store is.
+            if carried is not None:
+                carried.bring_files(paths)
+            # Last: a run exists once its store does.
             store = RunStore.create(paths, uid=uid, name=paths.name, jobs=jobs, hosts=hosts,
                                     options=dict(options or {}), created=time.time(), manager=manager)
         except BaseException:
-            # The name is free again, and nothing half made is found by a later command.
+            # So that the name is free again, and no later command finds a half-made run.
             discard_run(paths)
             raise
-    return NewRun(paths, uid, jobs, schedule, store, carried.counts)
+    return NewRun(paths, uid, jobs, schedule, store, {} if carried is None else carried.counts)
+
+
+def _carried_over(jobs: Sequence[Job], earlier: Sequence[RunPaths]) -> AbstractContextManager[Carried | None]:
+    """Let jobs count as done that are done in earlier runs, where there are any."""
+    if not earlier:
+        return contextlib.nullcontext()
+    # Few runs continue others, and all would pay for it at their start.
+    from sshjobs.planning.carrying import carried_over
+
+    return carried_over(jobs, earlier, Staging())
 
 
 def _keep_stdin(stream: BinaryIO, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What hosts say is left of a run, when something of it was cancelled."""
+"""Receipts: what is left of a run on its hosts after a cancel."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from sshjobs.store import AttemptRow, JobRow, RunReader
 from sshjobs.store.rundir import RunPaths
 from sshjobs.views.wording import MOST_TOLD
 
-#: Looks at hosts where something is left, and seconds between two: an agent that was told to go takes a moment.
+#: How often hosts with something left are asked, and seconds in between: an agent that was told to exit takes a moment.
 LOOKS, PAUSE = 6, 0.5
-#: Files of an attempt on its host: what it wrote to either stream.
+#: Files of an attempt on its host: stdout and stderr.
 _FILES = 2
 
 
 @dataclass
 class Receipt:
-    """What is left of a run, as its hosts told.
+    """What is left of a run, by what its hosts reported.
 
     :ivar hosts: how many hosts were asked
-    :ivar processes: living processes of its jobs, but for what jobs keep on purpose; and agents that have not gone
+    :ivar processes: living processes of its jobs, without those that jobs keep on purpose, and agents that still run
     :ivar files: files in its directories
     :ivar left: a line about each process
     :ivar unasked: a line about each host that could not be asked
@@ -38,7 +38,7 @@ class Receipt:
     unasked: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return the receipt as plain data."""
         return asdict(self)
 
 
@@ -46,8 +46,8 @@ def receipt(paths: RunPaths, jobs: Sequence[str] | None = None, *, looks: int = 
             pause: Callable[[float], None] = time.sleep) -> Receipt:
     """Ask the hosts of a run what is left of it there. Changes nothing.
 
-    :param jobs: only what is left of these jobs; ``None`` for the whole run, with agents and directories
-    :param looks: how often to ask hosts where something is left
+    :param jobs: only what is left of these jobs; ``None``: of the whole run, with agents and directories
+    :param looks: how often to ask hosts with something left
     """
     with RunReader.open(paths) as reader:
         summary, hosts = reader.summary(), _hosts(reader, jobs)
@@ -126,7 +126,7 @@ def _made(reader: RunReader, uid: str, told: Mapping[str, HostTraces], jobs: Seq
 
 
 def describe(process: ProcessTrace, job: str | None, host: str) -> str:
-    """Return in a line what lives, and why it cannot be killed where that is known."""
+    """Return a line about a living process, with the reason why it cannot be killed if that is known."""
     text = f"process {process.pid} of {'the agent' if job is None else job} on {host}"
     if process.user is not None:
         text += f": it belongs to user {process.user}, whom we cannot signal"

@@ -1,4 +1,4 @@
-"""Run: one jobfile being carried out. What the command line, the web page and Python programs share.
+"""Run: one jobfile being carried out. The command line, the web page and Python programs all use it.
 
 A run lives in its directory; a :class:`Run` is a handle to it.
 """
@@ -6,7 +6,6 @@ A run lives in its directory; a :class:`Run` is a handle to it.
 from __future__ import annotations
 
 import contextlib
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,13 +19,11 @@ from sshjobs.errors import EXIT_INTERRUPTED, RunTimeoutError, SshjobsError
 from sshjobs.model.given import LONGEST_S, check, check_each, check_number, check_texts, wrong
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
-from sshjobs.model.states import STATE_FREE
 from sshjobs.model.telling import telling_of
 from sshjobs.model.template import packed
 from sshjobs.network import Network
 from sshjobs.network.supervise import start_thread
 from sshjobs.running.control import ControlServer, ManagerGoneError, Request, socket_directory
-from sshjobs.running.fetching import FetchedJob, fetch_of
 from sshjobs.running.forms import (
     check_options,
     hosts_from,
@@ -36,21 +33,22 @@ from sshjobs.running.forms import (
     options_of,
     runs_from,
 )
-from sshjobs.running.requests import Target, carry_out
+from sshjobs.running.interrupts import Interrupts
 from sshjobs.running.runmanager import Listener, RunManager, silent
 from sshjobs.running.signals import Signals
-from sshjobs.store import RunReader, Summary
+from sshjobs.store import RunReader
 from sshjobs.store.named import named_jobs
 from sshjobs.store.ownership import check_own
+from sshjobs.store.reader import summary_of
 from sshjobs.store.rundir import RunPaths
-from sshjobs.tables.sheet import sheet_of
 
 if TYPE_CHECKING:
     from sshjobs.inputs.builder import Builder
+    from sshjobs.running.fetching import FetchedJob
 
-#: Seconds that a manager gets to begin to carry out a request.
+#: Seconds that a manager gets to begin with a request.
 REQUEST_TIMEOUT = 25.0
-#: Seconds between two looks at whether it still will.
+#: Seconds between two looks at whether it still takes requests.
 REQUEST_LOOK = 0.25
 
 
@@ -61,15 +59,15 @@ class Run:
     cancelled first.
 
     :ivar name: name of the run
-    :ivar paths: where its directory is
+    :ivar paths: the paths in its directory
     """
 
     def __init__(self, manager: RunManager):
         check("manager", manager, RunManager)
         self.manager, self.paths = manager, manager.paths
         self.name = manager.paths.name
-        self._interrupts = 0
-        #: All that runs was cancelled, so that people want to know what is left.
+        self._interrupts = Interrupts(manager)
+        #: A request has cancelled the whole run, so a person wants to know what is left on the hosts.
         self._cancelled = False
         self._result: Future[int] = Future()
 
@@ -84,14 +82,14 @@ class Run:
         """Make a run and begin to contact its hosts; :meth:`process` carries it out.
 
         :param stays_open: do not end with the last job, more will be added
-        :param give_up_host: end the run when all that it waits for are hosts away for so many seconds
+        :param give_up_host: end the run when it waits only for hosts that have been away for so many seconds
         :param stdin: read to its end and kept with the run; every job reads it as its standard input
         :param accept_new_host_keys: as for :class:`sshjobs.Network`
         :param continue_from: earlier runs: jobs that are done there count as done, and are not run
         :param max_failures: end the run when more jobs have failed: 10, or ``"5%"`` of all
         :param setup: lines of a script that each host runs once before its first job
-        :param telling: who is told what, as data: :class:`sshjobs.model.telling.Telling`
-        :raises UsageError: something in it cannot be; nothing was started
+        :param telling: recipients of notices, as plain data: :class:`sshjobs.model.telling.Telling`
+        :raises UsageError: something is not allowed; nothing was started
         """
         check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots, stem=stem,
                       jobfile=jobfile, fail_fast=fail_fast, stays_open=stays_open, give_up_host=give_up_host,
@@ -102,7 +100,7 @@ class Run:
                              stays_open=stays_open, give_up_host=give_up_host,
                              accept_new_host_keys=accept_new_host_keys, max_failures=max_failures, setup=setup,
                              telling=telling)
-        # A run that could take no requests does not begin.
+        # First: without a socket the run could not take requests, and does not begin.
         socket_directory()
         manager = RunManager(listener)
         manager.fail_fast, manager.stays_open, manager.give_up_after = fail_fast, stays_open, give_up_host
@@ -138,14 +136,14 @@ class Run:
 
         :param jobs: path of a jobfile, a builder, or specs
         :param hosts: as for :class:`sshjobs.Network`; ``None`` is this machine
-        :param stem: a run without a name is called ``<stem>-<n>``; ``None`` chooses by the jobs
+        :param stem: a run without a name gets the name ``<stem>-<n>``; ``None`` chooses by the jobs
         :param stays_open: do not end with the last job: :meth:`add` brings more, until :meth:`finish`
         :param continue_from: earlier runs, each by its name in ``results`` or its path: jobs that are done there count
-            as done in this one. They are among :attr:`jobs` with all that they wrote, and are not run
-        :param max_failures: end the run when more jobs have failed: 10, or ``"5%"`` of all; ``None``: what
-            the jobfile says, and so is ``setup``, lines of a script that each host runs once before its first job
+            as done in this one. They are among :attr:`jobs` with all their output, and are not run
+        :param max_failures: end the run when more jobs have failed: 10, or ``"5%"`` of all; ``None``: as in the jobfile
+        :param setup: lines of a script that each host runs once before its first job; ``None``: as in the jobfile
         :param listener: called in that thread with each event
-        :raises SshjobsError: as :meth:`create`, or a file to be sent is not there; nothing was started
+        :raises SshjobsError: as :meth:`create`, or a file to be sent is missing; nothing was started
         """
         check_options(results=results, name=name, ssh_config=ssh_config, transport=transport, slots=slots,
                       fail_fast=fail_fast, stays_open=stays_open, accept_new_host_keys=accept_new_host_keys,
@@ -169,7 +167,7 @@ class Run:
 
     @classmethod
     def go_on(cls, paths: RunPaths, *, stays_open: bool = False, listener: Listener = silent) -> Run:
-        """Take over a run whose manager is gone, or that is over, in a thread of its own, and return at once.
+        """Take over a run whose manager is gone, or that has ended, in a thread of its own, and return at once.
 
         :param stays_open: do not end with the last job
         :raises SshjobsError: as :meth:`resume`
@@ -186,7 +184,7 @@ class Run:
 
     @staticmethod
     def _carry(make: Callable[[], Run], made: Future[Run]) -> None:
-        """Make a run and carry it to its end. An error is raised where the one or the other is waited for."""
+        """Make a run and carry it to its end. An error is raised in the thread that waits for the one or the other."""
         try:
             run = make()
         except BaseException as error:  # noqa: BLE001
@@ -198,7 +196,7 @@ class Run:
             code = run.process()
         except BaseException as error:  # noqa: BLE001
             failure = in_our_words(error)
-        # First those who follow its jobs: who has waited for the run finds nothing of it at work.
+        # First let iterators over its jobs end: a thread that has waited for the run must find nothing at work.
         run.manager.finished.close(failure)
         if failure is None:
             run._result.set_result(code)
@@ -209,15 +207,15 @@ class Run:
 
     @property
     def jobs(self) -> list[Job]:
-        """All jobs that this manager carries, in the order of the jobfile. Their fields change while they run."""
+        """All jobs of this manager, in the order of the jobfile. Their fields change while they run."""
         return list(self.manager.jobs.objects)
 
     def wait(self, timeout: float | None = None) -> int:
         """Return the run's exit code when it has ended.
 
         :param timeout: seconds to wait at most
-        :raises RunTimeoutError: it has not ended by then; it is a ``TimeoutError`` too
-        :raises SshjobsError: it could not be carried on, such as for want of a host
+        :raises RunTimeoutError: it has not ended by then; this is a ``TimeoutError``, too
+        :raises SshjobsError: it could not go on, for example because no host could be used
         """
         check_number("timeout", timeout, 0, LONGEST_S, none=True)
         try:
@@ -229,21 +227,22 @@ class Run:
         """Yield each job when it has ended, in the order of the ends, until the run ends.
 
         :param timeout: seconds to wait for the next one at most
-        :raises RunTimeoutError: none has ended by then; it is a ``TimeoutError`` too
+        :raises RunTimeoutError: none has ended by then; this is a ``TimeoutError``, too
         :raises NoHostError: no host could be used
-        :raises SshjobsError: the run could not be carried on for another reason
+        :raises SshjobsError: the run could not go on for another reason
         """
         check_number("timeout", timeout, 0, LONGEST_S, none=True)
         return self.manager.finished.follow(timeout)
 
     def add(self, jobs: str | Path | Builder | Iterable[JobSpec]) -> list[Job]:
-        """Add jobs to the run, as :meth:`start` takes them, and return them. They are on disk when this returns.
+        """Add jobs to the run, in any form that :meth:`start` takes, and return them. They are on disk when this
+        returns.
 
         :raises SshjobsError: they cannot run here, or the run has ended; nothing was added
         """
         specs = jobs_from(jobs).for_a_run_that_is_there()
         answer = self.request({"do": "add", "specs": packed(specs)})
-        # One that was withdrawn may have had the same name before.
+        # A withdrawn job may have had the same name before.
         newest = {job.name: job for job in self.jobs}
         return [newest[name] for name in answer["jobs"]]
 
@@ -255,10 +254,10 @@ class Run:
         self.request({"do": "finish"})
 
     def cancel(self, names: Iterable[str] | None = None) -> None:
-        """Have jobs ended; ``None`` ends all, and the run. Their ends are waited for by :meth:`wait`.
+        """Cancel jobs; ``None`` cancels all, and the run. Returns before they have ended; :meth:`wait` waits for that.
 
         :param names: names of jobs, patterns such as ``fit-*``, and parameters as in ``train[lr=0.1]``
-        :raises UsageError: no job of the run is called so; nothing was cancelled
+        :raises UsageError: no job of the run has such a name; nothing was cancelled
         :raises SshjobsError: the run has ended
         """
         self.request({"do": "cancel", "jobs": None if names is None else self._named(names)})
@@ -268,35 +267,39 @@ class Run:
             return [job.name for job in named_jobs(reader, check_texts("names", words))]
 
     def withdraw(self, names: Iterable[str]) -> None:
-        """Take jobs out of the run that never started, as if they had not been added. Their names are free again, and
-        their records stay in :attr:`jobs`, as cancelled ones.
+        """Take jobs that never started out of the run, as if they had not been added. Their names are free again, and
+        their records stay in :attr:`jobs` as cancelled.
 
         :param names: as for :meth:`cancel`
-        :raises UsageError: no job of the run is called so, or one has started, or may have; nothing was withdrawn
+        :raises UsageError: no job of the run has such a name, or one has started, or may have; nothing was withdrawn
         :raises SshjobsError: the run has ended
         """
         self.request({"do": "withdraw", "jobs": self._named(names)})
 
     def fetch(self, names: Iterable[str] | None = None, *, to: str | Path | None = None) -> list[FetchedJob]:
-        """Fetch files of jobs that were not brought, and return what came of each job that lacked some.
+        """Fetch files of jobs that the run has not fetched, and return the result for each job that lacked some.
 
-        :param names: as for :meth:`cancel`; ``None``: all that are over and lack files
+        :param names: as for :meth:`cancel`; ``None``: all jobs that have ended and lack files
         :param to: put them into a directory for each job in this one, and not into the run
-        :raises SshjobsError: no job of the run is called so, or this machine's disk cannot take them
+        :raises SshjobsError: no job of the run has such a name, or this machine's disk cannot take the files
         """
+        from sshjobs.running.fetching import fetch_of
+
         return fetch_of(self.paths, names, to)
 
     def table(self) -> list[dict[str, Any]]:
-        """Return a row for each job, in their order, as ``pandas.DataFrame`` takes them: mappings with the same keys.
+        """Return a row for each job, in order: mappings with the same keys, as ``pandas.DataFrame`` takes them.
 
-        Keys are ``job``, ``entry``, each parameter, ``outcome``, ``host``, ``seconds``, ``cpu`` (seconds), ``memory``
-        (bytes), ``state``, ``exit_status``, ``signal``, ``attempts``, ``started``, ``from`` (the run that all this was
-        carried over from), ``reason``, and each result; a parameter or result that is called as another key is
-        ``param.NAME`` or ``result.NAME``. What a job does not have is ``None``. Parameters are text, or numbers where
-        all of one name are.
+        The keys are ``job``, ``entry``, each parameter, ``outcome``, ``host``, ``seconds``, ``cpu`` (seconds),
+        ``memory`` (bytes), ``state``, ``exit_status``, ``signal``, ``attempts``, ``started``, ``from`` (the run from
+        which the job was carried over), ``reason``, and each result. A parameter or result with the name of another key
+        is ``param.NAME`` or ``result.NAME``. A value that a job does not have is ``None``. The values of a parameter
+        are text, or numbers if all of them are.
 
         :raises StoreError: the store of the run cannot be read
         """
+        from sshjobs.tables.sheet import sheet_of
+
         with RunReader.open(self.paths) as reader:
             return sheet_of([(self.name, reader.job_results())], several=False).as_dicts()
 
@@ -315,12 +318,12 @@ class Run:
                  traceback: TracebackType | None) -> None:
         if kind is None:
             if self.manager.stays_open:
-                # Nobody is left who adds to it. It may have ended just now.
+                # After the block nobody adds jobs any more. The run may have ended just now.
                 with contextlib.suppress(ManagerGoneError):
                     self.finish()
             self.wait()
             return
-        # The exception that ended the block is what its caller is to see.
+        # The caller must see the exception that ended the block, not one from here.
         with contextlib.suppress(SshjobsError):
             if not self._result.done():
                 self.cancel()
@@ -345,28 +348,32 @@ class Run:
             try:
                 beside.callback(ControlServer(summary.uid, self.request, self.manager.fail).close)
                 if threading.current_thread() is threading.main_thread():
-                    beside.enter_context(Signals(self.paths, self._choose, self._post_signal, self.manager.fail))
+                    beside.enter_context(Signals(self.paths, self._interrupts.choose, self._interrupts.post,
+                                                 self.manager.fail))
             except BaseException:
-                # Nobody but us can end the sessions with the hosts.
+                # No other code would end the sessions with the hosts.
                 self.manager.abandon()
                 raise
             beside.callback(self._take_no_more)
+            # While ssh logs in: no start waits for these, and later there may be no descriptor left to read them by.
+            import sshjobs.running.requests  # noqa: F401
+
             self.manager.ProcessJobs()
-        if self._cancelled and self._interrupts <= 2:
+        if (self._cancelled or self._interrupts.cancelled) and self._interrupts.count <= 2:
             from sshjobs.running.receipts import receipt
 
             self.manager.listener({"event": "receipt", **receipt(self.paths).as_dict()})
         summary = summary_of(self.paths)
-        code = EXIT_INTERRUPTED if self._interrupts else self.manager.exit_code
+        code = EXIT_INTERRUPTED if self._interrupts.count else self.manager.exit_code
         self.manager.listener({"event": "end", "run": self.name, "directory": str(self.paths.root),
                                "state": summary.state, "counts": summary.counts, "outcomes": summary.outcomes,
                                "exit_code": code, **summary.rule()})
         return code
 
     def request(self, request: Request) -> Request:
-        """Have the manager do something, from another thread, and return its answer.
+        """Let the manager carry out a request, from another thread, and return the answer.
 
-        :raises SshjobsError: it could not be done, or not in time
+        :raises SshjobsError: it could not be carried out, or not in time
         """
         check("a request", request, dict)
         answer: Future[Request] = Future()
@@ -374,13 +381,12 @@ class Run:
         def act() -> None:
             if answer.set_running_or_notify_cancel():
                 try:
-                    answer.set_result(carry_out(request, Target.of(self.manager)))
+                    answer.set_result(self._carry_out(request))
                     self._cancelled |= request.get("do") == "cancel" and request.get("jobs") is None
-                except SshjobsError as error:
-                    answer.set_exception(error)
                 except BaseException as error:
                     answer.set_exception(error)
-                    raise
+                    if not isinstance(error, SshjobsError):
+                        raise
 
         self.manager.post(act)
         deadline = time.monotonic() + REQUEST_TIMEOUT
@@ -390,58 +396,31 @@ class Run:
             except FutureTimeout:
                 pass
             leaves = not self.manager.accepting
-            # Once it is cancelled it is not carried out later, when nobody expects that any more.
+            # Cancelled, so that it is not carried out later, when nobody expects that any more.
             if (leaves or time.monotonic() > deadline) and answer.cancel():
                 if leaves:
                     raise ManagerGoneError("the run has ended", where=self.name)
                 raise SshjobsError("the run's manager is too busy to answer", where=self.name, hint="try again")
 
-    def _choose(self, number: int) -> Callable[[], None]:
-        """Return what a signal wants of the manager. In a thread of its own, as long as :meth:`process` works."""
-        self._interrupts += 1
-        act = self._stop_politely if self._interrupts == 1 else self._cancel_launched
-        if number != signal.SIGINT or self._interrupts > 2:
-            act = self._leave
-        # Once the sessions with the hosts are being ended, nothing runs any more that a person could want to end.
-        return lambda: self._hurry() if self.manager.closing else act()
+    def _carry_out(self, request: Request) -> Request:
+        from sshjobs.running.requests import Target, carry_out
+
+        return carry_out(request, Target.of(self.manager))
 
     def _take_no_more(self) -> None:
         self.manager.accepting = False
 
-    def _post_signal(self, act: Callable[[], None]) -> None:
-        self.manager.post(act, signal=True)
-
-    def _leave(self) -> None:
-        carry_out({"do": "leave"}, Target.of(self.manager))
-        self.manager.listener({"event": "interrupt", "reason": "leaving; what was launched goes on, "
-                               f"and is collected by: sshjobs resume {self.name}"})
-
-    def _hurry(self) -> None:
-        self.manager.leave()
-        self.manager.listener({"event": "interrupt", "reason": "leaving at once; hosts are not waited for"})
-
-    def _stop_politely(self) -> None:
-        carry_out({"do": "stop"}, Target.of(self.manager))
-        self.manager.listener({"event": "interrupt", "reason": "launching nothing more, waiting for what runs; "
-                               "Ctrl-C again cancels it"})
-
-    def _cancel_launched(self) -> None:
-        self.manager.listener({"event": "interrupt", "reason": "cancelling what runs; Ctrl-C again leaves at once"})
-        self._cancelled = True
-        launched = [job.name for job in self.manager.unfinished() if job.state != STATE_FREE]
-        carry_out({"do": "cancel", "jobs": launched}, Target.of(self.manager))
-
 
 def network_of(paths: RunPaths, manager: RunManager) -> Network:
-    """Return a network like the one that a run was started on, and set the manager's options as they were.
+    """Return a network with the hosts and options of a run, and set the manager's options to the run's.
 
-    :raises NotYoursError: the run belongs to another user: what its options name is not for us to run
+    :raises NotYoursError: the run belongs to another user, whose options (an ssh configuration) must not be used
     """
     check_own(paths)
     with RunReader.open(paths) as reader:
         options, hosts = reader.summary().options, [row.host for row in reader.hosts()]
         if any(host.removed for host in hosts):
-            # Of those that were taken out of the run only such where something is left are of interest.
+            # Of removed hosts, only those with attempts that are not released are needed.
             in_use = reader.hosts_in_use()
             hosts = [host for host in hosts if not host.removed or host.name in in_use]
     manager.fail_fast, manager.stays_open = bool(options.get("fail_fast")), bool(options.get("stays_open"))
@@ -450,9 +429,3 @@ def network_of(paths: RunPaths, manager: RunManager) -> Network:
     return Network(str(paths.root.parent), hosts, ssh_config=options.get("ssh_config"),
                    transport=options.get("transport"), slots=options.get("slots"),
                    accept_new_host_keys=bool(options.get("accept_new_host_keys")))
-
-
-def summary_of(paths: RunPaths) -> Summary:
-    """Return where a run stands."""
-    with RunReader.open(paths) as reader:
-        return reader.summary()

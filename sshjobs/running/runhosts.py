@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sshjobs.errors import HostError
+from sshjobs.model.gpus import GpuReport
 from sshjobs.model.host import Host
 from sshjobs.model.sharing import waits_for
 from sshjobs.model.spec import Job
@@ -56,10 +57,15 @@ class RunHosts:
         #: How hosts fare, as far as it was not handed to the store yet; when it is to be.
         self._pulses: dict[str, dict[str, Any]] = {}
         self._pulses_due = 0.0
+        #: What each host has told last: how it fares, and who is on its GPUs.
+        self._fares: dict[str, dict[str, Any]] = {}
+        self._units: dict[str, list[dict[str, Any]]] = {}
         #: Jobs that were on hosts of which it is proved that nothing is alive there, with why.
         self._proved_over: list[tuple[Job, str]] = []
         #: Hosts of which people were told that jobs wait there for what others hold.
         self._told_shared: set[str] = set()
+        #: What the store says that jobs wait for on a host.
+        self._shared_words: dict[str, str | None] = {}
 
     # -- what hosts tell -----------------------------------------------------------------------------------------
 
@@ -91,12 +97,17 @@ class RunHosts:
     def _take_pulses(self, pulses: dict[str, dict[str, Any]]) -> None:
         """Note how hosts fare. It is written with whatever else is, or by itself after a while."""
         at = self._clock.time()
-        if not self._pulses:
-            self._pulses_due = self._clock.monotonic() + PULSES_WITHIN
-        self._pulses.update((name, {"at": at, **told}) for name, told in pulses.items())
         for name, told in pulses.items():
+            self._fares[name] = {"at": at, **told}
+            self._renew_pulse(name)
             if told.get("disk") is not None:
                 self._schedule.hosts.note_disk(name, told["disk"])
+
+    def _renew_pulse(self, name: str) -> None:
+        if not self._pulses:
+            self._pulses_due = self._clock.monotonic() + PULSES_WITHIN
+        units = self._units.get(name)
+        self._pulses[name] = self._fares[name] if not units else {**self._fares[name], "units": units}
 
     def _take_shared(self, told: Shared) -> None:
         """Note that jobs wait on a host for what others hold there, or that they do no more: others are launched
@@ -104,13 +115,27 @@ class RunHosts:
         name = told.host
         if name not in self._network.hosts or not self.watch.usable(name):
             return
-        self._schedule.hosts.note_shared(name, told.slots)
+        self._schedule.hosts.note_shared(name, told.slots, told.stalled, told.parts)
         words = None if told.slots is None else f"{name} {waits_for(told.holders)}"
+        if words == self._shared_words.get(name, ""):
+            return
+        self._shared_words[name] = words
         self._store.set_host(name, "up", words, since=self._clock.time())
         self.manners.stand(name)
         if words is not None and name not in self._told_shared:
             self._told_shared.add(name)
             self._tell(Warned(name, words.removeprefix(f"{name} ")))
+
+    def take_gpus(self, reports: Mapping[str, GpuReport]) -> dict[Job, str]:
+        """Note what hosts have told of their GPUs. Returns for whom waiting jobs wait, where that is new."""
+        for name, report in reports.items():
+            units = [{"uuid": gpu.uuid, "label": gpu.label, "name": gpu.name, "by": gpu.trouble or gpu.by}
+                     for gpu in report.gpus]
+            if units != self._units.get(name, []):
+                self._units[name] = units
+                if name in self._fares:
+                    self._renew_pulse(name)
+        return self.gpus.take(reports)
 
     def hand_over_pulses(self) -> None:
         """Hand to the store how hosts fare, where a commit comes anyway or that has waited long enough."""
@@ -120,6 +145,7 @@ class RunHosts:
             self._pulses.clear()
 
     def _take_down(self, name: str, error: HostError) -> None:
+        self._shared_words.pop(name, None)
         if error.ends_jobs:
             self._proved_over += [(job, error.what if error.why is None else f"{error.what}: {error.why}")
                                   for job in self.placement.on(name)]
@@ -152,6 +178,11 @@ class RunHosts:
             self._store.set_host(host, "up" if usable else "quarantined", None if usable else words,
                                  since=self._clock.time())
         self._tell(Warned(host, words))
+
+    def look(self) -> None:
+        """Note what time alone has changed, before anything is launched."""
+        self.manners.look()
+        self.gpus.look()
 
     def look_within(self) -> float | None:
         """Return after how many seconds :meth:`leases_over` is to be asked again, pulses are to be committed, or a host
@@ -235,11 +266,6 @@ class RunHosts:
         self._network.set_slots(host.name, slots)
         self._schedule.set_slots(host.name, slots)
 
-    def set_until(self, host: Host) -> None:
-        """Use a host until another time than before, which its field ``until`` tells."""
-        self._network.set_manners(host)
-        self.manners.lend(host)
-
     def ask_back(self, jobs: Iterable[Job]) -> None:
         """Take back from their hosts the jobs that have not started there."""
         for job in self.placement.ask_back(jobs):
@@ -257,6 +283,7 @@ class RunHosts:
             self._schedule.remove_host(host)
             self.quarantine.remove(host)
             self.manners.forget(host)
+            self.gpus.down(host)
             if self.setups is not None:
                 self.setups.remove(host)
             self._network.remove_host(host)

@@ -1,4 +1,4 @@
-"""RunManager: a manager that tells what happens as events, plain dicts with the keys of docs/cli.md ("Events")."""
+"""RunManager: a manager that reports events as plain dicts with the keys of docs/cli.md ("Events")."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from sshjobs.store.rundir import RunPaths
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
 
-#: Seconds without anything finished after which listeners hear of it.
+#: Seconds without an ended job after which listeners are told what the run waits for.
 QUIET = 1.0
 
 
 def silent(event: Event) -> None:
-    """Listen to nothing."""
+    """A listener that ignores all events."""
 
 
 class Finished:
@@ -42,19 +42,19 @@ class Finished:
             self._changed.notify_all()
 
     def close(self, failure: BaseException | None = None) -> None:
-        """No more will come.
+        """End the sequence: no more jobs will come.
 
-        :param failure: why the run could not be carried to its end
+        :param failure: the exception that ended the run, if it could not go on
         """
         with self._changed:
             self._closed, self._failure = True, failure
             self._changed.notify_all()
 
     def follow(self, timeout: float | None) -> Iterator[Job]:
-        """Yield every job from the first one on, until no more will come.
+        """Yield every ended job from the first one on, until the end of the run.
 
-        :raises RunTimeoutError: the next one did not come in so many seconds
-        :raises SshjobsError: no more will come, because the run could not be carried on
+        :raises RunTimeoutError: the next job did not end within so many seconds
+        :raises SshjobsError: the run could not go on
         """
         at = 0
         while (job := self._get(at, timeout)) is not None:
@@ -71,7 +71,7 @@ class Finished:
 
 
 class RunManager(Manager):
-    """A manager that tells a listener what happens, as events."""
+    """A manager that reports events to a listener."""
 
     def __init__(self, listener: Listener):
         super().__init__(QUIET)
@@ -100,6 +100,8 @@ class RunManager(Manager):
         event: Event = {"event": "launch", "job": job.name, "host": job.host, "attempt": job.attempts[-1].n}
         if job.spec.memory is not None:
             event["memory"] = launched_with(job, job.attempts[-1]).memory
+        if job.spec.output_limit is not None:
+            event["output_limit"] = job.spec.output_limit
         self.listener(event)
 
     def HandleJobDone(self, job: Job) -> None:
@@ -108,20 +110,20 @@ class RunManager(Manager):
         self.listener({"event": job.state, **_describe(job)})
 
     def HandleSleep(self) -> None:
-        # Hosts that have not answered by now may not answer for long.
+        # Hosts that have not answered by now may take long.
         if self._resumed:
             self._tell_tally(True)
         self.listener({"event": "wait"})
 
     def handle_change(self, job: Job) -> None:
         self._tally.note(job)
-        # "started" for busy: launched and running are two things to a person who watches.
+        # "started" and not "busy": for a person who watches, launched and running are different.
         word = {"busy": "started", "free": "retry"}.get(job.state, job.state)
         event = {"event": word, **_describe(job)}
         if word == "retry" and job.not_before is not None:
             event["not_before"] = round(job.not_before, 3)
         if word == "retry" and job.attempts:
-            # The job has no end yet; what it is tried again for is the end of its attempt.
+            # The job has no outcome yet; the event has that of its attempt.
             attempt = job.attempts[-1]
             event.update(outcome=attempt.outcome and attempt.outcome.value, exit_status=attempt.exit_status,
                          signal=attempt.signal)
@@ -151,6 +153,10 @@ class RunManager(Manager):
 
 def _describe(job: Job) -> Event:
     seconds = None if job.seconds is None else round(job.seconds, 3)
-    return {"job": job.name, "host": job.host, "state": job.state, "outcome": job.outcome and job.outcome.value,
-            "exit_status": job.exit_status, "signal": job.signal, "attempts": len(job.attempts), "seconds": seconds,
-            "reason": job.reason}
+    event: Event = {"job": job.name, "host": job.host, "state": job.state,
+                    "outcome": job.outcome and job.outcome.value,
+                    "exit_status": job.exit_status, "signal": job.signal, "attempts": len(job.attempts),
+                    "seconds": seconds, "reason": job.reason}
+    if job.left_out is not None:
+        event["left_out"] = job.left_out._asdict()
+    return event

@@ -1,8 +1,8 @@
-"""Setups: the script of a run that is carried out on each host before its first job there.
+"""Setups: the script of a run that each host runs before its first job.
 
-To a host a setup is an attempt like any other: it is claimed once, its output comes home, and a manager that dies in
-the middle leaves it to the next one. It is no job of the run: it counts in no summary, and where it fails, the host is
-not used, as if it could not be reached.
+To a host a setup is an attempt like any other: it is claimed once, its output is sent back, and if the manager dies,
+the next one continues. It is no job of the run: no summary counts it, and if it fails, the host is not used, as if it
+could not be reached.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from sshjobs.scheduling.schedule import Schedule
 from sshjobs.store.setups import SetupRow, setup_name
 from sshjobs.views.wording import ending, told
 
-#: Numbers of jobs from here on are those of setups: a run has fewer jobs, and a host takes no longer ones.
+#: Job numbers from here on are those of setups: a run has fewer jobs, and hosts accept no longer numbers.
 FIRST_NUMBER = 900_000_001
-#: Seconds to wait before a setup that did not come to run is sent again.
+#: Seconds to wait before a setup that did not start is sent again.
 PAUSE_S = 5.0
 
 
 def setup_job(script: Sequence[str], host: str, number: int) -> Job:
-    """Return what the setup of a host is to the network: a job, which is not wrapped as jobs there may be."""
+    """Return the setup of a host as a job for the network. It runs without the host's ``wrap``."""
     job = Job(JobSpec(list(script), name=setup_name(host), wrap=[]), number - 1)
     job.only_host = host
     return job
 
 
 def check_names(jobs: Iterable[Job], script: Sequence[str]) -> None:
-    """Make sure that no job is called as a setup of the same run is.
+    """Check that no job has the name of a setup of the same run.
 
-    :raises UsageError: one is
+    :raises UsageError: one has
     """
     for job in jobs if script else ():
         if job.name.startswith(setup_name("")):
@@ -49,7 +49,7 @@ def check_names(jobs: Iterable[Job], script: Sequence[str]) -> None:
 
 
 def why_failed(host: str, attempt: Attempt, job: Job, hint: str) -> HostError:
-    """Return what is said of a host whose setup has failed."""
+    """Return the error for a host whose setup has failed."""
     said, _ = told(job.stdout, job.stderr)
     end = ending(attempt.outcome and attempt.outcome.value, attempt.exit_status, attempt.signal,
                  explain(attempt.cause, attempt.reason))
@@ -57,11 +57,11 @@ def why_failed(host: str, attempt: Attempt, job: Job, hint: str) -> HostError:
 
 
 class Setups:
-    """Keeps each host from having jobs until its setup has succeeded there since it booted.
+    """Keeps jobs from each host until its setup has succeeded in its present boot.
 
-    :param script: lines; none: hosts need no setup
-    :param say: tells a person what becomes of a setup: an event
-    :param block: has a host not used any more
+    :param script: lines; without any, hosts need no setup
+    :param say: called with an event about a setup
+    :param block: blocks a host
     """
 
     def __init__(self, script: Sequence[str], network: NetworkContract, schedule: Schedule, books: Books,
@@ -70,18 +70,18 @@ class Setups:
         self._books, self._say, self._block = books, say, block
         self._jobs: dict[str, Job] = {}
         self._number = FIRST_NUMBER
-        #: Hosts that are not prepared; hosts whose setup runs as far as is known; hosts where it has failed.
+        #: Hosts without a setup so far; hosts whose setup runs, as far as is known; hosts where it has failed.
         self._todo = dict[str, None]()
         self._running: dict[str, Attempt] = {}
         self.failed: set[str] = set()
-        #: What each host said of itself last, and the boot that each attempt was sent to.
+        #: The facts in each host's last ``welcome``; the boot to which each attempt was sent.
         self._facts: dict[str, dict[str, Any]] = {}
         self._sent_to: dict[Attempt, str] = {}
         self._not_before: dict[str, float] = {}
         self._ending = False
 
     def add(self, hosts: Iterable[str]) -> None:
-        """Take in hosts, none of which is prepared as far as is known."""
+        """Add hosts, which need their setup unless an earlier manager has done it."""
         for host in hosts if self._script else ():
             if host not in self._jobs:
                 self._jobs[host] = setup_job(self._script, host, self._number)
@@ -91,7 +91,7 @@ class Setups:
             self._schedule.prepare(host, False)
 
     def recall(self, rows: Iterable[SetupRow]) -> list[Job]:
-        """Take in what an earlier manager did, before :meth:`add`; return what hosts are to be asked about."""
+        """Note the setups of an earlier manager; call this before :meth:`add`. Return those to ask the hosts about."""
         for row in rows if self._script else ():
             job = self._jobs.setdefault(row.host, setup_job(self._script, row.host, row.number))
             job.paths = self._books.paths
@@ -110,7 +110,7 @@ class Setups:
     # -- hosts ---------------------------------------------------------------------------------------------------
 
     def up(self, host: str, facts: dict[str, Any]) -> bool:
-        """Note that a host can be reached, before it gets jobs; tell whether it is prepared."""
+        """Note that a host can be reached, before it gets jobs; return whether its setup is done."""
         job = self._jobs.get(host)
         if job is None:
             return True
@@ -126,8 +126,8 @@ class Setups:
         return ready
 
     def forgive(self, host: str) -> dict[str, Any] | None:
-        """Let a host be tried again although its setup has failed; return what it said of itself, ``None`` where it has
-        not failed."""
+        """Try the setup of a host again although it has failed; return the host's facts, ``None`` if it has not
+        failed."""
         if host not in self.failed:
             return None
         self.failed.discard(host)
@@ -141,7 +141,7 @@ class Setups:
     # -- setups --------------------------------------------------------------------------------------------------
 
     def launch(self, now: float) -> None:
-        """Launch the setups of hosts that jobs wait for. They leave when their intent is committed."""
+        """Launch the setups of hosts for which jobs wait. They leave once their intent is committed."""
         for host in [host for host in self._todo if self._is_due(host, now)]:
             job, self._ending = self._jobs[host], False
             attempt = job.new_attempt(host, secrets.token_hex(16))
@@ -161,7 +161,7 @@ class Setups:
         return min(due) - now if due else None
 
     def take(self, jobs: Sequence[Job], now: float) -> list[Job]:
-        """Handle what has happened to setups; return the others of these jobs."""
+        """Handle changes of setups among these jobs; return the other jobs."""
         if not self._running:
             return list(jobs)
         for job in (job for job in jobs if job.index + 1 >= FIRST_NUMBER):
@@ -189,7 +189,7 @@ class Setups:
                                                                   f"then: sshjobs resume {self._books.paths.name}"))
 
     def end(self, usable: Callable[[str], bool]) -> bool:
-        """Have setups ended that no job waits for any more; tell whether any runs where that can be known."""
+        """Cancel setups for which no job waits any more; return whether any runs on a reachable host."""
         if not self._ending:
             self._ending = True
             for host in self._running:

@@ -1,5 +1,5 @@
-"""The signals that stop a run: heard within a second also while the manager's thread is in a call of the system that
-does not return, such as an ``fsync`` on a disk that has died.
+"""Signals that stop a run. They have an effect within a second, even while the manager's thread is in a system call
+that does not return, such as an ``fsync`` on a dead disk.
 """
 
 from __future__ import annotations
@@ -23,43 +23,43 @@ from sshjobs.views.keyboard import put_back
 PATIENCE_S = 1.0
 #: Seconds between two looks for a signal that the kernel keeps for a thread that cannot take it.
 LOOK_EVERY_S = 0.5
-#: What the manager's thread waits for, by where its innermost function of ours is.
+#: What the manager's thread waits for, by the module of its innermost function of ours.
 _ROOMS = (("sshjobs.store.", "store"), ("sshjobs.views.", "output"), ("sshjobs.cli.", "output"))
 
 
 class Signals:
-    """Hears SIGINT, SIGTERM and SIGHUP while it is entered, by the main thread of the process.
+    """A context in which SIGINT, SIGTERM and SIGHUP are handled. The main thread of the process must enter it.
 
-    A thread of its own takes them up and has the manager act. Where that does not come to it within a second, a line on
-    standard error tells what it waits for, and the next signal ends the process.
+    A thread of its own receives the signals and lets the manager act. If the manager does not begin within a second, a
+    line on standard error says what it waits for, and the next signal ends the process.
 
-    :param choose: returns what the manager is to do about a signal. Called in that thread, in the order of the signals
-    :param post: has the manager's thread do something
-    :param failed: called with what that thread died of
+    :param choose: returns what the manager has to do after a signal. Called in that thread, in the order of the signals
+    :param post: calls a function in the manager's thread
+    :param failed: called with the exception that the thread died of
     """
 
     def __init__(self, paths: RunPaths, choose: Callable[[int], Callable[[], None]],
                  post: Callable[[Callable[[], None]], None], failed: Failure):
         self._paths, self._choose, self._post, self._failed = paths, choose, post, failed
-        # Who started us with nohup wants us to stay when the terminal goes; else we leave and hosts go on.
+        # After nohup the manager stays when the terminal closes; otherwise it leaves, and hosts go on.
         self._numbers = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
                          if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
         self._main = threading.get_ident()
-        #: Acts that were posted, and how many of them the manager has come to.
+        #: How many functions were posted, and how many of them the manager has begun.
         self._posted = self._begun = 0
         self._since = 0.0
         self._told = False
 
     def __enter__(self) -> None:
-        """:raises LocalError: this machine has no room for that"""
+        """:raises LocalError: no pipe or thread can be made"""
         try:
             self._reading, self._writing = os.pipe()
             os.set_blocking(self._writing, False)
         except OSError as error:
             raise LocalError.of(error, "signals cannot be heard on this machine") from error
         self._thread = start_thread("sshjobs-signals", self._hear, self._failed)
-        # The interpreter writes the number of a signal into the pipe wherever the main thread is, and calls a handler
-        # only when that is back in our code.
+        # The interpreter writes the number of a signal into the pipe at once, wherever the main thread is. It would
+        # call a handler only when the main thread is back in Python code.
         self._pipe_before = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         self._before = {number: signal.signal(number, _ignore) for number in self._numbers}
 
@@ -70,7 +70,7 @@ class Signals:
         signal.set_wakeup_fd(self._pipe_before)
         with contextlib.suppress(OSError):
             os.close(self._writing)
-        # What came is known when this returns.
+        # Wait for the thread, so that all signals so far have been handled.
         self._thread.join(PATIENCE_S)
 
     # -- in the thread -------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ class Signals:
                     for number in numbers:
                         self._take(number)
                 elif hasattr(signal, "sigtimedwait"):
-                    # The kernel gives a signal to the main thread, which does not take it while a disk does not answer.
+                    # The kernel gives signals to the main thread, which does not take them in a hanging system call.
                     while (waiting := signal.sigtimedwait(self._numbers, 0)) is not None:
                         self._take(waiting.si_signo)
                 self._look()
@@ -112,7 +112,7 @@ class Signals:
         if self._posted == self._begun or self._told or time.monotonic() - self._since < PATIENCE_S:
             return
         self._told = True
-        # Standard error may not be read either.
+        # Writing to standard error may block, too.
         with contextlib.suppress(LocalError):
             line = f"sshjobs: {self._held_up()}\n".encode()
             start_thread("sshjobs-word", lambda: os.write(2, line), lambda error: None)
@@ -138,15 +138,15 @@ class Signals:
         return None
 
     def _end(self) -> None:
-        """End the process as a crash would, which is what the next manager is made for."""
+        """End the process at once, like a crash, from which a resume recovers."""
         put_back()
         if os.isatty(1):
             with contextlib.suppress(OSError):
                 os.set_blocking(1, False)
-                # The live view hides it.
+                # The live view has hidden the cursor.
                 os.write(1, b"\x1b[?25h")
         os._exit(EXIT_INTERRUPTED)
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """The interpreter has told the thread."""
+    """Do nothing: the thread gets the signal by the pipe."""

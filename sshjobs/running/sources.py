@@ -1,4 +1,4 @@
-"""Which jobs' files a job is given: those that its ``after`` selects."""
+"""Finds the jobs whose files are inputs of a job: those that its ``after`` selects."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sshjobs.store.rundir import RunPaths
 class _Members(NamedTuple):
     """The names of the jobs of an entry.
 
-    :ivar shared: the parameters by which they are chosen
-    :ivar groups: the names, by the values of these
+    :ivar shared: the parameters by which they are selected
+    :ivar groups: the names by the values of these
     """
 
     shared: Sequence[str]
@@ -25,17 +25,17 @@ class _Members(NamedTuple):
 
 
 class Sources:
-    """Knows the names of jobs whose files others are given. It reads those of an entry once."""
+    """The names of jobs whose files other jobs get. Reads those of an entry only once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, tuple[str, ...]], _Members] = {}
 
     def forget(self) -> None:
-        """Read anew: the run has further jobs, or fewer."""
+        """Forget all names, because jobs were added or withdrawn."""
         self._known.clear()
 
     def of(self, job: Job, paths: RunPaths) -> Mapping[str, Sequence[str]] | None:
-        """Return the names of the jobs whose files a job is given, by entry; ``None`` where it is given none."""
+        """Return the names of the jobs whose files a job gets, by entry; ``None`` if it gets none."""
         entries = {one.entry for one in taken(job.spec.files)}
         if not entries:
             return None

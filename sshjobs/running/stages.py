@@ -1,4 +1,4 @@
-"""Stages: which jobs of a run wait for others, as its manager and people's requests need it."""
+"""Stages: which jobs of a run wait for others, for its manager and for requests."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from sshjobs.store.rundir import RunPaths
 
 
 def check_stages(specs: Iterable[JobSpec], entries: Collection[str] = ()) -> None:
-    """Make sure that what jobs wait for is there, and that no two wait for each other.
+    """Check that the entries exist for which jobs wait, and that there are no circles.
 
-    :param entries: names of further entries that they may wait for
-    :raises UsageError: it is not so; the first mistake
+    :param entries: names of further entries for which they may wait
+    :raises UsageError: the first mistake
     """
     waits: dict[str, list[str]] = {}
     for spec in specs:
@@ -42,28 +42,28 @@ def awaited_among(jobs: Iterable[Job], entries: Collection[str]) -> dict[str, Aw
 
 
 def entries_awaited(jobs: Iterable[Job]) -> set[str]:
-    """Return the names of the entries that any of these jobs waits for."""
+    """Return the names of the entries for which any of these jobs waits."""
     return {entry for job in jobs for entry in job.spec.after}
 
 
 class Stages:
-    """Tells which jobs may wait for a host, and which cannot run.
+    """Decides which jobs may wait for a host, and which cannot run.
 
-    :ivar sources: tells which jobs' files a job is given
-    :ivar given: the names of the entries whose files others are given
+    :ivar sources: the jobs whose files a job gets
+    :ivar given: the names of the entries whose files are inputs of other jobs
     """
 
     def __init__(self) -> None:
         self.sources = Sources()
         self.given = set[str]()
         self._dependencies = Dependencies()
-        #: Entries whose jobs were looked at for what they are given: it is the same entries for all of them.
+        #: Entries whose jobs were examined for such inputs: the same for all jobs of an entry.
         self._seen = set[str]()
-        #: By the name of a job that others are given files of: the host that keeps large ones, and their bytes.
+        #: By the name of a job whose files are inputs: the host that caches the large ones, and their bytes.
         self._left_on: dict[str, tuple[str, int]] = {}
 
     def begin(self, jobs: list[Job]) -> None:
-        """Take in the jobs of a new run."""
+        """Add the jobs of a new run."""
         self._note_given(jobs)
         self._dependencies.follow(jobs, awaited_among(jobs, entries_awaited(jobs)))
 
@@ -74,35 +74,35 @@ class Stages:
                 self.given.update(one.entry for one in taken(job.spec.files))
 
     def resume(self, jobs: list[Job], reader: RunReader) -> None:
-        """Take in jobs of a run that an earlier manager had, or a job that ended before this manager came."""
+        """Add jobs of a resumed run, or a job that ended before this manager came."""
         known = len(self.given)
         self._note_given(jobs)
         if len(self.given) > known:
             self._left_on.update((name, (host, size)) for name, host, size in reader.left_on(self.given)
                                  if size >= KEPT_FROM)
         for job in jobs:
-            # It may have to be launched once more.
+            # It may have to be launched again.
             job.sources = self.sources.of(job, reader.paths) if job.attempts else None
         if entries := entries_awaited(jobs):
             self._dependencies.follow(jobs, reader.awaited(entries))
 
     def add(self, jobs: list[Job], reader: RunReader) -> None:
-        """Take in further jobs, which are in the store."""
+        """Add further jobs, which are in the store."""
         self.sources.forget()
         self._dependencies.join(jobs)
         self.resume(jobs, reader)
 
     def may_run(self, job: Job) -> bool:
-        """Tell whether a job waits for no other."""
+        """Return whether a job does not wait for others."""
         return not job.spec.after or not self._dependencies.standing(job).waits
 
     def cannot_run(self, job: Job) -> str | None:
-        """Return why a job is to be skipped, in words; ``None`` where it is not."""
+        """Return why a job is to be skipped, in words; ``None`` if it is not."""
         broken = self._dependencies.standing(job).broken if job.spec.after else None
         return None if broken is None else f"{broken} did not succeed"
 
     def ended(self, job: Job) -> tuple[list[Job], list[Job]]:
-        """Take in the end of a job; return those that may run now, and those that cannot. All of them wait."""
+        """Note the end of a job; return the waiting jobs that may run now, and those that cannot run any more."""
         if self.given and job.attempts and job.spec.entry_name in self.given:
             newest = job.attempts[-1]
             if newest.brought is not None and newest.brought.size >= KEPT_FROM:
@@ -111,7 +111,7 @@ class Stages:
         return [one for one in ready if one.state == STATE_FREE], [one for one in broken if one.state == STATE_FREE]
 
     def near(self, job: Job, paths: RunPaths) -> str | None:
-        """Return the host that has most of what a job is given, as far as that is large; ``None``: none has."""
+        """Return the host that caches most of the large inputs of a job, ``None`` if there is none."""
         if not self._left_on or not job.spec.after:
             return None
         sizes = Counter[str]()
@@ -121,21 +121,21 @@ class Stages:
         return max(sizes, key=sizes.__getitem__, default=None)
 
     def withdrawn(self, job: Job) -> list[Job]:
-        """Take in that a job is taken out of the run; return those that may run now."""
+        """Note that a job was withdrawn; return the jobs that may run now."""
         self.sources.forget()
         return [one for one in self._dependencies.withdrawn(job) if one.state == STATE_FREE]
 
     def reopened(self, job: Job) -> list[Job]:
-        """Take in that a job is about to be tried again, which still has the outcome that it had; return those that
-        were skipped because of it, and may run once it succeeds."""
+        """Note that a job, which still has its old outcome, is about to be tried again. Return the jobs that were
+        skipped because of it and now wait for it again."""
         return [one for one in self._dependencies.reopened(job) if one.outcome is Outcome.SKIPPED]
 
 
 def revived_with(jobs: Iterable[Job], reader: RunReader) -> list[Job]:
-    """Return the jobs that were skipped because of any of these, and that may run once these succeed; those that were
-    skipped because of such jobs too.
+    """Return the jobs that were skipped because of any of these, directly or through other skipped jobs, and that can
+    run once these succeed.
 
-    :param jobs: that are to be tried again, as they are in the store
+    :param jobs: the jobs that are to be tried again, as they are in the store
     """
     skipped = {job.name: job for job in reader.load_skipped() if job.spec.after}
     if not skipped:
@@ -153,8 +153,8 @@ def revived_with(jobs: Iterable[Job], reader: RunReader) -> list[Job]:
 
 
 def still_broken(jobs: Iterable[Job], together: Collection[str], reader: RunReader) -> Mapping[str, str]:
-    """Return the jobs that cannot be tried again, because others that they wait for did not succeed and are not to be
-    tried again with them; each with the name of the job by which that began.
+    """Return the jobs that cannot be tried again, because a job that they wait for did not succeed and is not tried
+    again with them; each with the name of the first such job in the chain.
 
     :param together: the names of all jobs that are to be tried again
     """

@@ -1,4 +1,4 @@
-"""What a resume found: how many launched jobs still ran, how many had ended, and what is left to do."""
+"""The tally of a resume: how many launched jobs still run, how many have ended, and how many are left to run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Tally:
             self._counts["collected"] += 1
 
     def report(self, *, patience_is_over: bool) -> dict[str, Any] | None:
-        """Return the event that tells the counts, once: when all is accounted for, or when patience is over."""
+        """Return the event with the counts, once: when all jobs are accounted for, or when patience is over."""
         if self._told or (self._open and not patience_is_over):
             return None
         self._told = True

@@ -1,8 +1,8 @@
-"""Telling: what people are told of a run, by a manager and after it.
+"""Telling: delivers notices of a run to people, by its manager and after it.
 
-What is to be told is in the store before it is told, and what became of it is noted there. So it is told at least
-once, whatever dies when: who is told twice knows it by the id. One thing is told at a time, in a thread of its own; the
-manager only writes down what there is to tell, and never waits for it before the run is over.
+A notice is in the store before it is delivered, and the result is written there, too. So it is delivered at least once,
+whatever dies; a recipient who gets it twice can see that by its id. Notices are delivered one at a time in a thread of
+their own. The manager never waits for them before the run is over.
 """
 
 from __future__ import annotations
@@ -24,41 +24,41 @@ from sshjobs.store import ManagerIdentity, RunReader, RunStore, Summary
 from sshjobs.store.rundir import RunPaths
 from sshjobs.views.wording import ending
 
-#: Seconds before what failed is tried again, by how often it was tried; the last holds from then on.
+#: Seconds before a failed delivery is tried again, by the number of tries; the last value holds from then on.
 PAUSES_S = (5.0, 60.0, 600.0, 3600.0)
-#: Seconds that what is told at the end of a run is waited for; and after which that is said.
+#: Seconds that notices at the end of a run are waited for; seconds after which a person is told of the wait.
 LAST_S, PATIENCE_S = 90.0, 5.0
-#: Seconds that a host is away before it counts as lost; one that only a person can mend counts at once.
+#: A host that is away counts as lost after so many seconds; one that only a person can mend counts at once.
 GRACE_S = 60.0
-#: How often one host is told of as lost in a run: it may come and go without end.
+#: At most so many notices about one host in a run: it may come and go for ever.
 MOST_LOST = 3
 
 
 class Teller:
-    """Tells people of one run. It belongs to the thread of the manager.
+    """Delivers the notices of one run. Belongs to the manager's thread.
 
-    :param telling: who is told what
-    :param complain: hears of what could not be told, in a line, once for each
-    :param wake: has the manager look here again, from any thread
+    :param telling: the recipients
+    :param complain: called with a line about each notice that could not be delivered, once
+    :param wake: wakes the manager, from any thread
     """
 
     def __init__(self, paths: RunPaths, store: RunStore, clock: Clock, *, telling: Telling, waiting: Sequence[Notice],
                  complain: Callable[[str], None], wake: Callable[[], None]):
         self._paths, self._store, self._clock, self._telling = paths, store, clock, telling
         self._complain, self._wake = complain, wake
-        #: What is to be told and is in the store, with when it is to be tried next.
+        #: Undelivered notices that are in the store, with the time of the next try.
         self._waiting = {one.id: (one, 0.0) for one in waiting if one.delivered is None}
-        #: What was noted since the last commit.
+        #: Notices since the last commit.
         self._new: list[Notice] = []
-        #: Failures that nobody began to tell of: further ones are told with them.
+        #: Undelivered notices of failures, to which further failures are added.
         self._open: dict[Any, Notice] = {}
         self._busy: str | None = None
-        #: What was tried by this teller.
+        #: Notices that this teller has tried.
         self._tried: set[str] = set()
         self._ends: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
-        #: Hosts that are away or blocked, with why and when that counts as lost; and how often each was told of.
+        #: Hosts that are away or blocked, with the reason and the time from which they count as lost; notices per host.
         self._away: dict[str, tuple[str, float]] = {}
-        #: When the next of them does.
+        #: When the next host counts as lost.
         self._soonest = float("inf")
         self._lost: Counter[str] = Counter()
 
@@ -83,7 +83,7 @@ class Teller:
             self._note(notice)
 
     def hear(self, event: HostUp | HostDown | HostClosed | Warned | Silent) -> None:
-        """Take note of what happened to a host, where anybody wants to hear of that."""
+        """Note an event of a host, if there are recipients for such notices."""
         if not self._telling.recipients.get("host_lost"):
             return
         match event:
@@ -97,7 +97,7 @@ class Teller:
     def _look_at_hosts(self, now: float) -> None:
         for host, (why, due) in list(self._away.items()):
             if due <= now:
-                # Told once, until it was back.
+                # Only once until the host is back.
                 self._away[host] = why, float("inf")
                 self._lost[host] += 1
                 if self._lost[host] <= MOST_LOST:
@@ -128,9 +128,9 @@ class Teller:
     # -- telling it --------------------------------------------------------------------------------------------------
 
     def turn(self) -> None:
-        """Begin to tell what is in the store and due, and note what became of what was told. Takes no time."""
+        """Begin to deliver notices that are in the store and due, and note results. Does not block."""
         if self._new and not self._store.dirty:
-            # All of it is on the disk by now.
+            # All notices are committed by now.
             self._waiting.update((one.id, (one, 0.0)) for one in self._new)
             self._new.clear()
         while not self._ends.empty():
@@ -164,10 +164,10 @@ class Teller:
             self._complain(f"{notice.recipient.shown()} was not told: {error}")
 
     def finish(self, commit: Callable[[], None], hurried: Callable[[], bool]) -> None:
-        """Tell what was not tried yet, after the run is over: each once, and not for longer than :data:`LAST_S`.
+        """After the run: deliver all notices that were not tried yet, once each, within :data:`LAST_S` seconds.
 
-        :param commit: writes what is noted
-        :param hurried: a person does not want to wait
+        :param commit: commits the store
+        :param hurried: returns whether a person does not want to wait
         """
         until = self._clock.monotonic() + LAST_S
         said = self._clock.monotonic() + PATIENCE_S
@@ -188,10 +188,10 @@ class Teller:
 
 
 def tell_again(paths: RunPaths, complain: Callable[[str], None]) -> tuple[int, int]:
-    """Tell what nobody was told yet of a run that has no manager; return how much was told, and how much was not.
+    """Deliver the undelivered notices of a run without a manager; return how many were delivered, and how many not.
 
-    :param complain: hears why, in a line for each
-    :raises RunBusyError: a manager works on it, and tries by itself
+    :param complain: called with a line about each failure
+    :raises RunBusyError: the run has a manager, which delivers them
     """
     store = RunStore.open(paths)
     try:

@@ -1,7 +1,7 @@
-"""Requests to a run whatever its state: its manager carries them out or, where it has none, the next one will.
+"""Requests to a run with or without a manager: without one, the request changes the store, for the next manager.
 
-Without a manager a request changes the run's store, which is taken over for that moment. So those who ask need not know
-whether the run is attended, and any number may ask at once.
+The store is taken over for that moment. So callers need not know whether the run has a manager, and any number of them
+may call at once.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from sshjobs.store.rundir import RunPaths
 
 T = TypeVar("T")
 
-#: Seconds that a manager which begins or leaves, or somebody else who changes the store, is waited for.
+#: Seconds to wait for a manager that is starting or leaving, or for another process that changes the store.
 PATIENCE = 45.0
 #: The longest pause between two tries, in seconds.
 PAUSE = 0.1
 
 
 class Answer(NamedTuple):
-    """What came of a request. ``live``: a manager carried it out; else it is in the store for the next one."""
+    """The answer to a request. ``live``: a manager carried it out; otherwise it is in the store for the next one."""
 
     answer: Data
     live: bool
 
 
 def carry_out(paths: RunPaths, request: Data) -> Answer:
-    """Have a request carried out, whole or not at all. What it changes is durable when this returns.
+    """Carry out a request, whole or not at all. Its changes are durable when this returns.
 
-    :raises SshjobsError: it cannot be done
-    :raises RunBusyError: a manager has the run that takes no requests, for :data:`PATIENCE` seconds
+    :raises SshjobsError: it cannot be carried out
+    :raises RunBusyError: the run has a manager that has taken no requests for :data:`PATIENCE` seconds
     """
     check_own(paths)
     with RunReader.open(paths) as reader:
@@ -52,26 +52,26 @@ def carry_out(paths: RunPaths, request: Data) -> Answer:
 
 
 def patiently(act: Callable[[], T]) -> T:
-    """Do something as soon as no other process works on the run.
+    """Call a function as soon as no other process works on the run.
 
-    :raises RunBusyError: it still does after :data:`PATIENCE` seconds, or is done on another machine
+    :raises RunBusyError: one still does after :data:`PATIENCE` seconds, or it is on another machine
     """
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
             return act()
         except RunBusyError as error:
-            # A manager begins and does not listen yet, or leaves and listens no more, or it is somebody like us.
+            # A manager is starting or leaving and takes no requests, or another process is changing the store.
             if error.elsewhere or time.monotonic() >= deadline:
                 raise
         time.sleep(random.uniform(PAUSE / 5, PAUSE))
 
 
 def change(paths: RunPaths, request: Data) -> Data:
-    """Carry out a request on the store of a run that nobody manages.
+    """Carry out a request on the store of a run without a manager.
 
-    :raises SshjobsError: it cannot be done; nothing of it was
-    :raises RunBusyError: somebody has the run
+    :raises SshjobsError: it cannot be carried out; nothing was changed
+    :raises RunBusyError: another process has the run
     """
     store = RunStore.open(paths)
     try:
@@ -86,7 +86,7 @@ def change(paths: RunPaths, request: Data) -> Data:
 
 
 def check_names(paths: RunPaths, names: Iterable[str]) -> None:
-    """Make sure that a run has jobs of these names.
+    """Check that a run has jobs of these names.
 
     :raises UsageError: it has not
     """

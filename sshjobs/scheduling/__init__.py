@@ -1,1 +1,1 @@
-"""Pure decisions: which job runs where, what an end means for its job, what a row of ends says about a host."""
+"""Pure decisions: which job runs where, whether it is tried again after an end, and which hosts fail their jobs."""

@@ -1,4 +1,4 @@
-"""Hosts that take jobs at certain times only: what is not likely to be over by then is not launched there. Pure."""
+"""Hosts that are going to close: a job that is not likely to end before that is not launched there. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sshjobs.scheduling.place import Place
 class Closings:
     """When hosts close, as far as that is known.
 
-    :ivar now: by the clock that the times of :meth:`set` are of
-    :ivar late: hosts that were left without a job because none that waits is likely to be over before they close
+    :ivar now: the time, by the same clock as the times of :meth:`set`
+    :ivar late: hosts that got no job because none of those that wait is likely to end before they close
     """
 
     def __init__(self, hosts: ScheduledHosts, durations: Durations):
@@ -37,7 +37,7 @@ class Closings:
         self.look_again([host])
 
     def in_time(self, place: Place, lines: list[Line]) -> list[Line]:
-        """Return those of these lines that have a job which is likely to be over in time."""
+        """Return the lines that have a job which is likely to end in time."""
         if place.fits is None:
             return lines
         left = [line for line in lines if line.has_of(place.fits)]
@@ -46,11 +46,11 @@ class Closings:
         return left
 
     def allows(self, place: Place, spec: JobSpec) -> bool:
-        """Tell whether a job is likely to be over in time on a host."""
+        """Return whether a job is likely to end in time on a host."""
         return place.fits is None or place.fits(self._durations.kind_of(spec))
 
     def look_again(self, hosts: Iterable[str] | None = None) -> None:
-        """Have hosts look for jobs again; without a name those that were left without."""
+        """Let hosts look for jobs again: the named ones, or all that are late."""
         for host in list(self.late) if hosts is None else hosts:
             self.late.pop(host, None)
             self._hosts.set_dry(host, False)

@@ -1,5 +1,4 @@
-"""Jobs that wait for a time: how long one is waited with before it is tried again, and which of them are due. Pure: no
-clock."""
+"""Delayed jobs: how long a job waits before it is tried again, and which of them are due. Pure: no clock."""
 
 from __future__ import annotations
 
@@ -9,9 +8,9 @@ from zlib import crc32
 from sshjobs.model.spec import Job
 from sshjobs.scheduling.retries import own_ends
 
-#: A delay doubles with each end of the job's own up to this, or stays what was asked for where that is more. Seconds.
+#: Seconds. A delay doubles with each own end of the job, up to this; a longer ``retry_delay`` stays as it is.
 LONGEST_DELAY = 3600.0
-#: A delay is longer than that by up to such a part, so that jobs which failed together are not tried again together.
+#: A delay is made longer by up to this part of it, so that jobs which failed together are not tried again together.
 JITTER = 0.25
 
 
@@ -38,19 +37,19 @@ class Delays:
 
     def __init__(self) -> None:
         self._due: dict[Job, float] = {}
-        #: The same in order, and some that have gone.
+        #: A heap of the same, with entries of jobs that do not wait any more.
         self._heap: list[tuple[float, int, Job]] = []
 
     def __len__(self) -> int:
         return len(self._due)
 
     def add(self, job: Job, at: float) -> None:
-        """Let a job wait for a time, whatever it waited for before."""
+        """Let a job wait until a time. An earlier time for the same job is forgotten."""
         self._due[job] = at
         heapq.heappush(self._heap, (at, job.index, job))
 
     def discard(self, job: Job) -> bool:
-        """Let a job wait no more; tell whether it did."""
+        """Let a job wait no more; return whether it waited."""
         return self._due.pop(job, None) is not None
 
     def take(self, now: float) -> list[Job]:

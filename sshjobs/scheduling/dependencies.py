@@ -12,10 +12,10 @@ from sshjobs.model.states import Outcome
 
 
 class Standing(NamedTuple):
-    """How a job stands towards those that it waits for.
+    """Whether a job may run, as far as the jobs that it waits for go.
 
     :ivar waits: some of them have not ended
-    :ivar broken: the name of one that did not succeed, so that the job cannot run; ``None``: there is none
+    :ivar broken: the name of one that did not succeed, so that the job cannot run; ``None`` if there is none
     """
 
     waits: bool
@@ -25,8 +25,8 @@ class Standing(NamedTuple):
 class Moved(NamedTuple):
     """What follows from the end of a job.
 
-    :ivar ready: jobs that wait for no other any more; some may have ended meanwhile
-    :ivar broken: jobs that cannot run, because that one did not succeed
+    :ivar ready: jobs that do not wait for any other now; some of them may have ended already
+    :ivar broken: jobs that cannot run because this one did not succeed
     """
 
     ready: Sequence[Job]
@@ -34,12 +34,12 @@ class Moved(NamedTuple):
 
 
 def matched_names(spec: JobSpec, after: After) -> tuple[str, ...]:
-    """Return the parameters of a job by which it chooses those that it waits for, as far as these have them."""
+    """Return the parameters of a job that select the jobs which it waits for."""
     return tuple(spec.param_names) if after.jobs is Which.MATCHING else ()
 
 
 def group_key(names: Iterable[str], params: Mapping[str, str]) -> Hashable:
-    """Return what is equal for jobs whose parameters of these names have equal values."""
+    """Return a key that is equal for jobs with equal values of these parameters."""
     return tuple(value_key(params[name]) if name in params else None for name in names)
 
 
@@ -49,7 +49,7 @@ class _Group:
     __slots__ = ("broken", "followers", "left")
 
     def __init__(self) -> None:
-        #: How many of them have not come to what is waited for: those that ended otherwise too, by their names.
+        #: How many of them still have to end as required; the names of those that ended otherwise.
         self.left = 0
         self.broken: dict[str, None] | None = None
         self.followers: list[Job] = []
@@ -70,12 +70,12 @@ class _View:
 
     def __init__(self, names: tuple[str, ...], when: When):
         self._names, self.when = names, when
-        #: Jobs whose end was what was waited for, and that run again: nobody waits for them any more.
+        #: Jobs that ended as required and now run again: nobody waits for them any more.
         self.met_before = set[str]()
         self._groups: dict[Hashable, _Group] = {}
 
     def group(self, params: Mapping[str, str]) -> _Group:
-        """Return the group of jobs whose values are equal to these; a value that is missing equals another such."""
+        """Return the group of jobs with these values. Two missing values are equal."""
         key = group_key(self._names, params)
         found = self._groups.get(key)
         if found is None:
@@ -83,11 +83,11 @@ class _View:
         return found
 
     def is_met(self, outcome: Outcome | None) -> bool:
-        """Tell whether that is what is waited for."""
+        """Return whether an outcome is the one that is waited for."""
         return outcome is Outcome.SUCCEEDED or (outcome is not None and self.when is When.ENDED)
 
     def count(self, member: Member) -> None:
-        """Take in a job of the entry."""
+        """Add a job of the entry."""
         if not self.is_met(member.outcome):
             group = self.group(member.params)
             group.left += 1
@@ -97,38 +97,39 @@ class _View:
 class Dependencies:
     """Knows which jobs wait for others, and tells which of them may run when one ends.
 
-    What a job waits for is a group of jobs of another entry: those whose shared parameters have equal values, or all of
-    them. Every operation is O(1) in jobs, but for the jobs that it is given and returns. It decides nothing about jobs
-    that have ended: its caller knows their states.
+    A job waits for a group of jobs of another entry: those whose shared parameters have equal values, or all of them.
+    Every operation is O(1) in jobs, apart from the jobs that it is given and returns. States of jobs are the caller's
+    business: jobs that have ended may be among those that are returned.
     """
 
     def __init__(self) -> None:
-        #: By entry, then by the parameters of those that wait for it.
+        #: By entry, then by the parameters that select its jobs, and by what has to become of them.
         self._views: dict[str, dict[tuple[tuple[str, ...], When], _View]] = {}
 
     def join(self, jobs: Iterable[Job]) -> None:
-        """Take in further jobs: those that wait for their entries already wait for them too."""
+        """Add jobs that may be waited for. Jobs that wait for their entries already now wait for them, too."""
         for job in jobs:
             for view in self._views_of(job):
                 view.count(Member(job.name, job.spec.params, job.outcome))
 
     def follow(self, jobs: Iterable[Job], awaited: Mapping[str, Awaited]) -> None:
-        """Take in jobs as those that wait.
+        """Add jobs that wait.
 
-        :param awaited: the entries that they wait for, with all jobs that joined; an entry without jobs may be missing
+        :param awaited: the entries that they wait for, with all jobs of :meth:`join`; an entry without jobs may be
+            missing
         """
         for job in jobs:
             for after in afters_of(job.spec.after):
                 self._view(job.spec, after, awaited).group(job.spec.params).followers.append(job)
 
     def standing(self, job: Job) -> Standing:
-        """Tell whether a job may run that :meth:`follow` was given."""
+        """Return whether a job of :meth:`follow` may run."""
         groups = [self._view(job.spec, after, {}).group(job.spec.params) for after in afters_of(job.spec.after)]
         broken = next((next(iter(group.broken)) for group in groups if group.broken), None)
         return Standing(any(group.left for group in groups), broken)
 
     def ended(self, job: Job) -> Moved:
-        """Take in that a job has ended, as its outcome says."""
+        """Note the end of a job, by its outcome; return what follows."""
         ready, broken = dict[Job, None](), dict[Job, None]()
         for view in self._views_of(job):
             if job.name in view.met_before:
@@ -143,13 +144,13 @@ class Dependencies:
         return Moved(list(ready), list(broken))
 
     def withdrawn(self, job: Job) -> list[Job]:
-        """Take in that a job which had not ended is no more; return those that may run now."""
+        """Note that an unfinished job was withdrawn; return the jobs that may run now."""
         return list(dict.fromkeys(one for view in self._views_of(job)
                                   for one in self._one_less(view.group(job.spec.params))))
 
     def reopened(self, job: Job) -> list[Job]:
-        """Take in that a job is to be tried again after it ended as its outcome says; return those that could not run
-        because of it, and may once it succeeds. Where its end was all that was waited for, it is waited for no more."""
+        """Note that a job that had ended is to be tried again. Return the jobs that could not run because of its end,
+        and now wait for it again. Jobs that waited for any end of it do not wait again."""
         revived = dict[Job, None]()
         for view in self._views_of(job):
             if view.is_met(job.outcome):

@@ -1,6 +1,6 @@
-"""How long jobs take, learnt from those that ended: which are likely to be long, and which hosts are slow.
+"""How long jobs take, learnt from those that ended: which jobs are likely to be long, and which hosts are slow.
 
-Pure bookkeeping, and hints only: whatever is wrong here costs time and nothing else.
+Pure bookkeeping. These are hints: a wrong one costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -11,35 +11,35 @@ from collections.abc import Sequence
 from sshjobs.model.spec import JobSpec
 from sshjobs.scheduling.refinement import Refinement
 
-#: How much the newest job tells about the next: weight in the running mean of durations.
+#: The weight of the newest job in the running mean of durations.
 _NEWEST = 0.2
-#: So many durations of a kind tell how long one may take.
+#: So many of the last durations of a kind are kept, to tell how long one may take.
 _SPREAD = 32
 #: A host that takes so many times as long as others is slow.
 SLOW = 1.5
 
 
 class Durations:
-    """Running means of how long jobs took: by host, and by kind as on a host of usual speed.
+    """Running means of durations: by host, and by kind of job as on a host of usual speed.
 
-    All jobs of an entry are of one kind, until one of its parameters is seen to explain how long they take: from then
-    on those of each of its values.
+    All jobs of an entry are one kind, until one of its parameters is found to explain how long they take: from then on
+    the jobs with one value of that parameter are a kind.
 
-    :ivar version: changes whenever jobs are of other kinds than before
-    :ivar keeps_spread: some host has an end, so that it matters how long jobs may take: :meth:`most_of_kind`
+    :ivar version: changes whenever the kinds of jobs change
+    :ivar keeps_spread: some host is going to close, so that :meth:`most_of_kind` is needed
     """
 
     def __init__(self) -> None:
         self.version = 0
         self._refined: dict[int, Refinement] = {}
-        #: The kinds of entries that were refined, by value. No other kind is below zero.
+        #: By entry and value: the kinds of entries that were split. Only these are below zero.
         self._parts: dict[tuple[int, str | None], int] = {}
         self._of_host: dict[str, float] = {}
         self._of_kind: dict[int, float] = {}
         self._slowness: dict[str, float] = {}
         self._ended: dict[str, int] = {}
         self.keeps_spread = False
-        #: By kind: the last durations, on whichever hosts.
+        #: By kind: the last durations, on any host.
         self._spread: dict[int, deque[float]] = {}
 
     def kind_of(self, spec: JobSpec) -> int:
@@ -47,9 +47,9 @@ class Durations:
         return self.kind_with(spec.kind, spec.values) if spec.values and self.version else spec.kind
 
     def kind_with(self, kind: int, values: Sequence[str | None]) -> int:
-        """Return the kind of a job of an entry that has these values.
+        """Return the kind of a job with these values of its parameters.
 
-        :param kind: of a job of the entry, by its spec
+        :param kind: the kind of its entry
         """
         refined = self._refined.get(kind)
         return kind if refined is None or refined.chosen is None else self._part(kind, values[refined.chosen])
@@ -70,7 +70,7 @@ class Durations:
             self._slowness[host] = slowness = slowness + _NEWEST * (ratio - slowness)
         else:
             slowness = self._slowness.get(host, 1.0)
-        # A job on a slow host says little about how long it takes elsewhere.
+        # A duration on a slow host is divided by its slowness before it counts for the kind.
         as_usual = seconds / max(slowness, 1.0)
         for one in {kind, spec.kind}:
             known = self._of_kind.get(one)
@@ -81,20 +81,20 @@ class Durations:
             self._refine(spec, seconds)
 
     def _refine(self, spec: JobSpec, seconds: float) -> None:
-        """Look whether a parameter explains how long jobs take. While it may, no host is known to be slow: so
-        ``seconds`` are those of the clock."""
+        """Look whether a parameter explains how long jobs take. While that is open no host counts as slow, so
+        ``seconds`` are as measured."""
         refined = self._refined.get(spec.kind)
         if refined is None:
             refined = self._refined[spec.kind] = Refinement(len(spec.values))
         if refined.note(spec.values, seconds):
             self.version += 1
-            # A host that got longer jobs has seemed slow.
+            # A host may have seemed slow only because it got the longer jobs.
             self._slowness.clear()
             for value, usual in refined.usual():
                 self._of_kind[self._part(spec.kind, value)] = usual
 
     def forget_host(self, host: str) -> None:
-        """Forget what one host has shown."""
+        """Forget the durations on a host."""
         for known in (self._of_host, self._slowness, self._ended):
             known.pop(host, None)
 
@@ -111,12 +111,12 @@ class Durations:
         return self._of_kind.get(kind)
 
     def most_of_kind(self, kind: int) -> float | None:
-        """Return the seconds that nine of ten jobs of a kind did not take longer than, of the last of them; what they
-        are likely to take where no more is known; ``None`` where none has ended. Not as on a host of usual speed:
-        one that is slow takes long itself, and long jobs make their host look slow."""
+        """Return the 90th percentile of the last durations of a kind, in seconds; where there are few, the likely
+        duration; ``None`` where no job has ended. As measured, not as on a host of usual speed: a slow host takes long
+        itself, and long jobs make a host look slow."""
         spread = sorted(self._spread.get(kind, ()))
         return spread[-(-9 * len(spread) // 10) - 1] if spread else self._of_kind.get(kind)
 
     def slowness(self, host: str) -> float:
-        """Return how many times as long as usual jobs take on a host; 1 where nothing is known."""
+        """Return by which factor jobs take longer than usual on a host; 1 where nothing is known."""
         return self._slowness.get(host, 1.0)

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from sshjobs.model.states import Outcome
 
-#: The ends of jobs that count as failures. Who was cancelled or skipped has not failed.
+#: The outcomes that count as failures. A job that was cancelled or skipped has not failed.
 FAILURES = frozenset(Outcome) - {Outcome.SUCCEEDED, Outcome.CANCELLED, Outcome.SKIPPED}
-#: The greatest number that may be asked for.
+#: The highest limit that may be asked for.
 MOST = 1_000_000
 
-_LIMIT = re.compile(r"\s*([0-9]{1,7}(?:\.[0-9]{1,4})?)\s*(%?)\s*")
+_LIMIT = r"\s*([0-9]{1,7}(?:\.[0-9]{1,4})?)\s*(%?)\s*"
 _EXAMPLE = "write a number of jobs (10) or a part of all (10%)"
 
 
@@ -28,11 +28,11 @@ class FailureLimit(NamedTuple):
 
     @classmethod
     def of(cls, value: str | int) -> FailureLimit:
-        """Return the limit that is meant: 10, or text such as ``10`` or ``2.5%``.
+        """Parse a limit: 10, or text such as ``10`` or ``2.5%``.
 
-        :raises ValueError: none; the text stands behind the name of what was given
+        :raises ValueError: it is no limit; the message follows the name of the key or option
         """
-        found = _LIMIT.fullmatch(str(value)) if type(value) in (int, str) else None
+        found = re.fullmatch(_LIMIT, str(value)) if type(value) in (int, str) else None
         if found is None:
             raise ValueError(f" cannot be {value!r:.40}; {_EXAMPLE}")
         limit = cls(float(found[1]), bool(found[2]))
@@ -43,7 +43,7 @@ class FailureLimit(NamedTuple):
         return limit
 
     def is_exceeded(self, failed: int, total: int) -> bool:
-        """Tell whether more jobs have failed than may.
+        """Return whether more jobs have failed than are allowed to.
 
         :param failed: how many have
         :param total: how many the run has

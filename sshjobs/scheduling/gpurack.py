@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from sshjobs.model.allocation import in_batches
 from sshjobs.model.gpus import BUSY_FROM, Gpu, GpuNeed, GpuReport, chosen, in_words, selected
 from sshjobs.model.host import Host
 from sshjobs.model.needs import Lack
 from sshjobs.model.spec import Job
+
+#: A host that has told of no GPU yet is believed that it cannot find out when it says so for this time in a row: the
+#: driver may be busy, or just be loaded.
+BELIEVED = 3
 
 
 class GpuRack:
@@ -17,15 +22,17 @@ class GpuRack:
     :ivar known: the host has told what it has, or its user says that it has none to give
     """
 
-    __slots__ = ("_aside", "_busy_from", "_free", "_gpus", "_holders", "_of", "_only", "_trouble", "known")
+    __slots__ = ("_aside", "_busy_from", "_free", "_gpus", "_holders", "_in_vain", "_of", "_only", "_trouble", "known")
 
     def __init__(self, host: Host):
-        self._only = host.gpus
+        # Which GPU is free on a node that a scheduler has yet to choose, nobody can tell.
+        self._only = () if in_batches(host) else host.gpus
         self._busy_from = BUSY_FROM if host.gpu_busy is None else host.gpu_busy
-        self.known = host.gpus == ()
+        self.known = self._only == ()
         self._gpus: tuple[Gpu, ...] = ()
-        #: What was in the way when the host was last asked, in words.
+        #: What was in the way when the host was last asked, in words; how often in a row something was.
         self._trouble: str | None = None
+        self._in_vain = 0
         #: By UUID: who has it; by job: which it has.
         self._holders: dict[str, Job] = {}
         self._of: dict[Job, tuple[str, ...]] = {}
@@ -47,12 +54,15 @@ class GpuRack:
             self._trouble = report.trouble if not found else None
         else:
             self._trouble = report.trouble
-        self.known = True
+        self._in_vain = 0 if report.trouble is None or found else self._in_vain + 1
+        self.known = self.known or self._in_vain in (0, BELIEVED)
         self._free = None
 
     def set_aside(self, uuids: Iterable[str], why: str) -> None:
-        """Give nobody these any more, because jobs fail on them."""
-        self._aside.update(dict.fromkeys(uuids, why))
+        """Give nobody these any more, because a job has failed on them: where the host says which are broken, those."""
+        uuids = set(uuids)
+        broken = [gpu.uuid for gpu in self._gpus if gpu.uuid in uuids and gpu.trouble is not None]
+        self._aside.update(dict.fromkeys(broken or uuids, why))
         self._free = None
 
     def trust(self) -> None:

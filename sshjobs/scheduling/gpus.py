@@ -14,11 +14,12 @@ class ScheduledGpus:
 
     :param changed: called with the name of a host of whose GPUs something became known
     :ivar wanted: a job needs some, so that hosts are to tell of theirs
+    :ivar awaited: launch nothing before hosts have told of theirs
     """
 
     def __init__(self, hosts: ScheduledHosts, changed: Callable[[str], None]):
         self._hosts, self._changed = hosts, changed
-        self.wanted = False
+        self.wanted = self.awaited = False
 
     def note(self, host: str, report: GpuReport) -> None:
         """Note what a host has told."""
@@ -40,6 +41,10 @@ class ScheduledGpus:
     def of(self, job: Job, host: str) -> tuple[str, ...]:
         """Return the UUIDs of those that a job has on a host."""
         return self._hosts[host].room.gpus.of(job)
+
+    def are_known(self, host: str) -> bool:
+        """Tell whether it is known which a host has."""
+        return self._hosts[host].room.gpus.known
 
     def are_waited_for(self, host: str) -> bool:
         """Tell whether a job waits that may run on a host and needs some."""

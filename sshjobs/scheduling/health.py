@@ -25,9 +25,9 @@ LEAST = 3
 CHANCE = 1e-6
 #: Seconds until the first canary, doubled with each that fails, up to the longest pause.
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 600.0
-#: The same for a host that has no room.
+#: The same pauses for a host that has no room.
 FIRST_FULL, LONGEST_FULL = 1.0, 15.0
-#: Seconds after which a suspect host gets a canary, where the job that is tried elsewhere has not ended by then.
+#: A suspect host gets a canary after so many seconds if the job that is tried elsewhere has not ended by then.
 PATIENCE = 60.0
 
 _FAILURES = frozenset((Outcome.FAILED, Outcome.SIGNALLED, Outcome.NEVER_STARTED))
@@ -36,7 +36,7 @@ _FAILURES = frozenset((Outcome.FAILED, Outcome.SIGNALLED, Outcome.NEVER_STARTED)
 class _Record:
     def __init__(self) -> None:
         self.passed = self.failed = 0
-        #: The jobs that failed there since one passed, each with the attempt that did.
+        #: The jobs that failed there since the last one that passed, each with the failed attempt.
         self.row: dict[Job, Attempt] = {}
         self.least = LEAST
         self.probe: Job | None = None
@@ -44,7 +44,7 @@ class _Record:
         self.pause = FIRST_PAUSE
         self.canary_at = 0.0
         self.canary: Job | None = None
-        #: What there is no room for, as long as that is so.
+        #: What the host has no room for, in words; ``None`` while it has.
         self.full: str | None = None
         self.full_pause = FIRST_FULL
 
@@ -52,17 +52,18 @@ class _Record:
 class HostHealth:
     """Judges hosts by how jobs end on them.
 
-    :param elsewhere: tells whether a job may be tried on a host other than the given one at present
+    :param elsewhere: returns whether a job can be tried on another host than the given one now
     """
 
     def __init__(self, hosts: Iterable[str], elsewhere: Callable[[Job, str], bool]):
         self._records = {host: _Record() for host in hosts}
-        #: Hosts among which all suspects are. Asked at every turn, so it must not be all hosts.
+        #: All hosts that are suspect, and perhaps some that are not any more. Looked through at every turn, so it must
+        #: be short.
         self._doubted: dict[str, None] = {}
         #: No canary is due before this time.
         self._look_at = 0.0
         self._elsewhere = elsewhere
-        #: Which host each job that is tried elsewhere speaks about.
+        #: By job that is tried elsewhere: the suspect host about which its end will tell.
         self._probes: dict[Job, str] = {}
         #: Ends on hosts that are not in quarantine.
         self._passed = self._failed = 0
@@ -86,12 +87,13 @@ class HostHealth:
         self._look_at = 0.0
 
     def concerned(self, job: Job, attempt: Attempt) -> list[str]:
-        """Return the hosts about which an end may say something: its own, and one on which the job failed before."""
+        """Return the hosts about which an end tells something: its own, and a suspect one where the job failed
+        before."""
         other = self._probes.get(job)
         return [attempt.host] if other in (None, attempt.host) or other not in self._records else [attempt.host, other]
 
     def is_suspect(self, host: str) -> bool:
-        """Tell whether a host is to get nothing more for now, whatever the reason."""
+        """Return whether a host gets no more jobs for now, for any reason."""
         record = self._records[host]
         return record.probe is not None or record.reason is not None or record.full is not None
 
@@ -104,7 +106,7 @@ class HostHealth:
         return self._records[host].full
 
     def note(self, job: Job, attempt: Attempt, now: float) -> dict[Job, Attempt]:
-        """Note an end. Returns the attempts that are from now on blamed on their host, by their jobs."""
+        """Note an end. Return the attempts that are now blamed on their host, by their jobs."""
         record = self._records[attempt.host]
         # A GPU that fails is set aside by itself.
         if was_given_back(attempt) or attempt.cause in (Cause.NOT_SENT, Cause.GPU_FAILED):
@@ -162,23 +164,23 @@ class HostHealth:
         return [host for host, record in records.items() if now >= record.canary_at and not _is_on(record.canary, host)]
 
     def send_canary(self, host: str, job: Job) -> None:
-        """Note which job such a host got."""
+        """Note which job a host got as its canary."""
         self._records[host].canary = job
 
     def forgive(self, host: str) -> None:
-        """Drop all that is held against a host; it takes twice as many failures to arouse suspicion again."""
+        """Forget a host's failures; from now on it takes twice as many to make it suspect."""
         record = self._records[host]
         record.least = 2 * max(len(record.row), record.least)
         self._recover(record)
 
     def trust(self, host: str) -> None:
-        """Drop all that is held against a host: a person has mended it."""
+        """Forget a host's failures: a person has mended it."""
         record = self._records[host]
         record.least, record.full, record.full_pause = LEAST, None, FIRST_FULL
         self._recover(record)
 
     def _note_probe(self, job: Job, attempt: Attempt, now: float) -> dict[Job, Attempt]:
-        """Note how a job ended elsewhere that had failed on a suspect host."""
+        """Note how a job that had failed on a suspect host ended elsewhere."""
         host = self._probes.get(job)
         if host is None or host == attempt.host:
             return {}
@@ -188,7 +190,7 @@ class HostHealth:
             return {}
         record.probe = None
         if attempt.outcome is not Outcome.SUCCEEDED:
-            # The jobs fail there as they fail here. It takes twice as many to arouse suspicion again.
+            # The jobs fail elsewhere, too: the host is cleared, and next time it takes twice as many failures.
             record.least = 2 * max(len(record.row), record.least)
             record.row.clear()
             return {}
@@ -200,7 +202,7 @@ class HostHealth:
         return self._blame(record)
 
     def _blame(self, record: _Record) -> dict[Job, Attempt]:
-        # What such a host did says nothing about how jobs usually go.
+        # Ends on a bad host do not count for how often jobs usually fail.
         record.failed -= len(record.row)
         self._failed -= len(record.row)
         blamed, record.row = record.row, {}
@@ -219,12 +221,12 @@ class HostHealth:
 
 
 def _failed_elsewhere(job: Job, attempt: Attempt) -> bool:
-    """Tell whether a job has shown on another host that it fails by itself."""
+    """Return whether a job has failed on another host, too."""
     return any(one.host != attempt.host and one.outcome in _FAILURES for one in job.attempts)
 
 
 def _is_on(canary: Job | None, host: str) -> bool:
-    """Tell whether a canary is under way; one that was given up with its host never comes to an end there."""
+    """Return whether a canary is still on a host: one that was declared lost with its host never ends there."""
     return canary is not None and canary.attempts[-1].host == host and canary.attempts[-1].state not in FINAL_STATES
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from sshjobs.model.gpus import GpuReport
 from sshjobs.model.host import Host
 from sshjobs.model.needs import Needs
+from sshjobs.model.sharing import Part
 from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN
 from sshjobs.scheduling.durations import SLOW, Durations
@@ -199,6 +201,7 @@ class ScheduledHosts:
 
         def change() -> None:
             place.up, place.tried, place.slots, place.shared = True, True, slots, None
+            place.stalled, place.parts = 0, {}
 
         place.room.learn(place.host, memory, disk)
         self._change(place, change)
@@ -226,10 +229,16 @@ class ScheduledHosts:
         self._places[host].slots = slots
         self._resized(self._places[host])
 
-    def note_shared(self, host: str, slots: int | None) -> None:
-        """Note how many slots a host gives this run while others hold the rest; ``None``: nothing waits for them."""
-        self._places[host].shared = slots
-        self.settle(host)
+    def note_shared(self, host: str, slots: int | None, stalled: int = 0,
+                    parts: Mapping[str, Part] = MappingProxyType({})) -> None:
+        """Note how many slots a host gives this run while others hold the rest; ``None``: nothing waits for them.
+
+        :param stalled: slots that jobs want which wait there
+        :param parts: the same of what else others hold or these lack
+        """
+        place = self._places[host]
+        place.shared, place.stalled, place.parts = slots, stalled, parts
+        self._resized(place)
 
     def note_disk(self, host: str, free: int) -> None:
         """Note how much disk is free on a host by now, in bytes."""
@@ -293,7 +302,9 @@ class ScheduledHosts:
     def settle(self, host: str) -> None:
         """Put a host where it belongs after something about it has changed. This is done twice for every job."""
         place = self._places[host]
-        load, slots, up = place.load, place.slots if place.shared is None else place.slots_now, place.up
+        load, slots, up = place.load, place.slots, place.up
+        if place.shared is not None:
+            load, slots = place.at_work, place.slots_now
         # An agent counts jobs, not what they take: beside one that takes more than its share nothing is sent ahead.
         limit = 0 if place.heavy or place.kept_for is not None else self._prefetch_limit(host, place)
         usable = up and place.is_welcome and not place.kept_away and place.prepared
@@ -309,7 +320,7 @@ class ScheduledHosts:
         if hungry is not place.hungry:
             place.hungry = hungry
             self._hungry += 1 if hungry else -1
-        if up and load > slots:
+        if up and place.load > slots:
             self.prefetching[host] = None
         else:
             self.prefetching.pop(host, None)

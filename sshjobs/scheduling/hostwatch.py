@@ -26,6 +26,7 @@ class HostWatch:
         self._away_since: dict[str, float] = {}
         self._seen: set[str] = set()
         self._machines: dict[tuple[Any, ...], str] = {}
+        self._twins: set[str] = set()
 
     def know(self, hosts: Iterable[str]) -> None:
         """Note hosts that an earlier manager of the run has reached: they are waited for like those that we have."""
@@ -37,14 +38,15 @@ class HostWatch:
         self._failures[host] = 0
 
     def up(self, host: str, facts: dict[str, Any]) -> str | None:
-        """Note that a host can be used; return a warning when it is one that is known by another name."""
+        """Note that a host can be used; return a warning, once, when it is one that is known by another name."""
         self.trouble[host] = ""
         self._away_since.pop(host, None)
         self._seen.add(host)
         machine = (facts["machine"], facts["boot"], facts["pidns"])
         first = self._machines.setdefault(machine, host)
-        if first == host:
+        if first == host or host in self._twins:
             return None
+        self._twins.add(host)
         return f"is the same machine as {first}: the jobs of both share it; leave one of the names out"
 
     def down(self, host: str, error: HostError, now: float) -> bool:

@@ -10,26 +10,26 @@ from sshjobs.model.needs import Needs
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.scheduling.durations import Durations
 
-#: How many jobs further down the line are looked at to spare a job the host on which it has just failed to start.
+#: So many further jobs of a line are looked at, to find one that was not on that host just before.
 LOOK_AHEAD = 8
-#: So many kinds of jobs in a line are told apart; the jobs of further kinds stay in their order.
+#: At most so many kinds of jobs in a line are told apart; jobs of further kinds keep their order.
 MAX_KINDS = 64
 _REST = 0
-#: So many jobs that have gone do not matter.
+#: A row may always have so many stale entries before it is rebuilt.
 _FEW = 64
 
 
-#: Tells whether a kind of jobs will do.
+#: Returns whether jobs of a kind are acceptable.
 Fits = Callable[[int], bool]
 
 
 class Row:
-    """Jobs with the places at which they came, in that order. Operations are O(1), and what has gone takes no memory,
-    where a dictionary would keep the room of its first million for the last job."""
+    """Jobs in the order of their places. Operations are O(1). Unlike a dictionary, which would keep the room of a first
+    million for the last job, it takes no memory for jobs that were removed."""
 
     def __init__(self) -> None:
         self._places: dict[Job, int] = {}
-        #: Every job with its place, and some that have gone, or come again at another.
+        #: Every job with its place, and stale entries of jobs that were removed or have another place now.
         self._jobs, self._order = deque[Job](), deque[int]()
         self._most = 0
 
@@ -50,7 +50,7 @@ class Row:
         self._most = max(self._most, len(self._places))
 
     def discard(self, job: Job) -> bool:
-        """Take a job out; tell whether it was in."""
+        """Take a job out; return whether it was in."""
         places, order = self._places, self._order
         if places.pop(job, None) is None:
             return False
@@ -73,17 +73,17 @@ class Row:
 
 
 class Line:
-    """Jobs of one priority that wait for a host of the same selection: kinds of which none has ended come first, in
-    their order, then the longest, so that no long job is left for the end. Operations are O(1) in jobs.
+    """Jobs of one priority that wait for a host of the same selection. Kinds without an ended job come first, in their
+    order, then those that take longest, so that no long job is left for the end. Operations are O(1) in jobs.
 
-    :param priority: the line whose jobs come first has the highest
+    :param priority: jobs of the line with the highest priority come first
     :param needs: what each of its jobs needs, ``None`` for a slot
     """
 
     def __init__(self, hosts: set[str], durations: Durations, priority: int = 0, needs: Needs | None = None):
         self.hosts, self.priority, self.needs = hosts, priority, needs
         self._durations = durations
-        #: By kind: its jobs, with the place of each in the order in which all came.
+        #: By kind: its jobs, each with its place in the order of all jobs.
         self._rows: dict[int, Row] = {}
         self._version = durations.version
 
@@ -96,7 +96,7 @@ class Line:
         self._put(job, number)
 
     def _renew(self) -> None:
-        """Tell jobs apart as their durations do by now. That takes long, and is done seldom."""
+        """Sort the jobs into kinds anew, after the kinds have changed. Takes long, and is done seldom."""
         if self._version != self._durations.version:
             self._version = self._durations.version
             jobs = {job: number for row in self._rows.values() for job, number in row.items()}
@@ -114,7 +114,7 @@ class Line:
         row.add(job, number)
 
     def remove(self, job: Job) -> bool:
-        """Take a job out; tell whether it waited here."""
+        """Take a job out; return whether it waited here."""
         self._renew()
         for kind in (self._durations.kind_of(job.spec), _REST):
             row = self._rows.get(kind)
@@ -136,23 +136,23 @@ class Line:
         return jobs
 
     def rank(self) -> tuple[int, int]:
-        """Return what orders lines: the line with the lowest comes first."""
+        """Return the sort key of lines: the line with the lowest comes first."""
         return -self.priority, min(map(Row.first, self._rows.values()))
 
     def size_rank(self) -> tuple[bool, int, int, int, int, int]:
-        """Return what orders lines of one priority where jobs have needs: those come first that need most."""
+        """Return the sort key of lines of jobs with needs: within a priority those that need most come first."""
         cpus, memory, scratch, _, gpus = self.needs or Needs()
         return self.needs is None, -gpus.number, -cpus, -memory, -scratch, self.rank()[1]
 
     def has_of(self, fits: Fits) -> bool:
-        """Tell whether a job waits here of a kind that fits."""
+        """Return whether a job of an acceptable kind waits here."""
         self._renew()
         return any(map(fits, self._rows))
 
     def next_kind(self, fits: Fits | None = None) -> int:
         """Return the kind whose turn it is.
 
-        :param fits: among the kinds of which that is true, of which there is one
+        :param fits: only among the kinds for which this is true; there must be one
         """
         self._renew()
         if len(self._rows) == 1:
@@ -164,8 +164,8 @@ class Line:
         return max(known, key=lambda kind: known[kind] or 0.0)
 
     def first_of(self, jobs: Iterable[Job]) -> Job | None:
-        """Return the first of these jobs that waits here and whose turn it may be: it is of the kind whose turn it is,
-        or of another of which no more is known."""
+        """Return the first of these jobs that waits here and may be taken now: one of the kind whose turn it is, or of
+        a kind of which no more is known."""
         known = self._durations.of_kind
         usual = known(self.next_kind())
         for job in jobs:
@@ -178,10 +178,10 @@ class Line:
     def take(self, host: str, *, spare: bool, fits: Fits | None = None) -> Job:
         """Take out the job whose turn it is.
 
-        :param spare: rather not one that has just been on that host
-        :param fits: one of a kind of which that is true, of which there is one
+        :param spare: prefer a job that was not on that host just before
+        :param fits: only a kind for which this is true; there must be one
         """
-        kind = self.next_kind(fits)  # which may make the rows anew
+        kind = self.next_kind(fits)  # this may rebuild the rows
         row = self._rows[kind]
         chosen = next(iter(row))
         if spare and _was_on(chosen, host):
@@ -203,14 +203,14 @@ class Gate:
 
     def __init__(self, most: int):
         self.most = most
-        #: How many are on hosts, and how many wait.
+        #: How many jobs of the entry are on hosts, and how many wait.
         self.taken = self.waiting = 0
         #: The lines that they wait in.
         self.lines: list[GatedLine] = []
 
     @property
     def closed(self) -> bool:
-        """Whether no further one may leave its line for now."""
+        """Whether no further job may leave its line now."""
         return self.taken >= self.most
 
 
@@ -224,17 +224,16 @@ class GatedLine(Line):
 
 
 def is_closed(line: Line) -> bool:
-    """Tell whether the jobs of a line have to wait for others of their entry."""
+    """Return whether the jobs of a line have to wait for others of their entry (``max_parallel``)."""
     return isinstance(line, GatedLine) and line.gate.closed
 
 
-#: What jobs that wait in one line have in common: the words of ``hosts``, the host of a ``per_host`` job, the priority,
-#: the entry of those that have to wait for each other, the hosts that it is left to, where others are left out, and
-#: what each needs.
-LineKey = tuple[tuple[str, ...], str | None, int, str | None, frozenset[str] | None, Needs | None]
+#: What the jobs of a line have in common: the words of ``hosts``, the host of a ``per_host`` job, the priority, the
+#: entry where ``max_parallel`` limits it, the remaining hosts where others are left out, and their needs.
+LineKey = tuple[tuple[str, ...], str | None, int, str | None, frozenset[str] | None, bool, Needs | None]
 
 
 def key_of(spec: JobSpec, only_host: str | None, left: frozenset[str] | None, needs: Needs | None) -> LineKey:
     """Return which line a job waits in."""
     return (tuple(spec.hosts), only_host, spec.priority, None if spec.max_parallel is None else spec.entry_name, left,
-            needs)
+            spec.lease is not None, needs)

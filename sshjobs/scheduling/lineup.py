@@ -1,9 +1,10 @@
-"""All lines of a schedule, found by what the jobs in each have in common."""
+"""The lineup: all lines of a schedule, by what the jobs in each have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sshjobs.model.allocation import in_batches
 from sshjobs.model.host import Host
 from sshjobs.model.needs import Needs
 from sshjobs.model.spec import JobSpec
@@ -15,7 +16,7 @@ from sshjobs.scheduling.shelf import Shelf
 
 
 class Lineup:
-    """Makes each line when it is first asked for, and keeps them and the places of hosts in step.
+    """All lines: makes each when it is first asked for, and keeps the lines in the places of hosts up to date.
 
     :ivar shelf_of: the shelf of each line of jobs with needs
     """
@@ -23,10 +24,10 @@ class Lineup:
     def __init__(self, hosts: ScheduledHosts, durations: Durations):
         self._hosts, self._durations = hosts, durations
         self._lines: dict[LineKey, Line] = {}
-        #: By all that the jobs of a line have in common but their needs.
+        #: By what the jobs of a line have in common, without their needs.
         self._shelves: dict[LineKey, Shelf] = {}
         self.shelf_of: dict[Line, Shelf] = {}
-        #: By the name of the entry whose jobs have to wait for each other.
+        #: By the name of an entry with ``max_parallel``.
         self._gates: dict[str, Gate] = {}
 
     def all(self) -> Iterable[Line]:
@@ -34,18 +35,18 @@ class Lineup:
         return self._lines.values()
 
     def selected(self, spec: JobSpec, only_host: str | None) -> set[str]:
-        """Return the hosts on which a job may run: one set for all jobs of one selection, for reading."""
+        """Return the hosts on which a job may run: one set for all jobs of a selection; do not change it."""
         return self.line(spec, only_host).hosts
 
     def gate(self, spec: JobSpec) -> Gate:
-        """Return what counts the jobs of an entry with ``max_parallel``."""
+        """Return the gate of an entry with ``max_parallel``."""
         return self._gates.setdefault(spec.entry_name, Gate(spec.max_parallel or 1))
 
     def line(self, spec: JobSpec, only_host: str | None, left: frozenset[str] | None = None,
              needs: Needs | None = None) -> Line:
         """Return the line that a job waits in.
 
-        :param left: the hosts that it is left to, where others are left out
+        :param left: the remaining hosts, where others are left out
         """
         key = key_of(spec, only_host, left, needs)
         line = self._lines.get(key)
@@ -73,14 +74,14 @@ class Lineup:
         return shelf
 
     def _chosen(self, key: LineKey) -> set[str]:
-        selectors, only_host, _, _, left, _ = key
+        _, only_host, _, _, left, _, _ = key
         if left is not None:
             return set(left)
         names = (only_host,) if only_host else self._hosts
-        return {name for name in names if name in self._hosts and self._hosts[name].host.matches(selectors)}
+        return {name for name in names if name in self._hosts and _matches(key, self._hosts[name].host)}
 
     def forget(self, line: Line) -> None:
-        """Forget a line in which nobody waits."""
+        """Forget a line in which no job waits."""
         self._lines = {key: one for key, one in self._lines.items() if one is not line}
         if isinstance(line, GatedLine):
             line.gate.lines.remove(line)
@@ -96,7 +97,7 @@ class Lineup:
                 self._hosts[name].shelves.remove(shelf)
 
     def add_host(self, place: Place) -> None:
-        """Let jobs that wait for a selection which a new host matches run there."""
+        """Let jobs whose selection matches a new host run there."""
         for key, line in self._lines.items():
             if line.needs is None and _selects(key, place.host):
                 line.hosts.add(place.host.name)
@@ -107,7 +108,7 @@ class Lineup:
                 place.shelves.append(shelf)
 
     def remove_host(self, place: Place) -> None:
-        """Let no job wait for a host any more."""
+        """Remove a host from all lines."""
         for line in place.lines:
             line.hosts.discard(place.host.name)
         for shelf in place.shelves:
@@ -115,6 +116,13 @@ class Lineup:
 
 
 def _selects(key: LineKey, host: Host) -> bool:
-    """Tell whether the jobs of a line may run on a host that is new."""
-    selectors, only_host, _, _, left, _ = key
-    return left is None and (only_host == host.name or (only_host is None and host.matches(selectors)))
+    """Return whether the jobs of a line may run on a new host."""
+    _, only_host, _, _, left, _, _ = key
+    return left is None and only_host in (None, host.name) and _matches(key, host)
+
+
+def _matches(key: LineKey, host: Host) -> bool:
+    """Return whether the jobs of a line choose a host and can have there what they ask for: a scheduler that carries
+    out each job by itself knows no leases."""
+    selectors, _, _, _, _, leased, _ = key
+    return host.matches(selectors) and not (leased and in_batches(host))

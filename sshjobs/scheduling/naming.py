@@ -1,4 +1,4 @@
-"""The jobs that specs stand for, each with a name of its own."""
+"""Makes the jobs of specs, each with a unique name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sshjobs.model.spec import Job, JobSpec
 
 def jobs_from(specs: Iterable[JobSpec], hosts: Iterable[Host], *, first: int = 0,
               taken: Callable[[str], bool] = lambda name: False) -> Iterable[Job]:
-    """Yield the jobs that specs stand for: one each, or one on every host for ``per_host``; with unique names.
+    """Yield the jobs of specs: one for each, or for ``per_host`` one for each host; with unique names.
 
     :param first: index of the first of them
     :param taken: tells whether a name belongs to another job of the run
@@ -35,7 +35,7 @@ def jobs_from(specs: Iterable[JobSpec], hosts: Iterable[Host], *, first: int = 0
 
 
 def _of_entry(spec: JobSpec) -> JobSpec:
-    """Return a spec that says which entry it is of, for a job whose own name does not tell."""
+    """Return a spec that holds the name of its entry, for a job whose own name does not tell."""
     if spec.entry is None:
         spec = copy(spec)
         spec.entry = spec.entry_name
@@ -43,7 +43,7 @@ def _of_entry(spec: JobSpec) -> JobSpec:
 
 
 class _Names:
-    """Gives each job a name of its own: ``x``, ``x-2``, ``x-3``."""
+    """Gives each job a unique name: ``x``, ``x-2``, ``x-3``."""
 
     def __init__(self, taken: Callable[[str], bool]):
         self._taken, self._given, self._next = taken, set[str](), dict[str, int]()

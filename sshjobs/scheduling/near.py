@@ -1,4 +1,4 @@
-"""Jobs that had better run on a certain host, because that has what they are given. None of them waits for it. Pure."""
+"""Jobs that prefer a certain host, because their input files are there. No job waits for such a host. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sshjobs.scheduling.lines import LOOK_AHEAD, Line, Row
 
 
 class Near:
-    """Which host each job of a few had better run on. Operations are O(1)."""
+    """The preferred hosts of jobs that have one. Operations are O(1)."""
 
     def __init__(self) -> None:
         self._host_of: dict[Job, str] = {}
@@ -21,7 +21,7 @@ class Near:
         return bool(self._host_of)
 
     def add(self, job: Job, host: str) -> None:
-        """Note the host that a job had better run on; not where its last attempt was on that host."""
+        """Note the preferred host of a job, unless its last attempt was there."""
         self.forget(job)
         if not job.attempts or job.attempts[-1].host != host:
             self._host_of[job] = host
@@ -29,17 +29,17 @@ class Near:
             self._entered += 1
 
     def forget(self, job: Job) -> None:
-        """Forget about a job that waits no more."""
+        """Forget a job that does not wait any more."""
         host = self._host_of.pop(job, None)
         if host is not None and self._rows[host].discard(job) and not self._rows[host]:
             del self._rows[host]
 
     def host_of(self, job: Job) -> str | None:
-        """Return the host that a job had better run on."""
+        """Return the preferred host of a job, ``None`` where it has none."""
         return self._host_of.get(job)
 
     def first(self, host: str, line: Line) -> Job | None:
-        """Return a job of a line that had better run on a host and whose turn it may be. Only the first few that had
-        better run there are looked at."""
+        """Return a job of a line that prefers a host and may be taken now. Only the first few jobs that prefer the host
+        are looked at."""
         row = self._rows.get(host)
         return None if row is None else line.first_of(islice(row, LOOK_AHEAD))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sshjobs.model.host import Host
 from sshjobs.model.needs import Lack, Needs
+from sshjobs.model.sharing import Part
 from sshjobs.scheduling.lines import Fits, Line, is_closed
 from sshjobs.scheduling.room import Free, Room
 from sshjobs.scheduling.shelf import Shelf
@@ -13,8 +16,8 @@ class Place:
     """What the schedule knows of one host."""
 
     __slots__ = ("brisk", "closed", "deferred_until", "drained", "dry", "fits", "heavy", "host", "hungry", "idle",
-                 "in_vain", "kept_away", "kept_for", "lines", "load", "over", "prepared", "room", "round_trip",
-                 "said_slots", "shared", "shelves", "slots", "tried", "up")
+                 "in_vain", "kept_away", "kept_for", "lines", "load", "over", "parts", "prepared", "room",
+                 "round_trip", "said_slots", "shared", "shelves", "slots", "stalled", "tried", "up")
 
     def __init__(self, host: Host, slots: int):
         self.host = host
@@ -27,6 +30,9 @@ class Place:
         self.slots = self.load = 0
         #: How many of them it gives this run at present, where others hold the rest; ``None`` where nobody does.
         self.shared: int | None = None
+        #: How many slots those jobs want that wait there for what others hold; what it gives this run of all else.
+        self.stalled = 0
+        self.parts: Mapping[str, Part] = {}
         #: What it has beside that; how many of its jobs hold more than their share of it.
         self.room = Room(host)
         self.heavy = 0
@@ -56,8 +62,16 @@ class Place:
 
     @property
     def slots_now(self) -> int:
-        """How many slots it gives this run at present."""
-        return self.slots if self.shared is None else min(self.shared, self.slots)
+        """How many slots it gives this run at present. Where that is none and a large job waits there, one for a small
+        one, so that the run gets the next slot that falls free."""
+        if self.shared is None:
+            return self.slots
+        return min(self.shared or int(self.heavy > 0 and self.load <= self.slots), self.slots)
+
+    @property
+    def at_work(self) -> int:
+        """How many slots are taken, but for jobs that wait there for what others hold."""
+        return max(0, self.load - self.stalled)
 
     @property
     def usable(self) -> bool:
@@ -87,12 +101,24 @@ class Place:
 
     def free(self) -> Free:
         """Return what one more job may take here: what is left, or, where it would be prefetched, its share."""
-        return self.room.left(self.slots - self.load) if self.load < self.slots else self.room.share(self.slots)
+        if self.shared is None:
+            return self.room.left(self.slots - self.load) if self.load < self.slots else self.room.share(self.slots)
+        free = self.slots_now - self.at_work
+        return self.room.left(free, self.parts) if free > 0 else self.room.share(self.slots).without(self.parts)
 
     def has_room(self, line: Line) -> bool:
         """Tell whether a job of a line may be launched here at once, as far as other jobs go."""
         return self.kept_for in (None, line) and (line.needs is None or self.free().fits(line.needs)) and (
             self.fits is None or line.has_of(self.fits))
+
+    def may_wait(self, line: Line) -> bool:
+        """Tell whether a job of a line may be launched here although it does not fit: it gets its turn after those of
+        others who hold some of the host."""
+        needs = line.needs
+        if self.shared is None or self.load + (1 if needs is None else needs.cpus) > 2 * self.slots:
+            return False
+        # It is told here which GPUs it gets.
+        return needs is None or self.room.has_gpus(needs)
 
     def may_have(self, needs: Needs | None) -> bool:
         """Tell whether a job fits as soon as enough of our own have ended here: what it needs is nobody else's."""

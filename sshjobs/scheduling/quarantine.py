@@ -1,5 +1,5 @@
-"""What follows from a host's ill health: it is quarantined, its failures are taken back from the jobs, and it is tried
-again with one job at a time."""
+"""Quarantine of hosts that fail their jobs: their failures do not count against the jobs, and they are tried again with
+one job at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sshjobs.scheduling.schedule import Schedule
 
 
 class Quarantine:
-    """Keeps jobs away from hosts that fail them. What a person wants of a host (drained, in use) is left alone.
+    """Keeps jobs away from hosts that fail them. Whether a person has drained a host is not touched.
 
     :param say: tells a person about a host: its name, whether it may be used, and why
     """
@@ -35,15 +35,15 @@ class Quarantine:
         self._health.remove(host)
 
     def note(self, job: Job, attempt: Attempt, now: float) -> list[Job]:
-        """Note an end, before it is judged. Returns other jobs that had failed by the host's fault: they are to
-        be tried again. The end of ``job`` itself carries the blame as its attempt's cause."""
-        # Only these can change: the host of the end, and the one that the job speaks about.
+        """Note an end, before it is judged. Return other jobs whose failures are now blamed on their host: they are to
+        be tried again. For ``job`` itself the cause of its attempt says so."""
+        # Only these hosts can change: the one of the end, and a suspect one where the job failed before.
         health, calm = self._health, self._health.calm
         concerned = [attempt.host] if calm else health.concerned(job, attempt)
         before = [_Look(host, False, False, False) if calm else self._look(host) for host in concerned]
         blamed = health.note(job, attempt, now)
         if calm and health.calm:
-            # As nearly always: nothing is wrong with any host.
+            # The usual case: no host is suspect.
             return []
         for end in blamed.values():
             end.cause = Cause.HOSTS_FAULT
@@ -65,7 +65,7 @@ class Quarantine:
         self._settle(before, "used again: a person says so")
 
     def is_quarantined(self, host: str) -> bool:
-        """Tell whether it is shown that a host fails jobs which pass elsewhere."""
+        """Return whether a host is in quarantine."""
         return self._health.reason(host) is not None
 
     def why(self, host: str) -> str | None:
@@ -77,10 +77,10 @@ class Quarantine:
         return _Look(host, health.is_suspect(host), health.reason(host) is not None, health.full(host) is not None)
 
     def _settle(self, before: _Look, because: str = "a job passed there: out of quarantine") -> None:
-        """Keep jobs away from a host or let them in again, and say so.
+        """Keep jobs away from a host or let them in again, and tell a person.
 
-        :param before: what was known of it before something happened
-        :param because: why it is in quarantine no more, if it was
+        :param before: its health before the change
+        :param because: why it is not in quarantine any more, if it was
         """
         host, after = before.host, self._look(before.host)
         if after.suspect != before.suspect:
@@ -97,10 +97,10 @@ class Quarantine:
         self._forgive_all()
 
     def _forgive_all(self) -> None:
-        """Where no host is left that is beyond suspicion, it is the jobs that fail: none is kept away any more."""
+        """If every host is suspect, the jobs are to blame: let them in everywhere again."""
         if not self._kept_away or self._schedule.hosts.any_usable():
             return
-        # But a host without room could start none of them.
+        # Except hosts without room, which could not start any.
         for host in [host for host in self._kept_away if self._health.full(host) is None]:
             self._health.forgive(host)
             self._schedule.keep_away(host, False)
@@ -108,8 +108,7 @@ class Quarantine:
             self._say(host, True, "used again: no host is left on which jobs do not fail")
 
     def canaries(self, now: float) -> list[tuple[Job, str]]:
-        """Take from the line one job for each host in quarantine whose time has come. None for hosts on which a person
-        wants nothing launched."""
+        """Take one job from the lines for each host in quarantine whose next try is due, except on drained hosts."""
         found = []
         for host in self._health.canary_due(now) if self._schedule.waiting else ():
             if (job := self._schedule.next_for(host)) is not None:
@@ -119,7 +118,7 @@ class Quarantine:
 
 
 class _Look(NamedTuple):
-    """What was known of a host's health at one moment."""
+    """A host's health at one moment."""
 
     host: str
     suspect: bool

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import exp, log
 
-#: It is looked after so many ends, and again whenever these have doubled.
+#: Parameters are examined after so many ends, and again whenever the number has doubled.
 FIRST_LOOK = 8
-#: The first so many parameters are looked at, those of at most so many values.
+#: Only the first so many parameters are examined, with at most so many values each.
 MAX_PARAMETERS, MAX_VALUES = 8, 32
-#: What a parameter has to explain of the variance of durations (of their logarithms), with as many values as it has.
-ENOUGH = 0.5
-#: How many times as long the longest have to be as the shortest, or it does not matter.
-RATIO = 1.5
-#: Seconds below which jobs are not told apart.
+#: A parameter is chosen if it explains at least the part ENOUGH of the variance of the logarithms of durations, and the
+#: longest mean duration of a value is at least RATIO times the shortest.
+ENOUGH, RATIO = 0.5, 1.5
+#: Shorter durations count as so many seconds.
 _LEAST = 0.001
 
 
@@ -34,7 +33,7 @@ class Refinement:
         self.chosen: int | None = None
 
     def note(self, values: Sequence[str | None], seconds: float) -> bool:
-        """Note how long a job took that has these values; tell whether a parameter was chosen."""
+        """Note how long a job with these values took; return whether a parameter was chosen now."""
         length = log(max(seconds, _LEAST))
         self._ended += 1
         self._total += length
@@ -51,7 +50,7 @@ class Refinement:
         return self.chosen is not None
 
     def look(self) -> None:
-        """Look for a parameter that explains it by all that was noted, whatever their number."""
+        """Look for a parameter that explains the durations now, without waiting until their number has doubled."""
         if self.chosen is None and self._ended >= FIRST_LOOK:
             self.chosen = self._explaining()
 
@@ -66,7 +65,7 @@ class Refinement:
         return place if most >= ENOUGH else None
 
     def _explained(self, found: dict[str | None, tuple[int, float]]) -> float:
-        """Return which part of the variance is between the values, adjusted for their number (as adjusted R² is)."""
+        """Return the part of the variance that the values explain, adjusted for their number (adjusted R²)."""
         n, groups = self._ended, len(found)
         whole = self._squares - self._total * self._total / n
         means = [total / number for number, total in found.values()]

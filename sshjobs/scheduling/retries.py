@@ -16,10 +16,10 @@ from sshjobs.model.states import HOST_OUTCOMES, JOB_OUTCOMES, Outcome
 
 
 def retry_wanted(job: Job, outcome: Outcome) -> bool:
-    """Tell whether a job whose newest attempt ended so is to be tried again.
+    """Return whether a job is tried again after its newest attempt ended with an outcome.
 
-    Ends that are nobody's fault count against ``host_retries``, the job's own ends against ``retries``: all together
-    against a number, those of one outcome against what a mapping says of that.
+    Ends that are nobody's fault count against ``host_retries``, own ends of the job against ``retries``: all of them
+    together where that is a number, those of one outcome where it is a mapping.
     """
     if job.attempts[-1].cause in LASTING or (job.spec.once and outcome is not Outcome.NEVER_STARTED):
         return False
@@ -36,16 +36,16 @@ def retry_wanted(job: Job, outcome: Outcome) -> bool:
 
 
 def own_ends(attempts: Iterable[Attempt]) -> Counter[Outcome]:
-    """Return how often attempts of a job came to each end of the job's own; hosts that failed it count for none."""
+    """Return how many attempts of a job had each of its own ends. Ends that are blamed on a host are not counted."""
     return Counter(attempt.outcome for attempt in attempts
                    if attempt.outcome in JOB_OUTCOMES and not is_hosts_fault(attempt))
 
 
 def launched_with(job: Job, attempt: Attempt) -> JobSpec:
-    """Return what an attempt of a job is launched with: its spec, or one with more memory or time after earlier
-    attempts that lacked it.
+    """Return the spec with which an attempt of a job is launched: the job's, or one with more memory or time after
+    earlier attempts that ran out of it.
 
-    It follows from those alone, so that every manager comes to the same.
+    It follows from the earlier attempts alone, so that every manager of the run computes the same.
     """
     return _after(job.spec, () if isinstance(job.spec.retries, int) else job.attempts[:job.attempts.index(attempt)])
 
@@ -57,7 +57,7 @@ def needs_next(job: Job) -> Needs | None:
 
 
 def needs_now(job: Job) -> Needs | None:
-    """Return what the newest attempt of a job was launched with a need of."""
+    """Return what the newest attempt of a job needs."""
     needs = needs_of(job.spec)
     return needs if needs is None else needs_of(_after(job.spec, job.attempts[:-1]))
 
@@ -68,7 +68,7 @@ def _after(spec: JobSpec, attempts: Sequence[Attempt]) -> JobSpec:
     memory = timeout = 1.0
     for outcome, ends in own_ends(attempts).items():
         again = again_after(spec.retries, outcome)
-        # A person may have had it tried again more often than that.
+        # A person may have had the job tried again although it had no retries left.
         for _ in range(0 if again is None else min(ends, again.times)):
             memory, timeout = memory * again.memory, timeout * again.timeout  # type: ignore[union-attr]
     if memory == timeout == 1:
@@ -82,7 +82,7 @@ def _after(spec: JobSpec, attempts: Sequence[Attempt]) -> JobSpec:
 
 
 def may_be_lost(job: Job) -> bool:
-    """Tell whether a job whose newest attempt has not ended would be tried again if that were lost."""
+    """Return whether a job would be tried again if its running attempt were lost."""
     if job.spec.once:
         return False
     lost = [attempt for attempt in job.attempts[:-1] if is_hosts_fault(attempt) and not was_given_back(attempt)]
@@ -90,10 +90,11 @@ def may_be_lost(job: Job) -> bool:
 
 
 def is_hosts_fault(attempt: Attempt) -> bool:
-    """Tell whether an attempt ended so that it is nobody's fault, or that of its host."""
+    """Return whether the end of an attempt is nobody's fault, or its host's."""
     return attempt.outcome in HOST_OUTCOMES or attempt.cause in (Cause.HOSTS_FAULT, Cause.GPU_FAILED)
 
 
 def was_given_back(attempt: Attempt) -> bool:
-    """Tell whether an attempt ended only so that its job may run elsewhere, or later: that counts against nothing."""
+    """Return whether an attempt was taken back so that its job can run elsewhere or later: that counts against
+    nothing."""
     return attempt.cause in GIVEN_BACK

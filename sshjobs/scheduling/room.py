@@ -1,29 +1,39 @@
-"""What a host has for jobs with needs beside its slots, and what of that is held."""
+"""The room of a host beside its slots: memory, scratch, counters and GPUs, and how much of it jobs hold."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sshjobs.model.gpus import Gpu, GpuNeed, chosen
 from sshjobs.model.host import Host
 from sshjobs.model.needs import Lack, Needs
+from sshjobs.model.sharing import Part
 from sshjobs.model.spec import Job
 from sshjobs.scheduling.gpurack import GpuRack
 
 _INFINITE = float("inf")
 _NO_GPUS = GpuNeed()
+_NO_PARTS: Mapping[str, Part] = {}
 
 
 class Free(NamedTuple):
-    """What one more job may take. What nobody knows is not limited."""
+    """What one more job may take. Unknown amounts do not limit it."""
 
     cpus: int
     memory: float
     scratch: float
     counters: Mapping[str, int]
     gpus: tuple[Gpu, ...] = ()
+
+    def without(self, lacking: Collection[str]) -> Free:
+        """Return the same without what is not to be taken: ``memory``, ``scratch``, ``gpus``, ``count.NAME``."""
+        if not lacking:
+            return self
+        return Free(self.cpus, 0 if "memory" in lacking else self.memory, 0 if "scratch" in lacking else self.scratch,
+                    {name: 0 if f"count.{name}" in lacking else number for name, number in self.counters.items()},
+                    () if "gpus" in lacking else self.gpus)
 
     def fits(self, needs: Needs) -> bool:
         """Tell whether a job fits."""
@@ -32,18 +42,18 @@ class Free(NamedTuple):
 
     def fits_but_memory(self, cpus: int, scratch: int, counters: Iterable[tuple[str, int]],
                         gpus: GpuNeed = _NO_GPUS) -> bool:
-        """Tell the same without a look at memory."""
+        """Return whether a job fits, apart from its memory."""
         return cpus <= self.cpus and scratch <= self.scratch and all(
             number <= self.counters.get(name, 0) for name, number in counters) and (
             not gpus.number or (gpus.number <= len(self.gpus) and chosen(gpus, self.gpus) is not None))
 
 
 class Room:
-    """Memory, scratch, counters and GPUs of a host. Each job holds what it needs from :meth:`hold` to :meth:`free`,
-    whatever becomes known about either meanwhile.
+    """Memory, scratch, counters and GPUs of a host. A job holds what it needs from :meth:`hold` to :meth:`free`, even
+    if the host's figures or the job's needs change meanwhile.
 
-    :ivar memory: bytes; ``None`` where nobody knows, and then it is not counted; ``scratch`` alike
-    :ivar gpus: which GPU is whose; as long as nobody knows of any, none is free
+    :ivar memory: in bytes; ``None``: unknown, and not counted; ``scratch`` likewise
+    :ivar gpus: which job has which GPU; until the host has reported its GPUs, none is free
     """
 
     __slots__ = ("_counts", "_held", "_scratch_is_said", "_taken_counts", "_taken_memory", "_taken_scratch", "gpus",
@@ -64,9 +74,9 @@ class Room:
         return bool(self._held)
 
     def hold(self, job: Job, needs: Needs, gpus: Sequence[str] = ()) -> None:
-        """Have a job hold what it needs.
+        """Let a job hold what it needs.
 
-        :param gpus: the UUIDs of those that it has already
+        :param gpus: the UUIDs of the GPUs that it has already
         """
         self._held[job] = needs
         self._count(needs, 1)
@@ -74,7 +84,7 @@ class Room:
             self.gpus.hold(job, needs.gpus, gpus)
 
     def free(self, job: Job) -> Needs | None:
-        """Have a job hold nothing any more; return what it has held, ``None`` for nothing."""
+        """Release what a job holds; return that, ``None`` for nothing."""
         needs = self._held.pop(job, None)
         if needs is not None:
             self._count(needs, -1)
@@ -89,9 +99,9 @@ class Room:
             self._taken_counts[name] += sign * number
 
     def learn(self, host: Host, memory: int | None, disk: int | None) -> None:
-        """Note what a host says that it has; what its user says counts more.
+        """Note what a host reports. What its user says takes precedence.
 
-        :param memory: bytes in all; ``disk``: bytes that are free; 0 and ``None`` are no answer
+        :param memory: all its memory in bytes; ``disk``: its free disk in bytes; 0 and ``None``: unknown
         """
         if host.memory is None and memory:
             self.memory = memory
@@ -99,37 +109,50 @@ class Room:
             self.note_disk(disk)
 
     def note_disk(self, free: int) -> None:
-        """Note how much disk is free by now. Of that, what jobs hold and have not written yet is promised to them: so
-        it says no more than what there is at most, until nobody holds any."""
+        """Note how much disk is free now. While jobs hold scratch, part of that is promised to them and not written
+        yet: then the figure can only lower what the host has."""
         if self._scratch_is_said:
             return
         most = free + self._taken_scratch
         self.scratch = free if not self._taken_scratch or self.scratch is None else min(self.scratch, most)
 
-    def left(self, slots: int) -> Free:
-        """Return what is free beside these slots, which are."""
-        counts = {name: number - self._taken_counts[name] for name, number in self._counts.items()}
-        return Free(slots, _INFINITE if self.memory is None else self.memory - self._taken_memory,
-                    _INFINITE if self.scratch is None else self.scratch - self._taken_scratch, counts,
-                    self.gpus.free)
+    def has_gpus(self, needs: Needs) -> bool:
+        """Tell whether there are GPUs for a job that no other job of ours has."""
+        return not needs.gpus.number or chosen(needs.gpus, self.gpus.free) is not None
+
+    def left(self, slots: int, parts: Mapping[str, Part] = _NO_PARTS) -> Free:
+        """Return what is free, with so many free slots.
+
+        :param parts: of what the host gives this run a part
+        """
+        def free(what: str, number: int | None, taken: int) -> float:
+            part = parts.get(what)
+            number = number if part is None else part.has + part.stalled
+            return _INFINITE if number is None else number - taken
+
+        counts = {name: int(free(f"count.{name}", number, self._taken_counts[name]))
+                  for name, number in self._counts.items()}
+        return Free(slots, free("memory", self.memory, self._taken_memory),
+                    free("scratch", self.scratch, self._taken_scratch), counts,
+                    tuple(gpu for gpu in self.gpus.free if not ("gpus" in parts and gpu.held)))
 
     def share(self, slots: int) -> Free:
-        """Return what a job may take so that as many such jobs as there are slots fit at once: whichever of those run
-        that were sent, no more is taken than there is. GPUs are never shared."""
+        """Return the share of one slot: if no job takes more, all jobs that were sent fit at the same time, whichever
+        of them run. GPUs are never shared."""
         return Free(1, _INFINITE if self.memory is None else self.memory // max(1, slots),
                     _INFINITE if self.scratch is None else self.scratch // max(1, slots),
                     {name: number // max(1, slots) for name, number in self._counts.items()})
 
     def count_heavy(self, slots: int) -> int:
-        """Return how many jobs hold more than their share."""
+        """Return how many jobs hold more than the share of one slot."""
         share = self.share(slots)
         return sum(not share.fits(needs) for needs in self._held.values())
 
     def lacks(self, needs: Needs, slots: int) -> list[Lack]:
-        """Return of what the host will never have enough, as far as that is known. Disk that is free may become more:
-        only what its user says of it counts.
+        """Return what the host will never have enough of, as far as that is known. Free disk may grow, so only what the
+        host's user says about it counts.
 
-        :param slots: how many it has; 0 where nobody knows
+        :param slots: its slots; 0: unknown
         """
         has = [("cpus", needs.cpus, slots or None), ("memory", needs.memory, self.memory),
                ("scratch", needs.scratch, self.scratch if self._scratch_is_said else None),

@@ -1,4 +1,4 @@
-"""Who runs where, who is tried again, and who waits for what. Pure: no clock, no disk, no process."""
+"""The schedule decides which job runs on which host. Pure: no clock, no disk, no process."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from sshjobs.scheduling.retries import needs_next, needs_now
 
 
 class Schedule:
-    """Assigns waiting jobs to hosts with room. Every operation is O(1) in jobs and hosts, but for the number of
-    different host selections; with needs see :class:`Shelf` and :class:`Packing`.
+    """Assigns waiting jobs to hosts with room. Every operation is O(1) in jobs and hosts, and linear in the number of
+    different host selections; for jobs with needs see :class:`Shelf` and :class:`Packing`.
 
     :param hosts: all hosts of the run
-    :param rng: where the choice among hosts with room comes from
-    :param slots: how many slots hosts have whose user says nothing about it; ``None``: as many as they have cores
+    :param rng: chooses among hosts with room
+    :param slots: how many slots a host has where its user does not say; ``None``: as many as it has cores
     """
 
     def __init__(self, hosts: Iterable[Host], rng: random.Random | None = None, slots: int | None = None):
@@ -40,42 +40,43 @@ class Schedule:
         self._lines = Lineup(self.hosts, self.durations)
         #: The line that each job with needs waits in.
         self._line_of: dict[Job, Line] = {}
-        #: Lines for whose jobs a host was found that has, or may have, what they need.
+        #: Lines for which a host is known that has, or may have, what their jobs need.
         self._fitting: set[Line] = set()
-        #: Who goes first, as soon as a job has needs.
+        #: Decides which job comes first, as soon as any job has needs.
         self._packing: Packing | None = None
-        #: Lines whose jobs may have become hopeless; ``None``: any.
+        #: Lines whose jobs may have become hopeless; ``None``: all of them.
         self._doubtful: dict[Line, None] | None = {}
-        #: Jobs that wait for a time; jobs that are to be tried again on another host.
+        #: Delayed jobs; jobs that are to be tried again on another host.
         self.delays = Delays()
         self.closings = Closings(self.hosts, self.durations)
         self._elsewhere = Elsewhere(self.hosts.may_come)
-        #: Jobs that had better run where their files are.
+        #: Jobs that prefer the host where their files are.
         self._near = Near()
         self._entered = 0
         self.waiting = 0
-        #: How many of those that wait can have no host for now, because as many of their entry run as may.
+        #: How many waiting jobs cannot be launched now because of their entry's ``max_parallel``.
         self._held = 0
-        #: Launch nothing for now: a person wants that.
+        #: A person has paused the run: nothing is launched.
         self.paused = False
-        #: Jobs that need what no host has were to wait because hosts may join; those found by the last look.
+        #: Jobs that need more than any host has and wait because hosts may join, as of the last :meth:`hopeless`.
         self._patient = False
         self.stuck: list[Job] = []
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
     def eligible(self, spec: JobSpec, only_host: str | None = None) -> frozenset[str]:
-        """Return the names of the hosts on which a job may run; none where those that it was made for have left."""
+        """Return the names of the hosts on which a job may run; none if all that match have left."""
         return frozenset(self._lines.selected(spec, only_host))
 
     def able(self, job: Job) -> list[str]:
-        """Return those of them, in the user's order, that have what a job needs next, as far as is known."""
+        """Return the eligible hosts, in the user's order, that have what a job's next attempt needs, as far as
+        known."""
         needs, chosen = needs_next(job), self._lines.selected(job.spec, job.only_host)
         return [name for name in self.hosts if name in chosen and not self.hosts[name].lacks(needs)]
 
     def nearest(self, job: Job) -> tuple[str, list[Lack]] | None:
-        """Return which host comes nearest to what a job needs next, and what it lacks, where none has it; ``None``
-        where one may have it, or none may be used."""
+        """If no eligible host has what a job's next attempt needs, return the one that comes nearest and what it lacks.
+        ``None`` where one may have it, or none can be used."""
         needs = needs_next(job)
         if needs is None:
             return None
@@ -94,6 +95,10 @@ class Schedule:
         :raises UsageError: no host of the run matches its ``hosts``, or has what it needs
         """
         if not self._lines.selected(job.spec, job.only_host):
+            if job.spec.lease is not None and any(self.hosts[name].host.matches(job.spec.hosts) and job.only_host in (
+                    None, name) for name in self.hosts):
+                raise UsageError("a scheduler that carries out each job by itself knows no lease, and no other host "
+                                 "matches", where=job.name, hint="leave lease out, or name another host")
             raise UsageError(f"no host matches {', '.join(job.spec.hosts) or job.only_host}", where=job.name,
                              hint=f"the hosts are {', '.join(self.hosts.names[:8])}")
         needs = None if patient else needs_next(job)
@@ -105,10 +110,10 @@ class Schedule:
         self._fitting.add(line)
 
     def add(self, job: Job, at: float | None = None, near: str | None = None) -> None:
-        """Let a job wait for a host. One that no host matches is :meth:`hopeless`.
+        """Let a job wait for a host. A job that no host matches is :meth:`hopeless`.
 
-        :param at: not before that time, in seconds of the clock of :meth:`next`
-        :param near: a host that it had better run on, where that has a free slot when its turn comes
+        :param at: launch it not before that time, in seconds of the clock of :meth:`next`
+        :param near: a preferred host, used if it has a free slot when the job's turn comes
         """
         if near is not None:
             self._near.add(job, near)
@@ -141,7 +146,7 @@ class Schedule:
         self._moisten(line)
 
     def remove(self, job: Job) -> bool:
-        """Take a job out of its line, or let it wait for its time no more; tell whether it waited."""
+        """Take a job out of its line, or end its delay; return whether it waited."""
         if self._near:
             self._near.forget(job)
         if self.delays.discard(job):
@@ -153,13 +158,13 @@ class Schedule:
         return True
 
     def has_another_host(self, job: Job) -> bool:
-        """Tell whether there is a host for a job beside those that it failed on."""
+        """Return whether there is a host for a job beside those on which it failed."""
         hosts = self._lines.selected(job.spec, job.only_host)
         return self._elsewhere.hosts_for(job, hosts, needs_next(job)) is not None
 
     def _left(self, line: Line, job: Job) -> None:
-        """Note that a job has left its line. A line that leaves hosts out goes when nobody waits in it any more: there
-        may be as many of them as jobs."""
+        """Note that a job has left its line. A line that leaves out hosts is removed when it is empty: there may be as
+        many of them as jobs."""
         self._count_waiting(line, -1)
         if self._near:
             self._near.forget(job)
@@ -173,7 +178,7 @@ class Schedule:
             self._lines.forget(line)
 
     def _unstrand(self) -> None:
-        """Let jobs run on any host again where no other than those that they failed on can be used any more."""
+        """Let jobs run on all their hosts again if only those on which they failed can be used."""
         for job in self._elsewhere.stranded() if self._elsewhere else ():
             self.remove(job)
             self.add(job)
@@ -197,19 +202,19 @@ class Schedule:
                     (self._packing.emptied if gate.closed else self._packing.waits)(one)
 
     def _moisten(self, line: Line) -> None:
-        """Have hosts that had nothing to do look at a line again."""
+        """Let hosts that had nothing to do look at a line again."""
         for name in sorted(self.hosts.dry.keys() & line.hosts) if self.hosts.dry else ():
             self.hosts.set_dry(name, False)
 
     def next(self, now: float = 0.0) -> tuple[Job, str] | None:
-        """Take the job out of its line that is to be launched now; with the host for it. ``None``: no match.
+        """Take the next job out of its line and return it with the host for it; ``None`` if nothing matches.
 
         :param now: seconds of any clock that never goes back
         """
         hosts, self.closings.now = self.hosts, now
         for job in self.delays.take(now):
             self.add(job)
-        while self.waiting and not self.paused:
+        while self.waiting and not self.paused and not self.gpus.awaited:
             state = STATE_FREE if hosts.queue.AnyInState(STATE_FREE) else FILLING
             if not hosts.queue.AnyInState(state):
                 if hosts.deferred and self._end_deferrals(now):
@@ -239,14 +244,14 @@ class Schedule:
         return None
 
     def _nearer(self, job: Job, line: Line) -> str | None:
-        """Return the host that a job had better run on, where it can run there at once."""
+        """Return the preferred host of a job if the job can run there at once."""
         host = self._near.host_of(job) if self._near else None
         if host is None or host not in line.hosts or not self.hosts[host].idle or not self.hosts[host].has_room(line):
             return None
         return host if self._too_slow(host, line) is None and self.closings.allows(self.hosts[host], job.spec) else None
 
     def _offers(self, place: Place) -> list[Line]:
-        """Return the lines that a host may be given a job of now, the first of them first."""
+        """Return the lines from which a host may get a job now, best first."""
         if self._packing is not None and (place.shelves or place.kept_for is not None):
             return self.closings.in_time(place, self._packing.offers(place))
         lines = sorted((line for line in place.lines if line and not is_closed(line)), key=Line.rank)
@@ -261,19 +266,21 @@ class Schedule:
             self._packing.launched(line)
 
     def _too_slow(self, host: str, line: Line) -> float | None:
-        """Return the seconds that the next job of a line would take on a host, if others are likely to be through
-        with all that waits before that; else ``None``."""
+        """Return the seconds that the next job of a line would take on a host, if the other hosts are likely to finish
+        all waiting jobs before that; else ``None``."""
         slowness = self.durations.slowness(host)
         if slowness <= SLOW or not self.hosts.brisk_slots or self.hosts[host].in_vain:
             return None
         usual = self.durations.of_kind(line.next_kind())
-        # In units of one such job elsewhere: all that waits shared out, and one more that runs already.
+        # In units of one such job on another host: all waiting jobs shared out, plus the one that runs there already.
         if usual is None or slowness <= self.waiting / self.hosts.brisk_slots + 2.0:
             return None
-        return usual * slowness if any(self.hosts[name].brisk for name in line.hosts) else None
+        # One that is free, but has not what the job needs, is none of the others.
+        others = any(self.hosts[name].brisk and not self.hosts[name].lacks(line.needs) for name in line.hosts)
+        return usual * slowness if others else None
 
     def _end_deferrals(self, now: float) -> bool:
-        """Let hosts have jobs again that need not be deferred any more; tell whether any was."""
+        """End the deferrals that are over; return whether there were any."""
         freed = []
         for host in self.hosts.deferred:
             place = self.hosts[host]
@@ -286,9 +293,8 @@ class Schedule:
         return bool(freed)
 
     def next_for(self, host: str) -> Job | None:
-        """Take the next job out of its line that may run on a host which jobs are kept away from, whether it has a free
-        slot or not, where nothing there has needs. ``None`` also where a person wants nothing launched there, or at
-        all."""
+        """Take the next job for a host in quarantine out of its line (its canary). The host need not have a free slot
+        if no job there has needs. ``None`` also where the host is drained or the run is paused."""
         place = self.hosts[host]
         if self.paused or not place.may_be_used or not place.prepared or (place.room and place.load >= place.slots):
             return None
@@ -301,10 +307,10 @@ class Schedule:
         return job
 
     def hopeless(self, *, patient: bool = False) -> list[Job]:
-        """Take out and return the jobs none of whose hosts can be used any more, or has what they need.
+        """Take out and return the jobs for which no host can be used any more, or none has what they need.
 
-        :param patient: what needs more than any host has waits for hosts that may join, and is put into :attr:`stuck`
-            once it was found
+        :param patient: jobs that need more than any host has stay, because hosts may join; they are listed in
+            :attr:`stuck`
         """
         if patient is not self._patient:
             self._doubtful = None
@@ -326,19 +332,29 @@ class Schedule:
     def _is_hopeless(self, line: Line) -> bool:
         return all(self._is_out(name) or self.hosts[name].lacks(line.needs) for name in line.hosts)
 
+    def doubts_gpus(self) -> bool:
+        """Tell whether a job waits for GPUs that no host is known to have, and one may still tell that it has them."""
+        for line in self._lines.all():
+            if line and line.needs is not None and line.needs.gpus.number:
+                racks = [self.hosts[name].room.gpus for name in line.hosts if not self._is_out(name)]
+                if not all(rack.known for rack in racks) and not any(
+                        rack.known and not rack.lacks(line.needs.gpus) for rack in racks):
+                    return True
+        return False
+
     def _is_out(self, host: str) -> bool:
         return self.hosts[host].over or self.hosts.queue.StateOf(host) == STATE_ERROR
 
     # -- hosts ---------------------------------------------------------------------------------------------------
 
     def occupy(self, host: str, job: Job) -> None:
-        """Count the newest attempt of a job, which an earlier manager has launched, on its host."""
+        """Count the newest attempt of a job, launched by an earlier manager, on its host."""
         if job.spec.max_parallel is not None:
             self._count_taken(self._lines.gate(job.spec), 1)
         self.hosts.enter(host, job, needs_now(job), (job.attempts[-1].gpus if job.attempts else None) or ())
 
     def vacate(self, host: str, job: Job) -> None:
-        """Count an attempt of a job on a host no more."""
+        """Stop counting an attempt of a job on a host."""
         if job.spec.max_parallel is not None:
             self._count_taken(self._lines.gate(job.spec), -1)
         self.hosts.leave(host, job)
@@ -348,33 +364,33 @@ class Schedule:
         self.durations.note(spec, host, seconds)
         self.hosts[host].in_vain = False
         if self.closings.late:
-            # Others of its kind may take less time than was thought.
+            # Other jobs of its kind may be shorter than was expected.
             self.closings.look_again()
 
     def overfull(self) -> str | None:
-        """Return the host with most prefetched jobs, while another has a free slot and nothing
-        waits; ``None`` where nobody would gain."""
+        """Return the host with most prefetched jobs if another has a free slot and no other job waits; else
+        ``None``."""
         if self.waiting > self._held or not self.hosts.idle:
             return None
         return self.hosts.fullest()
 
     def is_wanted(self, host: str) -> bool:
-        """Tell whether a job waits that would run on a host, were that prepared."""
+        """Return whether a job waits that would run on a host after its setup."""
         if host not in self.hosts or self.paused:
             return False
         place = self.hosts[host]
         return place.may_be_used and not place.kept_away and place.is_wanted
 
     def usable_for(self, job: Job, but: str) -> bool:
-        """Tell whether there is any host but one on which a job may be launched."""
+        """Return whether a job can be launched on another host than ``but``."""
         needs = needs_next(job)
         return any(name != but and self.hosts[name].usable and not self.hosts[name].lacks(needs)
                    for name in self._lines.selected(job.spec, job.only_host))
 
     def host_up(self, host: str, slots: int, memory: int | None = None, disk: int | None = None) -> None:
-        """A host can be used, for so many jobs at a time.
+        """Note that a host can be used, for so many jobs at a time.
 
-        :param memory: bytes that it has; ``disk``: bytes that are free there; 0 and ``None``: it did not tell
+        :param memory: its memory in bytes; ``disk``: its free disk in bytes; 0 and ``None``: unknown
         """
         self.hosts.up(host, slots, memory, disk)
         self._look_again(host)
@@ -385,7 +401,7 @@ class Schedule:
         self._look_again(host)
 
     def _look_again(self, host: str) -> None:
-        """Find out what follows for jobs from what became known about a host."""
+        """Look again at which jobs can run, after something about a host has changed."""
         self._doubtful = None
         self._fitting.clear()
         place = self.hosts[host]
@@ -400,28 +416,28 @@ class Schedule:
             self._packing.lost(host)
 
     def host_down(self, host: str, *, lasting: bool) -> None:
-        """A host cannot be used for now, or (``lasting``) until a person acts."""
+        """Note that a host cannot be used for now, or (``lasting``) until a person acts."""
         self.hosts.down(host, lasting=lasting)
         self._look_again(host)
 
     def drain(self, host: str, drained: bool) -> None:
-        """Launch nothing more on a host because a person wants that, or use it again."""
+        """Drain a host for a person, or use it again."""
         self._mark(host, "drained", drained)
 
     def close(self, host: str, closed: bool, *, over: bool = False) -> None:
         """Launch nothing on a host because of its manners, or use it again.
 
-        :param over: it is not going to be used again: jobs that may run nowhere else are hopeless
+        :param over: for good: jobs that can run nowhere else are hopeless
         """
         self.hosts[host].over = over
         self._mark(host, "closed", closed)
 
     def keep_away(self, host: str, kept_away: bool) -> None:
-        """Launch nothing on a host by :meth:`next` because jobs go wrong there, or use it again."""
+        """Do not offer a host in :meth:`next` because it fails its jobs, or offer it again."""
         self._mark(host, "kept_away", kept_away)
 
     def prepare(self, host: str, prepared: bool) -> None:
-        """Launch nothing on a host before it is prepared, or launch there because it is."""
+        """Note whether the setup of a host is done: nothing is launched there before."""
         self._mark(host, "prepared", prepared)
 
     def _mark(self, host: str, mark: str, value: bool) -> None:
@@ -434,7 +450,7 @@ class Schedule:
         self._look_again(host.name)
 
     def remove_host(self, host: str) -> None:
-        """Forget a host on which nothing runs. Jobs that wait for it alone become hopeless."""
+        """Remove a host on which nothing runs. Jobs that match no other host become hopeless."""
         self.host_down(host, lasting=True)
         self._lines.remove_host(self.hosts.remove(host))
         self.durations.forget_host(host)

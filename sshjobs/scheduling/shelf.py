@@ -1,4 +1,4 @@
-"""Lines of jobs with needs, so that the largest that fits is found without a look at each."""
+"""A shelf of lines of jobs with needs: finds the largest that fits without looking at each."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from sshjobs.model.needs import Needs
 from sshjobs.scheduling.lines import Line, is_closed
 from sshjobs.scheduling.room import Free
 
-#: What a job needs beside memory.
+#: The needs of a job without memory.
 _Rest = tuple[int, int, tuple[tuple[str, int], ...], GpuNeed]
 
 
 class Shelf:
-    """Lines that differ in the needs of their jobs and in nothing else. To find the largest that fits takes as many
-    steps as there are different needs beside memory, and in each as many as a search among the sizes of memory.
+    """Lines that differ only in the needs of their jobs. A search for the largest that fits takes one step for each
+    different need without memory, with a binary search among the sizes of memory in each.
 
-    :param hosts: the hosts of all its lines, one set for all of them
+    :param hosts: the hosts of all its lines: one set, shared by them
     """
 
     def __init__(self, hosts: set[str]):
         self.hosts = hosts
-        #: Every line that was made, and those in which a job waits.
+        #: All lines; those in which a job waits.
         self.lines: dict[Needs, Line] = {}
         self._waiting: dict[Needs, Line] = {}
-        #: By all needs but memory: how much memory jobs need that wait, rising.
+        #: By the needs without memory: the sizes of memory that waiting jobs need, ascending.
         self._memories: dict[_Rest, list[int]] = {}
 
     def __bool__(self) -> bool:
@@ -60,7 +60,7 @@ class Shelf:
             del self._memories[rest]
 
     def largest(self, free: Free) -> Line | None:
-        """Return the line of the largest jobs that fit; ``None`` where none do."""
+        """Return the line of the largest jobs that fit, ``None`` where none fit."""
         found: Needs | None = None
         for (cpus, scratch, counters, gpus), memories in self._memories.items():
             if not free.fits_but_memory(cpus, scratch, counters, gpus):

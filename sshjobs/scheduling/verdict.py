@@ -1,4 +1,4 @@
-"""What the end of an attempt means for its job: its own end, or another try."""
+"""What the end of an attempt means for its job: the job's end, or another try."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Verdict(NamedTuple):
 def judge(job: Job, *, cancelled: bool) -> Verdict:
     """Return what becomes of a job whose newest attempt has just ended.
 
-    :param cancelled: a person wants the job ended: it is not tried again, and what never came to run was cancelled
+    :param cancelled: a person has cancelled the job: it is not tried again, and if it never ran its outcome is
+        ``cancelled``
     """
     attempt = job.attempts[-1]
     outcome, reason = attempt.outcome, explain(attempt.cause, attempt.reason)

@@ -98,22 +98,30 @@ class Clockwork(Site):
 
     def _fill(self) -> None:
         """Start what there are free slots for."""
-        now = self.world.now
         while self._queue and len(self._running) < self._slots:
             uid = next(iter(self._queue))
             limit, seconds = self._queue.pop(uid), self._seconds()
             why = "exited"
             if limit is not None and seconds > limit:
                 why, seconds = "timed_out", limit
-            heapq.heappush(self._running, (now + seconds, uid, why, now))
-            # A job that is soon over is told of by its end alone.
-            if seconds > QUIET_START:
-                if not self._started:
-                    self.world.at(QUIET_START, self.tell_started)
-                self._started.append((uid, now))
+            self._run(uid, seconds, why)
+        self._await_ends()
+
+    def _run(self, uid: str, seconds: float, why: str) -> None:
+        """Have a job run for some seconds from now."""
+        now = self.world.now
+        heapq.heappush(self._running, (now + seconds, uid, why, now))
+        # A job that is soon over is told of by its end alone.
+        if seconds > QUIET_START:
+            if not self._started:
+                self.world.at(QUIET_START, self.tell_started)
+            self._started.append((uid, now))
+
+    def _await_ends(self) -> None:
+        """Wake up when the first of those that run ends."""
         if self._running and self._running[0][0] < self._next:
             self._next = self._running[0][0]
-            self.world.at(self._next - now, self.end_some)
+            self.world.at(self._next - self.world.now, self.end_some)
 
     def tell_started(self) -> None:
         """Say what has started a moment ago."""

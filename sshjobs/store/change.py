@@ -1,4 +1,4 @@
-"""What a request of a person changes in the store."""
+"""The changes of the store that a request of a person makes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from sshjobs.model.spec import Job
 
 
 class Change(NamedTuple):
-    """Written in one transaction, or not at all (:meth:`RunStore.apply`).
+    """Changes that are written in one transaction, or not at all (:meth:`RunStore.apply`).
 
-    :ivar add: new jobs, behind those that are there
-    :ivar jobs: jobs that are there, as they stand from then on
-    :ivar brought: jobs of which files were fetched since; only that is written of them
-    :ivar cancel: jobs on hosts that are to be ended, which is known until they have (:meth:`RunStore.forget_cancelled`)
-    :ivar withdraw: jobs that are in the run no more; none of them is on a host
-    :ivar hosts: new hosts, and hosts that are there as they are described from then on
-    :ivar options: those of the run that change
-    :ivar state: the state of the run; ``None`` leaves it
+    :ivar add: new jobs, added after all others
+    :ivar jobs: jobs of the run in their new state
+    :ivar brought: jobs of which files were fetched; only that is written
+    :ivar cancel: jobs on hosts that are to be ended; kept until they have (:meth:`RunStore.forget_cancelled`)
+    :ivar withdraw: jobs to be removed from the run; none of them is on a host
+    :ivar hosts: new hosts, and hosts of the run with their new description
+    :ivar options: options of the run that change
+    :ivar state: the new state of the run; ``None``: unchanged
     """
 
     add: Sequence[Job] = ()

@@ -1,4 +1,4 @@
-"""What a damaged store may hold that its schema does not allow: each row is checked where it is read."""
+"""Checks of rows as they are read: a damaged store may hold values that its schema does not allow."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 
 from sshjobs.errors import StoreError, UsageError
 
-#: What the letters of :func:`check_row` stand for; a capital letter allows NULL too.
+#: The types behind the letters of :func:`check_row`; a capital letter allows NULL, too.
 _KINDS: dict[str, tuple[type, ...]] = {"i": (int,), "s": (str,), "f": (float, int)}
 _KINDS |= {letter.upper(): (*types, type(None)) for letter, types in _KINDS.items()}
-#: No time, size or count is larger.
+#: No time, size or count in a store is larger.
 _LARGEST = float(1 << 63)
-#: Types of rows that were found right, so many at most.
+#: Combinations of types that were found right; at most so many are remembered.
 _MOST = 1000
 _good: set[tuple[object, ...]] = set()
 
 
 class Damage(Exception):
-    """A row holds what this package never writes."""
+    """A row holds a value that this package never writes."""
 
 
 def check_row(row: Sequence[Any], kinds: str) -> None:
-    """Make sure that the values of a row are of their types.
+    """Check that the values of a row have their types.
 
     :param kinds: a letter for each column
-    :raises Damage: one is not
+    :raises Damage: one has not
     """
-    # By their types alone first: a million rows are read at a time.
+    # The types alone first, which is fast: a million rows are read at a time.
     types = (kinds, *map(type, row))
     if types in _good and (float not in types or all(-_LARGEST <= one <= _LARGEST for one in row
                                                      if type(one) is float)):
@@ -43,7 +43,7 @@ def check_row(row: Sequence[Any], kinds: str) -> None:
 
 @contextmanager
 def damage_told(path: Path) -> Iterator[None]:
-    """Turn what goes wrong in the reading of rows into one error. Its body does nothing but read them.
+    """Turn any exception while rows are read into one error. The body must do nothing else than read them.
 
     :raises StoreError: the store is damaged
     """

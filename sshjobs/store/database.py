@@ -1,4 +1,4 @@
-"""Connections to a run's database: opened, checked and brought up to date; and what its errors mean."""
+"""Connections to a run's database: opens, checks and migrates it, and translates its errors."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sshjobs.errors import StoreError
 from sshjobs.store import queries
 from sshjobs.store.disk import network_file_system
 
-#: Marks a SQLite file as ours ("sshj"), so that somebody else's is never touched.
+#: The application id ("sshj") of our SQLite files, so that no other program's file is touched.
 APPLICATION_ID = 0x7373686A
-#: Oldest SQLite that has what the queries use (UPSERT).
+#: The oldest SQLite that has everything that the queries use (UPSERT).
 OLDEST_SQLITE = (3, 24, 0)
 #: How long to wait for a lock that another process holds, in seconds.
 LOCK_TIMEOUT = 10.0
 
-#: What SQLite says where trying again later can help. Its codes are not there before Python 3.11.
+#: SQLite's messages for errors where trying again later can help. (Python has no error codes before 3.11.)
 _PASSING = ("database or disk is full", "disk I/O error", "locked", "attempt to write a readonly database",
             "unable to open database file")
 _BROKEN = ("file is not a database", "malformed")
@@ -30,14 +30,14 @@ _TAKEN = {"jobs.name": "two jobs have one name", "jobs.number": "two jobs have o
 class StoreBlockedError(StoreError):
     """Nothing could be written for the moment: no room, an I/O error, a lock.
 
-    The store is as it was, and what was to be written is kept: the same call may be made again later.
+    The store is unchanged, and the changes are kept: the same call may be repeated later.
     """
 
     passing = True
 
 
 class StoreLockedError(StoreBlockedError):
-    """Another process writes, or reads where readers and the writer have to take turns: that takes moments."""
+    """Another process writes, or reads on a disk where readers block the writer. That passes in moments."""
 
 
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
@@ -59,7 +59,7 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
 def translated(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours.
 
-    :raises StoreError: with the cause; :class:`StoreBlockedError` where it may pass
+    :raises StoreError: with the cause; :class:`StoreBlockedError` if it may pass
     """
     try:
         yield
@@ -84,7 +84,7 @@ def connect_writer(path: Path, *, network_disk: bool | None = None) -> sqlite3.C
         try:
             check_identity(connection, path)
             set_journal(connection, path, network_disk)
-            # Off by default, and without effect within a transaction.
+            # Off by default, and it cannot be set within a transaction.
             connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             connection.close()
@@ -93,7 +93,7 @@ def connect_writer(path: Path, *, network_disk: bool | None = None) -> sqlite3.C
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
-    """Open a store for reading only. A store of an older version is read from a migrated copy in memory.
+    """Open a store for reading only. A store of an older version is migrated as a copy in memory.
 
     :raises StoreError: as for :func:`connect_writer`
     """
@@ -120,7 +120,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def create_database(path: Path) -> sqlite3.Connection:
-    """Open a new, empty store for its first filling. It is neither safe nor durable yet.
+    """Open a new, empty store to be filled. It is neither crash-safe nor durable yet.
 
     :raises StoreError: it cannot be made
     """
@@ -132,7 +132,7 @@ def create_database(path: Path) -> sqlite3.Connection:
     with translated(path):
         connection = _connect(f"{_uri(path)}?mode=rw")
         try:
-            # A crash while it is filled leaves a file that nobody looks at, so nothing needs to be undone.
+            # If it crashes while it is filled, nobody looks at the file, so nothing need be undone.
             connection.execute("PRAGMA journal_mode = MEMORY")
             connection.execute("PRAGMA synchronous = OFF")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -147,14 +147,14 @@ def create_database(path: Path) -> sqlite3.Connection:
 
 
 def set_journal(connection: sqlite3.Connection, path: Path, network_disk: bool | None) -> None:
-    """Make commits durable, and readers and the writer independent of each other where the disk allows it.
+    """Make commits durable, and keep readers from blocking the writer where the disk allows it.
 
-    WAL where memory can be shared between all that open the file, a rollback journal on network file systems.
+    WAL on local disks, where all processes can share memory; a rollback journal on network file systems.
     """
     if network_disk is None:
         network_disk = network_file_system(path) is not None
     if network_disk:
-        # Exclusive while changing over: a store in WAL mode is then opened without the shared memory.
+        # Exclusive during the change: a store in WAL mode is then opened without shared memory.
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = TRUNCATE")
         connection.execute("PRAGMA locking_mode = NORMAL")
@@ -162,14 +162,14 @@ def set_journal(connection: sqlite3.Connection, path: Path, network_disk: bool |
     else:
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    # macOS: fsync alone leaves data in the drive's cache.
+    # For macOS, where fsync alone leaves data in the drive's cache.
     connection.execute("PRAGMA fullfsync = ON")
 
 
 def check_identity(connection: sqlite3.Connection, path: Path) -> int:
     """Return the version of a store's schema.
 
-    :raises StoreError: it is not ours or too new
+    :raises StoreError: it is no store of ours, or too new
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -184,7 +184,7 @@ def check_identity(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: Mapping[int, str] | None = None) -> None:
-    """Bring a store of an older version to the newest, within the transaction that is open. Numbers may be left out."""
+    """Migrate a store of an older version to the newest, within the open transaction. Steps may lack numbers."""
     steps = queries.migrations() if steps is None else steps
     version = check_identity(connection, path)
     for number in sorted(number for number in steps if number > version):
@@ -215,11 +215,11 @@ def _connect(address: str) -> sqlite3.Connection:
 
 
 def _open_for_reading(path: Path) -> sqlite3.Connection:
-    """Open a store so that nothing is written but, where a writer was killed, what undoes its half commit."""
+    """Open a store for reading. Nothing is written, except to roll back an unfinished commit of a killed writer."""
     log, journal = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
     mine = os.stat(path).st_uid == os.geteuid()
     if not mine and not log.exists() and not journal.exists():
-        # Root could make files in another user's run, and would.
+        # As root, SQLite would make files in another user's run; not with immutable.
         return _connect(f"{_uri(path)}?immutable=1")
     connection = _connect(f"{_uri(path)}?mode=ro")
     try:
@@ -230,13 +230,11 @@ def _open_for_reading(path: Path) -> sqlite3.Connection:
         if log.exists():
             raise
         if not journal.exists():
-            # In a directory that cannot be written to, no shared memory can be made; as nobody writes there either,
-            # none is needed.
+            # In a read-only directory no shared memory can be made. Nobody writes there, so none is needed.
             return _connect(f"{_uri(path)}?immutable=1")
         mode = "truncate"
     if mode != "wal" and os.access(path, os.W_OK) and mine:
-        # A rollback journal that a killed writer left is played back by the next who opens the file: maybe us, now
-        # or while we follow the run.
+        # The next process that opens the file rolls back what a killed writer left: maybe we, now or later.
         connection.close()
         connection = _connect(f"{_uri(path)}?mode=rw")
     return connection

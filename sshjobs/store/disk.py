@@ -1,4 +1,4 @@
-"""What kind of file system a path is on: WAL needs memory that all readers share, which network ones lack."""
+"""What kind of file system a path is on: WAL needs shared memory, which network file systems lack."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sshjobs.errors import StoreError
 
-#: Magic numbers of file systems (statfs(2) and their own headers) that other machines may write to.
+#: Magic numbers (from statfs(2) and headers) of file systems that other machines may write to.
 NETWORK_FILE_SYSTEMS = {
     0x6969: "nfs", 0x517B: "smb", 0xFF534D42: "cifs", 0xFE534D42: "smb2", 0x65735546: "fuse",
     0x0BD00BD0: "lustre", 0x47504653: "gpfs", 0x19830326: "beegfs", 0x00C36400: "ceph", 0x5346414F: "afs",
@@ -18,7 +18,7 @@ NETWORK_FILE_SYSTEMS = {
 
 
 class _Statfs(ctypes.Structure):
-    # f_type is the first field on every Linux; the rest is only room for the kernel to write into.
+    # f_type is the first field on every Linux; the rest is room for the other fields.
     _fields_ = (("f_type", ctypes.c_long), ("rest", ctypes.c_char * 248))
 
 

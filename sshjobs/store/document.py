@@ -1,4 +1,4 @@
-"""The document of ``sshjobs status --json``, whole or in pieces."""
+"""The JSON document of ``sshjobs status --json``, whole or in pieces."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sshjobs.store.reader import RunReader
-from sshjobs.store.rows import AttemptRow, JobRow
+from sshjobs.store.rows import AttemptRow, JobRow, left_out_of
 
-#: Jobs that one piece of the text holds.
+#: Jobs in one piece of the text.
 _PIECE = 500
 
 
 def status(reader: RunReader) -> dict[str, Any]:
     """Return the whole document.
 
-    Keys: ``run``, ``state``, ``counts`` and ``jobs``, each job with its ``attempts``, and with ``memory``, the bytes
-    that it needs, where it says so; one that is not tried again before a time has ``not_before``, by this machine's
-    clock. Other times are seconds since the epoch by the host's clock. An attempt that is carried over has ``from``,
-    the name of the run that made it.
+    Keys: ``run``, ``state``, ``counts`` and ``jobs``, each job with its ``attempts``. A job that needs memory has
+    ``memory`` in bytes; a delayed job has ``not_before``, by this machine's clock. All other times are seconds since
+    the epoch by the host's clock. An attempt that was carried over has ``from``, the name of the run that made it.
     """
     with reader.snapshot():
         document = summary_document(reader)
@@ -37,11 +36,11 @@ def summary_document(reader: RunReader) -> dict[str, Any]:
 
 def iter_status_json(reader: RunReader, only: Iterable[JobRow] | None = None,
                      more: Mapping[str, Any] | None = None) -> Iterator[str]:
-    """Yield the text of the document in pieces that together are one JSON value, a job a line, and a newline.
+    """Yield the text of the document in pieces, with one job on each line and a newline at the end.
 
-    A run of a million jobs is told in little memory.
+    Takes little memory even for a million jobs.
 
-    :param only: these jobs
+    :param only: only these jobs
     :param more: keys to add to the document
     """
     with reader.snapshot():
@@ -81,7 +80,8 @@ def _job(job: JobRow, attempts: list[AttemptRow]) -> dict[str, Any]:
             {"n": row.n, "host": row.host, "state": row.state, "outcome": row.outcome,
              "exit_status": row.exit_status, "signal": row.signal, "started": row.started, "ended": row.ended,
              **({} if row.origin is None else {"from": row.origin}),
-             **({} if not row.gpus else {"gpus": row.gpus.split()})}
+             **({} if not row.gpus else {"gpus": row.gpus.split()}),
+             **({} if (cut := left_out_of(row)) is None else {"left_out": cut._asdict()})}
             for row in attempts
         ],
     }

@@ -1,4 +1,4 @@
-"""The jobs of a run that ended without success, and those that passed, as they are compared to say why."""
+"""Reads the jobs of a run that failed and those that passed, to find out why the failures happened."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import LONGEST_REASON, values_of
 from sshjobs.store.rundir import RunPaths
 
-#: Rows that are read at a time.
+#: So many rows are read at a time.
 PAGE = 5_000
+#: Parts of a run from each of which some are read, where not all are.
+PARTS = 30
+#: Multiples of this lie evenly between whole numbers.
+GOLDEN = 0.618
 
 
 class FailedRow(NamedTuple):
-    """An end without success: that of a job, or of an attempt whose job went on.
+    """An end without success: of a job, or of an attempt whose job was tried again.
 
-    :ivar spec: id of the spec's row; jobs with the same one are of one entry
+    :ivar spec: id of the spec's row; jobs of one entry have the same
     :ivar params: the values of its parameters, as stored
-    :ivar state: where the job stands
-    :ivar cause: stored cause of the attempt, ``None`` also where the job ended otherwise than its newest attempt
-    :ivar said: what was said of the end of the attempt, likewise; ``reason``: in whole words, why the job ended so
-    :ivar n: number of the attempt, 0 where there was none; ``newest``: that of the job's newest
-    :ivar out_size: bytes of its output as far as known, ``err_size`` alike
+    :ivar state: the state of the job
+    :ivar cause: stored cause of the attempt; ``None`` also where the job's outcome is not that of its newest attempt
+    :ivar said: stored reason of the attempt, with the same exception; ``reason``: that of the job, in a sentence
+    :ivar n: number of the attempt, 0 if there was none; ``newest``: number of the job's newest attempt
+    :ivar out_size: bytes of its stdout as far as known; ``err_size``: of its stderr
     """
 
     number: int
@@ -48,7 +52,7 @@ class FailedRow(NamedTuple):
 
     @property
     def tried_again(self) -> bool:
-        """Whether the job went on after it."""
+        """Whether the job was tried again after it."""
         return self.state != "error"
 
     def outputs(self, paths: RunPaths) -> tuple[Path, Path] | None:
@@ -57,9 +61,9 @@ class FailedRow(NamedTuple):
 
 
 def outputs_of(paths: RunPaths, name: str, n: int, newest: int) -> tuple[Path, Path] | None:
-    """Return the files that an attempt of a job wrote to, whether they are there or not.
+    """Return the files that an attempt of a job wrote to, whether they exist or not.
 
-    :param newest: the number of the job's newest attempt, whose files stand in the place of the job's
+    :param newest: the number of the job's newest attempt, whose files are directly in the job's directory
     """
     if not n:
         return None
@@ -68,7 +72,7 @@ def outputs_of(paths: RunPaths, name: str, n: int, newest: int) -> tuple[Path, P
 
 
 class Entry(NamedTuple):
-    """What the jobs of a spec have in common. ``name``: ``None`` where each is an entry of its own."""
+    """The entry of a spec. ``name``: ``None`` where each job is an entry of its own."""
 
     name: str | None
     params: tuple[str, ...]
@@ -82,7 +86,7 @@ class FailureReader(RunReader):
     """The store of one run, open for questions about failures."""
 
     def entries_by_spec(self) -> Mapping[int, Entry]:
-        """Return what jobs with the same spec have in common, by its id; specs without any of it are missing."""
+        """Return the entries by the id of their spec. Specs without an entry of several jobs are missing."""
         with damage_told(self.paths.store):
             return {id_: Entry(entry, tuple(json.loads(names or "[]")))
                     for id_, entry, names in self._all("select_spec_names")}
@@ -100,12 +104,12 @@ class FailureReader(RunReader):
             after = page[-1].number
 
     def failed_one(self, number: int) -> FailedRow | None:
-        """Return one of these jobs; ``None`` where it did not end so."""
+        """Return one of these jobs, ``None`` if it did not end without success."""
         found = self._page("select_failed", (number - 1, 1))
         return found[0] if found and found[0].number == number else None
 
     def tried_again(self) -> Iterator[FailedRow]:
-        """Yield the attempts that failed and whose jobs were tried again since, or are to be."""
+        """Yield failed attempts whose jobs were tried again since, or will be."""
         after = (0, 0)
         while True:
             page = self._page("select_tried_again", (*after, PAGE))
@@ -114,18 +118,33 @@ class FailureReader(RunReader):
                 return
             after = page[-1].number, page[-1].n
 
-    def passed(self) -> Iterator[tuple[int, str | None, str | None]]:
-        """Yield spec, parameters as stored and host of each job that succeeded, a page at a time."""
+    def passed(self, most: int | None = None) -> Iterator[tuple[int, str | None, str | None]]:
+        """Yield spec, parameters as stored and host of each job that succeeded, a page at a time.
+
+        :param most: about so many at most, from all parts of the run
+        """
+        last = self.last_number()
+        if most is not None and last > most:
+            size = most // PARTS
+            for n in range(PARTS):
+                # At another place in each part: what comes back at regular places is not missed.
+                ahead = int(n * GOLDEN % 1.0 * (last // PARTS - size))
+                yield from (row[1:] for row in self._passed(n * last // PARTS + ahead, size))
+            return
         after = 0
         while True:
-            with damage_told(self.paths.store):
-                page = self._all("select_passed", (after, PAGE))
-                for row in page:
-                    check_row(row, "iiSS")
+            page = self._passed(after, PAGE)
             yield from (row[1:] for row in page)
             if len(page) < PAGE:
                 return
             after = page[-1][0]
+
+    def _passed(self, after: int, number: int) -> list[tuple[int, int, str | None, str | None]]:
+        with damage_told(self.paths.store):
+            page = self._all("select_passed", (after, number))
+            for row in page:
+                check_row(row, "iiSS")
+        return page
 
     def _page(self, query: str, parameters: tuple[int, ...]) -> list[FailedRow]:
         with damage_told(self.paths.store):

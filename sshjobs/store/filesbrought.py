@@ -1,4 +1,4 @@
-"""What lies in a directory of files that were brought of an attempt, as the store tells it."""
+"""Describes a directory of fetched files in the form that the store has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PIECE = 1 << 20
 
 
 def brought_in(directory: Path) -> Brought:
-    """Return which files are below a directory: reads all of them, and follows no link.
+    """Return number, size and digest of the files below a directory. Reads all of them, and follows no link.
 
     :raises OSError: one cannot be read
     """

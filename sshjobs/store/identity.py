@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _PROC = Path("/proc")
 _DEAD_STATES = ("Z", "X", "x")
 
 
-@dataclass(frozen=True)
-class ManagerIdentity:
-    """A process that no later process can be mistaken for.
+class ManagerIdentity(NamedTuple):
+    """Identifies a process so that no later process can be mistaken for it.
 
     :ivar pid: its process id
     :ivar start_ticks: when it started, in clock ticks after boot; 0 where the system does not tell (macOS)
@@ -40,14 +39,14 @@ class ManagerIdentity:
                    time.time() if since is None else since)
 
     def is_alive(self) -> bool:
-        """Tell whether the process may still be there.
+        """Return whether the process may still be alive.
 
-        False is a proof: there is no such process, the pid belongs to another one, or the machine was booted
-        since. Of a process on another machine nothing can be proved, so it counts as alive.
+        False is a proof: there is no such process, the pid belongs to another one, or the machine was rebooted
+        since. A process on another machine counts as alive, because nothing can be proved about it.
         """
         here = _boot_id()
         if self.hostname != socket.gethostname():
-            # A laptop may change its name; only the boot tells that it is still this machine.
+            # A laptop may change its hostname; the boot id tells that it is still this machine.
             if not here or self.boot_id != here:
                 return True
         elif self.boot_id != here:
@@ -70,7 +69,7 @@ def _boot_id() -> str:
 
 
 def _start_ticks(pid: int) -> int | None:
-    """Return when a living process started; ``None`` where there is none, or a zombie, which does nothing."""
+    """Return when a living process started; ``None`` if there is none, or only a zombie."""
     try:
         stat = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:

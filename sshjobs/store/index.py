@@ -1,4 +1,4 @@
-"""JobIndex: what pages ask of a run of a million jobs, in memory, some 60 bytes a job, and kept up with its store."""
+"""JobIndex: an index of a run's jobs in memory, some 60 bytes a job, that follows the store and answers web pages."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ from sshjobs.store.parameters import Parameters
 from sshjobs.store.reader import RunReader
 from sshjobs.store.timeline import Timeline
 
-#: Jobs that are read at a time.
+#: So many jobs are read at a time.
 PAGE = 5_000
-#: Jobs that a search, or one for values, looks at: who has more than that wants other words, not more pages.
+#: A search stops counting at so many jobs: a person with more hits needs other words, not more pages.
 MOST_FOUND = 10_000
-#: Jobs that the store is asked about beside those that are shown.
+#: The store is asked about so many jobs more than are shown.
 MOST_CHECKED = 1_000
 
-#: Seconds above which jobs are not told apart when they are sorted by how long they took.
+#: Durations above so many seconds count as equal when jobs are sorted by duration.
 _LONGEST = 4_000_000.0
-#: Jobs that are sorted at a time.
+#: So many jobs are sorted at a time.
 SORTED_AT_ONCE = 50_000
-#: An order of a run that goes on is made anew after a second for each so many jobs.
+#: While a run goes on, an order is computed again after one second for each so many jobs.
 ORDERED_ANEW = 100_000
 
-#: In the place of a state: no job has that number; it was taken back.
+#: The code in place of a state for numbers of withdrawn jobs.
 _NO_JOB = 255
 _OUTCOMES: tuple[str | None, ...] = (None, *(outcome.value for outcome in Outcome))
 _STATE_CODES = {state: code for code, state in enumerate(STATES)}
 _ON_A_HOST = frozenset(_STATE_CODES[state] for state in (STATE_BUSY, STATE_UNKNOWN))
 _OUTCOME_CODES = {outcome: code for code, outcome in enumerate(_OUTCOMES)}
 _SUCCEEDED = _OUTCOME_CODES[Outcome.SUCCEEDED.value]
-#: Ends that say nothing against the host or the job.
+#: Outcomes that do not count as failures.
 _NOBODYS = frozenset(_OUTCOME_CODES[word] for word in (Outcome.CANCELLED.value, Outcome.NEVER_STARTED.value))
 
 
 @dataclass
 class HostFigures:
-    """What is known of one host from the attempts on it.
+    """Figures of one host from the attempts on it.
 
-    :ivar busy: jobs there now, those of a host that cannot be asked included
+    :ivar busy: jobs there now, even if the host cannot be asked
     :ivar done: attempts that succeeded; ``failed`` those that ended otherwise, cancelled ones left out
-    :ivar cpu: seconds of CPU of all attempts; ``seconds`` their lengths; ``ended`` how many had both ends
+    :ivar cpu: seconds of CPU of all attempts; ``seconds``: their durations; ``ended``: how many have a start and an end
     :ivar output: bytes that they wrote
     """
 
@@ -66,31 +66,31 @@ class HostFigures:
 
 
 class JobIndex:
-    """Follows one run. :meth:`follow` reads what is new; everything else answers from memory.
+    """The index of one run. :meth:`follow` reads what is new; everything else answers from memory.
 
     Belongs to one thread at a time, as its reader does.
     """
 
     def __init__(self) -> None:
         self._states, self._outcomes = bytearray(), bytearray()
-        #: Index of the newest attempt's host, one more than its place in ``hosts``; 0 where there was none.
+        #: Number of the newest attempt's host: one more than its place in ``hosts``; 0 if there was none.
         self._hosts = array("H")
-        #: How many attempts of a job are in the figures already.
+        #: How many attempts of each job are counted in the figures already.
         self._counted = bytearray()
         self._names, self._offsets = bytearray(b"\n"), array("I")
         self._lengths = array("f")
         self.parameters = Parameters()
         self._commit = -1
-        #: Names of hosts by index.
+        #: Names of hosts by number.
         self.hosts: list[str] = []
         self._host_codes: dict[str, int] = {}
         self.figures: list[HostFigures] = []
         self.timeline = Timeline(harmless=frozenset((_SUCCEEDED, *_NOBODYS)))
-        #: What it follows.
+        #: The run that it follows.
         self._reader: RunReader | None = None
-        #: By what is sorted by: as of which commit, made when, and the places of all jobs in that order.
+        #: By sort key: the commit of the order, when it was computed, and the places of all jobs in it.
         self._orders: dict[str, tuple[int, float, array[int]]] = {}
-        #: It was level with the store once, so that what it says is of one moment.
+        #: It was level with the store once, so that all of it is from one moment.
         self.complete = False
 
     def __len__(self) -> int:
@@ -107,7 +107,7 @@ class JobIndex:
         """Read what was committed since the last call.
 
         :param pages: at most so many pages of jobs; ``None`` for all there is
-        :return: whether it is level with the store now
+        :return: whether the index is level with the store now
         """
         self._reader = reader
         with reader.snapshot():
@@ -132,12 +132,12 @@ class JobIndex:
             self._commit = newest
         if self.complete:
             return True
-        # The pages were not read at one moment: what changed meanwhile is read now.
+        # The pages were read at different moments: read what has changed meanwhile.
         self.complete = True
         return self.follow(reader)
 
     def _drop_withdrawn(self, reader: RunReader) -> None:
-        """Forget the jobs that were taken back: nothing in the store tells of them any more."""
+        """Forget withdrawn jobs, of which the store has no rows any more."""
         there = bytearray(len(self))
         for number in reader.numbers():
             if number <= len(self):
@@ -186,7 +186,7 @@ class JobIndex:
         return code
 
     def _count(self, number: int, attempts: list[IndexAttempt]) -> None:
-        """Add the attempts of a job that have ended since the last time."""
+        """Count the attempts of a job that have ended since the last time."""
         for attempt in attempts[self._counted[number - 1]:]:
             if attempt.state not in FINAL_STATES or self._counted[number - 1] == 255:
                 return
@@ -210,7 +210,7 @@ class JobIndex:
         return _OUTCOMES[code]
 
     def host(self, name: str) -> int:
-        """Return the number that a host has here and on the timeline."""
+        """Return the number of a host here and on the timeline."""
         return self._host(name)
 
     def name(self, number: int) -> str:
@@ -221,7 +221,7 @@ class JobIndex:
     def select(self, *, states: Iterable[str] = (), outcomes: Iterable[str] = (), host: str | None = None,
                params: Selection | None = None, search: str = "", sort: str = "number", descending: bool = False,
                offset: int = 0, limit: int = 100) -> tuple[int, bool, list[int]]:
-        """Return how many jobs fit, whether there are more than were counted, and the numbers of one page of them.
+        """Return how many jobs match, whether there are more than were counted, and the numbers of one page of them.
 
         :param states: any of these; none means all; ``outcomes`` likewise
         :param host: the host of the newest attempt
@@ -250,8 +250,8 @@ class JobIndex:
                 [at + 1 for at in islice(fitting, offset, offset + limit)])
 
     def of_entry(self, entry: str, states: Iterable[str], params: Mapping[str, str], most: int) -> list[IndexJob]:
-        """Return the first jobs of an entry in some states, so many at most. Of the parameters that they and ``params``
-        have in common none differs."""
+        """Return at most so many jobs of an entry in some states, whose values equal those in ``params`` for every
+        parameter that both have."""
         if self._reader is None:
             return []
         of_it = bytearray(self.parameters.entry_mask(entry, len(self)))
@@ -267,11 +267,11 @@ class JobIndex:
                 if entry == (job.entry or job.name) and Selection(entry, shared).selects(job.params)][:most]
 
     def prepare(self, sort: str) -> None:
-        """Have an order of the jobs ready, so that the first who asks for it need not wait."""
+        """Compute an order of the jobs ahead, so that the first page that needs it does not wait."""
         self._order(sort)
 
     def _order(self, sort: str) -> Sequence[int]:
-        """Return the places of all jobs in an order; of a large run that goes on, as it was some seconds ago."""
+        """Return the places of all jobs in an order; for a large running run it may be some seconds old."""
         if sort == "number":
             return range(len(self))
         known = self._orders.get(sort)
@@ -289,7 +289,7 @@ class JobIndex:
         order = array("I")
         if self._reader is not None:
             order.extend(number - 1 for number in self._reader.numbers_by_name() if number <= len(self))
-        # Those that were taken back are last, and in no list.
+        # Withdrawn jobs come last, and appear in no list.
         order.extend(found.start() for found in re.finditer(re.escape(bytes([_NO_JOB])), self._states))
         return order if len(order) == len(self) else array("I", range(len(self)))
 
@@ -309,7 +309,7 @@ class JobIndex:
         return order
 
     def _seconds_order(self) -> array[int]:
-        # Sorted in pieces: a million numbers at once are 70 MB, for a second.
+        # Sorted in pieces: a million numbers at once would take 70 MB for a second.
         scaled = (int(max(0.0, min(length + 1.0, _LONGEST)) * 1000.0) << 32 | at
                   for at, length in enumerate(self._lengths))
         pieces: list[array[int]] = []
@@ -323,7 +323,7 @@ class JobIndex:
         wanted = self._host_codes.get(host, -1) + 1
         if not wanted:
             return bytes(len(self))
-        # By the two bytes of each code: an eighth of the time that a look at each code takes.
+        # By the two bytes of each code: takes an eighth of the time of comparing each code.
         codes, halves = self._hosts.tobytes(), wanted.to_bytes(2, byteorder)
         return _and([codes[n::2].translate(bytes(half == one for one in range(256))) for n, half in enumerate(halves)])
 
@@ -340,7 +340,7 @@ class JobIndex:
         return bytes(fitting), len(numbers) > MOST_FOUND
 
     def _matching(self, search: str, mask: bytes | None) -> tuple[bytes, bool]:
-        # No name has a line end, which stands between them here.
+        # Names are joined by line ends, which no name contains.
         wanted = search.partition("\n")[0].encode("utf-8", "replace").lower() or b"\n\n"
         names, found, count, at = self._names.lower(), bytearray(len(self)), 0, 0
         while (at := names.find(wanted, at)) >= 0:
@@ -360,12 +360,12 @@ def _ones(mask: bytes) -> Iterator[int]:
 
 
 def _ones_down(mask: bytes) -> Iterator[int]:
-    """Return the same from the end."""
+    """Return the same places, last first."""
     return compress(range(len(mask) - 1, -1, -1), mask[::-1]) if _is_dense(mask) else _found_down(mask)
 
 
 def _is_dense(mask: bytes) -> bool:
-    """Tell whether a look at each place is quicker than a search for each 1."""
+    """Return whether looking at each place is faster than searching for each 1."""
     return mask.count(1) * 16 > len(mask)
 
 
@@ -384,7 +384,7 @@ def _found_down(mask: bytes) -> Iterator[int]:
 
 
 def _mask(codes: bytearray, wanted: list[int]) -> bytes | None:
-    """Return 1 for each job whose code is wanted, else 0; ``None`` where all are."""
+    """Return a mask with 1 for each job whose code is wanted; ``None`` if all are."""
     if not wanted:
         return None
     table = bytearray(256)

@@ -1,4 +1,4 @@
-"""What an index of a run holds of its jobs and attempts."""
+"""Jobs and attempts as an index of a run reads them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OUTCOMES = frozenset((None, *(outcome.value for outcome in Outcome)))
 
 
 class IndexAttempt(NamedTuple):
-    """What an index holds of an attempt. ``size``: bytes that it wrote."""
+    """An attempt in an index. ``size``: bytes that it wrote."""
 
     job: int
     host: str
@@ -27,10 +27,10 @@ class IndexAttempt(NamedTuple):
 
 
 class IndexJob(NamedTuple):
-    """What an index holds of a job.
+    """A job in an index.
 
-    :ivar entry: the entry that it is of; ``None``: it has one of its own, of its own name, and no parameters
-    :ivar names: of the parameters of the jobs of that entry; ``values``: those of this job
+    :ivar entry: the name of its entry; ``None``: the same as its own, and it has no parameters
+    :ivar names: names of the parameters of its entry; ``values``: its own values
     """
 
     number: int

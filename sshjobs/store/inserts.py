@@ -1,4 +1,4 @@
-"""What is added to a store: hosts, managers, jobs, and what their attempts were given and left."""
+"""Inserts of a store: hosts, managers, jobs with their attempts, inputs and fetched files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sshjobs.store.rows import SpecWriter, attempt_row, host_json, new_job_row
 
 
 def insert_hosts(connection: sqlite3.Connection, hosts: Iterable[Host]) -> None:
-    """Add hosts; one that is there is described anew."""
+    """Add hosts; the description of an existing one is replaced."""
     connection.executemany(queries()["insert_host"], ((host.name, host_json(host)) for host in hosts))
 
 
 def insert_manager(connection: sqlite3.Connection, epoch: int, manager: ManagerIdentity) -> None:
-    """Record who has the run from now on, and its epoch."""
+    """Record the new manager of the run, and its epoch."""
     connection.execute(queries()["update_epoch"], {"epoch": epoch})
     connection.execute(queries()["insert_manager"], {
         "epoch": epoch, "pid": manager.pid, "start_ticks": manager.start_ticks,
@@ -31,7 +31,7 @@ def insert_manager(connection: sqlite3.Connection, epoch: int, manager: ManagerI
 
 
 def insert_jobs(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
-    """Add jobs, each taken once, with their specs, the attempts they come with, and their share of the counts."""
+    """Add jobs with their specs and attempts, and count them. The iterable is read once."""
     specs = SpecWriter(connection)
     counts: Counter[tuple[str, str]] = Counter()
     carried: list[Job] = []
@@ -49,7 +49,7 @@ def insert_jobs(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
 
 
 def _insert_attempts(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
-    """Add all attempts of jobs, with what they were given to read."""
+    """Add all attempts of jobs, with their inputs."""
     told = dict[str, str]()
     for job in jobs:
         told.update(listings(job.attempts, told))
@@ -59,13 +59,14 @@ def _insert_attempts(connection: sqlite3.Connection, jobs: Iterable[Job]) -> Non
 
 
 def write_brought(connection: sqlite3.Connection, attempts: Iterable[tuple[Attempt, Job]]) -> None:
-    """Write which files were brought of attempts."""
-    rows = ((job.index + 1, one.n, *one.brought) for one, job in attempts if one.brought is not None)
-    connection.executemany(queries()["write_brought"], rows)
+    """Write which files of attempts were fetched."""
+    rows = [(job.index + 1, one.n, *one.brought) for one, job in attempts if one.brought is not None]
+    if rows:
+        connection.executemany(queries()["write_brought"], rows)
 
 
 def listings(attempts: Iterable[Attempt], known: Container[str]) -> dict[str, str]:
-    """Return what attempts were given to read, by its digest, as far as it is told here and not known yet."""
+    """Return the listings of attempts' inputs by digest, those that are here and not in the store yet."""
     found: dict[str, str] = {}
     for attempt in attempts:
         inputs = attempt.inputs

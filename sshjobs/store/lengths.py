@@ -1,4 +1,4 @@
-"""How long jobs of a run took, and what of it is left: a sample of a large run, all of a small one."""
+"""Reads how long jobs of a run took, and which are left: a sample of a large run, all of a small one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sshjobs.store.damage import check_row, damage_told
 from sshjobs.store.failed import Entry
 from sshjobs.store.reader import RunReader
 
-#: Jobs that are looked at, in so many ranges where there are more; and jobs on hosts.
+#: At most so many jobs are sampled, from so many ranges; and at most so many jobs on hosts.
 MOST_SAMPLED, RANGES, MOST_ON_HOSTS = 6_000, 60, 20_000
 
 
@@ -31,23 +31,27 @@ class LengthReader(RunReader):
     """The store of one run, open for questions about lengths."""
 
     def specs(self) -> Mapping[int, tuple[Entry, int]]:
-        """Return what jobs with the same spec have in common, and how many slots each takes, by its id."""
+        """Return the entry of each spec, and how many slots a job of it takes, by the spec's id."""
         with damage_told(self.paths.store):
             return {id_: (Entry(entry, tuple(json.loads(names or "[]"))), int(cpus or 1))
                     for id_, entry, names, cpus in self._all("select_length_specs")}
 
     def sample(self, rng: random.Random) -> tuple[list[LengthRow], float]:
-        """Return jobs that are typical of all, and for how many each of them stands."""
+        """Return a sample of the jobs, and how many jobs each of them stands for."""
         last = self.last_number()
         if last <= MOST_SAMPLED:
             return self._rows("select_lengths", (1, last)), 1.0
         size, found = MOST_SAMPLED // RANGES, list[LengthRow]()
-        # One range in each part of the run, as jobs that are alike often stand together.
+        # One range in each part of the run, because similar jobs often stand together.
         for n in range(RANGES):
             begin = 1 + n * last // RANGES
             first = begin + rng.randrange(max(1, last // RANGES - size))
             found += self._rows("select_lengths", (first, first + size - 1))
         return found, last / max(1, len(found))
+
+    def started(self, most: int) -> int:
+        """Return how many jobs have started so far, no more than so many are counted."""
+        return int(self._all("count_started", (most,))[0][0])
 
     def on_hosts(self) -> list[LengthRow]:
         """Return the jobs that are on hosts."""

@@ -1,28 +1,28 @@
-"""Which jobs of a run people mean by words: names, ``train[lr=0.1]``, and patterns such as ``fit-*``."""
+"""Finds the jobs of a run that words mean: names, ``train[lr=0.1]``, and patterns such as ``fit-*``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from sshjobs.errors import UsageError
 from sshjobs.model.selection import Selection, selection_of
+from sshjobs.model.similar import similar
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import JobRow
 from sshjobs.store.setups import as_job, setup_name
 
 
 def is_pattern(word: str) -> bool:
-    """Tell whether a word can be a pattern of names."""
+    """Return whether a word can be a pattern of names."""
     return any(letter in word for letter in "*?[")
 
 
 def need_job(reader: RunReader, name: str, run: str | None = None) -> JobRow:
     """Return the job of that name.
 
-    :param run: what people call the run; ``None``: its name
-    :raises UsageError: there is none; names that are near are in the hint
+    :param run: how to call the run in messages; ``None``: by its name
+    :raises UsageError: there is none; the hint has similar names
     """
     job = reader.job(name)
     if job is None:
@@ -35,10 +35,10 @@ def need_job(reader: RunReader, name: str, run: str | None = None) -> JobRow:
 def named_jobs(reader: RunReader, words: Sequence[str], run: str | None = None) -> list[JobRow]:
     """Return the jobs that words mean, each once.
 
-    A name counts before anything else, so that a job called ``x[1]`` can be named.
+    A word is first taken as a name, so that a job called ``x[1]`` can be named.
 
-    :param run: what people call the run; ``None``: its name
-    :raises UsageError: a name is of no job, or nothing has these parameters or matches a pattern
+    :param run: how to call the run in messages; ``None``: by its name
+    :raises UsageError: a word matches no job
     """
     found: dict[str, JobRow] = {}
     for word in words:
@@ -60,7 +60,7 @@ def _selected(reader: RunReader, selection: Selection, run: str) -> list[JobRow]
     known = reader.parameters()
     names = known.get(selection.entry)
     if names is None:
-        near = get_close_matches(selection.entry, known, 1)
+        near = similar(selection.entry, known, 1)
         raise UsageError(f"no entry with parameters is called '{selection.entry}'", where=reader.paths.name,
                          hint=f"did you mean {near[0]}?" if near else f"they are {', '.join(known)[:200]}" if known else
                          f"see: sshjobs status {run} --all")
@@ -76,8 +76,8 @@ def _selected(reader: RunReader, selection: Selection, run: str) -> list[JobRow]
 
 
 def named_setups(reader: RunReader, word: str) -> list[JobRow]:
-    """Return the setups of hosts that a word means, a name such as ``setup@gpu1`` or a pattern, as jobs are told of;
-    none where it means a job."""
+    """Return the setups of hosts that a word means, a name such as ``setup@gpu1`` or a pattern, as rows of jobs; none
+    if the word means a job."""
     if not word.startswith(setup_name("")) or reader.job(word) is not None:
         return []
     found = {row.name: row for row in map(as_job, reader.setups())}

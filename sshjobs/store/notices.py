@@ -1,4 +1,4 @@
-"""What is to be told of a run, as rows, and rows as that."""
+"""Notices of a run, to rows and back."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sshjobs.store.rows import clean_text, read_object
 
 
 def write_notices(connection: sqlite3.Connection, notices: Iterable[Notice]) -> None:
-    """Write notices as they stand."""
+    """Write notices in their present state."""
     connection.executemany(queries()["write_notice"], (
         (one.id, one.event, json.dumps(one.recipient.as_dict()), json.dumps(dict(one.about)), one.made, one.tries,
          one.delivered, clean_text(one.error)) for one in notices))
 
 
 def read_notice(row: Sequence[Any]) -> Notice:
-    """Return a row of the query ``select_notices``."""
+    """Return the notice of a row of the query ``select_notices``."""
     check_row(row, "ssssfiFS")
     id_, event, recipient, about, made, tries, delivered, error = row
     if event not in EVENTS:

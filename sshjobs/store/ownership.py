@@ -1,4 +1,4 @@
-"""Whose a run is. What another user has made, or could have changed, is read and never acted on.
+"""Who owns a run. A run that another user has made, or could have changed, may be read but never resumed or changed.
 
 A run's store says what is run, on which hosts, and by which ssh configuration. A user who can write
 it, or put another one in its place, can run commands as the user who resumes it.
@@ -36,7 +36,7 @@ def owner_of(paths: RunPaths) -> str | None:
 
 
 def user_name(uid: int) -> str:
-    """Return what a user is called, or the number of one without a name."""
+    """Return the name of a user, or the uid of one without a name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -44,7 +44,7 @@ def user_name(uid: int) -> str:
 
 
 def check_own(paths: RunPaths) -> None:
-    """Make sure that a run is this user's: its directory and store, and the directory that it is in.
+    """Check that a run is this user's: its directory, its store, and the directory that it is in.
 
     :raises NotYoursError: it is not, or others may change it
     """
@@ -54,13 +54,13 @@ def check_own(paths: RunPaths) -> None:
                             why="what it says is not carried out in your name",
                             hint="look at it with status and logs; or do this as that user")
     check_own_results(paths.root.parent)
-    # A link that somebody else has made leads where that user likes, whatever is there.
+    # A link that another user has made may lead elsewhere later, whatever it leads to now.
     _check(paths.root, links=True)
     _check(paths.store, links=False)
 
 
 def check_own_results(results: Path) -> None:
-    """Make sure that nobody else can replace the runs in a directory.
+    """Check that nobody else can replace the runs in a directory.
 
     :raises NotYoursError: it belongs to another user, or others may change it
     """
@@ -71,13 +71,13 @@ def check_own_results(results: Path) -> None:
     if found.st_uid not in (os.geteuid(), 0):
         raise NotYoursError(f"the results directory belongs to user {user_name(found.st_uid)}", where=str(results),
                             hint="choose one of your own: --results DIR")
-    # In one like /tmp everybody may make files, and nobody can remove or rename those of others.
+    # In a sticky directory such as /tmp nobody can remove or rename files of others.
     if not found.st_mode & stat.S_ISVTX:
         _check_mode(results, found)
 
 
 def check_own_file(path: Path) -> None:
-    """Make sure that a file is this user's, or the system's, and that nobody else can change it.
+    """Check that a file belongs to this user or to root, and that nobody else can change it.
 
     :raises NotYoursError: it is not
     """
@@ -93,7 +93,7 @@ def _check(path: Path, *, links: bool) -> None:
     try:
         found = os.lstat(path)
     except FileNotFoundError:
-        # That is said where it is opened.
+        # Opening it will tell.
         return
     if stat.S_ISLNK(found.st_mode):
         if not links or found.st_uid not in (os.geteuid(), 0):
@@ -110,7 +110,7 @@ def _check_mode(path: Path, found: os.stat_result) -> None:
 
 
 def _is_private(gid: int) -> bool:
-    """Tell whether a group is this user's alone, as many systems give each user one of the user's name."""
+    """Return whether a group is this user's alone: many systems give each user a group of the same name."""
     try:
         group = grp.getgrgid(gid)
         name = pwd.getpwuid(os.geteuid()).pw_name

@@ -1,21 +1,21 @@
-"""Parameters: which jobs of a run have which values, in one byte for each job and parameter."""
+"""An index of parameters: which jobs of a run have which values, in one byte for each job and parameter."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from difflib import get_close_matches
 from functools import lru_cache
 
 from sshjobs.errors import UsageError
 from sshjobs.model.params import value_key
 from sshjobs.model.selection import Selection
+from sshjobs.model.similar import similar
 from sshjobs.store.indexrows import IndexJob
 
-#: Bytes of all columns together. Of a run that would need more, the last parameters have none.
+#: The most bytes of all columns together. In a run that would need more, the last parameters have no column.
 MOST_BYTES = 16_000_000
-#: Different values that a byte tells apart.
+#: So many different values fit into a byte.
 MOST_VALUES = 255
-#: Characters above which a value is not kept itself.
+#: Longer values, in characters, are not kept themselves.
 _LONG = 100
 
 _short_key = lru_cache(4_096)(value_key)
@@ -27,11 +27,11 @@ class Parameters:
     def __init__(self) -> None:
         self._entries = _Column()
         self._columns: dict[str, _Column] = {}
-        #: Parameters for which there is no room.
+        #: Parameters for which there is no room for a column.
         self.left_out: dict[str, None] = {}
 
     def read(self, rows: Sequence[IndexJob]) -> None:
-        """Add jobs, which ascend."""
+        """Add jobs, in ascending order."""
         for row in rows:
             if row.entry is None:
                 continue
@@ -45,8 +45,8 @@ class Parameters:
             self.left_out[self._columns.popitem()[0]] = None
 
     def masks(self, wanted: Selection, length: int) -> tuple[list[bytes], bool]:
-        """Return what is 1 for each job that a selection may mean, else 0: all of them are to be 1; and whether such
-        a job is meant for certain.
+        """Return masks with 1 for each job that may match a part of a selection: a job may match where all are 1. Also
+        return whether such a job matches for certain.
 
         :param length: how many jobs there are
         :raises UsageError: no job has such a parameter, or the run is too large for it
@@ -61,12 +61,12 @@ class Parameters:
         return masks, all(column.exact for column in columns)
 
     def possible(self, values: Mapping[str, str], length: int) -> list[bytes]:
-        """Return what is 1 for each job that may have a value, for all values of which that is known."""
+        """Return, for each value with a column, a mask with 1 for each job that may have it."""
         return [column.mask(_key(value), length) for name, value in values.items()
                 if (column := self._columns.get(name)) is not None]
 
     def entry_mask(self, entry: str, length: int) -> bytes:
-        """Return what is 1 for each job that may be of an entry, else 0."""
+        """Return a mask with 1 for each job that may be of an entry."""
         return self._entries.mask(entry, length)
 
     def _unknown(self, name: str) -> UsageError:
@@ -74,7 +74,7 @@ class Parameters:
             return UsageError(f"the run has too many jobs and parameters to find jobs by '{name}' here",
                               why=f"by {', '.join(self._columns)} it can",
                               hint=f"see: sshjobs status RUN 'ENTRY[{name}=VALUE]'")
-        near = get_close_matches(name, self._columns, 1)
+        near = similar(name, self._columns, 1)
         return UsageError(f"no job has a parameter '{name:.60}'", hint=(
             f"did you mean {near[0]}?" if near else
             f"they are {', '.join(self._columns)[:200]}" if self._columns else "clear the field: this run has none"))
@@ -83,7 +83,7 @@ class Parameters:
 class _Column:
     """The values of one parameter: 0 where a job has none.
 
-    As long as there are few different ones, each has a number of its own. From then on several share one.
+    While there are few different values, each has a number of its own. After that several share one.
     """
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ def _key(value: str) -> Hashable:
 
 
 def _shared(key: Hashable) -> int:
-    """Return a number of 1 to 255 that is equal for equal values."""
+    """Return a number from 1 to 255 that is equal for equal values."""
     return hash(key) % MOST_VALUES + 1
 
 

@@ -1,13 +1,15 @@
-"""The SQL of the store as files: queries by name, the schema, the steps from older schemas."""
+"""The SQL of the store, read from files: queries by name, the schema, and the migrations."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from sshjobs.errors import StoreError
 
+#: Beside this file, read as files: importlib.resources takes longer to load than all of them.
+_HERE = Path(__file__).parent
 _NAME_LINE = re.compile(r"^-- name: *(\w+)\n(-- .+\n)+", re.MULTILINE)
 _STEP_NAME = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -41,12 +43,12 @@ def schema() -> str:
 
 @cache
 def migrations() -> dict[int, str]:
-    """Return the steps to newer versions: each leads from the version before its number to its number.
+    """Return the migrations: each leads from the version before its number to its number.
 
-    :raises StoreError: two have one number, so that one of them would never be taken
+    :raises StoreError: two have the same number, so that one of them would never run
     """
     found = {}
-    for entry in (files(__package__) / "migrations").iterdir():
+    for entry in (_HERE / "migrations").iterdir():
         match = _STEP_NAME.fullmatch(entry.name)
         if match:
             if int(match[1]) in found:
@@ -56,9 +58,9 @@ def migrations() -> dict[int, str]:
 
 
 def newest_version() -> int:
-    """Return the version of ``schema.sql``: 1, and one more for each step."""
+    """Return the version of ``schema.sql``: 1, and one more for each migration."""
     return max(migrations(), default=1)
 
 
 def _read(name: str) -> str:
-    return (files(__package__) / name).read_text("utf-8")
+    return (_HERE / name).read_text("utf-8")

@@ -104,15 +104,16 @@ DELETE FROM cancelled WHERE job = ?;
 -- name: write_attempt
 -- Write an attempt, whether it is new or known. A result that is not given is one that was put aside.
 INSERT INTO attempts (job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
-                      out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result, inputs, origin, gpus)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result, inputs, origin, gpus,
+                      left_out)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job, n) DO UPDATE SET
     state = excluded.state, outcome = excluded.outcome, exit_status = excluded.exit_status,
     signal = excluded.signal, reason = excluded.reason, started = excluded.started, ended = excluded.ended,
     pid = excluded.pid, out_size = excluded.out_size, err_size = excluded.err_size, cpu = excluded.cpu,
     rss = excluded.rss, released = excluded.released, out_crc = excluded.out_crc, err_crc = excluded.err_crc,
     cause = excluded.cause, result = coalesce(excluded.result, result), inputs = excluded.inputs, origin = excluded.origin,
-    gpus = excluded.gpus;
+    gpus = excluded.gpus, left_out = excluded.left_out;
 
 -- name: insert_inputs
 -- Keep what the inputs of attempts consist of, once.
@@ -191,7 +192,7 @@ WHERE changed > 0 AND changed > ? AND changed <= ? ORDER BY changed, number;
 -- name: select_attempts
 -- The attempts of a range of jobs, in order.
 SELECT job, n, host, token, state, outcome, exit_status, signal, reason, started, ended, pid,
-       out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result, inputs, origin, gpus
+       out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result, inputs, origin, gpus, left_out
 FROM attempts WHERE job BETWEEN ? AND ? ORDER BY job, n;
 
 -- name: select_names_from
@@ -263,7 +264,7 @@ SELECT ifnull(max(number), 0) FROM jobs;
 -- All attempts of those jobs.
 SELECT job, n, attempts.host, token, attempts.state, attempts.outcome, attempts.exit_status, attempts.signal,
        attempts.reason, started, ended, pid, out_size, err_size, cpu, rss, released, out_crc, err_crc, cause, result,
-       inputs, origin, gpus
+       inputs, origin, gpus, left_out
 FROM attempts JOIN jobs ON jobs.number = attempts.job
 WHERE jobs.state NOT IN ('done', 'error') OR job IN (SELECT job FROM attempts WHERE released = 0)
 ORDER BY job, n;
@@ -395,6 +396,15 @@ SELECT id, event, recipient, about, made, tries, delivered, error FROM notices O
 -- The bytes of all outputs, and of all files that were brought.
 SELECT (SELECT ifnull(sum(ifnull(out_size, 0) + ifnull(err_size, 0)), 0) FROM attempts)
      + (SELECT ifnull(sum(size), 0) FROM brought);
+
+-- name: count_started
+-- How many jobs are known to have started, counted up to a number.
+SELECT count(*) FROM (SELECT DISTINCT job FROM attempts WHERE started IS NOT NULL LIMIT ?);
+
+-- name: select_left_out
+-- The attempts that wrote more than is kept: name of the job, number, whether it is the newest, and what was left out.
+SELECT name, n, n = (SELECT max(n) FROM attempts AS others WHERE others.job = number), left_out
+FROM attempts JOIN jobs ON number = job WHERE left_out IS NOT NULL ORDER BY number, n LIMIT ?;
 
 -- name: select_lengths
 -- The jobs of a range, each with its newest attempt: what tells how long jobs take, and what is left to do.

@@ -1,4 +1,4 @@
-"""RunReader: what any process may ask of a run's store while its manager writes."""
+"""RunReader: reads a run's store, from any process, while its manager writes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from itertools import groupby
 from operator import attrgetter
 from types import TracebackType
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sshjobs.model.after import Awaited, Member
 from sshjobs.model.outputs import Brought
 from sshjobs.model.selection import Selection
+from sshjobs.model.similar import similar
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import (
     FINAL_STATES,
@@ -52,9 +52,9 @@ from sshjobs.store.summary import Summary, shown_state
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Jobs that are read at a time, so that a long list holds neither a lock nor memory.
+#: So many jobs are read at a time, so that a long list holds no lock and takes little memory.
 _PAGE = 2_000
-#: Names that a suggestion is looked for among: alphabetical neighbours, and the first of all.
+#: Suggestions come from so many names: alphabetical neighbours, and the first ones of the run.
 _CANDIDATES = 1_000
 _CHECKS = {
     "check_outcomes": "its outcome does not fit its state",
@@ -68,8 +68,8 @@ _CHECKS = {
 class RunReader:
     """The store of one run, open for reading. It sees whole commits only, and belongs to one thread.
 
-    On local disks it never holds the writer up. On network file systems, where readers and the writer have to
-    take turns, it reads in short pieces.
+    On local disks it never blocks the writer. On network file systems, where readers and the writer block each other,
+    it reads in short pieces.
     """
 
     def __init__(self, connection: sqlite3.Connection, paths: RunPaths,
@@ -105,7 +105,7 @@ class RunReader:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Let everything that is read in the body be of one moment, where the disk is a local one."""
+        """Let everything that the body reads be from one moment, if the disk is local."""
         if not self._snapshots or self._connection.in_transaction:
             yield
             return
@@ -118,7 +118,7 @@ class RunReader:
                 self._connection.execute(queries()["commit"])
 
     def summary(self) -> Summary:
-        """Return where the run stands; takes as long for a million jobs as for ten."""
+        """Return a summary of the run; takes as long for a million jobs as for ten."""
         with damage_told(self.paths.store):
             return self._summary()
 
@@ -150,7 +150,7 @@ class RunReader:
              limit: int | None = None) -> Iterator[JobRow]:
         """Yield the jobs in some states by number, a page at a time.
 
-        :param after: only jobs with a higher number; the last one of a page leads to the next page
+        :param after: only jobs with a higher number: for the next page, that of the last job of this one
         :param limit: at most so many
         """
         wanted = list(states)
@@ -177,7 +177,7 @@ class RunReader:
             return {entry: json.loads(names) for _, entry, names in self._all("select_entries") if entry and names}
 
     def selected(self, selection: Selection) -> list[JobRow]:
-        """Return the jobs that a selection means, by number. It reads every job of the run once."""
+        """Return the jobs of a selection, by number. Reads every job of the run once."""
         found = []
         with self.snapshot(), damage_told(self.paths.store):
             specs = {id_: (entry, json.loads(names)) for id_, entry, names in self._all("select_entries") if names}
@@ -195,11 +195,11 @@ class RunReader:
         return [row[0] for row in self._all("select_names_from", (start, n))]
 
     def near_names(self, name: str, n: int = 3) -> list[str]:
-        """Return names of jobs that somebody who typed another one may have meant, the nearest first."""
+        """Return names of jobs that are similar to a mistyped one, the most similar first."""
         found: dict[str, None] = {}
         for start in (name[:-1], name[: len(name) // 2], name[:1], ""):
             found.update(dict.fromkeys(self.names_from(start, _CANDIDATES)))
-        return get_close_matches(name, found, n=n, cutoff=0.6)
+        return similar(name, found, n)
 
     def attempts_of(self, numbers: Iterable[int]) -> dict[int, list[AttemptRow]]:
         """Return the attempts of some jobs, by number of the job; a job without any has an empty list."""
@@ -217,7 +217,7 @@ class RunReader:
                 yield job, attempts.get(job.number, [])
 
     def brought(self, first: int, last: int) -> dict[tuple[int, int], Brought]:
-        """Return which files were brought of the attempts of a range of jobs, by numbers of job and attempt."""
+        """Return the fetched files of the attempts of a range of jobs, by numbers of job and attempt."""
         with damage_told(self.paths.store):
             rows = self._all("select_brought", (first, last))
             for row in rows:
@@ -241,7 +241,7 @@ class RunReader:
         return int(self._all("select_commit")[0][1])
 
     def job_results(self) -> Iterator[ResultRow]:
-        """Yield every job with what its newest attempt came to, by number, a page at a time."""
+        """Yield every job with the result of its newest attempt, by number, a page at a time."""
         with damage_told(self.paths.store):
             specs = {id_: (entry, json.loads(names or "[]")) for id_, entry, names in self._all("select_spec_names")}
         after = 0
@@ -258,7 +258,7 @@ class RunReader:
         return self._index_jobs("select_index", (after, limit))
 
     def index_jobs(self, numbers: Sequence[int]) -> list[IndexJob]:
-        """Return the jobs of some numbers likewise, in order."""
+        """Return the jobs with these numbers as an index holds them, in order."""
         return self._index_jobs("select_index_params", (json.dumps(numbers),))
 
     def _index_jobs(self, query: str, parameters: tuple[Any, ...]) -> list[IndexJob]:
@@ -270,7 +270,7 @@ class RunReader:
             return index_jobs(rows, specs)
 
     def numbers(self) -> Iterator[int]:
-        """Yield the numbers of all jobs, in order. Those that were taken back are missing."""
+        """Yield the numbers of all jobs, in order, without withdrawn ones."""
         with translated(self.paths.store):
             yield from (number for (number,) in self._connection.execute(queries()["select_numbers"]))
 
@@ -289,7 +289,7 @@ class RunReader:
         return JobRow._make(rows[0]) if rows else None
 
     def spec_of(self, number: int) -> JobSpec:
-        """Return what a job is to run.
+        """Return the spec of a job.
 
         :raises KeyError: there is no job of that number
         """
@@ -300,15 +300,15 @@ class RunReader:
             return SpecReader(self._connection).spec(*rows[0])
 
     def any_memory(self) -> bool:
-        """Tell whether any job says how much memory it needs."""
+        """Return whether any job says how much memory it needs."""
         return bool(self._all("any_memory")[0][0])
 
     def memory_of(self, first: int, last: int) -> dict[int, int]:
-        """Return the bytes of memory that jobs of a range need, by number, as far as they say so."""
+        """Return the bytes of memory that jobs of a range need, by number, for those that say so."""
         return {number: int(size) for number, size in self._all("select_memory", (first, last))}
 
     def news(self) -> bool:
-        """Tell in microseconds whether anything was committed since the last call (the first says yes)."""
+        """Return whether anything was committed since the last call (True the first time). Takes microseconds."""
         before = self._data_version
         with translated(self.paths.store):
             (self._data_version,) = self._connection.execute("PRAGMA data_version").fetchone()
@@ -320,29 +320,29 @@ class RunReader:
             return [host_row(row) for row in self._all("select_hosts")]
 
     def setups(self) -> list[SetupRow]:
-        """Return how hosts were prepared, by host, the first attempt first."""
+        """Return the setups of hosts, by host, the first attempt first."""
         with damage_told(self.paths.store):
             return list(map(read_setup, self._all("select_setups")))
 
     def notices(self) -> list[Notice]:
-        """Return all that was to be told of the run, oldest first."""
+        """Return all notices of the run, oldest first."""
         with damage_told(self.paths.store):
             return list(map(read_notice, self._all("select_notices")))
 
     def size(self) -> int:
-        """Return the bytes of all outputs and files of the run, of jobs that are over."""
+        """Return the bytes of all outputs and fetched files of ended jobs."""
         return int(self._all("select_size")[0][0])
 
     def host_count(self) -> int:
-        """Return how many hosts the run has, without those that a person has taken out of it."""
+        """Return how many hosts the run has, without removed ones."""
         return int(self._all("count_hosts")[0][0])
 
     def hosts_in_use(self) -> set[str]:
-        """Return the hosts on which something is left of an attempt."""
+        """Return the hosts with attempts that are not released."""
         return {name for (name,) in self._all("select_hosts_in_use")}
 
     def load(self, names: Iterable[str]) -> list[Job]:
-        """Return jobs by name, in the order of the names, each as it was committed. Names of no job are left out."""
+        """Return the committed jobs with these names, in the order of the names. Unknown names are left out."""
         jobs = []
         with self.snapshot(), translated(self.paths.store), damage_told(self.paths.store):
             specs = SpecReader(self._connection)
@@ -354,7 +354,7 @@ class RunReader:
         return jobs
 
     def _note_brought(self, jobs: Iterable[Job]) -> None:
-        """Tell jobs which files were brought of their attempts."""
+        """Set the fetched files of jobs' attempts."""
         for job in jobs:
             if job.attempts and job.spec.outputs:
                 found = self.brought(job.index + 1, job.index + 1)
@@ -362,22 +362,22 @@ class RunReader:
                     attempt.brought = found.get((job.index + 1, attempt.n))
 
     def last_number(self) -> int:
-        """Return the number of the last job that the run has or had, 0 where there is none."""
+        """Return the highest number of a job, including withdrawn ones; 0 if there is none."""
         last = int(self._all("select_last_number")[0][0])
         with damage_told(self.paths.store):
             withdrawn = int(read_object(self._all("select_options")[0][0]).get("last_number", 0))
-        # A number is never used again: hosts may remember attempts of a job that was withdrawn.
+        # A number is never used again: hosts may remember attempts of a withdrawn job.
         return max(last, withdrawn)
 
     def cancelled(self) -> set[int]:
-        """Return the numbers of the jobs that are to be ended because a person has cancelled them."""
+        """Return the numbers of jobs that a person has cancelled and that have not ended yet."""
         return {number for (number,) in self._all("select_cancelled")}
 
     def load_unfinished(self) -> list[Job]:
         """Return the jobs that a new manager has to know, by number.
 
-        They are those not at their end, and those with an attempt that is not released. Each is as it was
-        committed, attempts included; ``id_`` is the newest attempt's uid.
+        They are the unfinished ones, and those with an attempt that is not released, as they were committed with all
+        attempts. ``id_`` is the newest attempt's uid.
         """
         with self.snapshot(), translated(self.paths.store), damage_told(self.paths.store), no_collections():
             attempts = self._connection.execute(queries()["select_unfinished_attempts"])
@@ -394,17 +394,17 @@ class RunReader:
         return jobs
 
     def load_skipped(self) -> list[Job]:
-        """Return the jobs that were skipped, by number, each as it was committed."""
+        """Return the skipped jobs, by number, as they were committed."""
         return self.load([name for (name,) in self._all("select_skipped")])
 
     def entries(self) -> set[str]:
-        """Return the names that jobs of this run may be waited for by."""
+        """Return the names of all entries, for which jobs may wait."""
         with self.snapshot(), damage_told(self.paths.store):
             specs = {id_: entry for id_, entry, _ in self._all("select_entries")}
             return {specs.get(spec) or name for name, spec, *_ in self._all("select_members")}
 
     def awaited(self, entries: Collection[str]) -> dict[str, Awaited]:
-        """Return the entries of these names, with all their jobs. It reads every job of the run once."""
+        """Return the entries of these names with all their jobs. Reads every job of the run once."""
         found: dict[str, tuple[list[str], list[Member]]] = {}
         with self.snapshot(), damage_told(self.paths.store):
             specs = {id_: (entry, json.loads(names or "[]")) for id_, entry, names in self._all("select_entries")}
@@ -418,18 +418,18 @@ class RunReader:
         return {entry: Awaited(names, members) for entry, (names, members) in found.items()}
 
     def left_on(self, entries: Collection[str]) -> Iterator[tuple[str, str, int]]:
-        """Yield each job of these entries of which files were brought, with the host that these were made on and their
-        bytes; of several attempts the newest last."""
+        """Yield each job of these entries with fetched files, with the host where they were made and their bytes; the
+        newest attempt of a job comes last."""
         specs = {id_: entry for id_, entry, _ in self._all("select_entries")}
         for name, spec, host, size in self._all("select_left"):
             if (specs.get(spec) or name) in entries:
                 yield name, host, size
 
     def contradictions(self) -> Iterator[str]:
-        """Yield in words what in the store contradicts itself; reads all of it.
+        """Yield contradictions within the store, in words. Reads all of it.
 
-        A store that only this package wrote to has none, whatever died while it did. Of each kind at most 100
-        jobs are named.
+        A store that only this package wrote to has none, whatever was killed meanwhile. At most 100 jobs are named for
+        each kind.
         """
         yield from (f"the file is damaged: {text}" for (text,) in self._all("check_file") if text != "ok")
         with self.snapshot():
@@ -449,6 +449,12 @@ class RunReader:
             return list(map(attempt_row_of, self._all("select_attempts", (first, last))))
 
     def _all(self, name: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
-        """Carry out a query to its end: a cursor left half read would hold a lock."""
+        """Run a query to its end: a half-read cursor would hold a lock."""
         with translated(self.paths.store):
             return self._connection.execute(queries()[name], parameters).fetchall()
+
+
+def summary_of(paths: RunPaths) -> Summary:
+    """Return where a run stands."""
+    with RunReader.open(paths) as reader:
+        return reader.summary()

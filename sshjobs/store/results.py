@@ -1,5 +1,5 @@
-"""Large results of attempts: a manager puts them aside once they are in the store, and reads them when somebody asks.
-What hosts leave does not fill its memory."""
+"""Large results of attempts: once they are in the store a manager drops them from memory, and reads them when they are
+asked for, so that results do not fill its memory."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sshjobs.model.attempt import Attempt
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rundir import RunPaths
 
-#: Characters of a result that stays in memory.
+#: Results of at most so many characters stay in memory.
 MOST_KEPT = 1000
 
 
 def put_aside(attempts: Iterable[Attempt], paths: RunPaths) -> None:
-    """Let go of the large results of attempts that are in the store of a run by now."""
+    """Drop large results of attempts from memory; they must be in the store already."""
     for attempt in attempts:
         if attempt.result_json is not None and len(attempt.result_json) > MOST_KEPT:
             attempt.stored_result, attempt.result_json = partial(_read, paths), None

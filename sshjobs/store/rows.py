@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sshjobs.errors import printable
-from sshjobs.model.attempt import Attempt, Inputs
+from sshjobs.model.attempt import Attempt, Inputs, LeftOut
 from sshjobs.model.causes import Cause
 from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
@@ -25,11 +25,13 @@ _REMEMBERED_SPECS = 10_000
 _REMEMBERED_HOSTS = 4_096
 
 _CAUSES = {cause.value: cause for cause in Cause}
-_EMPTY_BY_DEFAULT = frozenset(key for key, value in JobSpec(["true"]).shared().items() if not value) | {"cmds"}
+#: What a pulse tells of each GPU.
+_UNIT = ("uuid", "label", "name", "by")
+_EMPTY_BY_DEFAULT = {key: value for key, value in JobSpec(["true"]).shared().items() if not value} | {"cmds": []}
 
 
 #: What a row of an attempt consists of, and which of it a host has told.
-_ATTEMPT, _TOLD_BY_HOST = "iisssSIISFFIIIFIiIISSSSS", frozenset((9, 10, 11, 12, 13, 14, 15))
+_ATTEMPT, _TOLD_BY_HOST = "iisssSIISFFIIIFIiIISSSSSS", frozenset((9, 10, 11, 12, 13, 14, 15))
 #: Longest reason that is shown, in characters; longer ones stand in older stores. No number from a host is so large.
 LONGEST_REASON, _NO_NUMBER = 2000, 1 << 63
 
@@ -77,6 +79,7 @@ class AttemptRow(NamedTuple):
     inputs: str | None
     origin: str | None
     gpus: str | None = None
+    left_out: str | None = None
 
 
 class ResultRow(NamedTuple):
@@ -141,7 +144,8 @@ def attempt_row(job: Job, attempt: Attempt) -> tuple[Any, ...]:
             attempt.exit_status, attempt.signal, clean_text(attempt.reason), attempt.started, attempt.ended,
             attempt.pid, attempt.out_size, attempt.err_size, attempt.cpu, attempt.rss, int(attempt.released),
             attempt.out_crc, attempt.err_crc, attempt.cause, attempt.result_json,
-            attempt.inputs and attempt.inputs.digest, attempt.origin, " ".join(attempt.gpus) if attempt.gpus else None)
+            attempt.inputs and attempt.inputs.digest, attempt.origin, " ".join(attempt.gpus) if attempt.gpus else None,
+            " ".join(map(str, attempt.left_out)) if attempt.left_out else None)
 
 
 def host_json(host: Host) -> str:
@@ -188,6 +192,8 @@ def attempt_row_of(row: Sequence[Any]) -> AttemptRow:
         row = (*row[:8], row[8][:LONGEST_REASON], *row[9:])
     if row[4] not in STATES:
         raise Damage(f"no attempt can be {repr(row[4])[:40]}")
+    if row[-1] is not None:
+        read_left_out(row[-1])
     return AttemptRow._make(row)
 
 
@@ -225,6 +231,10 @@ def sound_pulse(pulse: dict[str, Any]) -> dict[str, Any]:
     for key in ("gpus", "gpu_memory"):
         if isinstance(pulse.get(key), list):
             sound[key] = [int(value) if _is_amount(value) else None for value in pulse[key]]
+    if isinstance(pulse.get("units"), list):
+        units = (unit for unit in pulse["units"] if isinstance(unit, dict) and isinstance(unit.get("uuid"), str))
+        sound["units"] = [{key: printable(one[key][:LONGEST_REASON]) for key in _UNIT if isinstance(one.get(key), str)}
+                          for one in units]
     if isinstance(pulse.get("jobs"), dict):
         sound["jobs"] = {uid: (float(use[0]), int(use[1])) for uid, use in pulse["jobs"].items()
                          if isinstance(use, list) and len(use) == 2 and all(map(_is_amount, use))}
@@ -307,7 +317,8 @@ def values_of(params: str | None, number: int) -> tuple[str | None, ...]:
 
 def spec_json(spec: JobSpec) -> str:
     """Return what repeats of a spec share as JSON; what is empty, and is so by default, is left out."""
-    return json.dumps({key: value for key, value in spec.shared().items() if value or key not in _EMPTY_BY_DEFAULT})
+    return json.dumps({key: value for key, value in spec.shared().items()
+                       if value or value != _EMPTY_BY_DEFAULT.get(key, _NO_NUMBER)})
 
 
 def read_job(row: tuple[Any, ...], specs: SpecReader, attempts: Iterable[AttemptRow]) -> Job:
@@ -341,7 +352,21 @@ def read_attempt(row: AttemptRow) -> Attempt:
     attempt.result_json = row.result
     attempt.inputs, attempt.origin = None if row.inputs is None else Inputs(row.inputs), row.origin
     attempt.gpus = tuple(row.gpus.split()) if row.gpus else None
+    attempt.left_out = left_out_of(row)
     return attempt
+
+
+def left_out_of(row: AttemptRow) -> LeftOut | None:
+    """Return what was left out of the outputs of an attempt; ``None`` where that is nothing."""
+    return None if row.left_out is None else read_left_out(row.left_out)
+
+
+def read_left_out(text: str) -> LeftOut:
+    """Return what a store says was left out."""
+    numbers = text.split()
+    if len(numbers) != len(LeftOut._fields) or not all(one.isdigit() and len(one) < 20 for one in numbers):
+        raise Damage(f"nothing can be left out like that: {repr(text)[:40]}")
+    return LeftOut(*map(int, numbers))
 
 
 def facts_json(facts: Mapping[str, Any] | None) -> str | None:

@@ -20,15 +20,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import time
-from difflib import get_close_matches
 from pathlib import Path
 
-from sshjobs.errors import HIDDEN, RunExistsError, RunNotFoundError, SshjobsError, UsageError
+from sshjobs.errors import HIDDEN, RunExistsError, RunNotFoundError, SshjobsError, UsageError, hidden_in
+from sshjobs.model.similar import similar
 from sshjobs.store.ownership import check_own_results
 
-#: File that makes a directory a run directory.
+#: The file that marks a directory as a run directory.
 MARKER = ".sshjobs"
 #: Version of the layout above.
 LAYOUT = 1
@@ -36,7 +35,7 @@ LAYOUT = 1
 MAX_NAME = 240
 
 _RUN_NAME = re.compile(r"\w[\w.+=,@-]*")
-_UNSAFE = re.compile(rf"(?:[^\w.+=,@-]|{HIDDEN.pattern})+")
+_UNSAFE = rf"(?:[^\w.+=,@-]|{HIDDEN})+"
 _NOT_IN_A_FILE_NAME = re.compile(r"[/\x00-\x1f\x7f]")
 
 
@@ -45,7 +44,7 @@ class RunPaths:
 
     :param results: directory that the run directory is in
     :param name: name of the run directory
-    :ivar store: the store, ``run.db``; looked at with every commit
+    :ivar store: the store, ``run.db``; an attribute because every commit uses it
     """
 
     __slots__ = ("_jobs", "name", "root", "store")
@@ -58,7 +57,7 @@ class RunPaths:
 
     @property
     def marker(self) -> Path:
-        """The file that says that this is a run directory."""
+        """The file that marks this as a run directory."""
         return self.root / MARKER
 
     @property
@@ -68,7 +67,7 @@ class RunPaths:
 
     @property
     def stdin(self) -> Path:
-        """What every job reads as its standard input, where that came in over our own."""
+        """The standard input of every job, where it was read from our own standard input."""
         return self.root / "stdin"
 
     @property
@@ -89,7 +88,7 @@ class RunPaths:
         return Path(self.job_text(name))
 
     def job_text(self, name: str) -> str:
-        """Return the same as text, for code that needs it for every job: a Path takes ten times as long to make."""
+        """Return the same as text, for code that needs it for every job: a Path is ten times slower to make."""
         return self._jobs + job_directory_name(name)
 
     def stdout(self, name: str) -> Path:
@@ -101,11 +100,11 @@ class RunPaths:
         return Path(f"{self._jobs}{job_directory_name(name)}/stderr")
 
     def files(self, name: str) -> Path:
-        """Return the directory of the files that were brought of a job (of its newest attempt)."""
+        """Return the directory of a job's fetched files (of its newest attempt)."""
         return Path(f"{self._jobs}{job_directory_name(name)}/files")
 
     def attempt(self, name: str, n: int) -> Path:
-        """Return the directory of what an earlier attempt of a job left, named as in the job's own."""
+        """Return the directory of an earlier attempt of a job, which has the same layout as the job's own."""
         return Path(f"{self._jobs}{job_directory_name(name)}/attempt-{n}")
 
     def __repr__(self) -> str:
@@ -113,7 +112,7 @@ class RunPaths:
 
 
 def job_directory_name(name: str) -> str:
-    """Return the name itself, once it is known to be one harmless component of a path.
+    """Return a name after checking that it is one harmless component of a path.
 
     :raises UsageError: it is not
     """
@@ -128,24 +127,24 @@ def job_directory_name(name: str) -> str:
 
 
 def check_run_name(name: str) -> str:
-    """Return the name itself, once it is known to be a good name for a run.
+    """Return a name after checking that a run may have it.
 
     :raises UsageError: it is not one harmless component of a path, or a command could take it for an option
     """
-    if not _RUN_NAME.fullmatch(name) or HIDDEN.search(name) or _bytes(name) > MAX_NAME:
+    if not _RUN_NAME.fullmatch(name) or hidden_in(name) or _bytes(name) > MAX_NAME:
         raise UsageError(f"a run cannot be called {name!r:.80}", why="a directory is named after it",
                          hint="begin with a letter or digit; then letters, digits and . + = , @ - _")
     return name
 
 
 def create_run(results: Path, *, name: str | None = None, stem: str = "run") -> RunPaths:
-    """Make a run directory with its ``jobs`` directory in it, and RESULTS where that is missing.
+    """Make a run directory with its ``jobs`` directory, and RESULTS if it is missing.
 
-    Of several processes that want one name, one gets it.
+    If several processes want the same name, only one gets it.
 
-    :param name: what to call the run; ``None`` chooses ``<stem>-<n>``
-    :raises RunExistsError: something of that name is there already, if only what a start cut short left
-    :raises UsageError: a run cannot be called so
+    :param name: the name of the run; ``None`` chooses ``<stem>-<n>``
+    :raises RunExistsError: something of that name exists already, even if only an unfinished start left it
+    :raises UsageError: a run cannot have that name
     :raises SshjobsError: the directory cannot be made
     """
     if name is None:
@@ -170,23 +169,24 @@ def create_run(results: Path, *, name: str | None = None, stem: str = "run") -> 
 
 
 def discard_run(paths: RunPaths, *, store_too: bool = False) -> None:
-    """Remove the directory of a run that could not be started, so that its name is free again.
+    """Remove the directory of a run that could not be started, so that its name is free again. Never raises.
 
-    What cannot be removed is left alone.
-
-    :param store_too: also where there is a store in it; else such a directory is left alone
+    :param store_too: also if it has a store; otherwise such a directory is left alone
     """
+    import shutil  # where nothing went wrong nobody needs it
+
     if store_too or not paths.store.exists():
         shutil.rmtree(paths.root, ignore_errors=True)
 
 
 def choose_name(results: Path, stem: str) -> str:
-    """Make the directory ``<stem>-<n>`` in RESULTS, n one more than the highest there, and return its name.
+    """Make the directory ``<stem>-<n>`` in RESULTS, with n one more than the highest there, and return its name.
 
-    :param stem: usually the jobfile's name without its suffix; what a run cannot be called becomes ``-``
+    :param stem: usually the jobfile's name without its suffix; characters that are not allowed become ``-``
     :raises SshjobsError: the directory cannot be made
     """
-    stem = _UNSAFE.sub("-", stem).strip("-.+=,@") or "run"
+    if not (stem.isascii() and stem.isalnum()):
+        stem = re.sub(_UNSAFE, "-", stem).strip("-.+=,@") or "run"
     while _bytes(stem) > MAX_NAME - 12:
         stem = stem[:-1]
     try:
@@ -205,9 +205,9 @@ def choose_name(results: Path, stem: str) -> str:
 
 
 def write_private(path: Path, text: str | bytes) -> None:
-    """Write a new file that only its owner can read (0600); readers see all of it or nothing.
+    """Write a file that only its owner can read (0600). Readers see all of it or nothing.
 
-    :raises OSError: it cannot be written; whatever had that name before is still there
+    :raises OSError: it cannot be written; a file of that name from before is unchanged
     """
     data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
     aside = path.with_name(path.name + ".new")
@@ -218,7 +218,7 @@ def write_private(path: Path, text: str | bytes) -> None:
 
 
 def list_runs(results: Path) -> list[RunPaths]:
-    """Return the runs in RESULTS that have a store, oldest first; none where RESULTS is not there."""
+    """Return the runs in RESULTS that have a store, oldest first; none if RESULTS does not exist."""
     try:
         names = [entry.name for entry in os.scandir(results) if entry.is_dir() and entry.name[0] != "."]
     except FileNotFoundError:
@@ -230,7 +230,7 @@ def list_runs(results: Path) -> list[RunPaths]:
 
 
 def names_run(results: Path, word: str) -> bool:
-    """Tell whether a word of a command line means a run: it holds a ``/``, or names one in RESULTS."""
+    """Return whether a word of a command line means a run: it contains a ``/``, or names a run in RESULTS."""
     return "/" in word or (bool(_RUN_NAME.fullmatch(word)) and RunPaths(results, word).store.is_file())
 
 
@@ -240,8 +240,8 @@ _NO_RUNS = "start one with `sshjobs run`, or point --results to where they are"
 def find_run(results: Path, run: str | None = None) -> RunPaths:
     """Return the paths of an existing run.
 
-    :param run: its name in RESULTS, or a path (it holds a ``/``); ``None`` is the newest
-    :raises RunNotFoundError: there is none; names that are near are in the hint
+    :param run: its name in RESULTS, or a path (with a ``/``); ``None``: the newest
+    :raises RunNotFoundError: there is none; the hint has similar names
     """
     if run is None:
         runs = list_runs(results)
@@ -249,14 +249,14 @@ def find_run(results: Path, run: str | None = None) -> RunPaths:
             raise RunNotFoundError("there is no run yet", where=str(results), hint=_NO_RUNS)
         return runs[-1]
     root = Path(run) if "/" in run else results / run
-    # A path may end in a slash or in `..`: the directory itself has to tell its name.
+    # A path may end in a slash or in `..`, so the name comes from the resolved directory.
     root = Path(os.path.abspath(root)) if "/" in run else root
     paths = RunPaths(root.parent, root.name)
     if ("/" in run or _RUN_NAME.fullmatch(run)) and paths.store.is_file():
         return paths
     if "/" not in run:
         names = [paths.name for paths in list_runs(results)]
-        near = get_close_matches(run, names, n=3, cutoff=0.5)
+        near = similar(run, names, 3, 0.5)
         hint = _NO_RUNS if not names else f"did you mean {' or '.join(near)}?" if near else (
             f"the newest are {', '.join(names[-5:])}")
     else:
@@ -276,7 +276,7 @@ def _number_of(name: str, stem: str) -> int:
 
 
 def _created(paths: RunPaths) -> float:
-    """When the run was made: a copied or unpacked directory has other times on disk, so the marker tells."""
+    """Return when the run was made, from its marker: a copied directory has other times on disk."""
     try:
         return float(json.loads(paths.marker.read_text())["created"])
     except (OSError, ValueError, TypeError, KeyError):

@@ -94,6 +94,7 @@ CREATE TABLE attempts (
     inputs      TEXT,                       -- digest of what it was given to read; NULL: nothing, or it is not known
     origin      TEXT,                       -- the run that it was made in and carried over from; NULL: this one
     gpus        TEXT,                       -- the UUIDs of the GPUs that it was given, parted by blanks; NULL: none
+    left_out    TEXT,                       -- behind how many bytes, and how many of stdout and of stderr; NULL: none
     PRIMARY KEY (job, n)
 ) WITHOUT ROWID;
 

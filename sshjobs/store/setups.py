@@ -1,4 +1,4 @@
-"""How hosts were prepared before their first job, as rows, and rows as that."""
+"""Setups of hosts, to rows and back."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from sshjobs.store.rows import JobRow, clean_text, outcome_of
 
 
 def setup_name(host: str) -> str:
-    """Return what the setup of a host is called, in the run directory too."""
+    """Return the name of a host's setup, which is also that of its directory in the run directory."""
     return f"setup@{host}"
 
 
 class SetupRow(NamedTuple):
-    """An attempt at preparing a host.
+    """One attempt of a host's setup.
 
-    :ivar number: that of the job that it is to the host; no job of the run has it
-    :ivar boot: boot id of the host that it was sent to
+    :ivar number: the job number under which the host runs it; no job of the run has it
+    :ivar boot: boot id of the host to which it was sent
     """
 
     host: str
@@ -53,7 +53,7 @@ def read_setup(row: Sequence[Any]) -> SetupRow:
 
 
 def as_job(row: SetupRow) -> JobRow:
-    """Return where a setup stands as it is told of a job."""
+    """Return a setup as the row of a job."""
     attempt = row.attempt
     why = explain(attempt.cause, attempt.reason)
     return JobRow(row.number, setup_name(row.host), attempt.state, attempt.outcome and attempt.outcome.value,

@@ -1,22 +1,20 @@
-"""Where a run stands."""
+"""The summary of a run."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sshjobs.model.states import STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, Outcome
 from sshjobs.store.identity import ManagerIdentity
 
-#: States of a run in which nothing more happens unless a person wants it.
+#: Final states of a run: nothing more happens unless a person wants it.
 RUN_OVER = ("done", "failed", "cancelled")
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Where a run stands, in as few words as for a run of ten jobs.
+class Summary(NamedTuple):
+    """The summary of a run, of the same size for ten jobs and for a million.
 
     :ivar run: the run's name
     :ivar uid: 32 hex digits by which the hosts know it
@@ -28,8 +26,8 @@ class Summary:
     :ivar epoch: number of the newest manager, 0 before the first
     :ivar manager: the newest manager
     :ivar until: when it left by itself; ``None`` while it works or when it was killed
-    :ivar options: what the run was started with, and what people changed in that since
-    :ivar commit: number of the newest commit that this is the state of
+    :ivar options: the options with which the run was started, and changes of people since
+    :ivar commit: number of the newest commit that is in it
     """
 
     run: str
@@ -56,16 +54,16 @@ class Summary:
         return self.counts[STATE_FREE] + self.counts[STATE_BUSY] + self.counts[STATE_UNKNOWN]
 
     def rule(self) -> dict[str, Any]:
-        """Return what an event ``end`` says of the rule that ended the run, where one did."""
+        """Return what the event ``end`` says about the rule that ended the run; empty if none did."""
         rule = self.options.get("ended_by")
         return {} if rule is None else {"rule": rule}
 
     def after(self, counts: Mapping[str, int], outcomes: Mapping[str, int]) -> Summary:
-        """Return where the run stands when these are added to its counts."""
+        """Return the summary with these numbers added to its counts."""
         states = {state: number + counts.get(state, 0) for state, number in self.counts.items()}
         ended = Counter(self.outcomes)
         ended.update({str(outcome): number for outcome, number in outcomes.items()})
-        return replace(self, counts=states, outcomes={outcome: number for outcome, number in ended.items() if number})
+        return self._replace(counts=states, outcomes={outcome: number for outcome, number in ended.items() if number})
 
     @property
     def ending(self) -> str:
@@ -78,13 +76,12 @@ class Summary:
 def shown_state(stored: str, counts: dict[str, int], attended: bool, *, stays_open: bool = False) -> str:
     """Return the state of a run that users see.
 
-    What its manager wrote last holds while the manager lives, and for good once it is ``done``, ``failed`` or
-    ``cancelled`` and every job has ended. Otherwise the manager is gone before the end: the run is ``unattended``
-    while jobs may still run, ``interrupted`` while jobs wait; if all had ended, it is ``done`` or ``failed`` all the
-    same.
+    The state that its manager wrote last is right while the manager lives, and for good if it is ``done``, ``failed``
+    or ``cancelled`` and every job has ended. Otherwise the manager has gone before the end: the run is ``unattended``
+    while jobs may still run, and ``interrupted`` while jobs wait. If all jobs have ended, it is ``done`` or ``failed``.
 
     :param attended: its manager lives
-    :param stays_open: more jobs are expected, so that it is not over with the last one
+    :param stays_open: more jobs may be added, so that the run is not over with the last one
     """
     over = not (counts[STATE_BUSY] or counts[STATE_UNKNOWN] or counts[STATE_FREE])
     if attended or (over and stored not in ("running", "interrupted")):

@@ -1,26 +1,30 @@
-"""Timeline: when attempts began and ended on which host, for a picture of any window of it.
+"""Timeline: when attempts began and ended on which host, to draw any window of time.
 
-The whole of it is kept as bins whose width grows with the run, so that a million attempts are drawn as fast as a
-thousand. Each attempt is kept too, for windows small enough to show them one by one.
+All attempts are counted in bins whose width grows with the run, so that a million attempts are drawn as fast as a
+thousand. Each attempt is kept, too, for windows that are small enough to show them one by one.
 """
 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from math import ceil
-from typing import NamedTuple
+from operator import itemgetter, sub
+from typing import NamedTuple, TypeVar
 
-#: Attempts in a piece; each piece knows from when to when it reaches.
+T = TypeVar("T", int, float)
+
+#: Attempts in a piece; for each piece the first start and the last end are known.
 PIECE = 2_048
-#: Bins that the whole timeline has at most and at least, and those of all hosts together, of 8 bytes each.
+#: The most and the fewest bins of the timeline; the most bins of all hosts together, of 8 bytes each.
 MOST_BINS, FEWEST_BINS, MOST_CELLS = 4_096, 512, 600_000
-#: Attempts that are looked at for one picture.
+#: At most so many attempts are looked at for one picture.
 MOST_FINE = 40_000
-#: Seconds that a bin is wide at first.
+#: The first width of a bin, in seconds.
 FIRST_WIDTH = 1 / 16
-#: How many times the bins' own width a picture's must be to be drawn from them.
+#: A picture is drawn from the bins if its own bins are at least so many times as wide.
 FINE_ENOUGH = 2
 
 
@@ -50,7 +54,7 @@ class Timeline:
     def __init__(self, harmless: frozenset[int]):
         self._harmless = harmless
         self._jobs, self._hosts, self._outcomes = array("I"), array("H"), bytearray()
-        # How long each took in four bytes: those of a day are good to some milliseconds, which no picture shows.
+        # Durations in four bytes: one of a day is exact to some milliseconds, which no picture shows.
         self._started, self._lengths = array("d"), array("f")
         #: First start and last end of each piece.
         self._bounds: list[tuple[float, float]] = []
@@ -76,13 +80,13 @@ class Timeline:
 
     @property
     def span(self) -> tuple[float, float] | None:
-        """Of those that have ended, the first start and the last end; ``None`` where nothing has ended."""
+        """The first start and the last end of all ended attempts; ``None`` if there are none."""
         if not self._bounds:
             return None
         return min(first for first, _ in self._bounds), max(last for _, last in self._bounds)
 
     def within(self, first: float, last: float) -> Iterator[Span]:
-        """Yield the attempts that lie at least in part in a window."""
+        """Yield the attempts that overlap a window."""
         for piece, (begin, end) in enumerate(self._bounds):
             if begin > last or end < first:
                 continue
@@ -93,8 +97,8 @@ class Timeline:
                     yield Span(job, host, outcome, started, started + length)
 
     def bars(self, first: float, last: float, most: int, running: Iterable[Span] = ()) -> list[Bar] | None:
-        """Return the attempts of a window, each in a lane of its host where it overlaps no other; ``None`` where there
-        are more than ``most``.
+        """Return the attempts of a window, each in a lane of its host so that none overlap; ``None`` if there are more
+        than ``most``.
 
         :param running: attempts that have not ended, up to now
         """
@@ -114,10 +118,10 @@ class Timeline:
 
     def binned(self, first: float, last: float, bins: int, hosts: Collection[int],
                running: Iterable[Span] = ()) -> dict[int, tuple[list[float], list[int]]]:
-        """Return for some hosts how many attempts ran on average in each bin of a window, and how many of those that
-        ended in it had failed.
+        """Return for some hosts how many attempts ran on average in each bin of a window, and how many attempts that
+        ended in it failed.
 
-        :param bins: how many there are; fewer where that needs a look at more attempts than is quick
+        :param bins: how many; fewer are returned if so many would be too slow
         :param running: attempts that have not ended, up to now
         """
         width, going = (last - first) / bins, _within(running, first, last)
@@ -127,19 +131,20 @@ class Timeline:
             bins = max(1, min(bins, int((last - first) / (FINE_ENOUGH * self._bins.width))))
             width = (last - first) / bins
         found = self._bins.picture(first, width, bins, hosts)
-        for host, (busy, _) in self._fine(first, width, bins, hosts, going).items():
+        busy_hosts = {span.host for span in going}.intersection(hosts)
+        for host, (busy, _) in self._fine(first, width, bins, busy_hosts, going).items():
             ended, failed = found[host]
             found[host] = [round(one + other, 3) for one, other in zip(ended, busy, strict=True)], failed
         return found
 
     def _about(self, first: float, last: float) -> int:
-        """Return how many attempts have to be looked at for a window."""
+        """Return about how many attempts overlap a window."""
         return sum(PIECE for begin, end in self._bounds if begin <= last and end >= first)
 
     def _fine(self, first: float, width: float, bins: int, hosts: Collection[int],
               spans: Iterable[Span]) -> dict[int, tuple[list[float], list[int]]]:
         work = {host: [0.0] * (bins + 1) for host in hosts}
-        # What begins and ends to fill whole bins: added up at the end.
+        # Starts (+1) and ends (-1) of whole bins, summed up at the end.
         fills = {host: [0] * (bins + 2) for host in hosts}
         failed = {host: [0] * bins for host in hosts}
         for _, host, outcome, started, ended in spans:
@@ -212,7 +217,8 @@ class _Bins:
                 self._double()
 
     def _begin_earlier(self, started: float) -> None:
-        """Let bins begin at an earlier time: host clocks differ, and ends come before longer attempts' ends."""
+        """Let the bins begin earlier: clocks of hosts differ, and a long attempt ends after shorter ones that began
+        later."""
         assert self._origin is not None
         longest = max(map(len, self._work.values()), default=0)
         while (shift := int((self._origin - started) / self.width) + 1) + longest > self._most:
@@ -232,18 +238,21 @@ class _Bins:
 
     def picture(self, first: float, width: float, bins: int,
                 hosts: Iterable[int]) -> dict[int, tuple[list[float], list[int]]]:
-        """Return the bins of a window for some hosts: each of ours counts for the one that its middle is in."""
+        """Return the bins of a window for some hosts: each of our bins counts for the one that contains its middle."""
         origin = self._origin or 0.0
         edges = [max(0, ceil((first + n * width - origin) / self.width - 0.5)) for n in range(bins + 1)]
         found: dict[int, tuple[list[float], list[int]]] = {}
         for host in hosts:
-            work, fails = (_sums(cells.get(host, ()), edges) for cells in (self._work, self._failed))
-            found[host] = [round(seconds / width, 2) for seconds in work], [int(number) for number in fails]
+            work, fails = _sums(self._work.get(host, ()), edges, 0.0), _sums(self._failed.get(host, ()), edges, 0)
+            found[host] = [round(seconds / width, 2) for seconds in work], list(fails)
         return found
 
 
-def _sums(cells: Sequence[float], edges: Sequence[int]) -> Iterator[float]:
-    """Yield the sums between edges."""
-    so_far = list(accumulate(cells, initial=0.0))
+def _sums(cells: Sequence[T], edges: Sequence[int], zero: T) -> Iterator[T]:
+    """Yield the sums between two and more edges."""
+    so_far = list(accumulate(cells, initial=zero))
     last = len(so_far) - 1
-    return (so_far[min(end, last)] - so_far[min(begin, last)] for begin, end in pairwise(edges))
+    # Without a line of Python for each edge: there are hundreds of them for each of a hundred hosts.
+    within = bisect_right(edges, last)
+    at_edges = itemgetter(*edges[:within], *[last] * (len(edges) - within))(so_far)
+    return map(sub, at_edges[1:], at_edges)

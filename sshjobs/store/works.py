@@ -1,4 +1,4 @@
-"""The jobs of a run as a jobfile is compared with them: what they are, what they read, and where they stand."""
+"""Reads the jobs of a run for a comparison with a jobfile: their specs, inputs and states."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sshjobs.store.damage import Damage, check_row, damage_told
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rows import SpecReader
 
-#: Jobs that are read at a time.
+#: So many jobs are read at a time.
 PAGE = 2_000
 
 
 class WorkRow(NamedTuple):
-    """A job as others compare themselves with it. What is of an attempt is of its newest, ``None`` where it has none.
+    """A job for a comparison, with its newest attempt; fields of that are ``None`` if there is none.
 
     :ivar n: number of that attempt
-    :ivar inputs: digest of what it was given to read
-    :ivar origin: the run that it is carried over from
+    :ivar inputs: digest of its inputs
+    :ivar origin: the run from which it was carried over
     """
 
     number: int
@@ -47,7 +47,7 @@ class WorkReader(RunReader):
     """The store of one run, open for comparison."""
 
     def works(self) -> Iterator[WorkRow]:
-        """Yield every job as others compare themselves with it, by number, a page at a time."""
+        """Yield every job for a comparison, by number, a page at a time."""
         specs, after = SpecReader(self._connection), 0
         while True:
             with damage_told(self.paths.store):
@@ -58,7 +58,7 @@ class WorkReader(RunReader):
             after = page[-1].number
 
     def has_followers(self) -> bool:
-        """Tell whether any job waits for others."""
+        """Return whether any job waits for others."""
         return bool(self._all("select_followers")[0][0])
 
     def work(self, number: int) -> WorkRow:
@@ -73,7 +73,7 @@ class WorkReader(RunReader):
         return found[0]
 
     def inputs(self, digest: str) -> list[tuple[str, str, str]] | None:
-        """Return what inputs of a digest consist of: kind, name and content of each; ``None`` where nobody knows."""
+        """Return the listing of inputs with a digest: kind, name and content of each; ``None`` if it is unknown."""
         with damage_told(self.paths.store):
             rows = self._all("select_inputs", (digest,))
             return None if not rows or rows[0][0] is None else listing_of(rows[0][0])
@@ -89,7 +89,7 @@ def work_row(row: Sequence[Any], specs: SpecReader) -> WorkRow:
 
 
 def listing_of(text: str) -> list[tuple[str, str, str]]:
-    """Return what inputs consist of, as stored."""
+    """Return a stored listing of inputs."""
     found = json.loads(text)
     if not isinstance(found, list) or not all(
             isinstance(one, list) and len(one) == 3 and all(isinstance(word, str) for word in one) for one in found):

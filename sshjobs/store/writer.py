@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,16 +35,16 @@ from sshjobs.store.rows import attempt_row, clean_text, facts_json, job_row
 from sshjobs.store.rundir import RunPaths
 from sshjobs.store.setups import setup_row
 
-#: What a run's stored state can be. What is shown also depends on whether its manager lives.
+#: The stored states of a run. The state that is shown also depends on whether its manager lives.
 RUN_STATES = ("running", "interrupted", "done", "failed", "cancelled")
 
 
 class RunStore:
     """The store of one run, open for writing.
 
-    Changes are collected by ``touch`` and its siblings, which only note *what* changed; :meth:`commit` reads
-    the objects and writes them in one durable transaction. After a ``StoreBlockedError`` everything is still
-    noted, and a later commit writes it as it is by then. Before the first commit comes :meth:`take_over`.
+    Changes are collected by ``touch`` and its siblings, which only note *what* has changed; :meth:`commit` reads the
+    objects and writes them in one durable transaction. After a ``StoreBlockedError`` all notes are kept, and a later
+    commit writes the objects as they are then. :meth:`take_over` must come before the first commit.
     """
 
     def __init__(self, connection: sqlite3.Connection, paths: RunPaths):
@@ -60,9 +60,10 @@ class RunStore:
         self._notices: dict[str, Notice] = {}
         self._state: str | None = None
         self._options: dict[str, Any] = {}
+        self._cancelled: list[Job] = []
         self._no_more_cancelled: list[Job] = []
         self._left = False
-        #: Digests of inputs whose listings are in the store.
+        #: The digests of inputs whose listings are in the store.
         self._inputs: set[str] = set()
         self._place = _identity(paths.store)
 
@@ -72,12 +73,12 @@ class RunStore:
                network_disk: bool | None = None) -> RunStore:
         """Make the store of a new run and open it. It appears complete and durable, or not at all.
 
-        :param paths: the run's directory, which is there
+        :param paths: the run's directory, which exists
         :param uid: 32 hex digits by which the hosts know the run
-        :param jobs: taken one at a time, each once; their indexes count from 0
-        :param options: what the run was started with; goes into the store as JSON
+        :param jobs: read once, one at a time; their indexes count from 0
+        :param options: the options of the run; stored as JSON
         :param created: seconds since the epoch
-        :param manager: who takes it over at once, as by :meth:`take_over`
+        :param manager: the first manager, which takes the run over at once, as by :meth:`take_over`
         :param network_disk: whether the directory is on a network file system; ``None`` finds out
         :raises StoreError: it cannot be written, or two jobs have one name
         """
@@ -88,7 +89,7 @@ class RunStore:
         try:
             with translated(aside):
                 connection.execute("BEGIN")
-                # An index made at the end costs half of one that is kept while jobs are added.
+                # Indexes are made at the end, which takes half the time of updating them for each job.
                 connection.execute("DROP INDEX jobs_by_name")
                 row = {"uid": uid, "name": name, "created": created, "options": json.dumps(dict(options))}
                 connection.execute(queries()["insert_run"], row)
@@ -121,9 +122,9 @@ class RunStore:
 
     def take_over(self, identity: ManagerIdentity, *, is_alive: Callable[[ManagerIdentity], bool] =
                   ManagerIdentity.is_alive, force: bool = False) -> int:
-        """Make a process the run's manager; the manager before it can commit nothing from then on.
+        """Make a process the run's manager. An earlier manager can commit nothing from then on.
 
-        The store of an older sshjobs is brought up to date: not earlier, for its manager may be alive.
+        The store of an older sshjobs is migrated here, and not earlier: its manager might be alive.
 
         :param is_alive: whether the recorded manager may still be there
         :param force: take the run from a manager that may be alive
@@ -147,10 +148,10 @@ class RunStore:
         return epoch
 
     def apply(self, change: Change) -> None:
-        """Write what a person changes, all of it or nothing, durably when it returns. What is noted stays noted.
+        """Write the change of a person, all of it or nothing; durable when it returns. Noted changes stay noted.
 
         :raises StoreBlockedError: not now (disk full, I/O error); nothing was changed
-        :raises StoreError: nothing was changed: a name or number is taken, or a job is not there
+        :raises StoreError: nothing was changed: a name or number is taken, or a job does not exist
         """
         if change == Change():
             return
@@ -172,14 +173,14 @@ class RunStore:
             self._write_options(change.options)
 
     def add_jobs(self, jobs: Sequence[Job]) -> None:
-        """Add jobs behind those that are there, all or none of them, durably when it returns.
+        """Add jobs after all others, all of them or none; durable when it returns.
 
         :raises StoreError: nothing was changed: it cannot be written, or a name or number is taken
         """
         self.apply(Change(add=jobs))
 
     def add_hosts(self, hosts: Sequence[Host]) -> None:
-        """Add hosts, or describe those that are there anew; durable when it returns.
+        """Add hosts, or replace the description of existing ones; durable when it returns.
 
         :raises StoreError: nothing was added
         """
@@ -194,15 +195,19 @@ class RunStore:
         self._attempts[attempt] = job
 
     def touch_setup(self, job: Job, attempt: Attempt, boot: str) -> None:
-        """Note that an attempt at preparing a host is new or changed.
+        """Note that an attempt of a host's setup is new or changed.
 
-        :param boot: boot id of the host that it was sent to
+        :param boot: boot id of the host to which it was sent
         """
         self._setups[attempt] = job, boot
 
     def touch_released(self, job: Job, attempt: Attempt) -> None:
-        """Note that an attempt was released, and nothing else of it changed: this is done for every job."""
+        """Note that an attempt was released and has not changed otherwise. Called for every job, so it is cheap."""
         self._released[attempt] = job
+
+    def note_cancelled(self, jobs: Iterable[Job]) -> None:
+        """Note that a person has cancelled jobs on hosts; they are touched as well."""
+        self._cancelled += jobs
 
     def forget_cancelled(self, job: Job) -> None:
         """Note that a job that a person has cancelled has ended; it was touched as well."""
@@ -210,9 +215,9 @@ class RunStore:
 
     def set_host(self, name: str, state: str, reason: str | None = None, *,
                  facts: Mapping[str, Any] | None = None, since: float | None = None) -> None:
-        """Note where a host stands.
+        """Note the state of a host.
 
-        :param facts: what it told about itself; ``None`` leaves what is known
+        :param facts: the facts in its ``welcome``; ``None``: unchanged
         :param since: when the state began, seconds since the epoch
         """
         told = facts_json(facts)
@@ -222,18 +227,18 @@ class RunStore:
         self._silences.pop(name, None)
 
     def set_pulse(self, name: str, pulse: Mapping[str, Any]) -> None:
-        """Note how a host fares; only the newest is kept."""
+        """Note the pulse of a host; only the newest is kept."""
         self._pulses[name] = json.dumps(pulse)
 
     def set_silence(self, name: str, since: float | None) -> None:
-        """Note since when a host does not answer although its connection is there; ``None`` where it does again.
+        """Note since when a host does not answer although its connection is open; ``None``: it answers again.
 
-        A new state of the host ends it, too.
+        A new state of the host ends the silence, too.
         """
         self._silences[name] = since
 
     def note_notice(self, notice: Notice) -> None:
-        """Note that something is to be told, or what became of that."""
+        """Note that a notice is new or has changed."""
         self._notices[notice.id] = notice
 
     def set_run_state(self, state: str) -> None:
@@ -246,7 +251,7 @@ class RunStore:
         self._state = state
 
     def set_options(self, **options: Any) -> None:
-        """Note that the run goes on with other options than it was started with; those not named stay."""
+        """Note changed options of the run; those that are not named stay."""
         self._options.update(options)
 
     def wait_for_locks(self, seconds: float) -> None:
@@ -298,26 +303,20 @@ class RunStore:
                 rows = (attempt_row(job, attempt) for attempt, job in self._attempts.items())
                 self._connection.executemany(queries()["write_attempt"], rows)
                 told = listings(self._attempts, self._inputs)
-                self._connection.executemany(queries()["insert_inputs"], told.items())
+                self._write("insert_inputs", told.items())
                 write_brought(self._connection, self._attempts.items())
-            if self._setups:
-                self._connection.executemany(queries()["write_setup"], (
-                    setup_row(job, attempt, boot) for attempt, (job, boot) in self._setups.items()))
-            if self._released:
-                self._connection.executemany(
-                    queries()["release_attempt"], ((job.index + 1, one.n) for one, job in self._released.items()))
-            if self._no_more_cancelled:
-                self._connection.executemany(
-                    queries()["delete_cancelled"], ((job.index + 1,) for job in self._no_more_cancelled))
+            self._write("write_setup", [setup_row(job, attempt, boot) for attempt, (job, boot) in self._setups.items()])
+            self._write("release_attempt", [(job.index + 1, one.n) for one, job in self._released.items()])
+            self._write("insert_cancelled", [(job.index + 1,) for job in self._cancelled])
+            self._write("delete_cancelled", [(job.index + 1,) for job in self._no_more_cancelled])
             if self._hosts:
                 cursor = self._connection.executemany(
                     queries()["update_host"], ((*row, name) for name, row in self._hosts.items()))
                 self._all_known(cursor.rowcount, len(self._hosts), "host")
-            self._connection.executemany(
-                queries()["update_pulse"], ((told, name) for name, told in self._pulses.items()))
-            self._connection.executemany(
-                queries()["update_silence"], ((since, name) for name, since in self._silences.items()))
-            write_notices(self._connection, self._notices.values())
+            self._write("update_pulse", [(pulse, name) for name, pulse in self._pulses.items()])
+            self._write("update_silence", [(since, name) for name, since in self._silences.items()])
+            if self._notices:
+                write_notices(self._connection, self._notices.values())
             if self._state is not None:
                 self._execute("update_run_state", {"state": self._state})
             self._write_options(self._options)
@@ -331,6 +330,7 @@ class RunStore:
         self._attempts.clear()
         self._setups.clear()
         self._released.clear()
+        self._cancelled.clear()
         self._no_more_cancelled.clear()
         self._hosts.clear()
         self._pulses.clear()
@@ -357,6 +357,12 @@ class RunStore:
         if options:
             all_of_them = {**json.loads(self._execute("select_options").fetchone()[0]), **options}
             self._execute("update_options", {"options": json.dumps(all_of_them)})
+
+    def _write(self, name: str, rows: Collection[Sequence[Any]]) -> None:
+        """Carry a statement out for each row. Where there is none even to prepare it is left out: of most commits that
+        is most of them, and a run has a commit for every few jobs."""
+        if rows:
+            self._connection.executemany(queries()[name], rows)
 
     def _execute(self, name: str, parameters: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
         return self._connection.execute(queries()[name], parameters or {})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
 from sshjobs.errors import UsageError
 from sshjobs.model.params import number, value_key
+from sshjobs.model.similar import similar
 from sshjobs.store.rows import ResultRow, read_object
 
 #: Columns that every job has, in the order in which they stand; parameters come behind the first three.
@@ -56,7 +56,7 @@ class Sheet:
         for candidate in candidates:
             if candidate in self._places:
                 return self._places[candidate]
-        near = get_close_matches(name, self.names, 1, 0.6)
+        near = similar(name, self.names, 1, 0.6)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.names)}"
         raise UsageError(f"no column is called '{name[:60]}'", where=where, hint=hint)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.text import Text
+from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.widgets import Input, Static
@@ -28,7 +29,8 @@ ANSWER_S = 8.0
 #: Rows that are read beyond those that are seen, on either side.
 MARGIN = 20
 _HELP = ("1-5 views", "Enter open", "Esc back", ": command", "/ filter", "s S sort", "f follow", "e stderr", "c cancel",
-         "r retry", "d drain", "p pause", "q quit")
+         "r retry", "d drain", "p pause")
+_ALWAYS = ("? help", "q quit")
 
 #: Carries out a request of a person.
 Act = Callable[[dict[str, Any]], dict[str, Any]]
@@ -50,9 +52,10 @@ class Top(App[int]):
     """
     ENABLE_COMMAND_PALETTE = False
     BINDINGS = [
-        *(Binding(str(at), f"view('{view}')", show=False) for at, view in enumerate(VIEWS, 1)),
         Binding("q", "leave", show=False), Binding("ctrl+c", "leave", show=False, priority=True),
+        Binding("ctrl+z", "suspend_process", show=False, priority=True),
         # By the application itself: what is typed right behind them must be no keys of the list any more.
+        *(Binding(str(at), f"view('{view}')", show=False, priority=True) for at, view in enumerate(VIEWS, 1)),
         Binding("colon", "open(':')", show=False, priority=True),
         Binding("slash", "open('/')", show=False, priority=True),
         Binding("question_mark", "help", show=False), Binding("escape", "back", show=False, priority=True),
@@ -72,6 +75,8 @@ class Top(App[int]):
         self._overview: Overview | None = None
         self._following = False
         self._said, self._said_until = "", 0.0
+        #: How wide the terminal was when that was laid out.
+        self._told_for = 0
         #: What a y answers.
         self._question: Command | None = None
         self._mode = ""
@@ -98,7 +103,13 @@ class Top(App[int]):
     # -- looking -------------------------------------------------------------------------------------------------
 
     def _look_if_due(self) -> None:
-        if self._said and time.monotonic() > self._said_until:
+        if not self.is_running:
+            # Timers tick on while the application ends, when there is no screen any more.
+            return
+        if self.screen.outer_size != self.size:
+            # Textual lays out anew by a timer that never fires where the machine was too busy as it was set.
+            self.screen.post_message(events.Resize(self.size, self.size))
+        if time.monotonic() > self._said_until if self._said else self.size.width != self._told_for:
             self._say("")
         if time.monotonic() >= self._next_look:
             self._look()
@@ -114,7 +125,6 @@ class Top(App[int]):
     async def _read(self) -> None:
         began = time.monotonic()
         try:
-            self._overview = await self._watch.overview()
             await self._read_page()
         except UsageError as error:
             self._asked[self.view] = self._asked[self.view]._replace(kept=Filter(), sort="")
@@ -135,7 +145,10 @@ class Top(App[int]):
             rows.top = max(0, rows.total - rows.room)
         first = max(0, rows.top - MARGIN)
         asked = self._asked[view]._replace(offset=first, limit=rows.room + 2 * MARGIN)
-        page: Page = await self._watch.ask(lambda reader, index: self._lists.page(view, asked, reader, index))
+        page: Page
+        # In one question: while a large run is read for the first time each has to wait for its turn.
+        self._overview, page = await self._watch.look(
+            lambda reader, index: self._lists.page(view, asked, reader, index))
         if view != self.view:
             self._again = True
             return
@@ -156,14 +169,15 @@ class Top(App[int]):
             return
         run, counts = overview.run, overview.run.counts
         pace = "" if not overview.rate else f"  {overview.rate:,.1f}/s"
-        if overview.seconds_left:
-            pace += f"  some {wording.duration(overview.seconds_left)} left"
+        if overview.seconds_left is not None:
+            pace += f"  {wording.left(overview.seconds_left, overview.seconds_left_p90)}"
         lines = [Text(f"{printable(run.name)}  {run.state}{', paused by a person' if run.paused else ''}"
                       f"  {run.total:,} jobs on {wording.count(run.hosts, 'host')}{pace}", style="bold")]
         told = Text()
         for state, style in ((STATE_DONE, "green"), (STATE_ERROR, "red"), (STATE_BUSY, "yellow"),
                              (STATE_UNKNOWN, "magenta"), (STATE_FREE, "dim")):
-            told.append(f"{counts.get(state, 0):,} {state}  ", style=style)
+            # What there is none of is nothing to look at.
+            told.append(f"{counts.get(state, 0):,} {state}  ", style=style if counts.get(state) else "dim")
         lines += [told, self._where()]
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
@@ -186,7 +200,8 @@ class Top(App[int]):
         # A question that is not seen any more is none.
         self._question = None
         self._said, self._said_until = printable(text), time.monotonic() + seconds
-        said = Text(self._said, style="bold yellow") if text else Text("  ".join(_HELP), style="dim")
+        self._told_for = self.size.width
+        said = Text(self._said, style="bold yellow") if text else Text(keys_told(self.size.width), style="dim")
         said.no_wrap, said.overflow = True, "ellipsis"
         self.query_one("#said", Static).update(said)
 
@@ -197,8 +212,9 @@ class Top(App[int]):
         self.exit(0)
 
     def action_view(self, view: str) -> None:
-        """Show another list."""
-        self._go(view, self._asked[view])
+        """Show another list; the one that is shown stays as it is."""
+        if view != self.view:
+            self._go(view, self._asked[view])
 
     def _go(self, view: str, asked: Asked, *, cursor: int = 0, keep: bool = True) -> None:
         if keep and (view, asked) != (self.view, self._asked[self.view]):
@@ -283,6 +299,9 @@ class Top(App[int]):
     def on_rows_chosen(self, message: Rows.Chosen) -> None:
         """Go from a row to what is behind it."""
         key = message.row.key
+        if message.view != self.view:
+            # Another was asked for meanwhile.
+            return
         if self.view in ("jobs", "failures"):
             self._go("logs", Asked(of=key, stream="stderr" if self.view == "failures" else "stdout"))
         elif self.view == "hosts":
@@ -314,8 +333,8 @@ class Top(App[int]):
         self.screen.set_focus(line)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """In the line ``:`` and ``/`` are letters."""
-        return not (action == "open" and self._mode)
+        """In the line ``:``, ``/`` and digits are letters."""
+        return not (action in ("open", "view") and self._mode)
 
     def _close(self) -> None:
         self._mode = ""
@@ -403,6 +422,14 @@ class Top(App[int]):
         except SshjobsError as error:
             self._say(str(error))
         self._look()
+
+
+def keys_told(width: int) -> str:
+    """Return which keys there are, as many as there is room for: whole words, and the last always."""
+    keys = list(_HELP)
+    while keys and len("  ".join((*keys, *_ALWAYS))) > width:
+        keys.pop()
+    return "  ".join((*keys, *_ALWAYS))
 
 
 def _told(command: Command, answer: dict[str, Any]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from sshjobs.errors import UsageError
+from sshjobs.model.similar import similar
 from sshjobs.model.states import STATES
 
 #: Views by the words that lead to them; the first letters are enough where they are of one only.
@@ -61,7 +61,7 @@ def command_of(line: str) -> Command:
     name = words[0].lower()
     fitting = [one for one in COMMANDS if one.startswith(name)]
     if name not in COMMANDS and len(fitting) != 1:
-        near = fitting or get_close_matches(name, COMMANDS, 3, 0.5)
+        near = fitting or similar(name, COMMANDS, 3, 0.5)
         raise UsageError(f"no command is called '{name[:40]}'",
                          hint=f"did you mean {' or '.join(near)}?" if near else f"they are {', '.join(COMMANDS)}")
     return Command(name if name in COMMANDS else fitting[0], tuple(words[1:]))

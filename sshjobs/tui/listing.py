@@ -14,7 +14,7 @@ from sshjobs.model.states import STATE_BUSY, STATE_ERROR, STATE_FREE, STATE_UNKN
 from sshjobs.store.failed import FailureReader
 from sshjobs.store.index import HostFigures, JobIndex
 from sshjobs.store.reader import RunReader
-from sshjobs.store.rows import AttemptRow, HostRow, JobRow
+from sshjobs.store.rows import AttemptRow, HostRow, JobRow, left_out_of
 from sshjobs.store.rundir import RunPaths
 from sshjobs.tables.values import Values
 from sshjobs.tui.commands import Filter
@@ -23,12 +23,14 @@ from sshjobs.web import files
 
 #: Bytes of an output that are shown: its end; and characters of a line.
 MOST_OUTPUT, LONGEST = 256 << 10, 2_000
-#: Jobs whose parameters are looked at.
-MOST_LOOKED = 50_000
+#: Jobs whose parameters are looked at; failures that are; and jobs that passed that those are compared with.
+MOST_LOOKED, MOST_FAILURES, MOST_PASSED = 8_000, 2_000, 4_000
 #: Kinds of failures that are listed.
 MOST_KINDS = 100
 #: Columns of a terminal that a cell gets at least, where it has as much to say.
 _LEAST = 8
+#: And so many for its title, where there is anything in it.
+_SHORT = 4
 #: How many times as long as it took to find it an answer is good for, whatever has come since.
 _GOOD_FOR = 10.0
 
@@ -146,12 +148,14 @@ def _host_row(row: HostRow, figures: HostFigures, usual: int | None) -> Row:
 
 def _failures(paths: RunPaths, reader: RunReader, index: JobIndex, asked: Asked) -> Page:
     with FailureReader.open(paths) as of_failures:
-        found = kinds_of(of_failures)
+        found = kinds_of(of_failures, most=MOST_FAILURES)
         kinds = found.all()[:MOST_KINDS]
-        common = in_common(of_failures, kinds)
+        common = in_common(of_failures, kinds, MOST_PASSED)
     rows = [_kind_row(kind, shared) for kind, shared in zip(kinds, common, strict=True)]
     rows = [row for row in rows if asked.kept.text.lower() in " ".join(row.cells).lower()]
-    return Page(rows, len(rows), f"{found.unread.total():,} more were not read" if found.unread else "")
+    told = "" if reader.summary().counts[STATE_ERROR] <= MOST_FAILURES else (
+        f"of the first {MOST_FAILURES:,} failures; of all: sshjobs why {paths.name}")
+    return Page(rows, len(rows), told)
 
 
 def _kind_row(kind: Kind, common: Sequence[Common]) -> Row:
@@ -181,11 +185,18 @@ def _parameters(paths: RunPaths, reader: RunReader, index: JobIndex, asked: Aske
 
 
 def _logs(paths: RunPaths, reader: RunReader, index: JobIndex, asked: Asked) -> Page:
-    if not asked.of or reader.job(asked.of) is None:
+    row = reader.job(asked.of) if asked.of else None
+    if row is None:
         return Page([], 0, f"no job is called {asked.of}" if asked.of else "choose a job first: :jobs, then Enter")
     path = files.output_path(paths, asked.of, asked.stream, None)
     data, begin, _ = files.piece(paths, path, None, MOST_OUTPUT)
-    lines = output_lines(data)
+    newest = reader.attempts_of([row.number])[row.number][-1:]
+    cut = left_out_of(newest[0]) if newest else None
+    if cut is not None and cut.of(asked.stream) and cut.at >= begin:
+        told = wording.bytes_left_out(cut.of(asked.stream), asked.stream, cut.at)
+        lines = [*output_lines(data[:cut.at - begin]), f"-- {told} --", *output_lines(data[cut.at - begin:])]
+    else:
+        lines = output_lines(data)
     if asked.kept.text:
         lines = [line for line in lines if asked.kept.text.lower() in line.lower()]
     return Page([Row(str(n), (line,)) for n, line in enumerate(lines[asked.offset:asked.offset + asked.limit])],
@@ -238,13 +249,17 @@ class Lists:
 
 
 def widths_of(listing: Listing, rows: Sequence[Row], width: int, measure: Callable[[str], int]) -> list[int]:
-    """Return how wide the columns of a page are: as their widest cells; what is too much is taken from the widest. Of
-    the last columns those are missing for which there is no room at all.
+    """Return how wide the columns of a page are: as their widest cells and their titles. Where that is too much, titles
+    give way, and columns with nothing in them; then what is too much is taken from the widest. Of the last columns
+    those are missing for which there is no room at all.
 
     :param measure: returns how many columns of a terminal a text takes
     """
     widths = [max([measure(title), *(measure(row.cells[at]) for row in rows)])
               for at, title in enumerate(listing.columns)]
+    if rows and sum(widths) + 2 * (len(widths) - 1) > width:
+        needed = [max(measure(row.cells[at]) for row in rows) for at in range(len(widths))]
+        widths = [min(one, max(_SHORT, need)) if need else 0 for one, need in zip(widths, needed, strict=True)]
     while len(widths) > 1 and sum(min(_LEAST, one) for one in widths) + 2 * (len(widths) - 1) > width:
         widths.pop()
     room = width - 2 * (len(widths) - 1)

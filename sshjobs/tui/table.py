@@ -36,9 +36,9 @@ class Rows(Widget, can_focus=True):
     class Chosen(Message):
         """Enter was pressed on a row."""
 
-        def __init__(self, row: Row):
+        def __init__(self, view: str, row: Row):
             super().__init__()
-            self.row = row
+            self.view, self.row = view, row
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Rows(Widget, can_focus=True):
         """Open what the cursor is on."""
         row = self.chosen()
         if row is not None:
-            self.post_message(self.Chosen(row))
+            self.post_message(self.Chosen(self.view, row))
 
     def on_click(self, event: events.Click) -> None:
         """Choose the row under the pointer."""

@@ -1,11 +1,11 @@
-"""What is said when a person has changed something in a run that is under way."""
+"""The messages when a person has changed something in a run that is under way."""
 
 from __future__ import annotations
 
 from sshjobs.views.base import Event
 from sshjobs.views.wording import count
 
-#: Names that are listed one by one.
+#: Up to how many names are listed one by one.
 MAX_NAMES = 4
 _HOSTS = {"added": "joined the run", "lost": "declared lost: what was launched there runs elsewhere",
            "drained": "drained: nothing more starts there", "undrained": "used again",
@@ -36,11 +36,11 @@ def event_text(event: Event) -> str:
 
 
 def span(first: str, last: str, number: int) -> str:
-    """Return the names from one to another in short: ``job-4``, ``job-4, job-5`` or ``job-4 … job-6``."""
+    """Return a range of names in short: ``job-4``, ``job-4, job-5`` or ``job-4 … job-6``."""
     return first if number == 1 else f"{first}, {last}" if number == 2 else f"{first} … {last}"
 
 
 def names(all_names: list[str]) -> str:
-    """Return names in a line, the first few of many."""
+    """Return names in one line; of many names only the first few."""
     more = len(all_names) - MAX_NAMES
     return ", ".join(all_names[:MAX_NAMES]) + (f" and {more:,} more" if more > 0 else "")

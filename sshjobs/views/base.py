@@ -5,52 +5,69 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO
 
 from sshjobs.errors import SshjobsError, printable
+from sshjobs.store.rundir import RunPaths
 
 Event = dict[str, Any]
 
-#: Carries out a request of a person, as the control socket takes them, and returns its answer. It may take seconds.
+#: Carries out a user's request, in the form of the control socket, and returns the answer. It may take seconds.
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 
-#: Columns and rows of a screen that tells us nothing about itself.
+#: Columns and rows of a screen whose size is not known.
 SCREEN = (80, 24)
 
 
-class View(ABC):
-    """Shows a run. It is called with each event, in the manager's thread, and must not hold that up."""
+def paths_of(event: Event) -> RunPaths:
+    """Return the paths of the run that an event ``run`` or ``end`` is about."""
+    root = Path(event["directory"])
+    return RunPaths(root.parent, root.name)
 
-    #: Something that was to be shown was not, although somebody wanted to see it.
+
+class View(ABC):
+    """Shows a run. It is called with each event in the manager's thread, and must not delay that."""
+
+    #: Something that somebody wanted to see could not be shown.
     lost = False
-    #: Somebody who watched wants to watch no more; the run goes on.
+    #: The user wants to stop watching; the run goes on.
     left = False
 
     def steer(self, ask: Ask, leave: Callable[[], object], *, paused: bool = False) -> None:
-        """Let people act on the run by the keys of this view, where it has any.
+        """Let people act on the run by keys, where this view has any.
 
-        :param ask: carries out a request of a person
-        :param leave: has the watching end; called once :attr:`left` is true
-        :param paused: the run is, by now
+        :param ask: carries out a user's request
+        :param leave: ends the watching; called once :attr:`left` is true
+        :param paused: whether the run is paused now
         """
         return None
 
+    def say(self, text: str) -> bool:
+        """Show a line that belongs to no event, where nobody else can print without disturbing this view.
+
+        May be called from any thread.
+
+        :return: false where the caller has to print it
+        """
+        return False
+
     @abstractmethod
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Show an event."""
 
     @abstractmethod
     def close(self) -> None:
-        """Leave the screen in order; no event comes after. May be called twice."""
+        """Leave the screen in order; no event follows. May be called twice."""
 
 
 class Output:
-    """A stream to print on, which may go away while the run goes on.
+    """A stream to print on, whose reader may go away while the run goes on.
 
-    Where its reader has gone (``| head``, a closed terminal) nothing more is printed and nothing is said. Any
-    other trouble is told once: the jobs matter more than the messages about them.
+    Where the reader has gone (``| head``, a closed terminal) nothing more is printed, without an error. Any other error
+    is reported once and does not end the run: the jobs matter more than the messages about them.
 
-    :param complain: told about trouble, in a line
+    :param complain: called with one line about an error
     """
 
     def __init__(self, stream: TextIO, complain: Callable[[str], None]):
@@ -58,7 +75,7 @@ class Output:
         self.alive = True
 
     def screen(self) -> tuple[int, int]:
-        """Return columns and rows of the terminal that it is, or of a common one."""
+        """Return columns and rows of the terminal, or usual values where it is none."""
         try:
             size = os.get_terminal_size(self.stream.fileno())
         except (OSError, ValueError, AttributeError):
@@ -66,19 +83,19 @@ class Output:
         return size.columns or SCREEN[0], size.lines or SCREEN[1]
 
     def in_front(self) -> bool:
-        """Tell whether a terminal is ours to draw on; in the background it is another program's."""
+        """Tell whether we may draw on the terminal; while we are in the background, another program has it."""
         try:
             return os.tcgetpgrp(self.stream.fileno()) == os.getpgrp()
         except (OSError, ValueError, AttributeError):
-            # No terminal with job control: there is nobody else to draw for.
+            # A terminal without job control: no other program can have it.
             return True
 
     def line(self, text: str) -> None:
-        """Print a line that a reader sees at once. Control characters in it are escaped."""
+        """Print a line at once. Control characters in it are escaped."""
         self.write(printable(text) + "\n")
 
     def write(self, text: str) -> None:
-        """Print text as it is, at once."""
+        """Print text unchanged and at once."""
         if not self.alive:
             return
         try:
@@ -89,3 +106,11 @@ class Output:
         except OSError as error:
             self.alive = False
             self._complain(str(SshjobsError("nothing more is shown", why=error.strerror, hint="the run goes on")))
+
+
+def nearest_path(path: Path) -> str:
+    """Return the absolute path or the one relative to the working directory, whichever is shorter."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)

@@ -1,7 +1,7 @@
-"""Block: lines at the bottom of a terminal that are written over, with all else scrolling away above them.
+"""Block: lines at the bottom of a terminal that are redrawn in place, while all other output scrolls away above them.
 
-It leaves the terminal as it was found: the cursor is shown again whenever nothing is drawn, a block that a new width
-has wrapped is erased whole, and while another program has the terminal nothing is written.
+It leaves the terminal in order: the cursor is shown whenever nothing is drawn, a block that was wrapped by a new width
+is erased completely, and nothing is written while another program has the terminal.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from rich.text import Text
 from sshjobs.views.base import Output
 
 _HIDE_CURSOR, _SHOW_CURSOR, _ERASE_BELOW = "\x1b[?25l", "\x1b[?25h", "\x1b[J"
-#: Terminals that cut lines when they become narrower, instead of wrapping them.
+#: Terminals that cut off lines when they become narrower, instead of wrapping them.
 _CUTTING = ("linux", "rxvt", "vt")
 
 
 class Block:
-    """Draws lines, and draws others in their place.
+    """Draws lines, and later other lines in their place.
 
     :param console: knows the size and the colours of the terminal
-    :param environment: the variables of this process: they tell which terminal it is
+    :param environment: the environment variables of this process, which tell which terminal it is
     """
 
     def __init__(self, console: Console, output: Output, environment: Mapping[str, str] = os.environ):
@@ -34,10 +34,10 @@ class Block:
         self._hidden = False
 
     def draw(self, above: Iterable[Text], lines: Sequence[Text], size: tuple[int, int]) -> None:
-        """Draw lines in the place of those before.
+        """Draw lines in the place of the earlier ones.
 
-        :param above: lines that stay on the screen, above them; the terminal wraps them itself, so that they stay
-            right when it becomes wider
+        :param above: lines that stay on the screen above the block; the terminal wraps them itself, so that they are
+            still right when it becomes wider
         :param size: columns and rows of the terminal now
         """
         text = self._erasing(size) + self._escapes(above, "\n") + self._escapes(lines[:-1], "\n")
@@ -45,22 +45,22 @@ class Block:
         self._drawn, self._hidden = [line.cell_len for line in lines], True
 
     def leave(self) -> None:
-        """Erase the lines and show the cursor: another program may have the terminal."""
+        """Erase the lines and show the cursor, so that another program may have the terminal."""
         if self._hidden:
             self._write(self._erasing((self._console.size.width, self._console.size.height)) + _SHOW_CURSOR)
         self._drawn, self._hidden = [], False
 
     def lose(self) -> None:
-        """Draw the next lines where the cursor is: something else was written since."""
+        """Draw the next lines where the cursor is, because something else was written since."""
         self._drawn, self._hidden = [], False
 
     def _erasing(self, size: tuple[int, int]) -> str:
-        """Return what takes the cursor from the end of the block to its beginning, and erases from there."""
+        """Return the escapes that move the cursor from the end of the block to its beginning and erase from there."""
         if not self._drawn:
             return ""
         columns, rows = size
         taken = sum(max(1, -(-width // max(1, columns))) if self._wraps else 1 for width in self._drawn)
-        # What has left the screen at the top cannot be reached.
+        # Lines that have scrolled off the top of the screen cannot be reached.
         up = min(taken, rows) - 1
         return "\r" + (f"\x1b[{up}A" if up else "") + _ERASE_BELOW
 

@@ -47,9 +47,10 @@ class Search:
             raise UsageError(f"'{pattern}' is no regular expression", why=str(error),
                              hint="without -E it is looked for as it is") from error
 
-    def lines(self, path: Path) -> Iterator[bytes]:
+    def lines(self, path: Path, cut: int | None = None) -> Iterator[bytes]:
         """Yield the lines of a file in which the pattern is found, without their ends; none where there is no file.
 
+        :param cut: a line also ends behind so many bytes: what followed there was left out
         :raises UsageError: the expression takes too long
         :raises OSError: the file cannot be read
         """
@@ -59,8 +60,14 @@ class Search:
             return
         rest = b""
         with file:
-            while data := file.read(PIECE):
+            while data := file.read(min(PIECE, cut) if cut else PIECE):
                 block = rest + data
+                if cut:
+                    cut -= len(data)
+                    if not cut:
+                        yield from self._among(block)
+                        rest = b""
+                        continue
                 # Without the last line, whose end is still to come; of a long one, its beginning too.
                 end = max(block.rfind(b"\n"), block.rfind(b"\r")) + 1
                 if not end and len(block) >= PIECE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from heapq import nsmallest
@@ -11,9 +12,10 @@ from pathlib import Path
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from sshjobs.errors import printable
+from sshjobs.errors import UsageError, printable
 from sshjobs.model.states import STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN
 from sshjobs.store.rundir import RunPaths
+from sshjobs.views import wording
 from sshjobs.views.base import Event
 from sshjobs.views.progress import HostView, Live, Progress
 from sshjobs.views.wording import STATE_ORDER, duration, ending_of, told
@@ -71,18 +73,23 @@ class Frame:
         facts = f"{here if width >= WITH_WORDS else ''}  {progress.over:,} of {progress.total:,}  {took}"
         if width < NARROW:
             facts = f" {progress.over}/{progress.total} {took}"
-        facts += self._pace(width - len(facts) - LEAST_NAME)
+        facts += self._pace(width - len(facts) - min(LEAST_NAME, cell_len(printable(progress.run))))
         return _text(fit(progress.run, width - len(facts)), "bold").append(facts)
 
     def _pace(self, room: int) -> str:
         """Return how fast jobs end and when all will have, as far as there is room for it."""
-        rate, left = self._progress.rate(), self._progress.left_s()
-        if rate is None or not self._progress.counts[STATE_FREE] + len(self._progress.live):
+        rate, left = self._progress.rate(), self._progress.left()
+        if not self._progress.counts[STATE_FREE] + len(self._progress.live):
             return ""
-        each, unit = (1, "s") if rate >= 1 else (60, "min") if rate >= 1 / 60 else (3600, "h")
-        pace = f"  {each * rate:,.1f}/{unit}"
-        expected = "" if left is None else f"  some {_about(left)} left"
-        return next((text for text in (pace + expected, expected, pace) if text and len(text) <= room), "")
+        pace = ""
+        if rate is not None:
+            each, unit = (1, "s") if rate >= 1 else (60, "min") if rate >= 1 / 60 else (3600, "h")
+            pace = f"  {each * rate:,.1f}/{unit}"
+        expected = half = ""
+        if left is not None:
+            expected, half = f"  {wording.left(*left)}", f"  {wording.left(left[0])}"
+        texts = (pace + expected, expected, pace + half, half, pace)
+        return next((text for text in texts if text and len(text) <= room), "")
 
     def _bar(self, width: int, ascii_only: bool) -> Text:
         length = max(1, width)
@@ -218,19 +225,14 @@ class Frame:
         if key not in self._last_words:
             root = Path(self._progress.directory)
             paths = RunPaths(root.parent, root.name)
-            line = told(paths.stdout(event["job"]), paths.stderr(event["job"]))[0] if event["attempts"] else None
+            line = None
+            # A store that somebody else has written may hold a name that no job can have: it wrote nothing here.
+            with contextlib.suppress(UsageError):
+                line = told(paths.stdout(event["job"]), paths.stderr(event["job"]))[0] if event["attempts"] else None
             while len(self._last_words) >= 2 * MAX_FAILURES:
                 del self._last_words[next(iter(self._last_words))]
             self._last_words[key] = line or ""
         return self._last_words[key]
-
-
-def _about(seconds: float) -> str:
-    """Return a length of time that is foretold: it is not known to the second."""
-    if seconds < 57.5:
-        return f"{max(5, 5 * round(seconds / 5))} s"
-    step = 60 if seconds < 7200 else 600
-    return duration(max(step, round(seconds / step) * step)).removesuffix(" 0 s").removesuffix(" 0 min")
 
 
 def fit(name: str, width: int) -> str:

@@ -1,28 +1,28 @@
-"""What is said about hosts: each trouble once, with its fix."""
+"""The messages about hosts: each trouble once, with its fix."""
 
 from __future__ import annotations
 
 from sshjobs.views.base import Event
 from sshjobs.views.wording import count, size
 
-#: Lines that are told because of one host in a run.
+#: How many lines are shown because of one host in a run.
 MOST_LINES = 80
 
 
 class HostNews:
-    """Turns the events ``host`` and ``warning`` into lines, and remembers what was said already."""
+    """Turns the events ``host`` and ``warning`` into lines, and remembers which were shown already."""
 
     def __init__(self) -> None:
         self._said: set[tuple[str, str]] = set()
         self._down: set[str] = set()
-        #: How many lines are left for a host.
+        #: How many more lines may be shown for each host.
         self._left: dict[str, int] = {}
 
     def line(self, event: Event) -> tuple[str, str] | None:
-        """Return a word (``up``, ``away``, ``blocked``, ``warn``) and a line; ``None`` for what is not new, and for
-        what is too much."""
+        """Return a word (``up``, ``away``, ``blocked``, ``warn``) and a line; ``None`` for what is not new, and where
+        too many lines were shown for the host."""
         news = self._news(event)
-        # That nobody tries it any more is the last that is told of a host.
+        # That a host is no longer tried is the last line that is shown about it.
         if news is None or news[0] == "blocked":
             return news
         left = self.room(event["host"])
@@ -31,9 +31,10 @@ class HostNews:
         return news if left else (news[0], f"{news[1]} (no more is told of it)")
 
     def room(self, host: str) -> int:
-        """Take note of a line about a host, or about a job because of its host; return how many more may follow.
+        """Count a line about a host, or about a job because of its host; return how many more may follow.
 
-        Less than 0: it is not to be told. A host that comes and goes must not bury what is told of others.
+        A result below 0 means that the line is not to be shown. A host that comes and goes must not bury the messages
+        about others.
         """
         self._left[host] = self._left.get(host, MOST_LINES) - 1
         return self._left[host]
@@ -63,7 +64,7 @@ class HostNews:
 
 
 def describe(facts: Event) -> str:
-    """Return what a host said of itself, in a few words; what it did not say is left out."""
+    """Describe a host by its facts, in a few words; facts that are missing are left out."""
     words = []
     if facts.get("cores"):
         words.append(count(facts["cores"], "core"))

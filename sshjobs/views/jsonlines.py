@@ -1,4 +1,4 @@
-"""Every event as one line of JSON, for programs."""
+"""Prints every event as one line of JSON, for programs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sshjobs.views.hostnews import MOST_LINES
 class JsonLines(View):
     """Prints each event with the time at which it came (``time``, seconds since the epoch).
 
-    Of a host that comes and goes without end so many events are printed; what becomes of its jobs always is.
+    For a host that comes and goes again and again, only so many events are printed; how its jobs end always is.
     """
 
     def __init__(self, output: Output, now: Callable[[], float] = time.time):
         self._output, self._now = output, now
-        #: How much was told of each host, and the jobs of such hosts that count as unknown without that being told.
+        #: How many events were printed for each host; jobs that became unknown without an event being printed.
         self._told: dict[str, int] = {}
         self._hushed: set[str] = set()
 
@@ -41,13 +41,13 @@ class JsonLines(View):
             return True
         if event.get("job") in self._hushed:
             self._hushed.discard(event["job"])
-            # It only goes on.
+            # That it became unknown was not printed, so that it goes on is not either.
             return bool(word == "started")
         return False
 
     def _print(self, event: Event) -> None:
-        # ASCII only: no text of a host or a jobfile reaches a terminal as anything but text.
+        # ASCII only, so that no text from a host or a jobfile can act on a terminal.
         self._output.write(json.dumps({"time": round(self._now(), 3), **event}).replace("\x7f", "\\u007f") + "\n")
 
     def close(self) -> None:
-        """Every event is printed at once: nothing is left to print."""
+        """Do nothing: every event was printed at once."""

@@ -1,8 +1,8 @@
-"""Keyboard: the keys of the terminal that a live view is on, one by one, and the terminal as it was found afterwards.
+"""Keyboard: reads single keys from the terminal of a live view, and restores the terminal afterwards.
 
-Keys are read without waiting for the end of a line and without being shown; Ctrl-C and Ctrl-Z stay what they are. The
-terminal is put back when the view ends, when Ctrl-Z stops us, and, by a small process that waits for our end, also
-where we are killed.
+Keys are read without waiting for the end of a line and without echo; Ctrl-C and Ctrl-Z work as usual. The terminal's
+modes are restored when the view ends, when Ctrl-Z stops us, and, by a small process that waits for our end, also when
+we are killed.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from typing import Any
 
 from sshjobs.views.base import Output
 
-#: Seconds between two looks whether the terminal is ours.
+#: How often, in seconds, it is checked whether we have the terminal.
 _LOOK_S = 0.25
-#: Seconds that the thread gets to put the terminal back before a signal handler does it.
+#: How many seconds the thread gets to restore the terminal before a signal handler does it.
 _GIVES_WAY_S = 0.5
-#: Bytes of keys that are taken at a time.
+#: How many bytes of keys are read at a time.
 _CHUNK = 256
 _KEY = re.compile(r"\x1b(?:\[[0-9;]*[A-Za-z~]|O[A-Za-z])|.", re.DOTALL)
 _NAMES = {"\x1b[A": "up", "\x1b[B": "down", "\x1bOA": "up", "\x1bOB": "down", "\x1b": "escape", "\r": "enter",
           "\n": "enter", "\x7f": "backspace", "\x08": "backspace", "\t": "down", "\x1b[Z": "up"}
-# Reads until we have gone. What we said before that, if anything, is that all is in order. Where a shell has its
-# terminal back by then, the modes are that shell's.
+# Reads until our end of the pipe is closed. A byte read before that means that all is in order. Where the shell has
+# taken its terminal back by then, the modes are the shell's and are left alone.
 _GUARD = r"""trap '' INT QUIT TERM HUP TSTP TTOU TTIN
 read -r over && exit
 set -- "$1" $(ps -o pgid=,tpgid= -p $$)
@@ -43,20 +43,20 @@ _held: Keyboard | None = None
 
 
 def put_back() -> None:
-    """Put the terminal back as it was found, for who ends the process at once. May be called in any thread."""
+    """Restore the terminal, before the process is ended at once. May be called in any thread."""
     if _held is not None:
         _held.rest()
 
 
 class Guard:
-    """A process that shows the cursor of a terminal again, and puts its modes back, should we be killed.
+    """A process that shows a terminal's cursor again and restores its modes if we are killed.
 
-    :param screen: descriptor of the terminal
+    :param screen: the descriptor of the terminal
     """
 
     def __init__(self, screen: int):
         self._process: subprocess.Popen[bytes] | None = None
-        # Where it cannot be had, a kill -9 leaves the cursor hidden, and that is all.
+        # Where it cannot be started, the only harm is that a kill -9 leaves the cursor hidden.
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             modes = subprocess.run(["stty", "-g"], stdin=screen, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                    timeout=5, check=False).stdout.decode("ascii", "replace").strip()
@@ -64,7 +64,7 @@ class Guard:
                                              stderr=subprocess.DEVNULL)
 
     def close(self) -> None:
-        """Let it go: all is in order."""
+        """End the process: all is in order."""
         process, self._process = self._process, None
         if process is None or process.stdin is None:
             return
@@ -75,19 +75,19 @@ class Guard:
 
 
 class Keyboard:
-    """Reads keys in a thread of its own, while the terminal is ours.
+    """Reads keys in a thread of its own, while we have the terminal.
 
     :param descriptor: the terminal
-    :param in_front: tells whether it is ours; in the background nothing is read, and its modes are left alone
-    :param press: takes each key: a character, or a name such as ``up`` or ``enter``
+    :param in_front: tells whether we have the terminal; in the background nothing is read and its modes are left alone
+    :param press: called with each key: a character, or a name such as ``up`` or ``enter``
     """
 
     def __init__(self, descriptor: int, in_front: Callable[[], bool], press: Callable[[str], None]):
         self._descriptor, self._in_front, self._press = descriptor, in_front, press
         self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
-        #: As the terminal was found; ``None`` while it is so.
+        #: The original modes of the terminal; ``None`` while it has them.
         self._found: list[Any] | None = None
-        #: They are as we want them.
+        #: Whether the terminal has the modes that we want.
         self._applied = False
         self._resting = False
         self._over = threading.Event()
@@ -96,20 +96,20 @@ class Keyboard:
 
     @classmethod
     def of(cls, output: Output, press: Callable[[str], None]) -> Keyboard | None:
-        """Return the keyboard of the terminal that is printed on; ``None`` where standard input is another thing."""
+        """Return the keyboard of the terminal that is printed on; ``None`` where standard input is something else."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             if os.isatty(0) and os.fstat(0).st_rdev == os.fstat(output.stream.fileno()).st_rdev:
                 return cls(0, output.in_front, press)
         return None
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         global _held
         _held = self
         self._thread.start()
 
     def close(self) -> None:
-        """Read no more; the terminal is as it was found."""
+        """Stop reading and restore the terminal."""
         global _held
         self._over.set()
         self._rest_soon()
@@ -123,7 +123,7 @@ class Keyboard:
                 os.close(end)
 
     def rest(self) -> None:
-        """Leave the terminal alone until :meth:`go_on`. For signal handlers too: it waits for no lock."""
+        """Leave the terminal alone until :meth:`go_on`. Safe in signal handlers: it waits for no lock."""
         self._rest_soon()
         deadline = time.monotonic() + _GIVES_WAY_S
         while self._found is not None and self._thread.is_alive() and time.monotonic() < deadline:
@@ -131,8 +131,8 @@ class Keyboard:
         self._put_back()
 
     def go_on(self) -> None:
-        """Read again, as soon as the terminal is ours."""
-        # A shell may have put its own modes there.
+        """Read again, as soon as we have the terminal."""
+        # A shell may have set its own modes.
         self._resting = self._applied = False
 
     def _rest_soon(self) -> None:
@@ -143,7 +143,7 @@ class Keyboard:
     # -- in the thread -------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        # Should the terminal become another program's this moment, a call fails instead of stopping us.
+        # If another program gets the terminal at this moment, a call fails instead of stopping us.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTIN, signal.SIGTTOU})
         try:
             while not self._over.is_set():
@@ -159,7 +159,7 @@ class Keyboard:
     def _give_way(self) -> None:
         if self._resting:
             self._put_back()
-        # In the background the modes are those of the shell; ours come back with us.
+        # In the background the shell sets the modes; ours are set again when we return.
         self._over.wait(0.02 if self._resting else _LOOK_S)
         self._applied = False
 
@@ -191,7 +191,7 @@ class Keyboard:
             return
         data = os.read(self._descriptor, _CHUNK)
         if not data:
-            # Somebody pressed Ctrl-D where it still means the end, or the terminal has gone.
+            # Ctrl-D was pressed while it still meant the end of input, or the terminal has gone.
             self._over.wait(_LOOK_S)
         for found in _KEY.finditer(self._decoder.decode(data)):
             key = _NAMES.get(found[0], found[0])

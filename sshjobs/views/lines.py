@@ -1,4 +1,4 @@
-"""One plain line per event: for pipes, log files and terminals that can do no more."""
+"""Prints one plain line per event: for pipes, log files and simple terminals."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from collections.abc import Callable
 from sshjobs.model.states import Outcome
 from sshjobs.store.rundir import RunPaths
 from sshjobs.views.acts import act_word, event_text
-from sshjobs.views.base import Event, Output, View
-from sshjobs.views.closing import closing, paths_of
+from sshjobs.views.base import Event, Output, View, paths_of
 from sshjobs.views.hostnews import HostNews
 from sshjobs.views.progress import Progress
 from sshjobs.views.wording import carried, clock, count, counts, ending_of, places, receipt, setup_text
 
-#: Seconds of silence after which a line says what is waited for.
+#: After how many seconds of silence a line says what the run waits for.
 SILENCE = 60.0
-#: Seconds that the job of a host which does not answer has to end, before that is said of the host.
+#: For how many seconds the message about a host that does not answer is held back: the end of its job may say the same.
 PATIENCE = 3.0
 
 
 class Lines(View):
     """Prints ``12:03:04 done   sim-3 on node01 exit 0 in 1.2 s``.
 
-    :param quiet: only what went wrong, and the summary
-    :param verbose: also when each job began to run
-    :param brief: what was told as it happened is not told again at the end
-    :param host_of: returns the one host that a job may run on; what its end says of a host that was never up is said
-        once, and not before that too
+    :param quiet: print only what went wrong, and the summary
+    :param verbose: also print when each job began to run
+    :param brief: do not repeat at the end what was printed as it happened
+    :param host_of: returns the one host that a job may run on. That such a host was never up is then reported once,
+        with the end of its job
     :param handle: returns what to type for a run
-    :param still: seconds after which a line says that the run goes on, again and again, whatever else was told
+    :param still: how often, in seconds, a line says that the run goes on, whatever else was printed
     """
 
     def __init__(self, output: Output, *, handle: Callable[[RunPaths], str], quiet: bool = False,
@@ -42,10 +41,10 @@ class Lines(View):
         self._hosts, self._progress = HostNews(), Progress(monotonic)
         self._last, self._brief, self._host_of = monotonic(), brief, host_of
         self._still, self._still_told = still, monotonic()
-        #: Hosts that were up; and what there is to say of others, since when.
+        #: The hosts that were up; for others, what is held back, and since when.
         self._seen: set[str] = set()
         self._postponed: dict[str, tuple[float, tuple[str, str]]] = {}
-        #: The last lines about hosts: what they say of the end of a job is not told again with that.
+        #: The last lines about hosts: the end of a job does not repeat them.
         self._told: deque[str] = deque(maxlen=200)
 
     def __call__(self, event: Event) -> None:
@@ -57,7 +56,7 @@ class Lines(View):
             self._say("still", f"running: {counts(self._progress.counts)}; {self._progress.waits_for()}")
 
     def close(self) -> None:
-        """Every line is printed at once: nothing is left to print."""
+        """Do nothing: every line was printed at once."""
 
     def _say(self, word: str, text: str) -> None:
         self._last = self._monotonic()
@@ -156,13 +155,15 @@ class Lines(View):
             self._say("left", line)
 
     def _on_end(self, event: Event) -> None:
+        from sshjobs.views.closing import closing
+
         self._tell_postponed(0.0)
         for line in closing(event, self._progress.elapsed(), self._handle(paths_of(event)), brief=self._brief,
                             screen=self._output.screen()):
             self._output.line(line)
 
     def _on_other(self, event: Event) -> None:
-        """A word that this view has nothing to say about."""
+        """Ignore an event that this view does not show."""
 
 
 def _end(event: Event) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -16,9 +18,9 @@ from rich.text import Text
 
 from sshjobs.errors import printable
 from sshjobs.store.rundir import RunPaths
-from sshjobs.views.base import Ask, Event, Output, View
+from sshjobs.views.base import Ask, Event, Output, View, paths_of
 from sshjobs.views.block import Block
-from sshjobs.views.closing import closing, paths_of
+from sshjobs.views.expecting import Expecting, Left
 from sshjobs.views.frame import Frame
 from sshjobs.views.hostnews import HostNews
 from sshjobs.views.keyboard import Guard, Keyboard
@@ -28,8 +30,8 @@ from sshjobs.views.wording import carried, clock, receipt, setup_text
 
 #: Seconds between two drawings at least, but for what a key has changed; and at most, so that clocks go on.
 FASTEST, SLOWEST = 0.5, 1.0
-#: The part of one processor that drawing may take.
-_SHARE = 0.03
+#: The part of one processor that drawing may take. With what :mod:`sshjobs.views.expecting` takes it is 3 %.
+_SHARE = 0.02
 #: Seconds between two looks whether to draw sooner.
 _LOOK_S = 0.125
 #: Seconds by which one wakes up late on a busy machine.
@@ -49,11 +51,17 @@ class LiveView(View):
     back as it was, and after ``fg`` the block begins below whatever stands there by then.
 
     :param handle: returns what to type for a run
+    :param expect: returns in how many seconds a run is expected to end, half the time and nine times in ten; ``None``
+        where nobody can know. It is called in a thread of its own
     """
 
-    def __init__(self, output: Output, *, handle: Callable[[RunPaths], str], console: Console | None = None):
-        self._output, self._handle = output, handle
-        self._console = console or Console(file=output.stream, highlight=False)
+    def __init__(self, output: Output, *, handle: Callable[[RunPaths], str], console: Console | None = None,
+                 expect: Callable[[RunPaths], Left | None] | None = None):
+        self._output, self._handle, self._expect = output, handle, expect
+        self._expecting: Expecting | None = None
+        # The terminal itself knows its size, also when that changes; exported, these would be it for good.
+        environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        self._console = console or Console(file=output.stream, highlight=False, _environ=environ)
         self._block = Block(self._console, output)
         self._progress, self._hosts = Progress(), HostNews()
         self._frame = Frame(self._progress)
@@ -93,21 +101,36 @@ class LiveView(View):
             self._progress.take(event)
             self._note(event)
         if event["event"] == "run":
-            self._start()
+            self._start(paths_of(event))
         if event["event"] == "end":
             self.close()
             if self.left and event["state"] not in ENDED:
                 # Nothing ends here but the watching.
                 return
+            from sshjobs.views.closing import closing
+
             for line in closing(event, self._progress.elapsed(), self._handle(paths_of(event)),
                                 screen=self._output.screen()):
                 self._output.line(line)
         elif event["event"] != "wait":
             self._wake()
 
+    def say(self, text: str) -> bool:
+        """See :meth:`View.say`: the line stands above the block, and stays."""
+        with self._lock:
+            if self._over.is_set():
+                return False
+            self._lasting.append(Text(printable(text)))
+        self._at_once()
+        return True
+
     def close(self) -> None:
-        self._over.set()
+        with self._lock:
+            self._over.set()
         self._wake()
+        if self._expecting is not None:
+            self._expecting.close()
+            self._expecting = None
         if self._keyboard is not None:
             self._keyboard.close()
             self._keyboard = None
@@ -144,14 +167,22 @@ class LiveView(View):
 
     # -- signals -------------------------------------------------------------------------------------------------
 
-    def _start(self) -> None:
+    def _start(self, paths: RunPaths) -> None:
         if self._thread is None:
+            if self._expect is not None:
+                self._expecting = Expecting(partial(self._expect, paths), self._note_expected)
+                self._expecting.start()
             self._listen()
             self._guard = Guard(self._output.stream.fileno()) if self._output.stream.isatty() else None
             if self._keyboard is not None:
                 self._keyboard.start()
             self._thread = threading.Thread(target=self._draw_on, name="sshjobs-view", daemon=True)
             self._thread.start()
+
+    def _note_expected(self, left: Left | None) -> None:
+        with self._lock:
+            self._progress.expect(left)
+        self._wake()
 
     def _listen(self) -> None:
         if threading.current_thread() is not threading.main_thread():

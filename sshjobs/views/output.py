@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from sshjobs.errors import SshjobsError, printable
+from sshjobs.model.attempt import LeftOut, first_half
 from sshjobs.store.reader import RunReader
 from sshjobs.store.rundir import RunPaths
-from sshjobs.views.base import Event, View
-from sshjobs.views.closing import paths_of
+from sshjobs.views.base import Event, View, paths_of
 from sshjobs.views.ticker import Ticker
+from sshjobs.views.wording import bytes_left_out
 
 #: Ways to print outputs.
 WAYS = ("grouped", "ordered", "line")
@@ -49,7 +50,12 @@ class Layout(NamedTuple):
 
 
 class Sink(Protocol):
-    """Where bytes go."""
+    """Where bytes go.
+
+    :ivar terminal: they are made harmless to a terminal, and lines of ours may stand between them
+    """
+
+    terminal: bool
 
     def write(self, data: bytes, *, final: bool = False) -> None:
         """Write bytes at once; ``final``: the stream that they belong to ends with them."""
@@ -73,6 +79,7 @@ class OutputsView(View):
                  ticker: Ticker | None = None):
         streams = Stream(sinks[0], ticker), Stream(sinks[1], ticker)
         self._printer = (printer or _PRINTERS[way])(streams, layout or Layout(tag))
+        self._printer.say = self._say
         self._messages, self._complain, self._ticker = messages, complain, ticker
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._failure: Exception | None = None
@@ -147,6 +154,11 @@ class OutputsView(View):
             self._lose(SshjobsError("an output cannot be printed", where=error.filename, why=error.strerror,
                                     hint=f"see: sshjobs logs {self._run} JOB"))
 
+    def _say(self, text: str) -> None:
+        if self._ticker is not None:
+            self._ticker.clear()
+        self._complain(text)
+
     def _lose(self, error: SshjobsError) -> None:
         self.lost = True
         self._complain(str(error))
@@ -157,6 +169,7 @@ class Stream:
 
     def __init__(self, sink: Sink, ticker: Ticker | None = None):
         self._sink, self._ticker, self._alive = sink, ticker, True
+        self.terminal = sink.terminal
 
     def write(self, data: bytes, *, final: bool = False) -> None:
         """Write bytes at once; ``final``: an output ends with them."""
@@ -173,18 +186,28 @@ class Stream:
                 raise
 
 
+class _Cut(NamedTuple):
+    """Where bytes were left out of an output with a limit: behind how many, how many, and the words for that."""
+
+    at: int
+    words: str
+
+
 class _Tail:
     """What one attempt writes to one stream, as far as it was not printed yet.
 
+    :param say: says where bytes were left out
     :param tag: before each line
     :param whole_lines: end the last line where the output does not
     :param before: where the output of the attempt before it is, as soon as ``path`` is not that one's any more
+    :param half: print no more than so many bytes before the end: nobody knows before that what is left out behind them
     """
 
-    def __init__(self, path: Path, stream: Stream, tag: bytes, before: Path | None = None, *,
-                 whole_lines: bool = False):
-        self.path, self._stream, self._tag, self._before = path, stream, tag, before
-        self._whole_lines = whole_lines
+    def __init__(self, path: Path, stream: Stream, say: Callable[[str], None], tag: bytes, before: Path | None = None,
+                 *, whole_lines: bool = False, half: int | None = None):
+        self.path, self._stream, self._say, self._tag, self._before = path, stream, say, tag, before
+        self._whole_lines, self._stop = whole_lines, half
+        self._cut: _Cut | None = None
         self._offset, self._at_line_start, self._after_return, self._ends_line = 0, True, False, True
         self._inode: int | None = None
 
@@ -192,11 +215,13 @@ class _Tail:
         """Print what has come, but for a line that has only begun; of a very long one, its beginning too."""
         self._read(self.path, whole_lines=True)
 
-    def finish(self, aside: Path | None = None) -> None:
+    def finish(self, aside: Path | None = None, cut: _Cut | None = None) -> None:
         """Print the rest.
 
         :param aside: where the file is moved before another attempt is launched, now or already
+        :param cut: where bytes of it were left out
         """
+        self._cut, self._stop = cut, None if cut is None else cut.at
         self._read(self.path, unless=aside)
         if aside is not None:
             self._read(aside)
@@ -221,13 +246,29 @@ class _Tail:
             if self._inode not in (None, inode) or (unless is not None and unless.exists()):
                 return
             self._inode = inode
-            while data := os.pread(file.fileno(), _CHUNK, self._offset):
-                if whole_lines:
-                    end = data.rfind(b"\n") + 1
-                    data = data[:end] if end or len(data) < _CHUNK else data
-                if not data:
-                    break
-                self._print(data)
+            self._copy(file.fileno(), whole_lines)
+            if self._cut is not None and self._offset >= self._cut.at:
+                self._tell_cut(self._cut)
+                self._copy(file.fileno(), whole_lines)
+
+    def _copy(self, descriptor: int, whole_lines: bool) -> None:
+        """Print what is new, as far as it may be printed now."""
+        while data := os.pread(descriptor, _CHUNK if self._stop is None else max(0, min(
+                _CHUNK, self._stop - self._offset)), self._offset):
+            if whole_lines:
+                end = data.rfind(b"\n") + 1
+                data = data[:end] if end or len(data) < _CHUNK else data
+            if not data:
+                break
+            self._print(data)
+
+    def _tell_cut(self, cut: _Cut) -> None:
+        """Say where bytes were left out: not among the bytes, unless a person reads them."""
+        if self._stream.terminal and not self._ends_line:
+            self._print(b"\n")
+            self._offset -= 1
+        self._say(cut.words)
+        self._cut = self._stop = None
 
     def _print(self, data: bytes) -> None:
         self._offset += len(data)
@@ -247,12 +288,19 @@ class _Tail:
 class Printer:
     """Prints outputs as events tell of them."""
 
+    #: Says something in a line.
+    say: Callable[[str], None]
+
     def __init__(self, streams: tuple[Stream, Stream], layout: Layout):
         self.streams, self.layout = streams, layout
         self.paths: RunPaths
+        #: What was left out of the outputs of jobs with a limit; and the limits of those that run.
+        self._left_out: dict[str, LeftOut] = {}
+        self._limits: dict[str, int] = {}
 
     def take(self, event: Event) -> None:
         """Take an event."""
+        self._note_limits(event)
         match event["event"]:
             case "run":
                 self.paths = paths_of(event)
@@ -264,6 +312,23 @@ class Printer:
                 self.ended(event["job"])
             case "end":
                 self.over()
+
+    def _note_limits(self, event: Event) -> None:
+        if event["event"] == "launch" and "output_limit" in event:
+            self._limits[event["job"]] = event["output_limit"]
+        elif event["event"] in ("retry", "done", "error"):
+            self._limits.pop(event["job"], None)
+            if "left_out" in event:
+                self._left_out[event["job"]] = LeftOut(**event["left_out"])
+            else:
+                self._left_out.pop(event["job"], None)
+
+    def cut(self, name: str, tail: _Tail) -> _Cut | None:
+        """Return where bytes were left out of an output that is over; ``None`` where none were."""
+        found, stream = self._left_out.get(name), tail.path.name
+        if found is None or not found.of(stream):
+            return None
+        return _Cut(found.at, f"{printable(name)}: {bytes_left_out(found.of(stream), stream, found.at)}")
 
     def launched(self, name: str, attempt: int) -> None:
         """An attempt was launched."""
@@ -297,13 +362,14 @@ class Printer:
 
         def tail(path: Path, stream: Stream) -> _Tail:
             before = self.paths.attempt(name, attempt - 1) / path.name if attempt > 1 else None
-            return _Tail(path, stream, tag, before, whole_lines=layout.whole_lines)
+            half = first_half(self._limits[name]) if name in self._limits else None
+            return _Tail(path, stream, self.say, tag, before, whole_lines=layout.whole_lines, half=half)
         return tail(self.paths.stdout(name), self.streams[0]), tail(self.paths.stderr(name), self.streams[1])
 
     def print_whole(self, name: str) -> None:
         """Print all that a job's newest attempt wrote."""
         for tail in self.tails(name):
-            tail.finish()
+            tail.finish(cut=self.cut(name, tail))
 
 
 class _Grouped(Printer):
@@ -357,11 +423,11 @@ class _Line(Printer):
 
     def failed(self, name: str, attempt: int) -> None:
         for tail in self._live.pop(name, ()):
-            tail.finish(self.paths.attempt(name, attempt) / tail.path.name)
+            tail.finish(self.paths.attempt(name, attempt) / tail.path.name, self.cut(name, tail))
 
     def ended(self, name: str) -> None:
         for tail in self._live.pop(name, ()):
-            tail.finish()
+            tail.finish(cut=self.cut(name, tail))
 
     def over(self) -> None:
         for name in list(self._live):

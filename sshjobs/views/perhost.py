@@ -1,4 +1,5 @@
-"""What one command wrote on many hosts, on a terminal: hosts whose outputs are equal stand above one of them."""
+"""Prints what one command wrote on many hosts: an output that several hosts share is printed once, below their names.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +17,12 @@ _CHUNK = 1 << 16
 
 
 class Folded(Printer):
-    """Prints at the end of the run, for each output, who wrote it."""
+    """Prints at the end of the run each different output, with the hosts that wrote it."""
 
     def __init__(self, streams: tuple[Stream, Stream], layout: Layout):
         super().__init__(streams, layout)
         self._order: dict[str, int] = {}
-        #: The jobs that wrote the same, by what is run for which value and a digest of the bytes.
+        #: The jobs with the same output, by command, value and a digest of the output.
         self._equal: dict[tuple[str, bytes], list[str]] = {}
 
     def take(self, event: Event) -> None:
@@ -44,8 +45,7 @@ class Folded(Printer):
             title = f"{fold(hosts)} ({count(len(hosts), 'host')})" if len(hosts) > 1 else hosts[0]
             title = f"{title}: {command}" if len(commands) > 1 else title
             self.streams[0].write(f"---- {printable(title)} ----\n".encode("utf-8", "backslashreplace"))
-            for tail in self.tails(names[0]):
-                tail.finish()
+            self.print_whole(names[0])
         self._equal.clear()
 
     def _place(self, names: Sequence[str]) -> int:
@@ -53,7 +53,7 @@ class Folded(Printer):
 
 
 def _feed(digest: hashlib._Hash, path: Path) -> int:
-    """Put a file into a digest, its length first, and return that; a missing one is empty."""
+    """Add a file to a digest, with its length first, and return the length; a missing file counts as empty."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, 2)

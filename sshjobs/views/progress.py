@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_DONE, STATE_ERROR, STATE_FREE, STATE_UNKNOWN, STATES
 from sshjobs.views.acts import event_text
@@ -22,18 +21,15 @@ _STATE_AFTER = {"launch": STATE_BUSY, "started": STATE_BUSY, "retry": STATE_FREE
                 "done": STATE_DONE, "error": STATE_ERROR}
 
 
-@dataclass(slots=True)
 class Live:
     """A job that was launched and is not over. ``since``: when it was launched or, once ``started``, began."""
 
-    job: str
-    host: str
-    state: str
-    since: float
-    started: bool = False
+    __slots__ = ("host", "job", "since", "started", "state")
+
+    def __init__(self, job: str, host: str, state: str, since: float, *, started: bool = False):
+        self.job, self.host, self.state, self.since, self.started = job, host, state, since, started
 
 
-@dataclass(slots=True)
 class HostView:
     """What is known of a host.
 
@@ -43,7 +39,6 @@ class HostView:
     :ivar drained: nothing more starts there
     """
 
-    name: str
     state: str = "connecting"
     slots: int | None = None
     running: int = 0
@@ -52,9 +47,11 @@ class HostView:
     failed: int = 0
     drained: bool = False
     reason: str = ""
-    since: float = 0.0
     #: When it was last heard, where it has not answered since for longer than it should take.
     silent_since: float | None = None
+
+    def __init__(self, name: str, *, since: float = 0.0):
+        self.name, self.since = name, since
 
 
 class Progress:
@@ -76,6 +73,8 @@ class Progress:
         self._began: float | None = None
         #: When how many jobs were over: some moments of the newer half of the time.
         self._ends: deque[tuple[float, int]] = deque(maxlen=_MOMENTS)
+        #: When all will be over, half the time and nine times in ten, as was forecast last.
+        self._expected: tuple[float, float] | None = None
         # Of a run that is resumed the first event does not name the jobs that may be running, it counts them.
         self._adopted = {STATE_BUSY: 0, STATE_UNKNOWN: 0}
 
@@ -102,10 +101,21 @@ class Progress:
         seconds, ended = self._monotonic() - since, self.over - before
         return ended / seconds if ended >= _LEAST_ENDS and seconds >= _LEAST_S else None
 
-    def left_s(self) -> float | None:
-        """Return the seconds until all jobs are over if they go on as now; ``None`` where nobody knows."""
+    def expect(self, left: tuple[float, float] | None) -> None:
+        """Take a forecast: in how many seconds all will be over, half the time and nine times in ten."""
+        now = self._monotonic()
+        self._expected = None if left is None else (now + left[0], now + left[1])
+
+    def left(self) -> tuple[float, float | None] | None:
+        """Return the seconds until all jobs are over: half the time, and nine times in ten where that was forecast;
+        where it was not, if they go on as now. ``None`` where nobody knows."""
+        if self.stopping or self.paused:
+            return None
+        if self._expected is not None:
+            now = self._monotonic()
+            return max(0.0, self._expected[0] - now), max(0.0, self._expected[1] - now)
         rate = self.rate()
-        return None if rate is None or self.stopping or self.paused else (self.total - self.over) / rate
+        return None if rate is None else ((self.total - self.over) / rate, None)
 
     def take(self, event: Event) -> None:
         """Take an event of any kind; those that it does not know change nothing."""
@@ -148,7 +158,9 @@ class Progress:
         if not names:
             return "waiting for the hosts"
         more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
-        return f"waiting for host {names[0]}{more}"
+        reason = self.hosts[names[0]].reason if not connecting else ""
+        why = f": {reason.removeprefix(names[0] + ': ')}" if reason else ""
+        return f"waiting for host {names[0]}{more}{why}"
 
     def _begin(self, event: Event) -> None:
         self._began = self._monotonic()

@@ -1,4 +1,4 @@
-"""Why jobs failed and what they wait for, in print: a line for each kind of failure, or all about one job."""
+"""Describes why jobs failed and what they wait for: a line for each kind of failure, or everything about one job."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sshjobs.diagnosis.blame import Common
-from sshjobs.diagnosis.ends import WORDS
+from sshjobs.diagnosis.ends import WORDS, Diagnosis, End
 from sshjobs.diagnosis.groups import MOST_NAMES, Kind
 from sshjobs.diagnosis.onejob import AttemptTold, JobTold
 from sshjobs.errors import printable
 from sshjobs.model.causes import EndCause
 from sshjobs.views import wording
-from sshjobs.views.closing import nearest_path
+from sshjobs.views.base import nearest_path
 
-#: Kinds that are printed unless all are to be.
+#: How many kinds are printed, unless all are asked for.
 MOST_KINDS = 40
-#: Last lines of an attempt that are printed.
+#: How many of the last lines of an attempt are printed.
 MOST_SHOWN = 5
-#: Jobs of a kind, hosts, values that are named.
+#: How many jobs of a kind, hosts, and values are named.
 NAMED = 3
-#: The version of the documents.
+#: The version of the JSON documents.
 VERSION = 1
-#: Causes whose words say no more than how it ended.
+#: The causes whose words say no more than the outcome does.
 _PLAIN = frozenset((EndCause.EXIT, EndCause.SIGNAL))
-#: Causes of which it is to be told whose they are.
+#: The causes for which the evidence is shown, not a line of the output.
 _BY_SOMEBODY = frozenset((EndCause.CANCELLED, EndCause.SKIPPED, EndCause.SETUP_FAILED))
 
 
 # -- kinds of failures -------------------------------------------------------------------------------------------------
 
 def kind_line(kind: Kind, common: Sequence[Common]) -> str:
-    """Return a kind of failures in a line."""
+    """Describe a kind of failures in one line."""
     number = f"{kind.number:,} × {_headline(kind)}"
     names = ", ".join(kind.names[:NAMED]) + (f" and {kind.number - NAMED:,} more" if kind.number > NAMED else "")
     again = f"; {kind.again:,} of them tried again" if kind.again else ""
@@ -52,7 +52,7 @@ def _headline(kind: Kind) -> str:
 
 
 def _shared(kind: Kind, common: Sequence[Common]) -> str:
-    """Return what failures have in common, and what is to blame."""
+    """Describe what the failures have in common, and what is to blame."""
     if kind.number < 2:
         where = next(iter(kind.hosts), None)
         return f", on {where}" if where else ""
@@ -92,7 +92,7 @@ def _few(names: Sequence[str], number: int) -> str:
 
 
 def kinds_document(kinds: Sequence[Kind], common: Sequence[Sequence[Common]]) -> list[dict[str, Any]]:
-    """Return kinds of failures as plain data."""
+    """Return kinds of failures as data for JSON."""
     return [{
         "count": kind.number, "tried_again": kind.again, "cause": kind.diagnosis.cause.value,
         "proved": kind.diagnosis.proved, "evidence": kind.diagnosis.evidence, "ending": kind.ending,
@@ -106,7 +106,7 @@ def kinds_document(kinds: Sequence[Kind], common: Sequence[Sequence[Common]]) ->
 # -- one job -----------------------------------------------------------------------------------------------------------
 
 def job_lines(told: JobTold, word: str) -> Iterator[str]:
-    """Yield what there is to say of a job.
+    """Yield the lines that describe a job.
 
     :param word: what to type for the run
     """
@@ -133,6 +133,8 @@ def _job_lines(told: JobTold, word: str) -> Iterator[str]:
 
 def _standing(told: JobTold) -> str:
     row = told.row
+    if told.waits is not None and row.state == "busy":
+        return f"waits on {row.host}"
     if told.waits is not None:
         return "waits to be tried again" if told.attempts else f"waits: {told.waits.words}"
     if told.diagnosis is not None:
@@ -149,7 +151,7 @@ def _standing(told: JobTold) -> str:
 
 
 def attempt_lines(attempt: AttemptTold) -> Iterator[str]:
-    """Yield what there is to say of an attempt, or of the setup of a host."""
+    """Yield the lines that describe an attempt, or the setup of a host."""
     end, found = attempt.end, attempt.diagnosis
     took = ""
     if attempt.started is not None:
@@ -159,13 +161,29 @@ def attempt_lines(attempt: AttemptTold) -> Iterator[str]:
         how = wording.ending(end.outcome, end.exit_status, end.signal, None) if end.outcome else attempt.state
         yield f"  {where}{took}: {how}"
         return
-    evidence = "" if found.evidence == found.words else f": {found.evidence}"
-    words = found.words if found.cause not in _PLAIN or not found.proved else WORDS[found.cause]
-    yield f"  {where}{took}: {words}{evidence}" + ("; the host's fault, not the job's" if attempt.blamed else "")
+    yield f"  {where}{took}: {cause_words(found, blamed=attempt.blamed)}"
     for line in attempt.lines[-MOST_SHOWN:]:
         yield f"      | {line}"
     if attempt.file is not None:
         yield f"      {nearest_path(attempt.file)}"
+    for stream in ("stdout", "stderr"):
+        if attempt.left_out is not None and (number := attempt.left_out.of(stream)):
+            yield f"      {wording.bytes_left_out(number, stream, attempt.left_out.at)}"
+
+
+def cause_words(found: Diagnosis, *, blamed: bool = False) -> str:
+    """Return why something ended so: the cause, and what shows it.
+
+    :param blamed: the host was found to be at fault, not the job
+    """
+    evidence = "" if found.evidence == found.words else f": {found.evidence}"
+    words = found.words if found.cause not in _PLAIN or not found.proved else WORDS[found.cause]
+    return f"{words}{evidence}" + ("; the host's fault, not the job's" if blamed else "")
+
+
+def beside_the_outcome(end: End, found: Diagnosis, *, blamed: bool = False) -> str | None:
+    """Return the same where outcome and status are told already; ``None`` where these say it all."""
+    return end.explained if found.proved and found.cause in _PLAIN else cause_words(found, blamed=blamed)
 
 
 def _difference(one: Common) -> str:
@@ -182,12 +200,13 @@ def _quoted(name: str) -> str:
 
 
 def job_document(told: JobTold) -> dict[str, Any]:
-    """Return what is known of a job as plain data."""
+    """Return what is known about a job as data for JSON."""
     row, found = told.row, told.diagnosis
     return {
         "job": row.name, "state": row.state, "outcome": row.outcome,
         "cause": found and found.cause.value, "proved": found and found.proved, "evidence": found and found.evidence,
-        "waits": None if told.waits is None else {"for": told.waits.what.value, "words": told.waits.words},
+        "waits": None if told.waits is None else {"for": told.waits.what.value, "words": told.waits.words,
+                                                      "hosts": [one._asdict() for one in told.waits.hosts]},
         "attempts": list(map(attempt_document, told.attempts)), "left_out": told.left_out,
         "setups": list(map(attempt_document, told.setups)),
         "different": [{"what": one.what, "value": one.value, "passed_without": one.passed_without,
@@ -196,10 +215,11 @@ def job_document(told: JobTold) -> dict[str, Any]:
 
 
 def attempt_document(attempt: AttemptTold) -> dict[str, Any]:
-    """Return what is known of an attempt, or of a setup, as plain data."""
+    """Return what is known about an attempt or a setup as data for JSON."""
     end, found = attempt.end, attempt.diagnosis
     return {"n": attempt.n, "host": attempt.host, "state": attempt.state, "outcome": end.outcome,
             "exit_status": end.exit_status, "signal": end.signal, "started": attempt.started, "ended": attempt.ended,
             "cause": found and found.cause.value, "proved": found and found.proved,
             "evidence": found and found.evidence, "hosts_fault": attempt.blamed, "lines": attempt.lines,
-            "file": None if attempt.file is None else str(attempt.file)}
+            "file": None if attempt.file is None else str(attempt.file),
+            **({} if attempt.left_out is None else {"left_out": attempt.left_out._asdict()})}

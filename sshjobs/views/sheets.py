@@ -1,7 +1,7 @@
-"""A sheet in print: columns for a person, or csv, tsv, JSON and Markdown for what reads it next.
+"""Prints a sheet: as columns for people, or as csv, tsv, JSON or Markdown for other programs.
 
-Whatever a job called its results and wrote into them: a row stays a line, nothing reaches a terminal but text, and no
-cell is a formula to a spreadsheet.
+Whatever names and values a job gave its results: each row is one line, no text can act on a terminal, and no cell is a
+formula to a spreadsheet.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from sshjobs.errors import printable
 from sshjobs.tables.sheet import Row, Sheet, number_of, text_of
 from sshjobs.views import wording
 
-#: What a spreadsheet takes for a formula.
+#: The beginnings of what a spreadsheet takes for a formula.
 _FORMULA = ("=", "+", "-", "@")
-#: Characters of a value that columns for a person show.
+#: How many characters of a value are shown in columns for people.
 _WIDEST = 100
-#: Rows that are printed at a time.
+#: How many rows are printed at a time.
 _PIECE = 1000
 
 
@@ -44,7 +44,7 @@ def _text(sheet: Sheet) -> Iterator[str]:
     widths = [max(map(length, column)) for column in zip(*rows, strict=True)]
     right = _numeric(sheet)
     if not wide:
-        # Every character takes one cell, so that Python's own padding will do, which is faster.
+        # Every character takes one cell, so Python's own padding is right, and faster.
         pads = [str.rjust if n in right else str.ljust for n in range(len(widths))]
         for row in rows:
             padded = [pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)]
@@ -80,7 +80,7 @@ def _separated(sheet: Sheet, separator: str) -> Iterator[str]:
 
 
 def _json(sheet: Sheet) -> Iterator[str]:
-    # ASCII only: no text of a host reaches a terminal as anything but text.
+    # ASCII only, so that no text from a host can act on a terminal.
     before = "[\n"
     for row in sheet.as_dicts():
         yield before + json.dumps(row).replace("\x7f", "\\u007f")
@@ -88,14 +88,14 @@ def _json(sheet: Sheet) -> Iterator[str]:
     yield "\n]\n" if sheet.rows else "[]\n"
 
 
-#: What each format makes of a sheet.
+#: The function that prints a sheet in each format.
 FORMS: dict[str, Callable[[Sheet], Iterator[str]]] = {
     "text": _text, "csv": lambda sheet: _separated(sheet, ","), "tsv": lambda sheet: _separated(sheet, "\t"),
     "json": _json, "md": _markdown}
 
 
 def _short(name: str, value: Any) -> str:
-    """Return a value for a person: times in milliseconds, memory with its unit, other numbers with six digits."""
+    """Return a value for people: times in milliseconds, memory with its unit, other numbers with six digits."""
     column, _, figure = name.partition(".")
     if isinstance(value, str | bool) or not isinstance(value, int | float) or figure == "count":
         text = text_of(value)
@@ -115,7 +115,7 @@ def _cut(text: str) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Return a value for a program: all of its digits, and text that is text to a spreadsheet, too."""
+    """Return a value for programs: with all digits, and text so that it is text to a spreadsheet, too."""
     text = printable(text_of(value) if not isinstance(value, float) else repr(value))
     return f"'{text}" if text.startswith(_FORMULA) and number_of(value) is None else text
 

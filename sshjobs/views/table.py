@@ -43,7 +43,10 @@ class Table:
         self._reader, self._word, self._stream = reader, word, stream
         self._tty = stream.isatty()
         self._now = time.time()
-        self._since = {row.host.name: row.since for row in reader.hosts()}
+        hosts = list(reader.hosts())
+        self._since = {row.host.name: row.since for row in hosts}
+        #: Why hosts take jobs no more than they do: others hold something there, or they are closed.
+        self._reasons = {row.host.name: row.reason for row in hosts if row.state in ("up", "closed")}
 
     def head(self, expected: tuple[float, float] | None = None) -> None:
         """Print what is to be said of the run itself, and of hosts that cannot be used.
@@ -146,6 +149,9 @@ class Table:
         if job.state == STATE_UNKNOWN:
             since = self._since.get(job.host or "")
             return f"since {wording.clock(since, self._now)}: {job.host} cannot be asked" if since else "away"
+        if job.state == STATE_BUSY and attempts and attempts[-1].started is None and not job.paused:
+            reason = self._reasons.get(job.host or "")
+            return f"not started yet: {reason}" if reason else "not started yet"
         if job.state == STATE_ERROR:
             return wording.ending(job.outcome, job.exit_status, job.signal, job.reason)
         return wording.standing(job.paused, job.reason, job.not_before)

@@ -20,7 +20,7 @@ _MAX_SEQUENCE = 4096
 _RESET = "\x1b[0m"
 
 # What our terminal could obey or nobody would see, but for line ends, tabs and what chooses the look of an emoji.
-_OBEYED = re.compile(rf"(?!\t|\n|[\ufe0e\ufe0f]){HIDDEN.pattern}")
+_OBEYED = re.compile(rf"(?!\t|\n|[\ufe0e\ufe0f]){HIDDEN}")
 # What makes a line more than its characters.
 _MOVES = re.compile("[\x08\x1b]|\r(?!\n)")
 _SEQUENCE = re.compile(

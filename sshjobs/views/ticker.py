@@ -1,4 +1,4 @@
-"""Ticker: where a run stands, on one line of a terminal that gives way to whatever else is printed."""
+"""Ticker: shows the state of a run on one line of a terminal. The line gives way to whatever else is printed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from sshjobs.views.base import Event
 from sshjobs.views.progress import Progress
 from sshjobs.views.wording import count, counts, duration
 
-#: Seconds after which there is something to show: what is quick needs no word.
+#: After how many seconds the line is shown first: a quick run needs none.
 PATIENCE = 0.5
 
 
 class Ticker:
     """Shows ``2 done, 2 busy of 4 jobs, 12 s; waiting for uptime@h3 on h3``.
 
-    :param write: writes text on the terminal, at once
-    :param width: returns its columns
-    :param in_front: tells whether the terminal is ours; in the background nothing is drawn
+    :param write: writes text to the terminal at once
+    :param width: returns the terminal's width in columns
+    :param in_front: tells whether we have the terminal; in the background nothing is drawn
     """
 
     def __init__(self, write: Callable[[str], None], width: Callable[[], int],
@@ -31,17 +31,17 @@ class Ticker:
         self._shown, self._over, self._at_line_start = False, False, True
 
     def take(self, event: Event) -> None:
-        """Take an event."""
+        """Note an event."""
         self._progress.take(event)
         self._over = self._over or event["event"] == "end"
 
     def make_way(self, data: bytes) -> None:
-        """Leave the line to bytes that are about to be printed."""
+        """Clear the line for bytes that are about to be printed."""
         self.clear()
         self._at_line_start = data.endswith(b"\n")
 
     def show(self) -> None:
-        """Draw the line, where nothing else stands on it."""
+        """Draw the line, unless something else is on it."""
         took = self._progress.elapsed()
         if self._over or took is None or took < PATIENCE or not self._at_line_start:
             return
@@ -56,7 +56,7 @@ class Ticker:
         self._shown = True
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Erase the line."""
         if self._shown and self._in_front():
             self._write("\r\x1b[K")
             self._shown = False

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 #: How much of the end of a file is read for its last line, in bytes.
-_TAIL = 4096
+TAIL = 4096
 #: The longest last line that is shown, in characters.
 _LONGEST = 200
 #: How much is told of one kind of thing on one host: a host may have, or claim to have, any number of them.
@@ -83,6 +83,23 @@ def expected(half: float, most: float, now: float) -> str:
             f"p90 {clock(now + most, now)} (in {duration(most)})")
 
 
+def left(half: float, most: float | None = None) -> str:
+    """Return the same in few words: ``some 5 min left, p90 9 min``.
+
+    :param most: nine times in ten; ``None`` where that is not known
+    """
+    more = "" if most is None or about(most) == about(half) else f", p90 {about(most)}"
+    return f"some {about(half)} left{more}"
+
+
+def about(seconds: float) -> str:
+    """Return a length of time that is foretold: it is not known to the second."""
+    if seconds < 57.5:
+        return f"{max(5, 5 * round(seconds / 5))} s"
+    step = 60 if seconds < 7200 else 600
+    return duration(max(step, round(seconds / step) * step)).removesuffix(" 0 s").removesuffix(" 0 min")
+
+
 def counts(numbers: Mapping[str, int]) -> str:
     """Return the states that occur: ``198 done, 2 error``."""
     return ", ".join(f"{numbers[state]:,} {state}" for state in STATE_ORDER if numbers.get(state)) or "no jobs"
@@ -114,6 +131,16 @@ def rule(told: Mapping[str, Any] | None) -> str:
     if told["rule"] == "max_failures":
         return f"; ended by max_failures: {count(told['failed'], 'job')} failed, more than {told['limit']}"
     return f"; ended by {told['rule']}: {told['job']} did not succeed"
+
+
+def of_host(host: str, reason: str) -> str:
+    """Return a reason with the host that it is of. Some name it already: before a colon, or as who takes or waits."""
+    return reason if reason.startswith((f"{host}: ", f"{host} takes ", f"{host} waits ")) else f"{host}: {reason}"
+
+
+def bytes_left_out(number: int, stream: str, at: int) -> str:
+    """Return what is said of bytes of an output that were left out, behind so many."""
+    return f"{count(number, 'byte')} of {stream} left out behind the first {at:,} (output_limit)"
 
 
 def left_out(cancelled: int, word: str) -> str:
@@ -173,12 +200,17 @@ def last_lines(path: Path, most: int) -> list[str]:
         return []
     try:
         end = os.lseek(descriptor, 0, os.SEEK_END)
-        text = os.pread(descriptor, _TAIL, max(0, end - _TAIL)).decode("utf-8", "replace")
+        data = os.pread(descriptor, TAIL, max(0, end - TAIL))
     except OSError:
         return []
     finally:
         os.close(descriptor)
-    lines = [line for line in text.split("\n") if line and not line.isspace()]
+    return lines_of(data, most)
+
+
+def lines_of(data: bytes, most: int) -> list[str]:
+    """Return the last lines that hold more than blanks of what was read from the end of a file."""
+    lines = [line for line in data.decode("utf-8", "replace").split("\n") if line and not line.isspace()]
     return [_as_read(line) for line in lines[-most:]]
 
 

@@ -1,6 +1,6 @@
 """The cluster in a browser: a server that reads runs' stores and acts through their managers, and its pages.
 
-A process or thread of its own beside the runs: whatever becomes of it, no run notices. Needs ``sshjobs[web]``.
+The server is a process or thread of its own beside the runs: no run depends on it. It needs ``sshjobs[web]``.
 """
 
 from __future__ import annotations

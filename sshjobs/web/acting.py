@@ -1,5 +1,5 @@
-"""The answers of the API that change something: each is one request of a person, carried out by the run's manager or,
-where it has none, kept for the next one.
+"""The routes of the API that change something. Each makes one request, which the run's manager carries out; where the
+run has none, the request is kept for the next manager.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from sshjobs.web.sources import Sources
 from sshjobs.web.watch import in_thread
 
 _WILD = frozenset("*?")
-#: Carries out one request of a person on a run of a manager in this program.
+#: Carries out a request on a run whose manager is in this program.
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Acting:
-    """Does what people ask of runs.
+    """Carries out what people ask of runs.
 
-    :param managers: how to ask managers that live in this program, by the name that their run is shown by
+    :param managers: for runs with a manager in this program, by the name shown: how to ask that manager
     :param hosts_file: where wildcards look for hosts
     """
 
@@ -43,7 +43,7 @@ class Acting:
         watch = await self._sources.watch(query.run)
         if query.run in self._managers:
             return await self._ask(query.run, {"do": "cancel", "jobs": body.jobs})
-        # Where nobody manages the run, somebody has to end what runs on its hosts.
+        # Where the run has no manager, one has to be started to end what runs on its hosts.
         await in_thread(lambda: cancel(watch.paths, body.jobs))
         return models.Done(live=True, jobs=body.jobs or [])
 
@@ -74,10 +74,10 @@ class Acting:
         return answer
 
     def _named(self, words: Sequence[str], there: Sequence[Host]) -> list[Host]:
-        """Return the hosts that lines of a hosts file name. In a name ``*`` and ``?`` stand for what the hosts file has
-        and the run has not, or no longer.
+        """Return the hosts that lines of a hosts file name. ``*`` and ``?`` in a name match hosts of the hosts file
+        that the run does not have, or no longer has.
 
-        :raises UsageError: nothing fits
+        :raises UsageError: nothing matches
         """
         found: dict[str, Host] = {}
         for word in words:

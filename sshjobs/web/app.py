@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import cache
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -21,15 +20,13 @@ from sshjobs.web import models
 from sshjobs.web.acting import Acting, Ask
 from sshjobs.web.events import Events
 from sshjobs.web.guard import HEADERS, Access, Policy
+from sshjobs.web.pagefiles import TYPES, page_files
 from sshjobs.web.reading import Reading
 from sshjobs.web.routes import Endpoint, NotFound, json_answer, openapi
 from sshjobs.web.sources import Sources
 
 _LOG = logging.getLogger(__name__)
-STATIC = Path(__file__).parent / "static"
-_TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
-          ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
-#: Seconds that a login lasts.
+#: How many seconds a login lasts.
 LOGIN_LASTS = 30 * 86_400
 
 
@@ -37,20 +34,26 @@ class Pages:
     """The files of the pages themselves, the login, and the description of the API."""
 
     def __init__(self, access: Access, base: str, root: Path | None = None):
-        self._access, self._base, self._root = access, base, root or STATIC
+        self._access, self._base, self._files = access, base, page_files(root)
 
     async def index(self, request: Request, query: None, body: None) -> Response:
-        return self._file("index.html")
+        return self._file(request, "index.html", lasting=False)
 
     async def file(self, request: Request, query: None, body: None) -> Response:
-        return self._file(request.path_params["path"])
+        path: str = request.path_params["path"]
+        digest, _, name = path.partition("/")
+        lasting = digest == self._files.digest
+        return self._file(request, name if lasting else path, lasting=lasting)
 
-    def _file(self, name: str) -> Response:
-        files = _files(self._root)
-        if name not in files:
+    def _file(self, request: Request, name: str, *, lasting: bool) -> Response:
+        """:param lasting: the address names this very content, so that a browser need never ask for it again"""
+        files = self._files
+        if name not in files.whole:
             raise NotFound("there is no such file", where=name)
-        return Response(files[name], media_type=_TYPES[Path(name).suffix],
-                        headers={"Cache-Control": "no-cache"})
+        small = "gzip" in request.headers.get("accept-encoding", "")
+        return Response((files.small if small else files.whole)[name], media_type=TYPES[Path(name).suffix],
+                        headers={"Cache-Control": "max-age=31536000, immutable" if lasting else "no-cache",
+                                 "Vary": "Accept-Encoding", "Content-Encoding": "gzip" if small else "identity"})
 
     async def login(self, request: Request, query: None, body: models.Login) -> Response:
         from hmac import compare_digest
@@ -63,15 +66,8 @@ class Pages:
         return answer
 
 
-@cache
-def _files(root: Path) -> Mapping[str, bytes]:
-    """Return the files below a directory by their names there: nothing else can be asked for."""
-    return {path.relative_to(root).as_posix(): path.read_bytes()
-            for path in sorted(root.rglob("*")) if path.suffix in _TYPES and path.is_file()}
-
-
 def endpoints(pages: Pages, reading: Reading, acting: Acting, events: Events) -> list[Endpoint]:
-    """Return every route there is."""
+    """Return all routes."""
     read, act, open_ = Policy.READ, Policy.ACT, Policy.OPEN
     run, host = "/api/runs/{run}", "/api/runs/{run}/hosts"
     return [
@@ -118,10 +114,10 @@ def make_app(sources: Sources, access: Access, *, base: str = "", managers: Mapp
              poll_seconds: float = 10.0, root: Path | None = None, hosts_file: Path | None = None) -> ASGIApp:
     """Return the application.
 
-    :param base: path below which it is served, ``""`` or ``/something``
+    :param base: the path below which it is served, ``""`` or ``/something``
     :param managers: how to ask managers of this program, by the name of their run
-    :param root: directory of the pages' files, ``None`` for our own
-    :param hosts_file: where wildcards look for hosts that are to be added
+    :param root: the directory of the pages' files; ``None`` for our own
+    :param hosts_file: the file in which wildcards look for hosts to add
     """
     events = Events(sources)
     reading = Reading(sources, read_only=access.read_only, poll_seconds=poll_seconds)
@@ -141,7 +137,7 @@ def make_app(sources: Sources, access: Access, *, base: str = "", managers: Mapp
 
     routes = [endpoint.route(access) for endpoint in listed]
     app = Starlette(routes=[Mount(base, routes=routes)] if base else routes, lifespan=lifespan,
-                    # What is told once takes a tenth on the wire; a stream of events is passed on as it comes.
+                    # Answers shrink to a tenth; a stream of events is not compressed but passed on as it comes.
                     middleware=[Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4)],
                     exception_handlers={404: _plain, 405: _plain, 500: _broken})
     app.state.events, app.state.endpoints = events, listed

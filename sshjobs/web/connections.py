@@ -1,5 +1,5 @@
-"""Connections with a bound: who begins a request and does not go on with it is let wait no longer than a while, and
-there are only so many of them at a time. Both cost a server that does not mind it all the files that it may have open.
+"""Bounds connections: a request that was begun has to be complete within some seconds, and only so many connections may
+be open at a time. Without these bounds clients could use up all files that the server may have open.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import resource
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-#: Seconds within which the head of a request has to be there.
+#: Within how many seconds the head of a request has to have come.
 HEAD_WITHIN = 20.0
-#: Bytes that are read of a request after its answer.
+#: How many bytes of a request are read after it was answered.
 MOST_UNREAD = 1 << 20
-#: Connections at a time; files that are left for everything else where fewer may be open.
+#: How many connections there may be; how many open files are kept for everything else where the limit is low.
 MOST, BESIDES = 1_000, 200
 
 
@@ -40,7 +40,7 @@ class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
         if self._patience is None:
             self._wait()
         cycle = self.cycle
-        # It was answered before all of it had come, as when it was refused.
+        # The request was answered before all of it had come, for example because it was refused.
         self._unread = self._unread + len(data) if cycle and cycle.response_complete and cycle.more_body else 0
         if self._unread > MOST_UNREAD:
             self.transport.close()
@@ -58,5 +58,5 @@ class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
     def _look(self) -> None:
         self._patience = None
         if self.cycle is None or self.cycle.response_complete:
-            # No request is under way: what came is the beginning of one, or nothing.
+            # No request is being answered: what came is the beginning of one, or nothing.
             self.transport.close()

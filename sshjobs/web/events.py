@@ -1,7 +1,7 @@
-"""Events: what changed, sent to any number of browsers as it happens (server-sent events).
+"""Sends changes to any number of browsers as they happen (server-sent events).
 
-What a browser gets is a whole picture of the run when it begins or was away, then what changed in it, each with a
-version. Nothing is queued for anybody: who reads slowly gets the newest state when it is able to.
+A browser gets the whole state of the run when it connects or was away, then what changed, each with a version. Nothing
+is queued: a browser that reads slowly gets the newest state when it is ready.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ from sshjobs.web.together import overview
 
 _LOG = logging.getLogger(__name__)
 
-#: Seconds between two looks at a run for all who watch it.
+#: How often, in seconds, a run is looked at for all browsers together.
 TICK = 1.0
-#: Seconds after which something is sent though nothing has changed, so that a dead connection is noticed.
+#: After how many seconds without a change something is sent, so that a dead connection is noticed.
 HEARTBEAT = 15.0
 
 
 class Hub:
-    """The newest state of one run, made once for all who watch it.
+    """The newest state of one run, described once for all browsers that watch it.
 
     :ivar version: goes up with each change
     """
 
     def __init__(self) -> None:
         self.version = 0
-        #: Set by the next change, and another one in its place from then on. No lock: who watches may be cancelled at
-        #: any moment, and several times.
+        #: Set by the next change and then replaced by a new one. A lock would not do: those who wait may be cancelled
+        #: at any moment, and several times.
         self.changed = asyncio.Event()
         self.watchers = 0
         self.task: asyncio.Task[None] | None = None
         #: The run without its hosts, as JSON.
         self._head = "{}"
-        #: By a host's name: the version that last changed its row, and the row as JSON.
+        #: For each host: the version that last changed its row, and the row as JSON.
         self._rows: dict[str, tuple[int, str]] = {}
-        #: The hosts that these are of, and what was told of the newest version, by what was known before.
+        #: The hosts of these rows; the texts for the newest version, by the version that a browser had before.
         self._hosts: list[models.HostInfo] = []
         self._told: dict[int, str] = {}
         #: The version that last added or removed a host.
         self._names_changed = 0
 
     def take(self, overview: models.Overview) -> None:
-        """Take a new look; who waits is woken where anything has changed."""
+        """Store a new state; wake those who wait if anything has changed."""
         head = overview.model_dump_json(exclude={"hosts"})
         if head == self._head and overview.hosts is self._hosts:
             return
@@ -70,13 +70,13 @@ class Hub:
         self.wake()
 
     def wake(self) -> None:
-        """Have all who wait look."""
+        """Wake all who wait."""
         self.changed.set()
         self.changed = asyncio.Event()
 
     def since(self, version: int) -> str:
-        """Return what changed after a version, as the data of one event; everything where that version is not ours. Who
-        asks about the same version is told the same text."""
+        """Return what changed after a version, as the data of one event; everything where the version is unknown. The
+        text is made once for each version."""
         if version not in self._told:
             self._told[version] = self._changed_since(version)
         return self._told[version]
@@ -101,11 +101,11 @@ class Events:
 
     async def stream(self, request: Request, query: models.EventsAsked | models.EventsOfAll,
                      body: None) -> StreamingResponse:
-        """Send events of a run, or of all runs at work as one, until the browser goes, or this server does."""
+        """Send events of a run, or of all runs under way as one, until the browser or this server ends the stream."""
         run = query.run if isinstance(query, models.EventsAsked) else None
         if run is not None:
             await self._sources.watch(run)
-        # A server that was started again counts anew: what stands before the dot says which one counted.
+        # A restarted server counts versions from the start: the part before the dot says which server counted.
         epoch, _, last = request.headers.get("last-event-id", "").partition(".")
         version = int(last) if epoch == self._epoch and last.isascii() and last.isdigit() and len(last) < 12 else 0
         return StreamingResponse(self._events(run, query.every, version), media_type="text/event-stream")
@@ -123,7 +123,7 @@ class Events:
                     yield f"id: {self._epoch}.{version}\ndata: {text}\n\n"
                     await self._pause(every)
                 elif hub.task.done():
-                    # It has failed: the browser connects again, and is told why if it does so once more.
+                    # Looking at the run failed: the browser connects again, and is told why if it still fails.
                     return
                 elif not await self._wait(hub):
                     yield ": here\n\n"
@@ -131,7 +131,7 @@ class Events:
             hub.watchers -= 1
 
     async def _wait(self, hub: Hub) -> bool:
-        """Wait for a change; tell whether there was one in time."""
+        """Wait for a change, but not too long; tell whether there was one."""
         try:
             await asyncio.wait_for(hub.changed.wait(), HEARTBEAT)
         except asyncio.TimeoutError:
@@ -145,17 +145,17 @@ class Events:
             pass
 
     async def _look(self, run: str | None, hub: Hub) -> None:
-        """Look at a run as long as somebody watches it."""
+        """Look at a run for as long as a browser watches it."""
         try:
             while hub.watchers and not self.closing.is_set():
                 try:
                     hub.take(await (overview(self._sources) if run is None else
                                     (await self._sources.watch(run)).overview()))
                 except SshjobsError:
-                    # Such as a store that is being moved: the pages ask again and are told why.
+                    # For example, the store is being moved: the pages ask again and are told why.
                     pass
                 await self._pause(TICK)
-        except Exception as error:  # noqa: BLE001  (a fault of ours, which must leave no browser waiting in silence)
+        except Exception as error:  # noqa: BLE001  (an error of ours must not leave browsers waiting)
             _LOG.error("%s: %s: %s; please report it", run or "all runs", type(error).__name__, printable(error))
         finally:
             asyncio.get_running_loop().call_soon(hub.wake)

@@ -1,5 +1,5 @@
-"""Files of a run as pages show them: only regular files below its directory, and never through a link, since a link
-could lead out of it.
+"""Opens files of a run for the pages: only regular files below its directory, and never through a link, which could
+lead out of it.
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ from itertools import islice
 from pathlib import Path
 
 from sshjobs.store.rundir import RunPaths
+from sshjobs.views.wording import TAIL, lines_of
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-#: Without O_NONBLOCK a pipe in the place of a file would be waited at.
+#: Without O_NONBLOCK, opening a pipe in the place of a file would block.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-#: Files that are listed, entries of directories that are looked at for that, and how deep.
+#: How many files are listed, how many directory entries are looked at for that, and how deep.
 MOST_LISTED, MOST_LOOKED, DEEPEST = 500, 5_000, 12
-#: Bytes that a download is read by.
+#: How many bytes of a download are read at a time.
 PIECE = 1 << 16
 
 
 def output_path(paths: RunPaths, job: str, stream: str, attempt: int | None) -> Path:
-    """Return where a job's output is, of its newest attempt or an earlier one."""
+    """Return the path of a job's output.
+
+    :param attempt: ``None`` for the newest one
+    """
     if attempt is not None:
         return paths.attempt(job, attempt) / stream
     return (paths.stdout if stream == "stdout" else paths.stderr)(job)
@@ -33,7 +37,7 @@ def output_path(paths: RunPaths, job: str, stream: str, attempt: int | None) -> 
 def opened(paths: RunPaths, path: Path) -> Iterator[tuple[int, int] | None]:
     """Open a file below a run's directory for the block.
 
-    :return: descriptor and size; ``None`` where there is no regular file of that name, or a link on the way to it
+    :return: descriptor and size; ``None`` where there is no such regular file, or a link is on the way to it
     """
     number = _open(paths.root, path.relative_to(paths.root).parts)
     try:
@@ -45,12 +49,15 @@ def opened(paths: RunPaths, path: Path) -> Iterator[tuple[int, int] | None]:
 
 
 def outputs_path(paths: RunPaths, job: str, attempt: int | None) -> Path:
-    """Return the directory of a job's fetched files, of its newest attempt or an earlier one."""
+    """Return the directory of a job's fetched files.
+
+    :param attempt: ``None`` for the newest one
+    """
     return paths.files(job) if attempt is None else paths.attempt(job, attempt) / "files"
 
 
 def listed(paths: RunPaths, directory: Path) -> tuple[list[tuple[str, int]], bool]:
-    """Return the regular files below a directory of a run, by name with their sizes, and whether there are more."""
+    """Return the names and sizes of the regular files below a directory of a run, and whether there are more."""
     found: list[tuple[str, int]] = []
     todo: list[tuple[str, ...]] = [()]
     base = directory.relative_to(paths.root).parts
@@ -103,18 +110,18 @@ def _open(root: Path, parts: tuple[str, ...], flags: int = _FILE) -> int | None:
 
 
 def size(paths: RunPaths, path: Path) -> int:
-    """Return how long a file is, 0 where there is none."""
+    """Return the size of a file; 0 where there is none."""
     return size_of(paths, path) or 0
 
 
 def size_of(paths: RunPaths, path: Path) -> int | None:
-    """Return how long a file is, ``None`` where there is none."""
+    """Return the size of a file; ``None`` where there is none."""
     with opened(paths, path) as found:
         return None if found is None else found[1]
 
 
 def piece(paths: RunPaths, path: Path, offset: int | None, limit: int) -> tuple[bytes, int, int]:
-    """Return a piece of a file, where it begins, and how long the file is. A file that is not there is empty.
+    """Return a piece of a file, its offset, and the size of the file. A file that does not exist counts as empty.
 
     :param offset: ``None`` for the end of the file
     """
@@ -126,8 +133,20 @@ def piece(paths: RunPaths, path: Path, offset: int | None, limit: int) -> tuple[
         return os.pread(number, limit, begin), begin, length
 
 
+def last_lines(paths: RunPaths, job: str, attempt: int | None, most: int) -> list[str]:
+    """Return the last lines that an attempt of a job wrote to stderr, else to stdout.
+
+    :param attempt: ``None`` for the newest
+    """
+    for stream in ("stderr", "stdout"):
+        data, *_ = piece(paths, output_path(paths, job, stream, attempt), None, TAIL)
+        if lines := lines_of(data, most):
+            return lines
+    return []
+
+
 def whole(paths: RunPaths, path: Path, length: int) -> Iterator[bytes]:
-    """Yield the first so many bytes of a file, whatever is written to it meanwhile."""
+    """Yield the first ``length`` bytes of a file, whatever is written to it meanwhile."""
     with opened(paths, path) as found:
         at = 0
         while found is not None and at < length and (data := os.pread(found[0], min(PIECE, length - at), at)):

@@ -1,10 +1,9 @@
-"""Who may do what: the checks that every request passes before anything of ours sees it, and the headers that every
-answer carries.
+"""Access control: the checks that every request has to pass first, and the headers that every answer has.
 
-A browser is trusted with nothing: a page of somebody else, open in the same browser, can send any request here. So on
-every route the Host must be one of ours (else a foreign name was made to point at this machine), an Origin must be our
-own, and every request shows the token: once in the body of a login, then as a cookie that scripts cannot read
-and other sites cannot send; programs send it as a bearer.
+A request from a browser is not trusted: any page open in the same browser can send one. So on every route the Host has
+to be one of ours (otherwise a foreign name was made to point at this machine), an Origin has to be our own, and every
+request carries the token: once in the body of a login, then as a cookie that scripts cannot read and other sites cannot
+send. Programs send it as a bearer token.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Longest body of a request, in bytes.
+#: How many bytes the body of a request has at most.
 MAX_BODY = 1 << 20
 _CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
@@ -35,25 +34,25 @@ HEADERS = {
 
 
 class Policy(Enum):
-    """What a route asks of who calls it."""
+    """What a route requires of a request."""
 
-    #: Nothing but our own Host and Origin: files of the pages themselves, and the login.
+    #: Only our own Host and Origin: files of the pages themselves, and the login.
     OPEN = "open"
     #: The token.
     READ = "read"
-    #: The token, our own Origin (or a bearer), and a server that is not for reading only.
+    #: The token, our own Origin (or a bearer token), and a server that is not read-only.
     ACT = "act"
 
 
 @dataclass(frozen=True)
 class Access:
-    """What this server lets in.
+    """Which requests this server accepts.
 
-    :param token: 64 hex digits; who has it may do what the server may
-    :param hosts: values of the Host header that mean us, with port
-    :param secure: it is reached by https
-    :param read_only: nobody acts
-    :param cookie: name of the cookie; holds the port, since a browser keeps cookies by host alone
+    :param token: 64 hex digits; a browser that has it may do all that the server may
+    :param hosts: the values of the Host header that stand for this server, with port
+    :param secure: the server is reached by https
+    :param read_only: no request may change anything
+    :param cookie: the name of the cookie; contains the port, since browsers keep cookies by host alone
     """
 
     token: str
@@ -64,16 +63,17 @@ class Access:
 
     @property
     def cookie_value(self) -> str:
-        """What the cookie holds: proves the token without being it, and holds over a restart of the server."""
+        """The value of the cookie. It proves knowledge of the token without containing it, and outlives a restart of
+        the server."""
         return hmac.new(self.token.encode(), b"cookie", sha256).hexdigest()
 
     def refuse(self, scope: Scope, policy: Policy) -> tuple[int, str] | None:
-        """Return status and reason where a request may not pass."""
+        """Return status and reason where a request is refused; ``None`` where it may pass."""
         headers = Headers(scope=scope)
         host = headers.getlist("host")
         if len(host) != 1 or host[0].lower() not in self.hosts:
             return 421, "this server is not reached by that name; see: sshjobs serve --allowed-host"
-        # By a proxy that speaks https for us, the scheme is not the one that we see.
+        # Behind a proxy that does https for us, the browser's scheme is not the one that we see.
         own = {f"http://{host[0].lower()}", f"https://{host[0].lower()}"}
         origin = headers.get("origin")
         if origin is not None and origin.lower() not in own:
@@ -108,7 +108,7 @@ def _equal(given: str, wanted: str) -> bool:
 
 
 class Guard:
-    """Wraps one route: refuses what may not pass, bounds the body, and adds our headers to the answer."""
+    """Wraps one route: refuses requests that may not pass, limits the body, and adds our headers to the answer."""
 
     def __init__(self, app: ASGIApp, access: Access, policy: Policy):
         self._app, self._access, self._policy = app, access, policy

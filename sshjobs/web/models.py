@@ -237,8 +237,17 @@ class TableInfo(BaseModel):
     left_out: int
 
 
+class LeftOutInfo(BaseModel):
+    """What was left out of the outputs of an attempt with a limit: behind how many bytes of each, and how many."""
+
+    at: int
+    out: int
+    err: int
+
+
 class AttemptInfo(BaseModel):
-    """One attempt. ``origin``: the run that it was made in and is carried over from; ``null``: this one."""
+    """One attempt. ``origin``: the run that it was made in and is carried over from; ``null``: this one. ``why``: the
+    cause of its end and what shows it, where it did not succeed and that is not all in ``outcome``."""
 
     n: int
     host: str
@@ -255,6 +264,8 @@ class AttemptInfo(BaseModel):
     out_size: int | None
     err_size: int | None
     origin: str | None
+    why: str | None
+    left_out: LeftOutInfo | None
 
 
 class FileInfo(BaseModel):
@@ -272,11 +283,13 @@ class Files(BaseModel):
 
 class JobDetail(BaseModel):
     """One job with all its attempts. ``command``: what it runs, as text; ``waits``: why it was not launched yet;
-    ``paused``: by a person; ``result``: what its newest attempt left, by names.
+    ``why``: why it ended without success, where its outcome does not say it all; ``paused``: by a person; ``result``:
+    what its newest attempt left, by names.
     """
 
     job: JobInfo
     waits: str | None
+    why: str | None
     paused: bool
     command: str
     params: dict[str, str]
@@ -295,11 +308,24 @@ class GpuInfo(BaseModel):
     memory: int | None
 
 
+class GpuHolder(BaseModel):
+    """A GPU, or an instance of one, with who has it: ``job``, one of this run; ``by``, in words, who else uses it or
+    why it cannot be used, as the host last said. Where both are null it is free, as far as the host has told."""
+
+    uuid: str
+    label: str | None
+    name: str | None
+    job: str | None
+    by: str | None
+
+
 class HostDetail(BaseModel):
-    """One host: its facts, its GPUs, what runs there, what ended there last, and its failures beside all others'."""
+    """One host: its facts, its GPUs and who has them where jobs of the run need some, what runs there, what ended there
+    last, and its failures beside all others'."""
 
     host: HostInfo
     gpus: list[GpuInfo]
+    gpu_holders: list[GpuHolder]
     facts: dict[str, object]
     running: list[JobInfo]
     finished: list[JobInfo]

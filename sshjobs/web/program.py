@@ -1,4 +1,4 @@
-"""HTTPServer: the pages in a program that has managers of its own. Named, and used, as the seed's."""
+"""HTTPServer: the pages in a program that has managers of its own. Its names and its use are the seed's."""
 
 from __future__ import annotations
 

@@ -1,13 +1,15 @@
-"""The answers of the API that only read: runs, hosts, jobs, outputs, the timeline."""
+"""The routes of the API that only read: runs, hosts, jobs, outputs, the timeline."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -21,28 +23,29 @@ from sshjobs.store.rows import AttemptRow, HostRow, JobRow, read_object
 from sshjobs.store.rundir import RunPaths
 from sshjobs.store.timeline import Span
 from sshjobs.web import files, models
+from sshjobs.web.ended import explained
 from sshjobs.web.routes import NotFound
 from sshjobs.web.sheets import Sheets
 from sshjobs.web.sources import Sources
 from sshjobs.web.together import overview
-from sshjobs.web.watch import host_info, in_thread
+from sshjobs.web.watch import RunWatch, host_info, in_thread
 
-#: Jobs that a host's page shows of each kind.
+#: How many jobs of each kind a host's page shows.
 OF_A_HOST = 100
 #: What of a job's spec is shown as its command, and as its parameters.
 _COMMAND = ("cmds", "argv", "params")
-#: What is shown as a picture, by the end of its name.
+#: The media types of files that are shown as pictures, by the ends of their names.
 IMAGES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp",
           "svg": "image/svg+xml"}
-#: Whatever is in a file of a job: it belongs to no origin, and nothing in it runs or is fetched.
+#: Headers of a job's file: whatever is in it, it belongs to no origin, and nothing in it is run or fetched.
 SANDBOX = "default-src 'none'; sandbox"
-#: Files may be large, and are sent as they are: packing one costs more than it saves.
+#: Files are sent uncompressed: they may be large, and compressing one costs more than it saves.
 _WHOLE = {"Content-Encoding": "identity"}
-#: GPUs of a host that its page shows.
+#: How many GPUs of a host its page shows.
 MOST_GPUS = 64
-#: Hosts that one picture of the timeline shows.
+#: How many hosts one picture of the timeline shows.
 MOST_HOSTS = 100
-#: Attempts that are drawn one by one; more than that are drawn as bins.
+#: Up to how many attempts are drawn one by one; more are drawn as bins.
 MOST_BARS = 1_000
 
 
@@ -62,25 +65,25 @@ class Reading:
     async def overview(self, request: Request, query: models.OfRun, body: None) -> models.Overview:
         return await (await self._sources.watch(query.run)).overview()
 
-    async def jobs(self, request: Request, query: models.JobsAsked, body: None) -> models.Jobs:
-        return await (await self._sources.watch(query.run)).ask(partial(_jobs, query))
+    async def jobs(self, request: Request, query: models.JobsAsked, body: None) -> Response:
+        return await _told(await self._sources.watch(query.run), partial(_jobs, query))
 
-    async def job(self, request: Request, query: models.OfJob, body: None) -> models.JobDetail:
+    async def job(self, request: Request, query: models.OfJob, body: None) -> Response:
         watch = await self._sources.watch(query.run)
-        return await watch.ask(partial(_job, watch.paths, query.job))
+        return await _told(watch, partial(_job, watch.paths, query.job))
 
-    async def table(self, request: Request, query: models.TableAsked, body: None) -> models.TableInfo:
+    async def table(self, request: Request, query: models.TableAsked, body: None) -> Response:
         watch = await self._sources.watch(query.run)
-        return await watch.ask(lambda reader, index: self._sheets.page(query, watch.paths, reader))
+        return await _told(watch, lambda reader, index: self._sheets.page(query, watch.paths, reader))
 
-    async def host(self, request: Request, query: models.OfHost, body: None) -> models.HostDetail:
-        return await (await self._sources.watch(query.run)).ask(partial(_host, query.host))
+    async def host(self, request: Request, query: models.OfHost, body: None) -> Response:
+        return await _told(await self._sources.watch(query.run), partial(_host, query.host))
 
-    async def timeline(self, request: Request, query: models.TimelineAsked, body: None) -> models.TimelineInfo:
-        return await (await self._sources.watch(query.run)).ask(partial(_timeline, query))
+    async def timeline(self, request: Request, query: models.TimelineAsked, body: None) -> Response:
+        return await _told(await self._sources.watch(query.run), partial(_timeline, query))
 
     async def output(self, request: Request, query: models.OutputAsked, body: None) -> Response:
-        """Return a piece of what a job wrote, as the bytes that they are; the headers say where it stands."""
+        """Return a piece of a job's output, byte for byte; the headers give its place."""
         watch = await self._sources.watch(query.run)
         await watch.ask(partial(_known, query.job))
         path = files.output_path(watch.paths, query.job, query.stream, query.attempt)
@@ -113,7 +116,7 @@ class Reading:
                      "Content-Disposition": f"{'inline' if kind else 'attachment'}; filename*=UTF-8''{name}"})
 
     async def download(self, request: Request, query: models.DownloadAsked, body: None) -> Response:
-        """Return the whole of it, to be saved and never to be shown as a page."""
+        """Return a whole output or file, to be saved and never to be shown as a page."""
         watch = await self._sources.watch(query.run)
         await watch.ask(partial(_known, query.job))
         path = files.output_path(watch.paths, query.job, query.stream, query.attempt)
@@ -121,6 +124,17 @@ class Reading:
         return StreamingResponse(files.whole(watch.paths, path, size), media_type="application/octet-stream",
                                  headers={**_WHOLE, "Content-Length": str(size),
                                           "Content-Disposition": f'attachment; filename="{query.stream}.txt"'})
+
+
+async def _told(watch: RunWatch, question: Callable[[RunReader, JobIndex], BaseModel]) -> Response:
+    """Return the answer to a question about a run. ``X-Version`` says of which version of the run it is, and whether
+    all of the run had been read: what a page asks ahead may be older than what it is told of the run at last."""
+    def both(reader: RunReader, index: JobIndex) -> tuple[str, str]:
+        # The version first: what is committed meanwhile is asked for again, not missed.
+        return f"{index.commit} {json.dumps(index.complete)}", question(reader, index).model_dump_json()
+
+    version, text = await watch.ask(both)
+    return Response(text, media_type="application/json", headers={"X-Version": version})
 
 
 def _known(job: str, reader: RunReader, index: JobIndex) -> JobRow:
@@ -133,14 +147,14 @@ def _known(job: str, reader: RunReader, index: JobIndex) -> JobRow:
 def _jobs(query: models.JobsAsked, reader: RunReader, index: JobIndex) -> models.Jobs:
     if not index.complete and query.sort == "number" and query.order == "asc" and not (
             query.outcome or query.host or query.params or query.search or (query.state and query.offset)):
-        # While a large run is still being read, its store answers the first question by itself.
+        # While a large run is still being read into the index, the first page is read from the store.
         counts, states = reader.summary().counts, query.state or STATES
         found = list(reader.jobs(states, after=query.offset, limit=query.limit))
         return models.Jobs(total=sum(counts[state] for state in set(states)), more=False, ready=True,
                            offset=query.offset, jobs=_infos(found, reader))
     wanted = values_wanted(query.params) if query.params.strip() else None
     if wanted is not None and not index.complete:
-        # What no job has may still come.
+        # Until all jobs are in the index, one with such parameters may still come.
         return models.Jobs(total=0, more=True, ready=False, offset=query.offset, jobs=[])
     total, more, numbers = index.select(
         params=wanted, states=query.state, outcomes=[outcome.value for outcome in query.outcome], host=query.host,
@@ -150,12 +164,23 @@ def _jobs(query: models.JobsAsked, reader: RunReader, index: JobIndex) -> models
 
 
 def _gpus(row: HostRow) -> list[models.GpuInfo]:
-    """Return a host's GPUs: those that it named, and what it last said of each."""
+    """Return a host's GPUs, with the last reading of each."""
     names, pulse = (row.facts or {}).get("gpus", []), row.pulse or {}
     use, memory = pulse.get("gpus", []), pulse.get("gpu_memory", [])
     return [models.GpuInfo(name=str(name), use=use[n] if n < len(use) else None,
                            memory=memory[n] if n < len(memory) else None)
             for n, name in enumerate(names[:MOST_GPUS] if isinstance(names, list) else ())]
+
+
+def _gpu_holders(row: HostRow, running: list[JobRow], reader: RunReader) -> list[models.GpuHolder]:
+    """Return who has which of a host's GPUs: those that it has told of, then what else jobs have."""
+    attempts = reader.attempts_of(job.number for job in running)
+    jobs = {uuid: job.name for job in running for one in attempts[job.number][-1:] for uuid in (one.gpus or "").split()}
+    units = {unit["uuid"]: unit for unit in (row.pulse or {}).get("units", ())}
+    return [models.GpuHolder(uuid=uuid, job=jobs.get(uuid), by=None if uuid in jobs else unit.get("by"),
+                             label=unit.get("label"), name=unit.get("name"))
+            for uuid in [*units, *(uuid for uuid in jobs if uuid not in units)][:MOST_GPUS]
+            for unit in (units.get(uuid, {}),)]
 
 
 def _infos(rows: list[JobRow], reader: RunReader, told: Mapping[str, tuple[float, int]] | None = None,
@@ -166,9 +191,9 @@ def _infos(rows: list[JobRow], reader: RunReader, told: Mapping[str, tuple[float
 
 def job_info(row: JobRow, attempts: list[AttemptRow],
              told: Mapping[str, tuple[float, int]] | None = None) -> models.JobInfo:
-    """Return a job, as the API gives it.
+    """Return a job for the API.
 
-    :param told: by attempt, what those that run take, as their host last said
+    :param told: what running attempts use, by attempt, as their host last reported
     """
     newest = attempts[-1] if attempts else None
     cpu, rss = (newest.cpu, newest.rss) if newest else (None, None)
@@ -190,11 +215,14 @@ def _job(paths: RunPaths, name: str, reader: RunReader, index: JobIndex) -> mode
     sizes = [files.size(paths, files.output_path(paths, name, stream, None)) for stream in ("stdout", "stderr")]
     told = next((host.pulse.get("jobs") for host in reader.hosts() if host.pulse and host.host.name == row.host), None)
     waits = why_it_waits(row, spec, reader, index)
+    ended = explained(paths, name, attempts)
+    why = ended[-1].why if ended and ended[-1].outcome == row.outcome else None
     return models.JobDetail(job=job_info(row, attempts, told), waits=waits and waits.words,
+                            why=(why or row.reason) if row.state == STATE_ERROR else None,
                             paused=bool(row.paused), command=_command(spec), params=spec.params,
                             result=read_object(attempts[-1].result) if attempts and attempts[-1].result else {},
                             spec=_shown(spec.as_dict()),
-                            attempts=[models.AttemptInfo(**_chosen(one)) for one in attempts],
+                            attempts=ended,
                             stdout=sizes[0], stderr=sizes[1])
 
 
@@ -212,10 +240,6 @@ def _shown(spec: Mapping[str, Any]) -> dict[str, object]:
     return {key: value for key, value in spec.items() if value and key not in _COMMAND}
 
 
-def _chosen(attempt: AttemptRow) -> dict[str, Any]:
-    return {name: getattr(attempt, name) for name in models.AttemptInfo.model_fields}
-
-
 def _host(name: str, reader: RunReader, index: JobIndex) -> models.HostDetail:
     row = next((row for row in reader.hosts() if row.host.name == name), None)
     if row is None:
@@ -230,10 +254,10 @@ def _host(name: str, reader: RunReader, index: JobIndex) -> models.HostDetail:
     def rows(numbers: list[int]) -> list[JobRow]:
         return [row for number in numbers if (row := reader.job_numbered(number)) is not None]
 
-    slots, pulse = reader.summary().options.get("slots"), row.pulse or {}
+    slots, pulse, here_now = reader.summary().options.get("slots"), row.pulse or {}, rows(running)
     return models.HostDetail(
         host=host_info(row, here, slots), gpus=_gpus(row), facts=row.facts or {},
-        running=_infos(rows(running), reader, pulse.get("jobs", {})),
+        gpu_holders=_gpu_holders(row, here_now, reader), running=_infos(here_now, reader, pulse.get("jobs", {})),
         finished=_infos(rows(finished), reader),
         failure_share=here.failed / (here.done + here.failed) if here and here.done + here.failed else None,
         failure_share_elsewhere=failed / (done + failed) if done + failed else None)
@@ -265,7 +289,7 @@ def _timeline(query: models.TimelineAsked, reader: RunReader, index: JobIndex) -
     shown = hosts[query.skip:query.skip + MOST_HOSTS]
     told = frozenset(shown)
     binned = {} if bars is not None else index.timeline.binned(begin, end, query.bins, told, running)
-    # Not checked again: these are tens of thousands of numbers of our own.
+    # Not validated: these are tens of thousands of numbers that we made.
     return models.TimelineInfo.model_construct(
         begin=begin, end=end, hosts=len(hosts), ready=index.complete,
         rows=[models.Row.model_construct(host=index.hosts[host], busy=busy, failed=failed)

@@ -1,5 +1,5 @@
-"""Routes as data: each says its path, its policy, what it takes and what it gives. The router, the checks, the
-documentation of the API and the matrix that tests them are all made from the one list.
+"""Routes as data: each has its path, its policy, and what it takes and gives. The router, the checks, the documentation
+of the API and its tests are all made from one list.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from sshjobs import __version__
 from sshjobs.errors import SshjobsError, UsageError, printable
 from sshjobs.web.guard import MAX_BODY, Access, Guard, Policy
 
-#: Reads or does something: the values of path and query, checked, and the body, checked.
+#: Answers a request: called with the request, the checked values of path and query, and the checked body.
 Handler = Callable[[Request, Any, Any], Awaitable[Response | BaseModel]]
-#: Seconds within which the body of a request has to be there.
+#: Within how many seconds the body of a request has to have come.
 BODY_WITHIN = 30.0
 _PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
 _REFS = "#/components/schemas/{model}"
@@ -36,10 +36,10 @@ class NotFound(SshjobsError):
 class Endpoint:
     """One route of the API.
 
-    :param path: below the base path, with parameters in braces
-    :param query: model of path parameters and query together
-    :param body: model of the JSON body
-    :param answer: model of the JSON answer, or its media type where it is something else
+    :param path: the path below the base path, with parameters in braces
+    :param query: the model of path parameters and query together
+    :param body: the model of the JSON body
+    :param answer: the model of the JSON answer, or the media type of another answer
     """
 
     method: str
@@ -52,7 +52,7 @@ class Endpoint:
     answer: type[BaseModel] | str = "application/json"
 
     def route(self, access: Access) -> Route:
-        """Return it as the router takes it, guarded."""
+        """Return the guarded route for the router."""
         route = Route(self.path, self._answer, methods=[self.method])
         route.app = Guard(route.app, access, self.policy)
         return route
@@ -81,15 +81,15 @@ class Endpoint:
 
 
 class _TooLong(Exception):
-    """The body is longer than any request of ours."""
+    """The body is longer than allowed."""
 
 
 class _TooSlow(Exception):
-    """The body does not come."""
+    """The body did not come in time."""
 
 
 def _given(request: Request) -> dict[str, Any]:
-    """Return the parameters; of one that may come several times, a list is made by the model."""
+    """Return the parameters of path and query. The model makes a list of one that may be given several times."""
     given: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
         if name in given:
@@ -179,5 +179,5 @@ def _parameters(endpoint: Endpoint, schemas: dict[str, Any]) -> Sequence[Mapping
 
 
 def json_answer(value: Any) -> Response:
-    """Return plain data as an answer."""
+    """Return data as a JSON answer."""
     return Response(json.dumps(value), media_type="application/json")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
+import re
 import secrets
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -22,6 +23,9 @@ from sshjobs.web.connections import BoundedProtocol
 from sshjobs.web.guard import Access
 from sshjobs.web.sources import Sources
 
+#: Names that a Host header may say, with or without a port; paths that are the same in an address and in a request.
+_NAME = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_BASE = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+)+")
 #: Seconds that answers under way get when the server stops.
 STOP_PATIENCE = 3
 
@@ -59,8 +63,13 @@ class Settings:
                              hint="give --certfile (and --keyfile), or --insecure if the network is yours alone")
         if self.keyfile is not None and self.certfile is None:
             raise UsageError("a key without a certificate", where=self.keyfile, hint="give --certfile too")
-        if self.base and (not self.base.startswith("/") or self.base.endswith("/") or urlsplit(self.base).query):
+        if self.base and not _BASE.fullmatch(self.base):
             raise UsageError("the base path cannot be used", where=self.base, hint="write it like /sshjobs")
+        for name in self.allowed_hosts:
+            # What no browser says there would let nobody in, and an empty one those who say nothing.
+            if not _NAME.fullmatch(name):
+                raise UsageError("no browser calls a server so", where=name or "--allowed-host",
+                                 hint="write it like lab.example, or lab.example:8443")
         if not self.poll_seconds >= 0:
             raise UsageError("the poll interval must be 0 or more", why=f"got {self.poll_seconds!r}")
 
@@ -145,9 +154,18 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(settings.certfile, settings.keyfile)
     except (OSError, ValueError) as error:
-        raise UsageError("the certificate cannot be used", where=settings.certfile, why=str(error),
+        # Of the two files the one that is missing is the one to name.
+        missing = isinstance(error, FileNotFoundError) and os.path.exists(settings.certfile)
+        raise UsageError("the certificate cannot be used",
+                         where=settings.keyfile if missing else settings.certfile, why=_tls_words(error),
                          hint="give a PEM file with a certificate and its key, or the key as --keyfile") from error
     return context
+
+
+def _tls_words(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "certificate or key cannot be read").replace("_", " ").lower()
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -167,9 +185,11 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _unusable(host: str, port: int, error: Exception) -> UsageError:
+    not_ours = isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL
     return UsageError("the address cannot be used", where=f"{host}:{port}",
                       why=getattr(error, "strerror", None) or str(error),
-                      hint="choose another with --port; 0 takes any that is free")
+                      hint="give one of this machine with --host" if not_ours
+                      else "choose another with --port; 0 takes any that is free")
 
 
 def _is_any(host: str) -> bool:

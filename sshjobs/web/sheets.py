@@ -1,5 +1,4 @@
-"""Tables of runs in a browser: parameters of jobs, how they ended and what they left; filtered, sorted and cut into
-pages here."""
+"""Tables of runs for the browser: the parameters, endings and results of jobs, filtered, sorted and cut into pages."""
 
 from __future__ import annotations
 
@@ -14,19 +13,19 @@ from sshjobs.tables import conditions, grouping
 from sshjobs.tables.sheet import Row, Sheet, number_of, sheet_of, text_of
 from sshjobs.web import models
 
-#: Jobs of a run of which a table is made: that takes a second or two.
+#: How many jobs a run may have for a table to be made, which takes a second or two.
 MOST_JOBS = 20_000
-#: Runs whose tables are kept; how many times as long as it took to make one it is good for, whatever has come since.
+#: How many runs' tables are kept; for how many times as long as it took to make it a table is used, even if stale.
 KEPT, GOOD_FOR = 4, 10.0
-#: Columns that a page has, and characters of a cell.
+#: How many columns a page has, and how many characters a cell has.
 MOST_COLUMNS, WIDEST = 60, 200
 
 
 class Sheets:
-    """Keeps the tables that were looked at last."""
+    """Keeps the tables that were used last."""
 
     def __init__(self) -> None:
-        #: By run: of which commit it is, until when it is good, and the table.
+        #: By run: the commit of the table, until when it may be used, and the table.
         self._kept: dict[Path, tuple[int, float, Sheet]] = {}
 
     def page(self, query: models.TableAsked, paths: RunPaths, reader: RunReader) -> models.TableInfo:
@@ -69,7 +68,7 @@ def _are_numbers(rows: list[Row], place: int) -> bool:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as a page shows it: what is long is cut, and what has parts is text."""
+    """Return a value as a page shows it: long text is cut, lists and objects become text."""
     if value is None or isinstance(value, bool | int | float):
         return value
     text = text_of(value)

@@ -15,19 +15,19 @@ from sshjobs.web.models import RunInfo
 from sshjobs.web.routes import NotFound
 from sshjobs.web.watch import RunWatch, run_info
 
-#: Runs whose stores are kept open at a time; the least recently looked at is closed for another one.
+#: How many stores are kept open; the least recently used one is closed for another.
 MOST_OPEN = 16
-#: Runs that are shown together at most.
+#: How many runs are shown together at most.
 MOST_TOGETHER = 12
 _AT_WORK = ("running", "unattended")
-#: Seconds for which a run's line in the list is not read again where its store has not changed.
+#: For how many seconds a run's line in the list is not read again while its store does not change.
 _FRESH = 1.0
 
 
 class Sources:
     """The runs of this server.
 
-    :param results: every run in it is shown, new ones as they come; ``None`` for none but the named ones
+    :param results: a directory all of whose runs are shown, also new ones; ``None`` for only the named runs
     :param named: further runs, wherever they are
     """
 
@@ -40,7 +40,7 @@ class Sources:
         self._lines: dict[str, tuple[float, tuple[int, int], RunInfo]] = {}
 
     def add(self, paths: RunPaths) -> str:
-        """Show one more run; return the name that it is shown by, its own unless that is another's here."""
+        """Show one more run; return the name that it is shown by: its own unless that is taken."""
         name, n = paths.name, 1
         while self._named.get(name, paths).root != paths.root:
             n += 1
@@ -49,21 +49,21 @@ class Sources:
         return name
 
     def remove(self, name: str) -> None:
-        """Show a named run no longer; who looks at it is told that it is not here."""
+        """Stop showing a named run; pages that show it are told that it is not here."""
         self._named.pop(name, None)
 
     def paths(self) -> Mapping[str, RunPaths]:
-        """Return all runs by name; of those in the results directory the newest first."""
+        """Return all runs by name; those in the results directory with the newest first."""
         here = {} if self._results is None else {paths.name: paths for paths in list_runs(self._results)}
         return {**self._named, **here}
 
     async def lines(self) -> list[RunInfo]:
-        """Return where every run stands. A run whose store cannot be read is in it with the reason."""
+        """Return the state of every run; for a run whose store cannot be read, the reason."""
         return await asyncio.get_running_loop().run_in_executor(
             None, lambda: [self._line(name, paths) for name, paths in self.paths().items()])
 
     async def at_work(self) -> list[str]:
-        """Return the runs that are shown together: the named ones, else those that go on; the newest few of them."""
+        """Return the newest few of the runs that are shown together: the named ones, else those under way."""
         lines = await self.lines()
         return [line.name for line in lines if line.damaged is None
                 and (line.name in self._named or line.state in _AT_WORK)][:MOST_TOGETHER]
@@ -71,7 +71,7 @@ class Sources:
     def _line(self, name: str, paths: RunPaths) -> RunInfo:
         stamp = _stamp(paths)
         known = self._lines.get(name)
-        # Whether its manager lives is not in the store, so a run that is not over is looked at again.
+        # The store does not say whether the manager lives, so a run that is not over is looked at again.
         if known is not None and known[1] == stamp and (
                 known[2].state in ("done", "failed", "cancelled") or time.monotonic() - known[0] < _FRESH):
             return known[2]
@@ -85,9 +85,9 @@ class Sources:
         return line
 
     async def watch(self, name: str) -> RunWatch:
-        """Return a run by name, followed from now on.
+        """Return the watch of a run, by its name.
 
-        :raises NotFound: no run of this server is called so
+        :raises NotFound: this server has no run of that name
         """
         known = self._open.get(name)
         if known is not None and (self._results is not None or self._named.get(name) is known.paths):
@@ -110,7 +110,7 @@ class Sources:
 
 
 def _stamp(paths: RunPaths) -> tuple[int, int]:
-    """Return what changes with each commit: times of the store and of its log."""
+    """Return what changes with each commit: the modification times of the store and of its log."""
     found = []
     for path in (paths.store, paths.store.with_name(paths.store.name + "-wal")):
         try:

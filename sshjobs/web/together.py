@@ -1,4 +1,4 @@
-"""Several runs as one: what the page of all runs together shows."""
+"""Combines several runs into one, for the page of all runs together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sshjobs.web.sources import Sources
 
 
 async def overview(sources: Sources) -> Overview:
-    """Return where the runs of this server stand together, each host once. A run that cannot be read is left out."""
+    """Return the combined state of the runs of this server, each host once. A run that cannot be read is left out."""
     names = await sources.at_work()
     found = await asyncio.gather(*(_one(sources, name) for name in names))
     return combined([one for one in found if one is not None])
@@ -25,7 +25,7 @@ async def _one(sources: Sources, name: str) -> Overview | None:
 
 
 def combined(views: Sequence[Overview]) -> Overview:
-    """Return several runs as one. Counts are added; of a host counts are added, and the newest word of it counts."""
+    """Return several runs as one. Counts are added, also those of a host; of a host's states the newest is used."""
     runs = [view.run for view in views]
     hosts: dict[str, list[tuple[str, HostInfo]]] = {}
     for view in views:

@@ -13,10 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sshjobs.model.states import STATE_DONE, STATE_ERROR
-from sshjobs.planning.expected import expected_end
+from sshjobs.planning.expected import expected_of
 from sshjobs.store import RunReader, Summary
 from sshjobs.store.index import HostFigures, JobIndex
-from sshjobs.store.lengths import LengthReader
 from sshjobs.store.rows import HostRow
 from sshjobs.store.rundir import RunPaths
 from sshjobs.web.models import HostInfo, Overview, RunInfo
@@ -24,9 +23,11 @@ from sshjobs.web.models import HostInfo, Overview, RunInfo
 T = TypeVar("T")
 
 #: Pages of jobs that are read into the index at a time; between two of them others are answered.
-PAGES_AT_ONCE = 2
+PAGES_AT_ONCE = 1
 #: Seconds over which the rate of ends is taken.
 RATE_WINDOW = 60.0
+#: Seconds of it that must have passed.
+RATE_AFTER = 2.0
 #: Seconds between two forecasts of the end, at least.
 EXPECTED_EVERY_S = 5.0
 
@@ -105,6 +106,13 @@ class RunWatch:
         """Return where the run and its hosts stand."""
         return await self.ask(self._overview)
 
+    async def look(self, question: Callable[[RunReader, JobIndex], T]) -> tuple[Overview, T]:
+        """Return the same with the answer to a question, both of one moment.
+
+        :raises StoreError: the store cannot be read
+        """
+        return await self.ask(lambda reader, index: (self._overview(reader, index), question(reader, index)))
+
     def _overview(self, reader: RunReader, index: JobIndex) -> Overview:
         with reader.snapshot():
             summary = reader.summary()
@@ -127,8 +135,7 @@ class RunWatch:
         twentieth of the time at most."""
         now = time.monotonic()
         if now >= self._expected_due:
-            with LengthReader.open(self.paths) as reader:
-                found = expected_end(reader)
+            found = expected_of(self.paths)
             self._expected = None if found is None else (now + found.p50, now + found.p90)
             self._expected_due = now + max(EXPECTED_EVERY_S, 20.0 * (time.monotonic() - now))
         if self._expected is None or not summary.unfinished:
@@ -146,7 +153,7 @@ class RunWatch:
         while len(self._ends) > 2 and now - self._ends[0][0] > RATE_WINDOW:
             self._ends.popleft()
         since, before = self._ends[0]
-        return max(0, ended - before) / (now - since) if now > since else None
+        return max(0, ended - before) / (now - since) if now - since >= RATE_AFTER else None
 
     async def close(self) -> None:
         """Stop, and close the store."""

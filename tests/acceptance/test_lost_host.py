@@ -33,8 +33,10 @@ def test_jobs_of_a_host_declared_lost_run_elsewhere(fresh_lab, sshjobs_cli, tmp_
         assert (refused.returncode, "answers" in refused.stderr) == (2, True), refused.stderr
         lab.hosts[1].power_off()
         wait_until(lambda: status(sshjobs_cli)["counts"]["unknown"] == 2, 60, "two jobs to be unknown")
-        declared = sshjobs_cli("hosts", "lost", lab.names[1])
+        declared = sshjobs_cli("hosts", "lost", lab.names[1], "--json")
         assert declared.returncode == 0, declared.stderr
+        told = json.loads(declared.stdout)
+        assert (told["attended"], told["hosts"], len(told["jobs"])) == (True, [lab.names[1]], 2)
         assert run.wait(30) == 0
     finally:
         run.kill()

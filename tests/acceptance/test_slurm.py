@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,11 @@ def leftovers(home: Path) -> list[Path]:
 class Background:
     """A run of ours in the background, with what it printed."""
 
-    def __init__(self, directory: Path, *words: str, env: Mapping[str, str] | None = None):
+    def __init__(self, directory: Path, *words: str, env: Mapping[str, str] | None = None,
+                 command: Sequence[str] = ("run", "jobs.yaml")):
         self.out = directory / "told.txt"
         with open(self.out, "wb") as out:
-            self._process = subprocess.Popen(sshjobs_argv(["run", "jobs.yaml", *words]), cwd=directory,
+            self._process = subprocess.Popen(sshjobs_argv([*command, *words]), cwd=directory,
                                              env={**os.environ, **cli_environment(), **(env or {})}, stdin=subprocess.DEVNULL,
                                              stdout=out, stderr=subprocess.STDOUT)
 
@@ -157,7 +158,7 @@ def test_jobs_outlive_the_link(cluster, sshjobs_cli, tmp_path):
 
 
 @tries("for another one: sshjobs hosts add slurm:…")
-def test_jobs_of_an_allocation_that_somebody_ends_run_elsewhere(cluster, sshjobs_cli, tmp_path, clean_home):
+def test_jobs_of_an_allocation_that_somebody_ends_run_elsewhere(cluster, sshjobs_cli, tmp_path):
     write(tmp_path, held(tmp_path, 4))
     with Background(tmp_path, "--hosts", "slurm:time=10m", "--slots", "4") as run:
         wait_until(lambda: len(ledger(tmp_path)) == 4, 30, lambda: run.told)
@@ -172,22 +173,78 @@ def test_jobs_of_an_allocation_that_somebody_ends_run_elsewhere(cluster, sshjobs
     told = status(sshjobs_cli)["jobs"]
     assert [[one["outcome"] for one in job["attempts"]] for job in told] == [["lost", "succeeded"]] * 4
     assert {job["host"] for job in told} == {"slurm2-1"}
-    # What was ended with the allocation could not tidy up.
-    (left,) = leftovers(clean_home)
-    shutil.rmtree(left)
+    # What was ended with the allocation is gone from its node, too: the test's end sees to that.
 
 
-def test_a_run_whose_allocation_ended_while_nobody_managed_it_gets_another_one(cluster, sshjobs_cli, tmp_path):
-    write(tmp_path, held(tmp_path, 3))
+def begin_and_end_unmanaged(cluster: SlurmCluster, tmp_path: Path) -> None:
+    """Begin the run that is written there, kill its manager when two jobs run, and end its allocation."""
     with Background(tmp_path, "--hosts", "slurm:time=10m", "--slots", "2") as run:
         wait_until(lambda: len(ledger(tmp_path)) == 2, 30, lambda: run.told)
         run.kill()
     cluster.call("scancel", cluster.jobs(form="%i")[0])
     wait_until(lambda: not cluster.jobs(), 20, "its end")
+
+
+def test_a_run_whose_allocation_ended_while_nobody_managed_it_gets_another_one(cluster, sshjobs_cli, tmp_path):
+    write(tmp_path, held(tmp_path, 3))
+    begin_and_end_unmanaged(cluster, tmp_path)
     (tmp_path / "go").touch()
     done = sshjobs_cli("resume")
     assert done.returncode == 0, done.stdout + done.stderr
     assert Counter(line[0] for line in ledger(tmp_path)) == Counter({"job-1": 2, "job-2": 2, "job-3": 1})
+
+
+def read_environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def forget(cluster: SlurmCluster) -> None:
+    """Have Slurm forget all jobs, as it does some minutes after they have ended."""
+    cluster.stop_controller()
+    cluster.start_controller(forgetful=True)
+
+
+def test_an_allocation_that_slurm_has_forgotten_is_over_where_its_node_answers(cluster, sshjobs_cli, tmp_path):
+    write(tmp_path, held(tmp_path, 3))
+    begin_and_end_unmanaged(cluster, tmp_path)
+    forget(cluster)
+    wait_until(cluster.is_idle, 60, "nodes that answer")
+    (tmp_path / "go").touch()
+    done = sshjobs_cli("resume")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert Counter(line[0] for line in ledger(tmp_path)) == Counter({"job-1": 2, "job-2": 2, "job-3": 1})
+
+
+@tries("if you know that it is: sshjobs hosts lost RUN {}")
+def test_what_slurm_has_forgotten_is_not_over_while_its_node_is_cut_off(cluster, sshjobs_cli, tmp_path, clean_home):
+    write(tmp_path, held(tmp_path, 2))
+    with Background(tmp_path, "--hosts", "slurm:time=10m", "--slots", "2") as run:
+        wait_until(lambda: len(ledger(tmp_path)) == 2, 30, lambda: run.told)
+        run.kill()
+    (node,) = cluster.call("squeue", "--noheader", "--format=%N").split()
+    cluster.stop_node(node)
+    try:
+        forget(cluster)
+        # The jobs are at work, whatever Slurm knows of them.
+        with Background(tmp_path, command=["resume"]) as resumed:
+            wait_until(lambda: "no proof that it is over" in resumed.told, 60, lambda: resumed.told)
+            assert f"Slurm does not say that it hears of {node}" in resumed.told
+            assert len(ledger(tmp_path)) == 2
+            (tmp_path / "go").touch()
+            assert sshjobs_cli("hosts", "lost", "jobs-1", "slurm1-1").returncode == 0
+            wait_until(lambda: resumed.told.count("attempt 1 ended lost") == 2, 30, lambda: resumed.told)
+            assert sshjobs_cli("cancel", "jobs-1", "--all").returncode == 0
+            resumed.wait()
+    finally:
+        cluster.start_node(node)
+    wait_until(cluster.is_idle, 60, "the node again, which ends what Slurm does not know")
+    # It ends it at once, so that nothing can be tidied up.
+    wait_until(lambda: not any(b"SLURM_JOB_ID=" in read_environment(pid) for pid in all_pids()), 30, "the end of it")
+    for left in leftovers(clean_home):
+        shutil.rmtree(left)
 
 
 @pytest.mark.parametrize("word, said", [

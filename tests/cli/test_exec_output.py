@@ -21,6 +21,8 @@ NAMES = ("one", "two", "three")
 class Bytes:
     """A sink that keeps what it is given."""
 
+    terminal = False
+
     def __init__(self) -> None:
         self.data = b""
         self.gate = threading.Event()

@@ -75,6 +75,8 @@ def test_a_job_waits_for_the_gpu_of_somebody_else_and_says_for_whom(sshjobs_cli:
                                  sshjobs_cli("status", "r").stdout, re.MULTILINE) is not None
 
             eventually(told, "the words for whom it waits")
+            why = json.loads(sshjobs_cli("why", "r", "fit", "--json").stdout)["jobs"][0]["waits"]
+            assert why["for"] == "needs" and re.match(rf"waits for localhost: GPU 0 is in use: \S+, pid {stranger.pid}, since 20", why["words"])
             smi.says("apps", "")
             assert sshjobs_cli("attach", "r").returncode == EXIT_OK
         finally:
@@ -83,9 +85,9 @@ def test_a_job_waits_for_the_gpu_of_somebody_else_and_says_for_whom(sshjobs_cli:
 
 @pytest.mark.parametrize(("keys", "place", "said"), [
     ("gpus: -1", "jobs.yaml:1:35", "gpus must be a whole number from 1 to 256, got -1"),
-    ("gpus: {count: 0}", "jobs.yaml:1:35", "gpus count must be a whole number from 1 to 256, got 0; leave the key out for none"),
-    ("gpus: {number: 1}", "jobs.yaml:1:35", "gpus has no 'number'; there are count, memory and type"),
-    ("gpus: {memory: 8 potatoes}", "jobs.yaml:1:35", "gpus memory must be a size, got '8 potatoes'; write 512M or 4G")])
+    ("gpus: {count: 0}", "jobs.yaml:1:43", "gpus count must be a whole number from 1 to 256, got 0; leave the key out for none"),
+    ("gpus: {number: 1}", "jobs.yaml:1:36", "gpus has no 'number'; there are count, memory and type"),
+    ("gpus: {memory: 8 potatoes}", "jobs.yaml:1:44", "gpus memory must be a size, got '8 potatoes'; write 512M or 4G")])
 def test_what_gpus_cannot_be_is_told_with_its_place(sshjobs_cli: SshjobsCli, tmp_path: Path, keys: str, place: str, said: str) -> None:
     (tmp_path / "jobs.yaml").write_text(f"jobs: [{{argv: [x], name: j, {keys}}}]\n")
     told = sshjobs_cli("run", "jobs.yaml", "--hosts", "localhost")
@@ -106,14 +108,25 @@ def test_a_host_that_its_file_says_has_none_is_not_for_jobs_with_gpus(sshjobs_cl
             "lower its needs, or name a host that has more\n"))
 
 
-def test_a_type_that_no_host_has_is_told_with_what_the_nearest_has_and_the_others_run(sshjobs_cli: SshjobsCli, smi: Smi) -> None:
-    jobs = {"jobs": [{"name": "fit", "gpus": {"type": "h100"}, "argv": ["true"]}, {"name": "plain", "gpus": {"type": "a100"}, "argv": ["true"]}]}
+def test_a_type_that_no_host_has_is_told_before_anything_starts_with_what_the_nearest_has_and_the_others_run(
+        sshjobs_cli: SshjobsCli, smi: Smi) -> None:
+    jobs = {"jobs": [{"name": "any", "argv": ["true"]}, {"name": "plain", "gpus": {"type": "a100"}, "argv": ["true"]},
+                     {"name": "fit", "gpus": {"type": "h100"}, "argv": ["true"]}]}
     told = sshjobs_cli("run", "-", "--hosts", "localhost", "--json", input=json.dumps(jobs), env=environ(smi))
     assert told.returncode == EXIT_JOBS_FAILED
     found = ends(told.stdout)
     assert found["plain"]["outcome"] == "succeeded" and found["fit"]["outcome"] == "skipped"
     assert found["fit"]["reason"] == ("no host has what it needs (gpus: {type: h100}): localhost, the nearest, has no such GPU "
                                       "(it has 2 × NVIDIA A100-SXM4-40GB (40G))")
+    assert next(event for event in events(told.stdout) if event.get("job"))["job"] == "fit"
+
+
+def test_nobody_waits_for_ever_for_a_host_that_does_not_tell_of_its_gpus(sshjobs_cli: SshjobsCli, smi: Smi) -> None:
+    jobs = {"jobs": [{"name": "any", "argv": ["true"]}, {"name": "fit", "gpus": {"type": "h100"}, "argv": ["true"]}]}
+    (smi.directory / "hang").touch()
+    told = sshjobs_cli("run", "-", "--hosts", "localhost", "--json", "--name", "r", input=json.dumps(jobs), env=environ(smi))
+    found = ends(told.stdout)
+    assert found["any"]["outcome"] == "succeeded" and found["fit"]["outcome"] == "skipped"
 
 
 def test_a_gpu_that_fails_is_set_aside_and_its_job_runs_on_the_other(sshjobs_cli: SshjobsCli, tmp_path: Path, smi: Smi) -> None:

@@ -45,6 +45,13 @@ def begin(terminal: Terminal) -> None:
     terminal.read_until(lambda text: "long-2 " in text and "q leave" in text)
 
 
+def let_end(place: Path, terminal: Terminal) -> None:
+    """Let the jobs end, and see the run end well."""
+    (place / "go").touch()
+    terminal.read_to_end()
+    assert terminal.wait() == EXIT_OK
+
+
 def cooked(terminal: Terminal) -> bool:
     """Tell whether lines are edited by the terminal, and what is typed is shown."""
     return bool(terminal.modes()[3] & termios.ICANON and terminal.modes()[3] & termios.ECHO)
@@ -69,9 +76,7 @@ def test_p_pauses_and_unpauses(place: Path) -> None:
         assert look(place, lambda reader: reader.summary().options["paused"]) is True
         after(terminal, b"p", "launching unpaused by a person")
         assert look(place, lambda reader: reader.summary().options["paused"]) is False
-        (place / "go").touch()
-        terminal.read_to_end()
-        assert terminal.wait() == EXIT_OK
+        let_end(place, terminal)
 
 
 def test_plus_and_minus_change_slots(place: Path) -> None:
@@ -84,9 +89,7 @@ def test_plus_and_minus_change_slots(place: Path) -> None:
         after(terminal, b"-", "1 host: a slot fewer, 1 now")
         after(terminal, b"-", "no host can have fewer")
         assert look(place, lambda reader: reader.hosts()[0].host.slots) == 1
-        (place / "go").touch()
-        terminal.read_to_end()
-        assert terminal.wait() == EXIT_OK
+        let_end(place, terminal)
 
 
 def test_d_drains_the_host_that_is_chosen_and_uses_it_again(place: Path) -> None:
@@ -102,9 +105,7 @@ def test_d_drains_the_host_that_is_chosen_and_uses_it_again(place: Path) -> None
         assert look(place, lambda reader: reader.hosts()[0].host.drained) is True
         after(terminal, b"d", "use again localhost?")
         after(terminal, b"\r", "localhost: used again")
-        (place / "go").touch()
-        terminal.read_to_end()
-        assert terminal.wait() == EXIT_OK
+        let_end(place, terminal)
 
 
 def test_q_leaves_and_the_run_goes_on_by_itself(place: Path) -> None:
@@ -152,9 +153,8 @@ def test_what_is_typed_is_not_shown_and_other_keys_do_nothing(place: Path) -> No
         after(terminal, b"p", "launching paused")
         assert "xyz" not in plain(terminal.text[seen:])
         after(terminal, b"p", "launching unpaused")
-        (place / "go").touch()
-        terminal.read_to_end()
-        assert terminal.wait() == EXIT_OK and cooked(terminal)
+        let_end(place, terminal)
+        assert cooked(terminal)
 
 
 @pytest.mark.parametrize("end", ["ctrl-c twice", "term", "kill"])

@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from sshjobs.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED
+from sshjobs.views import expecting
 from sshjobs.views.frame import Frame
 from sshjobs.views.progress import Progress
 from tests.cli import story
@@ -146,6 +147,54 @@ def test_the_title_tells_the_rate_and_what_is_left_once_there_is_something_to_te
     assert "  17.4/min" in Frame(progress, lambda: now[0]).lines(80, 24)[0].plain
     progress.take({"event": "pause", "paused": True, "jobs": None})
     assert "left" not in Frame(progress, lambda: now[0]).lines(80, 24)[0].plain
+
+
+def test_the_title_tells_the_expected_end_as_p50_and_p90_as_far_as_there_is_room() -> None:
+    progress, now = paced(400)
+    progress.expect((600.0, 905.0))
+
+    def title(width: int = 80) -> str:
+        return Frame(progress, lambda: now[0]).lines(width, 24)[0].plain
+
+    assert title() == "r  400 of 1,000  6 min 40 s  1.0/s  some 10 min left, p90 15 min"
+    assert title(60).endswith("6 min 40 s  some 10 min left, p90 15 min")
+    assert title(46).endswith("6 min 40 s  some 10 min left") and title(40).endswith("6 min 40 s  1.0/s")
+    # It goes down with the clock, and what was foretold wrongly is not told as if it were past.
+    now[0] += 300.0
+    assert "some 5 min left, p90 10 min" in title()
+    now[0] += 3000.0
+    assert "some 5 s left" in title() and "p90" not in title()
+    progress.take({"event": "pause", "paused": True, "jobs": None})
+    assert "left" not in title()
+
+
+def test_the_expected_end_is_asked_for_a_small_part_of_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    used, costs, pauses, told = [0.0], [0.001, 0.4, 2.0], list[float](), list[object]()
+
+    def ask() -> tuple[float, float]:
+        used[0] += costs.pop(0)
+        return (1.0, 2.0)
+
+    asking = expecting.Expecting(ask, told.append)
+
+    def rest(seconds: float) -> bool:
+        pauses.append(seconds)
+        return len(pauses) > 3
+
+    monkeypatch.setattr("sshjobs.views.expecting.time.thread_time", lambda: used[0])
+    monkeypatch.setattr(asking._over, "wait", rest)
+    asking.start()
+    asking._thread.join()
+    assert pauses == pytest.approx([3.0, 5.0, 40.0, 200.0]) and told == [(1.0, 2.0)] * 3
+
+
+def test_a_terminal_is_told_when_the_run_is_expected_to_end(jobs: Path) -> None:
+    (jobs / "jobs.yaml").write_text(JOBFILE.replace("@", str(jobs)) + "  - {name: short, repeat: 8, commands: ['true']}\n")
+    with Terminal(sshjobs_argv(["run", "jobs.yaml", "--slots", "30"]), jobs, columns=100, rows=30) as terminal:
+        terminal.read_until(lambda text: re.search(r"some \d.* left, p90 \d", plain(text)))
+        (jobs / "go").touch()
+        terminal.read_to_end()
+        assert terminal.wait() == EXIT_JOBS_FAILED
 
 
 def test_a_host_tells_what_it_does_and_that_it_is_drained() -> None:

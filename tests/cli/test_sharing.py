@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SHARED, SshjobsCli, cli_environment
+from tests.conftest import SshjobsCli, cli_environment
 
 
 def test_who_shows_what_a_job_holds_while_it_runs(sshjobs_cli: SshjobsCli, tmp_path: Path) -> None:
     environ = " ".join(f"{name}={shlex.quote(value)}" for name, value in cli_environment().items())
-    ask = f"SSHJOBS_SHARED={SHARED} {environ} {sys.executable} -m sshjobs hosts who"
+    ask = f"SSHJOBS_SHARED={os.environ['SSHJOBS_SHARED']} {environ} {sys.executable} -m sshjobs hosts who"
     (tmp_path / "jobs.yaml").write_text(json.dumps({"jobs": [{
         "name": "asks", "cpus": 2, "memory": "1M", "commands": [f"{ask} --json", ask]}]}))
     done = sshjobs_cli("run", "jobs.yaml", "--hosts", "localhost", "--slots", "3")
@@ -55,3 +55,13 @@ def test_a_bad_share_is_one_line_with_its_place(sshjobs_cli: SshjobsCli, bad: st
     done = sshjobs_cli("exec", "--hosts", f"localhost share={bad}", "true")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "share must be above 0 and at most 1" in done.stderr and "write share=0.5" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(("key", "said"), [
+    ("lease: 1m", "slow: a scheduler that carries out each job by itself knows no lease, and no other host matches; leave lease out, or name another host"),
+    ("gpus: 1", "slow: no host has what it needs (gpus: 1): slurm1-1, the nearest, has no GPU; lower its needs, or name a host that has more")])
+def test_what_an_array_can_only_refuse_is_refused_before_anything_starts(sshjobs_cli: SshjobsCli, tmp_path: Path, key: str, said: str) -> None:
+    (tmp_path / "jobs.yaml").write_text(f"jobs: [{{name: slow, argv: ['true'], {key}}}]")
+    done = sshjobs_cli("run", "jobs.yaml", "--hosts", "slurm:mode=array")
+    assert done.returncode == 2 and done.stderr == f"sshjobs: {said}\n"
+    assert not (tmp_path / "results").exists()

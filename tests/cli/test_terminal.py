@@ -114,6 +114,8 @@ def test_a_change_of_size_leaves_one_block(terminal: Tmux, tmp_path: Path, sizes
 def test_lines_above_the_block_follow_the_width(terminal: Tmux, tmp_path: Path) -> None:
     (tmp_path / "hosts.txt").write_text("localhost slots=2\nnosuch.invalid\n")
     terminal.resize(50, 30)
+    # What a shell exports is the size as it was.
+    terminal.type("export COLUMNS LINES")
     terminal.type(f"{RUN} --hosts {tmp_path}/hosts.txt --ssh-config /dev/null")
     terminal.wait_for(lambda screen: "nosuch.invalid: the name cannot" in screen and "-name-2 " in screen)
     terminal.resize(150, 30)
@@ -141,3 +143,12 @@ def test_the_count_of_an_exec_leaves_the_shell_alone_too(terminal: Tmux, tmp_pat
     terminal.wait_for(lambda screen: "output-of-a\n" in screen and "output-of-b\n" in screen)
     screen = terminal.wait_for(lambda screen: screen.rstrip().endswith("$"))
     assert "the-shell-goes-on\n" in screen
+
+
+def test_the_address_of_the_pages_stands_above_the_block_and_stays(terminal: Tmux, tmp_path: Path) -> None:
+    terminal.type(f"SSH_CONNECTION='192.0.2.1 1 192.0.2.2 22' {RUN} --web")
+    address = re.compile(r"http://127\.0\.0\.1:\d+/#token=[0-9a-f]{64}")
+    terminal.wait_for(lambda screen: "ssh -L" in screen and "-name-2 " in screen)
+    over = end(terminal, tmp_path)
+    assert len(address.findall(over.replace("\n", ""))) == 1 and over.replace("\n", "").count("then open the address") == 1
+    assert titles(terminal) == 0

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from sshjobs.errors import HIDDEN
+from sshjobs.errors import hidden_in
 from sshjobs.views.terminaltext import MAX_CELLS, TerminalText
 
 COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
@@ -53,7 +53,7 @@ def test_no_output_leaves_anything_but_colours_for_a_terminal() -> None:
         text = shown(data)
         assert shown(data[:cut], data[cut:]) == text, data
         left = COLOUR.sub("", text).replace("\n", "").replace("\t", "")
-        assert not HIDDEN.search(left), data
+        assert not hidden_in(left), data
         for line in text.split("\n"):
             assert not COLOUR.search(line) or line.rindex("\x1b[0m") == line.rindex("\x1b["), (data, text)
 

@@ -132,6 +132,23 @@ def test_jobs_are_shown_and_tried_again_by_cause(here: Path) -> None:
     assert (told.returncode, told.stderr.count("\n")) == (2, 1)
 
 
+def test_only_jobs_of_the_cause_are_tried_again_and_they_succeed(here: Path) -> None:
+    """On a host whose GPU is there again by then."""
+    needs_gpu = 'test -e "$FLAG" || { echo "RuntimeError: CUDA error: no CUDA-capable device is detected" >&2; exit 1; }'
+    Path("jobs.yaml").write_text(json.dumps({"defaults": {"env": {"FLAG": str(here / "mended")}}, "jobs": [
+        {"name": "train", "repeat": 2, "commands": needs_gpu}, {"name": "own", "commands": "exit 3"}, {"name": "ok", "commands": "true"}]}))
+    assert call_here("run", "jobs.yaml", "--name", "r", "-q").returncode == 1
+    (here / "mended").touch()
+    # One of the names fits, and the cause does not.
+    assert call_here("retry", "r", "own", "--cause", "gpu_error").returncode == 2
+    told = call_here("retry", "r", "--cause", "gpu_error")
+    assert told.returncode == 1, "the run has a failure still"
+    assert told.stdout.startswith("2 jobs of r to be tried again\n")
+    jobs = {job["name"]: [one["outcome"] for one in job["attempts"]] for job in json.loads(call_here("status", "r", "--json").stdout)["jobs"]}
+    assert jobs == {"train-1": ["failed", "succeeded"], "train-2": ["failed", "succeeded"], "own": ["failed"], "ok": ["succeeded"]}
+    assert call_here("retry", "r", "own", "--cause", "exit", "--cause", "gpu_error").stdout.startswith("1 job of r to be tried again\n")
+
+
 @pytest.mark.parametrize("words", [("status", "--cause", "fate"), ("retry", "--cause", "")])
 def test_a_cause_that_is_none_is_told(here: Path, words: tuple[str, ...]) -> None:
     mixed(here / "results")

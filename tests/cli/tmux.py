@@ -54,6 +54,10 @@ class Tmux:
         """Return what stands on the screen."""
         return self._tmux("capture-pane", "-p")
 
+    def colours(self) -> str:
+        """Return the same with the sequences that colour it."""
+        return self._tmux("capture-pane", "-p", "-e")
+
     def child(self) -> int:
         """Return the process id of the command that the shell runs."""
         shell = self._tmux("display-message", "-p", "#{pane_pid}").strip()

@@ -96,7 +96,7 @@ def test_words_are_never_code(told: Told) -> None:
 
 
 @tries("the types are {}", "give -t and one of {}", "the commands are {}", "see: sshjobs cluster --help",
-       "name them, or a hosts file by --hostfile")
+       "name them, or a hosts file by --hostfile", "write 4GB, 0.5 or auto", "only dask has one; leave it out")
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -114,6 +114,11 @@ def test_words_are_never_code(told: Told) -> None:
         (("-t", "gearman", "LaunchBroker"), "no engine cluster of type gearman is known; name its configuration with -c FILE"),
         (("up", "-t", "dask"), "no hosts are named; name them, or a hosts file by --hostfile"),
         (("up", "-t", "dask", "--hostfile", "none.txt"), "none.txt"),
+        # A host may be called so; a file that is not there is none.
+        (("up", "-t", "dask", "--hostfile", "nofile"), "invalid value for '--hostfile': File 'nofile' does not exist"),
+        (("up", "-t", "dask", "--memory-limit", "rubbish", "localhost"), "dask cannot limit memory to 'rubbish'; write 4GB, 0.5 or auto"),
+        (("up", "-t", "dask", "--memory-limit", "-1", "localhost"), "dask cannot limit memory to '-1'; write 4GB, 0.5 or auto"),
+        (("up", "-t", "zmq", "--memory-limit", "4GB", "localhost"), "zmq has no limit for the memory of a worker; only dask has one; leave it out"),
         (("up", "-t", "dask", "--nworkers", "0", "localhost"), "invalid value for '--nworkers'"),
     ],
 )

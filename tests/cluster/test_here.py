@@ -17,9 +17,13 @@ from sshjobs import EngineCluster
 from sshjobs.cluster.fleet import Fleet
 from sshjobs.cluster.probe import Probed
 from sshjobs.cluster.record import Record
-from sshjobs.errors import SshjobsError
+from sshjobs.errors import EXIT_INTERRUPTED, SshjobsError, UsageError
+from sshjobs.model.states import FINAL_STATES
 from sshjobs.pools.config import records_directory
-from tests.conftest import REPOSITORY
+from sshjobs.store import RunReader
+from sshjobs.store.rundir import RunPaths
+from tests.conftest import REPOSITORY, sshjobs_argv
+from tests.hints import tries
 from tests.lab import wait_until
 
 
@@ -74,6 +78,7 @@ EngineCluster("zmq", ["localhost"], nthreads=1, name="mine", say=print).up()
 """
 
 
+@tries("'{}' has not come up yet, or never will; to end it: sshjobs cluster down --name {}")
 @pytest.mark.parametrize("until", ["mine/record.json", "mine/cluster.ini"])
 def test_what_a_killed_program_was_bringing_up_is_taken_down_by_name(here: Path, until: str) -> None:
     program = subprocess.Popen([sys.executable, "-c", PROGRAM], env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdout=subprocess.DEVNULL)
@@ -82,9 +87,26 @@ def test_what_a_killed_program_was_bringing_up_is_taken_down_by_name(here: Path,
     finally:
         program.send_signal(signal.SIGKILL)
         program.wait()
+    with pytest.raises(UsageError, match="no engine cluster is up; 'mine' has not come up yet, or never will; to end it: sshjobs cluster down --name mine$"):
+        EngineCluster.attach()
     receipt = EngineCluster.attach(name="mine").down()
     assert (receipt.processes, receipt.files, receipt.unasked) == (0, 0, [])
     assert Record.create("zmq", "mine").name == "mine"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_up_that_is_told_to_end_leaves_nothing_running(here: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    up = subprocess.Popen(sshjobs_argv(["cluster", "up", "-t", "zmq", "localhost", "--nthreads", "1"]), stderr=subprocess.PIPE, text=True)
+    wait_until((records_directory() / "zmq" / "cluster.ini").exists, 60, "it to be on its way")
+    up.send_signal(number)
+    _, told = up.communicate(timeout=60)
+    assert up.returncode == EXIT_INTERRUPTED and told.endswith("sshjobs: interrupted\n"), told
+    assert not list(records_directory().iterdir())
+    (root,) = (here / "results").iterdir()
+    with RunReader.open(RunPaths(root.parent, root.name)) as reader:
+        assert {job.state for job in reader.jobs()} <= set(FINAL_STATES)
+        assert reader.summary().until is not None
 
 
 def test_a_record_is_whole_from_the_first_moment_on(here: Path) -> None:

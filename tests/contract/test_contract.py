@@ -13,7 +13,7 @@ import pytest
 from sshjobs import Attempt, Job, JobSpec, Network, Outcome, UsageError
 from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.model.states import FINAL_STATES
-from sshjobs.network import HostUp, RunIdentity
+from sshjobs.network import HostDown, HostUp, RunIdentity
 from sshjobs.network.transport import TRANSPORTS, make_transport, transport_class
 from sshjobs.store.rundir import create_run
 from tests.lab import wait_until
@@ -39,10 +39,12 @@ class Rig:
             event.host for event in news.hosts if isinstance(event, HostUp)))
 
     def until(self, condition: Callable[[], bool], look: Callable = lambda news: None) -> None:
-        deadline = time.monotonic() + DEADLINE
+        deadline, down = time.monotonic() + DEADLINE, dict[str, HostDown]()
         while not condition():
-            assert time.monotonic() < deadline, "the network did not get there in time"
-            look(self.network.wait(0.2))
+            assert time.monotonic() < deadline, f"the network did not get there in time; {down}"
+            news = self.network.wait(0.2)
+            down.update((event.host, event) for event in news.hosts if isinstance(event, HostDown))
+            look(news)
 
     def job(self, commands: str, **keys) -> Job:
         job = Job(JobSpec([commands], **keys), self.count, f"job {self.count}")

@@ -13,13 +13,25 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
-from sshjobs.model.gpus import Gpu, GpuReport, need_of, selected
+from sshjobs.model.gpus import Gpu, GpuReport, selected
 from sshjobs.model.host import Host
 from sshjobs.model.needs import Needs, needs_of
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.scheduling.schedule import Schedule
 
 GIB = 1 << 30
+
+
+def needed(job: Job) -> Needs:
+    """Return what a job needs; it is asked for all the time."""
+    found = _NEEDED.get(job)
+    if found is None:
+        found = _NEEDED[job] = needs_of(job.spec) or Needs()
+    return found
+
+
+#: Of the jobs of one history.
+_NEEDED: dict[Job, Needs] = {}
 
 
 class Broken(AssertionError):
@@ -42,7 +54,7 @@ class Machine:
         """Start what an agent would: it counts jobs."""
         while self.queue and len(self.running) < self.slots:
             job = self.queue.pop(0)
-            self.running[job] = needs_of(job.spec) or Needs()
+            self.running[job] = needed(job)
             self.check(job)
 
     def check(self, job: Job) -> None:
@@ -56,7 +68,7 @@ class Machine:
 
     def free(self, *, but_one_slot: bool = False, sent: bool = False) -> Needs:
         """Return what is left beside what runs, or beside all that was sent."""
-        taken = [*self.running.values(), *(needs_of(job.spec) or Needs() for job in (self.queue if sent else ()))]
+        taken = [*self.running.values(), *(needed(job) for job in (self.queue if sent else ()))]
         counters = Counter(dict(self.host.counts))
         for needs in taken:
             counters.subtract(dict(needs.counters))
@@ -68,7 +80,7 @@ class Machine:
 
     def give(self, job: Job, uuids: tuple[str, ...]) -> None:
         """:raises Broken: a job is given GPUs that it does not need, must not have, or that somebody uses"""
-        need, mine = need_of(job.spec.gpus), {gpu.uuid: gpu for gpu in selected(self.gpus, self.host.gpus)}
+        need, mine = needed(job).gpus, {gpu.uuid: gpu for gpu in selected(self.gpus, self.host.gpus)}
         if len(set(uuids)) != need.number or self.others & set(uuids) or not all(
                 uuid in mine and mine[uuid].fits(need) for uuid in uuids):
             raise Broken(f"{job.name} ({need}) is given {uuids} of {self.host}, {self.gpus}; others use {self.others}")
@@ -76,7 +88,9 @@ class Machine:
 
     def gpus_fit(self, job: Job, *, ever: bool = False) -> bool:
         """Tell whether so many GPUs are free as a job needs, or are there at all."""
-        need, taken = need_of(job.spec.gpus), set[str]()
+        need, taken = needed(job).gpus, set[str]()
+        if not need.number:
+            return True
         if not ever:
             taken = self.others.union(*(self.given.get(one, ()) for one in (*self.running, *self.queue)))
         return sum(gpu.fits(need) for gpu in selected(self.gpus, self.host.gpus) if gpu.uuid not in taken) >= need.number
@@ -100,6 +114,7 @@ class History:
     """
 
     def __init__(self, seed: int | str):
+        _NEEDED.clear()
         self.rng = rng = random.Random(f"allocations {seed}")
         self.calm = rng.random() < 0.3
         self.machines: dict[str, Machine] = {}
@@ -173,8 +188,8 @@ class History:
 
     def let_wait(self, job: Job) -> None:
         """A job waits, perhaps again."""
-        needs = needs_of(job.spec)
-        self.waiting[job] = self.launches, sum(needs_of(other.spec) == needs for other in self.waiting)
+        needs = needed(job)
+        self.waiting[job] = self.launches, sum(needed(other) == needs for other in self.waiting)
         self.schedule.add(job)
 
     def remove_job(self) -> None:
@@ -263,7 +278,7 @@ class History:
         (machine,) = self.machines.values()
         passed, bound = self.launches - 1 - launches, (ahead + 1) * (len(self.sizes) + 1) * (2 * machine.slots + 2)
         if passed > bound:
-            raise Broken(f"{job.name} ({needs_of(job.spec)}) was passed over by {passed} launches, more than {bound}")
+            raise Broken(f"{job.name} ({needed(job)}) was passed over by {passed} launches, more than {bound}")
 
     def _check_idle(self) -> None:
         """What fits on a host runs, but where that is kept for another."""
@@ -273,15 +288,15 @@ class History:
             if not machine.up or machine.drained or self.schedule.hosts[machine.host.name].kept_for is not None:
                 continue
             free = machine.free(sent=True)
-            for job in self.waiting:
+            for job in {(needed(job), tuple(job.spec.hosts or ()), job.spec.max_parallel): job for job in self.waiting}.values():
                 closed = job.spec.max_parallel is not None and gated >= 2
                 if self.deaf is not machine and machine.host.matches(job.spec.hosts) and not closed and machine.gpus_fit(
-                        job) and fits(needs_of(job.spec) or Needs(), free):
-                    raise Broken(f"{job.name} ({needs_of(job.spec)}) waits, and {machine.host.name} has {free}")
+                        job) and fits(needed(job), free):
+                    raise Broken(f"{job.name} ({needed(job)}) waits, and {machine.host.name} has {free}")
 
     def _is_possible(self, job: Job) -> bool:
         """Tell whether any host can ever have a job."""
-        needs = needs_of(job.spec) or Needs()
+        needs = needed(job)
         return any(machine.host.matches(job.spec.hosts) and fits(needs, Needs(
             machine.slots, machine.memory, machine.host.scratch or 999 * GIB, machine.host.counts)) and machine.gpus_fit(job, ever=True)
             for machine in self.machines.values())
@@ -314,7 +329,7 @@ class History:
             if not self.waiting and not any(machine.running for machine in self.machines.values()):
                 return
             if not any(machine.running for machine in self.machines.values()):
-                raise Broken(f"nothing runs, and {[(job.name, str(needs_of(job.spec))) for job in self.waiting]} wait")
+                raise Broken(f"nothing runs, and {[(job.name, str(needed(job))) for job in self.waiting]} wait")
             self.end_job()
             self.launch()
         raise Broken("no end")
@@ -338,6 +353,7 @@ def main() -> int:
     """Play many; 1 where something was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.core.allocations")
     parser.add_argument("--histories", type=int, default=1_000_000)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first: so many may be played in parts")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--seed", type=int, help="one history again")
     options = parser.parse_args()
@@ -345,7 +361,8 @@ def main() -> int:
         History(options.seed).play()
         return 0
     began, troubles = time.monotonic(), 0
-    chunks = [range(first, min(first + 1000, options.histories)) for first in range(0, options.histories, 1000)]
+    end = options.first + options.histories
+    chunks = [range(first, min(first + 1000, end)) for first in range(options.first, end, 1000)]
     with ProcessPoolExecutor(options.jobs) as pool:
         for found in pool.map(play_some, chunks):
             troubles += len(found)

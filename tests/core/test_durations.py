@@ -98,6 +98,21 @@ def test_a_slow_host_gets_what_may_run_nowhere_else():
     assert end <= 40.0
 
 
+def test_a_slow_host_gets_at_once_what_no_faster_one_has_room_for():
+    hosts = [Host("fast", memory=1 << 30), Host("slow", memory=16 << 30)]
+    small, big = jobs_from([JobSpec(argv=["x"], name="small", memory=1 << 29), JobSpec(argv=["y"], name="big", memory=8 << 30)], hosts)
+    made = Schedule(hosts, random.Random(7))
+    for host, seconds in (("fast", 1.0), ("slow", 10.0)):
+        made.host_up(host, 1)
+        for _ in range(20):
+            made.durations.note(small.spec, host, seconds)
+    made.durations.note(big.spec, "slow", 10.0)
+    made.add(small)
+    assert made.next(0.0) == (small, "fast"), "it waits for the faster one"
+    made.add(big)
+    assert made.next(0.0) == (big, "slow")
+
+
 def test_no_job_waits_for_ever_for_a_faster_host():
     specs = [*repeats("x", 30), *repeats("last", 1)]
     _, starts = play(specs, {"x": 1.0, "last": 1.0}, {"a": 1.0, "slow": 10.0}, never="x-20", until=200.0)

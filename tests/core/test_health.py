@@ -185,3 +185,13 @@ def test_what_shows_that_a_host_can_run_jobs_is_any_that_took_two_seconds():
             assert made.note(*end("bad"), now=0.0) == {}
         made.note(*end("bad", "failed", seconds), now=0.0)
         assert made.is_suspect("bad") is not breaks
+
+
+def test_an_end_tells_of_its_host_and_of_a_suspect_one_where_the_job_failed_before():
+    made = health()
+    job = suspect(made)[4]
+    assert made.concerned(*end("good")) == ["good"]
+    assert made.concerned(job, job.new_attempt("good", "token")) == ["good", "bad"]
+    assert made.concerned(job, job.new_attempt("bad", "token")) == ["bad"]
+    made.remove("bad")
+    assert made.concerned(job, job.new_attempt("good", "token")) == ["good"]

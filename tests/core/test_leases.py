@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from sshjobs.errors import HostError
+from sshjobs.errors import HostError, UsageError
 from sshjobs.model.causes import Cause, explain
+from sshjobs.model.host import Host
 from sshjobs.model.spec import Job, JobSpec
 from sshjobs.model.states import STATE_ERROR, Outcome
 from sshjobs.network.session.attempts import ended_from, launch_spec
 from sshjobs.scheduling.hostwatch import HostWatch
 from sshjobs.scheduling.retries import may_be_lost
+from sshjobs.scheduling.schedule import Schedule
+from tests.hints import tries
 
 FACTS = {"machine": "m", "boot": "b", "pidns": 1}
 AWAY = HostError("timeout", "h", "nothing came for a while")
@@ -64,3 +67,32 @@ def test_an_end_by_lease_is_the_hosts(msg):
 def test_a_launch_says_nothing_of_a_lease_that_a_job_has_not():
     assert "lease" not in launch_spec(JobSpec(["x"]))
     assert launch_spec(JobSpec(["x"], lease=60.0))["lease"] == 60.0
+
+
+ARRAY = Host("slurm1-1", slurm=(("mode", "array"),))
+
+
+def test_a_job_with_a_lease_runs_on_no_host_where_a_scheduler_carries_it_out_by_itself() -> None:
+    job = Job(JobSpec("x", name="leased", lease=60.0), 1)
+    schedule = Schedule([ARRAY, Host("lab1")])
+    schedule.check(job)
+    schedule.add(job)
+    schedule.host_up("slurm1-1", 1000)
+    assert schedule.next() is None
+    schedule.add_host(Host("slurm2-1", slurm=(("mode", "own"),)))
+    schedule.host_up("slurm2-1", 1000)
+    assert schedule.next() is None
+    schedule.host_up("lab1", 1)
+    assert schedule.next() == (job, "lab1")
+
+
+@tries("leave lease out, or name another host")
+def test_a_job_with_a_lease_that_only_such_hosts_could_have_is_refused() -> None:
+    schedule = Schedule([ARRAY, Host("lab1")])
+    for spec in (JobSpec("x", name="leased", lease=60.0, hosts=["slurm1-1"]), JobSpec("x", name="leased", lease=60.0, hosts=["slurm*"])):
+        with pytest.raises(UsageError, match="leased: a scheduler that carries out each job by itself knows no lease"):
+            schedule.check(Job(spec, 1))
+    schedule.check(Job(JobSpec("x", name="free", hosts=["slurm1-1"]), 2))
+    schedule.check(Job(JobSpec("x", name="leased", lease=60.0, hosts=["slurm1-1", "lab1"]), 4))
+    with pytest.raises(UsageError, match="no host matches gone"):
+        schedule.check(Job(JobSpec("x", name="leased", lease=60.0, hosts=["gone"]), 3))

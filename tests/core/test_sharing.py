@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from sshjobs.gjob.sharing.rules import AGED, Holding, Wish, may_take
+from sshjobs.gjob.sharing.rules import AGED, YIELDS, Holding, Wish, may_take
 
 ANNA, BEN = 1001, 1002
 
@@ -46,10 +46,28 @@ def test_among_runs_of_one_person_who_came_first_is_first() -> None:
     assert may_take(early, held, [late], 10.0) and not may_take(late, held, [early], 10.0)
 
 
-def test_a_large_job_is_not_passed_by_small_ones_that_came_later() -> None:
+def test_a_large_job_lets_small_ones_go_first_for_a_while_and_no_longer() -> None:
     large, small = wants(ANNA, slots=3, since=1.0), wants(BEN, since=2.0)
-    assert not may_take(small, [holds(3, slots=2)], [large], 10.0)
-    assert may_take(small, [holds(3, slots=2)], [], 10.0)
+    held = [holds(3, slots=2)]
+    assert may_take(small, held, [large], 0.9 + YIELDS)
+    assert not may_take(small, held, [large], 1.0 + YIELDS)
+    assert may_take(small, held, [], 1.0 + YIELDS)
+
+
+def test_a_large_job_of_the_own_run_is_passed_for_as_long_as_one_of_others() -> None:
+    large, small = wants(ANNA, slots=3, since=1.0, run="a"), wants(ANNA, since=2.0, run="a")
+    small.key = ""
+    held = [holds(BEN, slots=2)]
+    assert may_take(small, held, [large], 0.9 + YIELDS)
+    assert not may_take(small, held, [large], 1.0 + YIELDS)
+    large.since = 2.0 + YIELDS
+    assert may_take(small, held, [large], 1.0 + YIELDS), "it came later"
+
+
+def test_a_large_job_for_which_there_is_enough_is_not_passed_at_all() -> None:
+    large, small = wants(ANNA, slots=3, since=1.0), wants(BEN, slots=2, since=2.0)
+    assert not may_take(small, [holds(3)], [large], 1.5)
+    assert may_take(large, [holds(3)], [small], 1.5)
 
 
 def test_who_lacks_something_else_does_not_keep_slots_from_others_but_for_a_while_at_the_end() -> None:

@@ -21,6 +21,7 @@ from sshjobs.store import ManagerIdentity, RunStore
 from sshjobs.store.failed import FailureReader
 from sshjobs.store.rundir import RunPaths, create_run
 from sshjobs.views.reasons import kind_line
+from tests.web.scale import make_big
 
 #: How a job ends: its outcome, its exit status, what it writes on stderr.
 Ending = tuple[Outcome, int | None, str]
@@ -211,3 +212,14 @@ def test_very_many_failures_take_little_memory_and_only_some_are_read(
         assert found.unread == Counter(f"exit {1 + n % 3}" for n in range(301, number + 1))
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 << 10
     assert {kind.ending: kind.number for kind in found.all()} == {"exit 1": 100, "exit 2": 100, "exit 3": 100}
+
+
+def test_of_a_large_run_a_part_can_be_looked_at(tmp_path: Path) -> None:
+    paths = make_big(tmp_path, 3_000)
+    with FailureReader.open(paths) as reader:
+        some = list(reader.passed(600))
+        assert 500 <= len(some) <= 600 and len({host for _, _, host in some}) > 40, "from all parts of the run"
+        assert len(list(reader.passed(3_000))) == len(list(reader.passed())) == 2_940
+        kinds = kinds_of(reader, most=25).all()
+        assert sum(kind.number for kind in kinds) == 25 and sum(kind.number for kind in kinds_of(reader).all()) == 60
+        assert len(in_common(reader, kinds, 600)) == len(kinds)

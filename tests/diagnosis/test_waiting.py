@@ -13,6 +13,7 @@ from sshjobs.model.spec import Job, JobSpec
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
 from sshjobs.store.index import JobIndex
 from sshjobs.store.rundir import create_run
+from sshjobs.views.wording import of_host
 from tests.store.helpers import finish, launch
 
 GIB = 1 << 30
@@ -78,4 +79,12 @@ def test_a_job_says_what_of_its_needs_is_missing(tmp_path: Path, keys: dict[str,
 
 def test_what_a_job_needs_after_it_ran_out_of_memory_is_what_counts(tmp_path: Path) -> None:
     told = wait(tmp_path, {"memory": "4G", "retries": {"out_of_memory": {"times": 3, "memory": "x4"}}}, ended=1)
-    assert told == (WaitsFor.NEEDS, "no host has what it needs (memory: 16G): a, the nearest, has 8G of memory")
+    assert told is not None and told[:2] == (WaitsFor.NEEDS, "no host has what it needs (memory: 16G): a, the nearest, has 8G of memory")
+
+
+def test_a_reason_names_its_host_once() -> None:
+    assert of_host("gpu1", "gpu1: the login was refused") == "gpu1: the login was refused"
+    assert of_host("gpu1", "gpu10 holds all of it") == "gpu1: gpu10 holds all of it"
+    assert of_host("no", "no answer in time") == "no: no answer in time"
+    assert of_host("gpu1", "gpu1 takes jobs until 18:00:00") == "gpu1 takes jobs until 18:00:00"
+    assert of_host("gpu1", "gpu1 waits for a share of it") == "gpu1 waits for a share of it"

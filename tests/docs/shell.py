@@ -74,7 +74,8 @@ class PageShell:
         self._env = {
             "PATH": f"{self._bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(home),
             "LANG": "C.UTF-8", "COLUMNS": "120", "TZ": "UTC", "USER": os.environ.get("USER", "root"),
-            "PYTHON": str(maker), "PAGE_MARK": self._mark, **cli_environment(), **(more or {}),
+            "PYTHON": str(maker), "PAGE_MARK": self._mark,
+            "SSHJOBS_SHARED": str(where / "shared"), **cli_environment(), **(more or {}),
         }
 
     def __enter__(self) -> PageShell:

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from sshjobs.model.causes import EndCause
 from sshjobs.model.states import STATES, Outcome, state_for
 from sshjobs.network.transport import TRANSPORTS
 from sshjobs.network.transport.causes import CAUSES
@@ -22,6 +23,10 @@ def test_the_table_of_troubles_tells_truly_what_is_tried_again() -> None:
     told = _table("troubleshooting.md", "Hosts that cannot be used")
     assert {kind: told[kind] for kind in CAUSES} == {
         kind: "no" if cause.lasting else "yes" for kind, cause in CAUSES.items()}
+
+
+def test_the_page_of_causes_has_each_of_them_and_no_other() -> None:
+    assert set(_table("why.md", "Causes")) == set(map(str, EndCause))
 
 
 def test_the_page_of_transports_has_each_of_them_in_its_first_table() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults import cancels as cancelling
-from tests.faults import chaos, cuts, frames, kills, late, outputs
+from tests.faults import chaos, cuts, frames, kills, late, outputs, shares
 from tests.faults.ledger import Findings
 from tests.faults.scene import Scene
 from tests.hostile import campaign as floods
@@ -93,6 +93,12 @@ def launches(scene: Scene, options: argparse.Namespace) -> Result:
     return Findings(wrong=wrong), {"bytes": size}
 
 
+def sharing(scene: Scene, options: argparse.Namespace) -> Result:
+    found, seen = shares.share_hosts(scene, options.kills, jobs=options.jobs, pace=options.pace)
+    return found, {"kills": sum(seen.what.values()), "what": dict(seen.what), "wait": seen.longest_wait, "held": seen.longest_held,
+                   "first": seen.first, "longest_job": seen.longest_job, "most": seen.most._asdict(), "away": seen.away}
+
+
 def hostile(scene: Scene, options: argparse.Namespace) -> Result:
     wrong, figures = floods.play(scene.directory, options.seconds)
     return Findings(wrong=wrong), figures
@@ -101,7 +107,9 @@ def hostile(scene: Scene, options: argparse.Namespace) -> Result:
 CAMPAIGNS: dict[str, Callable[[Scene, argparse.Namespace], Result]] = {
     "manager": manager, "agents": agents, "cuts": network, "late": connections, "lines": lines, "reboots": reboots, "chaos": everything, "cancels": cancels,
     "output": output, "homes": homes, "results": results, "launches": launches,
-    "hostile": hostile}
+    "hostile": hostile, "sharing": sharing}
+#: How hosts are made; else so that their handshakes can be counted.
+OPTIONS = {"homes": HostOptions(home_size="32M"), "sharing": shares.OPTIONS}
 
 
 def commit() -> str:
@@ -130,8 +138,7 @@ def main() -> int:
     options = parser.parse_args()
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="sshjobs-faults-"))
-    how = HostOptions(home_size="32M") if options.campaign == "homes" else cuts.TALKATIVE
-    with Lab(options.hosts, options=how) as lab:
+    with Lab(options.hosts, options=OPTIONS.get(options.campaign, cuts.TALKATIVE)) as lab:
         found, figures = CAMPAIGNS[options.campaign](Scene(lab, directory, options.seed, slots=options.slots), options)
     figures.update(campaign=options.campaign, seed=options.seed, commit=commit(), day=time.strftime("%Y-%m-%d"), jobs=found.jobs, starts=found.starts,
                    repeated=found.repeated, because=dict(found.because), minutes=round((time.monotonic() - began) / 60, 2),

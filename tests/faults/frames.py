@@ -6,7 +6,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from sshjobs.errors import HostError
@@ -93,7 +92,7 @@ def break_launches(directory: Path, offsets: Iterable[int]) -> tuple[list[str], 
         network = Network(str(directory), list(passes), transport="local", slots=1)
         breaking = BreakingTransport(passes)
         network._transports = (breaking, breaking)
-        run = replace(run, epoch=run.epoch + 1)
+        run = run._replace(epoch=run.epoch + 1)
         network.open(run, paths)
         ledger = directory / "starts"
         jobs = {}

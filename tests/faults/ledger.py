@@ -123,11 +123,14 @@ def _add_failing(made: Jobs, n: int, rng: random.Random, commands: list[str], wo
                  signal=number, **words)
 
 
-def read(hosts: Iterable[LabHost], run: str, name: str = LEDGER) -> list[Line]:
-    """Return what jobs of a run have written on all hosts."""
+def read(hosts: Iterable[LabHost], run: str, name: str = LEDGER, user: str | None = None) -> list[Line]:
+    """Return what jobs of a run have written on all hosts.
+
+    :param user: whose account they use there; None: that of the lab
+    """
     lines = []
     for host in hosts:
-        path = host.home / name
+        path = host.home_of(user or host.user) / name
         if not path.exists():
             continue
         lines += parse(path.read_text(), run, host.name)
@@ -184,7 +187,8 @@ def check(paths: RunPaths, jobs: Jobs, lines: Iterable[Line]) -> Findings:
         row = rows.get((line.job, line.attempt))
         if row is None or row.token != line.token:
             found.unexpected.append(f"{line.job}: attempt {line.attempt} ran on {line.host} with an unknown token")
-        (starts if line.what == "start" else ends)[line.job][line.attempt].append(line)
+        if line.what in ("start", "end"):
+            (starts if line.what == "start" else ends)[line.job][line.attempt].append(line)
         found.starts += line.what == "start"
     told = {job["name"]: job for job in document["jobs"]}
     found.lost += [f"{name}: not in the store" for name in jobs.expected.keys() - told.keys()]

@@ -40,6 +40,7 @@ PLAN = (
     "homes --kills 40 --jobs 1000 --seed 33",
     "results --kills 40 --jobs 1000 --seed 34",
     "hostile --seconds 30 --hosts 1",
+    "sharing --kills 20 --jobs 500 --hosts 2 --slots 4 --seed 41",
 )
 _WHAT = {
     "manager": "kill -9 of the manager",
@@ -55,6 +56,7 @@ _WHAT = {
     "homes": "full homes on the hosts",
     "results": "full disk under the run itself",
     "hostile": "hosts that flood",
+    "sharing": "two persons on the same hosts",
 }
 _FOUND = ("lost", "doubled", "unexpected", "wrong", "digests")
 
@@ -82,6 +84,14 @@ def _details(row: dict[str, Any]) -> str:
                     f"output byte by byte; for {row['seconds']} s at least, while two other hosts end {row['jobs_each']} jobs; at most "
                     f"{row['memory']} MiB of memory and {row['lines']:.0f} lines because of the host, others {row['slower']} times as long, "
                     f"three Ctrl-C heard within {row['heard']} s")
+        case "sharing":
+            kinds = ", ".join(f"{count} × {name}" for name, count in sorted(row["what"].items()))
+            most = row["most"]
+            return (f"three runs of two persons, on hosts of 4 slots, 8 GiB, 2 licenses and 2 GPUs; {row['kills']} kills: {kinds}; at most "
+                    f"{most['slots']} slots, {most['memory']} GiB, {most['licenses']} licenses and {most['gpus']} GPUs of a host were taken at a "
+                    f"time, no GPU twice; no job waited for more than {row['wait']} s while what it needs was free; what no living job held was "
+                    f"free after {row['held']} s at most; the second person's first job began after {max(row['first'])} s, "
+                    f"the longest job took {row['longest_job']} s")
         case "launches":
             return f"each of the {row['bytes']} bytes of a launch: every launch started once"
         case "cancels":

@@ -30,14 +30,14 @@ from typing import Any, NamedTuple
 
 from sshjobs.gjob import system
 from sshjobs.network import payload
-from sshjobs.network.protocol import link as words
+from sshjobs.network.protocol import link as protocol
 from tests.gjob.client import FarHost, Link, LinkEnded, alive, holders, token_of
 
 ERRORS = ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "EIO", "ENOSPC", "EDQUOT", "EINTR")
 #: What asks the kernel for nothing that could be refused, and what only ends or waits.
 CANNOT_FAIL = {"getpid", "getppid", "getuid", "environ", "hostname", "cores", "exit", "monotonic", "time", "boottime",
                "sleep", "open_limit", "set_open_limit", "adopt_orphans", "ask", "widen", "heed_children",
-               "signals_as_usual", "set_inheritable"}
+               "signals_as_usual", "collect_garbage", "set_inheritable"}
 #: Seconds for one run; it takes two or three.
 PATIENCE = 60.0
 GO = 'until [ -e "$GO" ]; do sleep 0.02; done\n'
@@ -191,7 +191,7 @@ class Play:
         while self.link is None:
             self._check_time("a link")
             self.epoch += 1
-            hello = words.hello(run=self.far.run, name="run-1", host="far", epoch=self.epoch, slots=4)
+            hello = protocol.hello(run=self.far.run, name="run-1", host="far", epoch=self.epoch, slots=4)
             link = None
             try:
                 link = Link(self.far.python, self.far.environ, self.far.packed, hello)

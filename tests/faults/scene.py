@@ -120,6 +120,7 @@ class Scene:
         self.patience = patience
         self.lab, self.directory, self.seed, self.slots = lab, directory, seed, slots
         self.rng = random.Random(seed)
+        self.user: str | None = None
         self.jobs = ledger.Jobs()
         self.name = ""
         self.ssh_config = lab.ssh_config
@@ -130,13 +131,13 @@ class Scene:
     def paths(self) -> RunPaths:
         return RunPaths(self.results, self.name)
 
-    def begin(self, jobs: ledger.Jobs, armed: str = "", *words: str) -> Manager:
-        """Start a further run of these jobs on all hosts of the lab."""
+    def begin(self, jobs: ledger.Jobs, armed: str = "", *words: str, hosts: str = "") -> Manager:
+        """Start a further run of these jobs on all hosts of the lab, or on these."""
         # Runs of other tests write into the same ledgers.
         self.jobs, self.name = jobs, f"f{os.getpid()}-{self.seed}-{next(_RUNS)}"
         path = jobs.write(self.directory)
         self.manager = Manager(
-            ["run", path, "--hosts", ",".join(self.lab.names), "--ssh-config", self.ssh_config, "--slots",
+            ["run", path, "--hosts", hosts or ",".join(self.lab.names), "--ssh-config", self.ssh_config, "--slots",
              str(self.slots), "--name", self.name, "--results", self.results, "--quiet", *words], self.directory, armed)
         return self.manager
 
@@ -167,6 +168,10 @@ class Scene:
             counts = reader.summary().counts
         return not (counts["free"] or counts["busy"] or counts["unknown"])
 
+    def is_at_work(self) -> bool:
+        """Tell whether its manager is there, and has not ended by itself."""
+        return self.manager is not None and not self.manager.ended()
+
     def how(self) -> str:
         """How the run stands, in a line."""
         if not self.is_there():
@@ -176,7 +181,7 @@ class Scene:
 
     def check(self) -> ledger.Findings:
         """Hold the run, which is over, against the ledgers; nothing of it may be left on the hosts."""
-        found = ledger.check(self.paths, self.jobs, ledger.read(self.lab.hosts, self.name))
+        found = ledger.check(self.paths, self.jobs, self.ledger())
         for host in self.lab.hosts:
             left = survivors(host, self.name)
             if left:
@@ -185,8 +190,7 @@ class Scene:
 
     def ledger(self) -> list[ledger.Line]:
         """What the run's jobs have written so far."""
-        return ledger.read(self.lab.hosts, self.name)
-
+        return ledger.read(self.lab.hosts, self.name, user=self.user)
 
     def twice(self) -> list[str]:
         """Jobs of which processes of two attempts are alive at this moment, anywhere."""

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from sshjobs.network import payload
-from sshjobs.network.protocol import link as words
+from sshjobs.network.protocol import link as protocol
+from tests.lab.waiting import wait_until
 
 NONCE = "0123456789abcdef0123456789abcdef"
 #: Seconds that anything may take before a test gives up.
@@ -31,11 +32,7 @@ class LinkEnded(Exception):
 
 def eventually(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """Wait until a condition holds and return what it returned."""
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come true in {seconds} s"
-        time.sleep(0.01)
-    return result
+    return wait_until(condition, seconds, what)
 
 
 def alive(pid: int) -> bool:
@@ -268,7 +265,7 @@ class FarHost:
         return link
 
     def first_word(self) -> bytes:
-        return words.hello(run=self.run, name="run-1", host="far", epoch=1, slots=2)
+        return protocol.hello(run=self.run, name="run-1", host="far", epoch=1, slots=2)
 
     def hello(self, link: Link, *, epoch: int = 1, slots: int | None = 2, root: str | None = None,
               host: str = "far", v: int = 1) -> None:
@@ -299,17 +296,21 @@ class FarHost:
         """Pids of the agent's runners, and of jobs that it took over."""
         return children(self.agent)
 
-    def close(self) -> None:
-        """End everything that was started here."""
-        for link in self.links:
-            link.close()
+    def _kill_all(self) -> list[int]:
         doomed = holders(f"FAR_HOST={self.run}")
         for pid in doomed:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        eventually(lambda: not any(map(alive, doomed)), "the death of all that was started")
+        return doomed
+
+    def close(self) -> None:
+        """End everything that was started here."""
+        for link in self.links:
+            link.close()
+        # Again and again: what has just begun starts others while it is looked for.
+        eventually(lambda: not self._kill_all(), "the death of all that was started")
         for path in Path(f"/tmp/sshjobs-{os.getuid()}").glob(f"{self.run[:8]}-*"):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.shared, ignore_errors=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sshjobs.gjob import files
+from sshjobs.gjob.places import Places
 from sshjobs.network import payload
 from tests.gjob.client import FarHost
 
@@ -34,6 +35,15 @@ def python(request: pytest.FixtureRequest) -> str:
 def oldest_python() -> str:
     """The oldest interpreter that there is for the far side."""
     return _interpreters()[-1]
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """Where a run's files are on a host, each directory made."""
+    made = Places(str(tmp_path / "root"), "r" * 32, "h" * 16)
+    for directory in (made.journals, made.work, made.outputs, made.blobs):
+        Path(directory).mkdir(parents=True)
+    return made
 
 
 @pytest.fixture

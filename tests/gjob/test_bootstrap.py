@@ -58,14 +58,28 @@ def test_what_travels_is_what_the_front_needs_and_no_more() -> None:
 def test_the_start_of_an_agent_imports_no_large_module(far: FarHost) -> None:
     modules = dict(payload.sources())
     agent = "sshjobs.gjob.agent.agent"
-    modules[agent] += "\nimport sys\nfacts.gpus = lambda: sorted(set(sys.modules))\n"
+    modules[agent] += ("\nimport sys\nrun = Agent.run\ndef first_tell(agent):\n"
+                       "    agent._talk.link.say(t='warn', msg=' '.join(sys.modules))\n    run(agent)\nAgent.run = first_tell\n")
     far.packed = payload.pack(modules)
-    far.connect()
+    link = far.connect()
     large = {"argparse", "collections", "contextlib", "enum", "functools", "hashlib", "json", "logging", "pathlib",
              "re", "shutil", "socket", "subprocess", "tempfile", "threading", "traceback", "typing", "zipfile"}
-    imported = set(far.welcome["gpus"])
-    assert "sshjobs.gjob.agent.agent" in imported
+    imported = set(link.until("warn")["msg"].split())
+    assert {"sshjobs.gjob.agent.agent", "sshjobs.gjob.runner"} <= imported
     assert large & imported == set()
+
+
+def test_the_manager_of_a_new_run_is_welcomed_before_the_agent_is_loaded(make_far: Callable[..., FarHost]) -> None:
+    modules = dict(payload.sources())
+    agent = "sshjobs.gjob.agent.agent"
+    wait = "import os, time\nwhile not os.path.exists(os.environ['HOME'] + '/go'): time.sleep(0.01)\n"
+    modules[agent] = wait + modules[agent]
+    far = make_far(payload.pack(modules))
+    link = far.greet(hurry=True)
+    assert link.until("welcome")["resumed"] is False
+    (far.home / "go").touch()
+    assert link.run("1.1", "true")["status"] == 0
+    assert [frame["t"] for frame in link.frames].count("welcome") == 1
 
 
 def test_nothing_but_words_for_people_is_left_out_of_what_travels() -> None:
@@ -81,16 +95,33 @@ def test_nothing_but_words_for_people_is_left_out_of_what_travels() -> None:
 
 
 def test_compiled_code_keeps_its_lines_and_names_its_file_as_on_hosts() -> None:
-    codes = marshal.loads(zlib.decompress(payload.compiled()))
+    codes = marshal.loads(payload.compiled())
     assert codes.keys() == payload.sources().keys() - payload.SELDOM
     todo = []
-    for name, data in codes.items():
-        file = name.replace(".", "/") + ".py"
-        todo.append((compile(payload.sources()[name], file, "exec", dont_inherit=True), marshal.loads(data)))
+    for name, packed in codes.items():
+        file, code = name.replace(".", "/") + ".py", marshal.loads(zlib.decompress(packed))
+        todo.append((compile(payload.sources()[name], file, "exec", dont_inherit=True), code))
     for meant, sent in todo:
         assert (sent.co_filename, sent.co_code) == (meant.co_filename, meant.co_code)
         assert list(sent.co_lines()) == list(meant.co_lines()), meant
         todo += [pair for pair in zip(meant.co_consts, sent.co_consts, strict=True) if isinstance(pair[0], CodeType)]
+
+
+def test_compiled_code_has_no_docstrings_and_lacks_nothing_else() -> None:
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    for name, packed in marshal.loads(payload.compiled()).items():
+        text = payload.sources()[name]
+        docstrings = {ast.get_docstring(node, clean=False) for node in ast.walk(ast.parse(text))
+                      if isinstance(node, documented)}
+        todo = [(compile(text, name, "exec", dont_inherit=True), marshal.loads(zlib.decompress(packed)))]
+        for meant, sent in todo:
+            for want, got in zip(meant.co_consts, sent.co_consts, strict=True):
+                if isinstance(want, CodeType):
+                    todo.append((want, got))
+                elif got != want:
+                    assert (want in docstrings, got) == (True, ""), (name, meant.co_name)
+                elif sys.version_info < (3, 13):  # which changes how long ones are indented, so that these travel
+                    assert not isinstance(want, str) or want not in docstrings - {""}, (name, meant.co_name)
 
 
 @pytest.mark.parametrize("fits", [True, False])
@@ -98,9 +129,9 @@ def test_compiled_code_serves_where_the_python_is_the_same(fits: bool, monkeypat
     hello = json.dumps({"a": "\u20ac'\"\\\n"}) + "\n"
     code = compile("def main(nonce, *given): print('compiled', given)", "x", "exec")
     front = "sshjobs.gjob.agent.front"
-    monkeypatch.setattr(payload, "_packed", lambda: payload.pack({
+    monkeypatch.setattr(payload, "_packed", lambda level: payload.pack({
         **dict.fromkeys(PACKAGES, ""), front: "def main(nonce, *given): print('source', given)"}))
-    monkeypatch.setattr(payload, "compiled", lambda: zlib.compress(marshal.dumps({front: marshal.dumps(code)})))
+    monkeypatch.setattr(payload, "compiled", lambda: marshal.dumps({front: zlib.compress(marshal.dumps(code))}))
     if not fits:
         monkeypatch.setattr(payload, "THIS_PYTHON", "cpython-27 b'old'")
     done = subprocess.run(["sh", "-c", payload.remote_command(sys.executable)], capture_output=True, timeout=20,

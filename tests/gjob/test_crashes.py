@@ -18,6 +18,7 @@ import pytest
 
 from sshjobs.gjob import procs
 from sshjobs.gjob.agent import adopt, attempts, crew
+from sshjobs.gjob.agent.helpers import Helpers
 from tests.gjob.client import FarHost, Link, alive, children, eventually, holders, token_of
 
 GO = 'until [ -e "$HOME/go" ]; do sleep 0.02; done\n'
@@ -285,7 +286,7 @@ def test_a_status_that_was_reaped_under_the_same_pid_before_is_another_process_s
     ours, earlier = (attempts.Attempt(uid, token_of(uid)) for uid in mains)
     worker = SimpleNamespace(pid=7, journal="", attempt=ours, ending=None, status=9, listen=lambda: ([], False),
                              sock=SimpleNamespace(fileno=lambda: 3))
-    state = {"_workers": {7: worker}, "helpers": set(), "_adopted": {}, "attempts": {}, "_history": history, "_adopt": adopt_it,
+    state = {"_workers": {7: worker}, "helpers": Helpers(), "_adopted": {}, "attempts": {}, "_history": history, "_adopt": adopt_it,
              "inherits": True, "_loop": SimpleNamespace(forget=lambda fd: None), "pool": SimpleNamespace(remove=lambda worker: None)}
     for name, value in state.items():
         setattr(agent, name, value)

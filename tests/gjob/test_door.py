@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import struct
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 
@@ -86,6 +88,27 @@ def test_a_door_is_not_removed_while_somebody_is_coming(tmp_path: Path) -> None:
         assert lock is not None and not made.try_close(), "while another agent is started"
         os.close(lock)
         assert made.try_close() and not os.path.exists(address.socket) and address.connect() is None
+
+
+def test_an_agent_that_cannot_leave_after_all_is_found_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> NoReturn:
+        raise OSError(errno.ENOMEM, "no memory")
+
+    with a_door(tmp_path) as (address, made):
+        with monkeypatch.context() as patch:
+            patch.setattr(system, "poll", fails)
+            with pytest.raises(OSError, match="no memory"):
+                made.try_close()
+        for _ in range(2):
+            lock = address.take_lock(0.0)
+            assert lock is not None, "its own lock keeps everybody out"
+            os.close(lock)
+            with pytest.raises(OSError, match="no memory"):
+                made.close_and(fails)
+        front = address.connect()
+        assert front is not None
+        front.close()
+        assert made.accept() is None and made.close_and(lambda: 3) == 3 and address.connect() is None
 
 
 def test_what_is_removed_already_keeps_no_door_from_closing_and_nobody_is_waited_for(tmp_path: Path,

@@ -172,7 +172,7 @@ def test_whether_a_logout_ends_everything_is_read_from_its_configuration(
 @pytest.mark.parametrize("known", [True, False])
 def test_a_job_that_was_killed_with_all_of_ours_says_what_may_have_done_it(
         make_far: Callable[..., FarHost], known: bool) -> None:
-    module = changed(adopt=("logout.ends_everything()", str(known)), agent=("logout.ends_everything()", str(known)))
+    module = changed(adopt=("logout.ends_everything()", str(known)), facts=("logout.ends_everything()", str(known)))
     far = make_far(module)
     link = far.connect()
     link.launch("1.1", "sleep", "1000")

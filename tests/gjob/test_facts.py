@@ -75,9 +75,9 @@ def test_cores_are_those_we_are_pinned_to_less_where_a_cgroup_has_a_quota(conten
 
 
 def test_what_can_still_be_written_is_told_up_to_what_a_number_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system, "statvfs", lambda path: SimpleNamespace(f_bavail=3, f_frsize=4096))
+    monkeypatch.setattr(system, "statvfs", lambda path: SimpleNamespace(f_bavail=3, f_frsize=4096, f_blocks=9))
     assert facts.passing("/")["disk"] == 12288
-    monkeypatch.setattr(system, "statvfs", lambda path: SimpleNamespace(f_bavail=1 << 60, f_frsize=4096))
+    monkeypatch.setattr(system, "statvfs", lambda path: SimpleNamespace(f_bavail=1 << 60, f_frsize=4096, f_blocks=0))
     assert facts.passing("/")["disk"] == 1 << 60
 
     def broken(path: str) -> None:
@@ -165,7 +165,7 @@ def test_what_a_job_takes_is_counted_with_its_children(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(system, "stat_of", stat_of)
     monkeypatch.setattr(system, "children_of", below.__getitem__)
-    crew = SimpleNamespace(running=lambda: [("1.1", 42), ("2.1", 45)], helpers=set())
+    crew = SimpleNamespace(running=lambda: [("1.1", 42), ("2.1", 45)])
     beats = pulse.Pulse(SimpleNamespace(base="/"), crew, False, 0.0)  # type: ignore[arg-type]
     assert beats._jobs() == (["1.1", "2.1"], [3.3, 1.1], [3 * 7 * 4, 7 * 4])
     monkeypatch.setattr(pulse, "MOST_PROCESSES", 3)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -194,6 +196,54 @@ def test_a_job_that_fails_as_its_gpu_does_has_failed_by_the_hosts_fault(far: Far
     script = f"cd {smi.directory}; for f in *.then; do mv $f ${{f%.then}}; done; exit 3"
     end = link.run("1.1", script=script, gpus=gpus(1))
     assert (end["why"], end["status"], end["msg"]) == ("gpu_failed", 3, f"{said} (the job ended with exit status 3)")
+
+
+def test_a_gpu_that_a_job_of_another_run_is_on_is_waited_for_as_slots_are(
+        make_far: Callable[..., FarHost], tmp_path: Path, stranger: subprocess.Popen[bytes]) -> None:
+    one, other, smi = make_far(), make_far(), Smi(tmp_path / "smi", cards(2))
+    other.environ["SSHJOBS_SHARED"] = str(one.shared)
+    for far in (one, other):
+        put(far, smi)
+    first, second = one.connect(), other.connect()
+    first.launch("1.1", script="exec sleep 600", gpus=gpus(0))
+    pid = first.until("started", id="1.1")["pid"]
+    smi.says("apps", f"{gpu(0)}, {pid}\n{gpu(1)}, {stranger.pid}\n")
+    second.launch("1.1", script="true", gpus=gpus(0))
+    assert [(unit["held"], unit["by"] is None) for unit in told(second)["units"]] == [(True, False), (False, False)]
+    assert second.until("shared")["parts"] == [{"what": "gpus", "has": 0, "stalled": 0}]
+    assert second.run("2.1", script="true", gpus=gpus(1))["why"] == "gpu_taken"
+    smi.says("apps", "")
+    os.kill(pid, signal.SIGKILL)
+    assert second.end_of("1.1")["status"] == 0
+
+
+#: Which GPU is where, and what follows, at a time of the log in microseconds.
+_AT = f"6,101,1000,-;NVRM: GPU at PCI:0000:88:00: {gpu(1)}\n"
+_FELL = "4,102,{},-;NVRM: Xid (PCI:0000:88:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.\n"
+
+
+@pytest.mark.parametrize(("log", "said"), [
+    (_AT + _FELL, f"GPU 1 ({gpu(1)}): Xid 79: pid='<unknown>', name=<unknown>, GPU has fallen off the bus."),
+    (_AT + _FELL.replace(" 79,", " 31,"), None), (_AT + _FELL.replace("{}", "2000"), None),
+    (_FELL, None), (_AT.replace("88", "89") + _FELL, None), (_AT + _FELL.replace("4,102", "12,102"), None), ("\0" * 99_999, None)],
+    ids=["broken", "the program's fault", "before it began", "of which card", "of another card", "not by the kernel", "nonsense"])
+def test_what_the_kernel_has_said_of_a_gpu_while_a_job_ran_tells_whose_fault_it_was(
+        make_far: Callable[..., FarHost], tmp_path: Path, log: str, said: str | None) -> None:
+    modules = dict(payload.sources())
+    name, old = "sshjobs.gjob.agent.xids", '"/dev/kmsg"'
+    assert old in modules[name]
+    modules[name] = modules[name].replace(old, repr(str(tmp_path / "kmsg")))
+    far = make_far(payload.pack(modules))
+    put(far, Smi(tmp_path / "smi", cards(2)))
+    link = far.connect()
+    # Where the kernel lets nobody read its log, nothing follows from it.
+    assert link.run("1.1", script="exit 3", gpus=gpus(0, 1))["why"] == "exited"
+    (tmp_path / "kmsg").write_text(log.replace("{}", str(time.monotonic_ns() // 1000)))
+    end = link.run("2.1", script="exit 3", gpus=gpus(0, 1))
+    assert (end["why"], end["msg"]) == (("exited", None) if said is None else (
+        "gpu_failed", f"{said} (the job ended with exit status 3)"))
+    assert [unit["trouble"] is None for unit in [frame for frame in link.frames if frame["t"] == "gpus"][-1]["units"]] == [
+        True, said is None]
 
 
 def test_a_job_that_fails_while_its_gpu_is_well_has_failed_by_itself(far: FarHost, smi: Smi) -> None:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import secrets
+import signal
 import socket
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from sshjobs.gjob import procs
+from sshjobs.gjob import door, procs, system
+from sshjobs.gjob.job import Job
 from sshjobs.gjob.journal import record
+from sshjobs.gjob.places import Places
+from sshjobs.gjob.start import Starter
 from sshjobs.gjob.verbs import control, far, jobdir, local, main, remote, start, traces
 from sshjobs.gjob.verbs.jobdir import JobDir
 from sshjobs.gjob.verbs.say import Trouble
+from tests.gjob.client import alive, children, eventually
 
 HERE = {"boot": procs.identity(), "runner": 1, "rstart": 1}
 CLAIM, START = {"id": "1.1"}, {"pid": 2**22 + 5, "start": 7, "at": 5.0}
@@ -148,7 +156,8 @@ def test_commands_are_read_from_standard_input_and_asked_for_at_a_terminal(monke
 
 @pytest.mark.parametrize(("words", "number"), [
     ([], None), (["-9"], 9), (["-1"], 1), (["-64"], 64), (["-0"], "usage"), (["-65"], "usage"), (["-KILL"], 9), (["-SIGTERM"], 15), (["-sTERM"], 15),
-    (["-s", "HUP"], 1), (["-s9"], 9), (["--signal", "9"], 9), (["--signal=9"], 9), (["9"], "usage"), (["-"], "usage"), (["-SIG_DFL"], "usage")])
+    (["-s", "HUP"], 1), (["-s9"], 9), (["--signal", "9"], 9), (["--signal=9"], 9), (["9"], "usage"), (["-"], "usage"), (["-SIG_DFL"], "usage"),
+    (["-RTMIN"], 34), (["-RTMIN+30"], 64), (["-RTMIN+31"], "usage"), (["-RTMAX-30"], 34)])
 def test_a_signal_is_named_as_kill_takes_it(words: list[str], number: object) -> None:
     if number == "usage":
         with pytest.raises(Trouble):
@@ -242,3 +251,77 @@ def test_the_record_of_a_job_is_brought_into_place_once(tmp_path: Path) -> None:
         start.claim(JobDir(str(tmp_path / "none")), drafts[1][0])
     for _, journal in drafts:
         os.close(journal.fd)
+
+
+@pytest.mark.parametrize(("program", "trouble", "status"), [
+    ("no-such-program", 0, 127), ("/bin/true", errno.EACCES, 126), ("/bin/true", errno.EAGAIN, 126), ("/bin/true", errno.ENOMEM, 126)])
+def test_a_job_that_cannot_be_started_ends_as_a_shell_tells_it(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, trouble: int, status: int) -> None:
+    """127 where there is no such program, 126 where it is there and cannot be run: not now, or never."""
+    def spawn(*words: object) -> int:
+        raise OSError(trouble, os.strerror(trouble))
+
+    monkeypatch.setattr(system, "spawn", spawn)
+    monkeypatch.chdir("/")
+    made = JobDir(str(tmp_path))
+    draft, journal = start.draft_record(made, "t" * 32)
+    watcher = start.Watcher.__new__(start.Watcher)
+    places = start.JobPlaces(made)
+    state = {"_journal": journal, "_places": places, "_starter": Starter(places, {}, "gjob", "h", 1), "_job_dir": made, "_draft": draft,
+             "_claimed": False, "_unwritten": [], "_claim": ',"runner":1,"rstart":1,"boot":"b"', "_hold": None,
+             "_memory": SimpleNamespace(begin=lambda spec: []), "_tell": lambda line: None}
+    for name, value in state.items():
+        setattr(watcher, name, value)
+    watcher._run(Job({"id": "1.1", "token": "t" * 32, "job": "j", "index": 1, "spec": {"argv": [program]}}))
+    assert (tmp_path / ".exit").read_text() == f"{status}\n"
+    assert (tmp_path / "err").read_text().startswith("gjob: ")
+    assert made.records()["end"]["why"] == "start_failed" and made.records()["end"]["status"] == status
+    os.close(journal.fd)
+
+
+@pytest.fixture
+def run_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    """The directory of a run on this host with one attempt in it, and no agent."""
+    monkeypatch.setattr(traces, "usual_roots", lambda: [str(tmp_path / "root")])
+    monkeypatch.setattr(door, "own_directories", lambda: [str(tmp_path / "doors")])
+    monkeypatch.setattr(door, "runtime_directory", lambda: None)
+    places = Places(str(tmp_path / "root"), "a" * 32, "b" * 16)
+    (tmp_path / "doors").mkdir(mode=0o700)
+    for directory in (places.work + "/1.1", places.journals, places.outputs):
+        os.makedirs(directory, mode=0o700)
+    Path(places.journals, "1.log").write_bytes(record(json.dumps({"k": "claim", "id": "1.1", "token": "t", "boot": "b"}).encode()))
+    Path(places.stream("1.1", 1)).write_text("out")
+    return places
+
+
+def test_a_sweep_deletes_what_it_was_told_and_counts_it(run_left: Places) -> None:
+    wish = {"run": "a" * 32, "host": "b" * 16, "ids": ["1.1"], "staff": False}
+    told = traces.sweep([], [{**wish, "host": "c" * 16}, wish], inputs=False)
+    assert (told["directories"], told["processes"], told["kept"]) == (1, 0, [])
+    assert told["files"] == 2 and not os.path.exists(run_left.base) and not os.path.exists(run_left.root)
+    assert traces.sweep([], [wish], inputs=False)["directories"] == 0
+
+
+def test_a_sweep_keeps_what_was_not_there_before(run_left: Places) -> None:
+    told = traces.sweep([], [{"run": "a" * 32, "host": "b" * 16, "ids": ["2.1"], "staff": False}], inputs=False)
+    assert (told["directories"], told["files"], told["kept"]) == (0, 0, [[run_left.base, "more is in it than before"]])
+    assert os.path.exists(run_left.stream("1.1", 1))
+
+
+def test_a_sweep_ends_what_carries_a_token_and_all_below_it(run_left: Places) -> None:
+    token = secrets.token_hex(16)
+    tree = subprocess.Popen(["sh", "-c", "env -u SSHJOBS_TOKEN sleep 600 & sleep 600 & wait"], env={"SSHJOBS_TOKEN": token, "PATH": os.defpath})
+    other = subprocess.Popen(["sleep", "600"], env={"SSHJOBS_TOKEN": token[:-1] + "x", "PATH": os.defpath})
+    try:
+        eventually(lambda: sorted(map(_command, children(tree.pid))) == ["sleep", "sleep"], "what the tree is made of")
+        below = children(tree.pid)
+        assert traces.sweep([token], [], inputs=False)["processes"] == 3
+        assert tree.wait(20) == -signal.SIGTERM and not any(map(alive, below)) and other.poll() is None
+    finally:
+        for process in (tree, other):
+            process.kill()
+            process.wait()
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()

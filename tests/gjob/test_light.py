@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import _ctypes
+import ctypes  # noqa: F401  (so that it is loaded when the test takes away what it is made of)
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -43,3 +47,32 @@ def test_where_python_keeps_its_scanner_elsewhere_the_whole_module_is_taken(monk
 
 def test_a_digest_is_sha256() -> None:
     assert light.sha256(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["_ctypes", "ctypes"])
+def test_a_function_of_the_c_library_is_called(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not known:
+        monkeypatch.delattr(_ctypes, "CFuncPtr")
+    assert light.c_function("abs")(-3) == 3
+    with pytest.raises(AttributeError):
+        light.c_function("no_such_function")
+
+
+def test_garbage_is_looked_for_again_among_what_is_new() -> None:
+    said = subprocess.run([sys.executable, "-c", """
+import gc
+from sshjobs.gjob import light
+light.collect_garbage(False)
+assert not gc.isenabled()
+light.collect_garbage(True)
+assert gc.isenabled() and gc.get_freeze_count() > 1000
+class Cycle: pass
+one = Cycle()
+one.itself, ended = one, []
+import weakref
+weakref.finalize(one, ended.append, 1)
+del one
+gc.collect()
+assert ended == [1]
+"""], capture_output=True, text=True)
+    assert (said.returncode, said.stderr) == (0, "")

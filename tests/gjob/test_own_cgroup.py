@@ -31,10 +31,10 @@ def test_our_own_cgroup_is_found_where_it_is_mounted_and_ours_to_write(contents:
     monkeypatch.setattr(system, "access", access)
     monkeypatch.setattr(system, "getuid", lambda: 7)
     monkeypatch.setattr(system, "stat", lambda path: SimpleNamespace(st_uid=7))
-    assert cgroup.delegated() == (found if writable else None)
+    assert cgroup.home() == (found if writable else None)
     assert asked == ([] if found is None else [found + "/cgroup.procs"])
     monkeypatch.setattr(system, "stat", lambda path: SimpleNamespace(st_uid=8))
-    assert cgroup.delegated() is None
+    assert cgroup.home() is None
 
 
 def test_root_takes_a_cgroup_for_its_own_only_by_the_mark_of_who_gave_it(contents: Callable[[dict[str, str]], None], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,13 +49,13 @@ def test_root_takes_a_cgroup_for_its_own_only_by_the_mark_of_who_gave_it(content
     monkeypatch.setattr(system, "access", lambda path, mode: True)
     monkeypatch.setattr(system, "getuid", lambda: 0)
     monkeypatch.setattr(system, "getxattr", getxattr)
-    assert cgroup.delegated() is None
+    assert cgroup.home() is None
     for name in ("user.delegate", "trusted.delegate"):
         marks.clear()
         marks[name] = b"0"
-        assert cgroup.delegated() is None
+        assert cgroup.home() is None
         marks[name] = b"1"
-        assert cgroup.delegated() == "/sys/fs/cgroup/u"
+        assert cgroup.home() == "/sys/fs/cgroup/u"
 
 
 def test_processes_of_a_runners_cgroup_are_told_only_from_one_that_we_have_made(tmp_path: Path) -> None:

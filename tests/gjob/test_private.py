@@ -28,7 +28,7 @@ def test_nobody_else_may_look_into_what_a_run_makes_on_a_host(far: FarHost) -> N
     assert given <= set(seen) and len(seen) > 10
     open_to_others = {name: oct(mode) for name, mode in seen.items() if mode & 0o077 and name not in given}
     assert open_to_others == {}
-    assert f"{far.directory.name}/w/3.1" in seen
-    assert {mode for name, mode in seen.items() if "/w/" in name and name.count("/") == 2} == {0o700}
+    assert seen[f"{far.directory.name}/w/3.1"] == 0o500, "a fence shows that it is one"
+    assert {mode for name, mode in seen.items() if "/w/" in name and name.count("/") == 2} == {0o500, 0o700}
     socket = Path(f"/tmp/sshjobs-{os.getuid()}")
     assert socket.stat().st_mode & 0o777 == 0o700

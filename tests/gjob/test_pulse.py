@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from sshjobs.network import payload
 from sshjobs.network.protocol import frames
 from tests.gjob.client import FarHost, Link, alive, encode, eventually
+from tests.lab import disks
 
 SMI = """#!/bin/sh
 echo "$$ $*" >> {log}
@@ -122,13 +124,36 @@ def test_a_tool_that_runs_is_not_taken_for_a_process_of_a_job_whose_runner_was_k
     assert link.end_of("1.1")["status"] == 3
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_disk_that_fills_up_is_told_of_once_each_time_and_before_it_is_full(make_far: Callable[..., FarHost]) -> None:
+    far = make_far(quick("0.1, 60.0, 0.1"))
+    with disks.small_disk(far.home, "70m"):
+        link = far.connect()
+        pulse(link)
+        told: list[str] = []
+        for _ in range(2):
+            with open(far.home / "large", "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 61 << 20)
+            told.append(link.until("warn")["msg"])
+            for _ in range(3):
+                pulse(link)
+            (far.home / "large").unlink()
+            eventually(lambda: pulse(link)["disk"] > 60 << 20, "a look at the disk")
+        assert [frame for frame in link.frames if frame["t"] == "warn"] == [{"t": "warn", "msg": text} for text in told]
+        assert re.fullmatch(rf"the disk of {far.home}/.sshjobs is filling up: [89] MiB left; make room there before jobs have to wait for it",
+                            told[0])
+        # There is room yet.
+        assert link.run("1.1", "sh", "-c", "head -c 1000000 /dev/zero")["why"] == "exited"
+        far.close()
+
+
 @pytest.mark.parametrize("keys", [{"ids": ["1.1"]}, {"cpu": [1.0]}, {"gpus": [1]}, {"load": "1"}, {"load": -1}, {"ids": None},
                                   {"gpus": [101], "gpu_memory": [1]}, {"rss": [-1], "ids": ["1.1"], "cpu": [0]}])
 def test_a_pulse_that_cannot_be_is_a_protocol_error(keys: dict[str, Any]) -> None:
     from sshjobs.errors import ProtocolError
     from sshjobs.model.host import Host
     from sshjobs.network.contract import RunIdentity
-    from sshjobs.network.protocol import link as words
+    from sshjobs.network.protocol import link as protocol
     from sshjobs.network.session.book import HostBook
     from sshjobs.network.session.dialog import Dialog
     from sshjobs.network.session.output_files import OutputFiles
@@ -139,5 +164,5 @@ def test_a_pulse_that_cannot_be_is_a_protocol_error(keys: dict[str, Any]) -> Non
     dialog = Dialog(Host("h").name, RunIdentity("0" * 32, "r", 1), book, lambda item: None, told.append, None)
     with pytest.raises(ProtocolError):
         frame = frames.parse_header(encode("pulse", **{**good, **keys})[:-1])
-        dialog.take(words.Link("0" * 32), words.Frame("pulse", frame), 0.0)
+        dialog.take(protocol.Link("0" * 32), protocol.Frame("pulse", frame), 0.0)
     assert told == []

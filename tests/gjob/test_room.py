@@ -54,7 +54,7 @@ def test_a_job_without_room_is_given_back_with_the_reason_and_runs_when_there_is
     ("runner", "system.open(self._places.stream(job.uid, number), NEW | os.O_APPEND, 0o600)", "EDQUOT", "the quota there"),
     ("journal", "system.write(self.fd, data)", "EDQUOT", "the quota there is used up"),
     ("start", "system.open(path, NEW, 0o600)", "EDQUOT", "the quota there is used up"),
-    ("start", "system.spawn(self._program(argv[0], env), argv, env, files, start.before)", "EAGAIN",
+    ("start", "system.spawn(self._program(argv[0], env), argv, env, stdio, start.before)", "EAGAIN",
      "no further process can be made there"),
 ])
 def test_whatever_step_finds_no_room_the_job_is_given_back_and_may_be_tried_again(

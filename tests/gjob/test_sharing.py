@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from sshjobs.gjob.agent.attempts import Attempt
+from sshjobs.gjob.agent.turns import Turns
+from sshjobs.gjob.sharing import rules, share
 from tests.gjob.client import FarHost, Link, alive, eventually
 
 
@@ -136,6 +139,147 @@ def test_counters_and_memory_are_counted_over_runs(make_run: Callable[[], FarHos
         path.unlink(missing_ok=True)
     other.end_of("1.1")
     other.end_of("2.1")
+
+
+def test_it_is_told_what_else_than_slots_jobs_wait_for_and_how_many_are_free(make_run: Callable[[], FarHost], tmp_path: Path) -> None:
+    one, other = make_run().connect(slots=4), make_run().connect(slots=4)
+    for link in (one, other):
+        link.say("share", figures={"count.license": 1}, share=1)
+    a, b, c, d = (tmp_path / name for name in "abcd")
+    hold(one, "1.1", a, needs={"license": 1})
+    eventually(lambda: ran(a), "the job with the license")
+    hold(other, "1.1", b, cpus=2, needs={"license": 1})
+    told = other.until("shared")
+    assert (told["slots"], told["stalled"]) == (3, 2)
+    assert told["parts"] == [{"what": "count.license", "has": 0, "stalled": 1}]
+    hold(other, "2.1", c)
+    eventually(lambda: ran(c), "a job that needs no license")
+    hold(one, "2.1", d, cpus=3)
+    a.unlink()
+    eventually(lambda: ran(b) or ran(d), "who is next")
+    for path in (b, c, d):
+        path.unlink()
+    other.end_of("1.1")
+    one.end_of("2.1")
+
+
+def test_beside_a_job_that_waits_for_slots_smaller_ones_of_its_run_start(make_run: Callable[[], FarHost], tmp_path: Path) -> None:
+    one, other = make_run().connect(slots=4), make_run().connect(slots=4)
+    a, large, b, c = (tmp_path / name for name in ("a", "large", "b", "c"))
+    hold(one, "1.1", a, cpus=2)
+    eventually(lambda: ran(a), "a job of the one run")
+    hold(other, "1.1", large, cpus=4)
+    told = other.until("shared")
+    assert (told["slots"], told["stalled"], told["parts"]) == (2, 4, [])
+    hold(other, "2.1", b)
+    eventually(lambda: ran(b), "a smaller job of the run whose large one waits")
+    hold(other, "3.1", c)
+    eventually(lambda: ran(c), "one more")
+    assert not ran(large)
+    for path in (a, b, c):
+        path.unlink()
+    eventually(lambda: ran(large), "the large job")
+    large.unlink()
+    other.end_of("1.1")
+
+
+def test_beside_a_job_that_waits_for_memory_those_start_that_need_less(make_run: Callable[[], FarHost], tmp_path: Path) -> None:
+    one, other = make_run().connect(slots=4), make_run().connect(slots=4)
+    for link in (one, other):
+        link.say("share", figures={"memory": 8}, share=1)
+    a, large, b = (tmp_path / name for name in ("a", "large", "b"))
+    hold(one, "1.1", a, memory=5)
+    eventually(lambda: ran(a), "a job of the one run")
+    hold(other, "1.1", large, memory=6)
+    told = other.until("shared")
+    assert (told["slots"], told["stalled"]) == (3, 1)
+    assert told["parts"] == [{"what": "memory", "has": 3, "stalled": 6}]
+    hold(other, "2.1", b, memory=3)
+    eventually(lambda: ran(b), "a smaller job of the run whose large one waits")
+    for path in (a, b):
+        path.unlink()
+    eventually(lambda: ran(large), "the large job")
+    large.unlink()
+    other.end_of("1.1")
+
+
+class Clock:
+    """The clock that began with the boot, as both agents of a test see it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.now = 1000.0
+        monkeypatch.setattr("sshjobs.gjob.system.boottime", lambda: self.now)
+
+
+def test_smaller_jobs_of_a_run_pass_a_large_one_for_a_while_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    monkeypatch.setenv("SSHJOBS_SHARED", str(tmp_path / "shared"))
+
+    def agent(number: int) -> share.Share:
+        monkeypatch.setattr(share, "agent_name", lambda: f"1-{number}-1")
+        return share.Share("boot:1", f"{number}" * 32, f"run-{number}", str(tmp_path), lambda: {"slots": 4}, said.append)
+
+    said: list[str] = []
+    one, other = agent(1), agent(2)
+    two, four, single = share.Want({"slots": 2}), share.Want({"slots": 4}), share.Want({"slots": 1})
+    _, held = one.take(None, [two], 0.0)
+    assert held is not None
+    assert other.take(None, [four], 0.0) == (None, None)
+    began = clock.now
+    other.wait(four, began, 0.0, [four])
+    place, small = other.take(None, [four, single], 0.1, began)
+    assert place == 1 and small is not None
+    clock.now += rules.YIELDS
+    # What is kept is kept from others as well.
+    assert other.take(None, [four, single], 5.0, began) == (None, None)
+    assert one.take(None, [single], 5.0) == (None, None)
+    one.drop(held)
+    other.drop(small)
+    place, _ = other.take(None, [four, single], 5.1, began)
+    assert place == 0
+    assert said == []
+
+
+def test_a_job_whose_gpus_are_looked_at_keeps_its_place_and_nobody_asks_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSHJOBS_SHARED", str(tmp_path / "shared"))
+    agent = share.Share("boot:1", "1" * 32, "run", str(tmp_path), lambda: {"slots": 4}, print)
+    agent.take(None, [share.ONE_SLOT], 0.0)
+    agent.act(10.0)
+    waiting = Attempt("1.1", "t")
+    waiting.since, waiting.cleared = 1000.0, False
+    agent.wait(waiting.want, waiting.since, 0.0, [waiting.want])
+    wish = next((tmp_path / "shared").glob("*/*.w"))
+    nothing: Any = {}
+    turns = Turns({"1.1": waiting}, nothing, nothing, agent)
+    assert turns.next(10.0) is None and agent.due(10.0) > 10.0 and wish.exists()
+    agent.consider()
+    assert agent.due(10.0) <= 10.0, "once they were found free it is tried at once"
+    waiting.since = 0.0
+    assert turns.next(11.0) is None and not wish.exists()
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_scratch_is_counted_over_runs(make_run: Callable[[], FarHost], tmp_path: Path, said: bool) -> None:
+    one, other = make_run().connect(slots=4), make_run().connect(slots=4)
+    size = 1 << 40
+    if said:
+        for link in (one, other):
+            link.say("share", figures={"scratch": size}, share=1)
+    else:
+        found = os.statvfs(tmp_path)
+        size = found.f_bavail * found.f_frsize
+    a, b, c = (tmp_path / name for name in "abc")
+    hold(one, "1.1", a, scratch=size * 2 // 3)
+    eventually(lambda: ran(a), "the first job")
+    hold(other, "1.1", b, scratch=size * 2 // 3)
+    hold(other, "2.1", c, scratch=size // 8)
+    eventually(lambda: ran(c), "the job that fits beside it")
+    stays_waiting(b)
+    c.unlink()
+    a.unlink()
+    eventually(lambda: ran(b), "the job that needs as much")
+    b.unlink()
+    other.end_of("1.1")
 
 
 @pytest.mark.parametrize("wrong", ["link", "mode", "file"])
@@ -265,3 +409,106 @@ def test_agents_killed_at_random_never_run_more_than_there_are_slots(make_run: C
     for sign, pid in told:
         (at_once.add if sign == "+" and pid in ended else at_once.discard)(pid)
         assert len(at_once) <= 2, f"{pid}: {told}"
+
+
+class Agents:
+    """Agents of several runs in this process, on a host with four slots.
+
+    :ivar said: what people should know
+    """
+
+    def __init__(self, top: Path, monkeypatch: pytest.MonkeyPatch):
+        self._top, self._monkeypatch, self.said = top, monkeypatch, list[str]()
+        monkeypatch.setenv("SSHJOBS_SHARED", str(top / "shared"))
+
+    def make(self, number: int) -> share.Share:
+        self._monkeypatch.setattr(share, "agent_name", lambda: f"1-{number}-1")
+        return share.Share("boot:1", f"{number}" * 32, f"run-{number}", str(self._top), lambda: {"slots": 4}, self.said.append)
+
+
+@pytest.fixture
+def agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Agents:
+    return Agents(tmp_path, monkeypatch)
+
+
+ONE, TWO, THREE = share.ONE_SLOT, share.Want({"slots": 2}), share.Want({"slots": 3})
+
+
+def test_who_waits_asks_again_when_something_has_changed_and_now_and_then(agents: Agents) -> None:
+    one, other = agents.make(1), agents.make(2)
+    assert other.may_try(0.0), "nothing is waited for yet"
+    _, held = one.take(None, [THREE], 0.0)
+    assert other.take(None, [TWO], 0.0) == (None, None)
+    other.wait(TWO, 7.0, 0.0, [TWO])
+    assert other.due(0.0) == share.LOOK and not other.may_try(share.LOOK / 2)
+    # Its own wish is a change as well.
+    assert other.may_try(share.LOOK) and other.take(None, [TWO], 0.0, 7.0) == (None, None)
+    assert not other.may_try(share.LOOK) and other.due(0.0) == 2 * share.LOOK
+    other.consider(TWO)
+    assert other.due(0.0) == 2 * share.LOOK, "it waits for the same"
+    assert other.may_try(share.TRY), "it asks now and then all the same"
+    other.consider(ONE)
+    assert other.due(0.0) == 0.0 and other.may_try(0.0)
+    other.stay(10.0)
+    assert other.due(0.0) == 10.0 + share.LOOK
+    one.take(held, [THREE], 10.0)
+    one.drop(held)
+    assert other.may_try(10.0 + share.LOOK), "the other has seen that somebody waits, and says that something has changed"
+    place, mine = other.take(None, [TWO], 11.0, 7.0)
+    assert place == 0 and mine is not None
+    other.stop_waiting()
+    assert other.may_try(11.0) and agents.said == []
+
+
+def test_what_is_waited_for_is_told_after_a_while_and_that_it_is_over(agents: Agents) -> None:
+    one, other = agents.make(1), agents.make(2)
+    one.take(None, [THREE], 0.0)
+    assert other.news(0.0) is None
+    assert other.take(None, [TWO], 0.0) == (None, None)
+    other.wait(TWO, 7.0, 0.0, [TWO, ONE])
+    assert other.news(share.PATIENCE - 0.01) is None
+    told = other.news(share.PATIENCE) or {}
+    assert (told["slots"], told["stalled"], told["parts"]) == (1, 2, [])
+    (who,) = told["who"]
+    assert (who["run"], who["slots"], who["units"], who["uid"]) == ("run-1", 3, 0, os.getuid())
+    assert other.news(share.PATIENCE + share.TELL) is None, "nothing new"
+    other.tell_again()
+    assert other.news(share.PATIENCE + 0.1) == told
+    other.stop_waiting()
+    assert other.news(share.PATIENCE + 0.1) is None, "not yet again"
+    assert other.news(share.PATIENCE + 0.1 + share.TELL) == {"slots": None, "who": [], "stalled": 0, "parts": []}
+    assert other.news(1000.0) is None
+
+
+def test_a_directory_that_is_kept_locked_holds_nobody_up_for_long(agents: Agents) -> None:
+    one, other = agents.make(1), agents.make(2)
+    board = one._board
+    assert board is not None
+    lock = board.enter()
+    assert lock is not None
+    try:
+        for now in (0.0, 0.5, 1.0, 1.9):
+            assert other.take(None, [ONE], now) == (None, None)
+            assert now < other.due(now) <= now + 0.01 and not other.may_try(now)
+        assert other.take(None, [ONE], 2.0) == (0, None)
+        assert [text.partition(": ")[2] for text in agents.said] == [f"somebody keeps {board.path} locked"]
+        assert other.take(None, [ONE], 11.9) == (0, None)
+    finally:
+        os.close(lock)
+    place, held = other.take(None, [ONE], 12.0)
+    assert place == 0 and held is not None
+
+
+def test_a_job_begins_with_what_the_one_before_had_unless_others_wait(agents: Agents) -> None:
+    one, other = agents.make(1), agents.make(2)
+    _, held = one.take(None, [TWO], 0.0)
+    assert held is not None and one.take(held, [TWO], 0.0) == (0, held)
+    assert one.keeps(held, TWO, 0.01) and not one.keeps(held, ONE, 0.01) and not one.keeps(None, TWO, 0.01)
+    assert one.keeps(held, TWO, share.LOOK), "nobody has come"
+    assert other.take(None, [THREE], 1.0) == (None, None)
+    other.wait(THREE, 7.0, 1.0, [THREE])
+    assert not one.keeps(held, TWO, 2.0), "something has changed"
+    assert one.take(held, [TWO], 2.0, 5.0)[0] is not None
+    assert one.keeps(held, TWO, 2.0 + share.LOOK / 2)
+    held.taken = False
+    assert not one.keeps(held, TWO, 2.0 + share.LOOK / 2)

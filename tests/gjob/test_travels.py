@@ -29,6 +29,12 @@ def test_the_version_of_ssh_decides_which_options_it_knows(tmp_path: Path, monke
     assert options["BatchMode"] == "yes" and "BatchMode" not in sshoptions.safe_options(terminal=True)
 
 
+def test_where_the_configuration_sets_no_newer_option_ssh_is_not_asked_for_its_version(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sshoptions, "version", lambda: pytest.fail("asked"))
+    assert "SessionType" not in sshoptions.safe_options(silent=frozenset(map(str.lower, sshoptions.SINCE_8_7)))
+
+
 def test_without_ssh_it_has_no_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sshoptions, "_version", None)

@@ -38,6 +38,10 @@ print("up", flush=True)
 """
 
 
+#: Changes the door to the operating system as a Python without ctypes does.
+NO_CTYPES = ("return light.c_function", "raise ImportError\n        return light.c_function")
+
+
 def hasty(**more: tuple[str, str]) -> bytes:
     """The far side with shorter times between TERM and KILL, and with other replacements by module."""
     modules = dict(payload.sources())
@@ -229,8 +233,17 @@ def test_what_cannot_be_killed_is_told_by_its_pids(make_far: Callable[..., FarHo
 
 
 def test_without_ctypes_the_token_finds_what_hides(make_far: Callable[..., FarHost]) -> None:
-    link = make_far(hasty(system=("import ctypes", "import no_such_module"))).connect()
+    link = make_far(hasty(system=NO_CTYPES)).connect()
     end = link.run("1.1", "python3", "-c", DAEMON.format(extra=IGNORES))
     assert (end["why"], end["status"]) == ("exited", 0)
     assert gone("1.1")
     assert link.run("2.1", "false")["status"] == 1
+
+
+def test_without_ctypes_leftovers_may_be_kept_as_well(make_far: Callable[..., FarHost]) -> None:
+    link = make_far(hasty(system=NO_CTYPES)).connect()
+    end = link.run("1.1", script="sleep 1000 & echo $!\n", leftovers="keep")
+    assert (end["why"], end["status"]) == ("exited", 0)
+    kept = int(link.stdout("1.1"))
+    assert alive(kept)
+    os.kill(kept, signal.SIGKILL)

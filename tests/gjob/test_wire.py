@@ -27,12 +27,15 @@ GOOD: dict[str, dict[str, Any]] = {
     "drop": {"id": "1.1"},
     "slots": {"slots": 3},
     "gpus": {},
-    "share": {"figures": {"memory": 1 << 30, "count.license": 2}, "share": 0.5},
+    "share": {"figures": {"memory": 1 << 30, "scratch": 1 << 40, "count.license": 2}, "share": 0.5},
     "manners": {"load": 1.5, "free": 1 << 30, "only": [1200, 480], "at_end": "stop", "left": 60.0},
     "ping": {"seq": 7},
     "lease": {"at": 12.5},
     "bye": {},
 }
+#: What a scheduler is told, and how.
+PLAN: dict[str, Any] = {"kind": "slurm", "submit": ["sbatch", "{script}"], "ask": ["squeue"], "end": ["scancel", "{jobs}"], "size": 1000,
+                        "limit": 60.0, "python": None}
 #: By frame and key: what passes and what does not.
 VALUES: list[tuple[str, str, list[Any], list[Any]]] = [
     ("hello", "v", [-1, 0, 2**70], [1.0, "1", None, True]),
@@ -40,6 +43,11 @@ VALUES: list[tuple[str, str, list[Any], list[Any]]] = [
     ("hello", "name", ["", "x" * 1000], ["x" * 1001, "a\0", None, 1]),
     ("hello", "epoch", [0, 2**70], [-1, 1.0, True, None]),
     ("hello", "slots", [None, 1, 100_000], [0, -1, 100_001, 1.0, True, "1"]),
+    ("hello", "batch", [PLAN, {**PLAN, "kind": "own", "limit": None, "python": "/opt/python3", "size": 1},
+                        {**PLAN, "size": 100_000, "python": "x" * 1000, "ask": ["x" * 10_000] * 100}, {**PLAN, "python": "x"}],
+     [None, {}, [], {**PLAN, "more": 1}, {**PLAN, "kind": "pbs"}, {**PLAN, "submit": []}, {**PLAN, "ask": "squeue"}, {**PLAN, "end": [1]},
+      {**PLAN, "end": ["a\0"]}, {**PLAN, "size": 0}, {**PLAN, "size": True}, {**PLAN, "limit": -1}, {**PLAN, "python": ""},
+      {**PLAN, "size": 100_001}, {**PLAN, "python": "x" * 1001}, {**PLAN, "ask": ["x"] * 101}, {**PLAN, "ask": ["x" * 10_001]}]),
     ("hello", "root", [None, "/", "/x", "/" + "x" * 4095], ["", "x", "/" + LONG, "/a\0b", 1]),
     ("sync", "a", [[], [["1.1", 0, 2**70]], [["1.1", 0, 0]] * 1000],
      [None, {}, [["1.1", 0, 0]] * 1001, [["1.1", 0]], [["1.1", 0, 0, 0]], [["0.1", 0, 0]], [["1.1", -1, 0]],

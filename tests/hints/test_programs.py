@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from sshjobs import Manager, Network
+from sshjobs.cli.detached import check_detach
 from sshjobs.errors import SshjobsError, UsageError
 from sshjobs.gjob.verbs.control import signal_number
 from sshjobs.gjob.verbs.say import Trouble
@@ -144,6 +145,13 @@ ROWS = [
     Row("what is left running has nobody to read its pipe: have it write to a file of its own",
         lambda: JobSpec("a & echo b", output="pipe", leftovers="keep"),
         lambda: JobSpec("a > log & echo b", leftovers="keep")),
+    Row("what is left running has nobody to keep its output short: have it write to a file of its own",
+        lambda: JobSpec("a & echo b", output_limit="1M", leftovers="keep"),
+        lambda: JobSpec("a > log & echo b", leftovers="keep")),
+    Row("leave output_limit out", lambda: JobSpec(argv=["a"], call="3.11", output_limit=5), lambda: JobSpec(argv=["a"], call="3.11")),
+    Row("leave --tag and --raw out", cli("logs", "--json", "--tag", "finished", "sim-1"), cli("logs", "--json", "finished", "sim-1")),
+    Row("write --until started, or --until started=8", cli("wait", "finished", "--until", "8"),
+        lambda: run_all(cli("wait", "finished", "--until", "started"), cli("wait", "finished", "--until", "started=8"))),
     Row("say how much it needs at first: memory: 4G",
         lambda: JobSpec("a", retries={"out_of_memory": {"memory": "x2"}}),
         lambda: JobSpec("a", retries={"out_of_memory": {"memory": "x2"}}, memory="4G")),
@@ -183,6 +191,11 @@ ROWS = [
         lambda: run_all(certificate, lambda: pages(certfile="cert.pem")),
         lambda: run_all(lambda: pages(certfile="both.pem"), lambda: pages(certfile="cert.pem", keyfile="key.pem"))),
     Row("write it like /sshjobs", lambda: pages(base="sshjobs"), lambda: pages(base="/sshjobs")),
+    Row("write it like lab.example, or lab.example:8443", lambda: pages(allowed_hosts=("https://lab.example/",)),
+        lambda: run_all(lambda: pages(allowed_hosts=("lab.example",)), lambda: pages(allowed_hosts=("lab.example:8443",)))),
+    Row("leave out --web, and show it by: sshjobs serve", lambda: check_detach(web=True), lambda: run_all(check_detach, pages)),
+    # An address for documentation is nobody's.
+    Row("give one of this machine with --host", lambda: pages(host="192.0.2.7", insecure=True), lambda: pages(host="127.0.0.1")),
 ]
 
 

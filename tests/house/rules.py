@@ -27,6 +27,7 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     "gear": ("sshjobs.pools", "sshjobs.cluster"),
     "ipyparallel": ("sshjobs.pools", "sshjobs.cluster"),
     "distributed": ("sshjobs.pools", "sshjobs.cluster"),
+    "dask": ("sshjobs.cluster",),
     "cloudpickle": ("sshjobs.pools", "sshjobs.cluster"),
     "click": ("sshjobs.cli",),
     "rich": ("sshjobs.cli", "sshjobs.views", "sshjobs.tui"),

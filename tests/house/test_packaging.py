@@ -104,6 +104,7 @@ def test_every_imported_library_is_a_declared_dependency() -> None:
     declared = {_plain(line.partition(">")[0]) for needed in needs for line in needed.split()}
     sold_as = dict(packages_distributions())
     sold_as["pydantic_core"] = ["pydantic"]  # which pins it, and lends its types to error reports
+    sold_as["dask"] = ["distributed"]  # which pins it, and reads limits of memory by it
     sold_as["tomli"] = ["tomli"]  # for the Pythons that have no tomllib of their own; not there beside the others
     sold_as["typing_extensions"] = ["pydantic"]  # which needs it; here type checkers alone load it
     outside = {

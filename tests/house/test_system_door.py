@@ -10,8 +10,8 @@ from sshjobs.gjob import system
 from tests.house.source import PACKAGE, Module, modules
 
 GJOB = "sshjobs.gjob"
-#: The door itself, what it is made of, and what runs where no simulation goes: the gjob command.
-INSIDE = (f"{GJOB}.system", f"{GJOB}.light", f"{GJOB}.ship", f"{GJOB}.verbs")
+#: The door itself, what it is made of, and what runs where no simulation goes: the gjob command, elements of job arrays.
+INSIDE = (f"{GJOB}.system", f"{GJOB}.light", f"{GJOB}.ship", f"{GJOB}.verbs", f"{GJOB}.agent.element")
 ROOMS = ("os", "time", "select", "socket", "signal", "fcntl", "subprocess", "ctypes", "resource", "shutil", "pwd")
 #: What asks nobody: names of files, names of errors, words of a wait status.
 PURE = {"path.join", "path.basename", "path.dirname", "path.split", "fsencode", "fsdecode", "strerror", "WIFSIGNALED",

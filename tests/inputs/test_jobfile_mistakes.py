@@ -140,6 +140,11 @@ KEYS = [
     ("login: maybe", "4:10: login must be true or false, got the text 'maybe'"),
     ("strict:", "4:10: strict has no value; give it one, or take the key out"),
     ("output: tube", "4:11: output must be file or pipe, got the text 'tube'"),
+    ("output_limit: lots", "4:17: output_limit must be a size, got 'lots'; write 64K or 10M"),
+    ("output_limit: -1", "4:17: output_limit must be from 0 to 1024T, got -1; write 64K or 10M"),
+    ("output_limit: 2000T", "4:17: output_limit must be from 0 to 1024T, got '2000T'; write 64K or 10M"),
+    ("output_limit: 1.5", "4:17: output_limit must be a size, got 1.5; write 64K or 10M"),
+    ("output_limit: yes", "4:17: output_limit must be a size, got True; write 64K or 10M"),
     ("leftovers: kep", "4:14: leftovers must be kill or keep, got the text 'kep'"),
     ("hosts: gpu", "4:10: hosts must be a list, got the text 'gpu'; write [one, two]"),
     ("hosts: [gpu, 5]", "4:16: hosts, item 2, must be text, got the number 5; quote it"),
@@ -259,7 +264,7 @@ def test_mistakes_of_sweeps_and_stages_say_what_to_write_instead(entry, expected
     ("{commands: x, matrix: {d: ['..', a]}, outputs: ['${{ d }}/x']}", "2:50: outputs: '../x' leads out of the directory that the job runs in"),
     ("{commands: x, matrix: {d: [/a, a]}, outputs: {'${{ d }}': {every: 5s}}}", "2:48: outputs: '/a' leads out"),
     ("{commands: x, matrix: {d: ['', a]}, outputs: '${{ d }}/x'}", "2:48: outputs: '/x' leads out"),
-    ("{commands: x, matrix: {t: [10m]}, outputs: {f: {every: '${{ t }}'}}}", "2:46: outputs 'f': every: '${{ t }}' is not a duration"),
+    ("{commands: x, matrix: {t: [10m]}, outputs: {f: {every: '${{ t }}'}}}", "2:58: outputs 'f': every cannot be '${{ t }}'; write a time of a second"),
 ])
 def test_outputs_that_a_parameter_leads_out_are_told_before_anything_starts(entry, expected):
     lines = said(f"jobs:\n- {entry}\n")
@@ -437,22 +442,66 @@ def test_standard_input_is_named_in_messages():
     ("needs: [build]", "3:10: needs must be a mapping of counters to numbers, got ['build']; write needs: {license: 1}, "
      "or after: NAME where it waits for another job"),
     ("needs: 1", "3:10: needs must be a mapping of counters to numbers, got 1; write needs: {license: 1}"),
-    ("needs: {license: 0}", "3:10: needs license must be a whole number from 1 to 1,000,000, got 0"),
-    ("needs: {license: true}", "3:10: needs license must be a whole number from 1 to 1,000,000, got True"),
-    ("needs: {license: 1.5}", "3:10: needs license must be a whole number from 1 to 1,000,000, got 1.5"),
-    ("needs: {memory: 1}", "3:10: needs cannot count memory, which is a key of its own; write memory: beside needs:"),
-    ("needs: {gpus: 1}", "3:10: needs cannot count gpus, which is a key of its own; write gpus: beside needs:"),
+    ("needs: {license: 0}", "3:20: needs license must be a whole number from 1 to 1,000,000, got 0"),
+    ("needs: {license: true}", "3:20: needs license must be a whole number from 1 to 1,000,000, got True"),
+    ("needs: {license: 1.5}", "3:20: needs license must be a whole number from 1 to 1,000,000, got 1.5"),
+    ("needs: {memory: 1}", "3:11: needs cannot count memory, which is a key of its own; write memory: beside needs:"),
+    ("needs: {gpus: 1}", "3:11: needs cannot count gpus, which is a key of its own; write gpus: beside needs:"),
     ("gpus: -1", "3:9: gpus must be a whole number from 1 to 256, got -1"),
-    ("gpus: {count: 0}", "3:9: gpus count must be a whole number from 1 to 256, got 0; leave the key out for none"),
-    ("gpus: {cuont: 1}", "3:9: gpus has no 'cuont'; there are count, memory and type"),
-    ("gpus: {memory: lots}", "3:9: gpus memory must be a size, got 'lots'; write 512M or 4G"),
-    ("needs: {a b: 1}", "3:10: needs cannot count 'a b'; use letters, digits, '_' and '-', and begin with a letter"),
+    ("gpus: {count: 0}", "3:17: gpus count must be a whole number from 1 to 256, got 0; leave the key out for none"),
+    ("gpus: {cuont: 1}", "3:10: gpus has no 'cuont'; there are count, memory and type"),
+    ("gpus: {memory: lots}", "3:18: gpus memory must be a size, got 'lots'; write 512M or 4G"),
+    ("needs: {a b: 1}", "3:11: needs cannot count 'a b'; use letters, digits, '_' and '-', and begin with a letter"),
     ("memory: lots", "3:11: memory must be a size, got 'lots'; write 512M or 4G"),
-    ("retries: {oom: 1}", "3:12: retries cannot count 'oom'; did you mean out_of_memory?"),
+    ("retries: {oom: 1}", "3:13: retries cannot count 'oom'; did you mean out_of_memory?"),
     ("retries: {failed: {times: 1, memory: 2G}}",
-     "3:12: retries failed: memory must be a factor from x1 to x100, got '2G'; write x2"),
+     "3:40: retries failed: memory must be a factor from x1 to x100, got '2G'; write x2"),
     ("retries: {out_of_memory: {memory: x2}}",
      "2:3: retries would raise memory, and the job says no memory; say how much it needs at first: memory: 4G"),
 ])
 def test_what_follows_from_an_end_is_told_with_its_place(line, expected):
     assert said(f"jobs:\n- commands: a\n  {line}\n") == [f"jobs.yaml:{expected}"]
+
+
+def test_all_mistakes_in_one_value_are_told_each_at_its_own_place():
+    assert said("""jobs:
+- commands: a
+  outputs: [/etc/passwd, ok, ../x, 7]
+  retries: {exit: 3, failed: {times: -1, memory: 2, size: 1}}
+  needs: {license: 0, b c: 1}
+  gpus: {count: -1, memory: lots, typ: 3}
+  files: [{path: "", to: ../x, form: y}]
+- commands: b
+  outputs: {../y: {when: never}, ok: {every: 3 potatoes, carry: 1, when: x}}
+  after: {c: {when: never, by: 1}, d: 5}
+""") == [f"jobs.yaml:{line}" for line in (
+        "3:13: outputs: '/etc/passwd' leads out of the directory that the job runs in; write a path below it",
+        "3:30: outputs: '../x' leads out of the directory that the job runs in; write a path below it",
+        "3:36: outputs must hold patterns, got 7; write outputs: [model.bin]",
+        "4:13: retries cannot count 'exit'; did you mean failed?",
+        "4:38: retries failed: times must be a whole number from 0 to 1,000, got -1",
+        "4:53: retries failed has no 'size'; it takes times, memory, timeout",
+        "5:20: needs license must be a whole number from 1 to 1,000,000, got 0",
+        "5:23: needs cannot count 'b c'; use letters, digits, '_' and '-', and begin with a letter",
+        "6:17: gpus count must be a whole number from 1 to 256, got -1",
+        "6:29: gpus memory must be a size, got 'lots'; write 512M or 4G",
+        "6:35: gpus has no 'typ'; there are count, memory and type",
+        "7:18: files, item 1: path must be text, got ''; quote it",
+        "7:26: files, item 1: to: '../x' leads out of the directory that the job runs in; write a path below it",
+        "7:32: files, item 1, has no 'form'; it takes path, to, exclude, readonly",
+        "9:19: outputs: '../y' leads out of the directory that the job runs in; write a path below it",
+        "9:46: outputs 'ok': every cannot be '3 potatoes'; write a time of a second or more, as 10m",
+        "9:65: outputs 'ok': carry cannot be 1; use true or false",
+        "9:74: outputs 'ok': when cannot be 'x'; use success or always",
+        "10:21: after c: when cannot be 'never'; use succeeded or ended",
+        "10:28: after c has no 'by'; it takes when and jobs",
+        "10:39: after d takes when and jobs, got 5; write d: {when: ended}",
+    )]
+
+
+def test_an_entry_with_mistakes_is_known_by_its_name():
+    assert said("""jobs:
+- {name: a, commands: x, files: [{from: q, path: x}]}
+- {name: b, commands: x, after: [a, nope]}
+""") == ["jobs.yaml:2:41: files: from: 'q' is not named by after; write after: q, or correct it",
+         "jobs.yaml:3:33: after names 'nope', and no entry is called that; write the name of an entry"]

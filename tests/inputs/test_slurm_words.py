@@ -9,7 +9,7 @@ import pytest
 from sshjobs.errors import EXIT_USAGE, InputError
 from sshjobs.inputs.hostchoice import choose_hosts
 from sshjobs.inputs.hostfile import load_hosts
-from sshjobs.model.allocation import allocation_of, node_of, renumbered
+from sshjobs.model.allocation import allocation_of, in_batches, node_of, renumbered
 from sshjobs.model.host import Host
 from tests.hints import tries
 
@@ -73,6 +73,31 @@ def test_a_hostile_value_is_refused_and_starts_nothing(key: str, value: str, moc
         load_hosts([f"slurm:{key}={value}"])
     assert not any(letter < " " for letter in str(caught.value).replace("\n", ""))
     assert not started.called
+
+
+@tries("write mode=array, or leave it out for an allocation")
+def test_a_mode_is_array_or_none() -> None:
+    with pytest.raises(InputError, match="leave it out for an allocation"):
+        load_hosts("slurm:mode=batch")
+    assert in_batches(load_hosts("slurm:mode=array")[0]) and not in_batches(load_hosts("slurm:")[0])
+    with pytest.raises(InputError, match="each job has a node by itself"):
+        load_hosts("slurm:nodes=2,mode=array")
+
+
+@tries("write batch:pbs.toml", "write batch:FILE,login=HOST")
+def test_a_scheduler_of_ones_own_is_a_file_of_commands(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pbs.toml").write_text("submit = 'qsub $SSHJOBS_SCRIPT'\nask = 'qselect'\nend = 'qdel ${SSHJOBS_JOBS}'\ntime = '2h'\n")
+    for wrong, said in (("batch:", "write batch:pbs.toml"), ("batch:pbs.toml,partition=gpu", "write batch:FILE,login=HOST"),
+                        ("batch:pbs.toml,login=-x", "login= cannot be '-x'")):
+        with pytest.raises(InputError) as caught:
+            load_hosts(wrong)
+        assert said in str(caught.value)
+    lab, host, other = load_hosts("lab1,batch:pbs.toml,login=me@c slots=5,batch:pbs.toml")
+    assert (lab.name, host.name, host.slots, other.name) == ("lab1", "batch1-1", 5, "batch2-1")
+    assert dict(host.slurm) == {"time": "7200", "login": "me@c", "mode": "own", "submit": "qsub $SSHJOBS_SCRIPT", "ask": "qselect",
+                                "end": "qdel ${SSHJOBS_JOBS}"}
+    assert [one.name for one in renumbered([host], {"slurm3-1"})] == ["batch4-1"]
 
 
 @tries("write time=2h", "write {}={}", "there are {}=")

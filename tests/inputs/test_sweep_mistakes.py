@@ -120,6 +120,10 @@ TABLES = [
     ("t.csv", b"a,b\n1,\"x\"y\n", ["2:1: no table: ',' expected after '\"'; a column with \" in it is written \"…\"\"…\""]),
     ("t.csv", b"a\n\xff\n", ["2:1: not valid UTF-8 at byte 2 (0xff); save it as UTF-8"]),
     ("t.csv", b"\xff\xfea\x00", ["1:1: not valid UTF-8 at byte 0 (0xff); it is UTF-16; save it as UTF-8"]),
+    ("t.csv", b"a,a,9x\n1,2\n", ["1:1: two columns are called 'a'; rename one",
+                               "1:1: a column cannot be called '9x': it is a parameter, whose name has letters, digits "
+                               "and _, and begins with no digit; rename it",
+                               "2:1: 2 columns, and the first row has 3; complete the row"]),
     ("t.tsv", b"a\tb\n1\n", ["2:1: 1 column, and the first row has 2; complete the row"]),
     ("t.jsonl", b'{"a": 1}\n{"b": 2}\n', ["2:1: the names are b, and in the first line a; give each line the same"]),
     ("t.jsonl", b'{"a": 1}\n[1]\n{"a"', ["2:1: no object; write {\"lr\": 0.1, \"seed\": 1}",
@@ -169,6 +173,37 @@ def test_all_mistakes_are_told_at_once(here: Path) -> None:
         "jobs.yaml:11:18: argv, item 2: there is no parameter 'lrr'; did you mean lr?",
         "jobs.yaml:12:14: env.A: '${{ x y }}' does not hold the name of a parameter; write ${{ NAME }}, or $${{ for the text ${{",
         "t.csv:2:1: 1 column, and the first row has 2; complete the row"]
+
+
+def test_an_entry_is_read_to_its_end_whatever_is_wrong_with_its_combinations(here: Path) -> None:
+    (here / "t.csv").write_text("part,lr\n1,2\n")
+    assert said("""\
+        jobs:
+          - name: prep
+            matrix: {part: [a, b], exclude: [{part: z}]}
+            commands: "echo ${{ prt }}"
+          - after: [prep, perp]
+            rows: t.csv
+            matrix: {x: [], include: [{y: 1}, {y: 2}]}
+            ok_exit: [300]
+            files: [{from: nobody, path: sum}]
+            commands: "echo ${{ part }} ${{ x }} ${{ y }} ${{ lrr }}"
+          - {name: a, after: a, commands: x}
+        """) == [
+        "jobs.yaml:3:38: matrix.exclude, item 1, fits no combination: there is no part: z; correct it, or take it out",
+        "jobs.yaml:4:15: commands: there is no parameter 'prt'; did you mean part?",
+        "jobs.yaml:5:12: after names 'perp', and no entry is called that; did you mean 'prep'?",
+        "jobs.yaml:7:17: matrix.x is empty; give it one value at least",
+        "jobs.yaml:8:15: ok_exit, item 1, must be at most 255, got the number 300",
+        "jobs.yaml:9:20: files: from: 'nobody' is not named by after; write after: nobody, or correct it",
+        "jobs.yaml:10:15: commands: there is no parameter 'lrr'; did you mean lr?",
+        "jobs.yaml:11:22: after makes a circle: a waits for a; leave one of them out"]
+
+
+def test_of_parameters_that_nobody_knows_no_placeholder_is_wrong(here: Path) -> None:
+    assert said("jobs: [{rows: none.csv, matrix: {x: []}, commands: \"echo ${{ y }}\"}]") == [
+        "jobs.yaml:1:15: rows: 'none.csv' cannot be read: No such file or directory; correct the path, or make the file first",
+        "jobs.yaml:1:37: matrix.x is empty; give it one value at least"]
 
 
 @pytest.mark.parametrize("line", ["argv: [echo, ${{ lr }}]", "env: {LR: ${{ lr }}}", "commands: [${{ lr }}]",

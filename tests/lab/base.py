@@ -45,12 +45,14 @@ class HostOptions:
     :ivar python: an interpreter that takes the place of ``python3`` on the host; ``""``: it has none.
     :ivar sshd: settings of sshd_config that come before the stock ones.
     :ivar shell: login shell of the user.
+    :ivar others: names of further users, whom the same key lets in.
     """
 
     home_size: str | None = None
     python: str | None = None
     sshd: Mapping[str, str] = field(default_factory=dict)
     shell: str = "/bin/bash"
+    others: tuple[str, ...] = ()
 
 
 class LabHost(abc.ABC):
@@ -144,6 +146,12 @@ class LabHost(abc.ABC):
     def free_disk(self) -> None:
         """Undo :meth:`fill_disk`."""
         raise LabUnsupported(f"{self.name}: its home has no size of its own")
+
+    def home_of(self, user: str) -> Path:
+        """The home of a user as seen from here."""
+        if user == self.user:
+            return self.home
+        raise LabUnsupported(f"{self.name}: has no user {user}")
 
     def path(self, path: str) -> Path:
         """A path of the host as seen from here; valid until the host is switched off."""

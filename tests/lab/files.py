@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.lab.base import STOCK_SSHD, LabError
@@ -62,19 +62,31 @@ def _without(path: str, name: str) -> str:
     return "\n".join(kept) + "\n"
 
 
-def write_passwd(base: Path, shell: str) -> None:
+def user_id(user: str, others: Sequence[str] = ()) -> int:
+    """The uid and gid of a user of the lab's.
+
+    :param others: the users beside the lab's first
+    """
+    return USER_ID + [USER, *others].index(user)
+
+
+def write_passwd(base: Path, shell: str, others: Sequence[str] = ()) -> None:
     """The machine's users and the lab's. Written in place: the host sees this very file."""
-    line = f"{USER}:x:{USER_ID}:{USER_ID}:Lab:{HOME}:{shell}\n"
-    (base / "etc" / "passwd").write_text(_without("/etc/passwd", USER) + line)
+    lines = []
+    for user in (USER, *others):
+        number = user_id(user, others)
+        lines.append(f"{user}:x:{number}:{number}:Lab:/home/{user}:{shell}\n")
+    (base / "etc" / "passwd").write_text(_without("/etc/passwd", USER) + "".join(lines))
 
 
-def make_home(path: Path) -> None:
-    """An empty home of the lab's user."""
-    path.mkdir(mode=0o700, exist_ok=True)
-    os.chown(path, USER_ID, USER_ID)
+def make_home(path: Path, uid: int = USER_ID) -> None:
+    """An empty home of a user of the lab's."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.chown(path, uid, uid)
 
 
-def write_host_files(base: Path, name: str, hosts: Mapping[str, str], client_key: Path, shell: str) -> None:
+def write_host_files(base: Path, name: str, hosts: Mapping[str, str], client_key: Path, shell: str,
+                     others: Sequence[str] = ()) -> None:
     """Everything in a host's directory but its host key and its sshd_config.
 
     :param hosts: every host of the lab with its address: they know each other.
@@ -83,11 +95,13 @@ def write_host_files(base: Path, name: str, hosts: Mapping[str, str], client_key
         (base / directory).mkdir(exist_ok=True)
     (base / "root").chmod(0o700)
     make_home(base / "home")
-    etc = base / "etc"
-    write_passwd(base, shell)
-    (etc / "shadow").write_text(_without("/etc/shadow", USER) + f"{USER}:*:19000:0:99999:7:::\n")
+    for other in others:
+        make_home(base / "homes" / other, user_id(other, others))
+    etc, users = base / "etc", (USER, *others)
+    write_passwd(base, shell, others)
+    (etc / "shadow").write_text(_without("/etc/shadow", USER) + "".join(f"{user}:*:19000:0:99999:7:::\n" for user in users))
     (etc / "shadow").chmod(0o600)
-    (etc / "group").write_text(_without("/etc/group", USER) + f"{USER}:x:{USER_ID}:\n")
+    (etc / "group").write_text(_without("/etc/group", USER) + "".join(f"{user}:x:{user_id(user, others)}:\n" for user in users))
     (etc / "hostname").write_text(name + "\n")
     table = "".join(f"{address} {other}\n" for other, address in hosts.items())
     (etc / "hosts").write_text(f"127.0.0.1 localhost\n{table}")

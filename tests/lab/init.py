@@ -113,6 +113,9 @@ def place_files(order: dict[str, Any]) -> None:
         tmpfs(place, "1777")
     os.mkdir(order["home"], 0o755)
     bind(FILES + "/home", order["home"])
+    for other in order["others"]:
+        os.mkdir("/home/" + other, 0o755)
+        bind(f"{FILES}/homes/{other}", "/home/" + other)
     bind(FILES + "/root", "/root")
     if python >= 0:
         place_python(python, order["python_prefix"])

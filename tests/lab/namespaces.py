@@ -76,7 +76,7 @@ class NamespaceHost(LabHost):
         elif lab.shared_home is not None:
             self._mount_home(["--bind", str(lab.shared_home)])
         addresses = {host.name: host.address for host in lab.hosts}
-        files.write_host_files(self.base, self.name, addresses, lab.key, self.options.shell)
+        files.write_host_files(self.base, self.name, addresses, lab.key, self.options.shell, self.options.others)
         self._write_sshd_config({})
 
     def _mount_home(self, what: list[str]) -> None:
@@ -117,7 +117,8 @@ class NamespaceHost(LabHost):
         self._channel.send(
             {
                 "do": "boot", "name": self.name, "base": str(self.base), "network": network,
-                "home": files.HOME, "hidden": [str(REPOSITORY)], "python_prefix": self._python_prefix,
+                "home": files.HOME, "others": self.options.others, "hidden": [str(REPOSITORY)],
+                "python_prefix": self._python_prefix,
                 **self._order(),
             }
         )  # fmt: skip
@@ -166,8 +167,10 @@ class NamespaceHost(LabHost):
     def run(
         self, argv: Sequence[str], *, user: str = "root", input: str | None = None, timeout: float = 30.0
     ) -> subprocess.CompletedProcess[str]:
-        login = ["--setuid", str(files.USER_ID), "--setgid", str(files.USER_ID)] if user == files.USER else []
-        home = files.HOME if user == files.USER else "/root"
+        login, home = [], "/root"
+        if user in (files.USER, *self.options.others):
+            number = str(files.user_id(user, self.options.others))
+            login, home = ["--setuid", number, "--setgid", number], f"/home/{user}"
         enter = [*inside(self.init_pid, *ALL_NAMESPACES)[:-1], *login, "--"]
         clean = ["env", "-i", f"--chdir={home}", f"HOME={home}", f"USER={user}", f"LOGNAME={user}"]
         told = [*clean, *(f"{key}={value}" for key, value in ENVIRONMENT.items())]
@@ -190,6 +193,9 @@ class NamespaceHost(LabHost):
         if self._channel is None:
             return []
         return list(process.in_namespace(os.readlink(f"/proc/{self._init}/ns/pid")))
+
+    def home_of(self, user: str) -> Path:
+        return self.base / "homes" / user if user in self.options.others else super().home_of(user)
 
     def path(self, path: str) -> Path:
         return Path(f"/proc/{self.init_pid}/root{path}")
@@ -215,7 +221,7 @@ class NamespaceHost(LabHost):
         self._ask("restart_sshd")
 
     def set_shell(self, path: str) -> None:
-        files.write_passwd(self.base, path)
+        files.write_passwd(self.base, path, self.options.others)
 
     def replace_program(self, name: str, text: str | None) -> None:
         self._programs[name] = None if text is None else {"text": text}

@@ -94,12 +94,23 @@ class SlurmCluster:
         wait_until((self.base / "munge.sock").exists, 20, "munged")
         self.start_controller()
         for name in self.names:
-            self._start("slurmd", "-D", "-N", name, "-f", str(self.conf), called=name)
-        wait_until(self._is_idle, 30, self._logs)
+            self.start_node(name)
+        wait_until(self.is_idle, 30, self._logs)
 
-    def start_controller(self) -> None:
-        """Start slurmctld, for the first time or again."""
-        self._start("slurmctld", "-D", "-f", str(self.conf))
+    def start_node(self, name: str) -> None:
+        """Start the slurmd of a node, for the first time or again."""
+        self._start("slurmd", "-D", "-N", name, "-f", str(self.conf), called=name)
+
+    def stop_node(self, name: str) -> None:
+        """Cut a node off: its slurmd is killed, and what runs there goes on."""
+        self._stop(name)
+
+    def start_controller(self, *, forgetful: bool = False) -> None:
+        """Start slurmctld, for the first time or again.
+
+        :param forgetful: it knows nothing of any job, as it does some minutes after they have ended
+        """
+        self._start("slurmctld", "-D", "-f", str(self.conf), *(["-c"] if forgetful else []))
 
     def stop_controller(self) -> None:
         """Kill slurmctld. What it knows is kept; what runs goes on."""
@@ -116,7 +127,8 @@ class SlurmCluster:
         """Return a line for each job of Slurm in such a state."""
         return self.call("squeue", "--noheader", f"--states={states}", f"--format={form}").splitlines()
 
-    def _is_idle(self) -> bool:
+    def is_idle(self) -> bool:
+        """Tell whether all nodes answer and have nothing to do."""
         told = subprocess.run(["sinfo", "--noheader", "--Node", "--partition=main", "--format=%T"], timeout=30, text=True,
                               env={**os.environ, **self.environment}, capture_output=True, check=False).stdout
         return told.split() == ["idle"] * len(self.names)

@@ -26,7 +26,7 @@ ENDS: dict[tuple[str, str], tuple[float, float]] = {
     ("whole", "i"): (0, 999), ("pong", "seq"): (-1, 2**53),
     ("lease", "at"): (0, 10**12), ("pulse", "load"): (0, 10**6), ("pulse", "memory"): MEMORY, ("pulse", "disk"): SIZE,
     ("pulse", "gpus"): (0, 100), ("pulse", "gpu_memory"): MEMORY, ("pulse", "cpu"): (0, 10**10), ("pulse", "rss"): (0, 2**50),
-    ("shared", "slots"): COUNT, ("manner", "seconds"): (0, 10**12), ("manner", "value"): MEMORY,
+    ("shared", "slots"): COUNT, ("shared", "stalled"): COUNT, ("manner", "seconds"): (0, 10**12), ("manner", "value"): MEMORY,
     ("clearing", "pieces"): COUNT, ("gone", "processes"): COUNT, ("gone", "files"): COUNT,
     ("gone", "kept"): COUNT,
 }
@@ -38,7 +38,7 @@ LENGTHS = {("welcome", key): 255 for key in ("boot", "machine", "hostname", "pyt
 #: How many values each list may have.
 MOST = {("welcome", "gpus"): 1000, ("lack", "shas"): 1000, ("pulse", "gpus"): 1000, ("pulse", "gpu_memory"): 1000,
         **{("found", key): 1000 for key in ("paths", "sizes", "times", "programs", "odd", "why")},
-        ("pulse", "ids"): 1000, ("pulse", "cpu"): 1000, ("pulse", "rss"): 1000}
+        ("pulse", "ids"): 1000, ("pulse", "cpu"): 1000, ("pulse", "rss"): 1000, ("shared", "parts"): 100}
 
 
 def said(name: str, key: str, value: Any) -> Any:

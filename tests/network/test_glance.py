@@ -104,6 +104,6 @@ def test_many_hosts_do_not_need_a_process_each(config: Path, monkeypatch: pytest
         return before(text)
 
     monkeypatch.setattr(module, "_lines", lines)
-    monkeypatch.setattr("sshjobs.network.transport.openssh.ask_ssh", None)
+    monkeypatch.setattr("sshjobs.network.transport.settings.ask_ssh", None)
     assert [gates_of(Host(f"a{number}"), str(config)) for number in range(40)] == [[f"a{n}.lan"] for n in range(40)]
     assert len(read) == 1

@@ -114,8 +114,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(allocations, name, 0.0)
 
 
-def manager(scheduler: Scheduler, epoch: int = 1, known: Sequence[str] = ()) -> Allocations:
-    return Allocations(RunIdentity("ab" * 16, "run", epoch), lambda login: FakePrograms(scheduler, login), known)
+def manager(scheduler: Scheduler, epoch: int = 1, known: Mapping[str, Mapping[str, Any]] | None = None) -> Allocations:
+    return Allocations(RunIdentity("ab" * 16, "run", epoch), lambda login: FakePrograms(scheduler, login), known or {})
 
 
 async def until_found(made: Allocations, host: Any, tries: int = 200) -> tuple[str, str]:
@@ -134,19 +134,19 @@ def test_of_a_thousand_submissions_whose_answers_are_lost_none_is_left_and_none_
     async def play(seed: int) -> int:
         rng = random.Random(seed)
         scheduler = Scheduler(rng, 0.9)
-        known, used, epoch = list[str](), set[str](), 0
+        known, used, epoch = dict[str, Any](), set[str](), 0
         # Managers that die at any moment, and one that ends in good order.
         for last in (False,) * rng.randrange(3) + (True,):
             epoch += 1
             made = manager(scheduler, epoch, known)
             for _ in range(rng.randrange(1, 12) if not last else 300):
                 try:
-                    job, _ = await made.find(host)
+                    job, node = await made.find(host)
                 except HostError as error:
                     assert not error.lasting, error
                     continue
                 used.add(job)
-                known = [host.name]
+                known = {host.name: {"slurm_job": job, "slurm_node": node}}
                 # While it lives, no other one is given.
                 assert [number for number in scheduler.live() if scheduler.jobs[number][1] == "RUNNING"] == [int(job)]
                 if last:

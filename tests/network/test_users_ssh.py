@@ -16,6 +16,7 @@ from sshjobs.inputs.hostfile import load_hosts
 from sshjobs.model.host import Host
 from sshjobs.network import HostDown, HostUp, Network, RunIdentity
 from sshjobs.network.helpers import CheckRemoteCommands
+from sshjobs.network.transport.base import ProcessStream
 from sshjobs.network.transport.openssh import OpensshTransport
 from sshjobs.network.transport.sshcall import SshCall
 from sshjobs.network.transport.sshlog import cause_of, said_by_ssh, said_on_the_way
@@ -306,3 +307,24 @@ def test_a_run_that_takes_new_keys_takes_them_to_its_end(lab, sshjobs_cli, tmp_p
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert sshjobs_cli("gc", "mine").returncode == 0
     assert sshjobs_cli("gc", *words, "--accept-new-host-keys", "--dry-run").returncode in (0, 1)
+
+
+def test_a_host_that_takes_nothing_is_heard_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is written to it fails before anything is read.
+    ssh = tmp_path / "bin/ssh"
+    ssh.parent.mkdir()
+    ssh.write_text("#!/bin/sh\nexec 0<&-\nuntil test -e \"$(dirname \"$0\")/failed\"; do sleep 0.01; done\n"
+                   "echo 'This account is currently not available.'\nexit 1\n")
+    ssh.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{ssh.parent}:{os.environ['PATH']}")
+    write = ProcessStream.write
+
+    async def noted(self: ProcessStream, data: bytes) -> None:
+        try:
+            await write(self, data)
+        finally:
+            (ssh.parent / "failed").touch()
+
+    monkeypatch.setattr(ProcessStream, "write", noted)
+    (answer,) = meet([Host("h")], transport="openssh").values()
+    assert isinstance(answer, HostDown) and answer.error.kind == "nologin", answer

@@ -30,7 +30,8 @@ def sweep(base: Path, *names: str) -> list[Any]:
 def records(paths: RunPaths) -> dict[str, Any]:
     """Return all that a run says of its jobs and attempts, but their numbers and where they come from."""
     with RunReader.open(paths) as reader:
-        return {job.name: (job[2:], [one[1:3] + one[4:16] + one[17:-2] + one[-1:] for one in attempts])
+        other = dict.fromkeys(("job", "token", "released", "origin"), 0)
+        return {job.name: (job[2:], [one._replace(**other) for one in attempts])  # type: ignore[arg-type]
                 for job, attempts in reader.jobs_with_attempts()}
 
 

@@ -54,6 +54,13 @@ def test_each_kind_of_edit_is_told(tmp_path: Path) -> None:
         "late": "what it waits for is new or has changed: lines"}
 
 
+def test_of_a_job_that_was_never_launched_it_is_not_said_that_it_has_read_anything(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("1")
+    specs = specs_of(tmp_path, {"commands": "cat", "name": "a", "files": ["data"]})
+    run, ran = did(tmp_path / "results", specs, "r-1", end=lambda job: None)
+    assert not ran and told(specs, run) == {"a": "it was not launched then, so what it was to read is not known"}
+
+
 def test_parameters_are_told_and_found_again_where_names_move(tmp_path: Path) -> None:
     def sweep(*rates: str) -> list[JobSpec]:
         return [JobSpec("fit", name=f"fit-{n}", entry="fit", params={"lr": rate}, base_dir=tmp_path)

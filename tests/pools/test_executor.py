@@ -338,6 +338,15 @@ def test_no_host_is_an_error_of_each_call(here: Path) -> None:
                 call.result(PATIENCE)
 
 
+def test_what_is_wrong_with_a_host_is_logged_once(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "sshjobs.pools"), Executor(["localhost slots=1"]) as executor:
+        assert executor.submit(power, 3).result(PATIENCE) == 9
+        for event in 3 * [{"event": "host", "host": "b", "state": "away", "kind": "refused", "reason": "b: it refuses"},
+                          {"event": "warning", "host": "b", "reason": "its clock is wrong"}]:
+            executor._hear(event)
+    assert caplog.messages == ["b: it refuses", "b: its clock is wrong"]
+
+
 # -- over ssh --------------------------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")

@@ -158,7 +158,9 @@ def test_a_live_run_is_fetched_from_and_goes_on(far: Path, tmp_path: Path) -> No
 # -- cuts, deaths and full disks ---------------------------------------------------------------------------------------
 
 def test_after_a_cut_a_file_goes_on_at_the_byte(far: Path, pieces: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = failed(far)
+    # Of a stream that is cut a MiB and more may be on its way: enough is left for two more even so.
+    count = 60
+    paths = failed(far, JobSpec([f"head -c {count * PIECE} /dev/urandom > big; exit 3"], name="a", cwd=str(far), outputs=["big"]))
     streams, begun, opened, noted = [], list[int](), LocalTransport.open, ArrivingFiles.write
 
     async def remembered(self: LocalTransport, host: Any) -> Any:
@@ -176,7 +178,7 @@ def test_after_a_cut_a_file_goes_on_at_the_byte(far: Path, pieces: list[tuple[in
     monkeypatch.setattr(ArrivingFiles, "write", cutting)
     [told] = fetch_files(paths)
     assert told.trouble is None and len(streams) == 3
-    assert [offset for offset, _ in pieces] == [n * PIECE for n in range(21)], "every byte was written once"
+    assert [offset for offset, _ in pieces] == [n * PIECE for n in range(count)], "every byte was written once"
     assert here(paths) == {"big": (far / "big").read_bytes()} and agrees(paths) == []
 
 

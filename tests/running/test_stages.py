@@ -63,6 +63,28 @@ jobs:
     assert run.wait(60) == EXIT_OK, outcomes(run)
 
 
+PAIRS = """
+jobs:
+- name: first
+  matrix: {n: 1..20}
+  commands: 'n=${{ n }}; until test $n = 1 || test -e HERE/second-$((n - 1)); do sleep 0.05; done'
+- name: second
+  matrix: {n: 1..20}
+  after: first
+  commands: touch HERE/second-${{ n }}
+"""
+
+
+def test_no_pair_of_equal_parameters_waits_for_another(clean_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first half of each pair ends once the second half of the pair before has run: if a second half waited for more
+    than its own first half, none would ever run. There is a slot for each job, so none waits for that."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pairs.yaml").write_text(PAIRS.replace("HERE", str(tmp_path)))
+    run = Run.start("pairs.yaml", ["localhost slots=40"])
+    assert run.wait(60) == EXIT_OK, outcomes(run)
+    assert len(list(tmp_path.glob("second-*"))) == 20
+
+
 def test_what_waits_for_a_job_that_failed_is_skipped_down_the_chain_and_says_so(start: Callable[..., Run]) -> None:
     run = start(Builder().AddJob("exit 3", name="prep").AddJob("true", name="fit", after="prep")
                 .AddJob("true", name="plot", after="fit").AddJob("true", name="tidy", after={"prep": {"when": "ended"}}))
@@ -166,9 +188,9 @@ def test_a_job_that_waits_for_others_may_be_paused_and_goes_on_later(start: Call
     ("- {name: a, after: b, commands: x}\n- {name: b, after: {a: {when: ended}}, commands: x}",
      "2:20: after makes a circle: a waits for b waits for a; leave one of them out"),
     ("- {name: a, commands: x}\n- {name: b, after: {a: {when: done}}, commands: x}",
-     "3:20: after a: when cannot be 'done'; use succeeded or ended"),
+     "3:31: after a: when cannot be 'done'; use succeeded or ended"),
     ("- {name: a, commands: x}\n- {name: b, after: {a: {which: all}}, commands: x}",
-     "3:20: after a has no 'which'; it takes when and jobs"),
+     "3:25: after a has no 'which'; it takes when and jobs"),
     ("- {name: a, commands: x}\n- {name: b, after: 7, commands: x}",
      "3:20: after must be the name of an entry, a list of names, or a mapping of names; write after: prep"),
 ])

@@ -26,7 +26,9 @@ from sshjobs.store.reader import RunReader
 from sshjobs.store.rundir import RunPaths
 from tests.cli.here import call_here
 from tests.conftest import cli_environment
+from tests.gjob.client import alive
 from tests.hints import tries
+from tests.lab.waiting import wait_until
 
 #: Writes down what it is told: a line of the environment, and its standard input.
 NOTE = 'echo "$SSHJOBS_EVENT $SSHJOBS_STATE $SSHJOBS_COUNT $SSHJOBS_JOBS" >> told; cat >> said'
@@ -102,10 +104,7 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(here: Path) -> N
     told = deliver(Notice("1", "done", Recipient("on_done", line=line), {"directory": str(here)}, 0.0), 0.5)
     assert told == "took longer than 0.5 s, and was ended"
     pid = int((here / "pid").read_text())
-    until = time.monotonic() + 30
-    while Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_until(lambda: not alive(pid), 30)
 
 
 def test_it_survives_a_manager_that_is_killed_while_it_tells(here: Path) -> None:
@@ -114,10 +113,8 @@ def test_it_survives_a_manager_that_is_killed_while_it_tells(here: Path) -> None
     manager = subprocess.Popen([sys.executable, "-m", "sshjobs", "run", "jobs.json", "--name", "r", "-q"], env={**os.environ, **cli_environment()})
     ids = here / "results" / "r" / "ids"
     try:
-        until = time.monotonic() + 60
-        while not ids.exists() or not ids.read_text():
-            assert time.monotonic() < until and manager.poll() is None
-            time.sleep(0.02)
+        wait_until(lambda: manager.poll() is not None or (ids.exists() and ids.read_text()), 60)
+        assert manager.poll() is None
     finally:
         manager.kill()
         manager.wait()

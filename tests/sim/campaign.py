@@ -1,4 +1,5 @@
-"""Plays many plays: ``python -m tests.sim.campaign --disasters 100000 --jobs 2``; one again: ``--replay SEED``.
+"""Plays many plays: ``python -m tests.sim.campaign --disasters 100000 --jobs 2``; one again: ``--replay SEED``;
+one that is to go on where it was stopped: ``--progress FILE``.
 
 Each play has a seed of its own; a play that breaks a promise is told with its seed and what led to it.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -16,7 +18,7 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.sim.disasters import ALL, REQUESTS, Disaster
 from tests.sim.play import Play
@@ -56,7 +58,7 @@ def play_one(seed: str, *, tracing: bool = False, disasters: int = EACH) -> Told
 
 def _made(seed: str) -> Play:
     # With draws of its own, so that older seeds play as before.
-    play = Play(seed, needs=random.Random(f"{seed} room").random() < 0.35)
+    play = Play(seed, needs=random.Random(f"{seed} room").random() < 0.35, gpus=random.Random(f"{seed} gpus").random() < 0.2)
     rng = play.rng
     play.world.latency = rng.choice((0.0005, 0.005, 0.1))
     for machine in play.world.machines.values():
@@ -88,6 +90,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--replay", metavar="SEED", help="one play again, with all that happens in it")
     parser.add_argument("--most", type=int, default=5, help="troubles after which to stop")
+    parser.add_argument("--progress", type=Path, metavar="FILE", help="keep there how far it is, and go on with that")
     parser.add_argument("--record", type=Path, metavar="FILE", help="append the figures to it")
     options = parser.parse_args()
     if options.replay is not None:
@@ -95,31 +98,49 @@ def main() -> int:
         print("\n".join(told.trace))
         print(told.trouble or "every promise was kept")
         return int(told.trouble is not None)
-    began, count, plays, starts, troubles = time.monotonic(), 0, 0, 0, 0
+    row, began = _begun(options), time.monotonic()
+    before = row["seconds"]
     with ProcessPoolExecutor(options.jobs) as pool:
-        for told in _played(pool, options):
-            count, plays, starts = count + told.disasters, plays + 1, starts + told.starts
+        for told in _played(pool, options, row["plays"]):
+            row.update(disasters=row["disasters"] + told.disasters, plays=row["plays"] + 1, starts=row["starts"] + told.starts,
+                       seconds=round(before + time.monotonic() - began))
             if told.trouble is not None:
-                troubles += 1
+                row["broken"] += 1
                 print(f"seed {told.seed}: {told.trouble}\n  again: python -m tests.sim.campaign --replay {told.seed}",
                       flush=True)
-            if count >= options.disasters or troubles >= options.most:
+            if options.progress is not None:
+                _keep(options.progress, row)
+            if row["disasters"] >= options.disasters or row["broken"] >= options.most:
                 break
         pool.shutdown(cancel_futures=True)
-    seconds = round(time.monotonic() - began)
-    print(f"{count} disasters in {plays} plays, {seconds} s: {troubles} promises broken")
+    print(f"{row['disasters']} disasters in {row['plays']} plays, {row['seconds']} s: {row['broken']} promises broken")
     if options.record is not None:
-        from tests.faults.campaign import commit
-
-        row = {"seed": options.seed, "disasters": count, "plays": plays, "starts": starts, "broken": troubles,
-               "seconds": seconds, "commit": commit(), "day": time.strftime("%Y-%m-%d")}
         with open(options.record, "a") as file:
-            file.write(json.dumps(row) + "\n")
-    return int(troubles > 0)
+            file.write(json.dumps({**row, "day": time.strftime("%Y-%m-%d")}) + "\n")
+    return int(row["broken"] > 0)
 
 
-def _played(pool: ProcessPoolExecutor, options: argparse.Namespace) -> Iterator[Told]:
-    source = seeds(options.seed)
+def _begun(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the figures so far of a campaign: those of an earlier one of the same seed and commit, where they were kept."""
+    from tests.faults.campaign import commit
+
+    row = {"seed": options.seed, "disasters": 0, "plays": 0, "starts": 0, "broken": 0, "seconds": 0, "commit": commit()}
+    if options.progress is None or not options.progress.exists():
+        return row
+    known: dict[str, Any] = json.loads(options.progress.read_text())
+    if (known["seed"], known["commit"]) != (row["seed"], row["commit"]):
+        sys.exit(f"{options.progress}: it is of seed {known['seed']} on {known['commit']}, not of {row['seed']} on {row['commit']}; name another")
+    return known
+
+
+def _keep(path: Path, row: dict[str, Any]) -> None:
+    new = path.with_name(path.name + ".new")
+    new.write_text(json.dumps(row))
+    new.replace(path)
+
+
+def _played(pool: ProcessPoolExecutor, options: argparse.Namespace, plays: int) -> Iterator[Told]:
+    source = itertools.islice(seeds(options.seed), plays, None)
     waiting = [pool.submit(play_one, next(source)) for _ in range(options.jobs * 4)]
     while True:
         told = waiting.pop(0).result()

@@ -230,6 +230,19 @@ def cancel(play: Play) -> None:
         play.ask({"do": "cancel", "jobs": [play.rng.choice(names)]})
 
 
+def cancel_unheard(play: Play) -> None:
+    """A person cancels the job that would run longest, while its host is out of reach, and the manager goes before that is back."""
+    if play.manager is None or not play.judge.running:
+        return
+    job = max(play.judge.running.values(), key=lambda process: process.ends_at)
+    play.world.say(f"{job.machine.name}: out of reach while a person cancels {job.uid}")
+    job.machine.cut(0, 0, heard=play.rng.random() < 0.7)
+    _part(play, job.machine, play.rng.choice((2.0, 10.0)))
+    play.ask({"do": "cancel", "jobs": [job.environ[b"SSHJOBS_JOB"].decode()]})
+    play.advance(play.rng.choice((0.1, 0.5)))
+    kill_manager(play)
+
+
 def retry(play: Play) -> None:
     """A person has a job tried again."""
     if names := play.names(final=True):
@@ -335,5 +348,5 @@ ALL: dict[Disaster, int] = {
     cut: 6, lose_ack: 2, fill_host: 2, fill_manager: 2, jump_clock: 1, submit: 6, cancel: 3, retry: 2,
     drain: 2, hold: 2, have_second_thoughts: 2, add_host: 1, remove_host: 1, lose_host: 2, change_slots: 1,
     break_host: 3, sleep: 1, forsake: 1, lose_results: 1, fail_call: 4, lie: 2, ask_at_a_point: 3,
-    withdraw: 2, finish: 1, leave: 1,
+    withdraw: 2, finish: 1, leave: 1, cancel_unheard: 1,
 }

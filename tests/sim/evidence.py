@@ -27,7 +27,8 @@ class Launch(NamedTuple):
 
 
 class Death(NamedTuple):
-    """Of a runner: ``noted``: what it had written down of its attempt; ``reaped``: nobody else can know how that ended."""
+    """Of a runner: ``noted``: what it had written down of its attempt; ``reaped``: nobody else can know how that ended, and
+    it may have been kept from writing that down."""
 
     at: float
     host: str
@@ -83,7 +84,9 @@ class Evidence:
         uid = process.uid
         if uid:
             lives_on = any(child.kind == "main" for child in process.children.values())
-            self.runner_deaths[uid] = Death(now, machine.name, frozenset(self.noted[uid]), uid in self.exits and not lives_on)
+            launch = self.launches.get(uid)
+            kept = launch is None or machine.disk.refused >= launch.at
+            self.runner_deaths[uid] = Death(now, machine.name, frozenset(self.noted[uid]), uid in self.exits and not lives_on and kept)
 
     # -- what follows --------------------------------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ from tests.sim.host.watcher import Watcher
 
 #: Seconds after which a host that can be reached has heard what a person wants, and those that a job may take to die.
 HEARD, GRACE = 3.0, CANCEL_GRACE
+#: Causes of failures that count against no job.
+HOSTS_CAUSES = (Cause.HOSTS_FAULT, Cause.GPU_FAILED)
 
 
 class Violation(AssertionError):
@@ -110,6 +112,7 @@ class Judge(Watcher):
         excess = self.allocations.excess(
             one for one in self.running.values()
             if one.machine is machine and one.uid not in self.condemned and not _is_setup(one.uid))
+        excess = excess or self.allocations.gpus_taken_twice(machine, self.running.values())
         if excess is not None:
             runs = sorted(one.uid for one in self.running.values() if one.machine is machine)
             raise self.broken(f"A: {machine.name} is given {excess}: {', '.join(runs)} run")
@@ -195,6 +198,8 @@ class Judge(Watcher):
         if process.kind == "runner" and process.parent is by and (not process.uid or process.uid in self.recorded):
             # It is the agent's own, and has nothing.
             return
+        if process.kind == "tool" and process.parent is by:
+            return
         of_a_job = process.kind in ("main", "stray")
         if not of_a_job or (by.kind == "runner" and by.uid != process.uid):
             raise self.broken(f"O: {process.kind} {process.pid} of {process.uid or 'nobody'} was killed by the {by.kind} of "
@@ -242,6 +247,7 @@ class Judge(Watcher):
         for attempt, job in attempts:
             if attempt.uid not in self.evidence.launches:
                 self._check_delay(job, attempt)
+                self._check_wanted(job, attempt)
             self.evidence.launched(attempt, self.world.now)
             if attempt.started is not None and attempt.uid not in self.starts:
                 raise self.broken(f"T: attempt {attempt.uid} is said to run and never started")
@@ -268,8 +274,11 @@ class Judge(Watcher):
             raise self.broken(f"O: attempt {uid} ended {outcome}, and runs")
         if outcome is Outcome.SUCCEEDED and (exit_of is None or exit_of[0] not in (job.spec.ok_exit or [0])):
             raise self.broken(f"T: attempt {uid} succeeded, but its end was {exit_of}")
-        if outcome is Outcome.FAILED and (exit_of is None or exit_of != (attempt.exit_status, None)
-                                          or exit_of[0] in (job.spec.ok_exit or [0])):
+        if attempt.cause is Cause.GPU_FAILED:
+            if exit_of in (None, (0, None)):
+                raise self.broken(f"T: attempt {uid} failed by its GPU, but its end was {exit_of}")
+        elif outcome is Outcome.FAILED and (exit_of is None or exit_of != (attempt.exit_status, None)
+                                            or exit_of[0] in (job.spec.ok_exit or [0])):
             raise self.broken(f"T: attempt {uid} failed with {attempt.exit_status}, but its end was {exit_of}")
         if outcome is Outcome.SIGNALLED and (exit_of is None or exit_of != (None, attempt.signal)):
             raise self.broken(f"T: attempt {uid} died of {attempt.signal}, but its end was {exit_of}")
@@ -291,17 +300,23 @@ class Judge(Watcher):
     def _check_delay(self, job: Job, attempt: Attempt) -> None:
         """Make sure that nothing is tried again too early, where nobody has set a clock or asked for it."""
         delay, before = job.spec.retry_delay, job.attempts[:job.attempts.index(attempt)]
-        own = [one for one in before if one.outcome in JOB_OUTCOMES and one.cause is not Cause.HOSTS_FAULT]
+        own = [one for one in before if one.outcome in JOB_OUTCOMES and one.cause not in HOSTS_CAUSES]
         if delay is None or not own or own[-1] is not before[-1] or self.tried_again or self.world.wall != self._wall:
             return
         least = min(delay * 2 ** (len(own) - 1), 3600.0)
         if (ended := self.ended_at.get(own[-1].uid)) is not None and self.world.now < ended + least:
             raise self.broken(f"T: {attempt.uid} is launched {self.world.now - ended} s after the end before, not {least}")
 
+    def _check_wanted(self, job: Job, attempt: Attempt) -> None:
+        """Make sure that nothing is tried again of which a person was told that it is cancelled, where nobody has asked for that."""
+        cancelled = [one.uid for one in job.attempts if one is not attempt and self.asked.get(one.uid, (0.0, ""))[1] == "cancel"]
+        if cancelled and not self.tried_again:
+            raise self.broken(f"T: {attempt.uid} is launched, and {cancelled[-1]} was cancelled")
+
     def _count_attempts(self, job: Job) -> None:
         """Hold the number of attempts against what was asked for. It is counted here by the plain words of the page."""
         own = Counter(str(attempt.outcome) for attempt in job.attempts
-                      if attempt.outcome in JOB_OUTCOMES and attempt.cause is not Cause.HOSTS_FAULT)
+                      if attempt.outcome in JOB_OUTCOMES and attempt.cause not in HOSTS_CAUSES)
         asked = job.spec.retries
         over = ({"all": own.total() - asked} if isinstance(asked, int) else
                 {word: ends - asked.get(word, {"times": 0})["times"] for word, ends in own.items()})
@@ -330,8 +345,12 @@ class Judge(Watcher):
             troubles = list(reader.contradictions())
             jobs = reader.load(row.name for row in reader.jobs())
             removed = {row.host.name for row in reader.hosts() if row.host.removed and self._parted_unheard(row.host.name)}
+            cancelled = sorted(reader.cancelled())
         if troubles:
             raise self.broken(f"T: the store contradicts itself: {troubles}")
+        if cancelled:
+            # The next manager would end them, should they be tried again.
+            raise self.broken(f"T: jobs {cancelled} have ended, and the store says that they are still to be cancelled")
         for job in jobs:
             if job.state not in FINAL_STATES:
                 raise self.broken(f"L: {job.name} is {job.state} at the end")

@@ -102,12 +102,16 @@ ALL: dict[str, Mutant] = {
     "write stdout into stderr": Mutant(f"{_BOOK}.store", "attempt.path(output.stream)", "attempt.path(3 - output.stream)"),
     "forget what jobs of another manager hold": Mutant(
         "scheduling.schedule:Schedule.occupy", "self.hosts.enter(host, job, needs_now(job), ", "self.hosts.enter(host, job, None, "),
+    "forget which GPUs jobs of another manager have": Mutant(
+        "scheduling.schedule:Schedule.occupy", "(job.attempts[-1].gpus if job.attempts else None) or ()", "()"),
+    "give a GPU to two jobs": Mutant("scheduling.gpurack:GpuRack.hold", "self._holders.update(dict.fromkeys(given, job))", "pass"),
     "count no memory": Mutant("scheduling.room:Room._count", "sign * needs.memory", "0"),
     "count no counters": Mutant("scheduling.room:Room._count", "sign * number", "0"),
     "send ahead beside what takes more than its share": Mutant(
         f"{_HOSTS}.settle", "0 if place.heavy or place.kept_for is not None else self._prefetch_limit(host, place)",
         "self._prefetch_limit(host, place)"),
     # -- on hosts
+    "start on GPUs without a last look": Mutant(f"{_CREW}.launch", "self.gpus().clear(attempt)", "attempt.cleared = True"),
     "take a signal for an exit status": Mutant(
         f"{_RUNNER}._reap", "job.signal = info.si_status", "job.status = info.si_status"),
     "use inputs that a power failure has left": Mutant(
@@ -122,7 +126,7 @@ ALL: dict[str, Mutant] = {
         f"{_RUNNER}._reap", "self._journal.append(", "str("),
     "leave what a job has left": Mutant(
         f"{_RUNNER}._is_over", "(alone or (job.keep and job.killer is None))", "True"),
-    "leave with what was not written down": Mutant(f"{_RUNNER}.serve", "while not self._journal.retry():", "while False:"),
+    "leave with what was not written down": Mutant(f"{_RUNNER}._leave", "while not self._journal.retry():", "while False:"),
     "drop what a full disk does not take": Mutant(
         "gjob.journal:Journal.retry", "        self.trouble = error\n        return False",
         '        self._unwritten = b""\n        return False'),
@@ -130,6 +134,8 @@ ALL: dict[str, Mutant] = {
         "gjob.agent.agent:Agent._drop_link", "    if talk is None:",
         "    self._crew.queue.clear()\n    if talk is None:"),
     "fence what runs": Mutant(f"{_CREW}.fence", "(attempt is not None and attempt.state != QUEUED)", "False"),
+    "take a fence that was cut short for a runner's death": Mutant(
+        "gjob.agent.adopt:recover", " or (not records and places.is_fenced(uid))", ""),
     "let the jobs of dead runners go to init": Mutant(
         "gjob.agent.agent:Agent.run", "self._crew.inherits = system.adopt_orphans()", "pass"),
     "do not look after the job of a dead runner": Mutant(f"{_CREW}._adopt", "self._adopted[attempt.uid] = watched", "pass"),

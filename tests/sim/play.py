@@ -20,7 +20,7 @@ from sshjobs.errors import LocalError, NoHostError, SshjobsError
 from sshjobs.model.host import Host
 from sshjobs.model.needs import Needs, needs_of
 from sshjobs.model.spec import Job, JobSpec
-from sshjobs.model.states import FINAL_STATES
+from sshjobs.model.states import FINAL_STATES, STATE_BUSY, STATE_UNKNOWN
 from sshjobs.network.contract import HostClosed, HostDown, HostUp, Silent, Warned
 from sshjobs.running.housekeeping import LeavesWaiting
 from sshjobs.running.manager import Manager
@@ -33,6 +33,7 @@ from sshjobs.store.change import Change
 from sshjobs.store.identity import _boot_id
 from sshjobs.store.rundir import RunPaths
 from tests.sim.host.calls import simulated
+from tests.sim.host.cards import Cards
 from tests.sim.host.machine import Machine
 from tests.sim.host.process import Process
 from tests.sim.judge import Judge, Violation
@@ -89,11 +90,13 @@ class Play:
 
     :param seed: of everything
     :param needs: jobs need more than a slot, and hosts have so much and no more
+    :param gpus: hosts have GPUs, on which other people come and go, and some jobs need them
     """
 
-    def __init__(self, seed: int | str, *, hosts: int = 3, slots: int = 2, latency: float = 0.02, needs: bool = False):
-        self.seed, self.rng, self._needs = seed, random.Random(f"play {seed}"), needs
-        self.work = Work(seed, self.rng, needs=needs)
+    def __init__(self, seed: int | str, *, hosts: int = 3, slots: int = 2, latency: float = 0.02, needs: bool = False,
+                 gpus: bool = False):
+        self.seed, self.rng, self._needs, self._gpus = seed, random.Random(f"play {seed}"), needs, gpus
+        self.work = Work(seed, self.rng, needs=needs, gpus=gpus)
         self.world = World(seed, self.program_of, latency=latency, slow=True)
         self.world.most_events = MOST_EVENTS
         self.files = VirtualFiles()
@@ -120,7 +123,7 @@ class Play:
         self._networks: list[SimulatedNetwork] = []
         self._dead = True
         #: What the run is started with.
-        self.options: dict[str, Any] = {"stays_open": True} if needs else {}
+        self.options: dict[str, Any] = {"stays_open": True} if needs or gpus else {}
         self.wishes = Wishes(self)
         self.judge.may_be_ended, self.judge.check_inputs = self.wishes.may_be_ended, self._check_inputs
         self.judge.allocations.needs_of = self._needs_of
@@ -161,6 +164,10 @@ class Play:
                            counts=rng.choice(((), (("license", 1),), (("license", 2),))))
         self.hosts.append(host)
         machine = self.world.machines[host.name] = Machine(self.world, host.name, watcher=self.judge)
+        if self._gpus:
+            rng = random.Random(f"{self.seed} gpus {host.name}")
+            machine.cards = Cards(machine, rng.choice((1, 2, 3)), rng)
+            machine.cards.be_visited(30.0)
         machine.clock_error = self.rng.choice((0.0, 0.0, -7200.0, 5 * 3600.0, -1.6e9))
         for _ in range(self.rng.randint(0, 4)):
             machine.spawn("bystander")
@@ -241,12 +248,29 @@ class Play:
         network = StageNetwork(self.directory, self._hosts_of_the_run(), self.world, self.files)
         self._networks.append(network)
         network.point = self.files.point = self._manager_point
-        network.launching, network.resized = self.judge.allocations.launched, self.judge.allocations.resized
+        network.launching, network.resized = self._launching, self.judge.allocations.resized
+        for host in network.hosts.values():
+            # A person may have given it others while there was no manager.
+            self.judge.allocations.resized(host.name, host.slots or 0)
         with self._guard(), mock.patch.object(ManagerIdentity, "this_process", self.identity):
             take(manager, network)
         manager.schedule.hosts.queue.rng = random.Random(f"{self.seed} {self.managers}")
         manager.stays_open = not self.healed
         self._watch_store(manager)
+
+    def _launching(self, uid: str, host: Host) -> None:
+        """See that a host is not promised more than it has.
+
+        :raises Violation: it is
+        """
+        assert self.manager is not None
+        self.judge.allocations.launched(uid, host)
+        there = [job for job in self.manager.unfinished() if job.attempts and job.attempts[-1].host == host.name
+                 and job.state in (STATE_BUSY, STATE_UNKNOWN)]
+        # The setup of a host is none of them.
+        job = next((one for one in there if one.attempts[-1].uid == uid), None)
+        if job is not None and (more := self.judge.allocations.promised(host, job, there)) is not None:
+            raise self.judge.broken(f"A: {host.name} is promised {more}: {uid}, and {[one.attempts[-1].uid for one in there]}")
 
     def _hear(self, event: HostUp | HostDown | HostClosed | Warned | Silent) -> None:
         if isinstance(event, HostUp | HostDown):
@@ -272,6 +296,7 @@ class Play:
             if self.store_full:
                 raise StoreBlockedError("full")
             real(until)
+            self.wishes.committed()
             self.judge.on_commit(jobs, attempts, self.paths)
             self.judge.on_setups(setups)
             self._manager_point("manager.committed")
@@ -307,6 +332,7 @@ class Play:
     def _drop(self) -> None:
         self._dead = True
         self.judge.begin_manager()
+        self.wishes.manager_gone()
         assert self.manager is not None
         network = vars(self.manager).get("network")
         if network is not None:
@@ -444,6 +470,8 @@ class Play:
             machine.disk.trouble = None
             machine.reachable = True
             machine.spoils = None
+            if machine.cards is not None:
+                machine.cards.heal()
 
     def finish(self) -> None:
         """Let the run end, and check everything.

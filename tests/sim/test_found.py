@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from itertools import count
+from unittest import mock
 
 import pytest
 
@@ -168,8 +169,9 @@ def test_what_a_person_asks_while_a_host_is_away_outlives_the_manager(verb: str)
         assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
 
 
+@pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("goes", ["on", "down"])
-def test_a_cancel_that_its_host_has_not_heard_outlives_the_manager(goes: str) -> None:
+def test_a_cancel_that_its_host_has_not_heard_outlives_the_manager(goes: str, full: bool) -> None:
     with play_of("cancel", Program(40.0, 0, None, b"out")) as play:
         (machine,) = play.machines()
         play.begin(1)
@@ -177,8 +179,11 @@ def test_a_cancel_that_its_host_has_not_heard_outlives_the_manager(goes: str) ->
         machine.reachable = False
         machine.cut(0, 0, heard=True)
         play.advance(1.0)
+        # It takes effect all the same, and is written down as soon as that is possible.
+        play.store_full = full
+        play.world.at(5.0, play.end_trouble)
         play.ask({"do": "cancel", "jobs": ["j1"]})
-        play.advance(1.0)
+        play.advance(20.0)
         play.befall(lambda play: play.kill_manager())
         if goes == "down":
             machine.reboot(power=True)
@@ -344,4 +349,128 @@ def test_an_order_that_cannot_be_sent_to_a_runner_at_once_is_sent_then(order: st
         assert play.judge.recorded == ({"1.1": Outcome.CANCELLED} if order == "cancel" else {})
         play.ask({"do": "unpause", "jobs": ["j1"]})
         play.advance(40.0)
+        play.finish()
+
+
+def gpu_play(name: str, program: Program) -> Play:
+    """A play with one job that needs a GPU, on two hosts that have some for themselves."""
+    play = Play(name, hosts=2, gpus=True)
+    for machine in play.machines():
+        assert machine.cards is not None
+        machine.cards.heal()
+    play.spec = lambda: JobSpec(argv=["x"], name="j1", gpus={"count": 1})  # type: ignore[method-assign]
+    play.world.program_of = lambda launch: program
+    return play
+
+
+def test_a_run_goes_on_while_its_jobs_have_their_gpus_and_none_waits_for_one() -> None:
+    with gpu_play("gpus", Program(30.0)) as play:
+        play.begin(1)
+        play.advance(60.0)
+        assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
+        play.finish()
+
+
+def test_a_host_that_left_before_it_has_told_of_its_gpus_is_not_asked_again() -> None:
+    with gpu_play("gone", Program(100.0)) as play:
+        cards = play.machines()[0].cards
+        assert cards is not None
+        # Its tool hangs.
+        cards.answers_after = (1000.0,)
+        play.begin(1)
+        play.advance(3.0)
+        play.ask({"do": "hosts-remove", "hosts": ["h1"]})
+        play.advance(120.0)
+        assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
+        play.finish()
+
+
+# From its first look at the lock to the last thing that it removes.
+@pytest.mark.parametrize("count", range(5, 20))
+def test_an_agent_that_something_fails_for_as_it_leaves_locks_nobody_out(count: int) -> None:
+    with play_of("leaving", Program(0.5, 0, None, b"out")) as play:
+        play.begin(1)
+        play.advance(5.0)
+        play.befall(lambda play: play.kill_manager())
+        play.advance(50.0)
+        (machine,) = play.machines()
+        machine.traps.append(Trap("agent", None, count, lambda process: errno.ENOMEM))
+        play.advance(30.0)
+        machine.traps.clear()
+        play.resume()
+        play.ask({"do": "add", "specs": [play.spec().as_dict()]})
+        play.advance(30.0)
+        assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED, "2.1": Outcome.SUCCEEDED}
+        # By now one that did not leave at once would have tried it again.
+        play.advance(60.0)
+        machine.cut(0, 0, heard=True)
+        play.advance(5.0)
+        play.ask({"do": "add", "specs": [play.spec().as_dict()]})
+        play.advance(30.0)
+        assert play.judge.recorded["3.1"] is Outcome.SUCCEEDED
+        play.finish()
+
+
+@pytest.mark.parametrize("order", ["pause", "unpause"])
+def test_an_order_that_dies_with_the_runner_it_was_given_to_is_carried_out(order: str) -> None:
+    with play_of("dies with it", Program(20.0, 0)) as play:
+        play.begin(1)
+        play.advance(2.0)
+        (machine,) = play.machines()
+        if order == "unpause":
+            play.ask({"do": "pause", "jobs": ["j1"]})
+            play.advance(2.0)
+        machine.traps.append(Trap("runner", "recv", 1, lambda runner: machine.kill(runner, KILL, None)))
+        play.ask({"do": order, "jobs": ["j1"]})
+        play.advance(60.0)
+        assert not machine.of_kind("runner") or machine.traps == [], "no runner died"
+        assert play.judge.recorded == ({} if order == "pause" else {"1.1": Outcome.SUCCEEDED})
+        play.ask({"do": "unpause", "jobs": ["j1"]})
+        play.advance(60.0)
+        assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
+        play.finish()
+
+
+# From its welcome, or just before, until it has a journal of its own.
+@pytest.mark.parametrize("count", range(3, 24))
+def test_what_is_launched_to_an_agent_whose_disk_fills_up_as_it_begins_never_started(count: int) -> None:
+    with play_of("begins", Program(0.5, 0, None, b"out")) as play:
+        (machine,) = play.machines()
+        machine.traps.append(Trap("agent", None, count, lambda agent: setattr(machine.disk, "trouble", errno.ENOSPC)))
+        play.begin(1)
+        play.advance(5.0)
+        play.befall(lambda play: play.kill_manager())
+        machine.disk.trouble = None
+        play.resume()
+        play.advance(60.0)
+        assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
+        play.finish()
+
+
+# The directories that an agent makes first, one of them to prove that an attempt never starts there.
+@pytest.mark.parametrize("count", range(1, 4))
+def test_what_ran_before_a_loss_of_power_is_not_taken_for_what_never_started(count: int) -> None:
+    with play_of("fence", Program(30.0, 0)) as play:
+        play.begin(1)
+        play.advance(2.0)
+        (machine,) = play.machines()
+        with mock.patch.object(play.world.rng, "choice", lambda moments: moments[1]):
+            # Nothing is left of it.
+            machine.reboot(power=True)
+        machine.traps.append(Trap("agent", "mkdir", count, lambda agent: machine.kill(agent, KILL, None), after=True))
+        play.advance(60.0)
+        assert play.judge.recorded["1.1"] is Outcome.LOST
+
+
+def test_a_home_that_an_agent_could_not_leave_as_it_was_is_not_taken_for_where_the_run_is() -> None:
+    with play_of("home", Program(10.0, 0, None, b"out")) as play:
+        (machine,) = play.machines()
+        # It lies in /var/tmp then, and the next agent finds both. Where blocks are copied on write, a quota can keep files there.
+        machine.traps.append(Trap("front", "unlink", 1, lambda front: errno.EDQUOT))
+        play.begin(1)
+        play.advance(2.0)
+        assert machine.traps == []
+        disasters.kill_agent(play, machine)
+        play.advance(60.0)
+        assert play.judge.recorded == {"1.1": Outcome.SUCCEEDED}
         play.finish()

@@ -27,6 +27,8 @@ class Wishes:
         self._unwanted: dict[str, int] = {}
         #: By name: the attempt that stands still because a person wants that.
         self._paused: dict[str, str] = {}
+        #: Attempts of which a person was told that the wish is not written down yet: it may go with the manager.
+        self._unwritten: set[str] = set()
 
     def ask(self, request: Data) -> None:
         """Have the manager do something, as over its control socket, or leave it to the next one; nothing where it
@@ -46,8 +48,8 @@ class Wishes:
         def act() -> None:
             self._before(request, manager)
             with contextlib.suppress(SshjobsError):
-                carry_out(request, Target.of(manager))
-                self._note(request, manager)
+                answer = carry_out(request, Target.of(manager))
+                self._note(request, manager, written="unwritten" not in answer)
         manager.post(act)
 
     def _before(self, request: Data, manager: Manager) -> None:
@@ -66,17 +68,29 @@ class Wishes:
         for name in request["jobs"] or () if request["do"] == "unpause" else ():
             self._play.judge.asked.pop(self._paused.pop(name, ""), None)
 
-    def _note(self, request: Data, manager: Manager) -> None:
+    def _note(self, request: Data, manager: Manager, *, written: bool) -> None:
         """Note what a person was told is done: it has to be."""
         asked, now = self._play.judge.asked, self._play.world.now
         for job in self._chosen(request, manager) if request["do"] in ("cancel", "pause") else ():
             uid = job.attempts[-1].uid
             if asked.get(uid, (0.0, ""))[1] not in ("cancel", request["do"]):
                 asked[uid] = now, request["do"]
+                if not written:
+                    self._unwritten.add(uid)
             if request["do"] == "pause" and asked[uid][1] == "pause":
                 self._paused[job.name] = uid
             else:
                 self._paused.pop(job.name, None)
+
+    def committed(self) -> None:
+        """The manager has written all down that it had not."""
+        self._unwritten.clear()
+
+    def manager_gone(self) -> None:
+        """Expect nothing more of what only the manager knew."""
+        for uid in self._unwritten:
+            self._play.judge.asked.pop(uid, None)
+        self._unwritten.clear()
 
     @staticmethod
     def _chosen(request: Data, manager: Manager) -> list[Job]:

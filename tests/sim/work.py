@@ -26,13 +26,14 @@ class Work:
 
     :param rng: draws what jobs are like
     :param needs: jobs need more than a slot
+    :param gpus: some need GPUs
     :ivar healthy: jobs succeed unless something keeps them from it: what fails there is a host
     :ivar inputs: jobs have inputs
     :ivar specs: what was asked for, by the name of a job
     """
 
-    def __init__(self, seed: int | str, rng: random.Random, *, needs: bool = False):
-        self._seed, self._rng, self._needs = seed, rng, needs
+    def __init__(self, seed: int | str, rng: random.Random, *, needs: bool = False, gpus: bool = False):
+        self._seed, self._rng, self._needs, self._gpus = seed, rng, needs, gpus
         self.healthy, self.inputs = rng.random() < 0.3, rng.random() < 0.3
         self.specs: dict[str, JobSpec] = {}
 
@@ -60,6 +61,8 @@ class Work:
         self._say_about_ends(spec, random.Random(f"{self._seed} ends {name}"))
         if self._needs:
             self._say_needs(spec, random.Random(f"{self._seed} needs {name}"))
+        if self._gpus:
+            spec.gpus = random.Random(f"{self._seed} gpus {name}").choice((None, None, {"count": 1}, {"count": 1}, {"count": 2}))
         self.specs[name] = spec
         return spec
 

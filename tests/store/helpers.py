@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,14 +78,6 @@ def kill(pid: int) -> None:
     """Kill a child at once and wait until it is gone."""
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{condition} did not come true in {seconds} s"
-        time.sleep(0.002)
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from sshjobs.model.spec import Job
 from sshjobs.model.states import STATE_FREE, STATE_UNKNOWN, Outcome
 from sshjobs.store import ManagerIdentity, RunReader, RunStore
 from sshjobs.store.rundir import RunPaths
-from tests.store.helpers import contradictions, eventually, finish, in_child, kill, launch, make_jobs, make_store
+from tests.lab.waiting import wait_until
+from tests.store.helpers import contradictions, finish, in_child, kill, launch, make_jobs, make_store
 
 #: Jobs of one group change together, in one commit; so in every store that can be seen they are alike.
 GROUP = 8
@@ -106,7 +107,7 @@ def test_a_reader_sees_only_whole_commits_while_they_are_made(tmp_path: Path) ->
             with RunReader.open(paths) as reader:
                 return reader.summary().commit > 60
 
-        eventually(many)
+        wait_until(many, 20.0)
     finally:
         kill(pid)
         os.close(read_end)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 from sshjobs.store import ManagerIdentity
 from sshjobs.store.identity import _start_ticks
-from tests.store.helpers import eventually
+from tests.lab.waiting import wait_until
 
 ME = ManagerIdentity.this_process(since=5.0)
 
@@ -27,14 +26,14 @@ def test_a_process_that_was_killed_is_dead_even_before_its_parent_looks(tmp_path
     child = subprocess.Popen([str(program), "600"])
     try:
         def identity() -> ManagerIdentity:
-            return replace(ME, pid=child.pid, start_ticks=_start_ticks(child.pid) or 0)
+            return ME._replace(pid=child.pid, start_ticks=_start_ticks(child.pid) or 0)
 
-        eventually(lambda: Path(f"/proc/{child.pid}/comm").read_text().startswith("a) Z"))
+        wait_until(lambda: Path(f"/proc/{child.pid}/comm").read_text().startswith("a) Z"))
         manager = identity()
         assert manager.start_ticks > 0
         assert manager.is_alive()
         child.kill()
-        eventually(lambda: not manager.is_alive())
+        wait_until(lambda: not manager.is_alive())
         assert Path(f"/proc/{child.pid}").exists()
     finally:
         child.kill()
@@ -43,25 +42,25 @@ def test_a_process_that_was_killed_is_dead_even_before_its_parent_looks(tmp_path
 
 
 def test_another_process_with_the_same_pid_is_not_taken_for_it() -> None:
-    assert not replace(ME, start_ticks=ME.start_ticks + 1).is_alive()
+    assert not ME._replace(start_ticks=ME.start_ticks + 1).is_alive()
 
 
 def test_a_boot_since_then_is_a_proof() -> None:
-    assert not replace(ME, boot_id="another").is_alive()
+    assert not ME._replace(boot_id="another").is_alive()
 
 
 def test_of_another_machine_nothing_is_proved() -> None:
-    assert replace(ME, boot_id="another", hostname="elsewhere", pid=2 ** 30).is_alive()
+    assert ME._replace(boot_id="another", hostname="elsewhere", pid=2 ** 30).is_alive()
 
 
 def test_a_machine_that_changed_its_name_is_still_this_one() -> None:
-    assert replace(ME, hostname="elsewhere").is_alive()
-    assert not replace(ME, hostname="elsewhere", start_ticks=1).is_alive()
+    assert ME._replace(hostname="elsewhere").is_alive()
+    assert not ME._replace(hostname="elsewhere", start_ticks=1).is_alive()
 
 
 def test_without_start_times_the_pid_has_to_do() -> None:
-    assert replace(ME, start_ticks=0).is_alive()
-    assert not replace(ME, start_ticks=0, pid=2 ** 30).is_alive()
+    assert ME._replace(start_ticks=0).is_alive()
+    assert not ME._replace(start_ticks=0, pid=2 ** 30).is_alive()
 
 
 def test_it_says_who_and_since_when() -> None:

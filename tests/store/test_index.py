@@ -227,3 +227,35 @@ def test_a_search_that_finds_too_much_says_so(tmp_path: Path, monkeypatch: pytes
             assert index.select(search="SIM") == found
         assert index.select(search="sim-3\nsim-4")[2] == [3] and index.select(search="m-1\n")[2] == [1]
     store.close(CREATED)
+
+
+def test_names_are_known_by_their_numbers(tmp_path: Path) -> None:
+    jobs = make_jobs(4, "job")
+    store = make_store(tmp_path, jobs)
+    for job in jobs:
+        store.touch(job)
+        store.commit()
+    with RunReader.open(store.paths) as reader:
+        index = JobIndex()
+        index.follow(reader)
+        assert [index.name(number) for number in (1, 2, 3, 4)] == ["job-1", "job-2", "job-3", "job-4"]
+        assert reader.newest_commit() == reader.changed_since(-1)[0] == reader.summary().commit >= 4
+    store.close(CREATED)
+
+
+@pytest.mark.parametrize("failed", [[], [1], [50], [1, 50], [7, 8, 40], list(range(3, 44))])
+def test_few_or_many_jobs_of_a_kind_are_found_from_either_end(tmp_path: Path, failed: list[int]) -> None:
+    jobs = make_jobs(50)
+    store = make_store(tmp_path, jobs)
+    for number in failed:
+        launch(store, jobs[number - 1])
+        finish(store, jobs[number - 1], Outcome.FAILED)
+    store.commit()
+    with RunReader.open(store.paths) as reader:
+        index = JobIndex()
+        index.follow(reader)
+        assert index.select(states=[STATE_ERROR])[2] == failed
+        assert index.select(states=[STATE_ERROR], descending=True)[2] == failed[::-1]
+        assert index.select(states=[STATE_ERROR], offset=1, limit=1)[2] == failed[1:2]
+        assert index.select(states=[STATE_ERROR], descending=True, offset=1, limit=1)[2] == failed[::-1][1:2]
+    store.close(CREATED)

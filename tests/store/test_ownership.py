@@ -5,11 +5,13 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from sshjobs.store import RunReader
+from sshjobs.store.database import _open_for_reading
 from sshjobs.store.ownership import NotYoursError, check_own, check_own_results, user_name
 from sshjobs.store.rundir import RunPaths
 from tests.store.helpers import CREATED, make_jobs, make_store
@@ -96,3 +98,20 @@ def test_a_link_of_ones_own_to_a_run_is_followed_and_one_to_a_store_is_not(run: 
 def test_what_is_not_there_is_for_others_to_tell(tmp_path: Path) -> None:
     check_own_results(tmp_path / "none")
     check_own(RunPaths(tmp_path, "none"))
+
+
+def test_what_another_has_left_of_a_commit_is_not_rolled_back_for_him(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make_store(tmp_path / "results", make_jobs(1), network_disk=True)
+    store.close(CREATED)
+    path = store.paths.store
+    for user, may_write in ((os.geteuid(), True), (NOBODYS_UID, False)):
+        path.with_name(path.name + "-journal").write_bytes(b"")
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        connection = _open_for_reading(path)
+        try:
+            connection.execute(f"CREATE TABLE of_{user} (a)")
+            assert may_write
+        except sqlite3.OperationalError as error:
+            assert not may_write and "readonly" in str(error)
+        finally:
+            connection.close()

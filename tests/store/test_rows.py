@@ -10,7 +10,7 @@ from sshjobs.store.damage import Damage, check_row
 from sshjobs.store.rows import attempt_row_of, job_row_of, sound_facts, sound_pulse
 
 ATTEMPT = (1, 2, "h", "t", "error", "failed", 3, None, "why", 5.0, 6.0, 7, 8, 9, 0.5, 10, 1, 11, 12, "exit", '{"loss":0.5}',
-           "0a", "sweep-1", "GPU-1 GPU-2")
+           "0a", "sweep-1", "GPU-1 GPU-2", "8 1234 0")
 JOB = (1, "a", "error", "failed", 3, None, "h", "why", None, None, 9.5)
 #: Columns of an attempt that its host has told.
 TOLD = {"started", "ended", "pid", "out_size", "err_size", "cpu", "rss"}

@@ -99,6 +99,8 @@ def handshake(scene: Scene) -> Iterator[LocalScene]:
     ssh.chmod(0o700)
     run.begin("--transport", "openssh", env={"PATH": f"{scene.directory}:{os.environ['PATH']}"})
     wait_until((scene.directory / "called").exists, 60, lambda: str(run.tail()))
+    # It is called before there is a run: this is said once the manager waits.
+    run.wait_for("wait")
     yield run
 
 

@@ -35,7 +35,8 @@ def ends(tmp_path: Path) -> Iterator[None]:
 @pytest.mark.usefixtures("ends")
 def test_top_in_a_terminal(tmp_path: Path, clean_home: Path) -> None:
     (tmp_path / "jobs.yaml").write_text(JOBFILE.replace("@", str(tmp_path)))
-    with Tmux(tmp_path, columns=100, rows=30) as terminal:
+    # A shell exports its terminal's size where it was given one, as by a Python that has loaded readline.
+    with Tmux(tmp_path, columns=100, rows=30, env={"COLUMNS": "100", "LINES": "30"}) as terminal:
         terminal.type("stty -g > before; clear; echo above")
         terminal.type(shlex.join(sshjobs_argv(["run", "jobs.yaml", "--slots", "2", "--detach"])))
         terminal.wait_for(lambda screen: "goes on by itself" in screen)
@@ -53,7 +54,14 @@ def test_top_in_a_terminal(tmp_path: Path, clean_home: Path) -> None:
         terminal.type("drain localhost")
         terminal.wait_for(lambda screen: "done: drain localhost" in screen)
         terminal.resize(60, 20)
-        terminal.wait_for(lambda screen: "long-6" in screen)
+        # What is left of the larger screen lacks its beginning or its end.
+        terminal.wait_for(lambda screen: screen.startswith("jobs-1 ") and screen.split("\n")[19].strip())
+        terminal.press("C-z")
+        terminal.wait_for(lambda screen: "Stopped" in screen)
+        terminal.type("clear; jobs; echo o''ff")
+        terminal.wait_for(lambda screen: "\noff" in screen and terminal.shows_cursor())
+        terminal.type("fg")
+        terminal.wait_for(lambda screen: screen.startswith("jobs-1 ") and "long-6" in screen)
         terminal.write(":")
         terminal.type("undrain localhost")
         terminal.wait_for(lambda screen: "done: undrain localhost" in screen)

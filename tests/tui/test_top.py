@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,21 @@ from tests.cli.runs import edit
 from tests.conftest import SshjobsCli
 from tests.hints import tries
 from tests.web.scale import make_big
-from tests.web.test_hostile import SPELLINGS, give_values
+from tests.web.spellings import SPELLINGS, give_values
 
 pytest.importorskip("textual")
 
-from sshjobs.tui.app import Top
+from textual import events
+from textual.binding import Binding
+from textual.timer import Timer
+from textual.widgets import Input
+
+from sshjobs.tui import listing as listings
+from sshjobs.tui.app import Top, keys_told
 from sshjobs.tui.commands import COMMANDS, Command, Filter, command_of, filter_of, sort_of
-from sshjobs.tui.listing import output_lines
+from sshjobs.tui.listing import LISTINGS, output_lines, widths_of
+from sshjobs.tui.table import Rows
+from tests.tui.scale import answer, counted_rows, open_top, settled
 
 Play = Callable[[Top, Any], Awaitable[None]]
 
@@ -140,6 +149,24 @@ def test_a_filter_keeps_names_states_hosts_and_parameters(run: RunPaths, line: s
     play(run, act)
 
 
+def test_the_key_of_the_list_that_is_shown_leaves_it_as_it_is(run: RunPaths) -> None:
+    async def act(app: Top, pilot: Any) -> None:
+        await until(pilot, lambda: cells(app)[:1] == ["fit-1"])
+        await pilot.press("down")
+        app.action_view("jobs")
+        assert cells(app)[:1] == ["fit-1"] and app.rows.cursor == 1
+    play(run, act)
+
+
+def test_a_tick_while_the_view_ends_does_nothing(run: RunPaths) -> None:
+    ended: list[Top] = []
+
+    async def act(app: Top, pilot: Any) -> None:
+        ended.append(app)
+    play(run, act)
+    ended[0]._look_if_due()
+
+
 def test_lists_are_sorted_by_key_and_by_command(run: RunPaths) -> None:
     async def act(app: Top, pilot: Any) -> None:
         await until(pilot, lambda: app._watch.index.complete)
@@ -242,6 +269,85 @@ def test_one_moves_by_lines_and_pages_and_to_both_ends(run: RunPaths) -> None:
     play(run, act)
 
 
+def test_keys_that_come_at_once_act_on_the_view_that_they_are_typed_in(run: RunPaths) -> None:
+    async def act(app: Top, pilot: Any) -> None:
+        await pilot.press("2")
+        await until(pilot, lambda: cells(app) == ["a", "b"])
+        for key, character in (("3", "3"), ("enter", "\r")):
+            app.post_message(events.Key(key, character))
+        await settled(pilot)
+        assert app.view == "failures" and not app._asked["logs"].of
+        await until(pilot, lambda: app.rows.chosen())
+        for key, character in (("enter", "\r"), ("2", "2")):
+            app.post_message(events.Key(key, character))
+        await settled(pilot)
+        assert app.view == "hosts"
+        await pilot.press("slash", "4", "2")
+        assert app.view == "hosts" and app.query_one("#line", Input).value == "42"
+    play(run, act)
+
+
+def test_another_size_is_seen_although_the_timer_that_lays_out_anew_is_lost(
+        run: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As it is on a busy machine: Textual skips a timer that was due before it was looked at first.
+    def lost(app: Top, _delay: float, *_: Any, **_more: Any) -> Timer:
+        return Timer(app, 3600.0)
+
+    def fills(app: Top, width: int, height: int) -> bool:
+        lines = screen(app).splitlines()
+        return len(lines) == height and lines[-1].strip() == keys_told(width)
+
+    async def act(app: Top, pilot: Any) -> None:
+        for width, height in ((60, 20), (100, 30)):
+            await pilot.resize_terminal(width, height)
+            await until(pilot, partial(fills, app, width, height))
+    monkeypatch.setattr(Top, "set_timer", lost)
+    play(run, act)
+
+
+#: Each key: what is pressed before it, and what is so afterwards.
+KEYS: dict[str, tuple[Sequence[str], Callable[[Top], object]]] = {
+    "1": (["2"], lambda app: app.view == "jobs" and app.rows.total == 40), "2": ([], lambda app: cells(app) == ["a", "b"]),
+    "3": ([], lambda app: app.view == "failures" and "no such thing" in screen(app)), "4": ([], lambda app: app.view == "parameters"),
+    "5": ([], lambda app: app.view == "logs" and "choose a job first" in screen(app)),
+    "enter": ([], lambda app: app.view == "logs" and cells(app) == ["out 1"]), "escape": (["2"], lambda app: app.view == "jobs"),
+    "colon": ([], lambda app: "command, such as" in screen(app)), "slash": ([], lambda app: "a part of the name" in screen(app)),
+    "question_mark": ([], lambda app: "commands: jobs" in screen(app)),
+    "s": ([], lambda app: "by name" in screen(app) and cells(app)[1] == "fit-10"),
+    "S": ([], lambda app: cells(app)[0] == "fit-40"), "f": (["enter"], lambda app: app.view == "logs" and not app._following),
+    "e": (["enter"], lambda app: "stderr of fit-1" in screen(app)), "c": ([], lambda app: "cancel fit-1? y: yes" in screen(app)),
+    "r": ([], lambda app: "done: retry fit-1" in screen(app)), "p": ([], lambda app: "done: pause" in screen(app)),
+    "d": (["2"], lambda app: "done: drain a" in screen(app)), "q": ([], lambda app: app._exit), "ctrl+c": ([], lambda app: app._exit),
+    # What it does needs a terminal: test_in_a_terminal.py.
+    "ctrl+z": ([], lambda app: app.view == "jobs" and app.rows.total == 40),
+    **dict.fromkeys(("down", "j"), ([], lambda app: app.rows.cursor == 1)),
+    **dict.fromkeys(("up", "k"), (["down", "down"], lambda app: app.rows.cursor == 1)),
+    **dict.fromkeys(("pagedown", "space"), ([], lambda app: app.rows.cursor == app.rows.room)),
+    "pageup": (["end"], lambda app: app.rows.cursor == 39 - app.rows.room),
+    **dict.fromkeys(("home", "g"), (["end"], lambda app: app.rows.cursor == 0)), **dict.fromkeys(("end", "G"), ([], lambda app: app.rows.cursor == 39)),
+}
+ASKED: dict[str, dict[str, Any]] = {"r": {"do": "retry", "jobs": ["fit-1"]}, "p": {"do": "pause", "jobs": None}, "d": {"do": "hosts-drain", "hosts": ["a"]}}
+
+
+def test_no_key_is_forgotten() -> None:
+    bound = [binding for widget in (Top, Rows) for binding in widget.BINDINGS if isinstance(binding, Binding)]
+    assert {key for binding in bound for key in binding.key.split(",")} | {"enter"} == set(KEYS)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_each_key_does_what_it_is_for_and_asks_nothing_else(run: RunPaths, key: str) -> None:
+    before, done = KEYS[key]
+
+    async def act(app: Top, pilot: Any) -> None:
+        await until(pilot, lambda: app._watch.index.complete)
+        for one in before:
+            await pilot.press(one)
+            await settled(pilot)
+        await pilot.press(key)
+        await until(pilot, lambda: done(app))
+    assert play(run, act) == ([ASKED[key]] if key in ASKED else [])
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 4), (10, 6), (300, 80)])
 def test_every_size_is_fine(run: RunPaths, size: tuple[int, int]) -> None:
     async def act(app: Top, pilot: Any) -> None:
@@ -316,6 +422,44 @@ def test_a_run_of_many_jobs_is_shown_by_pages(tmp_path: Path) -> None:
     play(paths, act)
 
 
+@tries("of the first {} failures; of all: sshjobs why {}")
+def test_of_many_failures_the_first_are_listed_and_said_to_be_no_more(run: RunPaths, sshjobs_cli: SshjobsCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listings, "MOST_FAILURES", 1)
+
+    async def act(app: Top, pilot: Any) -> None:
+        await pilot.press("3")
+        await shows(pilot, "of the first 1 failures; of all: sshjobs why sweep-1")
+        assert cells(app) == ["1"]
+
+    assert play(run, act) == []
+    assert "no such thing: 11" in sshjobs_cli("why", "sweep-1").stdout
+
+
+def rows_by_key(paths: RunPaths) -> dict[str, int]:
+    """Return how many rows of the store are read for each of some keys."""
+    found = dict[str, int]()
+
+    async def act(app: Top, pilot: Any) -> None:
+        with counted_rows() as counted:
+            await until(pilot, lambda: app._watch.index.complete, 60)
+            await settled(pilot)
+            for key in ("end", "pageup", ":sort -seconds", ":sort name", "home", "/state=error", "end", "/lr=0.3", "/host=h050", "/"):
+                before = counted.rows
+                await answer(pilot, key)
+                found[key] = max(found.get(key, 0), counted.rows - before)
+
+    open_top(paths, act, (100, 30))
+    return found
+
+
+def test_a_key_costs_no_more_in_a_large_run_than_in_a_small_one(tmp_path: Path) -> None:
+    """A million jobs: ``python -m tests.tui.scale``."""
+    few, many = rows_by_key(make_big(tmp_path / "few", 3_000)), rows_by_key(make_big(tmp_path / "many", 30_000))
+    # By a page: its jobs, their attempts, hosts, counts. A second passes now and then, and the page is read once more.
+    assert sum(many.values()) < 1.5 * sum(few.values()) + 500, (few, many)
+    assert 0 < max(many.values()) < 1_000, many
+
+
 def test_a_live_run_is_followed(tmp_path: Path) -> None:
     with edit(tmp_path / "results", "live-1", ["x", "y"], attended=True) as made:
         made.store.commit()
@@ -352,6 +496,22 @@ def test_filters_and_orders_are_understood() -> None:
     assert sort_of("-sec", ("number", "seconds")) == ("seconds", True)
     with pytest.raises(UsageError):
         sort_of("", ("number",))
+
+
+def test_keys_are_told_in_whole_words_as_many_as_fit() -> None:
+    assert keys_told(200).startswith("1-5 views  Enter open") and keys_told(200).endswith("p pause  ? help  q quit")
+    for width in range(20, 200):
+        assert len(keys_told(width)) <= width and keys_told(width).endswith("? help  q quit")
+
+
+def test_where_room_is_short_titles_and_empty_columns_give_way() -> None:
+    row = listings.Row("k", ("5", "exit 1", "probably GPU error", "RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB", "2 x node02", "", "fit-13, fit-26"))
+    listing = LISTINGS["failures"]
+    assert widths_of(listing, [row], 300, len) == [4, 14, 18, 60, 10, 8, 14]
+    narrow = widths_of(listing, [row], 80, len)
+    assert narrow == [4, 6, 17, 17, 10, 0, 14] and sum(narrow) + 2 * 6 == 80
+    for width in (1, 10, 20, 40):
+        assert sum(widths_of(listing, [row], width, len)) <= max(width, 7)
 
 
 def test_lines_of_an_output_are_those_of_a_terminal() -> None:

@@ -39,7 +39,8 @@ def served(results: Path) -> Iterator[Served]:
         yield server
 
 
-@pytest.fixture(scope="session")
+# Not for longer: while there is one, an event loop runs in this thread, and tests elsewhere want to run theirs.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[object]:
     with browser() as started:
         yield started

@@ -17,7 +17,7 @@ from tests.lab.waiting import wait_until
 from tests.web.serving import browser, serving
 
 WHERE = Path(__file__).parents[2] / "docs" / "pictures"
-PAGES = {"runs": "", "cluster": "?run=sweep-7", "jobs": "?run=sweep-7&view=jobs&params=lr%3D0.3", "timeline": "?run=sweep-7&view=timeline",
+PAGES = {"runs": "", "cluster": "?run=sweep-7", "jobs": "?run=sweep-7&view=jobs&params=lr%3D0.3", "timeline": "?run=sweep-7&view=timeline&begin={since:.3f}&end={until:.3f}",
          "results": "?run=sweep-7&view=results&where=loss<0.5&sort=loss", "job": "?run=sweep-7&view=job&job=fit-9", "host": "?run=sweep-7&view=host&host=node02",
          "failure": "?run=sweep-7&view=job&job=fit-13&stream=stderr", "manage": "?run=sweep-7&view=manage", "together": "?view=together"}
 #: Width, height, and the scheme of colours.
@@ -80,6 +80,10 @@ def main() -> None:
                         ssh_config=str(lab.ssh_config))
         wait_until(lambda: sum(job.state == "busy" for job in run.jobs) == 8
                    and all(job.state in ("done", "error") for job in run.jobs[:70]), 100)
+        # The time in which most of it happened.
+        attempts = [attempt for job in run.jobs for attempt in job.attempts]
+        since = min(attempt.started for attempt in attempts if attempt.started is not None)
+        until = max(attempt.ended for attempt in attempts if attempt.ended is not None) + 2
         # By then each host has said how it fares, with the jobs that go on.
         time.sleep(70)
         with serving(results) as served:
@@ -90,7 +94,7 @@ def main() -> None:
                 page.goto(served.url)
                 page.wait_for_selector("#runs")
                 for which, address in PAGES.items():
-                    page.goto(f"{served.address}/{address}")
+                    page.goto(f"{served.address}/{address.format(since=since, until=until)}")
                     page.wait_for_selector("main h1, #totals")
                     page.wait_for_timeout(1500)
                     # Without what is empty below, and without the settings of a job, of which one names a directory of this machine.

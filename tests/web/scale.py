@@ -1,4 +1,5 @@
-"""A large run in a server of its own, measured page by page: ``python -m tests.web.scale [JOBS]``."""
+"""A large run in a server of its own, measured page by page: ``python -m tests.web.scale [JOBS [pages]]``; with ``pages`` only how long
+each takes to open in a browser, five times."""
 
 from __future__ import annotations
 
@@ -12,14 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import httpx
 
 from sshjobs.store.rundir import RunPaths
 from tests.cli.runs import edit
 from tests.lab.waiting import wait_until
+from tests.web.serving import browser
 
-#: What issue 10 asks for: seconds and bytes of an answer, bytes of the server's memory.
+#: The most that each may take: seconds and bytes of an answer, bytes of the server's memory.
 MOST_SECONDS, MOST_BYTES, MOST_MEMORY = 0.3, 200_000, 150 << 20
 HOSTS = 100
 #: What pages ask, with the sorts and filters that cost most.
@@ -115,14 +118,14 @@ def server(results: Path, *options: str, state: Path | None = None, port: int = 
             process.terminate()
 
 
-def measure(served: Server, jobs: int) -> dict[str, tuple[float, int]]:
+def measure(served: Server, jobs: int, asked: dict[str, str] = ASKED) -> dict[str, tuple[float, int]]:
     """Return seconds and bytes on the wire of each answer, the better of two."""
     found: dict[str, tuple[float, int]] = {}
     with served.client() as client:
         wait_until(lambda: client.get("/api/runs/big-1/overview").json()["ready"], 300)
         # The orders of the jobs are made once the run is read.
         client.get("/api/runs/big-1/jobs?sort=name")
-        for name, path in ASKED.items():
+        for name, path in asked.items():
             times = []
             for _ in range(2):
                 began = time.perf_counter()
@@ -134,8 +137,50 @@ def measure(served: Server, jobs: int) -> dict[str, tuple[float, int]]:
     return found
 
 
+#: What is looked at in a browser, and what is there once a page is shown.
+PAGES = {"runs": ("", "#runs"), "cluster": ("?run=big-1", "#hosts"), "jobs": ("?run=big-1&view=jobs&sort=seconds&order=desc&offset={middle}", "#jobs"),
+         "job": ("?run=big-1&view=job&job=job-{middle}", "pre.output"), "host": ("?run=big-1&view=host&host=h050", "#ended"),
+         "timeline": ("?run=big-1&view=timeline", "canvas"), "manage": ("?run=big-1&view=manage", "#manage"), "together": ("?view=together", "#totals"),
+         "results": ("?run=big-1&view=results", "#results, main [role=alert]")}
+
+
+def look(served: Server, jobs: int) -> dict[str, tuple[float, float, int]]:
+    """Return for each page how many seconds it takes from its address until its contents are drawn, by the browser's own clock, the same for
+    one that is opened by a link, and the bytes that the first of them brings: all of its files too, as for a browser that was never here."""
+    found: dict[str, tuple[float, float, int]] = {}
+    with browser() as chromium:
+        for name, (address, there) in PAGES.items():
+            address = address.format(middle=jobs // 2)
+            context = chromium.new_context()
+            page = context.new_page()
+            page.goto(f"{served.address}/#token={served.token}")
+            page.wait_for_selector("#runs")
+            taken, devtools = [0], context.new_cdp_session(page)
+            devtools.send("Network.enable")
+            devtools.send("Network.setCacheDisabled", {"cacheDisabled": True})
+            devtools.on("Network.dataReceived", lambda event, taken=taken: taken.__setitem__(0, taken[0] + event["encodedDataLength"]))
+            page.add_init_script(f"""(() => {{
+                window.drawn = new Promise((resolve) => {{
+                    const look = () => requestAnimationFrame(document.querySelector({json.dumps(there)}) ? drawn : look);
+                    const drawn = () => resolve(performance.now());
+                    look(); }}); }})()""")
+            page.goto(f"{served.address}/{address}")
+            whole, size = page.evaluate("() => window.drawn") / 1000, taken[0]
+            # And without a look at the files again, as when one goes from page to page.
+            other, shows = PAGES["cluster" if name == "jobs" else "jobs"]
+            page.goto(f"{served.address}/{other.format(middle=jobs // 2)}")
+            page.wait_for_selector(shows)
+            linked = page.evaluate("""([address, there]) => new Promise((resolve) => {
+                const began = performance.now();
+                const look = () => (document.querySelector(there) ? resolve(performance.now() - began) : requestAnimationFrame(look));
+                history.pushState(null, "", address || "?"); dispatchEvent(new PopStateEvent("popstate")); look(); })""", [address, there])
+            found[name] = whole, linked / 1000, size
+            context.close()
+    return found
+
+
 def main() -> None:
-    jobs = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    jobs, rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, 5 if sys.argv[2:] == ["pages"] else 1
     with tempfile.TemporaryDirectory() as work:
         results = Path(work) / "results"
         began = time.perf_counter()
@@ -143,10 +188,15 @@ def main() -> None:
         print(f"{jobs:,} jobs made in {time.perf_counter() - began:.1f} s; load {os.getloadavg()[0]:.1f}")
         with server(results) as served:
             began = time.perf_counter()
-            found = measure(served, jobs)
+            found = measure(served, jobs, {} if rounds > 1 else ASKED)
             print(f"read and measured in {time.perf_counter() - began:.1f} s")
             for name, (seconds, size) in found.items():
                 print(f"{name:34} {seconds * 1000:7.1f} ms {size:9,} bytes" + (" !" if seconds > MOST_SECONDS or size > MOST_BYTES else ""))
+            looks = [look(served, jobs) for _ in range(rounds)]
+            for name in PAGES:
+                whole, links, sizes = zip(*(one[name] for one in looks), strict=True)
+                print(f"page {name:29} {median(whole) * 1000:7.1f} ms, {max(whole) * 1000:7.1f} ms at most, {max(sizes):9,} bytes, "
+                      f"by a link {median(links) * 1000:7.1f} ms" + (" !" if max(*whole, *links) > MOST_SECONDS or max(sizes) > MOST_BYTES else ""))
             print(f"memory {served.status('VmRSS') / (1 << 20):.0f} MiB, at most {served.status('VmHWM') / (1 << 20):.0f} MiB")
 
 

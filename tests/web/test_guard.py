@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ from sshjobs.web.guard import Access, Guard, Policy
 from sshjobs.web.routes import Endpoint
 from sshjobs.web.server import Settings, WebServer
 from sshjobs.web.sources import Sources
+from tests.cli.here import call_here
 from tests.web.serving import Served, serving
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -168,10 +170,48 @@ def test_a_proxy_may_call_us_by_another_name_below_another_path(results: Path) -
         assert "Path=/jobs" in cookie
 
 
-@pytest.mark.parametrize("base", ["jobs", "/jobs/", "/a?b"])
+@pytest.mark.parametrize("base", ["jobs", "/jobs/", "/a?b", "/a#b", "//evil.example", "/a//b", "/../a", "/.", "/a b", "/a\n", "/%2e%2e", "/ä"])
 def test_a_base_path_that_cannot_be_is_refused(tmp_path: Path, base: str) -> None:
     with pytest.raises(UsageError, match="base path"):
         WebServer(Sources(tmp_path), Settings(port=0, base=base))
+
+
+@pytest.mark.parametrize("base", ["/jobs", "/a/b", "/~me/v1.0", "/a/..b"])
+def test_a_base_path_of_plain_names_is_taken(base: str) -> None:
+    Settings(port=0, base=base).check()
+
+
+@pytest.mark.parametrize("name", ["", " ", "https://lab.example", "lab.example/", "lab.example:", "lab.example:x", "*", "*.example", "a b",
+                                  "lab.example\n", "-a", "a:123456", "[::1", "lab.example, other"])
+def test_a_further_name_that_no_browser_says_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="no browser calls"):
+        Settings(port=0, allowed_hosts=("lab.example", name)).check()
+
+
+@pytest.mark.parametrize("name", ["lab", "lab.example", "LAB.example:8443", "192.0.2.1:80", "[2001:db8::1]", "[::1]:8443", "my_host", "x"])
+def test_a_further_name_as_browsers_say_it_is_taken(name: str) -> None:
+    Settings(port=0, allowed_hosts=(name,)).check()
+
+
+@pytest.mark.parametrize(("certificate", "key", "where", "why"), [
+    (None, None, "cert.pem", "no such file"), (b"nothing of the kind", None, "cert.pem", "certificate or key cannot be read"), ("made", "key.pem", "key.pem", "no such file")])
+def test_what_is_wrong_with_a_certificate_is_told_in_plain_words(tmp_path: Path, certificate: bytes | str | None, key: str | None, where: str,
+                                                                 why: str) -> None:
+    if isinstance(certificate, bytes):
+        (tmp_path / "cert.pem").write_bytes(certificate)
+    elif certificate is not None:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                        "-keyout", tmp_path / "other.pem", "-out", tmp_path / "cert.pem"], check=True, capture_output=True, timeout=60)
+    with pytest.raises(UsageError) as told:
+        WebServer(Sources(tmp_path), Settings(port=0, certfile=str(tmp_path / "cert.pem"), keyfile=key and str(tmp_path / key)))
+    said = str(told.value)
+    assert said.startswith(f"{tmp_path / where}: ") and why in said.lower() and "[" not in said and "_ssl.c" not in said
+
+
+def test_a_file_is_no_directory_of_runs(tmp_path: Path) -> None:
+    (tmp_path / "runs").touch()
+    said = call_here("serve", "--results", str(tmp_path / "runs"), "--port", "0")
+    assert (said.returncode, said.stdout) == (2, "") and said.stderr == f"sshjobs: {tmp_path / 'runs'}: it is no directory of runs\n"
 
 
 @pytest.mark.parametrize("path", [

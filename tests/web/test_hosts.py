@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from tests.hints import tries
 from tests.lab.waiting import wait_until
 from tests.web.scale import server
 from tests.web.serving import serving
+from tests.web.test_pages import column, log_in
 
 
 def hosts_of(client: object, path: str) -> dict[str, dict[str, object]]:
@@ -49,6 +52,23 @@ def test_how_a_host_fares_is_shown_and_what_its_jobs_take(tmp_path: Path) -> Non
         assert [(job["name"], job["cpu"], job["rss"]) for job in page["running"]] == [("x", 2.5, 4096), ("y", None, None)]
         assert client.get("/api/runs/one-1/job", params={"job": "x"}).json()["job"]["rss"] == 4096
         assert hosts_of(client, "/api/runs/one-1/overview")["b"]["heard"] is None
+
+
+def test_a_host_shows_who_has_which_gpu(tmp_path: Path) -> None:
+    with edit(tmp_path / "r", "one-1", ["x", "y", "z"]) as run:
+        for name, gpus in (("x", ("G-1", "G-9")), ("y", None)):
+            run.busy(name)
+            run.jobs[name].attempts[-1].gpus = gpus
+            run.store.touch_attempt(run.jobs[name], run.jobs[name].attempts[-1])
+        run.store.set_host("a", "up", facts={"cores": 16}, since=5.0)
+        units = [{"uuid": f"G-{n}", "label": str(n), "name": "T4", "by": by} for n, by in enumerate(("bob, pid 7", "bob, pid 8", None))]
+        run.store.set_pulse("a", {"at": 7.5, "load": 1.5, "units": [*units, {"label": "no uuid"}, 5, {"uuid": "G-3", "by": 5}]})
+    with serving(tmp_path / "r") as served, served.client() as client:
+        page = wait_until(lambda: (found := client.get("/api/runs/one-1/host", params={"host": "a"}).json())["running"] and found, 20)
+        assert [(one["uuid"], one["label"], one["name"], one["job"], one["by"]) for one in page["gpu_holders"]] == [
+            ("G-0", "0", "T4", None, "bob, pid 7"), ("G-1", "1", "T4", "x", None), ("G-2", "2", "T4", None, None),
+            ("G-3", None, None, None, None), ("G-9", None, None, "x", None)]
+        assert client.get("/api/runs/one-1/host", params={"host": "b"}).json()["gpu_holders"] == []
 
 
 def test_several_runs_are_one_where_hosts_are_added_up(tmp_path: Path) -> None:
@@ -91,6 +111,8 @@ def test_a_run_that_takes_the_place_of_another_is_read_anew(tmp_path: Path) -> N
         assert client.get("/api/runs/one-1/overview").status_code in (404, 503)
         with edit(tmp_path / "r", "one-1", ["y", "z"]):
             pass
+        # Who looks just then may be told once more that it cannot be read.
+        wait_until(lambda: client.get("/api/runs/one-1/overview").status_code == 200, 20)
         assert client.get("/api/runs/one-1/overview").json()["run"]["counts"]["free"] == 2
         assert {job["name"] for job in client.get("/api/runs/one-1/jobs").json()["jobs"]} == {"y", "z"}
 
@@ -119,3 +141,26 @@ def test_without_a_hosts_file_a_wildcard_says_how_to_have_one(tmp_path: Path, wo
     (tmp_path / "hosts.txt").write_text("node-01\n")
     with server(tmp_path / "r", "--hosts", str(tmp_path / "hosts.txt")) as started, started.client() as client:
         assert client.post("/api/runs/one-1/hosts/add", json={"hosts": [word]}).json()["hosts"] == ["node-01"]
+
+
+def test_where_a_host_stands_is_said_in_the_same_words_on_every_page(chromium: Any, tmp_path: Path) -> None:
+    with edit(tmp_path / "r", "one-1", ["x"]) as run:
+        run.store.set_host("a", "blocked", "no agent can run there", since=5.0)
+        run.store.add_hosts([Host("c", drained=True)])
+        run.store.set_host("c", "away", "no answer", since=5.0)
+    with serving(tmp_path / "r") as served:
+        context = chromium.new_context()
+        page = log_in(context, served)
+        page.goto(f"{served.address}/?run=one-1&sort=name&order=asc")
+        page.wait_for_selector("#hosts")
+        assert column(page, "hosts", 3) == ["cannot be used", "not heard of yet", "drained"]
+        for words, names in (("cannot be", ["a"]), ("drained", ["c"])):
+            page.get_by_label("Filter hosts").fill(words)
+            page.wait_for_function("names => JSON.stringify([...document.querySelectorAll('#hosts tbody tr td:first-child')].map(one => one.innerText)) === names",
+                                   arg=json.dumps(names, separators=(",", ":")))
+        for host, said in (("a", "cannot be used since "), ("b", "not heard of yet"), ("c", "away since ")):
+            page.goto(f"{served.address}/?run=one-1&view=host&host={host}")
+            page.get_by_role("heading", name=host, exact=True).wait_for()
+            shown = page.locator("dl dd").nth(1).inner_text()
+            assert shown.startswith(said) and shown.endswith(", drained") is (host == "c") and ("since" in shown) is (host != "b")
+        context.close()

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from sshjobs.model.attempt import LeftOut
+from tests.cli.runs import edit
 from tests.web.serving import Served, serving
 
 PAGES = {"runs": "", "cluster": "?run=sweep-1", "jobs": "?run=sweep-1&view=jobs", "job": "?run=sweep-1&view=job&job=fit-11",
@@ -103,6 +105,42 @@ def test_jobs_are_sorted_by_the_server(page: Any, served: Served) -> None:
     assert names == sorted(names, reverse=True)
 
 
+def test_an_answer_that_is_older_than_the_run_that_is_shown_is_asked_for_again(page: Any, served: Served, results: Path) -> None:
+    """What a page needs is asked for together with the run itself, and the answers may be of two moments."""
+    from tests.cli.runs import edit
+    from tests.store.helpers import finish
+
+    held: list[Any] = []
+    asked: list[str] = []
+
+    def events(route: Any) -> None:
+        if run.jobs["x"].state == "done":
+            route.continue_()
+        else:
+            held.append(route)
+
+    with edit(results, "late-1", ["x"]) as run:
+        run.busy("x")
+        run.store.commit()
+
+        def jobs(route: Any) -> None:
+            asked.append(route.request.url)
+            answer = route.fetch()
+            if len(asked) == 1:
+                finish(run.store, run.jobs["x"])
+                run.store.commit()
+                # Only now the run is asked for, and nothing is committed any more.
+                for stream in held:
+                    stream.continue_()
+            route.fulfill(response=answer)
+
+        page.route(re.compile("/events"), events)
+        page.route(re.compile("/jobs[?]"), jobs)
+        page.goto(f"{served.address}/?run=late-1&view=jobs")
+        page.locator("#jobs").get_by_text("done").wait_for()
+        assert len(asked) == 2
+
+
 def test_hosts_are_sorted_by_address_descending_first(page: Any, served: Served) -> None:
     for name in ("cluster", "manage", "together"):
         page.goto(f"{served.address}/{PAGES[name]}")
@@ -160,6 +198,34 @@ def test_output_shows_colours_as_spans_and_overwritten_lines_once(page: Any, ser
         file.write(b"one more line\n")
     output.get_by_text("one more line").wait_for()
     assert page.complaints == []
+
+
+def test_output_says_where_some_of_it_was_left_out(page: Any, served: Served, results: Path) -> None:
+    with edit(results, "cut-1", ["cut", "none"]) as run:
+        run.failed("cut", b"one\ntwo\nnine\n", b"red\n")
+        run.jobs["cut"].attempts[-1].left_out = LeftOut(8, 1234, 0)
+        run.done("none")
+        run.jobs["none"].attempts[-1].left_out = LeftOut(0, 77, 0)
+    output = page.locator("pre.output")
+    page.goto(f"{served.address}?run=cut-1&view=job&job=cut&stream=stdout")
+    told = "-- 1,234 bytes of stdout left out behind the first 8 (output_limit) --"
+    output.get_by_text("nine").wait_for()
+    assert [line for line in output.inner_text().splitlines() if line] == ["one", "two", told, "nine"]
+    # Of what a search leaves away it is still said.
+    page.get_by_label("Find in stdout").fill("nine")
+    page.wait_for_function("() => !document.querySelector('pre.output').innerText.includes('two')")
+    assert [line for line in output.inner_text().splitlines() if line] == [told, "nine"]
+    page.goto(f"{served.address}?run=cut-1&view=job&job=cut&stream=stderr")
+    output.get_by_text("red").wait_for()
+    assert "left out" not in page.locator("main").inner_text()
+    page.goto(f"{served.address}?run=cut-1&view=job&job=none&stream=stdout")
+    output.get_by_text("-- 77 bytes of stdout left out behind the first 0 (output_limit) --").wait_for()
+    # Where the end alone is shown it stands above that.
+    large = b"x" * 99 + b"\n"
+    (results / "cut-1/jobs/cut/stdout").write_bytes(b"one\ntwo\n" + 40_000 * large)
+    page.goto(f"{served.address}?run=cut-1&view=job&job=cut&stream=stdout")
+    page.locator("p.note").get_by_text("1,234 bytes of stdout left out behind the first 8 (output_limit)").wait_for()
+    assert "left out" not in output.inner_text() and page.complaints == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

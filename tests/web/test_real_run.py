@@ -16,10 +16,13 @@ import httpx
 import pytest
 
 from sshjobs import Job, JobSpec, Run
+from tests.cli.runs import edit
+from tests.hints import tries
 from tests.lab import BaseLab, LabHost
 from tests.lab.waiting import wait_until
 from tests.web.scale import server
 from tests.web.serving import Served, serving
+from tests.web.sorting import every_table_sorts
 from tests.web.test_pages import log_in
 
 LONG = "echo begun; i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; sleep 0.2; done"
@@ -202,6 +205,14 @@ def test_what_jobs_leave_why_they_wait_and_what_a_person_does_about_it(chromium:
         one.get_by_text("paused: nothing is launched").wait_for()
         everywhere("open")
         wait_until(lambda: state["gate"].state == "done", 30)
+
+        # Every table of every page is sorted by every column, both ways: of jobs that are done, failed and waiting.
+        for name, size in ("other-1", 3), ("other-2", 5):
+            with edit(tmp_path / "results", name, [f"job-{n}" for n in range(size)]) as other:
+                other.done("job-0")
+        with served.client() as client:
+            every_table_sorts(one, client, served.address, run.name)
+
         everywhere("mended")
         web.go(one, "&view=job&job=fails")
         one.get_by_role("button", name="Try again").click()
@@ -242,9 +253,21 @@ def test_browsers_go_on_when_the_server_was_killed_and_started_again(chromium: A
         page.wait_for_selector("#runs")
         page.goto(f"{first.address}/?run=sweep-1")
         page.wait_for_selector("#totals")
+        others = {}
+        for place in ("", "?run=sweep-1&view=jobs", "?run=sweep-1&view=manage"):
+            others[place] = context.new_page()
+            others[place].goto(f"{first.address}/{place}")
+        others[""].wait_for_selector("#runs td")
+        others["?run=sweep-1&view=jobs"].wait_for_selector("#jobs")
+        others["?run=sweep-1&view=manage"].get_by_label("One a line").fill("a")
         os.kill(first.process.pid, signal.SIGKILL)
         first.process.wait(20)
         page.get_by_text("does not answer").wait_for()
+        # In our words on every page, not in those of the browser, and where something was to be done, too.
+        others["?run=sweep-1&view=manage"].get_by_role("button", name="Add", exact=True).click()
+        for other in others.values():
+            other.get_by_text("does not answer").first.wait_for()
+            assert "fetch" not in other.inner_text("body")
         with server(results, state=state, port=port) as second:
             assert second.token == first.token
             page.get_by_text("does not answer").wait_for(state="detached")
@@ -367,3 +390,30 @@ def test_a_run_is_shown_in_browsers_as_long_as_it_goes_on(tmp_path: Path) -> Non
             assert process.wait(60) in (0, 1)
             with pytest.raises(httpx.TransportError):
                 client.get("/api/runs")
+
+
+@tries("the pages of the run have ended, and the run goes on; to show them again: sshjobs serve")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_goes_on_when_its_pages_are_gone_and_says_so(tmp_path: Path, number: int) -> None:
+    (tmp_path / "jobs.yaml").write_text(f"jobs:\n  - name: nap\n    commands: ['while [ ! -e {tmp_path}/enough ]; do sleep 0.05; done']\n")
+    with subprocess.Popen([sys.executable, "-m", "sshjobs", "run", "jobs.yaml", "--web", "--quiet", "--name", "web-2"], cwd=tmp_path,
+                          stderr=subprocess.PIPE, text=True, env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}) as process:
+        assert process.stderr is not None and "#token=" in process.stderr.readline()
+        pages, = [int(one) for one in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+                  if b"\0serve\0" in Path(f"/proc/{one}/cmdline").read_bytes()]
+        os.kill(pages, number)
+        wait_until(lambda: Path(f"/proc/{pages}/stat").read_text().rpartition(")")[2].split()[0] == "Z", 40)
+        assert process.stderr.readline().endswith("to show them again: sshjobs serve\n")
+        with subprocess.Popen([sys.executable, "-m", "sshjobs", "serve", "--port", "0"], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+                              env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}) as again:
+            assert again.stdout is not None and "#token=" in again.stdout.readline()
+            again.terminate()
+        (tmp_path / "enough").touch()
+        assert process.stderr.read() == "" and process.wait(60) == 0
+
+
+def test_a_run_that_goes_on_by_itself_shows_nothing_in_browsers(tmp_path: Path) -> None:
+    (tmp_path / "jobs.yaml").write_text("jobs: [{name: nap, commands: ['true']}]\n")
+    said = subprocess.run([sys.executable, "-m", "sshjobs", "run", "jobs.yaml", "--web", "-d"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (said.returncode, said.stdout, said.stderr.count("\n")) == (2, "", 1) and "--web" in said.stderr
+    assert not (tmp_path / "results").exists()

@@ -102,3 +102,42 @@ def test_hosts_that_cannot_be_used(tmp_path: Path, state: str, reason: str | Non
             for host in "ab":
                 store.set_host(host, state, reason, since=1e9)
     assert why(tmp_path, {}, act) == said
+
+
+HOURS = "it takes jobs from 20:00 to 08:00 by its own clock, so again at 20:00:00"
+SHARE = "a waits for a share of it: anna (fit-1) holds 2 slots, 1 GPU"
+
+
+def test_hosts_that_are_closed_are_told_beside_what_it_waits_for_on_the_others(tmp_path: Path) -> None:
+    def act(store: RunStore, jobs: dict[str, Job]) -> None:
+        launch(store, jobs["prep-1"])
+        store.set_host("b", "closed", HOURS, since=1e9)
+    assert why(tmp_path, {}, act) == f"all slots that it may use are taken, or others are before it; b: {HOURS}"
+
+
+@pytest.mark.parametrize(("reason", "said"), [
+    (None, "it is the next for a slot that falls free"), (SHARE, SHARE),
+    ("a takes jobs until 18:00:00, and none of those that wait is likely to be over by then",) * 2])
+def test_a_job_that_was_sent_and_has_not_started_says_what_its_host_waits_for(tmp_path: Path, reason: str | None, said: str) -> None:
+    def act(store: RunStore, jobs: dict[str, Job]) -> None:
+        launch(store, jobs["late"])
+        store.set_host("a", "up", reason, since=1e9)
+    assert why(tmp_path, {}, act) == f"it was sent to a and has not started there: {said}"
+
+
+def test_a_job_that_has_started_waits_for_nothing(tmp_path: Path) -> None:
+    def act(store: RunStore, jobs: dict[str, Job]) -> None:
+        launch(store, jobs["late"])
+        jobs["late"].attempts[-1].started = 2e9
+        store.set_host("a", "up", SHARE, since=1e9)
+    assert why(tmp_path, {}, act) == "None"
+
+
+def test_the_jobs_that_have_the_gpus_are_named(tmp_path: Path) -> None:
+    def act(store: RunStore, jobs: dict[str, Job]) -> None:
+        for name, host in (("prep-1", "a"), ("prep-2", "b"), ("prep-3", "b")):
+            launch(store, jobs[name], host)
+        jobs["prep-1"].attempts[-1].gpus = jobs["prep-2"].attempts[-1].gpus = ("GPU-1",)
+        for host in "ab":
+            store.set_host(host, "up", facts={"cores": 8, "memory": 1 << 30, "gpus": ["x"], "gpu_tool": "nvidia-smi"}, since=1e9)
+    assert why(tmp_path, {"gpus": 1}, act) == "what it needs (gpus: 1) is not free: on a prep-1 has GPUs; on b prep-2 has GPUs"

@@ -6,7 +6,6 @@ from .. import cgroup, kill, procs, result, system
 from .. import lease as lease_
 from .. import pipes as pipes_
 from ..light import dumps
-from ..values import is_id
 from . import attempts as attempts_
 from . import logout
 from .attempts import Attempt, History, end_text
@@ -18,8 +17,6 @@ if MYPY:
     from ..lease import Leases
     from ..places import Places
 
-#: Seconds between two looks.
-LOOK_INTERVAL = 0.1
 LEFTOVERS_GRACE, TIMEOUT_GRACE = 1.0, 5.0
 #: Looks in a row that must find nothing alive: a process may fork while a scan has passed it already.
 CLEAR_LOOKS = 2
@@ -169,7 +166,7 @@ class Adopted:
         """Do what its runner did: have what comes through its pipes in its files."""
         if self._pipes is None:
             self._held_pipes = self._running()
-            self._pipes = pipes_.Pipes(self._places, self.attempt.uid)
+            self._pipes = pipes_.Pipes(self._places, self.attempt.uid, self._records["claim"].get("limit"))
             self._pipes.find()
         self._pipes.move()
 
@@ -182,16 +179,21 @@ class Adopted:
                 number: "int | None" = None) -> bytes:
         uid = self.attempt.uid
         if self._pipes is not None:
-            self._pipes.move()
+            while self._pipes.move():
+                pass
             self._pipes.close()
+            self._pipes.settle()
             msg = msg if self._held_pipes or msg is not None else _LAST_WORDS
         started = self._records.get("start", {}).get("at")
         self.attempt.sizes = sizes = self._places.size(uid, 1), self._places.size(uid, 2)
         # Of one of which nobody knows how it ended, nobody knows either whether it was through with that.
-        left = result.fields(self._places, uid, tries=1) if why in _WITH_RESULT else {}
+        limit = None if self._pipes is None else self._pipes.limit
+        left = result.fields(self._places, uid, tries=1, limit=limit) if why in _WITH_RESULT else {}
+        left.update({} if self._pipes is None else self._pipes.told())
         text = end_text(uid, why, msg, status, number, started, system.time(), sizes, self._usage, left)
         cgroup.remove(self._records.get("claim", {}).get("cgroup"))
-        self._history.journal.append(b'{"k":"end",' + text)
+        if self._history.journal.append(b'{"k":"end",' + text) and self._pipes is not None:
+            self._pipes.forget()
         return text
 
     def _told(self, record: "dict[str, Any]") -> bytes:
@@ -290,20 +292,23 @@ def _is_whole(uid: str, records: "dict[str, dict[str, Any]]", places: "Places") 
     return bool(places.size(uid, 1) >= end["out"] and places.size(uid, 2) >= end["err"])
 
 
-def _listed(directory: str) -> "list[str]":
+def _put_together(places: "Places", uid: str, records: "dict[str, dict[str, Any]]") -> "dict[str, Any]":
+    """Put outputs with a limit together as far as there is room, and return what their end says of that."""
+    if "left_out" in records.get("end", {}):
+        return {"left_out": records["end"]["left_out"]}
+    pipes = pipes_.Pipes(places, uid, records.get("claim", {}).get("limit"))
     try:
-        return system.listdir(directory)
-    except FileNotFoundError:  # a job of ours has deleted it
-        return []
+        pipes.settle()
+    except OSError:
+        pass  # what there was no room for counts as left out
+    return pipes.told()
 
 
 def recover(history: History, places: "Places") -> "list[Attempt]":
     """Return every attempt that an earlier agent left here. Those whose end is not known yet are ``running``."""
     here = procs.identity()
     found = []
-    for uid in sorted(set(_listed(places.work)) | set(history.records)):
-        if not is_id(uid):
-            continue
+    for uid in history.known():
         if uid in history.released:
             (places.discard_outputs if uid in history.kept else places.discard)(uid)
             continue
@@ -312,12 +317,14 @@ def recover(history: History, places: "Places") -> "list[Attempt]":
         attempt = Attempt(uid, claim["token"] if claim else "", state=attempts_.ENDED)
         if "end" in records and _is_whole(uid, records, places):
             attempt.end = take_end(attempt, records["end"])
-        elif "fence" in records:
+        elif "fence" in records or (not records and places.is_fenced(uid)):
             attempt.end = end_text(uid, "fenced")
-        elif "end" in records or ((claim["boot"] != here) if claim else (here not in history.boots)):
+        elif not history.elsewhere and (
+                "end" in records or ((claim["boot"] != here) if claim else (here not in history.boots))):
+            left_out = _put_together(places, uid, records)
             attempt.sizes = places.size(uid, 1), places.size(uid, 2)
             started = records.get("start", {}).get("at")
-            attempt.end = end_text(uid, "reboot", _REBOOT, started=started, sizes=attempt.sizes)
+            attempt.end = end_text(uid, "reboot", _REBOOT, started=started, sizes=attempt.sizes, result=left_out)
             history.journal.append(b'{"k":"end",' + attempt.end)
         else:
             attempt.state = attempts_.RUNNING

@@ -6,8 +6,8 @@ import os
 from .. import cgroup, files, room, system, wire
 from ..sharing import rules
 from ..sharing.share import Share
-from . import facts, logout, succession
-from .attempts import Attempt, History
+from . import facts, succession
+from .attempts import RUNNING, Attempt, History
 from .blobs import Blobs
 from .crew import Crew
 from .link import ENOUGH, PAUSE, TOO_MUCH, Link, LinkLost
@@ -22,6 +22,8 @@ if MYPY:
 
     from ..door import Door
     from ..places import Places
+    from .batches import Batches
+    from .entry import Beginning
     from .pulse import Pulse
 
 #: Seconds without a link and without anything to do after which the agent goes; at once where nobody has spoken to it.
@@ -37,6 +39,8 @@ NO_PULSE = 600.0
 #: While so many jobs wait here, nobody waits for news: what is no longer than SMALL_NEWS bytes is gathered for so many
 #: seconds. Each write wakes an sshd, an ssh and the manager, which costs them more than the news of ten jobs.
 PLENTY, SMALL_NEWS, GATHER = 8, 1 << 15, 0.03
+#: Seconds that a link is kept waiting while it is not known whether jobs can be carried out here.
+EARLY = 20.0
 #: Most warnings that wait for a link.
 UNTOLD = 10
 
@@ -49,27 +53,29 @@ class Agent(Listener):
     :param front: pid of our parent, which brings the first link
     """
 
-    def __init__(self, door: "Door", hello: "dict[str, Any]", places: "Places", front: int):
+    def __init__(self, door: "Door", hello: "dict[str, Any]", places: "Places", front: int, beginning: "Beginning"):
         self._places, self._door, self._front = places, door, front
         self._talk: "Talk | None" = None
         #: What was to be said while there was nobody to say it to.
         self._untold: "list[str]" = []
-        # Before anything is read that it may still write.
-        killed = succession.take_over(places)
-        self._resumed = bool(system.listdir(places.journals))
-        self._history = History(places)
-        self._history.after_a_kill = killed
+        self._resumed = beginning.resumed
+        self._history = History(places, elsewhere="batch" in hello)
+        self._history.after_a_kill = beginning.killed
         for path in self._history.cgroups:  # of those that died with their jobs; in others something is left
             cgroup.remove(path)
         self._blobs = Blobs(places, kept=hello["root"] is None)
         if self._history.here not in self._history.boots:
             self._blobs.forget_all()
         self._loop = Loop()
-        share = Share(self._history.here, hello["run"], hello["name"], os.path.basename(places.base),
+        share = Share(self._history.here, hello["run"], hello["name"], places.base,
                       lambda: self._figures(pool), self._on_unshared)
         pool = Pool(places, self._history, hello["name"], hello["host"], hello["slots"], share.drop)
-        self._crew = Crew(places, self._history, self._loop, self, pool, share)
-        self._facts: "dict[str, Any]" = {}
+        #: The same, where jobs are not carried out on this host.
+        self._batches: "Batches | None" = None
+        #: A link that came before it is known whether they can be, its hello, and until when it is kept waiting.
+        self._early: "tuple[Link, dict[str, Any], float] | None" = None
+        self._crew = self._new_crew(hello, pool, share)
+        self._facts = beginning.about
         self._pulse: "Pulse | None" = None
         #: When the link is told how this host fares.
         self._pulse_at = 0.0
@@ -85,11 +91,27 @@ class Agent(Listener):
         #: Since when something has failed in every turn.
         self._short_since: "float | None" = None
         self._loop.watch(door.fileno(), self._on_door)
+        if beginning.first is not None:
+            self._take(*beginning.first, welcomed=True)
+
+    def _new_crew(self, hello: "dict[str, Any]", pool: Pool, share: Share) -> Crew:
+        if "batch" not in hello:
+            return Crew(self._places, self._history, self._loop, self, pool, share)
+        from .batches import SLOTS, Batches  # where jobs are not carried out here
+
+        pool.usual = SLOTS
+        pool.set_slots(hello["slots"])
+        self._batches = Batches(self._places, self._history, self._loop, self, pool, share, hello["batch"],
+                                (hello["name"], hello["host"]))
+        return self._batches
 
     def run(self) -> None:
         """Serve until the run is over or nobody needs us."""
         subreaper = False
         while not self._done:
+            if not subreaper and self._talk is not None:  # not before: it is not to delay the welcome
+                self._crew.inherits = system.adopt_orphans()
+                subreaper = True
             try:
                 self._loop.turn(self._patience())
                 self._act()
@@ -98,9 +120,6 @@ class Agent(Listener):
                 self._drop_link()
             except (OSError, MemoryError) as error:
                 self._come_again(error)
-            if not subreaper and self._talk is not None:  # only now: it is not to delay the welcome
-                self._crew.inherits = system.adopt_orphans()
-                subreaper = True
 
     def _patience(self) -> float:
         """Seconds until something is due."""
@@ -110,6 +129,8 @@ class Agent(Listener):
             due = min(due, self._talk.due(now), self._pulse_at)
         if self._write_at is not None:
             due = min(due, self._write_at)
+        if self._early is not None:
+            due = min(due, now + LOOK_FOR_FRONT)
         if self._idle_since is not None:
             due = min(due, self._idle_since + self._stays)
         if not self._had_link:
@@ -138,6 +159,7 @@ class Agent(Listener):
         """What follows from all that came in at once: launches, looks, outputs, and one write."""
         now = system.monotonic()
         self._crew.act(now)
+        self._see_early(now)
         self._blobs.work()
         self._history.journal.retry()
         if self._talk is not None:
@@ -167,6 +189,8 @@ class Agent(Listener):
             return
         if told is not None and link.waiting < ENOUGH:
             link.say(t="pulse", **told)
+            if self._pulse.warning is not None:
+                link.say(t="warn", msg=self._pulse.warning)
 
     def _gathers(self, link: Link, now: float) -> bool:
         """True while what is to be written may wait for more, or for more room."""
@@ -197,7 +221,9 @@ class Agent(Listener):
         if came is None:
             return
         hello, reading, writing, front = came
-        link = Link(reading, writing, front)
+        self._take(hello, Link(reading, writing, front))
+
+    def _take(self, hello: "dict[str, Any]", link: Link, welcomed: bool = False) -> None:
         if hello["epoch"] < self._history.epoch:
             link.say(t="stale", epoch=self._history.epoch)
             _hang_up(link)
@@ -205,6 +231,29 @@ class Agent(Listener):
         if hello["epoch"] > self._history.epoch or self._history.here not in self._history.boots:
             self._history.note_epoch(hello["epoch"])
         self._drop_link()
+        if self._batches is None:
+            self._begin(link, hello, welcomed)
+            return
+        if self._early is not None:
+            _hang_up(self._early[0])
+        self._early = link, hello, system.monotonic() + EARLY
+
+    def _see_early(self, now: float) -> None:
+        """Begin with a link that was kept waiting, or turn it away, once it is known which."""
+        if self._early is None or self._batches is None:
+            return
+        link, hello, until = self._early
+        refusal = self._batches.probe.refusal()
+        if refusal is None:
+            self._early = None
+            self._begin(link, hello)
+        elif refusal.kind != "waits" or now >= until:
+            self._early = None
+            link.say(t="refused", kind=refusal.kind, why=refusal.why, hint=refusal.hint)
+            _hang_up(link)
+
+    def _begin(self, link: Link, hello: "dict[str, Any]", welcomed: bool = False) -> None:
+        reading, writing, front = link.reading, link.writing, link.front
         try:
             self._loop.watch(reading, self._on_link)
             if writing != reading:
@@ -220,23 +269,15 @@ class Agent(Listener):
         self._crew.pool.set_slots(hello["slots"])
         self._talk = Talk(link, self._crew, self._history, self._blobs, self._places, self._on_bye)
         self._pulse_at = system.monotonic() + FIRST_PULSE
-        self._welcome(link)
-
-    def _welcome(self, link: Link) -> None:
-        if not self._facts:
-            self._facts = facts.gather()
-        link.say(t="welcome", v=wire.VERSION, pid=system.getpid(), root=self._places.root,
-                 resumed=self._resumed, **dict(self._facts, **facts.passing(self._places.base)))
-        if self._door.notice is not None:
-            link.say(t="warn", msg=self._door.notice)
-            self._door.notice = None
+        if not welcomed:
+            if not self._facts:
+                self._facts = dict(facts.gather(), **({} if self._batches is None else self._batches.facts))
+            facts.welcome(link, self._door, self._places, self._facts, self._resumed)
+        self._resumed = True
         for msg in self._untold:
             link.say(t="warn", msg=msg)
         self._untold.clear()
         self._crew.share.tell_again()
-        if not self._resumed and logout.ends_everything():
-            link.say(t="warn", msg=logout.WARNING)
-        self._resumed = True
 
     def _on_link(self) -> None:
         talk = self._talk
@@ -317,17 +358,17 @@ class Agent(Listener):
 
     def _on_bye(self) -> None:
         for uid, attempt in self._crew.attempts.items():
-            if attempt.state == "running":
+            if attempt.state == RUNNING:
                 raise wire.WireError("bye: %s runs" % uid)
         processes = self._crew.dismiss()
         self._blobs.close()
         kept = self._kept()
         left = self._door.close_and(lambda: self._clean(kept))
+        self._done = True  # whatever fails from here on: nobody finds us any more
         assert self._talk is not None
         self._talk.link.say(t="gone", processes=processes, files=left, **({"kept": len(kept)} if kept else {}))
         _try_flush(self._talk.link)
         # The link ends with this process: who waits for its end finds nothing of us any more.
-        self._done = True
 
     def _kept(self) -> "set[str]":
         """Return the attempts whose directories stay here after the run."""
@@ -361,12 +402,13 @@ class Agent(Listener):
             self._idle_since, self._stays = now, IDLE_EXIT
             # What the disk has no room for would be forgotten with us.
             if self._history.journal.retry() and self._door.try_close():
+                # Whatever fails from here on: nobody finds us, and what is here is for the next agent.
+                self._done = True
                 if self._unused():
                     self._clean(set())
                 else:
                     succession.leave(self._places)
                 self._crew.share.leave()
-                self._done = True
 
     def _unused(self) -> bool:
         return self._crew.unused and not self._history.released
@@ -382,11 +424,3 @@ def _try_flush(link: Link) -> None:
 def _hang_up(link: Link) -> None:
     _try_flush(link)
     link.close()
-
-
-def main(door: "Door", hello: "dict[str, Any]", places: "Places", front: int) -> int:
-    """Be the agent, in a process forked from the first front; return its exit status."""
-    agent = Agent(door, hello, places, front)
-    agent.run()
-    # It keeps all that it holds: its link is to end with the process and not before.
-    system.exit(0)

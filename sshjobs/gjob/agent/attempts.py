@@ -7,8 +7,9 @@ from .. import files, procs, system
 from ..journal import Journal, Reader
 from ..light import dumps, loads
 from ..places import NEW, Unusable
-from ..sharing.rules import COUNT, MEMORY, SLOTS
+from ..sharing.rules import COUNT, MEMORY, SCRATCH, SLOTS
 from ..sharing.share import ONE_SLOT, Want
+from ..values import is_id
 
 MYPY = False
 if MYPY:
@@ -39,12 +40,13 @@ class Attempt:
     :ivar pid: of the main process, once it is known
     :ivar stuck: processes of it that do not die
     :ivar want: what it needs of this host
+    :ivar since: when it was first in vain that it was its turn, by the clock that began with the boot; 0: never
     :ivar hold: what is held for it, where its runner is dead and it is not
     :ivar doubtful: a runner of an earlier agent may begin with it, or may not: there was no room for what would tell
     """
 
     __slots__ = ("busy", "cleared", "doubtful", "end", "gpus", "hold", "journal", "keep", "lease", "line", "lost",
-                 "missing", "pid", "sizes", "started_line", "state", "stuck", "token", "uid", "want", "worker")
+                 "missing", "pid", "since", "sizes", "started_line", "state", "stuck", "token", "uid", "want", "worker")
 
     def __init__(self, uid: str, token: str, line: bytes = b"", state: str = QUEUED):
         self.uid, self.token, self.line, self.state = uid, token, line, state
@@ -61,7 +63,7 @@ class Attempt:
         self.pid = 0
         self.stuck: "list[int]" = []
         self.doubtful = False
-        self.want = ONE_SLOT
+        self.want, self.since = ONE_SLOT, 0.0
         self.hold: "Hold | None" = None
 
     @property
@@ -102,7 +104,7 @@ def end_text(uid: str, why: str, msg: "str | None" = None, status: "int | None" 
              usage: "tuple[float, int]" = (0.0, 0), result: "dict[str, Any] | None" = None) -> bytes:
     """Return an end as the rest of a JSON object, for ``Attempt.end`` and journals.
 
-    :param result: what it says of the result (see :func:`gjob.result.fields`)
+    :param result: what it says of the result (see :func:`gjob.result.fields`), and of what was left out of its outputs
     """
     frame = {"id": uid, "why": why, "status": status, "signal": signal, "started": started, "ended": ended,
              "out": sizes[0], "err": sizes[1], "msg": msg, "cpu": usage[0], "rss": usage[1]}
@@ -124,13 +126,14 @@ def launched(frame: "dict[str, Any]", line: bytes) -> Attempt:
 
 def _want(spec: "dict[str, Any]") -> Want:
     """Return what a job needs of its host."""
-    cpus, memory, counters = spec.get("cpus", 1), spec.get("memory", 0), spec.get("needs") or {}
+    cpus, counters = spec.get("cpus", 1), spec.get("needs") or {}
     gpus = spec.get("gpus")
-    if cpus == 1 and not memory and not counters and gpus is None:
-        return ONE_SLOT
     amounts = {SLOTS: cpus}
-    if memory:
-        amounts[MEMORY] = memory
+    for what in (MEMORY, SCRATCH):
+        if spec.get(what):
+            amounts[what] = spec[what]
+    if amounts == ONE_SLOT.amounts and not counters and gpus is None:
+        return ONE_SLOT
     for name in counters:
         amounts[COUNT + name] = counters[name]
     return Want(amounts, () if gpus is None else gpus["uuids"])
@@ -162,10 +165,17 @@ class UidSet:
 
 
 class History:
-    """What the journals of a directory say, the agent's own journal among them, which is opened here."""
+    """What the journals of a directory say, the agent's own journal among them, which is opened here.
 
-    def __init__(self, places: "Places"):
-        self._places = places
+    :param elsewhere: jobs run on other machines, which share the directory: a boot of this one says nothing of them
+    :ivar batches: by number, the jobs that were given to a scheduler together; ``submissions``, by the same, what it
+        calls their submissions, by the numbers of those
+    """
+
+    def __init__(self, places: "Places", elsewhere: bool = False):
+        self._places, self.elsewhere = places, elsewhere
+        self.batches: "dict[int, list[str]]" = {}
+        self.submissions: "dict[int, dict[int, str]]" = {}
         #: This boot of the host. Asked for once: a record that was read is not read again, so taking it in cannot fail.
         self.here = procs.identity()
         self.epoch = -1
@@ -185,8 +195,9 @@ class History:
         self._next = 1
         for name in system.listdir(places.journals):
             number = name[:-4]
-            if name.endswith(".log") and number.isdigit():
-                self._next = max(self._next, int(number) + 1)
+            if name.endswith(".log") and (number.isdigit() or elsewhere):
+                if number.isdigit():
+                    self._next = max(self._next, int(number) + 1)
                 self.read(os.path.join(places.journals, name))
         fd, _ = self.new_journal()
         self.journal = Journal(fd)
@@ -216,6 +227,10 @@ class History:
             if not files.exists(path):  # all in it was released
                 del self._readers[path]
 
+    def forget(self, path: str) -> None:
+        """Read no more of a journal: all that was to come has come."""
+        self._readers.pop(path, None)
+
     def read(self, path: str) -> None:
         """Read what came to a journal since the last time."""
         if path not in self._readers:
@@ -241,10 +256,22 @@ class History:
                 self.cgroups.add(item["cgroup"])
             if item["boot"] == self.here:
                 self._runners.add((item["runner"], item["rstart"]))
+        elif kind == "batch":
+            self.batches[item["tag"]] = item["ids"]
+        elif kind == "submitted":
+            self.submissions.setdefault(item["tag"], {})[item["serial"]] = item["job"]
         elif item["id"] not in self.released:
             self.records.setdefault(item["id"], {})[kind] = item
             if kind == "claim":
                 self.boots.add(item["boot"])
+
+    def known(self) -> "list[str]":
+        """Return the uids of all attempts of which a record or a directory is here, in their order."""
+        try:
+            there = system.listdir(self._places.work)
+        except FileNotFoundError:  # a job of ours has deleted it
+            there = []
+        return sorted(uid for uid in {*there, *self.records} if is_id(uid))
 
     def others_work(self, mine: "set[int]") -> bool:
         """True while a runner lives that is not one of mine: it may be about to write a claim."""
@@ -256,6 +283,16 @@ class History:
         self.epoch = epoch
         self.boots.add(self.here)
         self.journal.append(b'{"k":"epoch","epoch":%d,"boot":"%s"}' % (epoch, self.here.encode("ascii")))
+
+    def note_batch(self, tag: int, uids: "list[str]") -> None:
+        """Keep that these are given to a scheduler, before they are."""
+        self.batches[tag] = uids
+        self.journal.append(dumps({"k": "batch", "tag": tag, "ids": uids}).encode("ascii"))
+
+    def note_submitted(self, tag: int, serial: int, job: str) -> None:
+        """Keep what a scheduler calls a submission."""
+        self.submissions.setdefault(tag, {})[serial] = job
+        self.journal.append(dumps({"k": "submitted", "tag": tag, "serial": serial, "job": job}).encode("ascii"))
 
     def note_found(self, uid: str, token: str) -> None:
         """Keep that processes of an attempt are here of which nothing was written down, or no longer is."""

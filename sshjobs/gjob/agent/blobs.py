@@ -17,7 +17,7 @@ if MYPY:
 
 
 class Blobs:
-    """The inputs of one run on one host. A file appears under its name when it is complete and came over whole.
+    """The inputs of one run on one host. A file appears under its name only when it is complete and its crc32 is right.
 
     :param kept: large ones outlive the run
     """
@@ -43,7 +43,7 @@ class Blobs:
     def ask(self, wanted: "list[list[object]]", answer: "Callable[[list[str]], None]") -> None:
         """Find out which of (digest, size) have to be sent. What the cache has is compared first, by :meth:`work`.
 
-        :param answer: called with their digests
+        :param answer: called with the digests of those
         """
         self._asked.append((self._lacking(wanted), answer))
         self.work()
@@ -79,7 +79,7 @@ class Blobs:
         yield lacking
 
     def put(self, sha: str, size: int, crc: int, offset: int, data: "Body") -> "str | None":
-        """Take a piece. A piece at offset 0 begins anew; one of what is here already is dropped.
+        """Take a piece of an input. A piece at offset 0 begins anew; pieces of an input that is here are ignored.
 
         :param crc: crc32 of the whole content
         :return: why it cannot be kept (disk full), in words, once; ``None`` when all is well
@@ -111,20 +111,20 @@ class Blobs:
         return trouble
 
     def keep_output(self, path: bytes, fd: int, sha: str) -> None:
-        """Keep a file that a job has left for jobs that follow, where it is large: they need no copy from elsewhere.
+        """Put a large output of a job into the cache, so that later jobs here get it without a transfer.
 
-        :param fd: the same file, which was just read whole
+        :param fd: the same file, open; it was just read to its end
         """
         try:
             lasts = self._lasts(system.fstat(fd).st_size)
-        except OSError:  # then it is sent here
+        except OSError:  # not cached: the manager sends it when a job needs it
             return
         if lasts:
             self._cache().keep_output(path, fd, sha)
 
     def forget_all(self) -> None:
-        """Delete what was put here before the host booted: where its power failed, a file may have its name and seal,
-        and not its content.
+        """Delete inputs from before the host's last boot: after a power failure a file may have its name and seal
+        without its content.
 
         :raises OSError: it is there, and cannot be deleted
         """
@@ -132,14 +132,14 @@ class Blobs:
             system.unlink(self._places.blob(name))
 
     def forget_halves(self) -> None:
-        """Delete what is incomplete: its link is gone, the next one begins anew."""
+        """Delete incomplete inputs: their link is gone, and the next one sends them from the start."""
         for half in self._half.values():
             half.drop()
         self._half.clear()
         self._asked.clear()
 
     def close(self) -> None:
-        """The run is over: what outlives it is brought within its bounds."""
+        """End with the run, and trim the cache to its bounds."""
         self.forget_halves()
         if self._opened is not None:
             self._opened.trim()
@@ -164,14 +164,11 @@ class Half:
         self._path = path
         self._part = path + ".part"
         self._crc = 0
-        try:
-            system.unlink(self._part)
-        except OSError:
-            pass
+        files.unlink_quietly(self._part)
         self._fd = -1
 
     def add(self, data: "Body") -> "str | None":
-        """Append; what cannot be written is only counted, so that the link stays in step."""
+        """Append a piece. After a failed write pieces are only counted, so that their offsets stay right."""
         self.size += len(data)
         if self.failed:
             return None
@@ -188,10 +185,10 @@ class Half:
         return None
 
     def finish(self, crc: int, sha: str) -> bool:
-        """Give it its name, for nobody to write to any more; False if its crc32 is another. What could not be written
-        is never wrong.
+        """Make it read-only and give it its name; False if its crc32 is wrong. An input that could not be written is
+        dropped, which is no error of the link: True.
 
-        :param crc: taken of the same bytes as the sha256 in its name: what has it came over whole
+        :param crc: the manager computed it from the same bytes as the sha256
         """
         if self.failed:
             return True
@@ -210,7 +207,7 @@ class Half:
         return True
 
     def drop(self) -> None:
-        """Give up."""
+        """Delete what has come so far."""
         if not self.failed:
             self._discard()
 
@@ -218,7 +215,4 @@ class Half:
         if self._fd >= 0:
             files.close_quietly(self._fd)
             self._fd = -1
-        try:
-            system.unlink(self._part)
-        except OSError:
-            pass
+        files.unlink_quietly(self._part)

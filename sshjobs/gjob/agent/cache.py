@@ -1,29 +1,29 @@
-"""Inputs that outlive their run: large files that another run of the same user is likely to need again, and those that
-jobs have left here for others.
+"""The cache: large inputs, and outputs that are inputs of later jobs, kept on this host for later runs of the user.
 
-A cached file is never opened for writing and never given to a job: runs have it by a second name in their own
-directory, jobs get copies. So what is thrown out of the cache stays with the runs that need it.
+A cached file is never opened for writing and never given to a job: a run has it as a hard link in its own directory,
+and jobs get copies. So a file that is dropped from the cache stays with the runs that need it.
 """
 
 import stat
 
 from .. import files, procs, seals, system
+from ..light import new_sha256
 from ..places import own_directory
 from ..trees import remove_tree
 
 MYPY = False
 if MYPY:
-    from typing import Iterator
+    from typing import Callable, Iterator
 
 #: Bytes that are compared at a time.
 _PIECE = 1 << 22
-#: Smaller inputs end with their run: to send them again costs less than to keep them, and secrets are small.
+#: Smaller inputs are not cached: sending them again costs less, and secrets are small.
 LEAST = 1 << 18
-#: Most bytes and files that are kept, and which part of the room on the disk they may take at most.
+#: At most so many bytes and files are kept, and at most 1/SHARE of the room on the disk.
 MOST, MOST_FILES, SHARE = 10 << 30, 4096, 4
 #: Seconds that a file is kept for after it was last needed.
 KEPT_FOR = 14 * 86400.0
-#: The bounds are seen to after so many bytes or files more.
+#: The cache is trimmed after so many new bytes or files.
 _OFTEN, _OFTEN_FILES = 1 << 30, 256
 
 
@@ -42,8 +42,8 @@ class Cache:
         self._new = self._new_files = 0
 
     def fetching(self, sha: str, size: int, target: str) -> "Iterator[bool]":
-        """Give a cached file a second name, once it is seen to hold what its name says. Yields False while that
-        takes, which is a piece at a time, and last whether the file is there."""
+        """Compare a cached file with its digest, a piece at a time, and link it to ``target``. Yields False after each
+        piece, and at the end whether the file is there."""
         path, new = self._here + "/" + sha, target + ".try"
         try:
             system.link(path, new, follow_symlinks=False)
@@ -63,14 +63,14 @@ class Cache:
                 return
         except OSError:  # it cannot be had, then
             pass
-        # Not as we left it.
+        # It is not what was cached, or it went away meanwhile.
         for name in (new, path):
             _forgive(system.unlink, name)
         yield False
 
     def _comparing(self, path: str, sha: str) -> "Iterator[bool]":
-        """Yield at each piece, and last, whether a file is still what it may be."""
-        digest, offset = seals.new_digest(), 0
+        """Read a file piece by piece: yield True after each, and at the end whether its digest is right."""
+        digest, offset = new_sha256(), 0
         fd = files.open_regular(path)
         try:
             while True:
@@ -89,7 +89,7 @@ class Cache:
             files.close_quietly(fd)
 
     def keep(self, path: str, sha: str, size: int) -> None:
-        """Keep a file that has just come over whole. It is read-only, and stays so."""
+        """Cache a file that has just come over the link, complete and read-only."""
         try:
             own_directory(self.path)
             own_directory(self._here)
@@ -99,9 +99,10 @@ class Cache:
         self._count(size)
 
     def keep_output(self, path: bytes, fd: int, sha: str) -> None:
-        """Keep a file that a job has left and that was just read whole: by a second name, and read-only from now on.
-        The job has ended, so nobody writes to it any more. One with another name already is not kept: somebody may
-        write to it under that.
+        """Cache an output of a job, which was just read to its end, by a hard link, and make it read-only.
+
+        The job has ended, so nothing of it writes to the file. A file with other hard links is not cached: somebody
+        may write to it through those.
 
         :param path: where it was; it counts only if the same file still stands there
         """
@@ -131,8 +132,7 @@ class Cache:
             self.trim()
 
     def trim(self) -> None:
-        """Delete what was not needed for long, and of the rest the least recently needed, until it is not too
-        much any more."""
+        """Delete files that were not needed for long, then the least recently needed ones until the bounds hold."""
         self._new = self._new_files = 0
         found = sorted(self._files(), reverse=True)
         limit, oldest = self._limit(sum(size for _, size, _ in found)), system.time() - KEPT_FOR
@@ -185,8 +185,7 @@ def _listed(directory: str) -> "list[str]":
         return []
 
 
-def _forgive(how: "object", path: str) -> None:
-    assert callable(how)
+def _forgive(how: "Callable[[str], None]", path: str) -> None:
     try:
         how(path)
     except OSError:  # not empty, or gone: another agent is at it too

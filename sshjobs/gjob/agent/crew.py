@@ -3,9 +3,9 @@
 import os
 
 from .. import cgroup, lease, procs, room, system, wire
-from ..light import signal
-from . import adopt, parting
+from . import parting
 from .attempts import ENDED, QUEUED, RUNNING, Attempt, History, end_text
+from .helpers import Helpers
 from .listener import Listener
 from .loop import READ, WRITE
 from .manners import Ends, Manners
@@ -19,12 +19,13 @@ if MYPY:
 
     from ..places import Places
     from ..sharing.share import Share
+    from .adopt import Adopted
     from .gpus import Gpus
     from .loop import Loop
     from .pool import Worker
 
-#: Seconds until a runner that could not be forked is tried again.
-FORK_RETRY = 1.0
+#: Seconds until a runner that could not be forked is tried again; between two looks after those who have none of ours.
+FORK_RETRY, LOOK_INTERVAL = 1.0, 0.1
 
 
 class Crew:
@@ -40,7 +41,7 @@ class Crew:
         self.attempts: "dict[str, Attempt]" = {}
         self.queue: "dict[str, Attempt]" = {}
         self._workers: "dict[int, Worker]" = {}
-        self._adopted: "dict[str, adopt.Adopted]" = {}
+        self._adopted: "dict[str, Adopted]" = {}
         #: Wait statuses of children that are no runners: main processes whose runner was killed, and their orphans.
         self._reaped: "dict[int, tuple[int, float, int]]" = {}
         self._ever_kept = False
@@ -57,23 +58,26 @@ class Crew:
         self._short = False
         #: A child may have ended.
         self._child_ended = False
-        #: Children that are neither runners nor of jobs: programs that tell something of this host.
-        self.helpers: "set[int]" = set()
+        self.helpers = Helpers()
         self._gpus: "Gpus | None" = None
         loop.watch_children(lambda: setattr(self, "_child_ended", True))
-        for attempt in adopt.recover(history, places):
-            self.attempts[attempt.uid] = attempt
-            if attempt.state == RUNNING:
-                self.leases.add(attempt.uid, attempt.lease)
-                self._adopt(attempt)
+        if history.known():  # most runs have one agent, and its runners live as long as it
+            from .adopt import recover
+            for attempt in recover(history, places):
+                self.attempts[attempt.uid] = attempt
+                if attempt.state == RUNNING:
+                    self.leases.add(attempt.uid, attempt.lease)
+                    self._adopt(attempt)
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
     def launch(self, attempt: Attempt) -> None:
         """Run it when there is a slot."""
+        attempt.want = self.share.named(attempt.want)
         self.attempts[attempt.uid] = self.queue[attempt.uid] = attempt
         self._ever_kept = self._ever_kept or attempt.keep
         self.leases.add(attempt.uid, attempt.lease)
+        self.share.consider(attempt.want)
         if attempt.gpus:
             self.gpus().clear(attempt)
 
@@ -102,12 +106,12 @@ class Crew:
                 return None
         self.queue.pop(uid, None)
         try:
-            system.mkdir(self._places.cwd(uid), 0o700)
+            self._places.fence(uid)
         except FileExistsError:
             self._taken(attempt)
             return None
         except OSError:
-            if self._history.others_work(self._mine()):
+            if self._may_begin(uid):
                 # No room for the directory that proves it, and a runner of an earlier agent may yet begin with it.
                 attempt.doubtful = True
                 self._taken(attempt)
@@ -117,6 +121,9 @@ class Crew:
         attempt.state, attempt.end = ENDED, end_text(uid, "fenced")
         self.leases.drop(uid)
         return attempt
+
+    def _may_begin(self, uid: str) -> bool:
+        return self._history.others_work(self._mine())
 
     def cancel(self, uid: str, grace: float, why: str = "cancelled") -> None:
         """End an attempt that has started. Its end is told like any other."""
@@ -163,8 +170,7 @@ class Crew:
 
     def dismiss(self) -> int:
         """End all runners, which have nothing to do; return how many processes there are besides them."""
-        for pid in list(self.helpers):
-            self.end_helper(pid)
+        self.helpers.end_all()
         left = parting.dismiss(self._mine(), self._hang_up)
         cgroup.clean_up(self._places)
         self.share.leave()
@@ -189,14 +195,6 @@ class Crew:
         for worker in self._workers.values():
             if worker.attempt is not None and worker.attempt.pid:
                 yield worker.attempt.uid, worker.attempt.pid
-
-    def end_helper(self, pid: int) -> None:
-        """End a helper that has not ended yet; it is reaped like every child."""
-        for one in (-pid, pid) if pid in self.helpers else ():  # with what it has started, which is in its group
-            try:
-                system.kill(one, signal.SIGKILL)
-            except OSError:
-                pass
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -349,8 +347,9 @@ class Crew:
             # Before anything is forgotten: should it fail, it is tried again.
             self._history.read(worker.journal)
             others = [other for other in self.attempts.values() if other is not attempt]
+            from .adopt import find_main
             # What was told to have started has, also where that could not be written down.
-            never = (self.inherits and not adopt.find_main(attempt, self._history, worker.pid, others, self._mine())
+            never = (self.inherits and not find_main(attempt, self._history, worker.pid, others, self._mine())
                      and not attempt.started_line)
         del self._workers[worker.pid]
         self.pool.remove(worker)
@@ -381,8 +380,8 @@ class Crew:
                 found, status, usage = system.wait4(pid, os.WNOHANG)
             except ChildProcessError:
                 continue
-            if found and pid in self.helpers:
-                self.helpers.discard(pid)
+            if found and pid in self.helpers.pids:
+                self.helpers.pids.discard(pid)
             elif found:
                 self._reaped[pid] = status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
                 self._next_look = 0.0
@@ -408,14 +407,16 @@ class Crew:
         self._adopt(attempt)
 
     def _adopt(self, attempt: Attempt, never: bool = False) -> None:
-        watched = adopt.Adopted(attempt, self._history, self._places, self._mine, self._strays, self.leases)
+        from .adopt import Adopted
+        watched = Adopted(attempt, self._history, self._places, self._mine, self._strays, self.leases)
         watched.never = never
         self._adopted[attempt.uid] = watched
         self._next_look = 0.0
         self.ends.found(attempt.uid)
 
     def _mine(self) -> "set[int]":
-        return self.helpers.union(self._workers)
+        """Return the pids of our children that have nothing to do with adopted attempts: helpers and runners."""
+        return self.helpers.pids.union(self._workers)
 
     def _strays(self) -> "list[procs.Proc]":
         """Children of ours that are no runners: orphans of the one job whose runner died, if it can only be that."""
@@ -436,7 +437,7 @@ class Crew:
             one.see_runner()
         # After seeing that a runner is dead: what it wrote before is all that it will ever have written.
         self._history.refresh()
-        self._next_look = now + adopt.LOOK_INTERVAL
+        self._next_look = now + LOOK_INTERVAL
         trouble: "OSError | None" = None
         for one in watched:
             try:
@@ -446,7 +447,7 @@ class Crew:
         if trouble is not None:
             raise trouble
 
-    def _look_after(self, one: "adopt.Adopted", now: float) -> None:
+    def _look_after(self, one: "Adopted", now: float) -> None:
         attempt = one.attempt
         before = attempt.stuck
         text = one.look(now, self._reaped if one.inherited else {})

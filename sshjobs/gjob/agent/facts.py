@@ -1,20 +1,40 @@
-"""What a host is: the facts of ``welcome``. Cheap, and what could be slow has a limit."""
+"""What a host is and has: the facts in the frame ``welcome``. All is cheap to find out, or has a time limit."""
 
 import os
 import sys
 
-from .. import files, procs, system
+from .. import files, procs, system, wire
 from ..gputool import gpu_tool, nvidia_smi
+from . import logout
 
 MYPY = False
 if MYPY:
     from typing import Any, Iterator
+
+    from ..door import Door
+    from ..places import Places
+    from .link import Link
 
 #: Seconds after which nvidia-smi is not waited for any longer.
 GPU_LIMIT = 2.0
 _NVIDIA = "/proc/driver/nvidia/gpus"
 #: What cgroup version 1 says where there is no limit.
 _NO_LIMIT = 1 << 60
+
+
+def welcome(link: "Link", door: "Door", places: "Places", about: "dict[str, Any]", resumed: bool) -> None:
+    """Say what this host is, and at once what a person is to know of it.
+
+    :param about: the facts that do not change
+    :param resumed: something of the run was here before
+    """
+    link.say(t="welcome", v=wire.VERSION, pid=system.getpid(), root=places.root, resumed=resumed,
+             **dict(about, **passing(places.base)))
+    if door.notice is not None:
+        link.say(t="warn", msg=door.notice)
+        door.notice = None
+    if not resumed and logout.ends_everything():
+        link.say(t="warn", msg=logout.WARNING)
 
 
 def gather() -> "dict[str, Any]":
@@ -29,13 +49,18 @@ def gather() -> "dict[str, Any]":
 
 def passing(base: str) -> "dict[str, Any]":
     """Return the facts of this moment. ``disk`` is what a user without privileges can still write."""
+    return {"clock": system.time(), "disk": (room(base) or (0, 0))[0]}
+
+
+def room(base: str) -> "tuple[int, int] | None":
+    """Return how many bytes a user without privileges can still write, and how large the disk is, 0 where that is not
+    told; None where nothing is."""
     try:
-        room = system.statvfs(base)
-        # File systems without an end say more than any number has room for.
-        free = min(room.f_bavail * room.f_frsize, _NO_LIMIT)
+        disk = system.statvfs(base)
     except OSError:
-        free = 0
-    return {"clock": system.time(), "disk": free}
+        return None
+    # File systems without an end say more than any number has room for.
+    return min(disk.f_bavail * disk.f_frsize, _NO_LIMIT), disk.f_blocks * disk.f_frsize
 
 
 def load() -> "float | None":
@@ -48,9 +73,14 @@ def load() -> "float | None":
 
 def available() -> "int | None":
     """Return how many bytes of memory are free for new processes."""
+    return _meminfo(b"MemAvailable:")
+
+
+def _meminfo(name: bytes) -> "int | None":
+    """Return a line of /proc/meminfo in bytes."""
     try:
         for line in files.contents("/proc/meminfo").splitlines():
-            if line.startswith(b"MemAvailable:"):
+            if line.startswith(name):
                 return int(line.split()[1]) * 1024
     except (OSError, ValueError, IndexError):
         pass
@@ -58,7 +88,7 @@ def available() -> "int | None":
 
 
 def cores() -> int:
-    """Return how many cores we may use: those we are pinned to, less where the cgroup has a quota. At least 1."""
+    """Return how many cores we may use, at least 1: those we are pinned to, or fewer by a quota of the cgroup."""
     count = system.cores()
     for directory in _cgroups("cpu"):
         words = (_line(directory + "/cpu.max") or "").split()
@@ -70,15 +100,8 @@ def cores() -> int:
 
 
 def memory() -> int:
-    """Return how many bytes of memory we may use: the machine's, less where the cgroup has a limit."""
-    size = 0
-    try:
-        for line in files.contents("/proc/meminfo").splitlines():
-            if line.startswith(b"MemTotal:"):
-                size = int(line.split()[1]) * 1024
-                break
-    except (OSError, ValueError, IndexError):
-        pass
+    """Return how many bytes of memory we may use: the machine's, or fewer by a limit of the cgroup."""
+    size = _meminfo(b"MemTotal:") or 0
     for directory in _cgroups("memory"):
         limit = _line(directory + "/memory.max") or _line(directory + "/memory.limit_in_bytes") or ""
         if limit.isdigit() and int(limit) < _NO_LIMIT:

@@ -1,7 +1,7 @@
-"""The front: what the remote command becomes. It brings the connection to the agent of the run, and waits.
+"""The front: the process of the remote command. It passes the connection to the agent of the run, and waits.
 
 It writes the marker, finds the agent or starts it, and passes the hello and the connection's standard input and output
-on. From then on it only keeps the connection open until the agent lets go.
+on. From then on it only keeps the connection open until the agent closes it.
 """
 
 import os
@@ -9,7 +9,7 @@ import select
 
 from .. import door, files, room, system, wire
 from ..light import sha256, socket
-from ..places import Places, Unusable, find
+from ..places import Places, Unusable, find, is_in_home
 from ..values import to_bytes
 
 MYPY = False
@@ -27,14 +27,15 @@ def main(nonce: str, hello: str = "", hurry: str = "") -> None:
     """Serve one connection on standard input and output; does not return.
 
     :param hello: the line of that frame; where it is empty it is read
-    :param hurry: anything: the manager has work for this host, so that nothing waits until it has spoken. Should it be
-        gone by then, the agent finds that out when it has come up, and removes what it has made
+    :param hurry: not empty: the manager has work for this host, so the agent is started before the manager's first
+        frame comes. If the manager is gone by then, the agent notices, and removes what it has made
     """
+    system.collect_garbage(False)  # while all is loaded
     _say(b"\nSSHJOBS-READY " + nonce.encode("ascii") + b"\n")
     line = hello.encode("ascii") or _read_line()
     if hello and not hurry and not _is_spoken_to():
         system.exit(0)
-    # At once: to take all apart that was loaded would take longer than most of what was done.
+    # At once: an orderly exit of the interpreter would take longer than the rest.
     system.exit(_answer(line) if line else 0)
 
 
@@ -48,6 +49,7 @@ def _is_spoken_to() -> bool:
     if not watch.poll(0):
         try:
             from . import agent as agent
+            from . import entry as entry
         except OSError:
             pass
     return any(events & select.POLLIN or not events & _CLOSED for _, events in watch.poll())
@@ -87,6 +89,10 @@ def _serve(hello: "dict[str, Any]", line: bytes) -> int:
                 if _alone():
                     return 0
                 places = find(hello["root"], hello["run"], host)
+                if "batch" in hello and not is_in_home(places.root):
+                    places.unmake()
+                    raise Unusable("not-shared", "the home cannot be written, and no node sees %s" % places.root,
+                                   "make the home writable")
                 entrance = address.listen()
                 entrance.notice = "; ".join(filter(None, (notice, places.notice))) or None
                 _start(entrance, hello, places)
@@ -97,12 +103,12 @@ def _serve(hello: "dict[str, Any]", line: bytes) -> int:
             agent.settimeout(None)
             _wait(agent)
             return 0
-        # It was just about to leave.
+        # That agent was just about to exit: try again.
     raise OSError("it does not take the connection")
 
 
 def _elsewhere(address: door.Address, run: str, host: str) -> "socket.socket | None":
-    """Return a connection to an agent that was started when another directory was the first that could be used."""
+    """Return a connection to an agent whose socket is in another of the possible directories."""
     for directory in door.own_directories():
         agent = door.Address(directory, run, host).connect() if directory != address.directory else None
         if agent is not None:
@@ -111,7 +117,7 @@ def _elsewhere(address: door.Address, run: str, host: str) -> "socket.socket | N
 
 
 def _start(entrance: door.Door, hello: "dict[str, Any]", places: Places) -> None:
-    """Fork the agent. It keeps nothing of this connection, which would not end otherwise."""
+    """Fork the agent. It closes its copies of this connection's files: else the connection would never end."""
     me = system.getpid()
 
     def child() -> int:
@@ -121,14 +127,14 @@ def _start(entrance: door.Door, hello: "dict[str, Any]", places: Places) -> None
         log = system.open(places.base + "/log", os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         for target, fd in enumerate((null, null, log)):
             system.dup2(fd, target)
-        from . import agent
+        from . import entry
 
         files.close_all_but([entrance.fileno()])
         system.signals_as_usual()
-        return agent.main(entrance, hello, places, me)
+        return entry.main(entrance, hello, places, me)
 
     system.fork(child)
-    # Should it die as it comes up, no other front must be waiting for it.
+    # Close our copy: if the agent dies early, connecting to its socket must fail at once.
     entrance.leave_to_another()
 
 

@@ -20,8 +20,9 @@ if MYPY:
 
 #: Seconds that a tool gets for its answers, and the most bytes of them that are read.
 PATIENCE, _MOST_BYTES = 5.0, 1 << 18
-#: Seconds for which a look is good enough to start by.
-FRESH = 2.0
+#: Seconds for which a look is good enough to start by, and after which the next one begins for what waits still: that
+#: has its place among all who wait only as long as it may start.
+FRESH, RENEWED = 3.0, 2.0
 #: Of a second; the same on every Linux.
 _TICK = 0.01
 _MIB = 1 << 20
@@ -44,8 +45,12 @@ class Gpus:
         self._now: "list[Callable[[dict[str, Unit] | None, str | None], None]]" = []
         #: The pipe on which the tool answers, its pid, what it has said, and when it is given up.
         self._pipe, self._pid, self._said, self._until = -1, 0, b"", 0.0
-        #: When attempts were found free to start that may wait for something else yet.
+        #: When attempts were found free to start that may wait for something else yet; those that are looked at again.
         self._cleared: "dict[str, float]" = {}
+        self._renewed: "set[str]" = set()
+        #: GPUs of jobs that have failed, with when these began, for the next look and for this one.
+        self._suspected: "list[tuple[list[str], float | None]]" = []
+        self._examined: "list[tuple[list[str], float | None]]" = []
         #: The one that had to be killed last.
         self._killed = 0
 
@@ -58,12 +63,14 @@ class Gpus:
     def clear(self, attempt: "Attempt") -> None:
         """Look whether an attempt may start on its GPUs, or is to be given back."""
         def then(units: "dict[str, Unit] | None", trouble: "str | None") -> None:
+            self._renewed.discard(attempt.uid)
             others = self._mine(but=attempt)
             why = next(("GPU %s has another job of this run" % uuid for uuid in attempt.gpus if uuid in others),
                        why_not(attempt.gpus, attempt.busy, units, trouble))
             if why is None:
                 attempt.cleared = True
                 self._cleared[attempt.uid] = system.monotonic()
+                self._crew.share.consider()
             elif attempt.state == QUEUED:
                 self._crew.turn_down(attempt.uid, "gpu_taken", why)
 
@@ -80,6 +87,8 @@ class Gpus:
                 attempt.end = dumps(changed).encode("ascii")[1:]
             ended(attempt)
 
+        # Tools may show a card as well of which the kernel has told what became of it.
+        self._suspected.append((attempt.gpus, frame["started"]))
         self.look(then)
 
     def _mine(self, but: "Attempt | None" = None) -> "set[str]":
@@ -89,9 +98,10 @@ class Gpus:
 
     def due(self, now: float) -> float:
         """Return when to call :meth:`act`, by the monotonic clock."""
-        if self._pipe >= 0 or self._wanted:
-            return self._until if self._pipe >= 0 else now
-        return min(self._cleared.values()) + FRESH if self._cleared else now + 3600.0
+        if self._wanted and self._pipe < 0:
+            return now
+        due = [at + (FRESH if uid in self._renewed else RENEWED) for uid, at in self._cleared.items()]
+        return min([now + 3600.0 if self._pipe < 0 else self._until, *due])
 
     def act(self, now: float) -> None:
         """Begin with a look that is wanted; give up one that takes too long."""
@@ -99,15 +109,18 @@ class Gpus:
             self._over("%s did not answer within %d s" % (self._name, PATIENCE))
         for uid, at in list(self._cleared.items()):
             attempt = self._crew.queue.get(uid)
-            if attempt is not None and now - at >= FRESH:
-                # It waits for what other runs have, and somebody may have come since.
-                attempt.cleared = False
-                self.clear(attempt)
-            if attempt is None or not attempt.cleared:
+            if attempt is None or now - at >= FRESH:
                 del self._cleared[uid]
+                if attempt is not None:
+                    attempt.cleared = False
+            elif now - at >= RENEWED and uid not in self._renewed:
+                # It waits for what other runs have, and somebody may have come since.
+                self._renewed.add(uid)
+                self.clear(attempt)
         if self._pipe < 0 and self._wanted:
             self._wanted = False
             self._now, self._next = self._next, []
+            self._examined, self._suspected = self._suspected, []
             self._begin(now)
 
     @property
@@ -118,7 +131,7 @@ class Gpus:
         if self._tool is None:
             self._conclude(None, "there is no nvidia-smi, amd-smi or rocm-smi")
             return
-        if self._killed in self._crew.helpers:
+        if self._killed in self._crew.helpers.pids:
             self._conclude(None, "%s still hangs: it was asked before, and cannot be ended" % self._name)
             return
         try:
@@ -127,22 +140,13 @@ class Gpus:
             self._conclude(None, "%s cannot be started: %s" % (self._name, error))
 
     def _start(self, tool: str, now: float) -> None:
-        reading, writing = system.pipe()
+        reading, self._pid = self._crew.helpers.start(["/bin/sh", "-c", SCRIPTS[self._name], "sh", tool])
         try:
-            nothing = system.open("/dev/null", os.O_RDWR)
-            try:
-                argv = [os.fsencode(word) for word in ("/bin/sh", "-c", SCRIPTS[self._name], "sh", tool)]
-                self._pid = system.spawn(argv[0], argv, system.environ(), (nothing, writing, nothing), [])
-            finally:
-                files.close_quietly(nothing)
-            self._crew.helpers.add(self._pid)
-            system.set_blocking(reading, False)
             self._loop.watch(reading, self._read, READ)
-        except (OSError, ValueError):
+        except OSError:
             files.close_quietly(reading)
+            self._crew.helpers.end(self._pid)
             raise
-        finally:
-            files.close_quietly(writing)
         self._pipe, self._said, self._until = reading, b"", now + PATIENCE
 
     def _read(self) -> None:
@@ -166,7 +170,7 @@ class Gpus:
         self._pipe = -1
         if trouble is not None:
             self._killed = self._pid
-            self._crew.end_helper(self._pid)
+            self._crew.helpers.end(self._pid)
         text, self._said = self._said.decode("utf-8", "replace"), b""
         if trouble is not None:
             self._conclude(None, trouble)
@@ -183,13 +187,30 @@ class Gpus:
 
     def _conclude(self, units: "dict[str, Unit] | None", trouble: "str | None") -> None:
         told, self._now = self._now, []
-        mine = self._mine()
+        if units and self._name == "nvidia-smi":
+            _ask_kernel(units, self._examined)
+        mine, others = self._mine(), self._crew.share.units() if units else {}
+        for unit in (units or {}).values():
+            unit.held = unit.uuid not in mine and unit.uuid in others and _are_all_of(unit.pids, others[unit.uuid])
         self._told({"trouble": trouble, "units": [
             {"uuid": unit.uuid, "label": unit.label, "name": unit.name, "memory": unit.memory, "whole": unit.whole,
              "trouble": unit.trouble, "used": None if unit.uuid in mine else unit.used,
-             "by": None if unit.uuid in mine else users_of(unit)} for unit in (units or {}).values()]})
+             "by": None if unit.uuid in mine else users_of(unit), "held": unit.held}
+            for unit in (units or {}).values()]})
         for then in told:
             then(units, trouble)
+
+
+def _ask_kernel(units: "dict[str, Unit]", examined: "list[tuple[list[str], float | None]]") -> None:
+    """Note which GPUs of jobs have failed while these ran."""
+    from . import xids  # only where a job with GPUs fails
+
+    for uuids, started in examined:
+        since = system.monotonic() - max(0.0, system.time() - (system.time() if started is None else started))
+        failed = xids.failed(since)
+        for unit in (units[uuid] for uuid in uuids if uuid in units):
+            if unit.trouble is None:
+                unit.trouble = failed.get(unit.parent or unit.uuid)
 
 
 def why_not(uuids: "list[str]", busy: int, units: "dict[str, Unit] | None", trouble: "str | None") -> "str | None":
@@ -206,6 +227,8 @@ def why_not(uuids: "list[str]", busy: int, units: "dict[str, Unit] | None", trou
         by = users_of(unit)
         if unit.trouble is not None:
             return "GPU %s (%s): %s" % (unit.label, uuid, unit.trouble)
+        if unit.held:
+            continue
         if by is not None:
             return "GPU %s is in use: %s" % (unit.label, by)
         if unit.used is not None and unit.used > busy:
@@ -231,6 +254,17 @@ def broken(uuids: "list[str]", units: "dict[str, Unit] | None", trouble: "str | 
 #: What tools say when the driver has lost all.
 _NONE_LEFT = ("no devices were found", "has fallen off the bus", "gpu is lost", "unable to determine the device handle",
               "couldn't communicate with the nvidia driver", "unknown error")
+
+
+def _are_all_of(pids: "list[int]", person: int) -> bool:
+    """Tell whether processes are all of one user, as far as they are still there."""
+    for pid in pids:
+        try:
+            if system.stat("/proc/%d" % pid).st_uid != person:
+                return False
+        except OSError:
+            pass
+    return True
 
 
 def users_of(unit: Unit) -> "str | None":

@@ -1,5 +1,5 @@
-"""What nvidia-smi, amd-smi and rocm-smi say of GPUs, turned into units. What they print is checked like all that comes
-from elsewhere: a number that cannot be makes all of it a lie."""
+"""What nvidia-smi, amd-smi and rocm-smi print of GPUs, parsed into units. Their output is checked like all input: one
+impossible number, and none of it is believed."""
 
 import re
 
@@ -25,9 +25,9 @@ SCRIPTS = {"nvidia-smi": _NVIDIA, "amd-smi": _AMD, "rocm-smi": _ROCM}
 #: The most GPUs that are believed, the most memory of one in MiB, and the longest name.
 MOST, _MOST_MIB, _NAME = 256, 1 << 24, 100
 _MIB = 1 << 20
-#: What stands in the place of a number that the driver or the card does not tell, and that says nothing bad.
+#: Printed in place of a number that driver or card do not tell; no sign of trouble.
 _OPEN = ("[n/a]", "n/a", "[not supported]", "[insufficient permissions]", "[unknown]", "")
-#: A line of nvidia-smi's that is no row, and no lie.
+#: A line of nvidia-smi that is a message and no row.
 _REMARK = re.compile("unable to|error|warning|lost", re.IGNORECASE)
 _UUID = re.compile(r"GPU-[A-Za-z0-9-]{1,90}$")
 _LISTED = re.compile(r"GPU (\d{1,3}): (.{1,200}) \(UUID: (GPU-[A-Za-z0-9-]{1,90})\)$")
@@ -39,7 +39,7 @@ _HEX = re.compile(r"0x([0-9a-fA-F]{1,16})$")
 
 
 class Lie(ValueError):
-    """What a tool says cannot be."""
+    """A tool printed something impossible."""
 
 
 def _short_int(digits: str) -> int:
@@ -61,6 +61,8 @@ class Unit:
     :ivar memory: bytes, ``used`` of them in use; None where that is not told
     :ivar pids: processes on it
     :ivar trouble: why it cannot be used
+    :ivar parent: UUID of the GPU that it is an instance of
+    :ivar held: another run has it for a job, and nobody else is on it: it can be waited for as slots are
     """
 
     def __init__(self, uuid: str, label: str, name: str, memory: "int | None", used: "int | None", whole: bool = True,
@@ -68,6 +70,8 @@ class Unit:
         self.uuid, self.label, self.name = uuid, label, name[:_NAME]
         self.memory, self.used, self.whole, self.trouble = memory, used, whole, trouble
         self.pids: "list[int]" = []
+        self.parent: "str | None" = None
+        self.held = False
 
 
 def sections(text: str) -> "dict[str, tuple[list[str], int]]":
@@ -162,7 +166,7 @@ def _put_on(units: "list[Unit]", answer: "tuple[list[str], int]") -> None:
 
 def _instances(told: "dict[str, tuple[list[str], int]]", parents: "set[str]") -> "list[Unit]":
     """Return the instances of all GPUs that are cut into some, which are added to ``parents``."""
-    units, index = [], ""
+    units, index, parent = [], "", ""
     memory: "dict[str, tuple[int, int]]" = {}
     pids: "dict[str, list[int]]" = {}
     labels: "dict[tuple[str, str, str], str]" = {}
@@ -180,12 +184,12 @@ def _instances(told: "dict[str, tuple[list[str], int]]", parents: "set[str]") ->
     for line in told.get("list", ([], 0))[0]:
         whole, instance = _LISTED.match(line.rstrip()), _INSTANCE.match(line.rstrip())
         if whole is not None:
-            index = whole.group(1)
+            index, parent = whole.group(1), whole.group(3)
         elif instance is not None and index:
             label = "%s:%s" % (index, instance.group(2))
             total, used = memory.get(label, (None, None))
             units.append(Unit(instance.group(3), label, "MIG " + instance.group(1), total, used, whole=False))
-            units[-1].pids = pids.get(label, [])
+            units[-1].pids, units[-1].parent = pids.get(label, []), parent
             parents.add(index)
     return units
 
@@ -236,7 +240,7 @@ def _rocm(told: "dict[str, tuple[list[str], int]]") -> "tuple[list[Unit], str | 
         number = name[4:]
         if not (name.startswith("card") and number.isdigit() and len(number) < 4):
             continue
-        # Of a processor with graphics in it rocm-smi tells as well.
+        # rocm-smi lists processors with built-in graphics, too.
         model = str(card.get("Card Series") or card.get("Card series") or card.get("Device Name") or "AMD GPU")
         units.append(Unit(_amd_uuid(card.get("Unique ID"), int(number)), number, model,
                           _bytes(card.get("VRAM Total Memory (B)")), _bytes(card.get("VRAM Total Used Memory (B)"))))

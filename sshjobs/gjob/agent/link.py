@@ -15,7 +15,7 @@ if MYPY:
 _READ = 1 << 18
 _BEHIND = 1 << 12
 _PIECES = 64
-#: Seconds that a wide pipe is left alone for after much went through it, or while less than so many bytes are in it.
+#: Seconds that a widened pipe is left to drain after a large write, or to fill while reads bring less than _MUCH bytes.
 PAUSE, _MUCH = 0.001, 1 << 16
 #: Bytes waiting to be written above which no output is read, and above which nothing more is read from the link.
 ENOUGH = 1 << 20
@@ -33,7 +33,7 @@ class Link:
     :param writing: what the manager reads
     :param front: closed to end the connection; its other end closes when the connection is gone
     :ivar waiting: bytes not yet written
-    :ivar paused: the rest is better written a little later than at once when there is room: in larger pieces
+    :ivar paused: the rest is better written a little later, in larger pieces, than as soon as there is room
     """
 
     def __init__(self, reading: int, writing: int, front: "socket.socket"):
@@ -73,7 +73,6 @@ class Link:
             raise LinkLost("end of the stream")
         if space is not None:
             self._breathe(size)
-        if space is not None:
             for item in self._decoder.filled(min(size, len(space))):
                 yield item
         if data:
@@ -81,7 +80,7 @@ class Link:
                 yield frame
 
     def _breathe(self, size: int) -> None:
-        """Let more gather in the pipe while a large body comes: a look at it costs more than what it brings."""
+        """Let more gather in the pipe while a large body comes: many small reads would cost more than the pause."""
         if self._wide_in is None:
             self._wide_in = system.widen(self.reading)
         if self._wide_in and size < _MUCH:
@@ -109,7 +108,7 @@ class Link:
             except BlockingIOError:
                 if self._wide is None:
                     self._wide = system.widen(self.writing)
-                # What brought nothing is not waited for: when there will be room again is not known.
+                # Only after some progress: else nobody knows when there will be room, so poll for it.
                 self.paused = self._wide and self.waiting < before
                 return False
             except OSError as error:

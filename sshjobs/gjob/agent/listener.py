@@ -1,27 +1,27 @@
-"""Who hears what becomes of attempts."""
+"""What the crew calls to tell what becomes of attempts; the agent implements it."""
 
 from .attempts import Attempt
 
 
 class Listener:
-    """Hears what becomes of attempts."""
+    """Base class of the agent: every method must be overridden. (Python 3.6 has no Protocol.)"""
 
     def on_start(self, attempt: Attempt) -> None:
-        """It was given to a runner."""
+        """The attempt was given to a runner."""
         raise NotImplementedError
 
     def on_end(self, attempt: Attempt) -> None:
-        """It has ended; ``end`` and ``sizes`` are set."""
+        """The attempt has ended; its ``end`` and ``sizes`` are set."""
         raise NotImplementedError
 
     def on_word(self, attempt: Attempt, line: bytes) -> None:
-        """A frame about it, ``started`` or ``stuck``."""
+        """A frame about the attempt is to be sent, ``started`` or ``stuck``."""
         raise NotImplementedError
 
     def on_gpus(self, told: "dict[str, object]") -> None:
-        """How the GPUs of this host are."""
+        """The GPUs of this host were looked at; ``told`` is the frame's content."""
         raise NotImplementedError
 
     def on_trouble(self, msg: str) -> None:
-        """Something that a person should know."""
+        """A person should know ``msg``."""
         raise NotImplementedError

@@ -10,7 +10,8 @@ WARNING = "this host ends all of your processes at logout (KillUserProcesses=yes
 
 
 def ends_everything() -> bool:
-    """True where logind is set so, and not otherwise for this user. What cannot be read says nothing."""
+    """True where logind kills a user's processes at logout, and this user has no lingering. Unreadable files count as
+    no such setting."""
     try:
         # Root is left out by default, and in every known configuration.
         return bool(system.getuid()) and _is_set() and not files.exists(

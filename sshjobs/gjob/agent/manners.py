@@ -21,6 +21,8 @@ GOOD, LOOK_AGAIN, LONGEST = 1.0, 2.0, 60.0
 #: A change that is so many seconds off what was told is told again.
 _OFF = 30.0
 _DAY = 86400.0
+#: Who may make this file has the host: nobody without root, or who was given the directory.
+FOR_ALL = "/etc/sshjobs/away"
 #: Why no job is started: the host is given back; its time of the day is over; its owner wants it; it has much to do, or
 #: little memory free.
 UNTIL, HOURS, AWAY, LOAD, MEMORY = "until", "hours", "away", "load", "memory"
@@ -37,7 +39,7 @@ class Manners:
 
     def __init__(self) -> None:
         home = system.environ().get(b"HOME", b"")
-        self._mark = os.path.join(os.fsdecode(home), ".sshjobs", "away") if home else ""
+        self._marks = [os.path.join(os.fsdecode(home), ".sshjobs", "away"), FOR_ALL] if home else [FOR_ALL]
         self.why: "str | None" = None
         self.value: "float | None" = None
         self.at = 0.0
@@ -86,7 +88,7 @@ class Manners:
             if not is_open:
                 return HOURS, None, seconds
             left = seconds if left is None else min(left, seconds)
-        if self._mark and system.access(self._mark, os.F_OK):
+        if any(system.access(mark, os.F_OK) for mark in self._marks):
             return AWAY, None, None
         if self._load is not None or self._free is not None:
             if not 0.0 <= now - self._looked < GOOD:
@@ -146,8 +148,8 @@ class Ends:
         #: What was done last, and what was to be done at the end then: jobs may have been stopped by an earlier agent.
         self._done: "str | None" = None
         self._at_end = ""
-        #: Attempts that a person has paused.
-        self._paused: "set[str]" = set()
+        #: Attempts that a person has paused, or let go on again: what was wanted last.
+        self._stopped: "dict[str, bool]" = {}
 
     def see(self, now: float) -> None:
         """Look at the time, if that is due, and do to all that runs what follows.
@@ -163,24 +165,26 @@ class Ends:
             self._done, self._at_end = ending, at_end
 
     def found(self, uid: str) -> None:
-        """Do it to an attempt that was found to run."""
+        """Do it to an attempt that was found to run, and what a person wants: its runner may have died with that."""
         if self._done:
             self._see_to(uid, self._done, self._at_end)
+        if uid in self._stopped:
+            self.pause(uid, self._stopped[uid])
 
     def pause(self, uid: str, stop: bool) -> None:
         """Stop an attempt for a person, or let it go on, where its host's time is over as soon as that begins."""
         if uid not in self._attempts:
             return
-        (self._paused.add if stop else self._paused.discard)(uid)
+        self._stopped[uid] = stop
         if stop or self._done != "pause":
             self._halt(uid, stop)
 
     def forget(self, uid: str) -> None:
         """Note that an attempt has ended."""
-        self._paused.discard(uid)
+        self._stopped.pop(uid, None)
 
     def _see_to(self, uid: str, ending: "str | None", at_end: str) -> None:
         if ending == "stop":
             self._end(uid, lease.GRACE, "closed")
-        elif at_end == "pause" and uid not in self._paused:
+        elif at_end == "pause" and not self._stopped.get(uid):
             self._halt(uid, ending == "pause")

@@ -16,29 +16,29 @@ PIECE = 1 << 18
 #: Seconds between two looks at a file: when there was news, and at most.
 SOON, LATE = 0.05, 1.0
 _SLOWER = 1.5
-#: A file stays open while its descriptor is below this: twice as many jobs' outputs would leave no room for links.
+#: A file is kept open only if its descriptor is below this, so that descriptors are left for links.
 MOST_KEPT = 128
-#: So many bytes before the position tell whether a file has begun again.
+#: So many bytes before the position are compared, to see whether the file was truncated and written anew.
 KNOWN = 64
 
 
 class Stream:
     """One output of one attempt, on its way over one link.
 
-    The manager's offset counts every byte that was ever sent. A job that truncates its own output (``> /dev/stderr``
-    does) makes the file begin again: ``lost`` is how much was sent of what is gone from the file.
+    The manager's offset counts every byte that was ever sent. When a job truncates its own output (as by
+    ``> /dev/stderr``), the file starts again at 0: ``lost`` counts bytes that were sent and are gone from the file.
 
-    :ivar emptied: the file was seen to begin again: what was in it and was not sent is gone
+    :ivar emptied: the job has truncated the file; what was in it and not sent yet is lost
     """
 
     def __init__(self, path: str, uid: str, number: int, offset: int, lost: int = 0):
         self._path, self._uid, self._number = path, uid, number
         self._fd = -1
-        # A manager that lost what it had asks for what is gone: there is only what is here.
+        # A manager that has lost its copy asks for bytes that are gone from the file: it gets those that are there.
         self.lost = min(lost, offset)
         self._position = offset - self.lost
         self._looked = self.emptied = False
-        #: What stands right before the position, and when the file was last written to.
+        #: The bytes right before the position, and when the file was last written to.
         self._before = b""
         self._written = 0
 
@@ -50,7 +50,7 @@ class Stream:
     def piece(self, limit: "int | None" = None) -> "tuple[bytes, bytes] | None":
         """Return the next piece as (line, bytes), ``None`` when there is nothing new.
 
-        :param limit: size of the file at the job's end; what comes later is not the job's
+        :param limit: size of the file at the job's end; later bytes are not the job's
         :raises OSError: the file is there and cannot be read now
         """
         if self._fd < 0 and limit is not None and limit == self._position and not self._position:
@@ -61,19 +61,19 @@ class Stream:
         try:
             return self._next(fd, limit)
         finally:
-            # Near the limit of open files each is open only while it is read.
+            # Near the limit of open files, each file is open only while it is read.
             if self._fd < 0:
                 files.close_quietly(fd)
 
     def _open(self) -> int:
-        """Return the file, kept open where there are descriptors in plenty; -1 where it is not there any more."""
+        """Return the open file, which stays open while descriptors are plenty; -1 if it does not exist any more."""
         if self._fd >= 0:
             return self._fd
         try:
             fd = files.open_regular(self._path)
         except FileNotFoundError:
             return -1
-        except PermissionError:  # the job has changed the mode; what is ours we may change back
+        except PermissionError:  # the job has changed the mode of its own file: change it back
             if not stat.S_ISREG(system.stat(self._path, follow_symlinks=False).st_mode):
                 return -1
             system.chmod(self._path, 0o600)
@@ -99,7 +99,7 @@ class Stream:
         return head, data
 
     def _see_whether_it_began_again(self, fd: int, size: int, written: int, last: bool) -> None:
-        """Take note of a file that was truncated, also of one that is as long again with other bytes."""
+        """Notice that the file was truncated, even if it is as long as before by now, with other bytes."""
         known, self._looked = self._looked, True
         again = size < self._position
         if not again and self._before and (last or written != self._written):
@@ -109,7 +109,7 @@ class Stream:
         if not again:
             return
         self.emptied = True
-        # At the first look nothing tells what of the file was sent before: all of it, then.
+        # At the first look there is nothing to compare with: all before the position counts as sent.
         kept = 0 if known else size
         self.lost += self._position - kept
         self._position = kept
@@ -142,7 +142,7 @@ class Feed:
                               for index in (0, 1))
 
     def begin(self, now: float) -> None:
-        """Note that the job was given to a runner just now: most that end at once have written nothing."""
+        """Note that the job was given to a runner just now: the first look comes when there may be output."""
         self.next = now + SOON
 
     def end(self, sizes: "tuple[int, int]") -> None:
@@ -152,7 +152,7 @@ class Feed:
 
     @property
     def ended(self) -> bool:
-        """True when the job is over: what is there now is all."""
+        """True when the job is over, so that its files do not grow any more."""
         return self._sizes is not None
 
     def pieces(self) -> "Iterator[tuple[bytes, bytes]]":
@@ -165,7 +165,7 @@ class Feed:
                 yield found
 
     def looked(self, now: float, news: bool) -> None:
-        """Note a look at the files: at once again when there is more, soon when there was news, else ever later."""
+        """Note a look at the files. The next is due at once if there is more, soon after news, else later and later."""
         self._interval = SOON if news else min(LATE, self._interval * _SLOWER)
         self.next = now if self._more else now + self._interval
 
@@ -175,12 +175,12 @@ class Feed:
 
     @property
     def lost(self) -> "tuple[int, int]":
-        """How much was sent of what the job removed from its own stdout and stderr; 0 for nearly all jobs."""
+        """Bytes of stdout and stderr that were sent and that the job removed from its files; 0 for nearly all jobs."""
         return self._streams[0].lost, self._streams[1].lost
 
     @property
     def missing(self) -> "tuple[int, int]":
-        """How much of what was there at the end is gone, once there is nothing more to send."""
+        """Bytes of stdout and stderr of the job's end that cannot be sent any more; valid after the last piece."""
         sizes = self._sizes or (0, 0)
         return self._streams[0].missing(sizes[0]), self._streams[1].missing(sizes[1])
 

@@ -2,7 +2,7 @@
 
 import errno
 
-from .. import files, system
+from .. import files, runner, system
 from ..light import dumps, socket
 from .facts import cores
 
@@ -100,6 +100,8 @@ class Pool:
         #: How many files may be open here, and in the jobs where that was raised here.
         self._open_limit = system.open_limit()
         self._jobs_open_limit: "int | None" = None
+        #: How many jobs may run at a time where nobody says; ``None``: one for each core.
+        self.usual: "int | None" = None
         self._slots = slots or cores()
         self._workers: "dict[int, Worker]" = {}
         self._idle: "list[Worker]" = []
@@ -109,7 +111,7 @@ class Pool:
 
     def set_slots(self, slots: "int | None") -> None:
         """Have so many jobs run at a time from now on; ``None`` is one for each core."""
-        self._slots = slots or cores()
+        self._slots = slots or self.usual or cores()
 
     @property
     def slots(self) -> int:
@@ -222,8 +224,6 @@ class Pool:
             _unlink(path)
 
     def _fork(self, slot: int, hold: "Hold | None") -> Worker:
-        from .. import runner  # here, because subprocess takes its time to import and the welcome is to be early
-
         journal, path = self._history.new_journal()
         sockets: "list[socket.socket]" = []
         try:

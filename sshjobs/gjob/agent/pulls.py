@@ -1,6 +1,6 @@
-"""Files that a job leaves in its directory, on their way to the manager: listed page by page, and read.
+"""Sends the files that a job leaves in its directory to the manager: a list, page by page, and then their contents.
 
-What was listed is read only as long as it is the very file that was listed, unchanged.
+A file is read only if it is the very file that was listed, and unchanged since.
 """
 
 import os
@@ -18,24 +18,24 @@ if MYPY:
     #: Takes the path of a file that was read whole, its open descriptor, and its sha256.
     Keep = Callable[[bytes, int, str], None]
 
-#: Bytes of one piece, and those of which the digest is made in one step where nothing of them is sent.
+#: Bytes of one piece, and bytes that are digested in one step where they need not be sent.
 PIECE, DIGESTED = 1 << 18, 1 << 20
-#: Bytes that were never written and that are passed over between two frames, at most: the manager has to digest them.
+#: At most so many bytes of a hole are skipped between two frames: the manager has to digest them.
 GAP = 1 << 24
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
-#: Bytes of what ``st_blocks`` counts.
+#: Bytes of a block in ``st_blocks``.
 _BLOCK = 512
 _ZEROS = bytes(DIGESTED)
 
 
 class Pull:
-    """What a manager brings of one attempt over one link. It names patterns and is told a page of files; it names those
-    of the page that it wants, each from where it has it, and is sent these and the next page.
+    """The transfer of one attempt's files over one link. The manager names patterns and gets a page of matching files;
+    it answers with those that it wants, each with an offset, and gets their contents and the next page.
 
     :param frame: of the type ``pull``
     :param home: the attempt's own directory
-    :param keep: keeps files here for jobs that follow, once they were read whole; None: there are no such jobs
+    :param keep: puts files into the cache for later jobs, once they were read; None: no later job needs them
     """
 
     def __init__(self, frame: "dict[str, Any]", home: str, keep: "Keep | None" = None):
@@ -43,7 +43,7 @@ class Pull:
         self._seq = frame["seq"]
         self._top, self._keep = Top(home, frame["cwd"]), keep
         self._walk = Walk(self._top, Patterns(frame["patterns"]), frame["after"])
-        #: The files of the page that was told last; those of them that are to be read, with where to begin.
+        #: The files of the last page; those of them that are to be read, with offsets.
         self._page: "list[tuple[list[str], os.stat_result]]" = []
         self._wanted: "list[tuple[int, int]]" = []
         self._reading: "_Reading | None" = None
@@ -51,14 +51,15 @@ class Pull:
 
     @property
     def busy(self) -> bool:
-        """True when there is something to do without another word of the manager's."""
+        """True when :meth:`step` has something to do before the manager's next frame."""
         return self._looks or self._reading is not None or bool(self._wanted)
 
     def get(self, wanted: "list[list[int]]", more: bool) -> None:
-        """Take what is wanted of the last page.
+        """Note which files of the last page the manager wants.
 
-        :param more: nothing else is: the next page is to follow
-        :raises wire.WireError: no page was told, or not so many files
+        :param wanted: (number in the page, offset) of each
+        :param more: that is all of this page, so the next page is to follow
+        :raises wire.WireError: no page was sent, or it has fewer files
         """
         if self.busy or any(number >= len(self._page) for number, _ in wanted):
             raise wire.WireError("get: %s has told no such files" % self.uid)
@@ -97,7 +98,7 @@ class Pull:
 
 
 class _Reading:
-    """One file, from an offset on, and the digest of all of it."""
+    """Reads one file: sends it from an offset on, and digests all of it."""
 
     def __init__(self, uid: str, number: int, top: Top, path: "list[str]", listed: "os.stat_result", offset: int,
                  keep: "Keep | None"):
@@ -135,7 +136,7 @@ class _Reading:
             raise walk.ReplacedError("more was sent of it than there is")
 
     def _check(self) -> None:
-        """Make sure that it is what was listed.
+        """Check that the open file is the one that was listed, and unchanged.
 
         :raises OSError: it is not
         """
@@ -154,7 +155,7 @@ class _Reading:
 
     def _piece(self) -> "tuple[bytes, ...]":
         if self._listed.st_blocks * _BLOCK < self._listed.st_size:
-            # What was never written is not sent: the next piece begins behind it.
+            # Holes are not sent: the next piece begins after the hole.
             begins = min(system.seek_data(self._fd, self._position), self._listed.st_size)
             if begins > self._position:
                 size = min(DIGESTED, begins - self._position)

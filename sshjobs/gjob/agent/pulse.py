@@ -2,7 +2,6 @@
 found out is left open, and what could be slow is never waited for.
 """
 
-import os
 
 from .. import files, system
 from ..gputool import nvidia_smi
@@ -28,6 +27,9 @@ MOST_PROCESSES = 12
 #: The most of nvidia-smi's answer that is read, and of an answer that is believed.
 _ANSWER, _MOST_GPUS = 1 << 16, 1000
 _QUERY = ["--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
+#: It is said that the disk fills up when less is left than so many bytes, or than this share (one in so many) of a
+#: small disk; once more after there was half as much again.
+LITTLE, LITTLE_SHARE = 3 << 30, 7
 #: Of a second; the same on every Linux.
 _TICK = 0.01
 _MIB = 1 << 20
@@ -38,6 +40,7 @@ class Pulse:
 
     :param gpus: there are GPUs, so that nvidia-smi is worth asking
     :ivar at: when :meth:`beat` is due, by the monotonic clock
+    :ivar warning: what a person should know since the last beat
     """
 
     def __init__(self, places: "Places", crew: "Crew", gpus: bool, now: float):
@@ -46,6 +49,8 @@ class Pulse:
         #: The pipe on which nvidia-smi answers, and its pid.
         self._answer: "tuple[int, int] | None" = None
         self._ask_at = now
+        self.warning: "str | None" = None
+        self._little = False
         #: How busy each GPU was when last asked, in percent, and how much of its memory was taken.
         self._use: "list[int | None]" = []
         self._memory: "list[int | None]" = []
@@ -60,32 +65,33 @@ class Pulse:
         self._read_answer()
         ids, cpu, rss = self._jobs()
         self.at = now + EVERY
-        return {"load": facts.load(), "memory": facts.available(), "disk": facts.passing(self._places.base)["disk"],
+        return {"load": facts.load(), "memory": facts.available(), "disk": self._disk(),
                 "gpus": self._use, "gpu_memory": self._memory, "ids": ids, "cpu": cpu, "rss": rss}
+
+    def _disk(self) -> "int | None":
+        """Return how many bytes the disk has left, and note whether a person should know of that by now."""
+        self.warning = None
+        found = facts.room(self._places.base)
+        if found is None:
+            return None
+        free, whole = found
+        little = min(LITTLE, whole // LITTLE_SHARE)
+        if free < little and not self._little:  # never of a file system that does not tell what it has
+            self._little = True
+            self.warning = ("the disk of %s is filling up: %s left; make room there before jobs have to wait for it"
+                            % (self._places.root, _amount(free)))
+        elif free > little * 3 // 2:
+            self._little = False
+        return free
 
     def _ask(self, program: str) -> bool:
         """Start nvidia-smi; False where that cannot be, or an earlier one still hangs in the driver."""
-        if self._crew.helpers:
+        if self._crew.helpers.pids:
             return False
         try:
-            reading, writing = system.pipe()
-        except OSError:
-            return False
-        try:
-            nothing = system.open("/dev/null", os.O_RDWR)
-            try:
-                argv = [os.fsencode(word) for word in [program] + _QUERY]
-                pid = system.spawn(argv[0], argv, system.environ(), (nothing, writing, nothing), [])
-            finally:
-                files.close_quietly(nothing)
-            system.set_blocking(reading, False)
+            self._answer = self._crew.helpers.start([program] + _QUERY)
         except (OSError, ValueError):
-            files.close_quietly(reading)
             return False
-        finally:
-            files.close_quietly(writing)
-        self._crew.helpers.add(pid)
-        self._answer = reading, pid
         return True
 
     def _read_answer(self) -> None:
@@ -98,7 +104,7 @@ class Pulse:
         except OSError:
             text = ""
         files.close_quietly(reading)
-        self._crew.end_helper(pid)
+        self._crew.helpers.end(pid)
         rows = [line.split(",") for line in text.splitlines()[:_MOST_GPUS] if line.count(",") == 1]
         self._use = [_whole(row[0], 100) for row in rows]
         used = [_whole(row[1], 1 << 30) for row in rows]
@@ -129,6 +135,10 @@ class Pulse:
             cpu.append(round(ticks * _TICK, 2))
             rss.append(pages * _PAGE // 1024)
         return ids, cpu, rss
+
+
+def _amount(size: int) -> str:
+    return "%.1f GiB" % (size / 2.0 ** 30) if size >= 1 << 30 else "%d MiB" % (size >> 20)
 
 
 def _whole(word: str, most: int) -> "int | None":

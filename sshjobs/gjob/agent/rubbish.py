@@ -1,4 +1,4 @@
-"""Files of released attempts, on their way out."""
+"""Deletes the files of released attempts, a little at a time."""
 
 from .. import system
 from ..light import deque
@@ -10,28 +10,27 @@ if MYPY:
     from ..places import Places
     from .attempts import Attempt
 
-#: How many attempts' files are deleted in one turn of the loop.
+#: The files of so many attempts are deleted in one turn of the loop.
 AT_ONCE = 8
 #: An attempt with no more bytes of output than this, and nothing in its directory, is small.
 SMALL = 1 << 16
-#: How many small ones are kept at most.
+#: At most so many small ones are left for later.
 KEPT = 4096
 
 
 class Rubbish:
-    """Deletes what takes room a little at a time, because jobs that wait to be started come first; and what takes
-    hardly any when nothing runs.
+    """Deletes large attempts a little at a time, because starting jobs comes first, and small ones when no job runs.
 
-    Where files come and go, making the next one can be slow: ext4 without a journal takes no inode that was in use
-    within the last minute, and looks at each of them in turn. So short jobs are better not tidied after one by one.
+    Deleting files while others are made can make that slow: ext4 without a journal does not reuse an inode within a
+    minute after its file was deleted, and tries each of those first. So the files of short jobs are deleted later.
     """
 
     def __init__(self, places: "Places"):
         self._places = places
-        #: Each with the bytes of its outputs.
+        #: Attempts to be deleted, each with the bytes of its outputs.
         self._new: "Deque[tuple[str, int]]" = deque()
         self._small: "Deque[str]" = deque()
-        #: What takes more than a moment.
+        #: The deletion of a large directory that has begun.
         self._going: "Iterator[int] | None" = None
 
     def add(self, attempts: "Iterable[Attempt]") -> None:
@@ -54,7 +53,7 @@ class Rubbish:
                     return
                 self._going = self._places.discarding(uid)
             for _ in self._going:
-                return  # there is more in it: jobs come first
+                return  # it is not finished: go on in the next turn
             self._going = None
 
     def _next(self, busy: bool) -> "str | None":

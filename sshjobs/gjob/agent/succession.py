@@ -1,8 +1,8 @@
-"""Which agent of a run is the one: the newest. It ends one that nobody can find any more.
+"""The succession of agents: only the newest agent of a run may work, and it ends one that cannot be reached any more.
 
-An agent is found by its socket. A deleted socket (an empty /tmp, a /tmp of its own for each login) leaves an agent
-that nobody reaches, and the next link brings a new one. What the old one knows is on the disk; as after any kill of an
-agent, its runners see to what they have.
+An agent is found by its socket. If that was deleted (an emptied /tmp, a /tmp of its own for each login), the old agent
+cannot be reached, and the next link starts a new one. What the old one knows is on the disk, and its runners finish
+their jobs, as after any kill of an agent.
 """
 
 import os
@@ -18,7 +18,7 @@ _ENDS_WITHIN, _PAUSE = 2.0, 0.005
 
 
 def take_over(places: "Places") -> bool:
-    """Be the agent from now on, the only one; True where the one before did not leave by itself.
+    """Become the only agent of the run; end another one. True if the one before did not sign off (:func:`leave`).
 
     :raises OSError: it cannot be told whether there is another
     """
@@ -27,21 +27,29 @@ def take_over(places: "Places") -> bool:
     if there is not None and killed:
         _end(there[0], there[1])
     me = procs.look(system.getpid())
-    record = b'{"k":"agent","pid":%d,"start":%d,"boot":"%s"}' % (
-        system.getpid(), me.start if me is not None else 0, here.encode("ascii"))
+    record = b'{"k":"agent","pid":%d,"start":%d,"boot":"%s"%s}' % (
+        system.getpid(), me.start if me is not None else 0, here.encode("ascii"), _allocation())
     try:
         fd = system.open(places.agent, os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
         try:
             system.write(fd, journal.record(record))
         finally:
             files.close_quietly(fd)
-    except OSError:  # no room: then the next one does not know of us
+    except OSError:  # a full disk: the next agent will not know of this one
         pass
     return killed
 
 
+def _allocation() -> bytes:
+    """Return which allocation of Slurm this is, and which node of it: with its end, what we have here is to go."""
+    environ = system.environ()
+    job, node = (environ.get(name, b"") for name in (b"SLURM_JOB_ID", b"SLURMD_NODENAME"))
+    plain = node.replace(b"-", b"").replace(b".", b"").replace(b"_", b"")
+    return b',"slurm":"%s %s"' % (job, node) if job.isdigit() and plain.isalnum() else b""
+
+
 def leave(places: "Places") -> None:
-    """Be it no longer."""
+    """Sign off: this agent leaves by itself."""
     try:
         system.unlink(places.agent)
     except OSError:

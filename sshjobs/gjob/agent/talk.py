@@ -1,4 +1,4 @@
-"""What is said on one link: answers to frames, and the news of the attempts that the manager knows to be here."""
+"""The conversation on one link: answers the manager's frames, and sends outputs and ends of the attempts here."""
 
 from .. import room, system, wire
 from ..lease import clock
@@ -19,35 +19,36 @@ if MYPY:
     from .pulls import Pull
 
 
-#: Seconds until it is said again that outputs cannot be read; of how many jobs it is said that they empty theirs.
+#: Seconds between two warnings that outputs cannot be read; at most so many jobs are warned of for emptying theirs.
 _SAID_AGAIN, _MOST_TOLD = 60.0, 20
-#: How often files are got on with in one turn.
+#: Steps of file transfers in one turn.
 _STEPS = 8
-#: Seconds that an end by TERM or KILL is not told within an allocation of Slurm: with the allocation, Slurm ends the
-#: job and us so, at the same time; then that end is to be known as the allocation's.
+#: In an allocation of Slurm, an end by TERM or KILL is reported only after so many seconds. At the end of an allocation
+#: Slurm kills job and agent at the same time, and such an end must not count as the job's own.
 _HELD_BACK = 0.5
 
 
 class Talk:
     """One conversation, from its welcome on.
 
-    The manager is told of an attempt when it named it (``sync``, ``launch``), or when it has named all that it knows.
+    The manager is told of an attempt once it has named it (``sync``, ``launch``); of all others once it has named all
+    that it knows.
 
-    :param bye: called for the frame of that name; answers it
+    :param bye: answers the frame ``bye``
     """
 
     def __init__(self, link: "Link", crew: "Crew", history: "History", blobs: "Blobs", places: "Places",
                  bye: "Callable[[], None]"):
         self.link = link
         self._crew, self._history, self._blobs, self._places = crew, history, blobs, places
-        #: Every attempt that this link was told of; those whose end was not sent yet; those whose files are looked at.
+        #: Attempts that were reported on this link; those whose end was not sent yet; those whose outputs are followed.
         self._feeds: "dict[str, Feed]" = {}
         self._unsent: "set[str]" = set()
         self._active: "dict[str, Feed]" = {}
-        #: Those of which it was said that they empty their own outputs; and when it was last said what cannot be read.
+        #: Attempts that were warned of for emptying their outputs; when the last warning of unreadable ones was sent.
         self._emptied: "set[str]" = set()
         self._unread_at = 0.0
-        #: What is brought of attempts' files; that which had its turn last is the last of them.
+        #: Transfers of attempts' files, in the order of their turns.
         self._pulls: "dict[str, Pull]" = {}
         self._answers: "dict[str, Callable[[dict[str, Any], bytes, Body], None]]" = {
             "launch": self._on_launch, "release": self._on_release, "sync": self._on_sync, "put": self._on_put,
@@ -68,9 +69,9 @@ class Talk:
         crew.manners.new_link()
 
     def obey(self, frame: "dict[str, Any]", line: bytes, body: "Body") -> None:
-        """Do what a frame asks.
+        """Carry out a frame.
 
-        :raises wire.WireError: it may not come here and now
+        :raises wire.WireError: it is not allowed now
         """
         answer = self._answers.get(frame["t"])
         if answer is None:
@@ -78,7 +79,7 @@ class Talk:
         answer(frame, line, body)
 
     def close(self) -> None:
-        """Close files and link, and keep what the next link must know."""
+        """Close files and link, and keep on the attempts what the next link must know."""
         for uid, feed in self._feeds.items():
             if uid in self._crew.attempts:
                 self._crew.attempts[uid].lost = feed.lost
@@ -180,7 +181,7 @@ class Talk:
         self._crew.renew(frame["at"])
 
     def _introduce(self, attempt: "Attempt", sent: "tuple[int, int]") -> None:
-        """Tell of an attempt from now on, and of its outputs from where the manager has them."""
+        """Report an attempt from now on, and send its outputs from where the manager has them."""
         uid = attempt.uid
         if uid in self._feeds:
             self._feeds[uid].close()
@@ -200,7 +201,7 @@ class Talk:
             feed.next = system.monotonic() + _HELD_BACK
 
     def _answer(self, uid: str) -> None:
-        """Say how an attempt stands. An end that was not sent yet follows by itself, after the outputs."""
+        """Send the state of an attempt. An end that was not sent yet follows by itself, after the outputs."""
         attempt = self._crew.attempts.get(uid)
         if attempt is None:
             self.link.say(t="state", id=uid, s="absent")
@@ -231,12 +232,12 @@ class Talk:
             self._end(feed, attempt)
 
     def on_word(self, attempt: "Attempt", line: bytes) -> None:
-        """Something else is to be said of an attempt."""
+        """Send another frame about an attempt."""
         if attempt.uid in self._feeds:
             self.link.say_line(line)
 
     def warn(self, msg: str) -> None:
-        """Tell something that a person should know."""
+        """Send a warning for the user."""
         self.link.say(t="warn", msg=msg)
 
     def due(self, now: float) -> float:
@@ -251,14 +252,14 @@ class Talk:
         return min(due, min(feed.next for feed in self._active.values()))
 
     def stream(self, now: float) -> None:
-        """Send what is new in the files that are due, one piece each in turn, as long as the link takes it."""
+        """Send what is new in the files that are due, one piece of each in turn, while the link takes it."""
         told = self._crew.manners.news()
         if told is not None:
             self.link.say(t="manner", **told)
         asked = self._crew.leases.ask(now)
         if asked is not None:
             self.link.say(t="lease", at=asked)
-        # One piece before what jobs write, so that files get on however much that is; what room there is after it.
+        # One step of file transfers before the outputs, so that they get on however much jobs write; more after them.
         self._bring()
         self._send_outputs(now)
         for _ in range(_STEPS):
@@ -266,7 +267,7 @@ class Talk:
                 return
 
     def _bring(self) -> bool:
-        """Get on a little with the files of one attempt, each in turn; tell whether there was anything to do."""
+        """Do one step of a file transfer, of each attempt in turn; return whether there was anything to do."""
         if self.link.waiting < ENOUGH:
             for uid, pull in self._pulls.items():
                 if pull.busy:
@@ -287,7 +288,7 @@ class Talk:
                 for head, data in feed.pieces():
                     self.link.say_line(head, data)
                     news = True
-            except OSError as error:  # no descriptor for it, a disk that does not answer: it is still there, so wait
+            except OSError as error:  # no descriptor, or a disk that does not answer: the file is there, try later
                 self._cannot_read(uid, feed, now, error)
                 continue
             if feed.emptied and uid not in self._emptied:

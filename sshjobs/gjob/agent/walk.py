@@ -1,6 +1,6 @@
-"""Looks for the files that patterns name below the directory that a job runs in.
+"""Finds the files that patterns name below the directory that a job runs in.
 
-No link is followed there: each name on the way is looked up in an open directory.
+No link is followed: each name on the way is looked up in an open directory.
 """
 
 import errno
@@ -15,16 +15,16 @@ MYPY = False
 if MYPY:
     from ..patterns import Patterns, State
 
-#: Files on a page, and bytes that their paths take in a frame: less than what is long for a manager.
+#: At most so many files on a page, and so many bytes of their paths, so that the frame is short enough for the manager.
 PAGE, PAGE_BYTES = 500, 40000
-#: Names that are looked at in one step.
+#: So many names are looked at in one step.
 LOOKED = 1000
-#: Why something that a pattern names is not brought.
+#: Reasons for which something that a pattern names is not fetched.
 LINK, NOT_A_FILE, UNREADABLE, CHANGED, GONE = "link", "not-a-file", "unreadable", "changed", "gone"
 
 _ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FOLLOW = os.O_RDONLY | os.O_DIRECTORY
-#: What a number takes in a frame, and what stands around a text.
+#: Bytes that a number takes in a frame, and those around a text.
 _AROUND = 50
 
 
@@ -33,14 +33,14 @@ class ReplacedError(OSError):
 
 
 def why(error: OSError) -> str:
-    """Return the word for what is in the way of a file that was there."""
+    """Return the reason for which a file cannot be fetched, by the error."""
     if isinstance(error, ReplacedError) or error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
         return CHANGED
     return GONE if error.errno == errno.ENOENT else UNREADABLE
 
 
 def travelling(names: "list[str]") -> str:
-    """Return a path as it travels, made of names as the system gives them."""
+    """Return a path in the form that frames have, from names as the system gives them."""
     return "/".join(os.fsencode(name).decode("utf-8", "surrogateescape") for name in names)
 
 
@@ -48,8 +48,8 @@ class Top:
     """The directory that a job runs in.
 
     :param home: the attempt's own directory
-    :param cwd: what the job says of it. A path below the attempt's own directory is not followed through links; one
-        that the user named on the host may be
+    :param cwd: the job's ``cwd``. In a path below the attempt's own directory no link is followed; in another one,
+        which the user has named, links are allowed
     """
 
     def __init__(self, home: str, cwd: "str | None"):
@@ -81,8 +81,8 @@ class Top:
         return fd
 
     def path(self, names: "list[str]") -> "bytes | None":
-        """Return the path of a file below it, which may lead elsewhere by now; None where the directory is not in the
-        attempt's own one: what is there may be needed by others."""
+        """Return the path of a file below it (it may lead elsewhere by now); None where the directory is not the
+        attempt's own: others may need what is there."""
         if self._flags == _FOLLOW:
             return None
         return b"/".join([self._base] + self._names + [os.fsencode(name) for name in names])
@@ -97,13 +97,13 @@ def _enter(above: int, name: "str | bytes") -> int:
 
 
 def identity(fd: int) -> "tuple[int, int]":
-    """Return what tells an open file from every other one."""
+    """Return device and inode of an open file."""
     found = system.fstat(fd)
     return found.st_dev, found.st_ino
 
 
 class _Level:
-    """A directory on the way down: which it is, what in it is still to be looked at, and how far patterns fit it."""
+    """A directory on the way down: its identity, the names that are still to be looked at, and the patterns' state."""
 
     __slots__ = ("identity", "state", "todo")
 
@@ -115,15 +115,15 @@ class _Level:
 class Walk:
     """Finds files page by page, in the order of the bytes of their names, level by level.
 
-    :param after: begin behind this path
-    :ivar found: the files of a page: names on the way, and what ``stat`` says
-    :ivar odd: paths that patterns name and that are no files to bring, with the reason
+    :param after: begin after this path
+    :ivar found: the files of a page: the names on the way, and the result of ``stat``
+    :ivar odd: paths that patterns name and that cannot be fetched, with the reason
     """
 
     def __init__(self, top: Top, patterns: "Patterns", after: str):
         self._top, self._patterns = top, patterns
         self._after = [to_bytes(name) for name in after.split("/")] if after else []
-        #: The names on the way to the directory that is looked at; that directory, while some names are.
+        #: The names on the way to the directory that is looked at; its descriptor.
         self._names: "list[str]" = []
         self._levels: "list[_Level]" = []
         self._fd = -1
@@ -185,7 +185,7 @@ class Walk:
             return
         depth = len(self._levels)
         if len(self._after) > depth and [os.fsencode(name) for name in self._names] == self._after[:depth]:
-            # The directory on the way is entered again; the file itself is done.
+            # A directory on the way to ``after`` is entered again; the file itself is done.
             first, is_file = self._after[depth], len(self._after) == depth + 1
             level.todo = [name for name in level.todo
                           if os.fsencode(name) > first or (os.fsencode(name) == first and not is_file)]

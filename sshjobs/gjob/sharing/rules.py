@@ -15,8 +15,12 @@ if MYPY:
 SLOTS = "slots"
 #: Bytes of memory; what a counter of a hosts file is called here begins with the second.
 MEMORY, COUNT = "memory", "count."
+#: Bytes of disk. What is counted has the disk's name behind it, for homes may be on several.
+SCRATCH = "scratch"
 #: What a thing is called that is held by one at a time, as a GPU is by its UUID, begins with this.
 UNIT = "unit."
+#: Seconds for which others may take what is free while who waits needs more than that; from then on it is kept.
+YIELDS = 5.0
 #: Seconds after which somebody who was given nothing comes before all others, whatever those hold.
 AGED = 60.0
 _NO_LIMIT = 1 << 70
@@ -58,10 +62,21 @@ class Wish:
 
 def held(holdings: "Iterable[Holding]") -> "dict[str, int]":
     """Return how much is held of everything."""
+    return sums(one.amounts for one in holdings)
+
+
+def sums(several: "Iterable[Amounts]") -> "dict[str, int]":
+    """Return how much all of them are of everything."""
     found: "dict[str, int]" = {}
-    for one in holdings:
-        _add(found, one.amounts)
+    for amounts in several:
+        _add(found, amounts)
     return found
+
+
+def lacking(amounts: "Amounts", total: "Amounts", figures: "Amounts") -> "list[str]":
+    """Return of what there is not enough beside what is held."""
+    return [what for what, amount in amounts.items()
+            if total.get(what) and total[what] + amount > _figure(figures, what)]
 
 
 def may_take(wish: Wish, holdings: "list[Holding]", wishes: "list[Wish]", now: float) -> bool:
@@ -86,9 +101,10 @@ def may_take(wish: Wish, holdings: "list[Holding]", wishes: "list[Wish]", now: f
         before = _sum(total, kept)
         if _fits(other.amounts, _sum(before, wish.amounts), other.figures, only=wish.amounts):
             _add(kept, other.amounts)
-        elif aged or _fits(other.amounts, before, other.figures, but=wish.amounts):
+        elif aged or _fits(other.amounts, before, other.figures,
+                           but=wish.amounts if now - other.since >= YIELDS else None):
             return False
-        # Else it lacks something that is not wanted here, and has not lacked it for long: this may go first.
+        # Else it lacks something that is not wanted here, or has not lacked it for long: this may go first.
     return True
 
 

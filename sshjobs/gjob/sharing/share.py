@@ -1,9 +1,12 @@
 """What one agent holds of its host, and what it waits for."""
 
+import os
+
 from .. import files, room, system
 from .board import Board, Hold, Unshared, agent_name, directory
+from .disk import Disk
 from .holders import count, user_name
-from .rules import SLOTS, UNIT, Holding, Wish, may_take
+from .rules import SCRATCH, SLOTS, UNIT, Holding, Wish, held, lacking, may_take, sums
 from .usage import EVERY, Meter
 
 MYPY = False
@@ -17,13 +20,17 @@ LOOK, TRY, IDLE = 0.05, 1.0, 0.25
 KEEPS = 0.2
 #: Seconds after which it counts as broken that others decide all the time, and that nobody is asked then.
 BUSY, ALONE = 2.0, 10.0
-#: Seconds after which it is told that something is waited for, and that lie between two words about that; how many of
-#: those who hold something are told.
-PATIENCE, TELL, TOLD = 0.5, 1.0, 5
+#: Seconds after which it is told that something is waited for, that lie between two words about that, and between two
+#: about who holds something; how many of these are told.
+PATIENCE, TELL, NAME, TOLD = 0.25, 0.25, 1.0, 5
 #: In the environment of every job.
 _IN_JOB = b"SSHJOBS_TOKEN"
 #: Letters of a name that is written down for others.
 _LETTERS = 60
+#: More free slots than these are not told while a job waits.
+_MOST_FREE = 64
+#: Tells what the first job of ours waits for from what others of ours need.
+_FIRST = "."
 
 
 class Want:
@@ -31,12 +38,14 @@ class Want:
 
     :param amounts: how much of what; of ``slots`` every job takes some
     :param units: names of things of which each is held by one at a time, as the UUIDs of GPUs
+    :ivar kind: equal for jobs that need the same
     """
 
-    __slots__ = ("amounts",)
+    __slots__ = ("amounts", "kind")
 
     def __init__(self, amounts: "dict[str, int]", units: "Iterable[str]" = ()):
         self.amounts = dict(amounts, **{UNIT + name: 1 for name in units})
+        self.kind = frozenset(self.amounts.items())
 
 
 #: What jobs need that say nothing of it: a slot.
@@ -48,14 +57,15 @@ class Share:
 
     :param here: this boot, as :func:`procs.identity` tells it
     :param run: the run's 32 hex digits; ``name`` is what its user calls it
-    :param host: what the host's name becomes in paths
+    :param base: a directory on the disk that jobs write to
     :param figures: tells how much there is of what on this host, as this run sees it
     :param trouble: is told what people should know
     """
 
-    def __init__(self, here: str, run: str, name: str, host: str, figures: "Callable[[], dict[str, int]]",
+    def __init__(self, here: str, run: str, name: str, base: str, figures: "Callable[[], dict[str, int]]",
                  trouble: "Callable[[str], None]"):
-        self._run, self._label, self._host = run, name[:_LETTERS], host
+        self._run, self._label, self._host = run, name[:_LETTERS], os.path.basename(base)
+        self._disk = Disk(base)
         self._own_figures, self._trouble = figures, trouble
         self._said_figures: "dict[str, int]" = {}
         self._board: "Board | None" = None
@@ -63,15 +73,19 @@ class Share:
         self._write_at = 0.0
         self._said: "set[str]" = set()
         self._share = 1.0
-        #: What was held by all when that was last looked at.
+        #: What was held by all when that was last looked at, and what was waited for before anything of ours may pass.
         self._held: "list[Holding]" = []
+        self._ahead: "list[Wish]" = []
+        self._others: "list[Holding]" = []
         self._holds: "list[Hold]" = []
         self._wish: "Wish | None" = None
         self._given = 0.0
         #: Since when something is waited for, by the monotonic clock; what was told of that, and when.
         self._since: "float | None" = None
+        self._queued: "list[Want]" = []
         self._told: "dict[str, Any] | None" = None
-        self._tell_at = 0.0
+        self._tell_at = self._name_at = 0.0
+        self._named: "list[dict[str, Any]]" = []
         self._users: "dict[int, str | None]" = {}
         #: What the directory looked like when it was last looked at, and whether others waited then.
         self._seen = (0, 0)
@@ -92,9 +106,19 @@ class Share:
         """Take what people have said about this host: how much there is of what, and what share they want of it."""
         self._said_figures, self._share = figures, share
 
+    def named(self, want: Want) -> Want:
+        """Return what a job needs by the names under which it is counted."""
+        return Want(self._disk.named(want.amounts)) if SCRATCH in want.amounts else want
+
     def _figures(self) -> "dict[str, int]":
         figures = self._own_figures()
         figures.update(self._said_figures)
+        if self._disk.name:
+            said = figures.pop(SCRATCH, None)
+            taken = sum(one.amounts.get(self._disk.name, 0) for one in self._held)
+            found = self._disk.figure(taken) if said is None else said
+            if found is not None:
+                figures[self._disk.name] = found
         return figures
 
     def _go_alone(self, error: "Exception | None", why: str = "") -> None:
@@ -128,38 +152,57 @@ class Share:
         except OSError:
             return True
 
-    def take(self, hold: "Hold | None", want: Want, now: float) -> "tuple[bool, Hold | None]":
-        """Take all that a job needs, or nothing; tell whether it may begin, and return what is held for it then.
+    def units(self) -> "dict[str, int]":
+        """Return what others hold that is held by one at a time, with whose it is; where that cannot be seen now, as it
+        was seen last."""
+        if self._board is not None and system.monotonic() >= self._alone_until:
+            try:
+                lock = self._board.enter()
+                if lock is not None:
+                    try:
+                        self._others = self._board.look()[0]
+                    finally:
+                        files.close_quietly(lock)
+            except (Unshared, OSError):
+                pass
+        return {what[len(UNIT):]: one.person for one in self._others for what in one.amounts if what.startswith(UNIT)}
+
+    def take(self, hold: "Hold | None", wants: "Iterable[Want]", now: float,
+             since: float = 0.0) -> "tuple[int | None, Hold | None]":
+        """Take all that one of several jobs needs, or nothing. Return the first of them that may begin, as its place in
+        the list, and what is held for it then; ``None`` where all have to wait.
 
         :param hold: what was held for the job before; where something else is returned, that is of no use any more
+        :param wants: of the job whose turn it is, and of others that may begin before it
+        :param since: when that one began to wait, by the clock that began with the boot; 0: just now
         """
         if self._board is None or now < self._alone_until:
-            return True, None
+            return 0, None
         try:
             lock = self._board.enter()
         except Unshared as error:
             self._board = None
             self._go_alone(error)
-            return True, None
+            return 0, None
         except OSError as error:
             return self._without(error, now)
         if lock is None:
             return self._while_busy(now)
         self._busy_since = None
         try:
-            return self._decide(self._board, hold, want, now)
+            return self._decide(self._board, hold, wants, since, now)
         except OSError as error:
             return self._without(error, now)
         finally:
             files.close_quietly(lock)
 
-    def _without(self, error: OSError, now: float) -> "tuple[bool, Hold | None]":
+    def _without(self, error: OSError, now: float) -> "tuple[int | None, Hold | None]":
         """It cannot be written down what a job holds: it runs all the same."""
         self._alone_until = now + (LOOK if room.passes(error) else ALONE)
         self._go_alone(error)
-        return True, None
+        return 0, None
 
-    def _while_busy(self, now: float) -> "tuple[bool, Hold | None]":
+    def _while_busy(self, now: float) -> "tuple[int | None, Hold | None]":
         """Somebody else decides just now."""
         assert self._board is not None
         if self._busy_since is None:
@@ -167,33 +210,35 @@ class Share:
         elif now - self._busy_since >= BUSY:
             self._busy_since, self._alone_until = None, now + ALONE
             self._go_alone(None, "somebody keeps %s locked" % self._board.path)
-            return True, None
+            return 0, None
         # Not all at the same time.
         self._try_at = now + 0.002 + 0.001 * (system.getpid() % 5)
         self._full_at = self._try_at
-        return False, None
+        return None, None
 
-    def _decide(self, board: Board, hold: "Hold | None", want: Want, now: float) -> "tuple[bool, Hold | None]":
+    def _decide(self, board: Board, hold: "Hold | None", wants: "Iterable[Want]", since: float,
+                now: float) -> "tuple[int | None, Hold | None]":
         self._seen = board.changed()
         others, wishes = board.look()
-        held = others + [self._holding(one) for one in self._holds if one.taken and one is not hold]
-        self._held, self._rivals, self._calm_until = held, bool(wishes), now + LOOK
-        clock, head = system.boottime(), self._wish
-        wish = self._wish_for(want, clock)
-        if head is not None and head.amounts == want.amounts:
-            wish.since = head.since
-        elif head is not None:
-            wishes = wishes + [head]
-        if not may_take(wish, held, wishes, clock):
-            return False, None
-        if hold is None or not hold.taken or hold.amounts != want.amounts:
-            hold = self._give(board, hold, want, clock)
-        hold.at, self._given = now, clock
-        return True, hold
+        self._others = others
+        taken = others + [self._holding(one) for one in self._holds if one.taken and one is not hold]
+        self._held, self._rivals, self._calm_until = taken, bool(wishes), now + LOOK
+        figures, clock = self._figures(), system.boottime()
+        for place, want in enumerate(wants):
+            if not place:
+                wish = self._wish_for(want.amounts, figures, since or clock, _FIRST)
+                self._ahead = wishes + [wish]
+            else:
+                wish = self._wish_for(want.amounts, figures, clock)
+            if may_take(wish, taken, self._ahead, clock):
+                if hold is None or not hold.taken or hold.amounts != want.amounts:
+                    hold = self._give(board, hold, want, clock)
+                hold.at, self._given = now, clock
+                return place, hold
+        return None, None
 
-    def _wish_for(self, want: Want, clock: float) -> Wish:
-        return Wish(system.getuid(), self._run, want.amounts, self._figures(), clock, self._share,
-                    self._given, "", self._host)
+    def _wish_for(self, amounts: "dict[str, int]", figures: "dict[str, int]", since: float, key: str = "") -> Wish:
+        return Wish(system.getuid(), self._run, amounts, figures, since, self._share, self._given, key, self._host)
 
     def _holding(self, hold: Hold) -> Holding:
         return Holding(system.getuid(), self._run, hold.amounts, 0.0, self._label, self._host)
@@ -223,15 +268,21 @@ class Share:
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
-    def wait(self, want: Want, now: float) -> None:
-        """Wait for what a job needs, and hold nothing meanwhile that no job uses."""
+    def wait(self, want: Want, since: float, now: float, queued: "list[Want]") -> None:
+        """Wait for what a job needs, and hold nothing meanwhile that no job uses.
+
+        :param since: when it began to wait, by the clock that began with the boot
+        :param queued: what all jobs need that wait here
+        """
+        self._queued = queued
         if self._busy_since is not None:
             return
         self.give_back_idle()
         self._try_at, self._full_at = now + LOOK, now + TRY
-        if self._board is None or (self._wish is not None and self._wish.amounts == want.amounts):
+        if self._board is None or (
+                self._wish is not None and self._wish.amounts == want.amounts and self._wish.since == since):
             return
-        wish = self._wish = self._wish_for(want, system.boottime())
+        wish = self._wish = self._wish_for(want.amounts, self._figures(), since)
         if self._since is None:
             self._since = now
         try:
@@ -240,6 +291,15 @@ class Share:
             self._board.touch()
         except OSError as error:
             self._go_alone(error)
+
+    def consider(self, want: "Want | None" = None) -> None:
+        """A job has come, or may start now: where others wait for something else, try at once whether it may begin."""
+        if self._wish is not None and (want is None or want.amounts != self._wish.amounts):
+            self._try_at = self._full_at = 0.0
+
+    def stay(self, now: float) -> None:
+        """Keep the place among those who wait, although nothing can be started just now."""
+        self._try_at, self._full_at = now + LOOK, now + TRY
 
     def may_try(self, now: float) -> bool:
         """Tell whether it makes sense to ask for something: not while nothing has changed for what is waited for."""
@@ -267,27 +327,55 @@ class Share:
         """Return the keys of a frame about what is waited for, where something else is to be told than before."""
         if now < self._tell_at or (self._since is None and self._told is None):
             return None
-        told = None if self._since is None or now - self._since < PATIENCE else self._waiting()
+        told = None if self._since is None or now - self._since < PATIENCE else self._waiting(now)
         if told == self._told:
             return None
         self._told, self._tell_at = told, now + TELL
-        return {"slots": None, "who": []} if told is None else told
+        return {"slots": None, "who": [], "stalled": 0, "parts": []} if told is None else told
 
     def tell_again(self) -> None:
         """Somebody new listens."""
         self._told, self._tell_at = None, 0.0
 
-    def _waiting(self) -> "dict[str, Any]":
+    def _waiting(self, now: float) -> "dict[str, Any]":
+        if now >= self._name_at:
+            self._named, self._name_at = self._holders(), now + NAME
+        return dict(self._parts(), who=self._named)
+
+    def _holders(self) -> "list[dict[str, Any]]":
         others = [one for one in self._held if one.run != self._run]
-        holders = count(others or self._held)
-        for one in holders[:TOLD]:
+        holders = count(others or self._held)[:TOLD]
+        for one in holders:
             if one["uid"] not in self._users:
                 self._users[one["uid"]] = user_name(one["uid"])
             one["user"] = self._users[one["uid"]]
             one["units"] = len(one["units"])
             del one["since"]
-        slots = sum(hold.amounts.get(SLOTS, 0) for hold in self._holds if hold.taken)
-        return {"slots": slots, "who": holders[:TOLD]}
+        return holders
+
+    def _parts(self) -> "dict[str, Any]":
+        """Return how many slots the run may have and how many those jobs want that wait here; likewise of what else
+        others hold or these lack."""
+        figures, clock, total = self._figures(), system.boottime(), held(self._held)
+        own = sums(hold.amounts for hold in self._holds if hold.taken)
+
+        def may(amounts: "dict[str, int]") -> bool:
+            return may_take(self._wish_for(amounts, figures, clock), self._held, self._ahead, clock)
+
+        kinds = {want.kind: want.amounts for want in self._queued}
+        stalled = {kind: kinds[kind] for kind in kinds if not may(kinds[kind])}
+        wanted = sums(want.amounts for want in self._queued if want.kind in stalled)
+        parts = {}
+        scarce = {what for amounts in stalled.values() for what in lacking(amounts, total, figures)}
+        scarce.update(what for what in figures if total.get(what, 0) > own.get(what, 0))
+        for what in sorted(scarce - {SLOTS}):
+            one = parts[_shown(what)] = {"what": _shown(what), "has": 0, "stalled": 0}
+            if not what.startswith(UNIT):  # GPUs are told by themselves, with who has them
+                one["has"] = own.get(what, 0) + max(0, figures[what] - total.get(what, 0))
+                one["stalled"] = wanted.get(what, 0)
+        most = min(figures.get(SLOTS, 0) - total.get(SLOTS, 0), _MOST_FREE)
+        free = next((number for number in range(most, 0, -1) if may({SLOTS: number})), 0)
+        return {"slots": own.get(SLOTS, 0) + free, "stalled": wanted.get(SLOTS, 0), "parts": list(parts.values())}
 
     # -- giving back -----------------------------------------------------------------------------------------------
 
@@ -358,3 +446,10 @@ class Share:
             self._measure(hold, clock)
         if self._meter is not None:
             self._meter.write()
+
+
+def _shown(what: str) -> str:
+    """Return what a manager calls a thing of which there is too little."""
+    if what.startswith(UNIT):
+        return "gpus"
+    return SCRATCH if what.startswith(SCRATCH + ".") else what

@@ -7,7 +7,11 @@ of the link. Imports nothing of ours: it comes as text.
 """
 
 import array
+import glob
 import os
+import re
+import shutil
+import signal
 import socket
 import struct
 import sys
@@ -24,6 +28,10 @@ IDLE_S = 600.0
 COMES_WITHIN_S, PAUSE_S = 30.0, 0.05
 #: Seconds between two looks for children, and that the other end of a new connection may take: both are on this node.
 LOOK_S, PATIENCE_S = 1.0, 5.0
+#: Seconds that all of it gets to end when Slurm ends the allocation.
+GRACE_S = 60.0
+#: In a journal: directories are kept.
+_KEPT = re.compile('"keep":\\[')
 #: Bytes passed on at a time.
 _PIECE = 1 << 16
 _SUBREAPER = 36
@@ -42,7 +50,10 @@ def address() -> str:
 
 
 def wait(code: str) -> int:
-    """Take links until nobody wants any; return the exit status."""
+    """Take links until nobody wants any, or Slurm ends the allocation; return the exit status."""
+    over: "list[int]" = []
+    # Slurm tells all processes of the allocation, and some time (KillWait) later it kills them.
+    signal.signal(signal.SIGTERM, lambda number, frame: over.append(number))
     inherits = _adopts_orphans()
     # What Slurm gave belongs to this allocation alone, whatever other runs have of the same node.
     os.environ["SSHJOBS_SHARED"] = ""
@@ -51,14 +62,46 @@ def wait(code: str) -> int:
     door.listen(64)
     door.settimeout(LOOK_S)
     since = time.monotonic()
-    while time.monotonic() - since < IDLE_S:
+    while not over and time.monotonic() - since < IDLE_S:
         try:
             _take(door.accept()[0], code)
         except OSError:  # nobody came, or went at once; or there is no room for a process: then the link is tried again
             pass
         if _has_children() or not inherits:
             since = time.monotonic()
+    if over:
+        _tidy()
     return 0
+
+
+def _tidy() -> None:
+    """Remove what agents of this allocation have on this node, once nothing runs that may use it; unless directories
+    were kept there for a person. What they had is lost with the allocation, and nobody else comes for it."""
+    until = time.monotonic() + GRACE_S
+    while _has_children():
+        if time.monotonic() >= until:
+            return
+        time.sleep(PAUSE_S)
+    mark = '"slurm":"%s %s"' % (os.environ["SLURM_JOB_ID"], os.environ["SLURMD_NODENAME"])
+    for root in (os.path.expanduser("~/.sshjobs"), "/var/tmp/sshjobs-%d" % os.getuid()):
+        for path in glob.glob(os.path.join(glob.escape(root), "*", "*", "agent")):
+            base = os.path.dirname(path)
+            journals = glob.glob(os.path.join(glob.escape(base), "j", "*.log"))
+            if mark in _text(path) and not any(_KEPT.search(_text(one)) for one in journals):
+                shutil.rmtree(base, ignore_errors=True)
+                for above in (os.path.dirname(base), root):
+                    try:
+                        os.rmdir(above)
+                    except OSError:  # others have something there
+                        break
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def _take(link: socket.socket, code: str) -> None:

@@ -26,7 +26,7 @@ SAFE = {
 WITHOUT_TERMINAL = {"BatchMode": "yes", "RequestTTY": "no", "EscapeChar": "none"}
 # The same, for clients that know these. Older ones do not have what they switch off either. IgnoreUnknown would do as
 # well, but then the user's own IgnoreUnknown, coming later, would not count.
-_SINCE_8_7 = {"ForkAfterAuthentication": "no", "StdinNull": "no", "SessionType": "default"}
+SINCE_8_7 = {"ForkAfterAuthentication": "no", "StdinNull": "no", "SessionType": "default"}
 #: Seconds for TCP and the exchange of versions, before a host counts as not answering.
 CONNECT_TIMEOUT = 10
 #: A link without an answer for INTERVAL * COUNT seconds is dead: 30, below the 45 that are promised.
@@ -59,13 +59,18 @@ def version() -> "tuple[int, ...]":
     return _version
 
 
-def safe_options(terminal: bool = False) -> "dict[str, str]":
-    """Return what counts before the user's configuration, fit for the ssh on this machine."""
+def safe_options(terminal: bool = False, silent: "frozenset[str]" = frozenset()) -> "dict[str, str]":
+    """Return what counts before the user's configuration, fit for the ssh on this machine.
+
+    :param silent: options, in small letters, that the configuration is known to set for no host: of the newer ones
+        these are left out, and where all of them are, ssh is not asked for its version
+    """
     options = dict(SAFE)
     if not terminal:
         options.update(WITHOUT_TERMINAL)
-    if version() >= (8, 7):
-        options.update(_SINCE_8_7)
+    newer = {option: value for option, value in SINCE_8_7.items() if option.lower() not in silent}
+    if newer and version() >= (8, 7):
+        options.update(newer)
     return options
 
 

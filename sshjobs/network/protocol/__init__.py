@@ -1,1 +1,1 @@
-"""The protocol of a link, without any input or output: its frames, and which may follow which."""
+"""The protocol of a link, without I/O: its frames, and in which order they may come."""

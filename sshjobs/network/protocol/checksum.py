@@ -1,6 +1,7 @@
-"""The crc32 of a stream from those of its pieces, so that each byte is looked at once.
+"""Computes the crc32 of a stream from those of its pieces, so that each byte is read only once.
 
-As zlib's ``crc32_combine``, which Python does not offer: polynomials over GF(2), the lowest power in the highest bit.
+The same as zlib's ``crc32_combine``, which Python does not offer: polynomials over GF(2), the lowest power in the
+highest bit.
 """
 
 from __future__ import annotations

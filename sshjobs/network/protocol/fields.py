@@ -1,4 +1,4 @@
-"""Kinds of values that a host may send, each with its range: whatever passes can be counted with, stored and shown.
+"""Kinds of values that a host may send, each with its range: a checked value is safe to compute with, store and show.
 
 Two tables are made of these: one for frames (:mod:`sshjobs.network.protocol.frames`), one for what hosts answer without
 an agent (:mod:`sshjobs.network.traces`).
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from sshjobs.errors import printable
 
-#: JSON longer than this is not read if it has many lists and objects: an empty one takes three bytes of a line, and
+#: JSON longer than this is refused if it has many lists and objects: an empty list takes three bytes of text, and
 #: seventy of memory.
 LONG, MANY_PARTS = 1 << 16, 1000
 #: What a result may hold at most: values in all, characters in all, lists and objects in each other, characters of a
@@ -28,7 +28,7 @@ def _no_constant(word: str) -> Any:
 
 
 def _short_int(digits: str) -> int:
-    """Read a whole number. Most Pythons refuse long ones by themselves; to the others they take time without end."""
+    """Parse a whole number. Long ones are refused: older Pythons would take very long for them."""
     if len(digits) > 400:
         raise ValueError("a number without end")
     return int(digits)
@@ -40,7 +40,7 @@ read_json = json.JSONDecoder(parse_constant=_no_constant, parse_int=None if _LIM
 
 
 class Bad(ValueError):
-    """A value that may not come from a host. ``key`` is the name of the field that it is in, where it has one."""
+    """A value that a host may not send. ``key`` is the name of its field, where it has one."""
 
     def __init__(self, key: str = ""):
         self.key = key
@@ -51,9 +51,9 @@ class Field(Protocol):
     """One kind of value."""
 
     def take(self, value: Any) -> Any:
-        """Return a value as it may be used.
+        """Return the checked value.
 
-        :raises Bad: it may not be
+        :raises Bad: it is not allowed
         """
 
 
@@ -85,7 +85,7 @@ class Real(NamedTuple):
 
 
 class Text(NamedTuple):
-    """Text for a person. What is longer is cut, and what would do something to a terminal is spelt out."""
+    """Text for a person. Long text is cut, and control characters are escaped."""
 
     longest: int
 
@@ -95,7 +95,7 @@ class Text(NamedTuple):
             raise Bad
         if len(value) <= self.longest and value.isascii() and value.isprintable():
             return value
-        # Cut first: what is spelt out is up to ten times as long.
+        # Cut first: escaped text is up to ten times as long.
         text = printable(value[: self.longest])
         return text if len(text) <= self.longest and len(value) <= self.longest else text[: self.longest - 1] + "…"
 
@@ -113,7 +113,7 @@ class Word(NamedTuple):
 
 
 class Match(NamedTuple):
-    """Text that a pattern, which bounds its length, matches as a whole."""
+    """Text that matches a pattern as a whole; the pattern limits its length."""
 
     pattern: re.Pattern[str]
 
@@ -125,7 +125,7 @@ class Match(NamedTuple):
 
 
 class Inner(NamedTuple):
-    """A path that stays inside a directory and names something in it; nothing is changed in it, so it is for no person.
+    """A path that stays inside a directory and names something in it. It is not escaped, so it must not be shown as is.
 
     :ivar longest: how many bytes it may have
     """
@@ -209,7 +209,7 @@ class Record(NamedTuple):
 
 
 class Result(NamedTuple):
-    """An object that a job has left, of any keys. What is text in it is not made harmless to a terminal."""
+    """The result of a job: an object with any keys. Text in it is not escaped."""
 
     def take(self, value: Any) -> dict[str, Any]:
         """See :class:`Field`."""
@@ -220,16 +220,16 @@ class Result(NamedTuple):
 
 
 class _Budget:
-    """What may still come of one result."""
+    """How many values and characters one result may still have."""
 
     def __init__(self) -> None:
         self.parts, self.values, self.room = MANY_PARTS, MANY_VALUES, MANY_LETTERS
 
     def checked(self, value: Any, depth: int) -> Any:
-        """Return a value as it may be kept.
+        """Return the checked value.
 
-        :param depth: how deep lists and objects may stand in each other from here on
-        :raises Bad: there is too much in it, or a number that cannot be counted with
+        :param depth: how deep lists and objects may be nested from here on
+        :raises Bad: there is too much in it, or a number out of range
         """
         self.values -= 1
         kind = type(value)
@@ -262,7 +262,7 @@ def whole_text(text: str) -> str:
 
 
 def is_heavy(text: bytes, parts: int = MANY_PARTS) -> bool:
-    """Tell whether long JSON would take many times its own length of memory once it is read.
+    """Return whether long JSON would take many times its length of memory once it is parsed.
 
     :param parts: lists and objects that may be in it
     """
@@ -279,11 +279,11 @@ UID = Match(re.compile(r"[1-9][0-9]{0,8}\.[1-9][0-9]{0,5}"))
 STATUS, SIGNAL = Whole(0, 255), Whole(1, 64)
 #: A process.
 PID = Whole(1, (1 << 31) - 1)
-#: Bytes, or anything else that is counted: what a column of SQLite holds.
+#: Bytes, or any other count: at most what a column of SQLite holds.
 SIZE = Whole(0, (1 << 63) - 1)
 #: Bytes of memory, which are told in KiB here and there.
 MEMORY = Whole(0, 1 << 60)
-#: Things that a person is told the number of.
+#: Counts that are shown to a person.
 COUNT = Whole(0, 1 << 53)
 #: A sentence, the name of something, a path.
 SENTENCE, NAME, PATH = Text(1000), Text(255), Text(4096)

@@ -59,11 +59,14 @@ _ASKED = 1000
 HOLDER = Record({"uid": COUNT, "user": Maybe(NAME), "run": NAME, "jobs": COUNT, "slots": COUNT, "memory": SIZE,
                  "units": COUNT})
 #: So many of them are told at most.
-_MOST_HOLDERS = 8
+_MOST_HOLDERS, _MOST_PARTS = 8, 100
+#: What a host gives a run of something beside slots.
+_PART = Record({"what": Text(128), "has": SIZE, "stalled": SIZE})
 #: One GPU, or one instance of one, as a host tells of it.
 _GPU = Record({"uuid": Match(re.compile(r"[A-Za-z0-9][A-Za-z0-9./-]{0,99}")),
                "label": Match(re.compile("[0-9]{1,3}(:[0-9]{1,2})?")), "name": NAME, "memory": Maybe(MEMORY),
-               "used": Maybe(MEMORY), "whole": Flag(), "by": Maybe(SENTENCE), "trouble": Maybe(SENTENCE)})
+               "used": Maybe(MEMORY), "whole": Flag(), "by": Maybe(SENTENCE), "trouble": Maybe(SENTENCE),
+               "held": Flag()})
 #: GPUs of a host, and jobs whose use of it is told at a time.
 _MOST_GPUS, _MOST_JOBS = 1000, 1000
 _PERCENT, _BYTES, _KIB = Maybe(Whole(0, 100)), Maybe(MEMORY), Whole(0, MEMORY.high >> 10)
@@ -75,6 +78,9 @@ _SMALL = 4096
 PAGE = 1000
 _ON_PAGE, _WHY_NOT = Whole(0, PAGE - 1), Word(frozenset(("link", "not-a-file", "unreadable", "changed", "gone")))
 _INNER = Inner(4096)
+
+#: Bytes that were left out of outputs with a limit: behind how many, and how many of each.
+LEFT_OUT = Record({"at": SIZE, "out": SIZE, "err": SIZE})
 
 #: How an attempt may have ended on a host, with the outcome and the cause which that is here. Where it exited, its
 #: status and the job's ``ok_exit`` decide whether it succeeded.
@@ -104,7 +110,8 @@ FRAMES: dict[str, dict[str, Field]] = {
     "ended": {"id": UID, "why": Word(frozenset(ENDS)),
               "status": Maybe(STATUS), "signal": Maybe(SIGNAL), "started": Maybe(TIME),
               "ended": Maybe(TIME), "out": SIZE, "err": SIZE, "msg": Maybe(SENTENCE), "cpu": Maybe(Real(0, 1e10)),
-              "rss": Maybe(_KIB), "result": Maybe(Result()), "bad_result": Maybe(SENTENCE)},
+              "rss": Maybe(_KIB), "result": Maybe(Result()), "bad_result": Maybe(SENTENCE),
+              "left_out": Maybe(LEFT_OUT)},
     "found": {"id": UID, "seq": COUNT, "last": Flag(), "paths": Several(_INNER, PAGE), "sizes": Several(SIZE, PAGE),
               "times": Several(Whole(-(1 << 63), (1 << 63) - 1), PAGE), "programs": Several(Flag(), PAGE),
               "odd": Several(Text(4096), PAGE), "why": Several(_WHY_NOT, PAGE)},
@@ -120,7 +127,8 @@ FRAMES: dict[str, dict[str, Field]] = {
               "gpus": Several(_PERCENT, _MOST_GPUS), "gpu_memory": Several(_BYTES, _MOST_GPUS),
               "ids": Several(UID, _MOST_JOBS), "cpu": Several(Real(0, 1e10), _MOST_JOBS),
               "rss": Several(_KIB, _MOST_JOBS)},
-    "shared": {"slots": Maybe(COUNT), "who": Several(HOLDER, _MOST_HOLDERS)},
+    "shared": {"slots": Maybe(COUNT), "who": Several(HOLDER, _MOST_HOLDERS), "stalled": COUNT,
+               "parts": Several(_PART, _MOST_PARTS)},
     "gpus": {"units": Several(_GPU, MAX_GPUS), "trouble": Maybe(SENTENCE)},
     "clearing": {"pieces": COUNT},
     "gone": {"processes": COUNT, "files": COUNT, "kept": Maybe(COUNT)},

@@ -7,7 +7,7 @@ output has come) belongs to the session, which tells it to the next Link by :met
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sshjobs.errors import ProtocolError
@@ -67,10 +67,14 @@ class Frame(NamedTuple):
 Event = Ready | TooOld | Welcome | Output | Part | Frame
 
 
-def hello(*, run: str, name: str, host: str, epoch: int, slots: int | None) -> bytes:
-    """Return the first frame of a link. It travels within the first stage."""
+def hello(*, run: str, name: str, host: str, epoch: int, slots: int | None,
+          batch: Mapping[str, Any] | None = None) -> bytes:
+    """Return the first frame of a link. It travels within the first stage.
+
+    :param batch: what a scheduler is told that carries the jobs out, where it is not the host itself
+    """
     return frames.encode({"t": "hello", "v": frames.VERSION, "run": run, "name": name, "host": host, "epoch": epoch,
-                          "slots": slots, "root": None})
+                          "slots": slots, "root": None} | ({} if batch is None else {"batch": batch}))
 
 
 class Link:

@@ -1,20 +1,20 @@
-"""How much a host may say that changes nothing here: what it costs to listen to a host is bounded."""
+"""The allowance of a host: how many frames it may send that change nothing here, so that no host can flood us."""
 
 from __future__ import annotations
 
 from sshjobs.errors import ProtocolError
 
-#: Frames that change nothing: so many at once, and so many more a second. An agent that meets a manager after a crash
-#: or a long silence names what it still has, and this manager may have forgotten; one that floods is 30 times as fast.
+#: Frames that change nothing: so many at once, and so many more a second. After a crash or a long silence an agent
+#: names all that it still has, which this manager may not know; a flood is 30 times as fast.
 AT_ONCE, EACH_SECOND = 20_000, 1000.0
-#: Sentences for a person, in the whole run.
+#: Warnings of one host in the whole run.
 MOST_WARNINGS = 40
-#: Answers to what nobody asked for that a host has not read yet.
+#: Answers that wait to be read by the host.
 MOST_UNREAD = 10_000
 
 
 class Allowance:
-    """Belongs to one host, over all its connections."""
+    """The allowance of one host, over all its connections."""
 
     def __init__(self) -> None:
         self._left = float(AT_ONCE)
@@ -27,7 +27,7 @@ class Allowance:
     def begin(self, attempts: int) -> None:
         """Note that a new connection begins, over which the host is asked about so many attempts."""
         self.unread, self._asked = 0, attempts
-        # How each stands, that it runs, and that it cannot be killed.
+        # For each attempt: its state, its start, and that it is stuck.
         self._left += 3 * attempts
 
     def spend(self, now: float, frames: int = 1) -> None:
@@ -50,7 +50,7 @@ class Allowance:
                                 why=f"more than {AT_ONCE:,} frames, and {EACH_SECOND:,.0f} a second, change nothing")
 
     def warn(self, text: str) -> str | None:
-        """Return what a person is to be told of what the host says to people; ``None`` for nothing more."""
+        """Return what of a host's warning a person is told; ``None`` once there were too many."""
         self._warnings += 1
         if self._warnings > MOST_WARNINGS:
             return None

@@ -1,7 +1,7 @@
-"""Where files of jobs arrive on this machine: aside until all of an attempt are there, then in their place as a whole.
+"""Where files of jobs arrive on this machine: aside until all of an attempt are there, then put in place as a whole.
 
-What comes lies in ``files.part`` in the directory of a job; when everything is there it becomes ``files``. No link is
-followed below the run's directory, and nothing that is there under another name as well is ever written to.
+Files arrive in ``files.part`` in the directory of a job; when all are there it becomes ``files``. No link is followed
+below the run's directory, and no file with a second hard link is ever written to.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PIECE = 1 << 20
 _ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-#: What is wrong with a name, and not with this machine.
+#: Errors that are the fault of a name, not of this machine.
 _NAMES_FAULT = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.ELOOP)
 
 
@@ -36,43 +36,43 @@ class UnplaceableError(Exception):
 
 
 class Arrivals(Protocol):
-    """What is needed of the place where files arrive. What raises :class:`OSError` may be tried again.
+    """The contract of a place where files arrive. A call that raised :class:`OSError` may be repeated.
 
     :raises UnplaceableError: each method does, for a path that cannot be here
     """
 
     def prepare(self, directory: str) -> bool:
-        """Make ready for the files of the attempt that a directory belongs to; tell whether some may be there from an
+        """Prepare for the files of the attempt that a directory belongs to; return whether some may be there from an
         earlier time. May be called again."""
 
     def have(self, directory: str, path: str, size: int, link: bool) -> tuple[int, Any]:
         """Return how many bytes of a file are here, and their digest so far. Reads them; from any thread.
 
         :param size: of the whole file
-        :param link: have one that is in its place be one of those that arrive, too
+        :param link: if it is in its place already, link it among the arriving ones
         """
 
     def is_here(self, directory: str, path: str, size: int) -> bool:
         """Tell whether a file is in its place with its size. From any thread."""
 
     def keep(self, directory: str, path: str, size: int) -> bool:
-        """Have a file that is in its place be one of those that arrive, too; tell whether it is there with its size.
-        From any thread."""
+        """Link a file that is in its place among the arriving ones; return whether it is there with its size. From any
+        thread."""
 
     def write(self, directory: str, path: str, offset: int, data: bytes, anew: bool) -> None:
         """Write a piece of a file.
 
-        :param anew: whatever is there of it is not of use
+        :param anew: replace what has arrived of it before
         """
 
     def finish(self, directory: str, path: str, size: int, program: bool, anew: bool) -> None:
-        """Take a file for whole, with its size and as a program or not."""
+        """Note that a file is complete; set its size and whether it is executable."""
 
     def publish(self, directory: str, any_files: bool, came: Callable[[str], bool] | None = None) -> None:
         """Put everything that came in its place, as a whole.
 
-        :param any_files: something came
-        :param came: tells whether a file did; what else has arrived is not put there. ``None``: nothing else has
+        :param any_files: there is at least one file
+        :param came: returns whether a file came; others that have arrived are dropped. ``None``: there are no others
         """
 
     def close(self) -> None:
@@ -80,10 +80,10 @@ class Arrivals(Protocol):
 
 
 class Directories(Protocol):
-    """What knows the run's directory."""
+    """Opens files below the run's directory, which is held open."""
 
     def directory(self, path: str) -> int:
-        """Open a directory of it, through no link on the way."""
+        """Open a directory below it, without following links."""
 
     def opened(self, name: str | bytes, inside: int, flags: int) -> int:
         """Open a file in an open directory."""
@@ -168,7 +168,7 @@ class ArrivingFiles:
         return (there.st_dev, there.st_ino) == (found.st_dev, found.st_ino)
 
     def _link(self, directory: str, path: str) -> None:
-        """Give a file that was brought before a second name among those that arrive: it may be the same still."""
+        """Link a file that was fetched before among the arriving ones: it may not have changed."""
         with self._inside(directory, self.files, path, make=False) as (source, name), \
                 self._inside(directory, self.part, path, make=True) as (target, _), \
                 contextlib.suppress(FileExistsError):
@@ -213,7 +213,7 @@ class ArrivingFiles:
             remove(f"{directory}/{OLD}")
 
     def _drop_rest(self, directory: str, came: Callable[[str], bool] | None) -> None:
-        """Remove what has arrived and did not come: a part of a file that was cut, and is not there any more."""
+        """Remove what has arrived and is not wanted: parts of files that are not on the host any more."""
         if came is None:
             return
         for path in files_in(f"{directory}/{self.part}"):
@@ -277,7 +277,7 @@ class ArrivingFiles:
 
 
 def made(name: str, inside: int) -> bool:
-    """Make a directory in an open one where it is missing; tell whether it was."""
+    """Make a directory in an open one if it is missing; return whether it was."""
     try:
         os.mkdir(name, 0o700, dir_fd=inside)
     except FileExistsError:
@@ -286,7 +286,8 @@ def made(name: str, inside: int) -> bool:
 
 
 def files_in(top: str) -> Iterator[str]:
-    """Yield the paths of the files below a directory, as they travel; follows no link. None where it is not there."""
+    """Yield the paths of the files below a directory, in the form of frames; nothing if it is missing. Follows no
+    link."""
     above = len(os.fsencode(top)) + 1
     for root, _, names in os.walk(os.fsencode(top)):
         for name in names:

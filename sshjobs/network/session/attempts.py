@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sshjobs.model.attempt import Inputs
+from sshjobs.model.attempt import Inputs, LeftOut
 from sshjobs.model.causes import Cause
 from sshjobs.model.host import Host
 from sshjobs.model.keys import KEYS
@@ -111,6 +111,7 @@ class Ended(NamedTuple):
     result: str | None = None
     inputs: Inputs | None = None
     brought: Brought | None = None
+    left_out: LeftOut | None = None
 
 
 _compact = json.JSONEncoder(separators=(",", ":")).encode
@@ -133,7 +134,8 @@ def ended_from(frame: dict[str, Any], ok_exit: Sequence[int] | None = None) -> E
     said = [text for text in (frame["msg"], frame.get("bad_result")) if text]
     return Ended(frame["id"], outcome, status, signal, frame["started"], frame["ended"], "; ".join(said) or None,
                  frame["cpu"], frame["rss"], (frame["out"], frame["err"]), cause=cause,
-                 result=_compact(left) if (left := frame.get("result")) else None)
+                 result=_compact(left) if (left := frame.get("result")) else None,
+                 left_out=LeftOut(**cut) if (cut := frame.get("left_out")) else None)
 
 
 def forgotten(attempt: LiveAttempt) -> Ended:

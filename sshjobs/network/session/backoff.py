@@ -1,4 +1,4 @@
-"""When to connect to a host again: at once when it is back, and never so often that its sshd turns us away."""
+"""When to connect to a host again: soon, but never so often that its sshd refuses us."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sshjobs.errors import HostError
 
 #: Pauses between attempts, in seconds: the first, growing by half each time up to the longest; each with jitter.
 FIRST, LONGEST = 0.5, 10.0
-#: Handshakes with one sshd within a :data:`MINUTE`, at most. Each is put at the last moment at which sshd can have met
-#: it, and may be so many seconds late in what sshd tells of it.
+#: At most so many handshakes with one sshd within a :data:`MINUTE`. Each is counted at the last moment at which sshd
+#: can have seen it; sshd may count it so many seconds later.
 HANDSHAKES, MINUTE, LATE = 6, 60.0, 2.0
 #: A connection that lasted so many seconds was a good one: the next pause is the first again.
 STEADY = 10.0
@@ -21,7 +21,7 @@ SEARCH_FOR = 600.0
 
 
 class Backoff:
-    """Belongs to one host. Times are seconds of any clock that never goes back."""
+    """The pauses before connections to one host. Times are seconds of any clock that never goes back."""
 
     def __init__(self) -> None:
         self._pause = FIRST
@@ -47,7 +47,7 @@ class Backoff:
             if self._heard_at is not None and now - self._heard_at < SEARCH_FOR:
                 return max(FIRST, SEARCH - (now - began)) * jitter
         else:
-            # The next may be quick where this one was slow: spaced by when they begin, they would come closer.
+            # Counted from its end: if this one was slow and the next is fast, they would come too close otherwise.
             self._handshakes.append(now if heard is None else heard)
         chosen, self._pause = self._pause * jitter, min(self._pause * 1.5, LONGEST)
         if len(self._handshakes) == HANDSHAKES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,7 +53,7 @@ class HostBook:
     :param given: the names of entries whose files other jobs are given
     :ivar open: the host listens; what is said while it does not is said when it is back
     :ivar boot: boot id of the host at the last connection
-    :ivar until: when the host will be gone, in seconds since the epoch, where the way there tells that
+    :ivar told: what the way there tells of the host (see :class:`sshjobs.network.transport.base.Stream`)
     :ivar blobs: input files that the host has
     :ivar bringing: the files of ended attempts that are on their way
     :ivar allowance: how much it may say that changes nothing
@@ -67,7 +67,7 @@ class HostBook:
         self.live: dict[str, LiveAttempt] = {}
         self.open = False
         self.boot: str | None = None
-        self.until: float | None = None
+        self.told: Mapping[str, Any] = {}
         self.blobs: set[str] = set()
         self.connection = self.kept = 0
         self.sent = self.received = 0
@@ -211,8 +211,8 @@ class HostBook:
         if self._to_release:
             self.release(self._to_release)
             self._to_release = []
-        until = {} if self.until is None else {"until": self.until}
-        self._emit(HostUp(self._host, {key: facts[key] for key in facts if key not in ("t", "until")} | until))
+        own = {key: facts[key] for key in facts if key not in ("t", "until", "slurm_job", "slurm_node")}
+        self._emit(HostUp(self._host, {**own, **self.told}))
 
     def started(self, keys: dict[str, Any]) -> bool:
         """Note that an attempt runs."""
@@ -287,6 +287,8 @@ class HostBook:
         if keys["why"] == "fenced":
             # Of what the host has forgotten, what has come is all that there is.
             end = end._replace(sizes=(attempt.have[0], attempt.have[1]))
+        if end.left_out is not None and attempt.spec.output_limit is None:
+            raise ProtocolError(f"attempt {end.uid} left output out that nobody limited")
         if list(end.sizes) != attempt.have:
             raise ProtocolError(f"attempt {end.uid} ended with output missing",
                                 why=f"{list(end.sizes)} bytes announced, {attempt.have} came")

@@ -6,13 +6,13 @@ No input or output: a session moves the bytes, over ssh or in a simulated world,
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sshjobs.errors import HostError, ProtocolError, SshjobsError
 from sshjobs.model.gpus import BUSY_FROM, Gpu, GpuReport
 from sshjobs.model.host import Host
-from sshjobs.model.sharing import Holder
+from sshjobs.model.sharing import Holder, Part
 from sshjobs.network.clock import SYSTEM, Clock
 from sshjobs.network.contract import GpusTold, Manner, Pulse, RoundTrip, RunIdentity, Shared, Warned
 from sshjobs.network.protocol import frames
@@ -35,7 +35,7 @@ PING_BUSY, DEAD_BUSY = 3.0, 9.0
 #: The second while inputs are on their way: megabytes of them may be in the buffers between us and the host.
 DEAD_UPLOAD = 60.0
 #: Reasons of an agent for not serving that may pass by themselves.
-PASSING = ("disk-full", "read-only", "no-tmp", "no-agent")
+PASSING = ("disk-full", "read-only", "no-tmp", "no-agent", "waits")
 #: Broken links after which a host is left alone until a person acts: in a row, and in all.
 MAX_NONSENSE, MAX_NONSENSE_OF_ALL = 5, 50
 #: Bytes of a frame that cost as much as a short frame.
@@ -64,8 +64,6 @@ class Dialog:
     def __init__(self, host: str, run: RunIdentity, book: HostBook, say: Callable[[Item], None], emit: Emit,
                  slots: int | None, machine: Host | None = None, clock: Clock = SYSTEM):
         self._machine, self._clock = machine, clock
-        #: The host was told of some.
-        self._had_manners = False
         self.book, self.slots = book, slots
         self.on_gone: Callable[[int, int, int], None] | None = None
         self.cleared = self.answers = 0
@@ -160,7 +158,8 @@ class Dialog:
         elif kind == "pulse":
             self._take_pulse(keys, now)
         elif kind == "shared":
-            self._emit(Shared(self._host, keys["slots"], tuple(Holder(**one) for one in keys["who"])))
+            self._emit(Shared(self._host, keys["slots"], tuple(Holder(**one) for one in keys["who"]), keys["stalled"],
+                              {one["what"]: Part(one["has"], one["stalled"]) for one in keys["parts"]}))
         elif kind == "gpus":
             self._take_gpus(keys)
         elif kind == "manner":
@@ -178,8 +177,11 @@ class Dialog:
                             hint="look for another sshjobs that resumed this run", lasting=True)
         elif kind == "refused":
             # Marked as the host's own words: a host must not speak in our name.
-            raise HostError(keys["kind"], self._host, "the agent cannot work there", why=keys["why"],
-                            hint=f"it says: {keys['hint']}", lasting=keys["kind"] not in PASSING)
+            error = HostError(keys["kind"], self._host, "the agent cannot work there", why=keys["why"],
+                              hint=f"it says: {keys['hint']}", lasting=keys["kind"] not in PASSING)
+            if keys["kind"] == "waits":
+                error.waits, error.reached = True, False
+            raise error
         elif kind == "error":
             raise ProtocolError("the agent did not understand", why=keys["msg"])
 
@@ -236,11 +238,14 @@ class Dialog:
 
     # -- what it is told -----------------------------------------------------------------------------------------
 
-    def hello(self) -> bytes:
-        """Return the first frame of a link to the host."""
+    def hello(self, batch: Mapping[str, Any] | None = None) -> bytes:
+        """Return the first frame of a link to the host.
+
+        :param batch: what a scheduler is told that carries the jobs out, where it is not the host itself
+        """
         self._slots_said = self.slots
         return words.hello(run=self._run.uid, name=self._run.name, host=self._host, epoch=self._run.epoch,
-                           slots=self.slots)
+                           slots=self.slots, batch=batch)
 
     @property
     def waits_for_pong(self) -> bool:
@@ -261,9 +266,10 @@ class Dialog:
     def _say_share(self) -> None:
         """Tell what people have said of how much the host has, and of what share they want of it, before any launch."""
         machine = self._machine
-        if machine is None or not (machine.memory or machine.counts or machine.share < 1):
+        if machine is None or not (machine.memory or machine.scratch or machine.counts or machine.share < 1):
             return
-        figures = {} if machine.memory is None else {"memory": machine.memory}
+        sizes = ("memory", machine.memory), ("scratch", machine.scratch)
+        figures = {what: size for what, size in sizes if size is not None}
         figures.update((f"count.{name}", number) for name, number in machine.counts)
         share = machine.share
         self._say(lambda link: link.say("share", figures=figures, share=share))
@@ -273,16 +279,9 @@ class Dialog:
         if self.book.open:
             self._say(lambda link: link.say("gpus"))
 
-    def set_manners(self, host: Host) -> None:
-        """Have the host start and end jobs as it is described, now and with every later connection."""
-        self._machine = host
-        if self.book.open:
-            self._say_manners()
-
     def _say_manners(self) -> None:
-        if self._machine is None or not (has_manners(self._machine) or self._had_manners):
+        if self._machine is None or not has_manners(self._machine):
             return
-        self._had_manners = True
         manners = manners_of(self._machine, self._clock.time())
         self._say(lambda link: link.say("manners", **manners))
 

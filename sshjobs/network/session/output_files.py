@@ -17,14 +17,14 @@ from sshjobs.network import failpoints
 from sshjobs.network.session.arrivals import FETCHED, FILES, PART, Arrivals, ArrivingFiles
 from sshjobs.network.trouble import NearlyFull
 
-#: Files kept open, over all hosts: two for each of the attempts whose output came last.
+#: At most so many files are kept open, over all hosts: those that were written to last.
 MAX_OPEN = 256
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
-#: Large output may fill the disk up to what is kept free: so many bytes, or this share of a small disk. Output is
-#: large from so many bytes of one stream on.
+#: Large output leaves so many bytes of the disk free, or this share of a small disk. A stream is large when it has more
+#: than so many bytes.
 RESERVE, RESERVED_SHARE, SMALL = 1 << 30, 20, 1 << 20
-#: Bytes that may be written between two looks at the room that there is.
+#: Bytes that may be written between two looks at the free room.
 LOOK_EVERY = 1 << 26
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -32,9 +32,9 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class OutputFiles:
-    """Writes ranges of streams into files. Belongs to the thread of the network's loop, where nothing else is said.
+    """Writes ranges of streams into files. Belongs to the thread of the network's loop, unless a method says otherwise.
 
-    It makes no directory that a job's is in: where that vanished, the run's directory was moved or removed.
+    It makes directories of jobs, but not their parent: if that is missing, the run's directory was moved or removed.
 
     :ivar arrivals: where other files of jobs arrive
     """
@@ -47,8 +47,8 @@ class OutputFiles:
         self._room = 0
 
     def hold(self, jobs: Path) -> None:
-        """Keep the directory that jobs' directories are in open: nothing is written elsewhere from then on, whatever
-        somebody puts in the place of it, or of a directory in it.
+        """Hold the parent of all jobs' directories open. From then on nothing is written elsewhere, whatever somebody
+        puts in its place, or in the place of a directory in it.
 
         :raises LocalError: it is not there
         """
@@ -92,7 +92,7 @@ class OutputFiles:
         failpoints.reach("output")
 
     def see_room(self, descriptor: int, offset: int, size: int) -> None:
-        """Make sure that large output leaves room on the disk for what is small, for the store and for others.
+        """Make sure that large output leaves room on the disk for small files, the store and other programs.
 
         :param offset: where in its file the next bytes are to be written, ``size`` how many
         :raises NearlyFull: it would not
@@ -104,14 +104,14 @@ class OutputFiles:
             return
         disk = os.fstatvfs(descriptor)
         spare = disk.f_bavail * disk.f_frsize - min(RESERVE, disk.f_blocks * disk.f_frsize // RESERVED_SHARE)
-        # Some file systems do not tell what they have.
+        # Some file systems do not tell their size.
         if disk.f_blocks and spare < size:
             self._room = 0
             raise NearlyFull
         self._room = LOOK_EVERY if not disk.f_blocks else min(LOOK_EVERY, spare // 2)
 
     def directory(self, path: str) -> int:
-        """Open a directory below that which is held, through no link on the way."""
+        """Open a directory below the held one, without following links."""
         held = self._held
         return held.open(path) if held is not None and held.holds(path) else os.open(path, _DIRECTORY)
 
@@ -145,7 +145,7 @@ class OutputFiles:
             os.close(inside)
 
     def opened(self, name: str | bytes, inside: int, flags: int = _FLAGS) -> int:
-        """Open a file; where this process may have no more, others of ours are closed for it."""
+        """Open a file. If this process has too many open files, close others of ours first."""
         while True:
             try:
                 return os.open(name, flags, 0o600, dir_fd=inside)
@@ -170,7 +170,7 @@ class OutputFiles:
 
         :raises OSError: the disk refused
         """
-        # One that was never launched has no directory; what that would be in is there as long as the run is.
+        # An attempt that was never launched has no directory; its parent exists as long as the run does.
         with contextlib.ExitStack() as stack:
             source = self._made(str(directory))
             stack.callback(os.close, source)
@@ -190,8 +190,8 @@ class OutputFiles:
         return (aside / "stdout").exists()
 
     def sync(self, top: Path, places: Iterable[tuple[Path, Path]] | None = None) -> None:
-        """Return once everything below a directory is on the disk; or some attempts, see :func:`sync_attempts`. Blocks.
-        From any thread.
+        """Return once everything below a directory is on the disk, or the given attempts (see :func:`sync_attempts`).
+        Blocks. From any thread.
 
         :raises OSError: the disk refused
         """
@@ -211,7 +211,7 @@ class OutputFiles:
 
 
 class _Held:
-    """The directory that jobs' directories are in, held open."""
+    """The parent of all jobs' directories, held open."""
 
     def __init__(self, path: str):
         self._path = path
@@ -220,13 +220,13 @@ class _Held:
         self._identity = found.st_dev, found.st_ino
 
     def holds(self, path: str) -> bool:
-        """Tell whether a path is of it, or of something in it."""
+        """Return whether a path is its own or below it."""
         return path == self._path or path.startswith(self._path + "/")
 
     def open(self, path: str) -> int:
         """Open it, or a directory below it.
 
-        :raises FileNotFoundError: it is there no more, or what is called so is another one
+        :raises FileNotFoundError: it is gone, or another directory has its name now
         """
         found = os.stat(self._path)
         if (found.st_dev, found.st_ino) != self._identity:
@@ -255,11 +255,11 @@ class _Held:
 def sync_attempts(top: Path, places: Iterable[tuple[Path, Path]]) -> None:
     """Return once the outputs of some attempts are on the disk. Blocks.
 
-    Unlike :func:`sync_tree` it does not wait for what others have written to the same file system.
+    Unlike :func:`sync_tree` it does not wait for what other programs have written to the same file system.
 
-    :param top: everything is somewhere below it
-    :param places: directory of each attempt, and the one that its output is put aside into when another is to start
-    :raises OSError: the disk refused, or the output is on its way from the one to the other
+    :param top: a directory above all of them
+    :param places: of each attempt its directory, and the one to which its output is moved when the next attempt starts
+    :raises OSError: the disk refused, or the output is being moved just now
     """
     with contextlib.ExitStack() as stack:
         names = {top}
@@ -267,7 +267,7 @@ def sync_attempts(top: Path, places: Iterable[tuple[Path, Path]]) -> None:
         for directory, aside in places:
             opened += [_opened(stack, directory / name) for name in ("stdout", "stderr")]
             names.update(path for path in (directory, *directory.parents) if top in path.parents)
-            # Looked at last: where it is, what was opened may be the next attempt's.
+            # Checked last: if that exists now, the files opened above may be the next attempt's.
             if (aside / "stdout").exists():
                 opened += [_opened(stack, aside / name) for name in ("stdout", "stderr")]
                 names.add(aside)

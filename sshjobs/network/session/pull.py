@@ -1,4 +1,4 @@
-"""The files of one attempt on their way home: what its host has told, what came, and what is wrong with it."""
+"""The transfer of one attempt's files: what its host has listed, what has come, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sshjobs.model.states import Outcome
 from sshjobs.network.session.arrivals import Arrivals, UnplaceableError
 from sshjobs.network.session.attempts import Ended, LiveAttempt
 
-#: Files of one attempt of which it is remembered what they were when they were brought last.
+#: At most so many files of an attempt are remembered from one fetch to the next.
 MOST_KNOWN = 10_000
 #: Files of one attempt, and bytes of them, at most.
 MOST_FILES, MOST_BYTES = 1_000_000, 8 << 40
-#: Bytes that were never written and that a host may pass over between two frames: they are digested at once.
+#: A host may skip so many bytes of a hole between two frames: they are digested at once.
 GAP = 1 << 24
-#: Files that are named which were not brought, and characters of the name of one.
+#: At most so many files that were not fetched are named, each with so many characters of its name.
 _NAMED, _NAME = 5, 120
 _ZEROS = bytes(1 << 20)
 _WHY_NOT = {"link": "a link", "not-a-file": "a pipe, a socket or a device", "unreadable": "it cannot be read",
@@ -30,7 +30,7 @@ _WHY_NOT = {"link": "a link", "not-a-file": "a pipe, a socket or a device", "unr
 
 
 class Listed(NamedTuple):
-    """A file that a host has told."""
+    """A file that a host has listed."""
 
     path: str
     size: int
@@ -39,7 +39,7 @@ class Listed(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What a file was when it was brought."""
+    """A file as it was when it was fetched."""
 
     size: int
     time: int
@@ -47,13 +47,13 @@ class Known(NamedTuple):
 
 
 class Stage(Enum):
-    """How far the files of an attempt are."""
+    """How far the transfer is."""
 
-    #: Nothing was said over the connection that there is.
+    #: Nothing was asked for over the present connection.
     WAITS = auto()
     #: A page was asked for.
     ASKED = auto()
-    #: It is looked at what of the page is here.
+    #: The page is compared with what is here.
     LOOKS = auto()
     #: Files of the page are coming.
     GETS = auto()
@@ -62,13 +62,13 @@ class Stage(Enum):
 
 
 class Pull:
-    """The files of one attempt.
+    """The transfer of one attempt's files.
 
     :param end: how the attempt ended; ``None`` while it runs
-    :param outputs: what is to be brought
-    :param seq: tells what is said of it from what was said of an earlier one
-    :param known: files that are in their place from an earlier time: size and time of last change, and sha256
-    :ivar after: the path up to which all is here
+    :param outputs: what is to be fetched
+    :param seq: number of the transfer, by which its frames are told from those of an earlier one
+    :param known: files that were fetched before: their size, time of last change and sha256
+    :ivar after: all files up to this path are done
     """
 
     def __init__(self, attempt: LiveAttempt, end: Ended | None, outputs: Sequence[Output], seq: int,
@@ -76,28 +76,28 @@ class Pull:
         self.attempt, self.end, self.outputs, self.seq, self.known = attempt, end, outputs, seq, known
         self.learnt: dict[str, Known] = {}
         self.stage = Stage.WAITS
-        #: The host has told over the connection that there is that the attempt has ended.
+        #: The host has confirmed over the present connection that the attempt has ended.
         self.told = True
         self.after = ""
         self.prepared = self.last = False
         self.page: list[Listed] = []
-        #: Of the files of the page: how many bytes are here with their digest; which are to come, in order; which came;
-        #: which will not; which are to be asked for once more.
+        #: For the files of the page: how many bytes of each are here, with their digest; which are to come, in order;
+        #: which came; which will not come; which are to be asked for once more.
         self.have: list[tuple[int, Any]] = []
         self.coming: deque[int] = deque()
         self.came: dict[int, str] = {}
         self.refused: dict[int, str] = {}
         self.again: list[int] = []
-        #: The next page follows what is coming.
+        #: The next page was asked for together with the files that are coming.
         self.more = False
-        #: Of the file that is coming: how far it is, its digest, and whether anything of it was written.
+        #: Of the file that is coming: the bytes so far, their digest, and whether any were written.
         self.position, self.digest, self.begun = 0, hashlib.sha256(), False
-        #: An earlier manager had brought them, and others may be reading them: what is in its place is looked at there,
-        #: and nothing is done to it, not even another name given.
+        #: An earlier manager has fetched them, and other processes may read them. They are only compared, where they
+        #: are, and not even linked.
         self.checks = end is not None and attempt.brought is not None
         self._patterns = Patterns([one.pattern for one in outputs])
         self._fitted: set[int] = set()
-        #: Hashes of the paths of all that came; and whether something else may have arrived.
+        #: Hashes of the paths of all files that came; whether other files may be among the arriving ones.
         self._all: set[int] = set()
         self.untidy = False
         self._files = self._size = 0
@@ -108,7 +108,7 @@ class Pull:
 
     @property
     def patterns(self) -> list[str]:
-        """What the host is told to look for."""
+        """The patterns that the host is asked for."""
         return [one.pattern for one in self.outputs]
 
     def take_page(self, keys: dict[str, Any]) -> None:
@@ -144,11 +144,11 @@ class Pull:
             self._odd.append(f"'{name[:_NAME]}{'…' if len(name) > _NAME else ''}' ({_WHY_NOT.get(why, why)})")
 
     def look(self, arrivals: Arrivals) -> list[tuple[int, Any]]:
-        """See what of the page is here. Reads files: in a thread of its own."""
+        """Compare the page with what is here. Reads files: call it in a thread of its own."""
         found: list[tuple[int, Any]] = []
         for one in self.page:
             known = self.known.get(one.path)
-            # While a job runs its files are brought again and again: what has not changed is not even read.
+            # While a job runs its files are fetched again and again: those that have not changed are not even read.
             if known is not None and known[:2] == (one.size, one.time) and self.end is None and arrivals.keep(
                     self.attempt.place, one.path, one.size):
                 found.append((one.size, known.sha))
@@ -163,17 +163,17 @@ class Pull:
         return found
 
     def begin_file(self) -> None:
-        """Make ready for the next file that is to come."""
+        """Prepare for the next file."""
         if self.coming:
             index = self.coming[0]
-            # What came of it may have been damaged here: it is begun anew.
+            # It was damaged on the way or here: it starts again from its first byte.
             have, digest = (0, hashlib.sha256()) if index in self.again else self.have[index]
             self.position, self.digest, self.begun = have, digest.copy(), have > 0
 
     def zeros(self, digest: Any, until: int) -> None:
-        """Add what was never written to a digest.
+        """Add a hole to a digest.
 
-        :raises ProtocolError: that is too much at a time
+        :raises ProtocolError: it is too large for one frame
         """
         gap = until - self.position
         if not 0 <= gap <= GAP:
@@ -183,7 +183,7 @@ class Pull:
             digest.update(_ZEROS[:gap - start])
 
     def close_page(self) -> None:
-        """Count what came of the page."""
+        """Add the files of the page that came to the result."""
         for index, one in enumerate(self.page):
             if (sha := self.came.get(index)) is None:
                 self._refuse(one.path, self.refused.get(index, "gone"))
@@ -201,18 +201,18 @@ class Pull:
         self.page = []
 
     def prepare(self, arrivals: Arrivals) -> None:
-        """Have a place made where they arrive."""
+        """Prepare the place where the files arrive, once."""
         self.untidy = arrivals.prepare(self.attempt.place) or self.untidy
         self.prepared = True
 
     @property
     def others(self) -> Callable[[str], bool] | None:
-        """Tells of a file that has arrived whether it came; ``None`` where all did."""
+        """Return a function that tells whether an arriving file came in this transfer; ``None`` where all did."""
         return (lambda path: _hash(path) in self._all) if self.untidy else None
 
     @property
     def is_whole(self) -> bool:
-        """Whether all came, and nothing changed meanwhile."""
+        """Whether all files came, and none changed meanwhile."""
         return self._files > 0 and not self.trouble and not self._moved
 
     def concluded(self, end: Ended) -> tuple[Ended, str | None]:

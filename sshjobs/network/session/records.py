@@ -212,7 +212,7 @@ class Records:
         attempt.out_size, attempt.err_size = event.sizes
         attempt.out_crc, attempt.err_crc = event.crcs
         attempt.result_json = event.result
-        attempt.inputs = event.inputs or attempt.inputs
+        attempt.inputs, attempt.left_out = event.inputs or attempt.inputs, event.left_out
         attempt.brought = event.brought
         changed[job] = None
         failpoints.reach("exit_seen")

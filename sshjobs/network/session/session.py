@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import secrets
 from collections import deque
@@ -74,10 +75,6 @@ class HostSession:
         """Ask how the GPUs of the host are, if it can be reached."""
         self._dialog.ask_gpus()
 
-    def set_manners(self, host: Host) -> None:
-        """Have the host start and end jobs as it is described from now on."""
-        self._dialog.set_manners(host)
-
     def _say(self, item: Item) -> None:
         self._todo.append(item)
         self._kick.set()
@@ -118,9 +115,10 @@ class HostSession:
 
     async def _connection(self, link: words.Link) -> HostError:
         async with self._handshakes(self.host):
-            first = await self._trouble.outwait(lambda: self._first_stage(link))
             stream = self._stream = await self._trouble.outwait(self._open)
-            self.book.until = stream.until
+            # While ssh logs in: to pack it takes as long as a quick login.
+            first = await self._trouble.outwait(lambda: self._first_stage(link))
+            self.book.told = stream.told
             if stream.notice is not None:
                 self._emit(Warned(self.host.name, stream.notice))
             try:
@@ -151,12 +149,14 @@ class HostSession:
             raise LocalError.of(error, "no connection can be begun on this machine") from error
 
     async def _first_stage(self, link: words.Link) -> bytes:
-        return first_stage(link.nonce, hello=self._dialog.hello(), near=self.transport.near(self.host),
-                           hurry=self._hurry)
+        return first_stage(link.nonce, hello=self._dialog.hello(self.transport.batch_of(self.host)),
+                           near=self.transport.near(self.host), hurry=self._hurry)
 
     async def _get_ready(self, link: words.Link, stream: Stream, first: bytes) -> None:
         self.book.sent += len(first)
-        await stream.write(first)
+        # A host that does not take all of it has said why, or will.
+        with contextlib.suppress(OSError):
+            await stream.write(first)
         while not link.ready:
             data = await stream.read()
             if not data:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sshjobs.network.clock import SYSTEM, Clock
 from sshjobs.network.contract import RunIdentity
@@ -16,18 +16,17 @@ from sshjobs.network.supervise import Supervisor
 from sshjobs.network.trouble import LocalTrouble
 
 
-@dataclass(frozen=True)
-class Shared:
-    """Belongs to the network's event loop.
+class Shared(NamedTuple):
+    """The common parts of all sessions. Belongs to the network's event loop.
 
-    :ivar outputs: where output lands
+    :ivar outputs: writes output of jobs
     :ivar emit: takes each event for the manager
-    :ivar handshakes: admits a few connections at a time
-    :ivar chance: draws how long pauses are
-    :ivar supervisor: watches what works beside the reading
-    :ivar trouble: waits for this machine where it cannot do its part
-    :ivar given: the names of entries whose files other jobs are given; it grows
-    :ivar hurry: every host will have work, so that agents begin before they are spoken to
+    :ivar handshakes: limits how many connections are made at a time
+    :ivar chance: the source of random pauses
+    :ivar supervisor: watches the sessions' background tasks
+    :ivar trouble: waits for trouble of this machine to pass
+    :ivar given: the names of entries whose files are inputs of other jobs; it grows
+    :ivar hurry: every host will get jobs, so that agents begin before a first frame comes
     :ivar clock: of the manager
     """
 

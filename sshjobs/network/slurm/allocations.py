@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sshjobs.errors import HostError
 from sshjobs.model.allocation import allocation_of, node_of
@@ -36,10 +37,13 @@ class Allocation:
     :ivar sent: it may be there: it was sent, by this manager or by an earlier one
     :ivar used: jobs may have run in it: until it is seen to be gone, it is not taken for new
     :ivar job: Slurm's id of it, as far as it is known
+    :ivar earlier: that of the one which an earlier manager used
     :ivar last: what Slurm said of it last
     :ivar ends_at: when its time is over, by the loop's clock
     :ivar doubtful: a link to it broke since Slurm was asked
     :ivar over: why no node of it will be used any more
+    :ivar nodes: what Slurm calls the nodes on which something of the run may be
+    :ivar forgotten: Slurm knows nothing of it, and nothing proves that it is over: why not
     :ivar before: the end of the one that an earlier manager had in its place; ``told``, the hosts that know of it
     """
 
@@ -48,10 +52,13 @@ class Allocation:
     sent: bool
     used: bool
     job: str | None = None
+    earlier: str | None = None
     last: Seen | None = None
     ends_at: float | None = None
     doubtful: bool = False
     over: HostError | None = None
+    nodes: set[str] = field(default_factory=set)
+    forgotten: str | None = None
     before: HostError | None = None
     told: set[str] = field(default_factory=set)
 
@@ -75,10 +82,11 @@ class Allocations:
     """Belongs to the network's event loop.
 
     :param programs_at: makes what calls Slurm's programs on this machine (``None``) or on a login node
-    :param known: the hosts that an earlier manager of the run has reached
+    :param known: what an earlier manager of the run knew of hosts on which something of it may run
     """
 
-    def __init__(self, run: RunIdentity, programs_at: Callable[[str | None], Programs], known: Collection[str]):
+    def __init__(self, run: RunIdentity, programs_at: Callable[[str | None], Programs],
+                 known: Mapping[str, Mapping[str, Any]]):
         self._run, self._programs_at, self._known = run, programs_at, known
         self._all: dict[str, Allocation] = {}
         self._places: dict[str | None, _Place] = {}
@@ -116,6 +124,7 @@ class Allocations:
             raise HostError("slurm-refused", host.name, "its allocation has not the nodes that were asked for",
                             why=f"job {allocation.job} has {len(nodes)}", lasting=True)
         allocation.used = True
+        allocation.nodes.add(nodes[node_of(host)])
         return allocation.job, nodes[node_of(host)]
 
     def doubt(self, host: Host) -> None:
@@ -158,12 +167,20 @@ class Allocations:
         name = allocation_of(host)
         if name not in self._all:
             # Nobody but a manager before us can have sent it.
-            used = any(known.rpartition("-")[0] == name for known in self._known)
-            self._all[name] = Allocation(host, words.job_name(self._run.uid, name), self._run.epoch > 1, used)
+            told = [facts for known, facts in self._known.items() if known.rpartition("-")[0] == name]
+            earlier = next((str(facts["slurm_job"]) for facts in told if "slurm_job" in facts), None)
+            nodes = {str(facts.get("slurm_node", "")) for facts in told}
+            self._all[name] = Allocation(host, words.job_name(self._run.uid, name), self._run.epoch > 1, bool(told),
+                                         earlier=earlier, nodes=nodes)
         return self._all[name]
 
     def _not_yet(self, host: Host, allocation: Allocation, place: _Place) -> HostError:
         last = allocation.last
+        if allocation.forgotten is not None and place.trouble is None:
+            return waiting(HostError("slurm-forgot", host.name,
+                                     "Slurm has forgotten its allocation, which is no proof that it is over",
+                                     why=allocation.forgotten,
+                                     hint=f"if you know that it is: sshjobs hosts lost RUN {host.name}"))
         if place.trouble is not None:
             return waiting(HostError("slurm-down", host.name, f"Slurm cannot be asked on {place.programs.place}",
                                      why=place.trouble, hint="trying again"))
@@ -245,7 +262,7 @@ class Allocations:
             allocation.last = leaving[0]
             return
         if ours is not None:
-            allocation.job, allocation.last = ours.job, ours
+            allocation.job, allocation.last, allocation.forgotten = ours.job, ours, None
             allocation.ends_at = None if ours.left is None else asyncio.get_running_loop().time() + ours.left
             # While it is being ended something may still run in it: then that is waited for.
             if ours.hopeless:
@@ -253,21 +270,43 @@ class Allocations:
             elif ours.state == "NODE_FAIL":
                 allocation.doubtful = True
             return
-        ended = next((seen for seen in found if seen.job == allocation.job), None)
-        if ended is None and allocation.last is not None and allocation.last.state == "NODE_FAIL":
-            # Slurm has forgotten it by now, and its node may still run what it had.
-            return
+        asked = allocation.job or allocation.earlier
+        ended = next((seen for seen in found if asked in (None, seen.job)), None)
         if not allocation.used and allocation.job is None:
             # What was sent did not arrive.
             allocation.sent = False
             return
-        self._note_end(allocation, ended)
+        proof = f"Slurm says {ended.state}" if ended is not None else await self._proof(allocation, place, asked)
+        allocation.forgotten = None
+        if proof is not None:
+            self._note_end(allocation, proof)
+            return
+        away = ", ".join(sorted(allocation.nodes - {""})) or "its nodes, which are not known"
+        allocation.forgotten, allocation.last = f"Slurm does not say that it hears of {away}", None
 
-    def _note_end(self, allocation: Allocation, ended: Seen | None) -> None:
+    async def _proof(self, allocation: Allocation, place: _Place, job: str | None) -> str | None:
+        """Return why nothing is left of an allocation of which Slurm knows nothing any more; ``None``: it may be there.
+
+        Slurm forgets what has ended, and also what it has lost sight of. A node that answers it has told what runs
+        there, and what Slurm does not know of that is ended by it.
+        """
+        try:
+            state = words.ended_by(await place.programs.call(words.accounting(allocation.name, job)))
+            if state is not None:
+                return f"Slurm's accounting says {state}"
+        except FileNotFoundError:
+            pass
+        if not allocation.used:
+            return "Slurm knows nothing of it any more"
+        if not allocation.nodes or "" in allocation.nodes:
+            return None
+        heard = words.answering(await place.programs.call(words.nodes(sorted(allocation.nodes))))
+        return "Slurm knows nothing of it any more, and hears of its nodes" if allocation.nodes <= heard else None
+
+    def _note_end(self, allocation: Allocation, why: str) -> None:
         """Note that no process is left in an allocation. One of an earlier manager is asked for anew: somebody has
         resumed the run."""
         mine = allocation.job is not None
-        why = f"Slurm says {ended.state}" if ended is not None else "Slurm knows nothing of it any more"
         error = HostError("slurm-over", allocation.host.name, "its allocation is over", why=why,
                           hint="for another one: sshjobs hosts add slurm:…" if mine else None, lasting=mine)
         error.ends_jobs = True

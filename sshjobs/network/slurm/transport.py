@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from sshjobs.errors import HostError
 from sshjobs.model.host import Host
@@ -23,14 +24,15 @@ STEP_S = 30.0
 class SlurmTransport(Transport):
     """Reaches the nodes of the allocations of one run, and has them submitted and given back.
 
-    :param known: the hosts that an earlier manager of the run has reached
+    :param known: what an earlier manager of the run knew of hosts on which something of it may run
     :param ssh_config: for login nodes, and so is ``accept_new``
     """
 
     name = "slurm"
     by_ssh = False
 
-    def __init__(self, run: RunIdentity, known: Collection[str], ssh_config: str | None, *, accept_new: bool = False):
+    def __init__(self, run: RunIdentity, known: Mapping[str, Mapping[str, Any]], ssh_config: str | None, *,
+                 accept_new: bool = False):
         super().__init__(ssh_config, accept_new=accept_new)
         self._allocations = Allocations(run, self._programs_at, known)
 
@@ -52,7 +54,7 @@ class SlurmTransport(Transport):
             raise
         stream.stack, stream.patience = stack, STEP_S
         left = self._allocations.left(host)
-        stream.until = None if left is None else time.time() + left
+        stream.told = {"slurm_job": job, "slurm_node": node} | ({} if left is None else {"until": time.time() + left})
         return stream
 
     async def gates(self, host: Host) -> list[str]:

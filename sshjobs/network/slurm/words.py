@@ -18,6 +18,9 @@ _MODULE = "verbs.allocation"
 #: slurmctld may well go on; and not COMPLETING.
 ENDED = frozenset(("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "PREEMPTED",
                    "TIMEOUT"))
+#: States of a node that answers. One that is down may do so, too, and then it is not said.
+_ANSWERS = frozenset(("allocated", "allocated+", "completing", "draining", "drained", "idle", "mixed", "planned",
+                      "reserved", "maint"))
 #: Reasons for which a job waits for a person, not for its turn.
 _HOPELESS = re.compile(r"Invalid(Account|QOS)|(Account|QOS)NotAllowed|BadConstraints|.*account not known.*"
                        r"|Partition(Config|TimeLimit|NodeLimit)|.*not allowed.*", re.IGNORECASE)
@@ -112,6 +115,30 @@ def link(job: str, node: str, python: str | None) -> list[str]:
 def look(names: Iterable[str]) -> list[str]:
     """Return the call of squeue that tells of all jobs with these names, also of those that ended a while ago."""
     return ["squeue", "--me", "--noheader", "--states=all", f"--name={','.join(names)}", f"--format={_LOOK}"]
+
+
+def accounting(name: str, job: str | None) -> list[str]:
+    """Return the call of sacct that tells how jobs with a name ended, where there is accounting; a line a job."""
+    return ["sacct", "--noheader", "--allocations", "--parsable2", f"--name={name}", "--starttime=now-90days",
+            "--format=State", *([] if job is None else [f"--jobs={job}"])]
+
+
+def ended_by(answer: Answer) -> str | None:
+    """Return how sacct says that all it knows of ended; ``None`` where it says nothing, or that not all of it has."""
+    lines = [line.split()[0] for line in answer.out.splitlines() if line.strip()]
+    return lines[-1] if answer.status == 0 and lines and all(line in ENDED for line in lines) else None
+
+
+def nodes(names: Iterable[str]) -> list[str]:
+    """Return the call of sinfo that tells how nodes are."""
+    return ["sinfo", "--noheader", "--Node", f"--nodes={','.join(names)}", "--format=%N|%T"]
+
+
+def answering(answer: Answer) -> set[str]:
+    """Return the nodes of which sinfo says that they answer slurmctld: it knows what runs there, and has ended what
+    it does not know."""
+    found = [line.strip().partition("|") for line in answer.out.splitlines()] if answer.status == 0 else []
+    return {name for name, _, state in found if state in _ANSWERS}
 
 
 def end(jobs: Sequence[str]) -> list[str]:

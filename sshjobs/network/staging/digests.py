@@ -1,4 +1,4 @@
-"""Digests of local files, each computed once as long as the file does not change; large ones also for later runs."""
+"""Digests of local files, computed once while a file does not change; those of large files are kept for later runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from sshjobs.errors import SshjobsError
 
-#: Files from so many bytes on have their digests kept on the disk: smaller ones are read faster than looked up.
+#: The digests of files of at least so many bytes are kept on the disk: smaller files are read faster than looked up.
 LARGE = 1 << 20
 #: A file whose times are younger than so many seconds may change once more without its times showing it.
 RACY = 2.0
@@ -36,7 +36,7 @@ class Digest(NamedTuple):
     """The content of a local file as it was when its identity was that.
 
     :ivar sha: its sha256, which is its name
-    :ivar crc: its crc32, by which a host sees whether it came over whole
+    :ivar crc: its crc32, by which a host checks the transfer
     """
 
     sha: str
@@ -64,7 +64,7 @@ def usual_store() -> Path | None:
 
 
 class Digests:
-    """May be asked by several threads at once; a file that all of them need is read by one.
+    """Computes digests. May be used by several threads at once: a file that several need is read by one of them.
 
     :param store: where digests of large files are kept for later runs; what is wrong with it is ignored
     """
@@ -101,7 +101,7 @@ class Digests:
         return Digest(*reading.result(), identity)
 
     def _read(self, path: Path, identity: Identity, reading: Future[Sums]) -> None:
-        """Read a file for all who wait for its digest."""
+        """Read a file for all threads that wait for its digest."""
         began = time.time()
         try:
             sums = _sums_of(path, identity)

@@ -1,4 +1,4 @@
-"""What is placed in an attempt's directory beside the files of its jobfile: files that jobs of the run have left."""
+"""Files of other attempts of the run that are placed in an attempt's directory, beside those of its jobfile."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Extra(NamedTuple):
 
     :ivar source: directory on this machine that they are in
     :ivar patterns: which of the files below it
-    :ivar place: tells from the path of a file there where it is placed in the attempt's own directory
-    :ivar missed: what is wrong where there is none; ``None``: nothing
+    :ivar place: maps the path of such a file to its path in the attempt's own directory
+    :ivar missed: the error if there is no such file; ``None``: that is no error
     """
 
     source: Path
@@ -33,7 +33,7 @@ class Extra(NamedTuple):
     def files(self) -> Iterator[tuple[Path, str]]:
         """Yield each file with the path that it is placed under.
 
-        :raises SshjobsError: there is none, and has to be
+        :raises SshjobsError: there is none, which is an error
         :raises OSError: they cannot be looked at
         """
         found = False
@@ -60,12 +60,12 @@ class Extra(NamedTuple):
 
 
 def is_carrying(uid: str, spec: JobSpec) -> bool:
-    """Tell whether an attempt is to find what an earlier one has left, if anything of that was brought."""
+    """Return whether an attempt gets files of an earlier attempt of its job."""
     return bool(spec.outputs) and not uid.endswith(".1") and any(how["carry"] for how in spec.outputs.values())
 
 
 def carried(uid: str, spec: JobSpec, place: Path) -> list[Extra]:
-    """Return what an attempt finds of the attempts before it.
+    """Return the files that an attempt gets from earlier attempts of its job.
 
     :param place: directory of its job
     """
@@ -81,10 +81,10 @@ def carried(uid: str, spec: JobSpec, place: Path) -> list[Extra]:
 
 
 def taken_over(spec: JobSpec, sources: Mapping[str, Sequence[str]] | None, jobs: Path) -> list[Extra]:
-    """Return what an attempt is given that other jobs of the run have left.
+    """Return the files that an attempt gets from other jobs of the run.
 
     :param sources: the names of these jobs, by the name of their entry
-    :param jobs: the directory that jobs' directories are in
+    :param jobs: the parent of all jobs' directories
     """
     found = []
     for one in taken(spec.files):

@@ -1,6 +1,6 @@
-"""Where files arrive that are fetched when their job is over: into its run, or into a directory of a person's.
+"""Where files arrive that a person fetches after the end of a job: in its run, or in a directory of the person's.
 
-Nothing that is there is lost: what the host does not have (any more) stays.
+No file that is there is lost: those that the host does not have (any more) stay.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from sshjobs.network.session.arrivals import (
     remove,
 )
 
-#: What in the way of one file is no trouble of this machine.
+#: Errors that concern one file, and not this machine.
 _IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY, errno.EEXIST)
 
-#: What a file system says where a file of a person's cannot have a second name.
+#: Errors where a file cannot be linked.
 _NO_LINK = (errno.EPERM, errno.EACCES, errno.EXDEV, errno.EMLINK, errno.ENOTSUP)
 
 
 class IntoRun(ArrivingFiles):
-    """Into ``files.fetch`` in the directory of a job, beside all that a manager does there. :func:`put_in_place` makes
-    it the ``files`` of the job; that is for who may change the run.
+    """Files arrive in ``files.fetch`` in the directory of a job, which no manager uses. :func:`put_in_place` makes it
+    the ``files`` of the job; only a process that may change the run calls that.
 
-    :ivar joined: directories of jobs where files were added that the host does not have
+    :ivar joined: directories of jobs to which files were added that the host does not have
     """
 
     part = FETCHED
@@ -45,7 +45,7 @@ class IntoRun(ArrivingFiles):
         self.joined: set[str] = set()
 
     def publish(self, directory: str, any_files: bool, came: Callable[[str], bool] | None = None) -> None:
-        """Have all that was there before among what came."""
+        """Add all files that were there before to those that came."""
         self._close()
         if not any_files:
             remove(f"{directory}/{self.part}")
@@ -56,7 +56,7 @@ class IntoRun(ArrivingFiles):
                 self.joined.add(directory)
 
     def _added(self, directory: str, path: str) -> bool:
-        """Have a file of before be among what came, where nothing of it came; tell whether that was so."""
+        """Add a file that was there before, unless it came; return whether it was added."""
         try:
             with self._inside(directory, self.files, path, make=False) as (source, name), \
                     self._inside(directory, self.part, path, make=True) as (target, _):
@@ -69,7 +69,7 @@ class IntoRun(ArrivingFiles):
 
 
 def put_in_place(directory: str) -> None:
-    """Make what was fetched of a job its files. What was there before becomes ``files.old``, to be removed.
+    """Make the fetched files of a job its ``files``. The directory before becomes ``files.old``, to be removed.
 
     :raises FileNotFoundError: nothing was fetched
     :raises OSError: it cannot be done; it may be tried again
@@ -81,17 +81,18 @@ def put_in_place(directory: str) -> None:
         except OSError as error:
             if error.errno not in _IN_THE_WAY:
                 raise
-            # Left by one who died at the next step but one.
+            # Left by a process that died two steps further.
             remove(f"{directory}/{OLD}")
             os.rename(f"{directory}/{FILES}", f"{directory}/{OLD}")
     os.rename(f"{directory}/{FETCHED}", f"{directory}/{FILES}")
 
 
 class IntoDirectory(ArrivingFiles):
-    """Into a directory of a person's, a directory for each job: each file is put in its place when all of its job came.
+    """Files arrive in a directory of a person's, with a directory for each job. They are put in place when all files of
+    their job have come.
 
-    :param mark: letters that tell one run from others
-    :ivar refused: by directory: what could not be put in its place, as something else is there
+    :param mark: letters that differ from run to run
+    :ivar refused: by directory: files that could not be put in place because something else is there
     """
 
     files = "."
@@ -114,7 +115,7 @@ class IntoDirectory(ArrivingFiles):
         except OSError as error:
             if error.errno not in _NO_LINK:
                 raise
-            # It comes again, then.
+            # It is sent again.
             return 0, hashlib.sha256()
 
     def write(self, directory: str, path: str, offset: int, data: bytes, anew: bool) -> None:

@@ -1,4 +1,4 @@
-"""Input files on their way to hosts: read once, named by their content, sent to a host at most once."""
+"""Input files of jobs: read once, named by the digest of their content, and sent to a host at most once."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from sshjobs.network.staging.extras import Extra
 
 #: Bytes of a file sent in one frame.
 PIECE = 1 << 18
-#: So many bytes of names are part of a launch; where they are more, a file of its own has them.
+#: A launch holds at most so many bytes of names; a longer list travels as a file of its own.
 NAMED_IN_LAUNCH = 1 << 17
-#: So many inputs of a job are told one by one in the store.
+#: At most so many inputs of a job are listed one by one in the store.
 MOST_LISTED = 1000
-#: It is not looked again whether the files of a job have changed for so many times the time that looking took.
+#: Whether files of a job have changed is looked at again only after so many times the time that the last look took.
 FRESH = 3.0
-#: What the system says of a file that is not there or is not for this user: waiting brings it back to nobody.
+#: Errors for a file that is missing or not readable by this user: waiting does not help.
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 class ChangedError(SshjobsError):
-    """A file is another than it was when it was read. It may be sent again."""
+    """A file has changed since it was read. The launch may be tried again."""
 
 
 class Placed(NamedTuple):
-    """One entry of a working directory: where it goes, its content (``None`` for a directory) and its mode. Of a link,
-    what it leads to in the place of its content, and :data:`LINK` for its mode; :data:`FIXED` for the mode of what is
-    placed by link and not by copy."""
+    """One entry of a working directory: its path, the digest of its content (``None`` for a directory) and its mode.
+    For a symbolic link the target stands in place of the digest, and the mode is :data:`LINK`. The mode of a file that
+    is placed as a hard link is :data:`FIXED`."""
 
     path: str
     sha: str | None
@@ -51,9 +51,9 @@ class Placed(NamedTuple):
 
 
 class Blob(NamedTuple):
-    """Content that a host is to have: that of a local file, or some that is only here.
+    """Content to be sent to a host: of a local file, or some that exists in memory only.
 
-    :ivar identity: of the file when it was read
+    :ivar identity: identity of the file when it was read
     """
 
     sha: str
@@ -72,12 +72,12 @@ class Piece(NamedTuple):
     size: int
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Manifest:
-    """What a spec's ``files`` and ``stdin`` put on a host, and the contents that it takes.
+    """The files that a spec's ``files`` and ``stdin`` place on a host, and their contents.
 
-    :ivar inputs: all of that by what it holds, and what the spec ``uses``; ``None`` where the latter cannot be read
-    :ivar listing: digest of the content that names what is placed, where that is too much for a launch
+    :ivar inputs: all of that by its content, with what the spec ``uses``; ``None`` where the latter cannot be read
+    :ivar listing: digest of the file with the list of them, where that is too long for a launch
     """
 
     placed: list[Placed] = field(default_factory=list)
@@ -94,19 +94,19 @@ class Manifest:
 
 
 class Staging:
-    """Turns the ``files`` of specs into manifests. Each file is read once as long as it does not change.
+    """Turns the ``files`` of specs into manifests. Each file is read once while it does not change.
 
-    May be asked by several threads at once.
+    May be used by several threads at once.
     """
 
     def __init__(self, digests: Digests | None = None) -> None:
         self._digests = Digests(usual_store()) if digests is None else digests
         self._lock = threading.Lock()
-        #: The manifest made last, what it is of, and until when it holds: thousands of jobs may have the same files.
+        #: The last manifest, its key, and until when it is valid: thousands of jobs may have the same files.
         self._latest: tuple[object, float, Manifest] = (None, 0.0, Manifest())
 
     def manifest(self, spec: JobSpec) -> Manifest:
-        """Return what to place for a spec. Reads files: for a thread of its own.
+        """Return the manifest of a spec. Reads files: call it in a thread of its own.
 
         :raises SshjobsError: a file is gone or cannot be read
         :raises LocalError: this machine cannot read it for the moment
@@ -123,8 +123,8 @@ class Staging:
         return manifest
 
     def with_extras(self, manifest: Manifest, extras: Iterable[Extra]) -> Manifest:
-        """Return a manifest with further files, which go before those that it has under the same paths. They count as
-        no inputs: what jobs of the run have left follows from the inputs of those. For a thread of its own.
+        """Return a manifest with further files, which replace its own at the same paths. They do not count as inputs:
+        what jobs of the run have left follows from the inputs of those jobs. Call it in a thread of its own.
 
         :raises SshjobsError: a file is gone or cannot be read
         :raises LocalError: this machine cannot read it for the moment
@@ -156,7 +156,7 @@ class Staging:
                 waiting = [base / name]
                 while waiting:
                     path = waiting.pop()
-                    # What is named may be a link to another place.
+                    # A named path may be a link to another place.
                     for info in (path.lstat(), path.stat()):
                         if max(info.st_mtime_ns, info.st_ctime_ns) >= before:
                             return None
@@ -181,7 +181,7 @@ class Staging:
         except OSError as error:
             raise _cannot_read(error) from error
         if spec.call is None:
-            # A call has files of its own, which nobody compares.
+            # The files of a call are its own, and never compared.
             result.inputs = self._inputs(result, base, spec.files, spec.uses)
         return _listed(result)
 
@@ -198,7 +198,7 @@ class Staging:
             try:
                 self._place(base / item["path"], item["path"], found)
             except (OSError, SshjobsError):
-                # It is not sent, so that the job does not need it here. That it was not seen is known.
+                # It is not sent, so the job can run without it; but the inputs are unknown then.
                 return None
         lines += [("uses", one.path, _content(one)) for one in found.placed]
         return inputs_of(lines)
@@ -206,7 +206,7 @@ class Staging:
     def _place(self, source: Path, target: str, result: Manifest, item: Sent | None = None) -> None:
         left_out = Patterns(item.exclude) if item is not None and item.exclude else None
         top = source
-        # What a job names itself may be a link; in a directory of it a link is sent as one.
+        # A path that the job names may be a link, and is followed. A link within a directory is sent as a link.
         waiting = [(source, target, source.stat())]
         while waiting:
             source, target, info = waiting.pop()
@@ -221,7 +221,7 @@ class Staging:
             elif stat.S_ISREG(info.st_mode):
                 blob = self._blob(source)
                 result.blobs[blob.sha] = blob
-                # One name for all of them keeps its own mode: what is a program is a copy.
+                # All hard links of a file have one mode, so a program is copied.
                 fixed = item is not None and item.readonly and not mode & stat.S_IXUSR
                 result.placed.append(Placed(target, blob.sha, FIXED if fixed else mode))
             else:
@@ -234,7 +234,7 @@ class Staging:
 
 
 def _content(one: Placed) -> str:
-    """Return what is compared of what is placed: of a file its content, and whether it is a program."""
+    """Return what counts of an entry when inputs are compared: the content of a file, and whether it is executable."""
     if one.mode == LINK:
         return f"-> {one.sha}"
     return "/" if one.sha is None else one.sha + ("*" if one.mode != FIXED and one.mode & stat.S_IXUSR else "")
@@ -255,7 +255,7 @@ def _cannot_read(error: OSError) -> SshjobsError:
 
 
 def _listed(manifest: Manifest) -> Manifest:
-    """Return a manifest of which the names are content of their own where they are too many for a launch."""
+    """Return the manifest itself, or one whose list of files is a file of its own where it is too long for a launch."""
     blob = _listing(manifest.placed)
     if blob.size > NAMED_IN_LAUNCH:
         manifest.blobs[blob.sha], manifest.listing = blob, blob.sha
@@ -270,7 +270,7 @@ def _listing(placed: list[Placed]) -> Blob:
 def pieces(blob: Blob) -> Iterator[tuple[int, Piece | bytes]]:
     """Yield a blob's bytes piece by piece with their offsets; one empty piece for an empty file.
 
-    The last is yielded only when the file has not changed since it was named, so that no host gets all of another one.
+    The last piece is yielded only if the file has not changed meanwhile, so that no host gets a wrong file completely.
 
     :raises SshjobsError: it has changed, or cannot be read any more
     :raises LocalError: this machine cannot read it for the moment
@@ -290,7 +290,7 @@ def pieces(blob: Blob) -> Iterator[tuple[int, Piece | bytes]]:
 
 
 def unreadable(blob: Blob, why: str | None = None) -> SshjobsError:
-    """Return what is said of a blob whose file could be read before."""
+    """Return the error for a blob whose file could be read before."""
     return SshjobsError("a file of the job cannot be read any more", where=blob.path, why=why,
                         hint="see its mode and its disk, then: sshjobs retry --failed")
 

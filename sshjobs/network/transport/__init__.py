@@ -1,4 +1,4 @@
-"""Transports: each gives a byte stream to the agent on a host. What is said over it is not their business."""
+"""Transports: each opens a byte stream to the agent on a host, and knows nothing of the protocol."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sshjobs.errors import UsageError
 if TYPE_CHECKING:
     from sshjobs.network.transport.base import Transport
 
-#: What ``--transport`` and ``Network(transport=…)`` take, each with its module in this package and the class in that.
-#: They are loaded when they are used: the names alone are needed for every ``--help``.
+#: The values of ``--transport`` and ``Network(transport=…)``, each with its module in this package and its class. They
+#: are imported when they are used: every ``--help`` needs the names.
 TRANSPORTS = {
     "openssh": ("openssh", "OpensshTransport"),
     "fabric": ("fabric", "FabricTransport"),

@@ -46,12 +46,13 @@ class Stream(ABC):
 
     :ivar patience: seconds that the way there may take by the user's own settings, beyond what it usually takes
     :ivar notice: what a person is to know about the way there
-    :ivar until: when the host will be gone, in seconds since the epoch; ``None`` where nobody says so
+    :ivar told: what is known of the host from the way there, beside what it says of itself: ``until``, when it will be
+        gone, in seconds since the epoch; ``slurm_job`` and ``slurm_node``, the job of Slurm that it is of, and its node
     """
 
     patience: float = 0.0
     notice: str | None = None
-    until: float | None = None
+    told: Mapping[str, Any] = {}
 
     @abstractmethod
     async def read(self) -> bytes:
@@ -120,6 +121,11 @@ class Transport(ABC):
         """
         return [split_login(host.via or host.name).address]
 
+    def batch_of(self, host: Host) -> Mapping[str, Any] | None:
+        """Return what a scheduler is told that carries the jobs out, where it is not the host itself; see ``batch`` in
+        docs/protocol.md."""
+        return None
+
     def near(self, host: Host) -> bool:
         """Tell whether some hundred KiB more on the way to the host would not be noticed. A guess: ``False`` is always
         right."""
@@ -155,6 +161,17 @@ def _no_room(error: OSError) -> LocalError:
                       hint="see the limits of this user (ulimit -n -u) and the memory")
 
 
+def spawned(argv: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a process; see :meth:`ProcessStream.start`."""
+    try:
+        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                start_new_session=True, bufsize=0, env=env)
+    except OSError as error:
+        if error.filename is not None and error.errno in _NO_PROGRAM:
+            raise
+        raise _no_room(error) from error
+
+
 _Process = TypeVar("_Process", bound="ProcessStream")
 
 
@@ -178,19 +195,20 @@ class ProcessStream(Stream):
         :raises OSError: the program cannot be started
         :raises LocalError: this machine has no room for another process
         """
-        loop = asyncio.get_running_loop()
-        try:
-            process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                       start_new_session=True, bufsize=0, env=env)
-        except OSError as error:
-            if error.filename is not None and error.errno in _NO_PROGRAM:
-                raise
-            raise _no_room(error) from error
+        return await cls.over(spawned(argv, env))
+
+    @classmethod
+    async def over(cls: type[_Process], process: subprocess.Popen[bytes]) -> _Process:
+        """Return a stream over a process that :func:`spawned` has started.
+
+        :raises LocalError: as :meth:`start`; the process has ended then
+        """
         try:
             give_back(process.pid)
             # Popen and not asyncio's own: that one needs a thread a child on some of our Pythons.
             errors = asyncio.StreamReader(limit=STDERR_KEPT)
-            await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(errors), process.stderr)
+            await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(errors),
+                                                               process.stderr)
             return cls(process, errors)
         except OSError as error:
             process.kill()

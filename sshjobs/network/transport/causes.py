@@ -1,4 +1,4 @@
-"""Why a host cannot be used: the causes by name, each with what is said and what to do, whatever the transport."""
+"""Why a host cannot be used: the kinds of causes, each with its message and advice, for all transports."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import NamedTuple
 from sshjobs.errors import HostError
 from sshjobs.model.host import Host
 
-#: How much of what a host said is looked through for its words: the end of it.
+#: So many characters at the end of what a host said are searched for known messages.
 LOOKED_AT = 1 << 14
-#: How much of each of its lines, in characters.
+#: So many characters of each line are searched.
 LONGEST_LINE = 500
+#: Causes that the user's settings give better advice for: see :mod:`sshjobs.network.transport.keyadvice`.
+KEY_KINDS = ("host-key-unknown", "host-key-changed")
 
 
 class Cause(NamedTuple):
@@ -60,7 +62,7 @@ CAUSES = {
 
 # What the account says instead of the agent. The first that matches counts.
 _SAID_BY_HOST = [
-    # A shell that was given our first lines, or our Python what was left of them.
+    # A shell read our first lines, or our Python got what was left of them.
     ("start-up", r"NONCE, ENTRY, GIVEN|invalid literal for int\(\)|: \d{4,5}['’]?: (command )?not found"
                  r"|Unknown command:? ['\"]?\d{4,5}\b|fish: .*\b\d{4,5}\b"),
     ("nologin", r"account is (currently )?not available|nologin"),
@@ -71,11 +73,11 @@ _SAID_BY_HOST = [
 
 def host_error(kind: str, host: Host, why: str | None = None, *, name: str | None = None,
                reached: bool = True) -> HostError:
-    """Return the error for a cause.
+    """Return the error for a kind of cause.
 
     :param why: details, in the words of the program that noticed it
-    :param name: the machine that it is about where that is not the host: its jump host
-    :param reached: whether an sshd may have been asked
+    :param name: the machine with the trouble where it is not the host itself: its jump host
+    :param reached: whether an sshd may have been reached
     """
     cause = CAUSES[kind]
     login = f"ssh {name or host.name}" if name or host.via is None else f"ssh -J {host.via} {host.name}"
@@ -87,22 +89,22 @@ def host_error(kind: str, host: Host, why: str | None = None, *, name: str | Non
 
 
 def only_in_run(host: Host) -> HostError:
-    """Return the error for a node of an allocation of Slurm that is asked beside its run."""
+    """Return the error for a node of a Slurm allocation, which can be reached only by its run."""
     return HostError("slurm-node", host.name, "a node of an allocation is reached by its run alone", lasting=True)
 
 
 def asked_once(error: HostError) -> HostError:
-    """Return the error for a host that, unlike in a run, is not asked again: that is for the reader to do."""
+    """Return the error for a host that is asked once, unlike in a run: the user has to try again."""
     error.hint = None if error.hint is None else error.hint.replace("trying again", "try again")
     return error
 
 
 def said_by_host(host: Host, text: str) -> HostError | None:
-    """Return the error that the text of a host stands for, ``None`` where it says nothing known.
+    """Return the error that a host's text stands for, ``None`` where the text is unknown.
 
     :param text: what it wrote instead of answering as the agent
     """
-    # Cut line by line: what is looked for is found in time that grows with the square of a line.
+    # Cut line by line: a search takes time that grows with the square of a line's length.
     text = "\n".join(line[:LONGEST_LINE] for line in text[-LOOKED_AT:].splitlines())
     for kind, pattern in _SAID_BY_HOST:
         if re.search(pattern, text, re.IGNORECASE):
@@ -111,7 +113,7 @@ def said_by_host(host: Host, text: str) -> HostError | None:
 
 
 def too_slow(host: Host, seconds: float) -> HostError:
-    """Return the error for a host that nothing came from."""
+    """Return the error for a host from which nothing came."""
     return HostError("timeout", host.name, "no agent came up in time", why=f"nothing in {seconds:.0f} s",
                      hint="see what a start-up file of the login shell there (~/.bashrc) waits for or reads")
 
@@ -128,7 +130,7 @@ def last_line(text: str) -> str | None:
 
 
 def line_with(pattern: str, text: str) -> str | None:
-    """Return the first line that a pattern is found in, shortened; else the last line."""
+    """Return the first line in which a pattern is found, shortened; else the last line."""
     for line in text.splitlines():
         if re.search(pattern, line, re.IGNORECASE):
             return line.strip(" @\t")[:200]

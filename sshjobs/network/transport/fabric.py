@@ -31,9 +31,9 @@ from sshjobs.network.transport.base import (
     Stream,
     Transport,
 )
-from sshjobs.network.transport.causes import host_error, last_line, no_agent, said_by_host
+from sshjobs.network.transport.causes import KEY_KINDS, host_error, last_line, no_agent, said_by_host
 from sshjobs.network.transport.glance import is_near
-from sshjobs.network.transport.keyadvice import KINDS, key_advice
+from sshjobs.network.transport.keyadvice import key_advice
 from sshjobs.network.transport.openssh import gates_of
 from sshjobs.network.transport.settings import NotAccepted, ask_ssh
 from sshjobs.network.transport.sshcall import asks, connect_timeout, settings_that_matter
@@ -114,7 +114,7 @@ class FabricTransport(Transport):
 
 
     async def advise(self, host: Host, error: HostError) -> HostError:
-        if error.kind not in KINDS or shutil.which("ssh") is None:
+        if error.kind not in KEY_KINDS or shutil.which("ssh") is None:
             return error
         try:
             settings = await asyncio.get_running_loop().run_in_executor(None, ask_ssh, login_of(host),

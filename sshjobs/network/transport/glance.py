@@ -6,7 +6,6 @@ through others: what those say is read here, and for everything else ssh is aske
 
 from __future__ import annotations
 
-import glob
 import os
 import pwd
 import re
@@ -31,7 +30,7 @@ _NEAR_ADDRESS = re.compile(r"127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169
 _NEAR_DOMAINS = (".local", ".lan", ".internal", ".localdomain", ".home.arpa")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Glance:
     """What some files of configuration say.
 
@@ -107,6 +106,8 @@ class Glance:
     def _include(self, pattern: str, around: str, depth: int) -> None:
         # A file that comes to be here later is noticed by its directory.
         self.files[os.path.dirname(pattern)] = _stamp(os.path.dirname(pattern))
+        import glob  # few configurations include others
+
         for path in sorted(glob.glob(pattern)):
             # What is included twice (or includes itself) adds no keyword, and its order is for ssh to know.
             if path in self.files:

@@ -10,8 +10,6 @@ from sshjobs.errors import HostError
 from sshjobs.model.host import Host, login_of
 from sshjobs.network.transport.knownhosts import file_names, known_keys
 
-#: Causes that there is better advice for.
-KINDS = ("host-key-unknown", "host-key-changed")
 #: Values of StrictHostKeyChecking with which plain ssh takes keys that it does not know, as ``ssh -G`` tells them.
 _TAKES_KEYS = ("accept-new", "false", "no", "off")
 #: Files that remember nothing.
@@ -23,7 +21,7 @@ Settings = Mapping[str, Sequence[str]]
 def key_advice(host: Host, error: HostError, settings: Settings) -> HostError:
     """Return the error with advice that helps.
 
-    :param error: its kind is one of :data:`KINDS`
+    :param error: its kind is one of :data:`sshjobs.network.transport.causes.KEY_KINDS`
     :param settings: what ``ssh -G`` tells of the host
     """
     if error.kind == "host-key-unknown":

@@ -11,16 +11,16 @@ from sshjobs.errors import HostError, LocalError
 from sshjobs.gjob.verbs import sshoptions
 from sshjobs.model.host import Host, login_of, split_login
 from sshjobs.network.payload import remote_command
-from sshjobs.network.transport.base import Ending, ProcessStream, Stream, Transport
+from sshjobs.network.transport.base import Ending, ProcessStream, Stream, Transport, spawned
 from sshjobs.network.transport.causes import (
+    KEY_KINDS,
     host_error,
     last_line,
     no_agent,
     said_by_host,
 )
+from sshjobs.network.transport.early import Begun, taken
 from sshjobs.network.transport.glance import glance_at, is_near
-from sshjobs.network.transport.keyadvice import KINDS, key_advice
-from sshjobs.network.transport.settings import NotAccepted, ask_ssh
 from sshjobs.network.transport.sshcall import SshCall, SshEnding, asks
 from sshjobs.network.transport.sshlog import last_words, logged_in, said_by_ssh, said_on_the_way
 
@@ -44,6 +44,18 @@ class OpensshTransport(Transport):
         if shutil.which("ssh") is None:
             raise HostError("no-transport", host.name, "there is no ssh program on this machine",
                             hint="install the OpenSSH client, or use --transport fabric", lasting=True)
+        begun = taken(host, self._ssh_config, accept_new=self._accept_new) or await self._begin(host)
+        try:
+            stream = await OpensshStream.over(begun.process)
+        except (LocalError, asyncio.CancelledError):
+            begun.call.close()
+            raise
+        call = begun.call
+        stream.call, stream.patience, stream.notice = call, call.connect_timeout, self._notice(call)
+        self._masters[host.name] = call.master
+        return stream
+
+    async def _begin(self, host: Host) -> Begun:
         past = host.name in self._past_master
         self._past_master.discard(host.name)
 
@@ -53,16 +65,13 @@ class OpensshTransport(Transport):
         asked = asks(self._ssh_config)
         call = await asyncio.get_running_loop().run_in_executor(None, prepare) if asked else prepare()
         try:
-            stream = await OpensshStream.start(call.argv(remote_command(host.python)))
-        except (LocalError, asyncio.CancelledError):
+            return Begun(call, spawned(call.argv(remote_command(host.python))))
+        except LocalError:
             call.close()
             raise
         except OSError as error:
             call.close()
             raise HostError("no-transport", host.name, "ssh cannot be started", why=error.strerror) from error
-        stream.call, stream.patience, stream.notice = call, call.connect_timeout, self._notice(call)
-        self._masters[host.name] = call.master
-        return stream
 
     def _notice(self, call: SshCall) -> str | None:
         """Return what a person is to know of a ControlMaster that is gone past: once for each."""
@@ -107,14 +116,21 @@ class OpensshTransport(Transport):
         return no_agent(host, said, ending.status)
 
     async def advise(self, host: Host, error: HostError) -> HostError:
-        if error.kind not in (*KINDS, "ssh-failed"):
+        if error.kind not in (*KEY_KINDS, "ssh-failed"):
+            return error
+        try:
+            # Loaded here, as most hosts can be reached.
+            from sshjobs.network.transport.keyadvice import key_advice
+            from sshjobs.network.transport.settings import NotAccepted, ask_ssh
+        except OSError:
+            # No descriptor is left to read them by.
             return error
         try:
             settings = await asyncio.get_running_loop().run_in_executor(None, ask_ssh, login_of(host),
                                                                         self._ssh_config)
         except NotAccepted as refused:
             return host_error("bad-config", host, str(refused))
-        return key_advice(host, error, settings) if error.kind in KINDS else error
+        return key_advice(host, error, settings) if error.kind in KEY_KINDS else error
 
 
 class OpensshStream(ProcessStream):
@@ -134,6 +150,8 @@ def gates_of(host: Host, ssh_config: str | None) -> list[str]:
     hostname = glance_at(ssh_config).hostname(login.address)
     if hostname is not None:
         return [hostname]
+    from sshjobs.network.transport.settings import NotAccepted, ask_ssh  # most configurations say it plainly
+
     try:
         settings = ask_ssh(login, ssh_config)
     except NotAccepted:

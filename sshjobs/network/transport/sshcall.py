@@ -10,11 +10,11 @@ from sshjobs.gjob.verbs import sshoptions
 from sshjobs.model.host import Host, Login, login_of, split_login
 from sshjobs.network.transport.base import Ending
 from sshjobs.network.transport.glance import glance_at
-from sshjobs.network.transport.settings import NotAccepted, ask_ssh
 from sshjobs.network.transport.sshlog import LOG_LEVEL, SshLog
 
 #: What of the user's configuration has to be known before ssh is called, in small letters.
 MATTERS = (*(option.lower() for option in sshoptions.DEFAULTS), "controlpath")
+_NEWER = frozenset(option.lower() for option in sshoptions.SINCE_8_7)
 
 Settings = Mapping[str, Sequence[str]]
 
@@ -31,7 +31,7 @@ class SshEnding(Ending):
     jump: str = ""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class SshCall:
     """A call of ssh to one host. :meth:`close` or :meth:`ending` removes its files.
 
@@ -63,7 +63,8 @@ class SshCall:
         :param past_master: use no ControlMaster
         :param terminal: see the class
         """
-        options = {**sshoptions.safe_options(terminal), "LogLevel": LOG_LEVEL}
+        silent = frozenset[str]() if glance_at(ssh_config).mentions(_NEWER) else _NEWER
+        options = {**sshoptions.safe_options(terminal, silent), "LogLevel": LOG_LEVEL}
         if accept_new:
             options["StrictHostKeyChecking"] = sshoptions.ACCEPT_NEW
         call = cls(host, ssh_config, options, settings_that_matter(login_of(host), ssh_config),
@@ -150,6 +151,8 @@ def settings_that_matter(login: Login, ssh_config: str | None) -> Settings:
     """Return what ``ssh -G`` tells of a host; nothing where all that matters is known to be unsaid."""
     if not asks(ssh_config):
         return {}
+    from sshjobs.network.transport.settings import NotAccepted, ask_ssh  # most configurations need not ask
+
     try:
         return ask_ssh(login, ssh_config)
     except NotAccepted:

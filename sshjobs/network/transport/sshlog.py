@@ -25,8 +25,9 @@ KEPT = 1 << 16
 LOG_LEVEL = "VERBOSE"
 
 # What ssh says, line by line, and the cause that it stands for. Each from the beginning of the line: what a host has
-# chosen (its version, its reason to hang up) stands behind words of ssh's.
-_SAID = [(kind, re.compile(pattern)) for kind, pattern in (
+# chosen (its version, its reason to hang up) stands behind words of ssh's. Not compiled before there is something to
+# explain: every run loads this.
+_SAID = (
     ("host-key-changed", r"@ +WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED|Host key for .* has changed"),
     ("host-key-revoked", r"@ +WARNING: REVOKED HOST KEY|Host key .* revoked by file|.* host key for .* was revoked"),
     ("bad-config", r"Error checking host key .* in revoked keys file|.* line \d+: |.*terminating, \d+ bad"
@@ -42,7 +43,7 @@ _SAID = [(kind, re.compile(pattern)) for kind, pattern in (
     ("no-common-way", r"Unable to negotiate with"),
     ("jump", r"Connection (closed|reset) by UNKNOWN port|channel \d+: open failed|stdio forwarding failed"),
     ("throttled", r"(kex|ssh)_exchange_identification|Connection (closed|reset) by|Received disconnect from"),
-)]
+)
 _LOGGED_IN = "Authenticated to "
 #: What it says at the end of each connection.
 _FAREWELL = ("Transferred: ", "Bytes per second: ", _LOGGED_IN)
@@ -97,7 +98,7 @@ def cause_of(text: str) -> tuple[str, str] | None:
     """
     for line in text.splitlines():
         for kind, pattern in _SAID:
-            if pattern.match(line):
+            if re.match(pattern, line):
                 if kind == "throttled" and "by UNKNOWN port" in text:
                     kind = "jump"
                 return kind, line.strip(" @\t")[:200]

@@ -1,8 +1,8 @@
-"""What people ask of a run: more jobs, other hosts, a pause, another try. One file a request.
+"""Requests of people to a run: more jobs, other hosts, a pause, another try. One file a request.
 
-A request comes as a plain dict, as it passes over the control socket; so goes its answer. Each exists once, whether a
-manager lives or not: it is checked, then written to the store in one transaction, and then, where there is a manager,
-takes effect in it. So it is carried out whole or not at all, and what was answered is on the disk.
+Requests and answers are plain dicts, as they pass over the control socket. The same code serves with and without a
+manager: a request is checked, then written to the store in one transaction, and then takes effect in the manager, if
+there is one. So it is carried out whole or not at all, and is on the disk before the answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sshjobs.running.requests.stop import Stop
 from sshjobs.running.requests.target import Target
 from sshjobs.running.requests.withdraw import Withdraw
 
-#: Every request by its verb.
+#: All requests by verb.
 REQUESTS: dict[str, type[Request]] = {
     request.verb: request
     for request in (Add, AddHosts, Cancel, DrainHosts, Fetched, Finish, Leave, LoseHosts, Pause, RemoveHosts, Retry,
@@ -37,9 +37,9 @@ __all__ = ["REQUESTS", "Data", "Target", "carry_out", "host_data", "understand"]
 
 
 def understand(data: Data) -> Request:
-    """Return the request that such a dict asks for.
+    """Return the request for such a dict.
 
-    :raises UsageError: there is none, or its keys are not as they must be
+    :raises UsageError: the verb is unknown, or its keys are wrong
     """
     verb = str(data.get("do"))
     if verb not in REQUESTS:
@@ -52,11 +52,11 @@ def understand(data: Data) -> Request:
 
 
 def carry_out(data: Data, target: Target) -> Data:
-    """Carry a request out. What it changes is on the disk when this returns, or the answer says why it is not yet
-    (``unwritten``): a manager acts on what is urgent all the same, and writes it when it can.
+    """Carry a request out. Its changes are on the disk when this returns, or the answer says why they are not yet
+    (``unwritten``): an urgent request takes effect in a manager even then, and is written later.
 
-    :raises SshjobsError: it cannot be done; nothing of it was
-    :raises LocalError: this machine can write nothing down at present; nothing of it was done
+    :raises SshjobsError: it cannot be carried out; nothing was changed
+    :raises LocalError: this machine cannot write to the store now; nothing was changed
     """
     request = understand(data)
     trouble = None if target.manager is None else target.manager.trouble
@@ -81,9 +81,10 @@ def carry_out(data: Data, target: Target) -> Data:
         if unwritten is not None:
             answer["unwritten"] = str(unwritten)
             target.store.set_options(**change.options)
+            target.store.note_cancelled(change.cancel)
             for job in request.chosen:
                 target.store.touch(job)
-        # What follows from it in the manager, such as the ends of jobs that waited, is written now if that can be.
+        # Consequences in the manager, such as the ends of waiting jobs, are written now if possible.
         with contextlib.suppress(StoreError):
             target.store.commit()
     return answer

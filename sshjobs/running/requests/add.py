@@ -15,7 +15,7 @@ from sshjobs.store.rundir import job_directory_name
 
 
 class Add(Request):
-    """Add jobs at the end of the line, with names and numbers that follow those of the run."""
+    """Add jobs after all others, with unique names and further numbers."""
 
     verb = "add"
 
@@ -24,11 +24,11 @@ class Add(Request):
         self._jobs: list[Job] = []
 
     def check(self, target: Target) -> tuple[Change, Data]:
-        """:raises UsageError: ``hosts`` of a job match no host, no host has what one needs and none is expected to
-            join, or one cannot be called so"""
+        """:raises UsageError: ``hosts`` of a job match no host, no host has what one needs and none may join, or a name
+            is not allowed"""
         schedule, hosts = target.schedule(), [host for host in target.hosts() if not host.removed]
         with target.reader() as reader:
-            # A job that was withdrawn may have left files: they are not taken for those of another.
+            # A withdrawn job may have left files, which must not count as those of a new job of that name.
             options = reader.summary().options
             left = "last_number" in options
             self._jobs = list(jobs_from(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sshjobs.running.manager import Manager
     from sshjobs.running.requests.target import Target
 
-#: A request or an answer as it passes over the control socket.
+#: A request or an answer, as it passes over the control socket.
 Data = dict[str, Any]
 
 
@@ -21,9 +21,11 @@ class Request(ABC):
     """One request.
 
     :param data: its keys; ``do`` is the verb
-    :raises KeyError: one is missing; :raises TypeError: :raises ValueError: one is not as it must be
-    :cvar urgent: it takes effect even while this machine can write nothing down, and is written when that is over
-    :ivar chosen: the jobs that it changes, from :meth:`check` on, where they are not new to the run
+    :raises KeyError: a key is missing
+    :raises TypeError: a value has the wrong type
+    :raises ValueError: a value is wrong
+    :cvar urgent: it takes effect even while this machine cannot write to the store, and is written later
+    :ivar chosen: the existing jobs that it changes; set by :meth:`check`
     """
 
     verb: ClassVar[str]
@@ -37,12 +39,11 @@ class Request(ABC):
     def check(self, target: Target) -> tuple[Change, Data]:
         """Return what to write to the store, and the answer. Changes nothing.
 
-        :raises UsageError: it cannot be done
+        :raises UsageError: it cannot be carried out
         """
 
     def on_disk(self, target: Target) -> None:
-        """Do what has to be on the disk before the store tells of it. Should that not be written, the request may come
-        again.
+        """Make changes on the disk that must come before the commit. If the commit fails, this may be called again.
 
         :raises OSError: the disk refused
         """
@@ -50,7 +51,7 @@ class Request(ABC):
 
     @abstractmethod
     def take_effect(self, manager: Manager) -> None:
-        """Have a manager act on it, when it is in the store. Where there is no manager, the next one finds it there."""
+        """Apply the request in a manager, after the commit. Without a manager, the next one finds it in the store."""
 
 
 def names_of(data: Data, key: str) -> list[str] | None:
@@ -78,5 +79,5 @@ def some_names_of(data: Data, key: str) -> list[str]:
 
 
 def tell_hosts(manager: Manager, change: str, names: Sequence[str], slots: int | None = None) -> None:
-    """Tell the listener what was changed about hosts."""
+    """Send the listener an event about changed hosts."""
     manager.handle_act({"event": "hosts", "change": change, "hosts": list(names), "slots": slots})

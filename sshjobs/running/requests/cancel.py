@@ -1,4 +1,4 @@
-"""The request to end jobs, or all of them and the run."""
+"""The request to cancel jobs, or all jobs and the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sshjobs.store.change import Change
 
 
 class Cancel(Request):
-    """End jobs; without names all of them, and then the run."""
+    """Cancel jobs; without names all of them, and the run."""
 
     verb, urgent = "cancel", True
 
@@ -24,7 +24,7 @@ class Cancel(Request):
         self.chosen: list[Job] = []
 
     def check(self, target: Target) -> tuple[Change, Data]:
-        """:raises UsageError: the run has no such job; or one was launched, and nobody manages the run to end it"""
+        """:raises UsageError: the run has no such job; or one was launched, and the run has no manager to end it"""
         target.check_jobs(self._names)
         self.chosen = target.unfinished(self._names)
         waiting = [job for job in self.chosen if job.state == STATE_FREE]
@@ -38,7 +38,7 @@ class Cancel(Request):
         return change, {"ok": True}
 
     def _ending(self, target: Target, number: int) -> str | None:
-        """Return the state of the run where nothing is left in it after that."""
+        """Return the state of the run if no unfinished job is left after it."""
         summary = target.summary()
         if number < summary.unfinished or (summary.options.get("stays_open") and self._names is not None):
             return None
@@ -50,7 +50,7 @@ class Cancel(Request):
             manager.stays_open = False
         for job in self.chosen:
             if job.paused:
-                # Stopped processes do not die of TERM.
+                # Let it go on first: stopped processes do not die of TERM.
                 job.paused = False
                 manager.network.pause(job, False)
         manager.cancel(self.chosen)

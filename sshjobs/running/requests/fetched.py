@@ -1,4 +1,4 @@
-"""The request to take what a person has fetched of a job for its files."""
+"""The request to put the files that a person has fetched of a job in place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sshjobs.store.change import Change
 
 
 class Fetched(Request):
-    """Put the files that were fetched of an attempt in their place. They are on the disk, aside."""
+    """Put the fetched files of an attempt in place. They are already on the disk, in another directory."""
 
     verb = "fetched"
 
@@ -26,7 +26,7 @@ class Fetched(Request):
         self._directory = ""
 
     def check(self, target: Target) -> tuple[Change, Data]:
-        """:raises UsageError: the run has no such job, or what was fetched is not what it left last"""
+        """:raises UsageError: the run has no such job, or the files are not those of its newest attempt"""
         target.check_jobs([self._name])
         with target.reader() as reader:
             [job] = reader.load([self._name])
@@ -38,7 +38,7 @@ class Fetched(Request):
             raise UsageError("its manager brings its files", where=self._name)
         self._directory = target.paths.job_text(self._name)
         if not over or last.origin is not None:
-            # The next manager collects its end, and then knows which files are here.
+            # The next manager collects its end, and compares the files then.
             return Change(), {"ok": True}
         known = copy(job)
         known.attempts = [*job.attempts[:-1], copy(last)]
@@ -55,5 +55,5 @@ class Fetched(Request):
 
 
 def is_over(job: Job) -> bool:
-    """Tell whether a job has ended and its host keeps nothing of it for a manager."""
+    """Return whether a job has ended and its host keeps nothing of it for a manager."""
     return job.state in FINAL_STATES and all(attempt.released for attempt in job.attempts)

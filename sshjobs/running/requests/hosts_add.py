@@ -15,7 +15,7 @@ from sshjobs.store.change import Change
 
 
 class AddHosts(Request):
-    """Let a run use further hosts."""
+    """Add hosts to a run."""
 
     verb = "hosts-add"
 
@@ -25,11 +25,11 @@ class AddHosts(Request):
     def check(self, target: Target) -> tuple[Change, Data]:
         """:raises UsageError: a host is in the run already"""
         there = {host.name: host for host in target.hosts()}
-        # An allocation is a new one, whatever its number was where it was asked for.
+        # An allocation gets a new number if the run has one with its number already.
         self._hosts = renumbered(self._hosts, there)
         for host in self._hosts:
             known = there.get(host.name)
-            # Without a manager, what has left the run is among them.
+            # Without a manager, removed hosts are in the list, and can be added again.
             if known is not None and (target.manager is not None or not known.removed):
                 raise UsageError(f"the host {'is leaving the run' if known.removed else 'is in the run already'}",
                                  where=host.name, hint="to use it again after a drain: sshjobs hosts undrain")

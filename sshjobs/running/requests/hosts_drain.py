@@ -1,4 +1,4 @@
-"""The requests to launch nothing more on hosts, and to use them again."""
+"""The requests to drain hosts, and to use them again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DrainHosts(Request):
 
 
 class UndrainHosts(Request):
-    """Use hosts again that were drained, that were to leave, or that are in quarantine: a person has mended them."""
+    """Use hosts again that were drained, removed or in quarantine: a person has mended them."""
 
     verb = "hosts-undrain"
 

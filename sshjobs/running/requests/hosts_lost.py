@@ -12,7 +12,7 @@ from sshjobs.store.change import Change
 
 
 class LoseHosts(Request):
-    """Take what was launched on hosts for lost, because a person says that they will not come back."""
+    """Declare all attempts on hosts lost, because a person says that the hosts will not come back."""
 
     verb = "hosts-lost"
 
@@ -21,7 +21,7 @@ class LoseHosts(Request):
         self._gone: list[Job] = []
 
     def check(self, target: Target) -> tuple[Change, Data]:
-        """:raises UsageError: a host answers, so that it can be asked; or nobody manages the run, who would know"""
+        """:raises UsageError: a host answers, so that it can be asked; or the run has no manager, which would know"""
         manager = target.manager
         if manager is None:
             raise UsageError("nobody manages the run, so nobody has missed the host", where=target.paths.name,

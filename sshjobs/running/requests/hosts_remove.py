@@ -13,7 +13,7 @@ from sshjobs.store.change import Change
 
 
 class RemoveHosts(Request):
-    """Take hosts out of the run as soon as what runs there has ended. Jobs that may run nowhere else are skipped."""
+    """Remove hosts from the run once the jobs there have ended. Jobs that can run nowhere else are skipped."""
 
     verb = "hosts-remove"
 

@@ -1,4 +1,4 @@
-"""The request that the manager leaves; jobs go on."""
+"""The request that the manager leaves, while jobs go on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sshjobs.store.change import Change
 
 
 class Leave(Request):
-    """Have the manager leave at once. What was launched goes on, and the next manager collects it."""
+    """Let the manager leave at once. Launched jobs go on, and the next manager collects them."""
 
     verb, urgent = "leave", True
 

@@ -29,11 +29,11 @@ class _Pausing(Request):
         named = target.unfinished(self._names)
         self._told = [job.name for job in named if bool(job.paused) != self.paused]
         self.chosen = [job for job in named if bool(job.paused) != self.paused or self._may_stand(job)]
-        # In the store first: what stands still has to be known to the next manager.
+        # In the store first: the next manager must know which jobs are stopped.
         return Change(jobs=[self._changed(job) for job in self.chosen]), {"ok": True, "jobs": self._told}
 
     def _may_stand(self, job: Job) -> bool:
-        # An earlier manager may have stopped it and died before it could write that down.
+        # An earlier manager may have stopped it and died before it had written that.
         return not self.paused and job.paused is None and job.state != STATE_FREE
 
     def _changed(self, job: Job) -> Job:
@@ -42,7 +42,7 @@ class _Pausing(Request):
         return changed
 
     def _mark(self, job: Job) -> bool | None:
-        # A host has to hear that what it has goes on; one that waits has no host.
+        # False for a job on a host, which must be told that the job goes on; None for a waiting one.
         return True if self.paused else None if job.state == STATE_FREE else False
 
     def _tell(self, manager: Manager) -> None:
@@ -52,7 +52,8 @@ class _Pausing(Request):
 
 
 class Pause(_Pausing):
-    """Launch nothing more; or, with names, stop these jobs where they are, and launch none of them that waits."""
+    """Pause the run: launch nothing more. Or, with names, pause jobs: stop those that run, and launch none that
+    wait."""
 
     verb, paused = "pause", True
 
@@ -73,7 +74,7 @@ class Pause(_Pausing):
 
 
 class Unpause(_Pausing):
-    """Launch again; or, with names, let these jobs go on."""
+    """Let a paused run launch again; or, with names, let paused jobs go on."""
 
     verb, paused = "unpause", False
 

@@ -31,7 +31,7 @@ class Retry(Request):
             able = [job for job in ended if may_start_over(job)]
             broken = still_broken(able, {job.name for job in able}, reader)
             chosen = [job for job in able if job.name not in broken]
-            # Those that were skipped because of these get another chance.
+            # Jobs that were skipped because of these get another chance.
             self._chosen = [*chosen, *revived_with(chosen, reader)]
         again = [copy(job) for job in self._chosen]
         for job in again:

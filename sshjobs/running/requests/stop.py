@@ -1,4 +1,4 @@
-"""An end for the launching, and for the manager once what runs has ended."""
+"""The request to launch nothing more, upon which the manager leaves once the running jobs have ended."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sshjobs.store.change import Change
 
 
 class Stop(Request):
-    """Have the manager launch nothing more, take back what has not started, and leave when the rest has ended. The next
-    manager goes on."""
+    """Let the manager launch nothing more, take back launches that have not started, and leave when the rest has ended.
+    The next manager goes on."""
 
     verb, urgent = "stop", True
 

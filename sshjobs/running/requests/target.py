@@ -1,4 +1,4 @@
-"""A run as a request finds it: its store and its hosts, and its manager where one lives."""
+"""The target of a request: a run with its store and hosts, and its manager if there is one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class Target:
-    """See the module.
+    """The run that a request is about.
 
-    :param store: taken over by the process that asks, or by the manager
-    :param manager: ``None`` where nobody manages the run
-    :ivar blocked: the store cannot be written at present, and may be behind what has happened
+    :param store: taken over by this process, or by the manager
+    :param manager: ``None`` if the run has none
+    :ivar blocked: the store cannot be written now, and may be out of date
     """
 
     blocked = False
@@ -33,14 +33,14 @@ class Target:
 
     @classmethod
     def of(cls, manager: Manager) -> Target:
-        """Return the run of a manager. It belongs to the manager's thread."""
+        """Return the target for the run of a manager. It belongs to the manager's thread."""
         return cls(manager.paths, manager.store, manager)
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[RunReader]:
-        """Open the store for reading, with all that has happened in it unless it is blocked.
+        """Open the store for reading, after a commit of the manager's changes unless the store is blocked.
 
-        :raises StoreBlockedError: that cannot be written at present
+        :raises StoreBlockedError: the commit failed
         """
         if not self.blocked:
             self.store.commit()
@@ -48,12 +48,12 @@ class Target:
             yield reader
 
     def summary(self) -> Summary:
-        """Return where the run stands."""
+        """Return the summary of the run."""
         with self.reader() as reader:
             return reader.summary()
 
     def hosts(self) -> list[Host]:
-        """Return the hosts of the run; without a manager also those that a person has taken out of it."""
+        """Return the hosts of the run; without a manager including removed ones."""
         if self.manager is not None:
             return list(self.manager.network.hosts.values())
         with self.reader() as reader:
@@ -61,17 +61,17 @@ class Target:
 
     @property
     def stays_open(self) -> bool:
-        """Whether the run goes on without jobs, so that hosts may join for those that wait."""
+        """Whether the run goes on without jobs, so that hosts may still join for jobs that wait."""
         return bool(self.summary().options.get("stays_open")) if self.manager is None else self.manager.stays_open
 
     def schedule(self) -> Schedule:
-        """Return a schedule that knows the hosts that jobs may run on from now on."""
+        """Return a schedule with the hosts on which jobs may run from now on."""
         if self.manager is not None and not self.manager.hosts.leaving:
             return self.manager.schedule
         return Schedule(host for host in self.hosts() if not host.removed)
 
     def unfinished(self, names: Sequence[str] | None) -> list[Job]:
-        """Return the jobs that have not ended, of these names or all."""
+        """Return the unfinished jobs, those with these names or all."""
         if self.manager is not None:
             wanted = None if names is None else set(names)
             return [job for job in self.manager.unfinished() if wanted is None or job.name in wanted]
@@ -80,9 +80,9 @@ class Target:
         return [job for job in jobs if job.state not in FINAL_STATES]
 
     def check_jobs(self, names: Sequence[str] | None) -> None:
-        """Make sure that the run has jobs of these names.
+        """Check that the run has jobs of these names.
 
-        :raises UsageError: it has not; the first such name is told
+        :raises UsageError: it has not, with the first such name
         """
         if not names or (self.manager is not None and set(names) <= {job.name for job in self.manager.unfinished()}):
             return
@@ -95,7 +95,7 @@ class Target:
                                      f"see: sshjobs status {self.paths.name} --all")
 
     def reopened(self) -> str | None:
-        """Return the state of the run once jobs wait in it; ``None`` where it stays as it is."""
+        """Return the new state of the run when jobs wait in it again; ``None`` if it does not change."""
         return None if self.manager is not None or self.summary().stored_state == "running" else "interrupted"
 
 

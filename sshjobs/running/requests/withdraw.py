@@ -14,7 +14,7 @@ from sshjobs.store.change import Change
 
 
 class Withdraw(Request):
-    """Take jobs out of the run that never started. Their names are free again, their numbers are not."""
+    """Take jobs that never started out of the run. Their names are free again, their numbers are not."""
 
     verb = "withdraw"
 

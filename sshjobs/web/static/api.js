@@ -27,16 +27,49 @@ async function refused(answer) {
   return new Error(reason);
 }
 
+const AWAY = "the server does not answer; is sshjobs serve still running?";
+
+/** Fetch, with words of ours where no answer comes: those of browsers differ, and help nobody. */
+async function answered(path, options) {
+  try { return await fetch(path, options); } catch (error) {
+    throw error.name === "AbortError" ? error : new Error(AWAY);
+  }
+}
+
 /** Ask for JSON. Throws an Error that says why not. */
 export async function ask(path, signal) {
-  const answer = await fetch(path, { signal });
+  const answer = await answered(path, { signal });
   if (!answer.ok) throw await refused(answer);
   return answer.json();
 }
 
+/** Answers to what was asked ahead, by path; each is for the first page that asks for it. */
+const ahead = new Map();
+
+async function early(path) {
+  const answer = await fetch(path);
+  return answer.ok ? { data: await answer.json(), version: answer.headers.get("X-Version") } : null;
+}
+
+/** Ask for what a page will ask for once it is there. What goes wrong is told when the page asks. */
+export function askAhead(path) { ahead.set(path, early(path).catch(() => null)); }
+
+/** Ask about a version of a run, and call take with the answer. One that was asked for ahead is taken at once; where it is of
+ * another version, that of this version follows. Throws an Error that says why not. */
+export async function askAbout(path, version, signal, take) {
+  const known = await ahead.get(path);
+  ahead.delete(path);
+  if (signal.aborted) return;
+  if (known) {
+    take(known.data);
+    if (known.version === version) return;
+  }
+  take(await ask(path, signal));
+}
+
 /** Have something done. */
 export async function act(path, body) {
-  const answer = await fetch(path, { method: "POST", body: JSON.stringify(body),
+  const answer = await answered(path, { method: "POST", body: JSON.stringify(body),
     headers: { "Content-Type": "application/json" } });
   if (!answer.ok) throw await refused(answer);
   return answer.json();
@@ -44,7 +77,7 @@ export async function act(path, body) {
 
 /** A piece of what a job wrote: {bytes, offset, size}. */
 export async function output(run, params, signal) {
-  const answer = await fetch(ofRun(run, "output") + query(params), { signal });
+  const answer = await answered(ofRun(run, "output") + query(params), { signal });
   if (!answer.ok) throw await refused(answer);
   return { bytes: new Uint8Array(await answer.arrayBuffer()), offset: Number(answer.headers.get("X-Offset")),
     size: Number(answer.headers.get("X-Size")) };
@@ -65,7 +98,7 @@ const GIVE_UP = 3, TRY_STREAM = 6, WHILE_AWAY = 3;
 
 /**
  * Follow a run, or, where run is null, all runs at work as one. Calls take({head, rows, live}) with each change; rows is a Map from a host's name to its row.
- * Where no stream of events comes through, asks every poll seconds (0: never). Returns what ends it.
+ * Where no stream of events comes through, asks every poll() seconds (0: never). Returns what ends it.
  */
 export function follow(run, every, poll, take, failed) {
   const [whole, stream] = run === null ? ["api/together", "api/together/events"] : [ofRun(run, "overview"), ofRun(run, "events")];
@@ -80,7 +113,8 @@ export function follow(run, every, poll, take, failed) {
     take({ head: data.head, rows, live: true });
   };
   const look = async () => {
-    let pause = poll;
+    const seconds = poll();
+    let pause = seconds;
     try {
       const { hosts, ...head } = await ask(whole);
       if (over) return;
@@ -90,10 +124,10 @@ export function follow(run, every, poll, take, failed) {
       if (every > 0 && !source && looks % TRY_STREAM === 0) open();
     } catch (error) {
       if (!over) failed(error);
-      pause = Math.min(poll, WHILE_AWAY);
+      pause = Math.min(seconds, WHILE_AWAY);
     }
     clearTimeout(timer);
-    if (!over && poll > 0) timer = setTimeout(look, pause * 1000);
+    if (!over && seconds > 0) timer = setTimeout(look, pause * 1000);
   };
   const open = () => {
     source = new EventSource(stream + query({ every }));
@@ -102,7 +136,7 @@ export function follow(run, every, poll, take, failed) {
       if (over) return;
       failures += 1;
       // The browser connects again by itself, unless the server has refused the stream. Where none comes through, we ask.
-      if (source.readyState === EventSource.CLOSED || (poll > 0 && failures >= GIVE_UP)) {
+      if (source.readyState === EventSource.CLOSED || (poll() > 0 && failures >= GIVE_UP)) {
         source.close();
         source = null;
         look();

@@ -1,13 +1,18 @@
 // The page of a run's hosts, and the page of one host.
 
-import { act, ask, ofRun, query } from "./api.js";
+import { act, ofRun, query } from "./api.js";
 import { JobTable } from "./jobs.js";
-import { Link, Totals, Trouble, change, stamp, useActs, useLoad, useQuestion, useSlow } from "./parts.js";
+import { Link, Totals, Trouble, change, stamp, useActs, useAnswer, useQuestion, useSlow } from "./parts.js";
 import { Table } from "./table.js";
 import { html, useState } from "./vendor/preact-htm.js";
 import { count, none, size, span, when } from "./words.js";
 
+const FACTS = { hostname: "Its own name", python: "Python", home: "Home" };
 const STATES = { up: "up", away: "away", blocked: "cannot be used", closed: "takes no jobs", silent: "silent" };
+
+/** Where a host stands, in words; a drained one may be away, too. */
+const reached = (host) => STATES[host.state] || host.state || "not heard of yet";
+const standing = (host) => (host.drained ? "drained" : reached(host));
 
 /** How much is free, and of how much: one unit is said once. */
 function free(part, whole) {
@@ -22,9 +27,8 @@ const columns = (run) => [
   ...(run ? [] : [{ key: "runs", title: "Runs", value: (host) => host.runs.join(" "), show: (host) => host.runs.map((name) => html`
     <${Link} to=${{ run: name, view: "host", host: host.name }}>${name}<//> `) }]),
   { key: "address", title: "Address", value: (host) => host.address, less: true },
-  { key: "state", title: "State", value: (host) => host.state || "", show: (host) => html`<span class=${
-    host.state === "up" ? "s-done" : host.state ? "s-unknown" : "soft"}>${
-    host.drained ? "drained" : STATES[host.state] || host.state || "not heard of yet"}</span>` },
+  { key: "state", title: "State", value: standing,
+    show: (host) => html`<span class=${host.state === "up" ? "s-done" : host.state ? "s-unknown" : "soft"}>${standing(host)}</span>` },
   { key: "slots", title: "Slots", number: true, value: (host) => host.slots },
   { key: "busy", title: "Busy", number: true, value: (host) => host.busy },
   { key: "done", title: "Done", number: true, value: (host) => host.done, show: (host) => count(host.done) },
@@ -44,7 +48,7 @@ const columns = (run) => [
 export function Cluster({ run, live, place }) {
   const hosts = [...live.rows.values()];
   const wanted = (place.filter || "").toLowerCase();
-  const shown = wanted ? hosts.filter((host) => `${host.name} ${host.address} ${host.state} ${host.reason || ""}`.toLowerCase().includes(wanted)) : hosts;
+  const shown = wanted ? hosts.filter((host) => `${host.name} ${host.address} ${standing(host)} ${host.reason || ""}`.toLowerCase().includes(wanted)) : hosts;
   return html`
     ${run !== null && html`<h1>${run}</h1>`}
     ${run === null && html`<h1>Together</h1><p class="soft">${live.head.run.total ? "All runs that are at work, as one." : "No run is at work now."} One at a time: ${" "}<${Link} to=${{}}>Runs<//>.</p>`}
@@ -60,7 +64,7 @@ export function Cluster({ run, live, place }) {
 
 export function HostPage({ run, live, place, readOnly }) {
   const version = useSlow(stamp(live), 2000);
-  const { data, error } = useLoad((signal) => ask(ofRun(run, "host") + query({ host: place.host }), signal), [run, place.host, version]);
+  const { data, error } = useAnswer(HostPage.asks(run, place), version);
   const [chosen, setChosen] = useState(new Set());
   const [question, confirm] = useQuestion();
   const [said, attempt] = useActs();
@@ -83,16 +87,18 @@ export function HostPage({ run, live, place, readOnly }) {
         () => act(ofRun(run, host.drained ? "hosts/undrain" : "hosts/drain"), { hosts }))}>${host.drained ? "Undrain" : "Drain"}</button>
       <span class="soft">${host.drained ? "nothing more is launched here" : "drain: what runs goes on, nothing more is launched"}</span></div>
     <dl>
-      <dt>Address</dt><dd>${host.address}</dd><dt>State</dt><dd>${host.state || "not heard of yet"} since ${when(host.since)}</dd>
+      <dt>Address</dt><dd>${host.address}</dd><dt>State</dt><dd>${reached(host)}${host.state ? ` since ${when(host.since)}` : ""}${host.drained ? ", drained" : ""}</dd>
       <dt>Last heard</dt><dd>${when(host.heard)}</dd>
       <dt>Slots</dt><dd>${host.busy} of ${host.slots ?? none} busy</dd><dt>Cores</dt><dd>${host.cores ?? none}, load ${host.load?.toFixed(2) ?? none}</dd>
       <dt>Memory free</dt><dd>${free(host.memory_free, host.memory)}</dd><dt>Disk free</dt><dd>${size(host.disk)}</dd>
       ${data.gpus.length > 0 && html`<dt>GPUs</dt><dd>${data.gpus.map((gpu) => html`<div>${gpu.name}${gpu.use !== null ? `, ${gpu.use} % busy` : ""}${
         gpu.memory !== null ? `, ${size(gpu.memory)} taken` : ""}</div>`)}</dd>`}
+      ${data.gpu_holders.length > 0 && html`<dt>Who has them</dt><dd>${data.gpu_holders.map((gpu) => html`<div>${
+        gpu.label === null ? gpu.uuid : `GPU ${gpu.label} (${gpu.name})`}: ${gpu.job !== null ? html`<${Link} to=${{ run, view: "job", job: gpu.job }}>${gpu.job}<//>` : gpu.by ?? "free"}</div>`)}</dd>`}
       <dt>Sent, received</dt><dd>${size(host.sent)}, ${size(host.received)}</dd>
       <dt>Jobs</dt><dd>${count(host.done)} done, ${count(host.failed)} failed, ${span(host.cpu)} CPU</dd>
       <dt>Failures</dt><dd>${percent(data.failure_share)} here, ${percent(data.failure_share_elsewhere)} on all others</dd>
-      ${["hostname", "python", "home"].filter((name) => data.facts[name]).map((name) => html`<dt>${name}</dt><dd>${String(data.facts[name])}</dd>`)}
+      ${Object.entries(FACTS).filter(([name]) => data.facts[name]).map(([name, title]) => html`<dt>${title}</dt><dd>${String(data.facts[name])}</dd>`)}
     </dl>
     <h2>Running</h2>
     ${data.running.length ? html`<div class="tools">
@@ -104,3 +110,5 @@ export function HostPage({ run, live, place, readOnly }) {
     <h2>Ended last</h2>
     ${data.finished.length ? html`<${JobTable} run=${run} jobs=${data.finished} label="Ended jobs" id="ended" here=${true} />` : html`<p class="empty">Nothing has ended here yet.</p>`}`;
 }
+
+HostPage.asks = (run, place) => ofRun(run, "host") + query({ host: place.host });

@@ -1,8 +1,8 @@
 // The page of all jobs of a run, sorted and cut into pages by the server.
 
-import { act, ask, ofRun, query } from "./api.js";
-import { Link, State, Trouble, change, placeAll, stamp, useActs, useLoad, useQuestion, useSlow } from "./parts.js";
-import { Cells, Heads } from "./table.js";
+import { act, ofRun, query } from "./api.js";
+import { Link, State, Trouble, change, placeAll, stamp, useActs, useAnswer, useQuestion, useSlow } from "./parts.js";
+import { Heads, Rows } from "./table.js";
 import { html, useState } from "./vendor/preact-htm.js";
 import { count, none, size, span, when } from "./words.js";
 
@@ -11,7 +11,7 @@ const STATES = ["free", "busy", "done", "unknown", "error"];
 const OUTCOMES = ["succeeded", "failed", "signalled", "timed_out", "out_of_memory", "never_started", "lost", "cancelled", "skipped"];
 
 /** Seconds that a job has taken, or has been at so far. */
-const took = (job) => (job.seconds === null && job.state === "busy" && job.started ? Math.max(0, Date.now() / 1000 - job.started) : job.seconds);
+export const took = (job) => (job.seconds === null && job.state === "busy" && job.started ? Math.max(0, Date.now() / 1000 - job.started) : job.seconds);
 
 const USE = [
   { key: "cpu", title: "CPU", number: true, less: true, sorts: false, value: (job) => job.cpu, show: (job) => span(job.cpu) },
@@ -40,17 +40,16 @@ export function JobTable({ run, jobs, sort, descending, onSort, chosen, setChose
   const all = [...box, ...columns(run).filter((one) => !here || !["host", "reason"].includes(one.key)), ...(here ? [...USE, columns(run).at(-1)] : [])].map((column) => (onSort ? column : { ...column, sorts: false }));
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table aria-label=${label} id=${id}>
     <${Heads} columns=${all} sort=${sort} descending=${descending} onSort=${onSort} />
-    <tbody>${jobs.map((row) => html`<tr key=${row.number}><${Cells} columns=${all} row=${row} /></tr>`)}</tbody></table></div>`;
+    <${Rows} columns=${all} rows=${jobs} name=${(job) => job.number} /></table></div>`;
 }
 
+/** Which jobs an address wants, and how they are sorted. */
+const shown = (place) => ({ states: placeAll("state"), outcomes: placeAll("outcome"), offset: Number(place.offset) || 0, sort: place.sort || "number", order: place.order || "asc" });
+
 export function Jobs({ run, live, place, readOnly }) {
-  const states = placeAll("state"), outcomes = placeAll("outcome");
-  const offset = Number(place.offset) || 0;
-  const asked = { state: states, outcome: outcomes, host: place.host, params: place.params, search: place.search, sort: place.sort || "number",
-    order: place.order || "asc", offset, limit: PAGE };
+  const { states, outcomes, offset, sort, order } = shown(place);
   const version = useSlow(stamp(live), 2000);
-  const search = useSlow(JSON.stringify(asked), 200);
-  const { data, error } = useLoad((signal) => ask(ofRun(run, "jobs") + query(JSON.parse(search)), signal), [run, search, version]);
+  const { data, error } = useAnswer(useSlow(Jobs.asks(run, place), 200), version);
   const [chosen, setChosen] = useState(new Set());
   const [question, confirm] = useQuestion();
   const [said, attempt] = useActs();
@@ -80,10 +79,15 @@ export function Jobs({ run, live, place, readOnly }) {
     <${Trouble} error=${error} />
     ${data && (data.jobs.length ? html`
       <p class="soft" id="found">${data.more ? "more than " : ""}${count(data.total)} jobs${data.ready ? "" : "; the run is still being read"}</p>
-      <${JobTable} run=${run} id="jobs" jobs=${data.jobs} sort=${asked.sort} descending=${asked.order === "desc"} label="Jobs"
+      <${JobTable} run=${run} id="jobs" jobs=${data.jobs} sort=${sort} descending=${order === "desc"} label="Jobs"
         onSort=${(sort, desc) => set({ sort, order: desc ? "desc" : "asc" })} chosen=${chosen} setChosen=${setChosen} />
       <div class="tools"><button type="button" disabled=${offset === 0} onClick=${() => set({ offset: Math.max(0, offset - PAGE) || "" })}>Earlier</button>
         <span>${count(offset + 1)} to ${count(offset + data.jobs.length)}</span>
         <button type="button" disabled=${offset + PAGE >= data.total} onClick=${() => set({ offset: offset + PAGE })}>Later</button></div>`
       : html`<p class="empty">${data.ready ? "No job fits. Change the filters, or clear the search." : "The run is still being read."}</p>`)}`;
 }
+
+Jobs.asks = (run, place) => {
+  const { states, outcomes, offset, sort, order } = shown(place);
+  return ofRun(run, "jobs") + query({ state: states, outcome: outcomes, host: place.host, params: place.params, search: place.search, sort, order, offset, limit: PAGE });
+};

@@ -1,20 +1,22 @@
 // The pages: which one the address names, and the run that they are all about, followed once for all of them.
 
-import { ask, follow, logIn, onLoggedOut } from "./api.js";
+import { ask, askAhead, follow, logIn, onLoggedOut } from "./api.js";
 import { Cluster, HostPage } from "./cluster.js";
 import { JobPage } from "./job.js";
 import { Jobs } from "./jobs.js";
 import { Manage } from "./manage.js";
-import { Link, Progress, Trouble, change, usePlace, useLoad } from "./parts.js";
+import { Link, Progress, Trouble, change, place as placeNow, usePlace } from "./parts.js";
 import { Results } from "./results.js";
 import { Table } from "./table.js";
 import { Timeline } from "./timeline.js";
-import { html, render, useEffect, useState } from "./vendor/preact-htm.js";
+import { html, render, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { count, when } from "./words.js";
 
 const VIEWS = { cluster: [Cluster, "Cluster"], jobs: [Jobs, "Jobs"], results: [Results, "Results"], timeline: [Timeline, "Timeline"], manage: [Manage, "Manage"],
   job: [JobPage, null], host: [HostPage, null] };
 const LIST_MS = 3000;
+/** Seconds between questions where no stream of events comes through, until the server has said how many. */
+const POLL = 10;
 
 function stored(name, otherwise) {
   try { return Number(localStorage.getItem(name) ?? otherwise); } catch { return otherwise; }
@@ -33,11 +35,16 @@ const RUNS = [
     show: (run) => run.damaged || html`<${Progress} counts=${run.counts} total=${run.total} />` },
 ];
 
-function RunList({ place }) {
-  const [tick, setTick] = useState(0);
-  useEffect(() => { const timer = setInterval(() => setTick((n) => n + 1), LIST_MS); return () => clearInterval(timer); }, []);
-  const { data, error } = useLoad((signal) => ask("api/runs", signal), [tick]);
-  if (!data) return html`<${Trouble} error=${error} />`;
+/** first: the list as it was when the browser came here. */
+function RunList({ place, first }) {
+  const [data, setData] = useState(first), [error, setError] = useState(null);
+  useEffect(() => {
+    const stop = new AbortController();
+    const look = () => ask("api/runs", stop.signal).then((now) => { setData(now); setError(null); }, (reason) => { if (!stop.signal.aborted) setError(reason); });
+    const timer = setInterval(look, LIST_MS);
+    look();
+    return () => { clearInterval(timer); stop.abort(); };
+  }, []);
   const sum = (state) => data.runs.reduce((all, run) => all + (run.counts[state] || 0), 0);
   return html`<h1>Runs</h1><${Trouble} error=${error} />
     ${data.runs.length > 1 && html`<p class="soft">All of them: ${["free", "busy", "done", "unknown", "error"].map((state) => `${count(sum(state))} ${state}`).join(", ")}.</p>`}
@@ -49,10 +56,12 @@ function RunList({ place }) {
 function RunPages({ run, place, settings }) {
   const [live, setLive] = useState(null), [error, setError] = useState(null);
   const [every, setEvery] = useState(stored("sshjobs-every", 1));
-  useEffect(() => {
+  const poll = useRef(POLL);
+  if (settings) poll.current = settings.poll_seconds;
+  useLayoutEffect(() => {
     try { localStorage.setItem("sshjobs-every", String(every)); } catch { /* a browser that keeps nothing */ }
     setLive(null);
-    return follow(run, every, every && settings.poll_seconds, (now) => { setLive(now); setError(null); }, setError);
+    return follow(run, every, () => every && poll.current, (now) => { setLive(now); setError(null); }, setError);
   }, [run, every]);
   const [Page] = run === null ? [Cluster] : VIEWS[place.view] || VIEWS.cluster;
   const paused = live && live.head.run.paused ? ", paused" : "";
@@ -63,27 +72,37 @@ function RunPages({ run, place, settings }) {
         <${Link} to=${{ run, view }} aria-current=${(place.view || "cluster") === view ? "page" : undefined}>${title}<//>`)}</nav>
       <span class="live" role="status">${run ?? ""}${live && run !== null ? `: ${live.head.run.state}${paused}` : ""}${error ? " (no answer)" : ""}</span></header>
     <main id="main"><${Trouble} error=${error} />
-      ${live ? html`<${Page} key=${run} ...${{ run, live, place, every, setEvery, readOnly: settings.read_only }} />` : !error && html`<p class="empty">Reading ${run ?? "the runs"} …</p>`}</main>`;
+      ${live && settings ? html`<${Page} key=${run} ...${{ run, live, place, every, setEvery, readOnly: settings.read_only }} />` : !error && html`<p class="empty">Reading ${run ?? "the runs"} …</p>`}</main>`;
 }
 
-function App() {
+/** asked: the promise of the list of runs, with the settings of this server. */
+function App({ asked }) {
   const place = usePlace();
   const [out, setOut] = useState(false);
   const [settings, setSettings] = useState(null), [error, setError] = useState(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     onLoggedOut(() => setOut(true));
-    logIn().then(() => ask("api/runs")).then(setSettings, setError);
+    asked.then(setSettings, setError);
   }, []);
   useEffect(() => { document.title = [place.job || place.host, place.run, "sshjobs"].filter(Boolean).join(" · "); });
   if (out) {
     return html`<main><h1>sshjobs</h1><p class="empty">This browser is not logged in. Open the address that <code>sshjobs serve</code> has printed, with all that follows the #.</p></main>`;
   }
-  if (!settings) return html`<main><${Trouble} error=${error} /></main>`;
+  if (error) return html`<main><${Trouble} error=${error} /></main>`;
   if (place.run) return html`<${RunPages} key=${place.run} run=${place.run} place=${place} settings=${settings} />`;
   if (place.view === "together") return html`<${RunPages} key="together" run=${null} place=${place} settings=${settings} />`;
+  if (!settings) return null;
   return html`<a class="skip" href="#main">To the content</a>
     <header><${Link} class="brand" to=${{}}>sshjobs<//><nav aria-label="Pages"><${Link} to=${{}} aria-current="page">Runs<//><${Link} to=${{ view: "together" }}>Together<//></nav></header>
-    <main id="main"><${RunList} place=${place} /></main>`;
+    <main id="main"><${RunList} place=${place} first=${settings} /></main>`;
 }
 
-render(html`<${App} />`, document.getElementById("app"));
+/** Ask for all that the page will need at once, then draw it. */
+async function begin() {
+  try { await logIn(); } catch { /* what is asked next fails too, and says why */ }
+  const asked = ask("api/runs"), now = placeNow(), [Page] = VIEWS[now.view] || VIEWS.cluster;
+  if (now.run && Page.asks) askAhead(Page.asks(now.run, now));
+  render(html`<${App} asked=${asked} />`, document.getElementById("app"));
+}
+
+begin();

@@ -1,6 +1,7 @@
 // What several pages show: links that keep the address right, states, totals, a question before an act.
 
-import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
+import { askAbout } from "./api.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { count, ending, span } from "./words.js";
 
 const listeners = new Set();
@@ -106,15 +107,17 @@ export function useActs() {
   return [html`<div role="status" aria-live="polite">${said && html`<p class="note ${said.bad ? "bad" : ""}">${said.text}</p>`}</div>`, attempt];
 }
 
-/** Load something whenever what it depends on changes; keeps the old answer until the new one is there. */
-export function useLoad(load, on) {
+/** The answer to a question about a run, asked again whenever it or the run's version changes; the old answer is kept until the
+ * new one is there. */
+export function useAnswer(path, version) {
   const [state, setState] = useState({ data: null, error: null });
-  useEffect(() => {
+  // Not useEffect, which would wait until what is there without the answer was painted.
+  useLayoutEffect(() => {
     const stop = new AbortController();
-    load(stop.signal).then((data) => setState({ data, error: null }),
-      (error) => { if (error.name !== "AbortError") setState((old) => ({ data: old.data, error })); });
+    askAbout(path, version, stop.signal, (data) => setState({ data, error: null }))
+      .catch((error) => { if (error.name !== "AbortError") setState((old) => ({ data: old.data, error })); });
     return () => stop.abort();
-  }, on);
+  }, [path, version]);
   return state;
 }
 

@@ -1,8 +1,10 @@
 // Tables: sorted by any column, and as fast with a thousand rows as with ten, since only the rows in sight are drawn.
 
-import { html, useRef, useState } from "./vendor/preact-htm.js";
+import { html, useLayoutEffect, useRef, useState } from "./vendor/preact-htm.js";
 
 const ROW_HEIGHT = 33, SPARE = 12, DRAW_ALL = 120;
+/** Rows that fill this screen. */
+const screenful = () => Math.ceil(innerHeight / ROW_HEIGHT) + 1;
 
 const compare = (a, b) => {
   // What is not known comes last, whichever way.
@@ -31,10 +33,26 @@ export function Heads({ columns, sort, descending, onSort }) {
 }
 
 /** The cells of a row. */
-export function Cells({ columns, row }) {
+function Cells({ columns, row }) {
   return columns.map((column) => html`
     <td class="${column.number ? "n" : ""} ${column.less ? "less" : ""} ${column.wide ? "wide" : ""}">${
       column.show ? column.show(row) : column.value(row)}</td>`);
+}
+
+/** How many of so many rows are drawn: a screen full of them at first, all once these are painted. */
+function useDrawn(n) {
+  const [painted, setPainted] = useState(n <= screenful());
+  useLayoutEffect(() => {
+    // Effects may run before the rows are painted, a task behind the next frame does not.
+    if (!painted) requestAnimationFrame(() => setTimeout(() => setPainted(true)));
+  }, []);
+  return painted ? n : screenful();
+}
+
+/** The rows of a table that is sorted elsewhere. name(row): what tells a row from all others. */
+export function Rows({ columns, rows, name }) {
+  const drawn = useDrawn(rows.length);
+  return html`<tbody>${rows.slice(0, drawn).map((row) => html`<tr key=${name(row)}><${Cells} ...${{ columns, row }} /></tr>`)}</tbody>`;
 }
 
 /** A table that sorts here. columns: {key, title, value(row), show(row), number, less, wide}. */
@@ -46,7 +64,8 @@ export function Table({ columns, rows, sort, descending, onSort, label, id, look
   const windowed = all.length > DRAW_ALL;
   const height = box.current ? box.current.clientHeight : 700;
   const first = windowed ? Math.max(0, Math.floor(top / ROW_HEIGHT) - SPARE) : 0;
-  const last = windowed ? Math.min(all.length, first + Math.ceil(height / ROW_HEIGHT) + 2 * SPARE) : all.length;
+  const drawn = useDrawn(all.length);
+  const last = windowed ? Math.min(all.length, first + Math.ceil(height / ROW_HEIGHT) + 2 * SPARE) : drawn;
   const gap = (n) => n > 0 && html`<tr aria-hidden="true"><td colspan=${columns.length} style=${{ height: `${n * ROW_HEIGHT}px`, padding: 0 }}></td></tr>`;
   return html`<div class="scroll tall ${look || ""}" ref=${box} tabindex="0" role="region" aria-label=${label}
       onScroll=${windowed ? (event) => setTop(event.target.scrollTop) : undefined}>

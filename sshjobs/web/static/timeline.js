@@ -1,7 +1,7 @@
 // Attempts over time: each as a bar in a lane of its host while few are in sight, else how busy each host was.
 
-import { ask, ofRun, query } from "./api.js";
-import { Trouble, change, go, stamp, useLoad, useSlow } from "./parts.js";
+import { ofRun, query } from "./api.js";
+import { Trouble, change, go, stamp, useAnswer, useSlow } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { span, when } from "./words.js";
 
@@ -44,7 +44,7 @@ function draw(canvas, data, plan) {
     if (!row) continue;
     pen.fillStyle = colour(`--bar-${kind(bar.outcome)}`);
     const from = Math.max(left, x(bar.started));
-    pen.fillRect(from, row.top + bar.lane * LANE, Math.max(1, x(bar.ended) - from - 0.5), LANE - 2);
+    pen.fillRect(from, row.top + bar.lane * LANE, Math.max(1, Math.min(width - 6, x(bar.ended)) - from - 0.5), LANE - 2);
   }
   const most = Math.max(1, ...data.rows.flatMap((row) => row.busy));
   for (const row of data.rows) {
@@ -68,10 +68,13 @@ function draw(canvas, data, plan) {
   pen.textAlign = "left";
 }
 
+/** Which time and which hosts an address wants. */
+const shown = (place) => ({ begin: Number(place.begin) || undefined, end: Number(place.end) || undefined, skip: Number(place.skip) || 0 });
+
 export function Timeline({ run, live, place }) {
   const version = useSlow(stamp(live), 3000);
-  const begin = Number(place.begin) || undefined, end = Number(place.end) || undefined, skip = Number(place.skip) || 0;
-  const { data, error } = useLoad((signal) => ask(ofRun(run, "timeline") + query({ begin, end, skip }), signal), [run, begin, end, skip, version]);
+  const { skip } = shown(place);
+  const { data, error } = useAnswer(Timeline.asks(run, place), version);
   const canvas = useRef(), [drag, setDrag] = useState(null), [under, setUnder] = useState("");
   const plan = data && layout(data);
   const [, again] = useState(0);
@@ -122,3 +125,5 @@ export function Timeline({ run, live, place }) {
       <span>${skip + 1} to ${skip + plan.rows.size} of ${data.hosts} hosts</span>
       <button type="button" disabled=${skip + HOSTS >= data.hosts} onClick=${() => change({ skip: skip + HOSTS })}>Later hosts</button></div>`}`;
 }
+
+Timeline.asks = (run, place) => ofRun(run, "timeline") + query(shown(place));

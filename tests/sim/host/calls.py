@@ -183,7 +183,11 @@ def note_failure() -> None:
 def spawn(program: bytes, argv: list[bytes], env: dict[bytes, bytes], files: tuple[int, int, int],
           before: list[tuple[str, Any]]) -> int:
     process = now()
-    made = process.machine.start_job(process, env, [process.file(number) for number in files])
+    opened = [process.file(number) for number in files]
+    if process.kind == "agent":
+        assert process.machine.cards is not None, "an agent starts nothing but the tool of the GPUs"
+        return process.machine.cards.ask(process, opened).pid
+    made = process.machine.start_job(process, env, opened)
     # It stands still until the program is loaded.
     process.wait([], process.machine.delay())
     process.count_call()
@@ -313,7 +317,8 @@ CALLS: dict[str, Callable[..., Any]] = {
     "setsid": setsid, "kill": kill, "kill_exactly": kill_exactly, "waitid": waitid, "wait4": wait4, "spawn": spawn,
     "ask": lambda argv, patience: b"" if now() else b"", "pids": pids, "stat_of": stat_of, "environ_of": environ_of,
     "children_of": children_of, "adopt_orphans": adopt_orphans, "open_limit": lambda: 1024 if now() else 0,
-    "set_open_limit": nothing, "heed_children": heed_children, "signals_as_usual": nothing, "pipe": pipe,
+    "set_open_limit": nothing, "heed_children": heed_children, "signals_as_usual": nothing,
+    "collect_garbage": nothing, "pipe": pipe,
     "socketpair": socketpair, "listen": listen, "connect": connect, "accept": accept, "poll": poll, "epoll": epoll,
     "widen": widen, "set_blocking": set_blocking, "dup2": dup2, "set_inheritable": nothing,
     "monotonic": lambda: now().machine.monotonic(), "time": lambda: now().machine.clock(),

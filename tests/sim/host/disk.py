@@ -126,12 +126,14 @@ class Disk:
 
     :param clock: the time of the world
     :ivar trouble: the number of the error that everything fails with that takes room; ``None`` where there is room
+    :ivar refused: when a call of a process of ours failed last on this machine, for that or for any other error that befell it
     """
 
     def __init__(self, clock: Callable[[], float]):
         self._clock = clock
         self._inos = itertools.count(2)
         self.trouble: int | None = None
+        self.refused = float("-inf")
         self.root = Directory(1, 0o755, 0, 0.0, None)
         #: What was done to names lately, and how to undo it.
         self._named: list[tuple[float, Callable[[], None]]] = []
@@ -187,6 +189,7 @@ class Disk:
         :raises OSError: there is none
         """
         if self.trouble is not None and path.startswith(("/home", "/var")):
+            self.refused = self._clock()
             raise error(self.trouble, path)
 
     def add(self, path: str, at: Directory | None, make: Callable[[Directory, int, float], Node]) -> Node:

@@ -11,6 +11,7 @@ from sshjobs.gjob.agent import front
 from sshjobs.simulation.pipe import Connection
 from sshjobs.simulation.site import Site
 from sshjobs.simulation.world import Program, World
+from tests.sim.host.cards import Cards
 from tests.sim.host.disk import Directory, Disk, File, error
 from tests.sim.host.process import Process
 from tests.sim.host.streams import PIPE_SIZE, Buffer, Listener, Null, Open, PipeEnd
@@ -54,6 +55,8 @@ class Machine(Site):
         self.traps: list[Trap] = []
         #: What every job does here, whatever it is to do elsewhere, while something is broken.
         self.spoils: Program | None = None
+        #: Its GPUs, where it has any.
+        self.cards: Cards | None = None
         self._ticks = 0
         self._next_pid = 2
         self._began = world.now - 1000.0
@@ -374,6 +377,7 @@ class Machine(Site):
                     if not process.alive:
                         process.vanish()
                     if number is not None:
+                        self.disk.refused = self.world.now
                         raise error(number, f"{name} of {process.kind}")
                     return
 
