@@ -35,8 +35,9 @@ run: venv ## Run the demo on this machine and show where its outputs are
 	@for f in "$$(ls -td results/demo-* | head -n 1)"/jobs/*/stdout; do echo "  $$f"; done
 
 .PHONY: test
-test: system lint ## Check everything and run every test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: system lint ## Check everything and run every test; what fails beside others is tried once more, alone
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) || { [ $$? = 1 ] || exit; echo "Failed beside others; once more, one at a time:"; \
+	    $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail 1; }
 
 .PHONY: lint
 lint: dev ## Check style, types, floors and the far side's Python 3.6

@@ -160,3 +160,27 @@ def test_what_changed_is_installed_anew(checkout: Path, change: str) -> None:
         with (checkout / change).open("a") as file:
             file.write("# changed\n")
     assert "installing sshjobs" in venv(checkout, python=sys.executable).stdout
+
+
+@pytest.mark.parametrize(("failures", "code"), [(0, 0), (1, 0), (2, 2)])
+def test_what_fails_beside_others_is_tried_once_more_alone(tmp_path: Path, failures: int, code: int) -> None:
+    (tmp_path / "test_it.py").write_text(f"""
+from pathlib import Path
+
+def test_unsteady():
+    with open("calls", "a") as calls:
+        calls.write("x")
+    assert len(Path("calls").read_text()) > {failures}
+
+def test_steady():
+    with open("steady", "a") as calls:
+        calls.write("x")
+""")
+    (tmp_path / "setup.cfg").write_text("[tool:pytest]\n")
+    python = Path(sys.executable).parent
+    made = subprocess.run(["make", "-C", str(tmp_path), "-f", str(ROOT / "Makefile"), "-o", "system", "-o", "lint", "test", f"BIN={python}",
+                           "PYTEST_ARGS=-n 2"], capture_output=True, text=True, timeout=120)
+    assert made.returncode == code, made.stdout + made.stderr
+    assert len((tmp_path / "calls").read_text()) == min(failures + 1, 2)
+    assert (tmp_path / "steady").read_text() == "x"
+    assert ("once more, one at a time" in made.stdout) is (failures > 0)
