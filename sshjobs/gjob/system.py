@@ -162,8 +162,9 @@ getpid, getppid, getuid, setsid, umask, kill, waitid, wait4 = (
 #: From Python 3.8, and only with a C library that can make a session on the way.
 _posix_spawn: "Any" = getattr(os, "posix_spawn", None)
 _DUP2: int = getattr(os, "POSIX_SPAWN_DUP2", 0)
-#: What Python itself ignores and programs expect as it was.
-_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+#: What programs expect as it was: what Python itself ignores. And all others, since for each that is named here the C
+#: library makes one system call, and else two.
+_SIGNALS = tuple(getattr(signal, "valid_signals", tuple)())
 _SUBREAPER = 36
 
 

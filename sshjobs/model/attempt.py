@@ -157,6 +157,11 @@ for _name in _Seldom.__slots__:
     setattr(Attempt, _name, _seldom(_name))
 
 
+def is_plain(attempt: Attempt) -> bool:
+    """Return whether an attempt has nothing of what few attempts have."""
+    return attempt._seldom is _NOTHING
+
+
 class Standing(Protocol):
     """What a job and an attempt have alike."""
 

@@ -118,6 +118,8 @@ class Endings(Housekeeping):
         :param suspects: further jobs that may have to be skipped
         """
         broken = list(suspects)
+        if not broken and not self.stages.any():
+            self._ended.clear()
         while broken or self._ended:
             for job in broken:
                 if job.state == STATE_FREE and (why := self.stages.cannot_run(job)) is not None:

@@ -152,11 +152,11 @@ class RunManager(Manager):
 
 
 def _describe(job: Job) -> Event:
-    seconds = None if job.seconds is None else round(job.seconds, 3)
+    seconds, left_out = job.seconds, job.left_out
     event: Event = {"job": job.name, "host": job.host, "state": job.state,
                     "outcome": job.outcome and job.outcome.value,
                     "exit_status": job.exit_status, "signal": job.signal, "attempts": len(job.attempts),
-                    "seconds": seconds, "reason": job.reason}
-    if job.left_out is not None:
-        event["left_out"] = job.left_out._asdict()
+                    "seconds": None if seconds is None else round(seconds, 3), "reason": job.reason}
+    if left_out is not None:
+        event["left_out"] = left_out._asdict()
     return event

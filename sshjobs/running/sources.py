@@ -36,7 +36,7 @@ class Sources:
 
     def of(self, job: Job, paths: RunPaths) -> Mapping[str, Sequence[str]] | None:
         """Return the names of the jobs whose files a job gets, by entry; ``None`` if it gets none."""
-        entries = {one.entry for one in taken(job.spec.files)}
+        entries = {one.entry for one in taken(job.spec.files)} if job.spec.files else None
         if not entries:
             return None
         found: dict[str, Sequence[str]] = {}

@@ -101,6 +101,10 @@ class Stages:
         broken = self._dependencies.standing(job).broken if job.spec.after else None
         return None if broken is None else f"{broken} did not succeed"
 
+    def any(self) -> bool:
+        """Tell whether any job waits for others, or gets their files."""
+        return bool(self._dependencies or self.given)
+
     def ended(self, job: Job) -> tuple[list[Job], list[Job]]:
         """Note the end of a job; return the waiting jobs that may run now, and those that cannot run any more."""
         if self.given and job.attempts and job.spec.entry_name in self.given:

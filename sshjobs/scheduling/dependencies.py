@@ -106,6 +106,10 @@ class Dependencies:
         #: By entry, then by the parameters that select its jobs, and by what has to become of them.
         self._views: dict[str, dict[tuple[tuple[str, ...], When], _View]] = {}
 
+    def __bool__(self) -> bool:
+        """Tell whether any job waits for any other."""
+        return bool(self._views)
+
     def join(self, jobs: Iterable[Job]) -> None:
         """Add jobs that may be waited for. Jobs that wait for their entries already now wait for them, too."""
         for job in jobs:

@@ -72,13 +72,18 @@ class Durations:
             slowness = self._slowness.get(host, 1.0)
         # A duration on a slow host is divided by its slowness before it counts for the kind.
         as_usual = seconds / max(slowness, 1.0)
-        for one in {kind, spec.kind}:
-            known = self._of_kind.get(one)
-            self._of_kind[one] = as_usual if known is None else known + _NEWEST * (as_usual - known)
-            if self.keeps_spread:
-                self._spread.setdefault(one, deque(maxlen=_SPREAD)).append(seconds)
-        if spec.values and kind == spec.kind:
-            self._refine(spec, seconds)
+        self._learn(kind, seconds, as_usual)
+        if spec.values:
+            if kind == spec.kind:
+                self._refine(spec, seconds)
+            else:
+                self._learn(spec.kind, seconds, as_usual)
+
+    def _learn(self, kind: int, seconds: float, as_usual: float) -> None:
+        known = self._of_kind.get(kind)
+        self._of_kind[kind] = as_usual if known is None else known + _NEWEST * (as_usual - known)
+        if self.keeps_spread:
+            self._spread.setdefault(kind, deque(maxlen=_SPREAD)).append(seconds)
 
     def _refine(self, spec: JobSpec, seconds: float) -> None:
         """Look whether a parameter explains how long jobs take. While that is open no host counts as slow, so

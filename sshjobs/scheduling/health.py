@@ -117,9 +117,8 @@ class HostHealth:
         blamed = self._note_probe(job, attempt, now)
         if attempt.outcome not in _FAILURES or not _is_fast(attempt):
             if attempt.outcome is Outcome.SUCCEEDED:
-                record.passed += 1
-                self._passed += 1
-            if attempt.outcome in (Outcome.SUCCEEDED, *_FAILURES):
+                self.note_success(attempt.host)
+            elif attempt.outcome in _FAILURES:
                 self._recover(record)
             return blamed
         record.failed += 1
@@ -136,6 +135,13 @@ class HostHealth:
             self._probes[job] = attempt.host
             return {**blamed, job: attempt}
         return blamed
+
+    def note_success(self, host: str) -> None:
+        """Note a success. Where no host is suspect, that is all that it tells."""
+        record = self._records[host]
+        record.passed += 1
+        self._passed += 1
+        self._recover(record)
 
     def note_start(self, job: Job, attempt: Attempt) -> None:
         """Note that an attempt has started: a host that could start its canary has room again."""

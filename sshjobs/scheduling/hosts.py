@@ -78,6 +78,10 @@ class ScheduledHosts:
         """Tell whether any host can be reached."""
         return self._up > 0
 
+    def any_up_beside(self, host: str, hosts: Iterable[str]) -> bool:
+        """Tell whether any of some hosts but one can be reached."""
+        return any(self._places[name].up for name in hosts if name != host)
+
     def any_usable(self) -> bool:
         """Tell whether there is any host on which jobs are launched."""
         return self._usable > 0
@@ -170,9 +174,10 @@ class ScheduledHosts:
         horizon = HORIZON + 2 * place.round_trip
         if duration > 2 * horizon:
             return 0
-        each = min(MAX_PREFETCHED, int(horizon / max(duration, horizon / MAX_PREFETCHED)) + 1)
+        each = MAX_PREFETCHED if duration * MAX_PREFETCHED <= horizon else int(horizon / duration) + 1
         # A few short jobs do not promise that the next ones are short.
-        return min(place.slots * each, self._durations.ended(host))
+        limit, ended = place.slots * each, self._durations.ended(host)
+        return limit if limit < ended else ended
 
     # -- what changes --------------------------------------------------------------------------------------------
 

@@ -67,6 +67,10 @@ class Row:
         """Return the lowest place."""
         return self._order[0]
 
+    def head(self) -> Job:
+        """Return the job with the lowest place."""
+        return self._jobs[0]
+
     def items(self) -> Iterable[tuple[Job, int]]:
         """Return each job with its place."""
         return self._places.items()
@@ -175,17 +179,17 @@ class Line:
                     return job
         return None
 
-    def take(self, host: str, *, spare: bool, fits: Fits | None = None) -> Job:
+    def take(self, host: str, *, spare: Callable[[], bool], fits: Fits | None = None) -> Job:
         """Take out the job whose turn it is.
 
-        :param spare: prefer a job that was not on that host just before
+        :param spare: tells whether to prefer a job that was not on that host just before
         :param fits: only a kind for which this is true; there must be one
         """
         kind = self.next_kind(fits)  # this may rebuild the rows
         row = self._rows[kind]
-        chosen = next(iter(row))
-        if spare and _was_on(chosen, host):
-            others = (next(iter(other)) for kind, other in islice(self._rows.items(), LOOK_AHEAD)
+        chosen = row.head()
+        if _was_on(chosen, host) and spare():
+            others = (other.head() for kind, other in islice(self._rows.items(), LOOK_AHEAD)
                       if fits is None or fits(kind))
             chosen = next((job for job in chain(islice(row, LOOK_AHEAD), others) if not _was_on(job, host)), chosen)
         self.remove(chosen)

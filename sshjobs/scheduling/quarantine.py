@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sshjobs.model.attempt import Attempt
 from sshjobs.model.causes import Cause
 from sshjobs.model.spec import Job
+from sshjobs.model.states import Outcome
 from sshjobs.scheduling.health import HostHealth
 from sshjobs.scheduling.schedule import Schedule
 
@@ -39,6 +40,9 @@ class Quarantine:
         be tried again. For ``job`` itself the cause of its attempt says so."""
         # Only these hosts can change: the one of the end, and a suspect one where the job failed before.
         health, calm = self._health, self._health.calm
+        if calm and attempt.outcome is Outcome.SUCCEEDED:
+            health.note_success(attempt.host)
+            return []
         concerned = [attempt.host] if calm else health.concerned(job, attempt)
         before = [_Look(host, False, False, False) if calm else self._look(host) for host in concerned]
         blamed = health.note(job, attempt, now)

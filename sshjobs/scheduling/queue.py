@@ -74,8 +74,10 @@ class Queue(Generic[T]):
 
         :raises QueueError: the state or the object is not known
         """
-        number = self._state_number(state)
-        index = self._object_index(obj)
+        try:
+            number, index = self._number[state], self._index[obj]
+        except (KeyError, TypeError):
+            number, index = self._state_number(state), self._object_index(obj)
         self._leave(index)
         self._enter(index, number)
 

@@ -21,6 +21,8 @@ def retry_wanted(job: Job, outcome: Outcome) -> bool:
     Ends that are nobody's fault count against ``host_retries``, own ends of the job against ``retries``: all of them
     together where that is a number, those of one outcome where it is a mapping.
     """
+    if outcome is Outcome.SUCCEEDED:
+        return False
     if job.attempts[-1].cause in LASTING or (job.spec.once and outcome is not Outcome.NEVER_STARTED):
         return False
     if is_hosts_fault(job.attempts[-1]):

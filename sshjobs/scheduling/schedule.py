@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from functools import partial
 
 from sshjobs.errors import UsageError
 from sshjobs.model.host import Host
@@ -223,8 +224,10 @@ class Schedule:
             host = hosts.queue.ChooseRandom(state)
             place = hosts[host]
             lines = self._offers(place)
-            line = next((line for line in lines if self._too_slow(host, line) is None), None)
-            if line is None:
+            for line in lines:
+                if self._too_slow(host, line) is None:
+                    break
+            else:
                 if lines:
                     self._lose(host)
                     hosts.defer(host, now + (self._too_slow(host, lines[0]) or 0.0))
@@ -236,8 +239,7 @@ class Schedule:
                 job = near
                 line.remove(job)
             else:
-                job = line.take(host, spare=len(line.hosts) > 1 and any(
-                    self.hosts[name].up for name in line.hosts if name != host), fits=place.fits)
+                job = line.take(host, spare=partial(hosts.any_up_beside, host, line.hosts), fits=place.fits)
                 host = self._nearer(job, line) or host
             self._leave_line(line, job, host)
             return job, host
@@ -254,7 +256,8 @@ class Schedule:
         """Return the lines from which a host may get a job now, best first."""
         if self._packing is not None and (place.shelves or place.kept_for is not None):
             return self.closings.in_time(place, self._packing.offers(place))
-        lines = sorted((line for line in place.lines if line and not is_closed(line)), key=Line.rank)
+        lines = [line for line in place.lines if line and not is_closed(line)]
+        lines.sort(key=Line.rank)
         return self.closings.in_time(place, lines)
 
     def _leave_line(self, line: Line, job: Job, host: str) -> None:
@@ -302,7 +305,7 @@ class Schedule:
         if not lines:
             return None
         line = lines[0]
-        job = line.take(host, spare=False, fits=place.fits)
+        job = line.take(host, spare=lambda: False, fits=place.fits)
         self._leave_line(line, job, host)
         return job
 

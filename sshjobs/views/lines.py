@@ -41,6 +41,7 @@ class Lines(View):
         self._hosts, self._progress = HostNews(), Progress(monotonic)
         self._last, self._brief, self._host_of = monotonic(), brief, host_of
         self._still, self._still_told = still, monotonic()
+        self._counts = not quiet or still is not None
         #: The hosts that were up; for others, what is held back, and since when.
         self._seen: set[str] = set()
         self._postponed: dict[str, tuple[float, tuple[str, str]]] = {}
@@ -48,7 +49,9 @@ class Lines(View):
         self._told: deque[str] = deque(maxlen=200)
 
     def __call__(self, event: Event) -> None:
-        self._progress.take(event)
+        # Where nobody is told how many jobs stand where, they are not counted: that is done twice for each job.
+        if self._counts or event["event"] == "run":
+            self._progress.take(event)
         getattr(self, f"_on_{event['event']}", self._on_other)(event)
         if self._still is not None and event["event"] != "end" and (
                 self._monotonic() - self._still_told >= self._still):

@@ -199,7 +199,7 @@ def test_jobs_of_more_kinds_than_are_told_apart_keep_their_order_among_themselve
     for number, job in enumerate(waiting):
         line.add(job, number)
     assert len(line._rows) == MAX_KINDS + 1, "the last is for all other kinds"
-    assert [line.take("a", spare=False) for _ in waiting] == waiting and not line
+    assert [line.take("a", spare=lambda: False) for _ in waiting] == waiting and not line
     line.add(waiting[0], 1)
     assert line.remove(waiting[0]) and not line.remove(waiting[0]) and not line
 
@@ -212,5 +212,5 @@ def test_the_job_that_has_just_been_on_a_host_is_spared_it_only_for_one_of_the_n
             line.add(job, number)
             if number < ahead:
                 job.new_attempt("a", f"t{number}")
-        assert line.take("a", spare=True) is (waiting[ahead] if spared else waiting[0])
-        assert line.take("b", spare=True) is waiting[0 if spared else 1]
+        assert line.take("a", spare=lambda: True) is (waiting[ahead] if spared else waiting[0])
+        assert line.take("b", spare=lambda: True) is waiting[0 if spared else 1]

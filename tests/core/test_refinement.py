@@ -81,7 +81,7 @@ def test_long_ones_go_first_once_they_are_known_and_none_is_lost() -> None:
         line.add(job, number)
     taken: list[Job] = []
     while line:
-        job = line.take("a", spare=False)
+        job = line.take("a", spare=lambda: False)
         taken.append(job)
         if len(taken) == 30:
             assert line.remove(jobs[-1]) and not line.remove(jobs[-1])

@@ -1,7 +1,8 @@
-"""What is told of a host's words."""
+"""What is told of a host's words, and what is said to hosts."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +39,29 @@ def test_pulses_are_passed_on_now_and_then_and_tell_only_of_jobs_that_are_there(
         dialog.take(words.Link("0" * 32), words.Frame("pulse", {"t": "pulse", **keys}), now)
     assert told == 2 * [Pulse("h1", {"load": 0.5, "memory": 1, "disk": 2, "gpus": [9], "gpu_memory": [None],
                                      "jobs": {"1.1": (1.0, 4096)}, "sent": 5, "received": 7})]
+
+
+def test_jobs_of_an_entry_are_launched_alike_until_somebody_changes_one() -> None:
+    book = HostBook("h1", OutputFiles(), lambda event: None, lambda item: None)
+    dialog = Dialog("h1", RunIdentity("0" * 32, "r", 1), book, lambda item: None, lambda event: None, None)
+    first = JobSpec(["true"], name='"fit"', timeout=5.0)
+
+    def said(spec: JobSpec) -> dict[str, Any]:
+        link = words.Link("0" * 32)
+        dialog.word_launch(link, LiveAttempt("1.1", Job(spec), "t", Path("nowhere")))
+        frame: dict[str, Any] = json.loads(link.take())
+        assert (frame["t"], frame["job"], frame["index"]) == ("launch", '"fit"', spec.index)
+        return dict(frame["spec"])
+
+    usual = {"script": "true\n", "strict": True, "login": False}
+    assert said(first) == {**usual, "timeout": 5.0}
+    first.timeout = 6.0
+    assert said(first) == {**usual, "timeout": 6.0}
+    second, third = first.named(first.name, 2), first.named(first.name, 3)
+    assert said(second) == said(third) == {**usual, "timeout": 6.0}
+    second.timeout = None
+    assert said(second) == usual
+    assert said(third) == said(first) == {**usual, "timeout": 6.0}
+    first.env = {"A": "1"}
+    assert said(first.named(first.name, 4)) == {**usual, "timeout": 6.0, "env": {"A": "1"}}
+    assert said(third) == {**usual, "timeout": 6.0}

@@ -53,7 +53,8 @@ MAX_NOISE = 16 << 20
 #: The most cores that a Linux kernel is built for.
 MOST_CORES = 8192
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+#: Returns JSON without blanks.
+dumps = json.JSONEncoder(separators=(",", ":")).encode
 _ASKED = 1000
 #: What one run of one person holds of a host.
 HOLDER = Record({"uid": COUNT, "user": Maybe(NAME), "run": NAME, "jobs": COUNT, "slots": COUNT, "memory": SIZE,
@@ -173,7 +174,16 @@ _PLANS = {kind: _Plan.of(fields) for kind, fields in FRAMES.items()}
 
 def encode(frame: Mapping[str, Any], body: bytes = b"") -> bytes:
     """Return a frame's bytes. ``frame["n"]`` must be there when there is a body, and be its length."""
-    return _encode(frame).encode("ascii") + b"\n" + body
+    return dumps(frame).encode("ascii") + b"\n" + body
+
+
+def launch(keys: Mapping[str, Any], spec: str) -> bytes:
+    """Return the frame of a launch.
+
+    :param keys: what it says beside the spec, and that is something
+    :param spec: as JSON
+    """
+    return f'{{"t":"launch",{dumps(keys)[1:-1]},"spec":{spec}}}\n'.encode("ascii")
 
 
 class Decoder:

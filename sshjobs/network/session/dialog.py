@@ -13,6 +13,7 @@ from sshjobs.errors import HostError, ProtocolError, SshjobsError
 from sshjobs.model.gpus import BUSY_FROM, Gpu, GpuReport
 from sshjobs.model.host import Host
 from sshjobs.model.sharing import Holder, Part
+from sshjobs.model.spec import JobSpec
 from sshjobs.network.clock import SYSTEM, Clock
 from sshjobs.network.contract import GpusTold, Manner, Pulse, RoundTrip, RunIdentity, Shared, Warned
 from sshjobs.network.protocol import frames
@@ -74,6 +75,8 @@ class Dialog:
         self._ping: int | None = None
         #: Conversations that were broken by what the host said: in a row, and in all.
         self._nonsense = self._nonsense_of_all = 0
+        #: A spec like that of the last launch, and what launches say of all that repeat it.
+        self._newest: tuple[JobSpec, str] | None = None
         #: When a pulse was last passed on.
         self._pulse_at: float | None = None
         self.backoff = Backoff()
@@ -291,13 +294,7 @@ class Dialog:
 
     def word_launch(self, link: words.Link, attempt: LiveAttempt, manifest: Manifest | None = None) -> None:
         """Add a launch to what is to be written; the files that it names have gone before."""
-        spec = launch_spec(attempt.spec, self._machine)
-        if attempt.gpus:
-            busy = None if self._machine is None else self._machine.gpu_busy
-            spec["gpus"] = {"uuids": list(attempt.gpus), "busy": BUSY_FROM if busy is None else busy}
-        if manifest is not None:
-            spec.update(manifest.keys())
-        line = frames.encode({"t": "launch", **attempt.keys, "spec": spec})
+        line = frames.launch(attempt.keys, self._worded(attempt, manifest))
         if len(line) > frames.MAX_LINE:
             error = SshjobsError("its script, arguments and environment are too long to be sent",
                                  why=f"{len(line):,} bytes of at most {frames.MAX_LINE:,}", hint="put text into files")
@@ -305,6 +302,20 @@ class Dialog:
             return
         attempt.sent_on = self.book.boot
         link.say_bytes(line)
+
+    def _worded(self, attempt: LiveAttempt, manifest: Manifest | None) -> str:
+        """Return as JSON what a launch says of its spec."""
+        spec = attempt.spec
+        if manifest is not None or attempt.gpus or spec.values:
+            said = launch_spec(spec, self._machine)
+            if attempt.gpus:
+                busy = None if self._machine is None else self._machine.gpu_busy
+                said["gpus"] = {"uuids": list(attempt.gpus), "busy": BUSY_FROM if busy is None else busy}
+            return frames.dumps(said if manifest is None else {**said, **manifest.keys()})
+        if self._newest is None or not self._newest[0].repeats(spec):
+            # With a copy, what is shared stays as it is, whoever changes either.
+            self._newest = spec.named(spec.name), frames.dumps(launch_spec(spec, self._machine))
+        return self._newest[1]
 
     # -- its ends ------------------------------------------------------------------------------------------------
 

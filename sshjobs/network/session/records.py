@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sshjobs.errors import LocalError
-from sshjobs.model.attempt import Attempt
+from sshjobs.model.attempt import Attempt, is_plain
 from sshjobs.model.causes import Cause
 from sshjobs.model.outputs import keeps_directory
 from sshjobs.model.spec import Job
@@ -33,6 +33,9 @@ from sshjobs.network.session.attempts import Collected, Doubted, Ended, LiveAtte
 from sshjobs.network.trouble import cannot_write
 from sshjobs.scheduling.retries import launched_with
 from sshjobs.store.rundir import RunPaths
+
+#: What few ends tell, of one that tells nothing of it.
+_NOTHING_RARE = (None,) * 7
 
 
 class Files(Protocol):
@@ -205,15 +208,16 @@ class Records:
         job = self._jobs[event.uid]
         attempt = _attempt_of(job, event.uid)
         attempt.state, attempt.outcome = state_for(event.outcome), event.outcome
-        attempt.exit_status, attempt.signal = event.status, event.signal
+        attempt.exit_status, attempt.cpu = event.status, event.cpu
         attempt.started, attempt.ended = event.started or attempt.started, event.ended
-        attempt.cause, attempt.reason, attempt.cpu = event.cause, event.reason, event.cpu
         attempt.rss = None if event.rss is None else event.rss * 1024
         attempt.out_size, attempt.err_size = event.sizes
         attempt.out_crc, attempt.err_crc = event.crcs
-        attempt.result_json = event.result
-        attempt.inputs, attempt.left_out = event.inputs or attempt.inputs, event.left_out
-        attempt.brought = event.brought
+        rare = event.signal, event.cause, event.reason, event.result, event.left_out, event.brought, event.inputs
+        if rare != _NOTHING_RARE or not is_plain(attempt):
+            (attempt.signal, attempt.cause, attempt.reason, attempt.result_json, attempt.left_out, attempt.brought,
+             inputs) = rare
+            attempt.inputs = inputs or attempt.inputs
         changed[job] = None
         failpoints.reach("exit_seen")
 
