@@ -36,6 +36,7 @@ class Expected:
 class Mixed:
     """A jobfile as data, and what is expected of each of its jobs by name."""
 
+    nice: int = 0
     jobs: list[dict[str, Any]] = field(default_factory=list)
     expected: dict[str, Expected] = field(default_factory=dict)
 
@@ -49,9 +50,12 @@ class Mixed:
         return path
 
 
-def mixed_jobs(directory: Path, count: int = 200, seed: int = 1) -> Mixed:
-    """Return ``count`` jobs, their input files written below ``directory``."""
-    rng, mixed, made = random.Random(seed), Mixed(), 0
+def mixed_jobs(directory: Path, count: int = 200, seed: int = 1, *, nice: int | None = None) -> Mixed:
+    """Return ``count`` jobs, their input files written below ``directory``.
+
+    :param nice: how nice a job is that says nothing of it; ``None``: as nice as these tests
+    """
+    rng, mixed, made = random.Random(seed), Mixed(os.nice(0) if nice is None else nice), 0
     while made < count:
         for kind in _KINDS:
             if made < count:
@@ -155,8 +159,7 @@ def _left_behind(mixed: Mixed, name: str, n: int, directory: Path, rng: random.R
 
 
 def _nice(mixed: Mixed, name: str, n: int, directory: Path, rng: random.Random) -> None:
-    # On top of what these tests themselves run under.
-    mixed.add(name, Expected(stdout=b"%d\n" % min(19, os.nice(0) + 7)), nice=7, argv=["nice"])
+    mixed.add(name, Expected(stdout=b"%d\n" % min(19, mixed.nice + 7)), nice=7, argv=["nice"])
 
 
 _KINDS = [_plain, _silent_three, _warning, _killed, _exit_255, _timeout, _binary, _command_text, _argv_text, _env_text,

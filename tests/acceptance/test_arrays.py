@@ -43,7 +43,7 @@ def kill_agent(home: Path) -> None:
 
 
 def test_jobs_of_every_kind_end_in_an_array_as_on_hosts_over_ssh(cluster, sshjobs_cli, tmp_path):
-    mixed = mixed_jobs(tmp_path, 60)
+    mixed = mixed_jobs(tmp_path, 60, nice=0)
     before = len(cluster.jobs("all", form="%F"))
     done = sshjobs_cli("run", mixed.write(tmp_path / "mixed.yaml"), "--hosts", WORD)
     assert done.returncode == 1, done.stdout + done.stderr

@@ -116,7 +116,7 @@ def test_a_run_in_an_allocation_of_one_node(cluster, sshjobs_cli, tmp_path):
 
 
 def test_two_hundred_jobs_of_every_kind_end_in_an_allocation_as_on_hosts_over_ssh(cluster, sshjobs_cli, tmp_path):
-    mixed = mixed_jobs(tmp_path, 200)
+    mixed = mixed_jobs(tmp_path, 200, nice=0)
     done = sshjobs_cli("run", mixed.write(tmp_path / "mixed.yaml"), "--hosts", "slurm:nodes=2,time=10m slots=4")
     assert done.returncode == 1, done.stdout + done.stderr
     told = status(sshjobs_cli)

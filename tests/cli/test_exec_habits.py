@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -40,6 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_option_of_another_program_leads_to_ours_and_ours_works(option: ForeignOption, place: Path,
                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
+    monkeypatch.setenv("HOME", os.environ.get("HOME", str(place)))  # an example hands it on
     before = sorted(place.iterdir())
     for name in option.names.split():
         told = call_here("exec", name, "x", "echo", ":::", "a")

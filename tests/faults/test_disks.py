@@ -6,7 +6,6 @@ import os
 import re
 import resource
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -20,6 +19,7 @@ from tests.faults import ledger, outputs
 from tests.faults.scene import Scene, agents
 from tests.hints import tries
 from tests.lab import HostOptions, LabHost, disks, files, wait_until
+from tests.lab.process import kill_all
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root")]
 
@@ -192,8 +192,7 @@ def test_hosts_that_share_one_home_keep_apart_in_it_and_lose_nothing(make_scene,
     (run,) = (lab.hosts[0].home / ".sshjobs").iterdir()
     assert len(list(run.iterdir())) == 3
     # The same pids, tokens and attempts in one directory: what one host says of its own is no word about another's.
-    for pid in (pid for found in agents(lab.hosts[0]) for pid in found):
-        os.kill(pid, signal.SIGKILL)
+    kill_all([pid for found in agents(lab.hosts[0]) for pid in found])
     lab.hosts[1].reboot()
     found = end(scene)
     assert found.bad == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tests.faults.scene import agents
 from tests.faults.test_leases import drive
 from tests.gjob.test_memory import GREEDY, _parent, small_memory  # noqa: F401 (a fixture)
 from tests.lab import BaseLab, LabHost
+from tests.lab.process import kill_all
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and nft need root")]
 
@@ -60,8 +60,7 @@ def jobs(greedy: bool) -> list[JobSpec]:
 
 def kill_far_side(host: LabHost) -> None:
     """kill -9 of the agents of a host and of their runners, but not of jobs."""
-    for pid in [pid for pids in agents(host) for pid in pids]:
-        os.kill(pid, signal.SIGKILL)
+    kill_all([pid for pids in agents(host) for pid in pids])
 
 
 @pytest.fixture

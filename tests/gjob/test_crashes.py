@@ -20,6 +20,7 @@ from sshjobs.gjob import procs
 from sshjobs.gjob.agent import adopt, attempts, crew
 from sshjobs.gjob.agent.helpers import Helpers
 from tests.gjob.client import FarHost, Link, alive, children, eventually, holders, token_of
+from tests.lab.process import kill_all
 
 GO = 'until [ -e "$HOME/go" ]; do sleep 0.02; done\n'
 SAY = 'echo "$SSHJOBS_JOB" >> "$HOME/ledger"\n'
@@ -384,8 +385,9 @@ def test_journal_tells_claim_start_exit_and_end(far: FarHost) -> None:
 def test_a_journal_torn_at_any_byte_of_its_last_line_is_read_up_to_it(far: FarHost) -> None:
     link = far.connect()
     link.run("1.1", script="exit 6\n")
-    for pid in [far.agent, *far.runners()]:
-        kill(pid)
+    gone = [far.agent, *far.runners()]
+    kill_all(gone)
+    eventually(lambda: not any(map(alive, gone)), "their deaths")
     path = runner_journal(far)
     whole = path.read_bytes()
     last = whole[:-1].rfind(b"\n") + 1
@@ -421,8 +423,9 @@ def test_a_journal_torn_at_every_byte_never_gives_a_wrong_record(tmp_path: Path)
 
 def test_a_runner_killed_between_directory_and_claim_never_started_it(far: FarHost) -> None:
     far.connect().run("1.1", "true")
-    for pid in [far.agent, *far.runners()]:
-        kill(pid)
+    gone = [far.agent, *far.runners()]
+    kill_all(gone)
+    eventually(lambda: not any(map(alive, gone)), "their deaths")
     (far.directory / "w" / "2.1").mkdir()
     link = far.connect(sync=[["2.1", 0, 0]])
     end = link.end_of("2.1")

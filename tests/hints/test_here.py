@@ -32,6 +32,7 @@ from tests.cli.here import call_here
 from tests.conftest import cli_environment, sshjobs_argv
 from tests.hints import tries
 from tests.hints.acts import HELD, advised, write_jobs
+from tests.house.source import ROOT
 from tests.lab import disks
 from tests.lab.waiting import wait_until
 from tests.trouble.scene import LocalScene
@@ -114,6 +115,7 @@ def theirs(monkeypatch: pytest.MonkeyPatch, clean_home: Path) -> Iterator[Path]:
 
 
 @needs_root
+@pytest.mark.skipif(not all(path.stat().st_mode & 0o001 for path in ROOT.parents), reason="other users cannot read this code")
 @tries("look at it with status and logs; or do this as that user")
 def test_a_run_of_another_user_is_looked_at_or_acted_on_as_that_user(theirs: Path) -> None:
     told = call_here("cancel", "r", "--all")

@@ -182,8 +182,7 @@ class NamespaceHost(LabHost):
             out, err = child.communicate(input, timeout)
         except subprocess.TimeoutExpired:
             # nsenter passes nothing on: what it started in the host has to be ended by itself.
-            for pid in process.children(child.pid):
-                os.kill(pid, signal.SIGKILL)
+            process.kill_all(process.children(child.pid))
             child.kill()
             child.communicate()
             raise

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +46,13 @@ def start_time(pid: int) -> int | None:
         return int(stat_fields(pid)[19])
     except (OSError, ValueError, IndexError):
         return None
+
+
+def kill_all(pids: Iterable[int]) -> None:
+    """Kill processes. Some may end by themselves meanwhile, as a runner does whose agent is dead."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def is_alive(pid: int) -> bool:

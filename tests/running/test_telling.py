@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from tests.cli.here import call_here
 from tests.conftest import cli_environment
 from tests.gjob.client import alive
 from tests.hints import tries
+from tests.lab.process import kill_all
 from tests.lab.waiting import wait_until
 
 #: Writes down what it is told: a line of the environment, and its standard input.
@@ -125,8 +125,7 @@ def test_it_survives_a_manager_that_is_killed_while_it_tells(here: Path) -> None
     assert call_here("resume", "r", "-q").returncode == 1
     assert ids.read_text() == f"{notice.id}\n{notice.id}\n"
     assert [one.delivered is not None for one in notices()] == [True]
-    for one in _of_session(here):
-        os.kill(one, signal.SIGKILL)
+    kill_all(_of_session(here))
 
 
 def _of_session(here: Path) -> list[int]:

@@ -18,7 +18,7 @@ import pytest
 
 from sshjobs.running.control import ask
 from sshjobs.store import RunReader
-from tests.lab.process import PROC
+from tests.lab.process import PROC, kill_all
 from tests.lab.waiting import wait_until
 from tests.trouble.scene import LocalScene
 from tests.trouble.test_signals import REPOSITORY, place_of
@@ -66,8 +66,7 @@ class Scene:
         (self.directory / "go").touch()
         if self.run is not None:
             self.run.kill()
-        for pid in self.far_side():
-            os.kill(pid, signal.SIGKILL)
+        kill_all(self.far_side())
 
 
 @pytest.fixture

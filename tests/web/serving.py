@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 
@@ -18,6 +19,8 @@ CHROMIUM = "/usr/bin/chromium"
 #: Without these it looks for hosts elsewhere.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]
+#: How often a page is opened anew at most because the networks of this machine change.
+MOST_CHANGES = 10
 
 
 class Served:
@@ -56,9 +59,21 @@ def serving(results: Path, **settings: Any) -> Iterator[Served]:
 @contextmanager
 def browser() -> Iterator[Any]:
     """Start Chromium; everything that it has open is closed with the block."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import Error, Page, sync_playwright
 
-    with sync_playwright() as playwright:
+    goto = Page.goto
+
+    def patiently(page: Page, url: str, **keys: Any) -> object:
+        # Other tests make networks and take them away, and Chromium then gives up whatever it is about to load.
+        for _ in range(MOST_CHANGES):
+            try:
+                return goto(page, url, **keys)
+            except Error as error:
+                if "ERR_NETWORK_CHANGED" not in error.message:
+                    raise
+        return goto(page, url, **keys)
+
+    with mock.patch.object(Page, "goto", patiently), sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             yield started
