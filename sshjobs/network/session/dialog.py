@@ -313,7 +313,7 @@ class Dialog:
                 said["gpus"] = {"uuids": list(attempt.gpus), "busy": BUSY_FROM if busy is None else busy}
             return frames.dumps(said if manifest is None else {**said, **manifest.keys()})
         if self._newest is None or not self._newest[0].repeats(spec):
-            # With a copy, what is shared stays as it is, whoever changes either.
+            # A copy is kept, since who changes a spec that has a copy gets a part of its own: the text stays right.
             self._newest = spec.named(spec.name), frames.dumps(launch_spec(spec, self._machine))
         return self._newest[1]
 
