@@ -44,6 +44,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # So has nohup, of the end of the terminal.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# Who starts the tests may hold signals back, and all that is started from here would inherit that.
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP, signal.SIGTERM})
 
 
 class SshjobsCli(Protocol):

@@ -63,7 +63,11 @@ def _forward(frontend: zmq.Socket[bytes], backend: zmq.Socket[bytes]) -> None:
     with frontend, backend:
         while True:
             try:
-                zmq.proxy(frontend, backend)
+                if frontend.type == zmq.PULL:
+                    # ZeroMQ's own proxy keeps a core busy for as long as a message has no receiver.
+                    backend.send_multipart(frontend.recv_multipart(copy=False), copy=False)
+                else:
+                    zmq.proxy(frontend, backend)
             except zmq.Again:
                 # A peer was killed between announcing a message and sending it: nothing is lost.
                 continue

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 import time
-from types import TracebackType
+from collections.abc import Iterator
+from types import FrameType, TracebackType
 from typing import Any
 
 import zmq
@@ -39,19 +43,20 @@ class Channels:
         :param ahead: how many messages may queue in each direction; ``None`` for ZeroMQ's own limit
         :raises SshjobsError: it is to listen at an address and cannot
         """
-        socket = self.context.socket(kind)
-        try:
-            self._prepare(socket, end)
-            if ahead is not None:
-                socket.set_hwm(ahead)
-            if end.bind:
-                socket.bind(end.url)
-            else:
-                socket.connect(end.url)
-        except zmq.ZMQError as error:
-            socket.close(0)
-            raise SshjobsError("the channel cannot be opened", where=end.url, why=zmq.strerror(error.errno or 0),
-                               hint="another broker may be at work there" if end.bind else None) from None
+        with unbroken():
+            socket = self.context.socket(kind)
+            try:
+                self._prepare(socket, end)
+                if ahead is not None:
+                    socket.set_hwm(ahead)
+                if end.bind:
+                    socket.bind(end.url)
+                else:
+                    socket.connect(end.url)
+            except zmq.ZMQError as error:
+                socket.close(0)
+                raise SshjobsError("the channel cannot be opened", where=end.url, why=zmq.strerror(error.errno or 0),
+                                   hint="another broker may be at work there" if end.bind else None) from None
         return socket
 
     def check(self, kind: int, end: Endpoint, what: str = "the broker") -> None:
@@ -62,18 +67,21 @@ class Channels:
         """
         if end.bind:
             return
-        socket = self.context.socket(kind)
-        monitor = socket.get_monitor_socket()
+        with unbroken():
+            socket = self.context.socket(kind)
+            monitor = socket.get_monitor_socket()
         try:
-            self._prepare(socket, end)
-            socket.connect(end.url)
+            with unbroken():
+                self._prepare(socket, end)
+                socket.connect(end.url)
             self._await_handshake(monitor, end.url, what)
         except zmq.ZMQError as error:
             raise SshjobsError(f"{what} cannot be asked", where=end.url, why=str(error)) from None
         finally:
-            socket.disable_monitor()
-            monitor.close(0)
-            socket.close(0)
+            with unbroken():
+                socket.disable_monitor()
+                monitor.close(0)
+                socket.close(0)
 
     def _await_handshake(self, monitor: zmq.Socket[bytes], url: str, what: str) -> None:
         deadline, connected = time.monotonic() + ANSWER_S, 0
@@ -114,13 +122,15 @@ class Channels:
 
         No other thread may be using a socket: see :meth:`end`.
         """
-        self._stop_authenticator()
-        self.context.destroy(0)
+        with unbroken():
+            self._stop_authenticator()
+            self.context.destroy(0)
 
     def end(self) -> None:
         """Have every call on a socket in another thread fail, and return when all sockets are closed there."""
-        self._stop_authenticator()
-        self.context.term()
+        with unbroken():
+            self._stop_authenticator()
+            self.context.term()
 
     def _stop_authenticator(self) -> None:
         if self._authenticator is not None:
@@ -143,3 +153,30 @@ class _OnlyHolders:
     def callback(self, domain: str, key: bytes) -> bool:
         """Tell whether a peer with a public key may come in (called by ZeroMQ's authenticator)."""
         return key == self._public
+
+
+@contextlib.contextmanager
+def unbroken() -> Iterator[None]:
+    """Put off what signals raise until the block has ended. In other threads than the main one they raise nothing.
+
+    An exception within pyzmq, such as that of Ctrl-C, can leave a socket behind that its context does not know, and
+    then the context never ends, nor does the program.
+    """
+    came: list[int] = []
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+        before = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
+
+    def put_off(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    try:
+        for number in before:
+            signal.signal(number, put_off)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            before[number](number, None)

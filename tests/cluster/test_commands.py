@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 import zmq
@@ -19,6 +26,7 @@ from sshjobs.pools.commands import Commander, CommandListener
 from sshjobs.pools.config import Endpoint, read_ini
 from sshjobs.pools.facts import WorkerFacts
 from sshjobs.pools.keys import Key
+from tests.conftest import cli_environment
 from tests.hints import tries
 
 
@@ -208,7 +216,7 @@ def test_a_broker_survives_a_peer_that_is_killed_in_the_middle_of_a_message(monk
 
     monkeypatch.setattr(zmq, "proxy", proxy)
     with zmq.Context() as context:
-        one, other = context.socket(zmq.PULL), context.socket(zmq.PUSH)
+        one, other = context.socket(zmq.XSUB), context.socket(zmq.XPUB)
         _forward(one, other)
         assert calls == [(one, other)] * 3 and one.closed and other.closed
 
@@ -228,3 +236,95 @@ def test_a_broker_that_ends_again_and_again_closes_no_socket_that_another_thread
         (tmp_path / "b-backend").unlink(missing_ok=True)
         (tmp_path / "b-backend").mkdir()
         forwarding.add(read_ini([ini]), "BROKER", "b", STREAMER)
+
+
+def test_a_broker_rests_while_a_message_waits_for_a_receiver(tmp_path: Path) -> None:
+    """ZeroMQ's proxy asks again and again then, and a worker that has just registered suffices for it."""
+    ini = tmp_path / "c.ini"
+    ini.write_text(f"[BROKER]\na_frontend_url = ipc://{tmp_path}/in\na_backend_url = ipc://{tmp_path}/out\n")
+    with Forwarding(None) as forwarding, Channels(None) as mine:
+        forwarding.add(read_ini([ini]), "BROKER", "a", STREAMER)
+        mine.check(zmq.PUSH, Endpoint(f"ipc://{tmp_path}/in"))
+        sender = mine.open(zmq.PUSH, Endpoint(f"ipc://{tmp_path}/in"))
+        for number in range(3):
+            sender.send_multipart([b"number", b"%d" % number])
+        (thread,) = forwarding._threads
+        assert thread.ident is not None
+        clock = time.pthread_getcpuclockid(thread.ident)
+        begun, until = time.clock_gettime(clock), time.monotonic() + 1
+        while time.monotonic() < until:
+            time.sleep(0.01)
+            assert time.clock_gettime(clock) - begun < 0.1
+        receiver = mine.open(zmq.PULL, Endpoint(f"ipc://{tmp_path}/out"))
+        assert [receiver.recv_multipart() for _ in range(3)] == [[b"number", b"%d" % number] for number in range(3)]
+
+
+#: Ctrl-C in every so many lines of pyzmq and of what stands on it, until the work is done before that line comes.
+INTERRUPTED = """
+import faulthandler, os, signal, sys
+from sshjobs.pools.commands import Commander
+from sshjobs.pools.config import Endpoint
+from sshjobs.pools.keys import Key
+
+command, log, public, secret, first, step = sys.argv[1:]
+faulthandler.dump_traceback_later(60, exit=True)
+
+def interrupt_at(number):
+    lines = 0
+
+    def look(frame, event, arg):
+        nonlocal lines
+        if not ("/zmq/" in frame.f_code.co_filename or "/pools/" in frame.f_code.co_filename):
+            return None
+        lines += event == "line"
+        if event == "line" and lines == number:
+            sys.settrace(None)
+            os.kill(os.getpid(), signal.SIGINT)
+        return look
+
+    return look
+
+interrupted, number = 0, int(first)
+while True:
+    sys.settrace(interrupt_at(number))
+    try:
+        with Commander(Endpoint(command), Endpoint(log), Key(public, secret)) as commander:
+            commander.ping(0.001)
+    except KeyboardInterrupt:
+        interrupted += 1
+    else:
+        if sys.gettrace() is not None:
+            break
+    finally:
+        sys.settrace(None)
+    number += int(step)
+print(interrupted)
+"""
+
+
+def test_ctrl_c_in_any_line_of_zeromq_ends_what_it_interrupts(broker: Broker, key: Key) -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    first, step = random.Random(seed).randrange(1, 4), 3
+    ends = [broker.ends["command-in"].url, broker.ends["log-out"].url]
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, *ends, key.public, key.secret, str(first), str(step)],
+                          env={**os.environ, **cli_environment()}, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout) > 200
+
+
+def test_an_exception_of_a_signal_is_put_off_and_then_raised() -> None:
+    raised: list[str] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SshjobsError("ended")
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with pytest.raises(SshjobsError, match="ended"), channels.unbroken():
+            signal.raise_signal(signal.SIGTERM)
+            raised.append("not yet")
+        assert signal.getsignal(signal.SIGTERM) is end
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert raised == ["not yet"]

@@ -97,10 +97,17 @@ def test_what_a_killed_program_was_bringing_up_is_taken_down_by_name(here: Path,
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_up_that_is_told_to_end_leaves_nothing_running(here: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setenv("PYTHONFAULTHANDLER", "1")
     up = subprocess.Popen(sshjobs_argv(["cluster", "up", "-t", "zmq", "localhost", "--nthreads", "1"]), stderr=subprocess.PIPE, text=True)
     wait_until((records_directory() / "zmq" / "cluster.ini").exists, 60, "it to be on its way")
     up.send_signal(number)
-    _, told = up.communicate(timeout=60)
+    try:
+        _, told = up.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        # It says where it stands, and what it has brought up is ended.
+        up.send_signal(signal.SIGABRT)
+        _, told = up.communicate()
+        EngineCluster.attach(name="zmq").down()
     assert up.returncode == EXIT_INTERRUPTED and told.endswith("sshjobs: interrupted\n"), told
     assert not list(records_directory().iterdir())
     (root,) = (here / "results").iterdir()
