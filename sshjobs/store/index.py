@@ -240,14 +240,19 @@ class JobIndex:
         if search:
             mask, unseen = self._matching(search, mask)
             more = more or unseen
-        if mask is not None and sort == "number":
+        if mask is None:
+            order = self._order(sort)
+            # Neither copied nor walked through: there may be a million.
+            first = max(0, len(order) - offset - limit) if descending else offset
+            page = order[first:max(0, len(order) - offset) if descending else offset + limit]
+            return len(self), more, [at + 1 for at in (page[::-1] if descending else page)]
+        if sort == "number":
             fitting: Iterable[int] = _ones_down(mask) if descending else _ones(mask)
         else:
             order = self._order(sort)
             order = order[::-1] if descending else order
-            fitting = order if mask is None else compress(order, map(mask.__getitem__, order))
-        return (len(self) if mask is None else mask.count(1), more,
-                [at + 1 for at in islice(fitting, offset, offset + limit)])
+            fitting = compress(order, map(mask.__getitem__, order))
+        return mask.count(1), more, [at + 1 for at in islice(fitting, offset, offset + limit)]
 
     def of_entry(self, entry: str, states: Iterable[str], params: Mapping[str, str], most: int) -> list[IndexJob]:
         """Return at most so many jobs of an entry in some states, whose values equal those in ``params`` for every

@@ -44,6 +44,8 @@ def log_in(context: Any, served: Served) -> Any:
 
 
 def column(page: Any, table: str, n: int) -> list[str]:
+    """The texts of a column, once all rows are there."""
+    page.wait_for_selector(f"#{table} tbody:not([aria-busy])")
     return [text.strip() for text in page.locator(f"#{table} tbody tr td:nth-child({n})").all_inner_texts()]
 
 

@@ -2,7 +2,7 @@
 
 import { act, ofRun, query } from "./api.js";
 import { Link, State, Trouble, change, placeAll, stamp, useActs, useAnswer, useQuestion, useSlow } from "./parts.js";
-import { Heads, Rows } from "./table.js";
+import { Heads, Rows, useDrawn } from "./table.js";
 import { html, useState } from "./vendor/preact-htm.js";
 import { count, none, size, span, when } from "./words.js";
 
@@ -53,6 +53,8 @@ export function Jobs({ run, live, place, readOnly }) {
   const [chosen, setChosen] = useState(new Set());
   const [question, confirm] = useQuestion();
   const [said, attempt] = useActs();
+  const names = [...live.rows.keys()].slice(0, 1000);
+  const hosts = useDrawn(names.length) < names.length ? names.filter((name) => name === place.host) : names;
   const set = (values) => change({ offset: "", ...values });
   const toggle = (list, one) => (list.includes(one) ? list.filter((other) => other !== one) : [...list, one]);
   const doing = async (word, text) => {
@@ -66,7 +68,7 @@ export function Jobs({ run, live, place, readOnly }) {
       <label>Parameters<input type="search" value=${place.params || ""} placeholder="lr=0.1, seed=3"
         onInput=${(event) => set({ params: event.target.value })} /></label>
       <label>Host<select value=${place.host || ""} onChange=${(event) => set({ host: event.target.value })}>
-        <option value="">all</option>${[...live.rows.keys()].slice(0, 1000).map((name) => html`<option selected=${name === place.host}>${name}</option>`)}</select></label>
+        <option value="">all</option>${hosts.map((name) => html`<option selected=${name === place.host}>${name}</option>`)}</select></label>
       <label>Outcome<select value=${outcomes[0] || ""} onChange=${(event) => set({ outcome: event.target.value })}>
         <option value="">all</option>${OUTCOMES.map((one) => html`<option value=${one} selected=${one === outcomes[0]}>${one.replaceAll("_", " ")}</option>`)}</select></label>
       ${STATES.map((state) => html`<label class="line"><input type="checkbox" checked=${states.includes(state)}

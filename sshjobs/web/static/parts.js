@@ -29,6 +29,13 @@ export function go(values, replace = false) {
 /** Change some values of the address and keep the others. */
 export const change = (values) => go({ ...place(), state: placeAll("state"), outcome: placeAll("outcome"), ...values }, true);
 
+/** Call f when what is drawn now has been painted, and there is nothing better to do. */
+export function oncePainted(f) {
+  // Effects may run before that; a task behind the next frame does not.
+  const later = window.requestIdleCallback ? () => requestIdleCallback(f, { timeout: 200 }) : f;
+  requestAnimationFrame(() => setTimeout(later));
+}
+
 export function usePlace() {
   const [, again] = useState(0);
   useEffect(() => {

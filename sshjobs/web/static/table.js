@@ -1,10 +1,13 @@
 // Tables: sorted by any column, and as fast with a thousand rows as with ten, since only the rows in sight are drawn.
 
+import { oncePainted } from "./parts.js";
 import { html, useLayoutEffect, useRef, useState } from "./vendor/preact-htm.js";
 
 const ROW_HEIGHT = 33, SPARE = 12, DRAW_ALL = 120;
+/** Pixels that every page has above its first table, at least. */
+const ABOVE = 200;
 /** Rows that fill this screen. */
-const screenful = () => Math.ceil(innerHeight / ROW_HEIGHT) + 1;
+const screenful = () => Math.max(1, Math.ceil((innerHeight - ABOVE) / ROW_HEIGHT));
 
 const compare = (a, b) => {
   // What is not known comes last, whichever way.
@@ -40,19 +43,19 @@ function Cells({ columns, row }) {
 }
 
 /** How many of so many rows are drawn: a screen full of them at first, all once these are painted. */
-function useDrawn(n) {
+export function useDrawn(n) {
   const [painted, setPainted] = useState(n <= screenful());
-  useLayoutEffect(() => {
-    // Effects may run before the rows are painted, a task behind the next frame does not.
-    if (!painted) requestAnimationFrame(() => setTimeout(() => setPainted(true)));
-  }, []);
+  useLayoutEffect(() => { if (!painted) oncePainted(() => setPainted(true)); }, []);
   return painted ? n : screenful();
 }
+
+/** aria-busy of a table whose other rows follow. */
+const busy = (more) => (more ? "true" : undefined);
 
 /** The rows of a table that is sorted elsewhere. name(row): what tells a row from all others. */
 export function Rows({ columns, rows, name }) {
   const drawn = useDrawn(rows.length);
-  return html`<tbody>${rows.slice(0, drawn).map((row) => html`<tr key=${name(row)}><${Cells} ...${{ columns, row }} /></tr>`)}</tbody>`;
+  return html`<tbody aria-busy=${busy(drawn < rows.length)}>${rows.slice(0, drawn).map((row) => html`<tr key=${name(row)}><${Cells} ...${{ columns, row }} /></tr>`)}</tbody>`;
 }
 
 /** A table that sorts here. columns: {key, title, value(row), show(row), number, less, wide}. */
@@ -71,7 +74,7 @@ export function Table({ columns, rows, sort, descending, onSort, label, id, look
       onScroll=${windowed ? (event) => setTop(event.target.scrollTop) : undefined}>
     <table aria-label=${label} aria-rowcount=${all.length + 1} id=${id}>
       <${Heads} ...${{ columns, sort: column.key, descending, onSort }} />
-      <tbody>${gap(first)}${all.slice(first, last).map((row) => html`
+      <tbody aria-busy=${busy(drawn < all.length)}>${gap(first)}${all.slice(first, last).map((row) => html`
         <tr key=${row.key ?? row.name}><${Cells} ...${{ columns, row }} /></tr>`)}${gap(all.length - last)}</tbody>
     </table></div>`;
 }

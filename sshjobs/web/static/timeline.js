@@ -1,7 +1,7 @@
 // Attempts over time: each as a bar in a lane of its host while few are in sight, else how busy each host was.
 
 import { ofRun, query } from "./api.js";
-import { Trouble, change, go, stamp, useAnswer, useSlow } from "./parts.js";
+import { Trouble, change, go, oncePainted, stamp, useAnswer, useSlow } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { span, when } from "./words.js";
 
@@ -25,39 +25,46 @@ function layout(data) {
   return { rows, height: Math.max(60, top + 24) };
 }
 
+/** Draw what is on the first screen at once, and the rest when that is painted. Returns what gives the rest up. */
 function draw(canvas, data, plan) {
   const width = canvas.clientWidth, left = label(width), scale = devicePixelRatio || 1, style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(name).trim();
+  const colours = new Map();
+  const colour = (name) => colours.get(name) ?? colours.set(name, style.getPropertyValue(name).trim()).get(name);
   canvas.width = width * scale; canvas.height = plan.height * scale;
   canvas.style.height = `${plan.height}px`;
   const pen = canvas.getContext("2d");
   pen.scale(scale, scale);
   pen.font = "12px system-ui, sans-serif";
   const x = (time) => left + ((time - data.begin) / (data.end - data.begin)) * (width - left - 6);
-  for (const [name, row] of plan.rows) {
-    pen.fillStyle = colour("--text");
-    const most = Math.floor(left / 7);
-    pen.fillText(name.length > most ? `${name.slice(0, most - 1)}…` : name, 6, row.top + 11);
-  }
-  for (const bar of data.bars) {
-    const row = plan.rows.get(bar.host);
-    if (!row) continue;
-    pen.fillStyle = colour(`--bar-${kind(bar.outcome)}`);
-    const from = Math.max(left, x(bar.started));
-    pen.fillRect(from, row.top + bar.lane * LANE, Math.max(1, Math.min(width - 6, x(bar.ended)) - from - 0.5), LANE - 2);
-  }
-  const most = Math.max(1, ...data.rows.flatMap((row) => row.busy));
-  for (const row of data.rows) {
-    const place = plan.rows.get(row.host);
-    if (!place) continue;
-    const step = (width - left - 6) / row.busy.length, high = 2 * LANE - 2;
-    row.busy.forEach((busy, at) => {
-      if (!busy && !row.failed[at]) return;
+  const busiest = data.rows.reduce((most, row) => row.busy.reduce((a, b) => Math.max(a, b), most), 1);
+  const part = (from, to) => {
+    const inSight = (row) => row && row.top >= from && row.top < to;
+    for (const [name, row] of plan.rows) {
+      if (!inSight(row)) continue;
+      pen.fillStyle = colour("--text");
+      const most = Math.floor(left / 7);
+      pen.fillText(name.length > most ? `${name.slice(0, most - 1)}…` : name, 6, row.top + 11);
+    }
+    for (const bar of data.bars) {
+      const row = plan.rows.get(bar.host);
+      if (!inSight(row)) continue;
+      pen.fillStyle = colour(`--bar-${kind(bar.outcome)}`);
+      const begin = Math.max(left, x(bar.started));
+      pen.fillRect(begin, row.top + bar.lane * LANE, Math.max(1, Math.min(width - 6, x(bar.ended)) - begin - 0.5), LANE - 2);
+    }
+    for (const row of data.rows) {
+      const place = plan.rows.get(row.host);
+      if (!inSight(place)) continue;
+      const step = (width - left - 6) / row.busy.length, high = 2 * LANE - 2;
       pen.fillStyle = colour("--bar-busy");
-      pen.fillRect(left + at * step, place.top + high * (1 - busy / most), Math.ceil(step), (high * busy) / most);
-      if (row.failed[at]) { pen.fillStyle = colour("--bar-error"); pen.fillRect(left + at * step, place.top + high - 4, Math.ceil(step), 4); }
-    });
-  }
+      row.busy.forEach((busy, at) => {
+        if (busy) pen.fillRect(left + at * step, place.top + high * (1 - busy / busiest), Math.ceil(step), (high * busy) / busiest);
+      });
+      pen.fillStyle = colour("--bar-error");
+      row.failed.forEach((failed, at) => { if (failed) pen.fillRect(left + at * step, place.top + high - 4, Math.ceil(step), 4); });
+    }
+  };
+  part(0, innerHeight);
   pen.fillStyle = colour("--soft");
   const steps = width > 700 ? 4 : 1;
   for (let at = 0; at <= steps; at += 1) {
@@ -66,6 +73,9 @@ function draw(canvas, data, plan) {
     pen.fillText(when(time), x(time), plan.height - 8);
   }
   pen.textAlign = "left";
+  let wanted = true;
+  if (plan.height > innerHeight) oncePainted(() => wanted && part(innerHeight, Infinity));
+  return () => { wanted = false; };
 }
 
 /** Which time and which hosts an address wants. */
@@ -85,7 +95,7 @@ export function Timeline({ run, live, place }) {
     dark.addEventListener("change", redraw);
     return () => { removeEventListener("resize", redraw); dark.removeEventListener("change", redraw); };
   }, []);
-  useEffect(() => { if (data && canvas.current) draw(canvas.current, data, plan); });
+  useEffect(() => (data && canvas.current ? draw(canvas.current, data, plan) : undefined));
   const time = (event) => {
     const box = canvas.current.getBoundingClientRect(), left = label(box.width);
     return data.begin + Math.min(1, Math.max(0, (event.clientX - box.left - left) / (box.width - left - 6))) * (data.end - data.begin);
