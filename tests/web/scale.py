@@ -155,6 +155,8 @@ def look(served: Server, jobs: int) -> dict[str, tuple[float, float, int]]:
             page = context.new_page()
             page.goto(f"{served.address}/#token={served.token}")
             page.wait_for_selector("#runs")
+            # The page before is to be done with its own work.
+            page.wait_for_timeout(300)
             taken, devtools = [0], context.new_cdp_session(page)
             devtools.send("Network.enable")
             devtools.send("Network.setCacheDisabled", {"cacheDisabled": True})
