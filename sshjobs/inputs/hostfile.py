@@ -38,7 +38,7 @@ _USER = r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,254}"
 _ZONE = r"[A-Za-z0-9._-]{1,32}"
 _RANGE = re.compile(r"[{]|\[[^:\]]*\]")
 _BRACKET = re.compile(r"\[[^\]]*\]")
-_LIKE_A_FILE = re.compile(r"^[.~]|/|\.(txt|hosts|list|conf|ya?ml)$")
+_LIKE_A_FILE = re.compile(r"^[.~]|/|\.(txt|text|hosts|list|conf|cfg|ini|csv|json|ya?ml)$")
 
 
 def load_hosts(spec_or_path: str | Sequence[str]) -> list[Host]:

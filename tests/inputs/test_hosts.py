@@ -202,6 +202,7 @@ MISTAKES = [
     (".hidden", ".hidden: there is no such hosts file; check the path"),
     ("no/such/file", "no/such/file: there is no such hosts file; check the path"),
     ("hosts.txt", "hosts.txt: there is no such hosts file; check the path"),
+    ("hosts.text", "hosts.text: there is no such hosts file; check the path"),
 ]
 
 
