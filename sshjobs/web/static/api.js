@@ -92,6 +92,28 @@ export async function logIn() {
     headers: { "Content-Type": "application/json" } });
 }
 
+const streamOf = (run, every) => (run === null ? "api/together/events" : ofRun(run, "events")) + query({ every });
+
+/** A stream of events that was opened ahead, until the page follows it: {url, source, held}. */
+let opened = null;
+
+/** Open the stream of a run that the page will follow. */
+export function openAhead(run, every) {
+  if (!(every > 0 && window.EventSource)) return;
+  const url = streamOf(run, every), source = new EventSource(url), held = [];
+  source.onmessage = (event) => held.push(event);
+  opened = { url, source, held };
+}
+
+/** The stream at an address: the one that was opened ahead, with what has come over it, or a new one. */
+function streamAt(url) {
+  const found = opened;
+  opened = null;
+  if (found && found.url === url && found.source.readyState !== EventSource.CLOSED) return found;
+  if (found) found.source.close();
+  return { source: new EventSource(url), held: [] };
+}
+
 /** Failures in a row after which a stream is given up, answers after which it is tried again, and seconds between questions to
  * a server that does not answer. */
 const GIVE_UP = 3, TRY_STREAM = 6, WHILE_AWAY = 3;
@@ -101,7 +123,7 @@ const GIVE_UP = 3, TRY_STREAM = 6, WHILE_AWAY = 3;
  * Where no stream of events comes through, asks every poll() seconds (0: never). Returns what ends it.
  */
 export function follow(run, every, poll, take, failed) {
-  const [whole, stream] = run === null ? ["api/together", "api/together/events"] : [ofRun(run, "overview"), ofRun(run, "events")];
+  const whole = run === null ? "api/together" : ofRun(run, "overview");
   let rows = new Map(), source = null, timer = null, over = false, failures = 0, looks = 0;
   const change = (event) => {
     const data = JSON.parse(event.data);
@@ -130,7 +152,8 @@ export function follow(run, every, poll, take, failed) {
     if (!over && seconds > 0) timer = setTimeout(look, pause * 1000);
   };
   const open = () => {
-    source = new EventSource(stream + query({ every }));
+    const found = streamAt(streamOf(run, every));
+    source = found.source;
     source.onmessage = change;
     source.onerror = () => {
       if (over) return;
@@ -142,6 +165,7 @@ export function follow(run, every, poll, take, failed) {
         look();
       } else failed(new Error("the server does not answer; trying again"));
     };
+    for (const event of found.held) change(event);
   };
   if (every > 0 && window.EventSource) open(); else look();
   return () => { over = true; clearTimeout(timer); if (source) source.close(); };

@@ -1,6 +1,6 @@
 // The pages: which one the address names, and the run that they are all about, followed once for all of them.
 
-import { ask, askAhead, follow, logIn, onLoggedOut } from "./api.js";
+import { ask, askAhead, follow, logIn, onLoggedOut, openAhead } from "./api.js";
 import { Cluster, HostPage } from "./cluster.js";
 import { JobPage } from "./job.js";
 import { Jobs } from "./jobs.js";
@@ -17,6 +17,9 @@ const VIEWS = { cluster: [Cluster, "Cluster"], jobs: [Jobs, "Jobs"], results: [R
 const LIST_MS = 3000;
 /** Seconds between questions where no stream of events comes through, until the server has said how many. */
 const POLL = 10;
+
+/** Where a browser keeps how often it wants to be told of changes. */
+const EVERY = "sshjobs-every";
 
 function stored(name, otherwise) {
   try { return Number(localStorage.getItem(name) ?? otherwise); } catch { return otherwise; }
@@ -55,11 +58,11 @@ function RunList({ place, first }) {
 
 function RunPages({ run, place, settings }) {
   const [live, setLive] = useState(null), [error, setError] = useState(null);
-  const [every, setEvery] = useState(stored("sshjobs-every", 1));
+  const [every, setEvery] = useState(stored(EVERY, 1));
   const poll = useRef(POLL);
   if (settings) poll.current = settings.poll_seconds;
   useLayoutEffect(() => {
-    try { localStorage.setItem("sshjobs-every", String(every)); } catch { /* a browser that keeps nothing */ }
+    try { localStorage.setItem(EVERY, String(every)); } catch { /* a browser that keeps nothing */ }
     setLive(null);
     return follow(run, every, () => every && poll.current, (now) => { setLive(now); setError(null); }, setError);
   }, [run, every]);
@@ -102,6 +105,7 @@ async function begin() {
   try { await logIn(); } catch { /* what is asked next fails too, and says why */ }
   const asked = ask("api/runs"), now = placeNow(), [Page] = VIEWS[now.view] || VIEWS.cluster;
   if (now.run && Page.asks) askAhead(Page.asks(now.run, now));
+  if (now.run || now.view === "together") openAhead(now.run || null, stored(EVERY, 1));
   render(html`<${App} asked=${asked} />`, document.getElementById("app"));
 }
 
