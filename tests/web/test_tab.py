@@ -20,6 +20,7 @@ import pytest
 from sshjobs.model.host import Host
 from sshjobs.web.events import Events
 from tests.cli.runs import edit
+from tests.web.scale import make_big
 from tests.web.serving import Served, browser, serving
 from tests.web.test_pages import log_in
 
@@ -119,6 +120,27 @@ def test_of_very_many_hosts_those_in_sight_are_drawn(chromium: Any, tmp_path: Pa
         page.get_by_label("Filter hosts").fill("h0777")
         page.get_by_role("link", name="h0777").wait_for()
         assert page.locator("#hosts tbody tr").count() == 1
+        context.close()
+
+
+#: Whether bars are drawn down to the last hosts of the timeline, which are far below the screen.
+ALL_DRAWN = """() => {
+    const canvas = document.querySelector("canvas"), high = 200, top = canvas.height - 60 - high;
+    return top > 2 * innerHeight && canvas.getContext("2d").getImageData(200, top, 1, high).data.some(Boolean); }"""
+
+
+def test_a_timeline_is_drawn_beyond_the_screen_and_anew_for_another_width(chromium: Any, tmp_path: Path) -> None:
+    make_big(tmp_path / "results", 20_000)
+    with serving(tmp_path / "results") as served:
+        context = chromium.new_context()
+        page = log_in(context, served)
+        page.goto(f"{served.address}/?run=big-1&view=timeline")
+        page.wait_for_selector("canvas")
+        page.wait_for_function(ALL_DRAWN)
+        page.set_viewport_size({"width": 700, "height": 600})
+        page.wait_for_function("() => document.querySelector('canvas').width < 700")
+        # At once: a page that is printed is not drawn a second time.
+        assert page.evaluate(ALL_DRAWN)
         context.close()
 
 

@@ -25,8 +25,9 @@ function layout(data) {
   return { rows, height: Math.max(60, top + 24) };
 }
 
-/** Draw what is on the first screen at once, and the rest when that is painted. Returns what gives the rest up. */
-function draw(canvas, data, plan) {
+/** Draw attempts. With whole all of them at once, else what is on the first screen, and the rest when that is painted. Returns what gives
+ * the rest up. */
+function draw(canvas, data, plan, whole) {
   const width = canvas.clientWidth, left = label(width), scale = devicePixelRatio || 1, style = getComputedStyle(document.documentElement);
   const colours = new Map();
   const colour = (name) => colours.get(name) ?? colours.set(name, style.getPropertyValue(name).trim()).get(name);
@@ -64,7 +65,7 @@ function draw(canvas, data, plan) {
       row.failed.forEach((failed, at) => { if (failed) pen.fillRect(left + at * step, place.top + high - 4, Math.ceil(step), 4); });
     }
   };
-  part(0, innerHeight);
+  part(0, whole ? Infinity : innerHeight);
   pen.fillStyle = colour("--soft");
   const steps = width > 700 ? 4 : 1;
   for (let at = 0; at <= steps; at += 1) {
@@ -74,7 +75,7 @@ function draw(canvas, data, plan) {
   }
   pen.textAlign = "left";
   let wanted = true;
-  if (plan.height > innerHeight) oncePainted(() => wanted && part(innerHeight, Infinity));
+  if (!whole && plan.height > innerHeight) oncePainted(() => wanted && part(innerHeight, Infinity));
   return () => { wanted = false; };
 }
 
@@ -95,7 +96,13 @@ export function Timeline({ run, live, place }) {
     dark.addEventListener("change", redraw);
     return () => { removeEventListener("resize", redraw); dark.removeEventListener("change", redraw); };
   }, []);
-  useEffect(() => (data && canvas.current ? draw(canvas.current, data, plan) : undefined));
+  const before = useRef(false);
+  useEffect(() => {
+    if (!data || !canvas.current) return undefined;
+    const giveUp = draw(canvas.current, data, plan, before.current);
+    before.current = true;
+    return giveUp;
+  });
   const time = (event) => {
     const box = canvas.current.getBoundingClientRect(), left = label(box.width);
     return data.begin + Math.min(1, Math.max(0, (event.clientX - box.left - left) / (box.width - left - 6))) * (data.end - data.begin);
